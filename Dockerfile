@@ -1,0 +1,19 @@
+# imgbatch with the light set, for one machine or as the image of a Ray node.
+#     docker build --tag imgbatch .
+#     docker run --rm --volume FOLDER:/data imgbatch run /data/in /data/out
+FROM python:3.11-slim
+
+COPY scripts/requirements /opt/requirements
+RUN pip install --no-cache-dir --requirement /opt/requirements/uv.txt \
+    && uv pip install --system --no-cache --no-deps --requirement /opt/requirements/light.txt
+
+COPY pyproject.toml README.md LICENSE /opt/imgbatch/
+COPY imgbatch /opt/imgbatch/imgbatch
+COPY jobs /opt/imgbatch/jobs
+RUN uv pip install --system --no-cache --no-deps --no-build-isolation /opt/imgbatch \
+    && useradd --create-home --uid 1000 imgbatch
+
+USER imgbatch
+WORKDIR /data
+ENTRYPOINT ["imgbatch"]
+CMD ["--help"]

@@ -1,0 +1,166 @@
+"""Every error that imgbatch raises on purpose: one tree, with scope, exit code and remedy.
+
+    ImgbatchError
+    +-- RunError                  the run cannot go on; the terminal shows it, exits with its code
+    |   +-- SettingsError         10  a recipe, flag or variable is wrong
+    |   +-- InputError            11  INPUT cannot be listed
+    |   +-- DatasetError          12  DATASET cannot be used (not one, another format, no tables)
+    |   |   +-- FencedError       13  another run took this dataset over
+    |   |   +-- DamageError       14  verify found something that is not as committed
+    |   +-- MissingExtraError     15  an optional package is not installed
+    |   +-- StorageError          16  a store refused or failed (permission, network, full disk)
+    |   +-- JobError              17  workers were lost and their shards stay undone
+    |   +-- TooManyFailedError    18  more sources failed than --max-failed allows
+    +-- SourceError               one source failed; becomes its outcome row, never ends a run
+        +-- FetchError                fetch.*    its bytes could not be had
+        +-- ArchiveError              archive.*  its archive does not give it out
+        +-- DecodeError               decode.*   its bytes are not a usable picture or video
+        +-- AnalyzeError              analyze.*  an analyzer failed on its pixels
+        +-- PreprocessError           preprocess.*  a step does not work on this picture
+
+Exit code 0: every source has an outcome (failures included). 1: a bug in imgbatch. 2: wrong
+command line. 130: interrupted.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+Scope = Literal["source", "run"]
+
+
+class ImgbatchError(Exception):
+    """Root of the tree.
+
+    Attributes:
+        scope: what stops: one source, or the run.
+        retryable: whether the same call may succeed later without any change.
+    """
+
+    scope: ClassVar[Scope] = "run"
+    retryable: ClassVar[bool] = False
+
+
+class RunError(ImgbatchError):
+    """The run cannot go on: what happened, and what to do about it."""
+
+    exit_code: ClassVar[int] = 1
+    remedy: str = "Run again with --verbose and report what it prints."
+
+    def __init__(self, message: str, remedy: str | None = None) -> None:
+        super().__init__(message)
+        if remedy is not None:
+            self.remedy = remedy
+
+
+class SettingsError(RunError):
+    """A recipe, a flag or an environment variable is wrong."""
+
+    exit_code = 10
+    remedy = "Compare with `imgbatch recipe show quick` and `imgbatch analyzers`."
+
+
+class InputError(RunError):
+    """INPUT does not exist or cannot be listed."""
+
+    exit_code = 11
+    remedy = "Check the path or URL and that you may read it."
+
+
+class DatasetError(RunError):
+    """DATASET is not a dataset, is of another format version, or lacks a table."""
+
+    exit_code = 12
+    remedy = "Check the path or URL; `imgbatch run INPUT DATASET` makes a new dataset."
+
+
+class FencedError(DatasetError):
+    """Another run committed to this dataset after this one began."""
+
+    exit_code = 13
+    remedy = "Nothing is lost. Let the other run finish, then run again."
+
+
+class DamageError(DatasetError):
+    """Verify found a difference between what was committed and what is there."""
+
+    exit_code = 14
+    remedy = "The lines above name each shard. Keep the dataset as it is until you know the cause."
+
+
+class MissingExtraError(RunError):
+    """An optional package is needed and not installed; the message names the install command."""
+
+    exit_code = 15
+
+
+class StorageError(RunError):
+    """A store refused or failed: permission, network, or no space left."""
+
+    exit_code = 16
+    remedy = "Check permissions, free space and the network, then run again: finished shards stay."
+
+
+class JobError(RunError):
+    """Workers were lost and some shards stay undone."""
+
+    exit_code = 17
+    remedy = "Run the same command again: only the undone shards are computed."
+
+
+class TooManyFailedError(RunError):
+    """More sources failed than --max-failed allows; their outcomes are in the table `sources`."""
+
+    exit_code = 18
+    remedy = "Look at the error classes in the report, or allow more with --max-failed."
+
+
+class SourceError(ImgbatchError):
+    """One source failed. Becomes a row of the table `sources`; never ends a run.
+
+    Args:
+        code: the error class in full, such as `decode.truncated`; its first word is the stage.
+        message: what was found in this file.
+    """
+
+    scope = "source"
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+    @property
+    def stage(self) -> str:
+        """The stage that failed: the first word of the error class."""
+        return self.code.partition(".")[0]
+
+    def __reduce__(self) -> tuple[type[SourceError], tuple[str, str]]:
+        # The default rebuilds from `args`, which holds the message alone.
+        return type(self), (self.code, str(self))
+
+
+class FetchError(SourceError):
+    """The bytes could not be had: fetch.missing, fetch.denied, fetch.changed, fetch.failed."""
+
+
+class ArchiveError(SourceError):
+    """The archive does not give the member out.
+
+    archive.corrupt, archive.truncated, archive.bomb, archive.encrypted, archive.unsupported.
+    """
+
+
+class DecodeError(SourceError):
+    """The bytes are not a usable picture or video.
+
+    decode.empty, decode.truncated, decode.corrupt, decode.bomb, decode.unrecognised,
+    decode.unsupported, decode.no-video, decode.no-frames.
+    """
+
+
+class AnalyzeError(SourceError):
+    """An analyzer failed on a picture: analyze.failed."""
+
+
+class PreprocessError(SourceError):
+    """A step of preprocessing does not work on a picture: preprocess.size, preprocess.failed."""

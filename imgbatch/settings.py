@@ -1,0 +1,200 @@
+"""The only reader of recipes and of the environment; what it returns is frozen.
+
+A recipe is TOML: `[media]` and one `[analyzers.NAME]` table per analyzer. An unknown key is an
+error that names its nearest neighbours, so a typo never silently runs with a default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from imgbatch.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+class Settings(BaseModel):
+    """Base of every settings table: frozen, and no key that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+T = TypeVar("T", bound=Settings)
+
+
+class VideoSettings(Settings):
+    """Which frames of a video become pictures.
+
+    Sampling: `keyframes` takes every key frame; `every_n` frames 0, n, 2n, ... in display order;
+    `fps` the first frame at or after each tick of a clock of that rate; `scene` the first frame
+    and every frame whose FFmpeg scene score exceeds `scene_threshold`.
+    """
+
+    sample: Literal["keyframes", "every_n", "fps", "scene"] = "keyframes"
+    every_n: int = Field(default=30, ge=1)
+    fps: float = Field(default=1.0, gt=0)
+    scene_threshold: float = Field(default=0.3, gt=0, lt=1)
+    max_frames: int = Field(default=1000, ge=1)
+
+
+class MediaSettings(Settings):
+    """How bytes become pixels. Part of every fingerprint: other pixels, other rows.
+
+    Attributes:
+        min_side: the shorter side is decoded to at least this many pixels, at n/8 of full size.
+        exact: decode in full, then scale by area; slower, and free of the DCT scaling's error.
+        alpha: what shows through transparency: a white or a black ground, or `drop` the channel.
+        max_pixels: a larger picture is `decode.bomb`.
+    """
+
+    min_side: int = Field(default=256, ge=16)
+    exact: bool = False
+    alpha: Literal["white", "black", "drop"] = "white"
+    max_pixels: int = Field(default=250_000_000, ge=1)
+    video: VideoSettings = VideoSettings()
+
+
+class Recipe(Settings):
+    """What a run computes: how media are decoded, and each analyzer's settings by name."""
+
+    media: MediaSettings = MediaSettings()
+    analyzers: dict[str, Any] = Field(min_length=1)
+
+
+class Limits(Settings):
+    """What a worker may use. Never changes a row, so it is no part of a recipe or fingerprint.
+
+    Attributes:
+        threads: decoding threads of a worker.
+        fetch_threads: threads that fetch ahead.
+        decoded_bytes: decoded pixels in flight, over all threads of a worker.
+        fetched_bytes: an object up to this size is held in memory, a larger one read from its file.
+        shard_sources, shard_bytes: where the manifest cuts; fixed once a shard is frozen.
+        commit_seconds: the driver commits finished shards this often.
+    """
+
+    threads: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1)
+    fetch_threads: int = Field(default=4, ge=1)
+    decoded_bytes: int = Field(default=256 * 2**20, ge=2**20)
+    fetched_bytes: int = Field(default=64 * 2**20, ge=2**16)
+    shard_sources: int = Field(default=1000, ge=1)
+    shard_bytes: int = Field(default=512 * 2**20, ge=1)
+    commit_seconds: float = Field(default=5.0, gt=0)
+
+
+ENVIRONMENT_PREFIX = "IMGBATCH_"
+
+
+def read_limits(environment: Mapping[str, str] | None = None) -> Limits:
+    """Read limits from variables such as IMGBATCH_THREADS.
+
+    Raises:
+        SettingsError: a variable with our prefix is unknown or its value does not fit.
+    """
+    environment = os.environ if environment is None else environment
+    found = {
+        key.removeprefix(ENVIRONMENT_PREFIX).lower(): value
+        for key, value in environment.items()
+        if key.startswith(ENVIRONMENT_PREFIX)
+    }
+    return check(Limits, found, where="environment", prefix=ENVIRONMENT_PREFIX)
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that come with imgbatch."""
+    folder = resources.files("imgbatch") / "recipes"
+    return sorted(
+        f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")
+    )
+
+
+def recipe_text(name_or_path: str) -> str:
+    """Return the text of a recipe that comes with imgbatch, or of a `.toml` file.
+
+    Raises:
+        SettingsError: no such recipe, with the names that are near; or the file cannot be read.
+    """
+    if name_or_path in recipe_names():
+        return (resources.files("imgbatch") / "recipes" / f"{name_or_path}.toml").read_text("utf-8")
+    if not name_or_path.endswith(".toml"):
+        raise SettingsError(
+            f"no recipe {name_or_path!r}{nearest(name_or_path, recipe_names())}",
+            "Give the name of a recipe, or the path of a file that ends in .toml.",
+        )
+    return read_file(name_or_path)
+
+
+def read_file(path: str) -> str:
+    """Return the text of a recipe file.
+
+    Raises:
+        SettingsError: it cannot be read.
+    """
+    try:
+        return Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"recipe {path} cannot be read: {error}") from error
+
+
+def read_recipe(text: str, *, settings_of: Callable[[str], type[Settings]]) -> Recipe:
+    """Read a recipe; `settings_of` gives an analyzer's settings class by name.
+
+    Raises:
+        SettingsError: not TOML, an unknown analyzer or key, or a value out of range.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"recipe is not valid TOML: {error}") from error
+    recipe = check(Recipe, raw, where="recipe")
+    analyzers = {
+        name: check(settings_of(name), table, where=f"[analyzers.{name}]")
+        for name, table in recipe.analyzers.items()
+    }
+    return Recipe(media=recipe.media, analyzers=analyzers)
+
+
+def check(kind: type[T], raw: Any, *, where: str, prefix: str = "") -> T:
+    """Validate one settings table; every problem in it is told at once.
+
+    Raises:
+        SettingsError: with one line per problem.
+    """
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        lines = [_problem(kind, problem, prefix) for problem in error.errors()]
+        raise SettingsError(f"{where}: " + "; ".join(lines)) from error
+
+
+def _problem(kind: type[Settings], problem: Any, prefix: str) -> str:
+    if not problem["loc"]:
+        return str(problem["msg"])
+    *path, last = problem["loc"]
+    shown = ".".join(str(p) for p in (*path, last))
+    if prefix:
+        shown = prefix + shown.upper()
+    if problem["type"] == "missing":
+        return f"{shown} is missing"
+    if problem["type"] != "extra_forbidden":
+        return f"{shown} = {problem['input']!r}: {problem['msg']}"
+    for step in path:
+        kind = kind.model_fields[str(step)].annotation  # type: ignore[assignment] # a nested Settings
+    known = [prefix + (name.upper() if prefix else name) for name in kind.model_fields]
+    return f"unknown key {shown!r}{nearest(prefix + str(last), known)}"
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """Return `; did you mean ...?` for a word that is close to known ones, else what is known."""
+    close = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
+    if close:
+        return f"; did you mean {' or '.join(repr(c) for c in close)}?"
+    return f"; known: {', '.join(known)}" if known else ""
