@@ -1,0 +1,117 @@
+"""Few verbs over every store: list, head, get, get_range, open, put, put_once, delete.
+
+`file://` (and plain paths) are served by `storage.local`; `s3://`, `gs://` and `memory://` by
+`storage.remote`, the only module that imports a storage SDK.
+
+Decision, 2026-11: folders do not go through obstore. Its local store decodes names as UTF-8 and
+percent-encodes some characters; a corpus folder holds whatever names a scraper left there, and
+none of them may be lost. Drawback: two implementations of each verb, held to one contract suite.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from imgbatch.errors import SettingsError
+from imgbatch.settings import nearest
+from imgbatch.storage.addresses import unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REMOTE_SCHEMES = ("s3", "gs", "memory")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object as a listing shows it.
+
+    Attributes:
+        name: relative to the store's root, parts separated by `/`.
+        version: etag or generation where the store has one, else size and mtime.
+    """
+
+    name: str
+    size: int
+    version: str
+
+
+class Store(Protocol):
+    """Objects under one root.
+
+    Missing objects raise FileNotFoundError, refused ones PermissionError; whatever else goes wrong
+    raises StorageError.
+
+    Attributes:
+        root: canonical URL, no trailing slash.
+    """
+
+    root: str
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        """Yield every object below a folder, recursively, in no promised order."""
+
+    def head(self, name: str) -> Entry:
+        """Return size and version of one object."""
+
+    def get(self, name: str) -> bytes:
+        """Return a whole object."""
+
+    def get_range(self, name: str, start: int, length: int) -> bytes:
+        """Return `length` bytes from `start`; fewer only where the object ends."""
+
+    def open(self, name: str) -> BinaryIO:
+        """Open an object as a seekable file."""
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write an object whole: readers see the old one or the new one, never a part."""
+
+    def put_once(self, name: str, data: bytes) -> None:
+        """Write an object that must not exist yet.
+
+        Raises:
+            FileExistsError: it does; nothing was written.
+        """
+
+    def delete(self, name: str) -> None:
+        """Delete an object; one that is not there is no error."""
+
+    def address(self, name: str) -> str:
+        """Return the canonical address of an object: its URL, readable, one per object."""
+
+    def delta_location(self, name: str) -> tuple[str, dict[str, str]]:
+        """Return what Delta Lake opens a table below this root by: its URI and storage options."""
+
+
+@lru_cache(maxsize=64)
+def open_store(url: str) -> Store:
+    """Open the store at a URL or a plain path.
+
+    Raises:
+        SettingsError: the scheme is not known.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme == "file":
+        from imgbatch.storage.local import LocalStore  # noqa: PLC0415 - loaded when needed
+
+        return LocalStore(rest if separator else url, quoted=bool(separator))
+    if scheme in REMOTE_SCHEMES:
+        from imgbatch.storage.remote import RemoteStore  # noqa: PLC0415 - a heavy import
+
+        return RemoteStore(url)
+    known = ["file", *REMOTE_SCHEMES]
+    raise SettingsError(
+        f"{url}: unknown scheme {scheme!r}{nearest(scheme, known)}",
+        "Give a folder, or a URL that begins with " + ", ".join(f"{k}://" for k in known) + ".",
+    )
+
+
+def locate(address: str) -> tuple[Store, str]:
+    """Return the store and the name of an object by its canonical address."""
+    scheme, _, rest = address.partition("://")
+    if scheme == "file":
+        return open_store("file:///"), unquote(rest).lstrip("/")
+    bucket, _, name = rest.partition("/")
+    return open_store(f"{scheme}://{bucket}"), unquote(name)

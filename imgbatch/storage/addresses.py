@@ -1,0 +1,32 @@
+"""Object names to the readable part of an address, and back without loss."""
+
+from __future__ import annotations
+
+import os
+import re
+
+# `!/` parts an archive from its member, so a plain name must not hold it.
+_UNSAFE = re.compile(r"%|!(?=/|$)")
+_QUOTED = re.compile(rb"%([0-9A-Fa-f]{2})")
+
+
+def quote(name: str) -> str:
+    """Return a name with `%`, `!` before `/`, what cannot be printed and what is no UTF-8 as %XX.
+
+    All else stays as people read it: blanks, accents, other scripts.
+    """
+    if name.isprintable() and not _UNSAFE.search(name):
+        return name
+    name = _UNSAFE.sub(lambda found: _bytes(found[0]), name)
+    return "".join(c if c.isprintable() else _bytes(c) for c in name)
+
+
+def _bytes(character: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in os.fsencode(character))
+
+
+def unquote(text: str) -> str:
+    """Return the name that `quote` was given."""
+    if "%" not in text:
+        return text
+    return os.fsdecode(_QUOTED.sub(lambda found: bytes([int(found[1], 16)]), text.encode("utf-8")))

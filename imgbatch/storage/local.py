@@ -1,0 +1,134 @@
+"""A folder on this machine as a store."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from imgbatch.errors import StorageError
+from imgbatch.storage import Entry
+from imgbatch.storage.addresses import quote, unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PARTIAL = ".imgbatch-partial-"
+
+
+class LocalStore:
+    """A folder. Names are paths below it; a name that is no UTF-8 is kept by surrogate escapes."""
+
+    def __init__(self, folder: str, *, quoted: bool = False) -> None:
+        self.folder = os.path.abspath(unquote(folder) if quoted else folder)
+        self.root = "file://" + quote(self.folder).rstrip("/")
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self.folder, name)
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        """Yield every file below, links to files included; a folder that is a link is not entered.
+
+        Raises:
+            FileNotFoundError, PermissionError: the folder itself, or one below it.
+        """
+        folders = [prefix.strip("/")]
+        while folders:
+            folder = folders.pop()
+            with os.scandir(self._path(folder) if folder else self.folder) as found:
+                for item in found:
+                    name = f"{folder}/{item.name}" if folder else item.name
+                    if item.name.startswith(PARTIAL):
+                        continue
+                    if item.is_dir(follow_symlinks=False):
+                        folders.append(name)
+                        continue
+                    yield _entry(name, item)
+
+    def head(self, name: str) -> Entry:
+        """Return size and version of one file."""
+        return _entry(name, Path(self._path(name)), missing_ok=False)
+
+    def get(self, name: str) -> bytes:
+        """Return a whole file."""
+        with self.open(name) as file:
+            return file.read()
+
+    def get_range(self, name: str, start: int, length: int) -> bytes:
+        """Return a part of a file."""
+        with self.open(name) as file:
+            file.seek(start)
+            return file.read(length)
+
+    def open(self, name: str) -> BinaryIO:
+        """Open a regular file for reading; a pipe or device is refused, it could hang for ever."""
+        with _mapped(name):
+            descriptor = os.open(self._path(name), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.close(descriptor)
+                raise PermissionError(errno.EACCES, "not a regular file", name)
+            return os.fdopen(descriptor, "rb")
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write beside, flush to disk, rename."""
+        with _mapped(name), self._partial(name, data) as partial:
+            os.replace(partial, self._path(name))
+
+    def put_once(self, name: str, data: bytes) -> None:
+        """Write beside, then link under the name, which fails when it is taken."""
+        with _mapped(name), self._partial(name, data) as partial:
+            os.link(partial, self._path(name))
+
+    @contextlib.contextmanager
+    def _partial(self, name: str, data: bytes) -> Iterator[str]:
+        folder = os.path.dirname(self._path(name))
+        os.makedirs(folder, exist_ok=True)
+        partial = os.path.join(folder, PARTIAL + uuid.uuid4().hex)
+        try:
+            with open(partial, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            yield partial
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(partial)
+
+    def delete(self, name: str) -> None:
+        """Delete a file."""
+        with _mapped(name), contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path(name))
+
+    def address(self, name: str) -> str:
+        """Return `file://` and the absolute path; readable; see `quote`."""
+        return f"{self.root}/{quote(name)}"
+
+    def delta_location(self, name: str) -> tuple[str, dict[str, str]]:
+        """Return the path of a table's folder."""
+        return self._path(name), {}
+
+
+def _entry(name: str, item: os.DirEntry[str] | Path, *, missing_ok: bool = True) -> Entry:
+    try:
+        found = item.stat()
+    except OSError:
+        # A link to nothing or to itself, a file that went away meanwhile: fetching will say so.
+        if not missing_ok:
+            raise
+        return Entry(name, 0, "missing")
+    return Entry(name, found.st_size, f"{found.st_size}-{found.st_mtime_ns}")
+
+
+@contextlib.contextmanager
+def _mapped(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, FileExistsError, PermissionError):
+        raise
+    except OSError as error:
+        remedy = "Free space on the disk, then run again." if error.errno == errno.ENOSPC else None
+        raise StorageError(f"{name}: {error}", remedy) from error

@@ -1,0 +1,135 @@
+"""What every store promises, run by each of them."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from imgbatch.storage import locate, open_store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from imgbatch.storage import Store
+
+
+@pytest.fixture(params=["file", "memory", "memory-prefix"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    name = uuid.uuid4().hex
+    urls = {
+        "file": str(tmp_path / "new folder"),
+        "memory": f"memory://{name}",
+        "memory-prefix": f"memory://{name}/a/prefix",
+    }
+    return open_store(urls[request.param])
+
+
+def test_what_is_put_is_got_whole_and_in_ranges(store: Store) -> None:
+    store.put("a/b.bin", b"0123456789")
+    assert store.get("a/b.bin") == b"0123456789"
+    assert store.get_range("a/b.bin", 2, 3) == b"234"
+    assert store.get_range("a/b.bin", 8, 99) == b"89"
+    assert store.get_range("a/b.bin", 50, 5) == b""
+
+
+def test_put_replaces_and_changes_the_version(store: Store) -> None:
+    store.put("x", b"one")
+    first = store.head("x")
+    store.put("x", b"three")
+    second = store.head("x")
+    assert (first.size, second.size) == (3, 5)
+    assert first.version != second.version
+    assert store.get("x") == b"three"
+
+
+def test_put_once_writes_once(store: Store) -> None:
+    store.put_once("marker", b"first")
+    with pytest.raises(FileExistsError):
+        store.put_once("marker", b"second")
+    assert store.get("marker") == b"first"
+
+
+def test_of_many_racers_one_put_once_wins(store: Store) -> None:
+    won: list[int] = []
+    barrier = threading.Barrier(8)
+
+    def race(number: int) -> None:
+        barrier.wait()
+        try:
+            store.put_once("race", str(number).encode())
+        except FileExistsError:
+            return
+        won.append(number)
+
+    threads = [threading.Thread(target=race, args=[n]) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert store.get("race") == str(won[0]).encode()
+
+
+def test_list_gives_every_object_below_with_its_size(store: Store) -> None:
+    names = {"a.txt", "folder/b.txt", "folder/deep/er/c.txt", "folder2/d.txt"}
+    for name in names:
+        store.put(name, name.encode())
+    assert {e.name: e.size for e in store.list()} == {name: len(name) for name in names}
+    assert {e.name for e in store.list("folder")} == {"folder/b.txt", "folder/deep/er/c.txt"}
+
+
+def test_list_and_head_agree_on_the_version(store: Store) -> None:
+    store.put("a/b", b"x")
+    assert [e.version for e in store.list()] == [store.head("a/b").version]
+
+
+@pytest.mark.parametrize("verb", ["get", "head", "open"])
+def test_a_missing_object_is_a_file_not_found(store: Store, verb: str) -> None:
+    store.put("there", b"")
+    with pytest.raises(FileNotFoundError):
+        getattr(store, verb)("not/there")
+
+
+def test_delete_deletes_and_deleting_again_is_no_error(store: Store) -> None:
+    store.put("x", b"")
+    store.delete("x")
+    store.delete("x")
+    assert list(store.list()) == []
+
+
+def test_open_seeks_and_reads(store: Store) -> None:
+    store.put("x", bytes(range(256)) * 8)
+    with store.open("x") as file:
+        assert file.read(2) == b"\0\1"
+        file.seek(-1, 2)
+        assert file.read() == b"\xff"
+        file.seek(256)
+        assert file.read(1) == b"\0"
+        assert isinstance(file.read(3), bytes)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "plain.jpg",
+        "with space.jpg",
+        "100%.jpg",
+        "a%20b.jpg",
+        "Z\u00fcrich/\u65e5\u672c.png",
+        "a!b#c?d.png",
+    ],
+)
+def test_an_address_leads_back_to_its_object(store: Store, name: str) -> None:
+    store.put(name, name.encode())
+    assert [e.name for e in store.list()] == [name]
+    address = store.address(name)
+    assert address.isprintable()
+    found, found_name = locate(address)
+    assert found.get(found_name) == name.encode()
+
+
+def test_two_names_never_share_an_address(store: Store) -> None:
+    assert store.address("a%20b") != store.address("a b")
