@@ -1,0 +1,131 @@
+"""Enters: bytes as they arrive. Leaves: a Blob, in memory or over a file that is kept open.
+
+Files are held by descriptor and the temporary ones have no name: they go away with the last Blob
+or reader that uses them, and with the process however it ends. So a Blob needs no closing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import tempfile
+import weakref
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from imgbatch.errors import FetchError, StorageError
+from imgbatch.media import HEAD_BYTES, Blob
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from _typeshed import WriteableBuffer
+
+CHUNK = 2**20
+BUFFER = 2**16
+
+
+@contextlib.contextmanager
+def fetching(address: str) -> Iterator[None]:
+    """Turn what a store raises into the FetchError of one source.
+
+    Raises:
+        FetchError: fetch.missing, fetch.denied or fetch.failed.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FetchError("fetch.missing", f"{address} is not there any more") from error
+    except PermissionError as error:
+        raise FetchError("fetch.denied", f"{address}: {error}") from error
+    except (OSError, StorageError) as error:
+        raise FetchError("fetch.failed", f"{address}: {error}") from error
+
+
+class Held:
+    """A part of a file that stays open, and the same file, as long as this object lives."""
+
+    def __init__(self, descriptor: int, start: int, size: int) -> None:
+        self.descriptor = descriptor
+        self.start = start
+        self.size = size
+        weakref.finalize(self, os.close, descriptor)
+
+    def open(self) -> BinaryIO:
+        """Open the part as a seekable file with a position of its own."""
+        return cast("BinaryIO", io.BufferedReader(_Reader(self), BUFFER))
+
+    def blob(self) -> Blob:
+        """Return the part as a Blob."""
+        head = os.pread(self.descriptor, min(HEAD_BYTES, self.size), self.start)
+        return Blob(head, self.size, opener=self.open)
+
+
+class _Reader(io.RawIOBase):
+    def __init__(self, held: Held) -> None:
+        self._held = held
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        left = self._held.size - self._position
+        if left <= 0:
+            return 0
+        view = memoryview(buffer).cast("B")[:left]
+        count = os.preadv(self._held.descriptor, [view], self._held.start + self._position)
+        self._position += count
+        return count
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._held.size}[whence]
+        if base + offset < 0:
+            raise OSError(errno.EINVAL, "seek before the start")
+        self._position = base + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+
+def gather(chunks: Iterable[bytes], *, size: int, in_memory: int) -> Blob:
+    """Return a Blob of all chunks: in memory up to `in_memory` bytes, else in a temporary file.
+
+    Args:
+        chunks: the bytes in order; what they raise passes through.
+        size: how many bytes there will be.
+        in_memory: the most bytes that may be held in memory.
+
+    Raises:
+        StorageError: the temporary file cannot be written.
+    """
+    if size <= in_memory:
+        return Blob.of(b"".join(chunks))
+    with _spool() as file:
+        for chunk in chunks:
+            with _spooling():
+                file.write(chunk)
+        with _spooling():
+            file.flush()
+        return Held(os.dup(file.fileno()), 0, file.tell()).blob()
+
+
+def _spool() -> BinaryIO:
+    with _spooling():
+        return cast("BinaryIO", tempfile.TemporaryFile(prefix="imgbatch-"))
+
+
+@contextlib.contextmanager
+def _spooling() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"temporary folder {tempfile.gettempdir()}: {error}",
+            "Free space there, or point TMPDIR to a larger disk, then run again.",
+        ) from error
