@@ -1,0 +1,213 @@
+"""A dataset: a few Delta Lake tables below one root, and the runs that filled them.
+
+    DATASET/
+      dataset.json             the format's version: what makes a folder a dataset
+      manifest/                one row per source, one part per shard and generation
+      tables/sources/          one row per source: its outcome
+      tables/<analyzer>/       the analyzers' rows
+      logs/<run>/*.jsonl       structured logs
+      runs/<run>.json          what a run was asked, did and took
+      report/index.html
+
+Done is a commit: the snapshot holds the part of (shard, generation, fingerprint). There is no
+other marker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from imgbatch import __version__
+from imgbatch.dataset.delta import Part, Table
+from imgbatch.errors import DatasetError
+from imgbatch.storage import Store, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+__all__ = ["FORMAT", "MANIFEST", "SOURCES", "Dataset", "Part", "Table", "TableSpec"]
+
+FORMAT = 1
+MARKER = "dataset.json"
+MANIFEST = "manifest"
+SOURCES = "sources"
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """One table that a recipe fills.
+
+    Attributes:
+        name: as below `tables/`; `sources`, or an analyzer's.
+        schema: all its columns, keys first.
+        fingerprint: of everything that its rows depend on; its first 8 digits are in part names.
+        metadata: goes into each part's Parquet metadata, so that a part explains itself.
+        grain: `source` (one row per source), `picture` (one per picture of an ok source), or
+            `sequence` (one per ok source).
+    """
+
+    name: str
+    schema: pa.Schema
+    fingerprint: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    grain: str = "picture"
+
+    @property
+    def path(self) -> str:
+        """The table's folder below the dataset's root."""
+        return f"tables/{self.name}"
+
+    def part_name(self, label: str) -> str:
+        """Return the file name of the part for a shard and generation."""
+        return f"{label}-{self.fingerprint[:8]}.parquet"
+
+
+class Dataset:
+    """An opened dataset.
+
+    Attributes:
+        url: its root's canonical URL.
+        store: the store at its root.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.url = store.root
+        self._tables: dict[str, Table] = {}
+
+    @classmethod
+    def open(cls, url: str) -> Dataset:
+        """Open a dataset.
+
+        Raises:
+            DatasetError: there is none, or it has another format version.
+        """
+        store = open_store(url)
+        try:
+            marker = json.loads(store.get(MARKER))
+        except FileNotFoundError:
+            raise DatasetError(f"{url} is not an imgbatch dataset (no {MARKER})") from None
+        except ValueError as error:
+            raise DatasetError(f"{url}/{MARKER} is not readable: {error}") from error
+        found = marker.get("format") if isinstance(marker, dict) else None
+        if found != FORMAT:
+            raise DatasetError(
+                f"{url} has dataset format {found}; this imgbatch {__version__} knows {FORMAT}",
+                "Use the version of imgbatch that made it, or a new dataset.",
+            )
+        return cls(store)
+
+    @classmethod
+    def find(cls, url: str) -> Dataset | None:
+        """Open a dataset; None when nothing is there yet.
+
+        Raises:
+            DatasetError: something else is there, or it has another format version.
+        """
+        store = open_store(url)
+        if _holds(store, MARKER):
+            return cls.open(url)
+        _refuse_unless_empty(store, url)
+        return None
+
+    @classmethod
+    def create(cls, url: str) -> Dataset:
+        """Open a dataset, or make an empty one where there is nothing yet.
+
+        Raises:
+            DatasetError: something else is there, or it has another format version.
+        """
+        found = cls.find(url)
+        if found is None:
+            marker = json.dumps({"format": FORMAT, "made_by": __version__}).encode()
+            # Another run may make it at the same moment: the same bytes.
+            with contextlib.suppress(FileExistsError):
+                open_store(url).put_once(MARKER, marker)
+            found = cls.open(url)
+        return found
+
+    def table(self, path: str) -> Table:
+        """Return one table by its folder, as this process last saw it."""
+        if path not in self._tables:
+            self._tables[path] = Table(self.store, path)
+        return self._tables[path]
+
+    def tables(self) -> list[str]:
+        """Return the names of the tables below `tables/`, `sources` first."""
+        names = (
+            {
+                entry.name.split("/")[1]
+                for entry in self.store.list("tables")
+                if "/_delta_log/" in entry.name
+            }
+            if _holds_any(self.store, "tables")
+            else set()
+        )
+        return sorted(names, key=lambda name: (name != SOURCES, name))
+
+    def read(
+        self,
+        name: str,
+        *,
+        columns: Sequence[str] | None = None,
+        where: pc.Expression | None = None,
+    ) -> pa.Table:
+        """Return committed rows of a table, in no promised order.
+
+        Args:
+            name: a table below `tables/`, or `manifest`.
+            columns: the columns to read; all by default.
+            where: a pyarrow filter expression.
+
+        Raises:
+            DatasetError: there is no such table.
+        """
+        path = MANIFEST if name == MANIFEST else f"tables/{name}"
+        return self.table(path).dataset().to_table(columns=columns, filter=where)
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Return the records of all runs, oldest first."""
+        if not _holds_any(self.store, "runs"):
+            return []
+        names = sorted(e.name for e in self.store.list("runs") if e.name.endswith(".json"))
+        return [json.loads(self.store.get(name)) for name in names]
+
+    def write_run(self, record: Mapping[str, Any]) -> None:
+        """Write the record of a run; called again, it replaces the former one."""
+        data = json.dumps(record, indent=1, default=str).encode()
+        self.store.put(f"runs/{record['run']}.json", data)
+
+
+def _holds(store: Store, name: str) -> bool:
+    try:
+        store.head(name)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _holds_any(store: Store, prefix: str = "") -> bool:
+    try:
+        return next(store.list(prefix), None) is not None
+    except FileNotFoundError:
+        return False
+
+
+def _refuse_unless_empty(store: Store, url: str) -> None:
+    try:
+        empty = not _holds_any(store)
+    except NotADirectoryError:
+        raise DatasetError(
+            f"{url} is a file", "Give a folder that is empty or not there."
+        ) from None
+    if not empty:
+        raise DatasetError(
+            f"{url} is not an imgbatch dataset and not empty",
+            "Give a folder or prefix that is empty or not there yet.",
+        )

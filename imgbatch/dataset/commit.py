@@ -1,0 +1,94 @@
+"""The driver's side of a run: takes a number, and commits finished shards under it."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from imgbatch.dataset import MANIFEST, Dataset, TableSpec
+from imgbatch.errors import FencedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from imgbatch.dataset.delta import Part
+
+
+def take_number(dataset: Dataset, run: str) -> int:
+    """Take the next run number by a commit to the manifest; of several racers one gets it.
+
+    Raises:
+        FencedError: another run took the same number at the same moment.
+    """
+    manifest = dataset.table(MANIFEST)
+    manifest.refresh()
+    number = manifest.fence + 1
+    manifest.commit([], [], fence=number, run=run)
+    return number
+
+
+class Committer:
+    """Collects finished parts and commits them, one transaction per table, every few seconds."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        specs: Sequence[TableSpec],
+        *,
+        run: str,
+        number: int,
+        every: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._dataset = dataset
+        self._run = run
+        self._number = number
+        self._every = every
+        self._clock = clock
+        self._waiting: dict[str, list[Part]] = defaultdict(list)
+        self._last = clock()
+        for spec in specs:
+            table = dataset.table(spec.path)
+            description = spec.metadata.get("summary", "")
+            table.create(spec.schema, fence=number, run=run, description=description)
+            table.add_columns(spec.schema)
+
+    def add(self, parts: Iterable[Part]) -> None:
+        """Take the parts of one finished shard; commits when it is time."""
+        for part in parts:
+            self._waiting[part.table].append(part)
+        if self._clock() - self._last >= self._every:
+            self.flush()
+
+    def flush(self) -> None:
+        """Commit what waits.
+
+        Raises:
+            FencedError: another run took the dataset over; nothing of ours is committed from here.
+        """
+        self._last = self._clock()
+        if not any(self._waiting.values()):
+            return
+        manifest = self._dataset.table(MANIFEST)
+        manifest.refresh()
+        if manifest.fence != self._number:
+            raise FencedError(f"run number {manifest.fence} took over from {self._number}")
+        # `sources` last: when it names a shard's outcomes, the analyzers' rows are there already.
+        for path in sorted(self._waiting, key=lambda p: (p.endswith("/sources"), p)):
+            adds = self._waiting[path]
+            if adds:
+                table = self._dataset.table(path)
+                shards = {part.shard for part in adds}
+                former = [part for part in table.parts().values() if part.shard in shards]
+                table.commit(adds, former, fence=self._number, run=self._run)
+        self._waiting.clear()
+
+
+def remove(dataset: Dataset, shards: set[str], *, run: str, number: int) -> None:
+    """Take shards out of every table: all their sources are gone."""
+    for name in dataset.tables():
+        table = dataset.table(f"tables/{name}")
+        gone = [part for part in table.parts().values() if part.shard in shards]
+        if gone:
+            table.commit([], gone, fence=number, run=run)

@@ -1,0 +1,306 @@
+"""The frozen listing of a dataset's sources, cut into shards that are never cut again.
+
+A run lists its input and compares it with the manifest: new sources are cut into new shards,
+changed and removed ones make a new generation of the shard they lie in. A shard's name is a hash
+of the sources it was cut with, so the same listing always gives the same shards.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from imgbatch.dataset import FORMAT, MANIFEST, Dataset
+from imgbatch.dataset.parts import put_table
+from imgbatch.errors import DatasetError, InputError
+from imgbatch.records import Shard, Source, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from imgbatch.dataset.delta import Part
+    from imgbatch.settings import Limits
+
+SCHEMA = pa.schema(
+    [
+        ("source_id", pa.string()),
+        ("address", pa.string()),
+        ("version", pa.string()),
+        ("size", pa.int64()),
+        ("input", pa.string()),
+        ("container", pa.string()),
+        ("packing", pa.string()),
+        ("offset", pa.int64()),
+        ("packed_size", pa.int64()),
+        ("method", pa.int32()),
+        ("verdict_status", pa.string()),
+        ("verdict_class", pa.string()),
+        ("verdict_message", pa.string()),
+        ("shard", pa.string()),
+        ("generation", pa.int32()),
+    ]
+)
+LISTED = pa.schema([field for field in SCHEMA if field.name not in ("shard", "generation")])
+CHUNK = 50_000
+METADATA = {"table": MANIFEST, "format": str(FORMAT)}
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a listing changes in the manifest.
+
+    Attributes:
+        new: listed rows that the manifest does not have.
+        changed: listed rows whose version differs.
+        removed: ids of sources of the same input that are no longer listed.
+        touched: names of the shards that changed and removed sources lie in.
+        same: how many sources are as they were.
+    """
+
+    new: pa.Table
+    changed: pa.Table
+    removed: pa.Array
+    touched: frozenset[str]
+    same: int
+
+    @property
+    def nothing(self) -> bool:
+        """Whether the manifest already says it all."""
+        return not (self.new.num_rows or self.changed.num_rows or len(self.removed))
+
+
+def listing(sources: Iterable[Source], *, root: str) -> pa.Table:
+    """Return listed sources as a table, sorted by address, in bounded memory per source.
+
+    Raises:
+        InputError: an address was listed twice.
+    """
+    chunks: list[pa.RecordBatch] = []
+    rows: list[tuple[Any, ...]] = []
+    for source in sources:
+        rows.append(_row(source, root))
+        if len(rows) == CHUNK:
+            chunks.append(_batch(rows))
+            rows = []
+    chunks.append(_batch(rows))
+    table = pa.Table.from_batches(chunks, schema=LISTED).sort_by("address")
+    if pc.count_distinct(table["source_id"]).as_py() != table.num_rows:
+        counts = pc.value_counts(table["address"]).to_pylist()
+        twice = next(c["values"] for c in counts if c["counts"] > 1)
+        raise InputError(f"{twice} was listed twice", "Was INPUT written to meanwhile? Run again.")
+    return table
+
+
+def _row(source: Source, root: str) -> tuple[Any, ...]:
+    verdict = source.verdict
+    return (
+        source.source_id,
+        source.address,
+        source.version,
+        source.size,
+        root,
+        source.container,
+        source.packing,
+        source.offset,
+        source.packed_size,
+        source.method,
+        verdict and verdict.status,
+        verdict and verdict.error_class,
+        verdict and verdict.message,
+    )
+
+
+def _batch(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
+    columns = list(zip(*rows, strict=True)) or [()] * len(LISTED)
+    arrays = [pa.array(c, type=f.type) for c, f in zip(columns, LISTED, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=LISTED)
+
+
+def sample(listed: pa.Table, *, limit: int | None, share: float | None) -> pa.Table:
+    """Return the first `limit` sources of a share that is drawn by their ids.
+
+    The draw depends on each id alone, so a larger share contains every smaller one.
+    """
+    if share is not None:
+        # The first 8 hex digits of an id are a uniform number below 2**32.
+        bound = f"{round(share * 2**32):08x}" if share < 1 else "g"
+        listed = listed.filter(pc.less(pc.utf8_slice_codeunits(listed["source_id"], 0, 8), bound))
+    return listed if limit is None else listed.slice(0, limit)
+
+
+def compare(dataset: Dataset, listed: pa.Table, *, root: str, whole: bool) -> Changes:
+    """Compare a listing of the input at `root` with the manifest.
+
+    When the listing is not the `whole` input but a sample of it, nothing counts as removed.
+    """
+    known = dataset.read(MANIFEST, columns=["source_id", "version", "shard", "input"])
+    at = pc.index_in(listed["source_id"], value_set=known["source_id"])
+    is_new = pc.is_null(at)
+    differs = pc.not_equal(known["version"].take(at), listed["version"])
+    changed = pc.fill_null(pc.and_(pc.invert(is_new), differs), fill_value=False)
+    shards = set(known["shard"].take(at.filter(changed)).to_pylist())
+    removed = known.slice(0, 0)
+    if whole:
+        ours = known.filter(pc.equal(known["input"], root))
+        gone = pc.invert(pc.is_in(ours["source_id"], value_set=listed["source_id"]))
+        removed = ours.filter(gone)
+        shards |= set(removed["shard"].to_pylist())
+    new, again = listed.filter(is_new), listed.filter(changed)
+    return Changes(
+        new=new,
+        changed=again,
+        removed=removed["source_id"].combine_chunks(),
+        touched=frozenset(shards),
+        same=listed.num_rows - new.num_rows - again.num_rows,
+    )
+
+
+def freeze(
+    dataset: Dataset, changes: Changes, *, limits: Limits, run: str, number: int
+) -> set[str]:
+    """Write and commit what a listing changes; returns the shards that hold no source any more."""
+    table = dataset.table(MANIFEST)
+    parts = [_write(dataset, rows, name, 0) for name, rows in _cut(changes.new, limits)]
+    former = {part.shard: part for part in table.parts().values()}
+    emptied: set[str] = set()
+    for name in sorted(changes.touched):
+        rows, generation = _next_generation(dataset, former[name], changes)
+        if rows.num_rows:
+            parts.append(_write(dataset, rows, name, generation))
+        else:
+            emptied.add(name)
+    removes = [former[name] for name in changes.touched]
+    table.commit(parts, removes, fence=number, run=run)
+    return emptied
+
+
+def _cut(new: pa.Table, limits: Limits) -> Iterator[tuple[str, pa.Table]]:
+    """Cut new sources by count and bytes; each compressed tar is cut on its own, in its order."""
+    streamed = pc.fill_null(pc.equal(new["packing"], "stream"), fill_value=False)
+    yield from _cut_run(new.filter(pc.invert(streamed)), limits)
+    packed = new.filter(streamed)
+    for container in pc.unique(packed["container"]).to_pylist():
+        members = packed.filter(pc.equal(packed["container"], container))
+        yield from _cut_run(members.sort_by("offset"), limits)
+
+
+def _cut_run(rows: pa.Table, limits: Limits) -> Iterator[tuple[str, pa.Table]]:
+    start = held = 0
+    for index, size in enumerate(rows["size"].to_pylist()):
+        full = index - start >= limits.shard_sources or held + size > limits.shard_bytes
+        if full and index > start:
+            yield _named(rows.slice(start, index - start))
+            start, held = index, 0
+        held += size
+    if rows.num_rows > start:
+        yield _named(rows.slice(start))
+
+
+def _named(rows: pa.Table) -> tuple[str, pa.Table]:
+    digest = blake2b(digest_size=8)
+    for source_id in rows["source_id"].to_pylist():
+        digest.update(source_id.encode())
+    return digest.hexdigest(), rows
+
+
+def _next_generation(dataset: Dataset, part: Part, changes: Changes) -> tuple[pa.Table, int]:
+    rows = _read(dataset, part.path)
+    generation = rows["generation"][0].as_py() + 1
+    rows = rows.select(LISTED.names)
+    gone = pc.is_in(rows["source_id"], value_set=changes.removed)
+    again = pc.is_in(rows["source_id"], value_set=changes.changed["source_id"])
+    kept = rows.filter(pc.invert(pc.or_(gone, again)))
+    ids = rows.filter(again)["source_id"]
+    fresh = changes.changed.filter(pc.is_in(changes.changed["source_id"], value_set=ids))
+    rows = pa.concat_tables([kept, fresh])
+    streamed = "stream" in rows["packing"].to_pylist()
+    return rows.sort_by("offset" if streamed else "address"), generation
+
+
+def _write(dataset: Dataset, rows: pa.Table, name: str, generation: int) -> Part:
+    count = rows.num_rows
+    columns = [*rows.columns, pa.array([name] * count), pa.array([generation] * count, pa.int32())]
+    table = pa.Table.from_arrays(columns, schema=SCHEMA).combine_chunks()
+    return put_table(
+        dataset.store, MANIFEST, f"{name}@{generation}.parquet", table, METADATA | {"shard": name}
+    )
+
+
+def _read(dataset: Dataset, path: str) -> pa.Table:
+    return pq.read_table(io.BytesIO(dataset.store.get(f"{MANIFEST}/{path}")), schema=SCHEMA)
+
+
+def shards(dataset: Dataset) -> list[Shard]:
+    """Return the shards of the manifest, those of one compressed tar next to each other in order.
+
+    Only names are read, and for compressed tars which archive each shard lies in.
+    """
+    parts = [part.path.removesuffix(".parquet").partition("@") for part in _parts(dataset)]
+    streams = _streams(dataset)
+    found = [Shard(name, int(g), streams.get(name, ("", 0))[0] or None) for name, _, g in parts]
+    return sorted(found, key=lambda s: (*streams.get(s.name, ("", 0)), s.name))
+
+
+def _parts(dataset: Dataset) -> list[Part]:
+    return list(dataset.table(MANIFEST).parts().values())
+
+
+def _streams(dataset: Dataset) -> dict[str, tuple[str, int]]:
+    rows = dataset.read(
+        MANIFEST, columns=["shard", "container", "offset"], where=pc.field("packing") == "stream"
+    )
+    first = rows.group_by(["shard", "container"]).aggregate([("offset", "min")])
+    return {r["shard"]: (r["container"], r["offset_min"]) for r in first.to_pylist()}
+
+
+def read_shard(dataset: Dataset, shard: Shard) -> list[Source]:
+    """Return the sources of a shard, in the order of its part.
+
+    Raises:
+        DatasetError: the manifest has no such shard and generation.
+    """
+    try:
+        rows = _read(dataset, f"{shard.label}.parquet")
+    except FileNotFoundError:
+        raise DatasetError(f"shard {shard.label} is not in the manifest") from None
+    return [_source(row) for row in rows.to_pylist()]
+
+
+def members(dataset: Dataset, container: str) -> list[Source]:
+    """Return an archive's own source and those that lie in it, as the manifest has them."""
+    its = (pc.field("container") == container) | (pc.field("address") == container)
+    rows = dataset.read(MANIFEST, where=its)
+    return [_source(row) for row in rows.to_pylist()]
+
+
+def archives(dataset: Dataset) -> dict[str, str]:
+    """Return the version of every archive that was read, by address."""
+    rows = dataset.read(
+        MANIFEST,
+        columns=["address", "version"],
+        where=pc.field("verdict_class") == "archive",
+    )
+    return dict(zip(rows["address"].to_pylist(), rows["version"].to_pylist(), strict=True))
+
+
+def _source(row: dict[str, Any]) -> Source:
+    verdict = None
+    if row["verdict_status"]:
+        verdict = Verdict(row["verdict_status"], row["verdict_class"], row["verdict_message"])
+    return Source(
+        address=row["address"],
+        version=row["version"],
+        size=row["size"],
+        container=row["container"],
+        packing=row["packing"],
+        offset=row["offset"],
+        packed_size=row["packed_size"],
+        method=row["method"],
+        verdict=verdict,
+    )

@@ -1,0 +1,54 @@
+"""Rows to immutable Parquet parts and back."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from imgbatch.dataset.delta import Part
+from imgbatch.errors import DamageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imgbatch.dataset import TableSpec
+    from imgbatch.storage import Store
+
+
+def write_part(store: Store, spec: TableSpec, label: str, rows: list[dict[str, Any]]) -> Part:
+    """Write the part of one shard and generation; the same rows give the same bytes."""
+    table = pa.Table.from_pylist(rows, schema=spec.schema)
+    return put_table(store, spec.path, spec.part_name(label), table, spec.metadata)
+
+
+def put_table(
+    store: Store, folder: str, name: str, table: pa.Table, metadata: Mapping[str, str]
+) -> Part:
+    """Write a table as one Parquet file with page checksums and its own provenance."""
+    buffer = io.BytesIO()
+    described = table.replace_schema_metadata({f"imgbatch.{k}": v for k, v in metadata.items()})
+    pq.write_table(described, buffer, compression="zstd", write_page_checksum=True)
+    data = buffer.getvalue()
+    store.put(f"{folder}/{name}", data)
+    return Part(folder, name, len(data), table.num_rows, hashlib.sha256(data).hexdigest())
+
+
+def read_part(store: Store, part: Part) -> tuple[pa.Table, str]:
+    """Return a part's rows, with its metadata in the schema, and the SHA-256 of its file.
+
+    Raises:
+        DamageError: it is missing, is no Parquet file, or a page fails its checksum.
+    """
+    name = f"{part.table}/{part.path}"
+    try:
+        data = store.get(name)
+        table = pq.read_table(io.BytesIO(data), page_checksum_verification=True)
+    except FileNotFoundError:
+        raise DamageError(f"{name}: the part is missing") from None
+    except (pa.ArrowException, OSError) as error:
+        raise DamageError(f"{name}: {error}") from error
+    return table, hashlib.sha256(data).hexdigest()

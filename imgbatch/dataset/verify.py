@@ -1,0 +1,158 @@
+"""Counts a dataset again from its parts, and names every shard where something is off."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imgbatch.dataset import MANIFEST, SOURCES, Dataset
+from imgbatch.dataset.parts import read_part
+from imgbatch.errors import DamageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imgbatch.dataset.delta import Part, Table
+
+KEYS = ["source_id", "version"]
+
+
+@dataclass(slots=True)
+class Verified:
+    """What verify found.
+
+    Attributes:
+        sources, ok, failed, filtered: the reconciliation: the first is the sum of the others.
+        rows: rows of each table, counted from its parts.
+        problems: one line for each thing that is off, naming table and shard.
+        orphans: files below a table that no commit names (an interrupted driver leaves some).
+    """
+
+    sources: int = 0
+    ok: int = 0
+    failed: int = 0
+    filtered: int = 0
+    shards: int = 0
+    rows: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+    orphans: list[str] = field(default_factory=list)
+
+
+def verify(dataset: Dataset) -> Verified:
+    """Read every committed part and check it against the manifest and its commit.
+
+    Checked: each part's file has the size and SHA-256 of its commit, its pages their checksums,
+    its columns the table's; each shard has one outcome per source, with the same versions, and in
+    every table that the last run filled one row per picture, or per ok source.
+
+    Raises:
+        DatasetError: there is no manifest.
+    """
+    found = Verified()
+    names = _expected(dataset)
+    tables = {name: dataset.table(f"tables/{name}") for name in names}
+    by_shard = {name: _by_shard(name, table, found) for name, table in tables.items()}
+    digests = {name: table.digests() for name, table in tables.items()}
+    manifest = dataset.table(MANIFEST)
+    manifest_digests = manifest.digests()
+    for part in sorted(manifest.parts().values(), key=lambda p: p.path):
+        found.shards += 1
+        listed = _checked(dataset, manifest, part, manifest_digests, found)
+        if listed is None:
+            continue
+        found.sources += listed.num_rows
+        rows: dict[str, pa.Table] = {}
+        for name, table in tables.items():
+            own = by_shard[name].pop(part.shard, None)
+            if own is None or own.label != part.label:
+                found.problems.append(f"shard {part.label}: unfinished in table {name}")
+                continue
+            read = _checked(dataset, table, own, digests[name], found)
+            if read is not None:
+                rows[name] = read
+                found.rows[name] += read.num_rows
+        _reconcile(part.label, listed, rows, found)
+    for name, left in by_shard.items():
+        found.problems += [f"table {name}: part {p.path} is of no shard" for p in left.values()]
+    found.orphans = list(_orphans(dataset, {**tables, MANIFEST: manifest}))
+    return found
+
+
+def _expected(dataset: Dataset) -> list[str]:
+    """Return the tables that must be complete: those of the last run's recipe."""
+    runs = dataset.runs()
+    return list(runs[-1]["tables"]) if runs else dataset.tables()
+
+
+def _by_shard(name: str, table: Table, found: Verified) -> dict[str, Part]:
+    parts: dict[str, Part] = {}
+    for part in table.parts().values():
+        if part.shard in parts:
+            found.problems.append(f"table {name}: shard {part.shard} has two parts")
+        parts[part.shard] = part
+    return parts
+
+
+def _checked(
+    dataset: Dataset, table: Table, part: Part, digests: dict[str, str], found: Verified
+) -> pa.Table | None:
+    where = f"shard {part.label}: table {table.name}: part {part.path}"
+    try:
+        rows, sha256 = read_part(dataset.store, part)
+    except DamageError as error:
+        found.problems.append(f"{where}: {error}")
+        return None
+    if sha256 != digests.get(part.path):
+        found.problems.append(f"{where}: the file is not the one that was committed")
+    if rows.num_rows != part.rows:
+        found.problems.append(f"{where}: {rows.num_rows} rows, its commit says {part.rows}")
+    for column in rows.schema:
+        if column.name not in table.schema().names:
+            found.problems.append(f"{where}: column {column.name} is not in the table")
+    return rows
+
+
+def _reconcile(label: str, listed: pa.Table, rows: dict[str, pa.Table], found: Verified) -> None:
+    outcomes = rows.pop(SOURCES, None)
+    if outcomes is None:
+        return
+    counts = Counter(outcomes["status"].to_pylist())
+    found.ok += counts["ok"]
+    found.failed += counts["failed"]
+    found.filtered += counts["filtered"]
+    if sum(counts[s] for s in ("ok", "failed", "filtered")) != listed.num_rows:
+        found.problems.append(
+            f"shard {label}: {listed.num_rows} sources are listed and their outcomes are {counts}"
+        )
+    if _ids(listed) != _ids(outcomes):
+        found.problems.append(f"shard {label}: outcomes are of other sources than are listed")
+    ok = outcomes.filter(pc.equal(outcomes["status"], "ok"))
+    for name, table in rows.items():
+        is_picture = "frame" in table.column_names
+        wanted = Counter(
+            dict(zip(ok["source_id"].to_pylist(), ok["n_pictures"].to_pylist(), strict=True))
+            if is_picture
+            else dict.fromkeys(ok["source_id"].to_pylist(), 1)
+        )
+        if Counter(table["source_id"].to_pylist()) != +wanted:
+            unit = "picture" if is_picture else "source"
+            found.problems.append(f"shard {label}: table {name} has not one row per {unit}")
+        if not _ids(table) <= _ids(ok):
+            found.problems.append(f"shard {label}: table {name} has rows of other versions")
+
+
+def _ids(table: pa.Table) -> set[tuple[str, str]]:
+    return set(zip(*(table[key].to_pylist() for key in KEYS), strict=True))
+
+
+def _orphans(dataset: Dataset, tables: dict[str, Table]) -> Iterator[str]:
+    for table in tables.values():
+        named = set(table.digests())
+        for entry in dataset.store.list(table.name):
+            name = entry.name.removeprefix(f"{table.name}/")
+            if name.endswith(".parquet") and "/" not in name and name not in named:
+                yield entry.name

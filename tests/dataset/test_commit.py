@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pytest
+
+from imgbatch.dataset import FORMAT, MANIFEST, Dataset, TableSpec
+from imgbatch.dataset.commit import Committer, take_number
+from imgbatch.dataset.parts import write_part
+from imgbatch.dataset.plan import undone
+from imgbatch.errors import DatasetError, FencedError
+from imgbatch.records import Shard
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from imgbatch.dataset import Part
+
+SCHEMA = pa.schema([("source_id", pa.string()), ("version", pa.string()), ("x", pa.float32())])
+SPEC = TableSpec("quality", SCHEMA, "a" * 32, {"analyzer": "quality"})
+SOURCES_SPEC = TableSpec("sources", SCHEMA, "b" * 32)
+
+
+def part(dataset: Dataset, label: str, x: float, spec: TableSpec = SPEC) -> Part:
+    rows = [{"source_id": label.partition("@")[0], "version": "v", "x": x}]
+    return write_part(dataset.store, spec, label, rows)
+
+
+def committer(dataset: Dataset, number: int, *, every: float = 1e9) -> Committer:
+    return Committer(dataset, [SPEC], run=f"run{number}", number=number, every=every)
+
+
+def values(dataset: Dataset) -> list[tuple[str, float]]:
+    dataset.table(SPEC.path).refresh()
+    rows = dataset.read("quality").to_pylist()
+    return sorted((r["source_id"], r["x"]) for r in rows)
+
+
+def test_parts_are_seen_when_they_are_committed_and_not_before(dataset: Dataset) -> None:
+    own = committer(dataset, take_number(dataset, "run1"))
+    own.add([part(dataset, "s1@0", 1.0)])
+    assert values(dataset) == []
+    own.flush()
+    assert values(dataset) == [("s1", 1.0)]
+
+
+def test_a_commit_comes_by_itself_when_it_is_time(dataset: Dataset) -> None:
+    now = [0.0]
+    number = take_number(dataset, "run1")
+    own = Committer(dataset, [SPEC], run="r", number=number, every=5.0, clock=lambda: now[0])
+    own.add([part(dataset, "s1@0", 1.0)])
+    assert values(dataset) == []
+    now[0] = 6.0
+    own.add([part(dataset, "s2@0", 2.0)])
+    assert values(dataset) == [("s1", 1.0), ("s2", 2.0)]
+
+
+def test_a_new_part_replaces_its_shards_former_one(dataset: Dataset) -> None:
+    own = committer(dataset, take_number(dataset, "run1"))
+    own.add([part(dataset, "s1@0", 1.0), part(dataset, "s2@0", 2.0)])
+    own.flush()
+    own.add([part(dataset, "s1@1", 10.0)])
+    own.flush()
+    assert values(dataset) == [("s1", 10.0), ("s2", 2.0)]
+    changed = TableSpec("quality", SCHEMA, "c" * 32)
+    own.add([part(dataset, "s2@0", 20.0, changed)])
+    own.flush()
+    assert values(dataset) == [("s1", 10.0), ("s2", 20.0)]
+
+
+def test_committing_the_same_part_twice_doubles_nothing(dataset: Dataset) -> None:
+    own = committer(dataset, take_number(dataset, "run1"))
+    for _ in range(2):
+        own.add([part(dataset, "s1@0", 1.0)])
+        own.flush()
+    assert values(dataset) == [("s1", 1.0)]
+
+
+def test_a_driver_that_was_taken_over_commits_nothing_any_more(dataset: Dataset) -> None:
+    slow = committer(dataset, take_number(dataset, "run1"))
+    slow.add([part(dataset, "s1@0", 1.0)])
+    other = Dataset.open(dataset.url)
+    quick = committer(other, take_number(other, "run2"))
+    quick.add([part(other, "s1@1", 2.0)])
+    quick.flush()
+    with pytest.raises(FencedError, match="took over"):
+        slow.flush()
+    assert values(dataset) == [("s1", 2.0)]
+
+
+def test_a_zombie_that_passed_its_check_is_stopped_by_the_commit_itself(dataset: Dataset) -> None:
+    number = take_number(dataset, "run1")
+    committer(dataset, number)
+    table = dataset.table(SPEC.path)
+    other = Dataset.open(dataset.url)
+    quick = committer(other, take_number(other, "run2"))
+    quick.add([part(other, "s1@1", 2.0)])
+    quick.flush()
+    # The zombie's snapshot is from before; it does not look at the manifest again.
+    with pytest.raises(FencedError):
+        table.commit([part(dataset, "s1@0", 1.0)], [], fence=number, run="run1")
+    assert values(dataset) == [("s1", 2.0)]
+
+
+def test_of_two_drivers_that_take_a_number_at_once_one_gets_it(dataset: Dataset) -> None:
+    other = Dataset.open(dataset.url)
+    stale = other.table(MANIFEST)
+    assert take_number(dataset, "run1") == 1
+    with pytest.raises(FencedError):
+        stale.commit([], [], fence=1, run="run2")
+
+
+def test_a_commit_names_its_run_and_its_digests(dataset: Dataset) -> None:
+    own = committer(dataset, take_number(dataset, "run1"))
+    written = part(dataset, "s1@0", 1.0)
+    own.add([written])
+    own.flush()
+    table = dataset.table(SPEC.path)
+    assert table.history()[0]["run"] == "run1"
+    assert table.digests() == {written.path: written.sha256}
+
+
+def test_the_same_rows_give_the_same_bytes(dataset: Dataset) -> None:
+    assert part(dataset, "s1@0", 1.0) == part(dataset, "s1@0", 1.0)
+
+
+def test_done_is_what_the_snapshot_holds(dataset: Dataset) -> None:
+    shards = [Shard("s1", 0), Shard("s2", 0), Shard("s3", 2)]
+    number = take_number(dataset, "r")
+    own = Committer(dataset, [SPEC, SOURCES_SPEC], run="r", number=number, every=1e9)
+    own.add([part(dataset, "s1@0", 1.0), part(dataset, "s1@0", 1.0, SOURCES_SPEC)])
+    own.add([part(dataset, "s2@0", 1.0), part(dataset, "s3@1", 1.0)])
+    own.flush()
+    assert undone(dataset, shards, [SOURCES_SPEC, SPEC]) == {
+        Shard("s2", 0): ("sources",),
+        Shard("s3", 2): ("sources", "quality"),
+    }
+
+
+def test_a_table_gains_the_columns_of_a_newer_analyzer(dataset: Dataset) -> None:
+    own = committer(dataset, take_number(dataset, "run1"))
+    own.add([part(dataset, "s1@0", 1.0)])
+    own.flush()
+    wider = TableSpec("quality", SCHEMA.append(pa.field("y", pa.list_(pa.int32()))), "d" * 32)
+    Committer(dataset, [wider], run="r", number=take_number(dataset, "r"), every=1)
+    assert dataset.read("quality").to_pylist()[0]["y"] is None
+    narrower = pa.schema([*list(SCHEMA)[:2], ("x", pa.string())])
+    with pytest.raises(DatasetError, match="column x is float"):
+        Committer(dataset, [TableSpec("quality", narrower, "e" * 32)], run="r", number=9, every=1)
+
+
+def test_a_folder_with_something_else_in_it_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.docx").write_bytes(b"")
+    with pytest.raises(DatasetError, match="not an imgbatch dataset and not empty"):
+        Dataset.create(str(tmp_path))
+    with pytest.raises(DatasetError, match=r"no dataset\.json"):
+        Dataset.open(str(tmp_path))
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.docx"]
+
+
+def test_a_dataset_of_another_format_is_refused(tmp_path: Path) -> None:
+    Dataset.create(str(tmp_path / "d"))
+    marker = tmp_path / "d" / "dataset.json"
+    marker.write_text(json.dumps({"format": FORMAT + 1}))
+    with pytest.raises(DatasetError, match=f"format {FORMAT + 1}"):
+        Dataset.create(str(tmp_path / "d"))
+    marker.write_text("{broken")
+    with pytest.raises(DatasetError, match="not readable"):
+        Dataset.open(str(tmp_path / "d"))
+
+
+def test_a_file_is_no_dataset(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"")
+    with pytest.raises(DatasetError, match="is a file"):
+        Dataset.create(str(tmp_path / "f"))

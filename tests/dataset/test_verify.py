@@ -1,0 +1,93 @@
+"""Damage done on purpose to a real dataset: verify finds it and names the shard."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+import pytest
+
+from imgbatch.dataset import Dataset
+from imgbatch.dataset.commit import take_number
+from imgbatch.dataset.verify import verify
+from imgbatch.settings import Limits
+from tests import corpus
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    corpus.many(folder / "corpus", 20)
+    corpus.run_inline(folder / "corpus", folder / "dataset", limits=Limits(shard_sources=10))
+    return folder / "dataset"
+
+
+@pytest.fixture
+def copy(whole: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(whole, tmp_path / "dataset")
+
+
+def a_part(dataset: Path, table: str) -> Path:
+    return min((dataset / table).glob("*.parquet"))
+
+
+def problems(dataset: Path) -> list[str]:
+    return verify(Dataset.open(str(dataset))).problems
+
+
+def test_a_whole_dataset_has_no_problems(whole: Path) -> None:
+    found = verify(Dataset.open(str(whole)))
+    assert (found.problems, found.orphans) == ([], [])
+    assert (found.sources, found.ok, found.shards) == (20, 20, 2)
+
+
+@pytest.mark.parametrize("table", ["manifest", "tables/sources", "tables/quality"])
+def test_every_single_flipped_byte_is_found(copy: Path, table: str) -> None:
+    part = a_part(copy, table)
+    data = part.read_bytes()
+    for place in range(4, len(data), len(data) // 12):
+        part.write_bytes(data[:place] + bytes([data[place] ^ 0x10]) + data[place + 1 :])
+        found = problems(copy)
+        assert found, f"byte {place} of {len(data)}"
+        assert part.name.partition("@")[0] in found[0]
+
+
+@pytest.mark.parametrize("table", ["manifest", "tables/sources", "tables/quality"])
+def test_a_missing_part_is_found(copy: Path, table: str) -> None:
+    part = a_part(copy, table)
+    part.unlink()
+    assert any(part.name in p and "missing" in p for p in problems(copy))
+
+
+def test_a_truncated_part_is_found(copy: Path) -> None:
+    part = a_part(copy, "tables/hashes")
+    part.write_bytes(part.read_bytes()[:-100])
+    assert any(part.name in p for p in problems(copy))
+
+
+def test_a_part_rewritten_with_a_row_less_is_found(copy: Path) -> None:
+    part = a_part(copy, "tables/quality")
+    pq.write_table(pq.read_table(part).slice(1), part)
+    found = problems(copy)
+    assert any("not the one that was committed" in p for p in found)
+    assert any("has not one row per picture" in p for p in found)
+
+
+def test_a_shard_that_is_not_in_a_table_is_unfinished(copy: Path) -> None:
+    dataset = Dataset.open(str(copy))
+    table = dataset.table("tables/motion")
+    part = min(table.parts().values(), key=lambda p: p.path)
+    number = take_number(dataset, "x")
+    table.commit([], [part], fence=number, run="x")
+    assert problems(copy) == [f"shard {part.label}: unfinished in table motion"]
+
+
+def test_a_file_that_no_commit_names_is_an_orphan_and_no_problem(copy: Path) -> None:
+    stray = copy / "tables" / "quality" / "stray@0-00000000.parquet"
+    stray.write_bytes(a_part(copy, "tables/quality").read_bytes())
+    found = verify(Dataset.open(str(copy)))
+    assert (found.problems, found.orphans) == ([], ["tables/quality/stray@0-00000000.parquet"])
