@@ -1,0 +1,49 @@
+"""A preprocess recipe's TOML in, frozen settings out."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any, Literal
+
+from pydantic import Field
+
+from imgbatch.errors import SettingsError
+from imgbatch.preprocess import read_steps
+from imgbatch.settings import Settings, VideoSettings, check
+
+
+class OutputSettings(Settings):
+    """The files that are written. JPEG has 4:2:0 chroma; its `quality` is libjpeg's."""
+
+    format: Literal["jpeg", "png"] = "jpeg"
+    quality: int = Field(default=90, ge=1, le=100)
+
+
+class CopyMedia(Settings):
+    """How pixels are read for copies: `[media]` without what scales them."""
+
+    alpha: Literal["white", "black", "drop"] = "white"
+    max_pixels: int = Field(default=250_000_000, ge=1)
+    video: VideoSettings = VideoSettings()
+
+
+class CopyRecipe(Settings):
+    """A preprocess recipe; `steps` are read one by one, by name."""
+
+    media: CopyMedia = CopyMedia()
+    output: OutputSettings = OutputSettings()
+    steps: tuple[Any, ...] = ()
+
+
+def read_copy_recipe(text: str) -> CopyRecipe:
+    """Read a preprocess recipe.
+
+    Raises:
+        SettingsError: not TOML, an unknown step or key, or a value out of range.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"recipe is not valid TOML: {error}") from error
+    recipe = check(CopyRecipe, raw, where="preprocess recipe")
+    return recipe.model_copy(update={"steps": read_steps(recipe.steps)})
