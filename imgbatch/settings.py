@@ -52,13 +52,14 @@ class MediaSettings(Settings):
         min_side: the shorter side is decoded to at least this many pixels, at n/8 of full size.
         exact: decode in full, then scale by area; slower, and free of the DCT scaling's error.
         alpha: what shows through transparency: a white or a black ground, or `drop` the channel.
-        max_pixels: a larger picture is `decode.bomb`.
+        max_pixels: a larger picture is `decode.bomb`; above the default, Pillow's own limit holds
+            for some formats.
     """
 
     min_side: int = Field(default=256, ge=16)
     exact: bool = False
     alpha: Literal["white", "black", "drop"] = "white"
-    max_pixels: int = Field(default=250_000_000, ge=1)
+    max_pixels: int = Field(default=178_956_970, ge=1)
     video: VideoSettings = VideoSettings()
 
 

@@ -23,7 +23,7 @@ class CopyMedia(Settings):
     """How pixels are read for copies: `[media]` without what scales them."""
 
     alpha: Literal["white", "black", "drop"] = "white"
-    max_pixels: int = Field(default=250_000_000, ge=1)
+    max_pixels: int = Field(default=178_956_970, ge=1)
     video: VideoSettings = VideoSettings()
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.dataset as pads
+import pyarrow.fs
 from deltalake import DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import (
@@ -28,11 +30,10 @@ from imgbatch.errors import DamageError, DatasetError, FencedError, StorageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    import pyarrow.dataset as pads
-
     from imgbatch.storage import Store
 
 APP = "imgbatch"
+LOCAL = pyarrow.fs.LocalFileSystem()
 # Commits name their run for as long as the dataset lives; delta's default forgets after 30 days.
 CONFIGURATION = {
     "delta.logRetentionDuration": "interval 36500 days",
@@ -140,7 +141,14 @@ class Table:
         Raises:
             DatasetError: there is no such table.
         """
-        return self._require().to_pyarrow_dataset()
+        delta = self._require()
+        if "://" in self._location:
+            return delta.to_pyarrow_dataset()
+        # deltalake hands pyarrow a file system that is written in Python; pyarrow's threads may
+        # still be in it when the interpreter ends, and the process aborts (about one exit in six,
+        # deltalake 1.6.6 with pyarrow 26). pyarrow's own file system has no Python in it.
+        paths = [f"{self._location}/{path}" for path in self.parts()]
+        return pads.dataset(paths, schema=self.schema(), format="parquet", filesystem=LOCAL)
 
     def _require(self) -> DeltaTable:
         if self._delta is None:

@@ -1,0 +1,174 @@
+"""The bytes of a JPEG enter; its RGB pixels leave, scaled inside the DCT or exactly by area.
+
+libjpeg-turbo decodes (through simplejpeg, which tells libjpeg's warnings); what simplejpeg refuses
+(CMYK, unusual subsampling) Pillow decodes. libjpeg fills what is missing with grey and only warns,
+so every warning is looked at here.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import simplejpeg
+from PIL import JpegImagePlugin
+
+from imgbatch.errors import DecodeError
+from imgbatch.media.pixels import scaled, scaled_rgb
+
+if TYPE_CHECKING:
+    from imgbatch.media.pixels import RGB
+
+MAX_SCANS = 1000
+EOI, SOS = b"\xff\xd9", b"\xff\xda"
+
+_CUT = "Premature end of JPEG file"
+_HOLES = ("premature end of data segment", "bad Huffman code", "instead of RST")
+_AFTER_PIXELS = "extraneous bytes before marker 0xd9"
+
+
+class QuietJpeg(JpegImagePlugin.JpegImageFile):
+    """Pillow's JPEG plugin, less its look for a resolution in the EXIF block.
+
+    It is of no use here, costs time with every photograph, and warns of damaged blocks.
+    """
+
+    def _read_dpi_from_exif(self) -> None:
+        """Read nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scans:
+    """How a JPEG's coefficients lie in the file.
+
+    Attributes:
+        single: one sequential scan holds all components, so that nothing but the scan's own end
+            decides whether the picture is complete.
+        samples: samples per pixel over all components, 1.5 for 4:2:0.
+    """
+
+    single: bool
+    samples: float
+
+
+def scans_of(image: QuietJpeg, head: bytes) -> Scans:
+    """Read how the scans lie from an opened, not yet loaded JPEG.
+
+    Args:
+        image: as Pillow opened it; its file stands behind the first scan's header.
+        head: that scan header's last bytes, 4 + 2 per component.
+    """
+    components = len(image.layer)
+    widest = max((h * v for _, h, v, _ in image.layer), default=1) or 1
+    samples = sum(h * v for _, h, v, _ in image.layer) / widest
+    single = "progressive" not in image.info and head[:1] == bytes([components])
+    return Scans(single, samples)
+
+
+def check_scans(data: bytes) -> None:
+    """Refuse a progressive JPEG of so many scans that it only serves to burn time.
+
+    Raises:
+        DecodeError: decode.bomb.
+    """
+    count = data.count(SOS)
+    if count > MAX_SCANS:
+        raise DecodeError("decode.bomb", f"{count} scans; a JPEG needs 10, {MAX_SCANS} are allowed")
+
+
+def decode_jpeg(
+    data: bytes,
+    full: tuple[int, int],
+    size: tuple[int, int],
+    *,
+    eighths: int,
+    scans: Scans,
+    exact: bool,
+    notes: list[str],
+) -> RGB:
+    """Decode a JPEG to `size`.
+
+    Args:
+        data: the whole file.
+        full: (width, height) by the header.
+        size: (width, height) wanted.
+        eighths: n of the scale n/8 from `full` to `size`.
+        scans: how the coefficients lie.
+        exact: decode in full, then scale by area.
+        notes: gets `decode.tail`, `decode.extraneous` or `decoder:pillow`.
+
+    Returns:
+        (size[1], size[0], 3) uint8, as stored (not turned).
+
+    Raises:
+        DecodeError: decode.truncated, data are missing; decode.corrupt.
+    """
+    if exact:
+        pixels = _decode(data, full, 8, scans=scans, notes=notes)
+        return pixels if eighths == 8 else scaled(pixels, size, eighths=eighths)  # noqa: PLR2004 - 8/8
+    return _decode(data, size, eighths, scans=scans, notes=notes)
+
+
+def _decode(
+    data: bytes,
+    size: tuple[int, int],
+    eighths: int,
+    *,
+    scans: Scans,
+    notes: list[str],
+) -> RGB:
+    try:
+        return _turbo(data, size)
+    except ValueError as error:
+        warning = str(error)
+    if warning == _CUT:
+        pixels = _without_end(data, size, scans)
+        notes.append("decode.tail")
+        return pixels
+    if any(hole in warning for hole in _HOLES):
+        raise DecodeError("decode.truncated", f"JPEG data are missing: {warning}")
+    if _AFTER_PIXELS in warning:
+        notes.append("decode.extraneous")
+        return _turbo(data, size, strict=False)
+    notes.append("decoder:pillow")
+    return _pillow(data, size, eighths, notes=notes)
+
+
+def _turbo(data: bytes, size: tuple[int, int], *, strict: bool = True) -> RGB:
+    wide, high = size
+    # A buffer of our own: a header that libjpeg reads otherwise than Pillow cannot make it larger.
+    buffer = np.empty((high, wide, 3), np.uint8)
+    pixels = simplejpeg.decode_jpeg(
+        data, "RGB", min_height=high, min_width=wide, buffer=buffer, strict=strict
+    )
+    if pixels.shape != buffer.shape:
+        raise DecodeError("decode.corrupt", f"header says {buffer.shape}, data {pixels.shape}")
+    return cast("RGB", pixels)
+
+
+def _without_end(data: bytes, size: tuple[int, int], scans: Scans) -> RGB:
+    """Decode a file without end marker, if its pixels are all there.
+
+    With an end marker put behind it, libjpeg warns when it had to invent as much as one
+    coefficient. That proves nothing when later scans may be missing.
+    """
+    cut = f"the file ends after {len(data)} bytes, before its end marker"
+    if not scans.single:
+        raise DecodeError("decode.truncated", cut)
+    try:
+        return _turbo(data.removesuffix(EOI[:1]) + EOI, size)
+    except ValueError as error:
+        raise DecodeError("decode.truncated", f"{cut}: {error}") from error
+
+
+def _pillow(data: bytes, size: tuple[int, int], eighths: int, *, notes: list[str]) -> RGB:
+    """Decode with Pillow, at 1/1, 1/2, 1/4 or 1/8 inside the DCT, and scale the rest by area."""
+    with QuietJpeg(io.BytesIO(data), "") as image:
+        step = 8 // eighths
+        step = 1 << (step.bit_length() - 1)
+        if step > 1:
+            image.draft(None, (image.width // step, image.height // step))
+        image.load()
+        return scaled_rgb(image, size, eighths=eighths * step, alpha="drop", notes=notes)

@@ -1,0 +1,291 @@
+"""The bytes of a video enter; what its header says and its sampled frames, as Pictures, leave.
+
+FFmpeg (through PyAV) demuxes, decodes, and scales while it converts to RGB, by area. Frames flow:
+next to the decoder's own frames one picture exists at a time, however long the video. FFmpeg's log
+stays silent: that is PyAV's default, and nothing global is changed here.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from fractions import Fraction
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+import av
+from av.codec.context import ThreadType
+from av.stream import Discard, Disposition
+
+from imgbatch.errors import DecodeError, FetchError, SourceError
+from imgbatch.media import Media
+from imgbatch.media.containers import demuxer_of, is_cut
+from imgbatch.media.packets import GROUP_BYTES, reader_of
+from imgbatch.media.pixels import target_size
+from imgbatch.media.sampling import Reading, rate_of, sample
+from imgbatch.media.shots import Camera
+from imgbatch.media.ticks import LANES, WAITING_BYTES, Ticks, lanes_of
+from imgbatch.media.timeline import Timeline
+from imgbatch.records import Facts, Picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from av.container import InputContainer
+    from av.video.codeccontext import VideoCodecContext
+    from av.video.stream import VideoStream
+
+    from imgbatch.media import Blob, Gate
+    from imgbatch.media.sampling import Sample
+    from imgbatch.media.shots import Shot
+    from imgbatch.settings import MediaSettings
+
+# Frames that a decoder holds for prediction and reordering. H.264 and HEVC allow 16, but only in
+# small pictures; at full size their levels allow 4 to 6.
+HELD_FRAMES = 8
+READ_BYTES = 2**18
+# AVI has no presentation stamps, and from packets of these codecs FFmpeg cannot tell the order.
+REORDERED = frozenset({"h264", "hevc"})
+
+
+def claims(head: bytes) -> bool:
+    """Tell by the first bytes whether a file is a video. Image sequences (HEIF, AVIF) are not."""
+    return demuxer_of(head) is not None
+
+
+def decode(blob: Blob, settings: MediaSettings, gate: Gate) -> Media:
+    """Open a video; its frames are sampled as `settings.video` says.
+
+    Times count from the first frame that the video stream shows: (stamp - first stamp) times the
+    stream's time base, so a late start or an edit list does not shift them.
+
+    The first sampled frame is decoded at once (only it tells how the video is turned). The gate is
+    held from here until the pictures are exhausted or closed: for the frames that decoders hold,
+    the picture handed out, and for `fps` the pictures and packets that wait. A caller that keeps
+    pictures holds more, and must not ask the gate for more meanwhile.
+
+    Args:
+        blob: bytes for which `claims` is true.
+        settings: sampling, decode size, largest picture.
+        gate: caps decoded bytes in flight.
+
+    Returns:
+        Media whose `pictures` is a generator; closing it closes file and decoder. Notes:
+        `decode.tail` (the end is missing or did not decode), `decode.damaged` (something before it
+        did not; a tick may then lack its frame), `frames:capped`, `time:estimated` (frames without
+        a stamp, placed by the frame rate), `aspect:N:D` (pixels are not square; they are left so),
+        and those of Shot.
+
+    Raises:
+        DecodeError: decode.unrecognised, decode.truncated, decode.corrupt, decode.bomb,
+            decode.unsupported, decode.no-video, decode.no-frames.
+        FetchError: fetch.failed, the file itself could not be read.
+    """
+    notes: list[str] = []
+    steps = _steps(blob, settings, gate, notes)
+    facts = cast("Facts", next(steps))
+    return Media(facts, cast("Generator[Picture]", steps), notes)
+
+
+def _steps(
+    blob: Blob, settings: MediaSettings, gate: Gate, notes: list[str]
+) -> Generator[Facts | Picture]:
+    """Yield the facts, then the pictures: one generator, so that one `close` frees everything."""
+    with _boundary(), blob.open() as file:
+        demuxer = demuxer_of(blob.head)
+        if demuxer is None:
+            raise DecodeError("decode.unrecognised", "not a video container that imgbatch reads")
+        cut = is_cut(file, blob.size, demuxer)
+        with _opened(file, demuxer, settings, cut=cut) as container:
+            stream = _video_stream(container)
+            _prepare(stream, settings)
+            _ignore_others(container, stream)
+            with gate.hold(_working_set(stream.codec_context, settings, blob.size)):
+                reading = Reading(
+                    container,
+                    stream,
+                    camera=Camera(settings.min_side),
+                    timeline=_timeline(stream),
+                    stamped=demuxer != "avi" or stream.codec_context.name not in REORDERED,
+                )
+                another = partial(_another_decoder, blob, demuxer, settings)
+                with _sampled(reading, settings, another) as samples:
+                    yield from _pictures(reading, samples, settings, notes, cut=cut)
+
+
+@contextmanager
+def _boundary() -> Iterator[None]:
+    """Turn whatever hostile bytes raise into a DecodeError."""
+    try:
+        yield
+    except SourceError:
+        raise
+    except av.FFmpegError as error:
+        raise DecodeError("decode.corrupt", f"FFmpeg: {error.strerror}") from error
+    except OSError as error:
+        raise FetchError("fetch.failed", f"the video cannot be read: {error}") from error
+    except Exception as error:
+        message = f"{type(error).__name__}: {error}"
+        raise DecodeError("decode.corrupt", message) from error
+
+
+def _opened(file: BinaryIO, demuxer: str, settings: MediaSettings, *, cut: bool) -> InputContainer:
+    file.seek(0)
+    options = {"max_pixels": str(settings.max_pixels)}  # for the frames that opening decodes
+    try:
+        return av.open(
+            file,
+            "r",
+            format=demuxer,
+            options=options,
+            buffer_size=READ_BYTES,
+            metadata_errors="replace",
+        )
+    except av.FFmpegError as error:
+        ended = cut or isinstance(error, av.EOFError)
+        code = "decode.truncated" if ended else "decode.corrupt"
+        raise DecodeError(code, f"the video cannot be opened: {error.strerror}") from error
+
+
+def _video_stream(container: InputContainer) -> VideoStream:
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not streams:
+        raise DecodeError("decode.no-video", "no video stream among the file's streams")
+    default = [s for s in streams if s.disposition & Disposition.default]
+    return (default or streams)[0]
+
+
+def _prepare(stream: VideoStream, settings: MediaSettings) -> None:
+    decoder = cast("VideoCodecContext | None", stream.codec_context)
+    if decoder is None:
+        raise DecodeError("decode.unsupported", "FFmpeg has no decoder for the video stream")
+    if decoder.width * decoder.height > settings.max_pixels:
+        raise _bomb(decoder.width, decoder.height, settings)
+    # Frames may grow after the header; the decoder then refuses them.
+    decoder.options = {"max_pixels": str(settings.max_pixels)}
+    decoder.thread_type, decoder.thread_count = ThreadType.NONE, 1
+
+
+def _ignore_others(container: InputContainer, stream: VideoStream) -> None:
+    for other in container.streams:
+        if other.index != stream.index:
+            other.discard = Discard.all
+
+
+def _another_decoder(blob: Blob, demuxer: str, settings: MediaSettings) -> VideoCodecContext:
+    # Opened anew: a decoder made by hand lacks what the container and FFmpeg's probing found out.
+    with blob.open() as file, _opened(file, demuxer, settings, cut=False) as container:
+        stream = _video_stream(container)
+        _prepare(stream, settings)
+        return stream.codec_context
+
+
+def _timeline(stream: VideoStream) -> Timeline:
+    rate = stream.average_rate or stream.guessed_rate
+    gap = 1 / rate if rate else Fraction(1, 25)
+    return Timeline(stream.time_base or gap, gap)
+
+
+def _picture_bytes(decoder: VideoCodecContext, settings: MediaSettings) -> int:
+    wide, high = target_size(decoder.width, decoder.height, settings.min_side)
+    return wide * high * 3
+
+
+def _working_set(decoder: VideoCodecContext, settings: MediaSettings, size: int) -> int:
+    """Return how many bytes decoders' frames, pictures and waiting packets take."""
+    bits = decoder.format.padded_bits_per_pixel if decoder.format else 24
+    held = decoder.width * decoder.height * bits // 8 * HELD_FRAMES
+    picture = _picture_bytes(decoder, settings)
+    if settings.video.sample != "fps" or reader_of(decoder) is None:
+        return held + picture
+    packets = min(size, (LANES + 2) * GROUP_BYTES)
+    return held * (LANES + 1) + max(picture, WAITING_BYTES) + packets
+
+
+@contextmanager
+def _sampled(
+    reading: Reading, settings: MediaSettings, another_decoder: Callable[[], VideoCodecContext]
+) -> Iterator[Iterator[Sample]]:
+    role_of = reader_of(reading.decoder)
+    if settings.video.sample != "fps" or role_of is None or not reading.stamped:
+        yield sample(reading, settings.video)
+        return
+    with lanes_of(reading, settings.min_side, another_decoder) as lanes:
+        ticks = Ticks(
+            reading,
+            rate_of(settings.video),
+            role_of=role_of,
+            lanes=lanes,
+            picture_bytes=_picture_bytes(reading.decoder, settings),
+        )
+        yield ticks.samples()
+
+
+def _pictures(
+    reading: Reading,
+    samples: Iterator[Sample],
+    settings: MediaSettings,
+    notes: list[str],
+    *,
+    cut: bool,
+) -> Generator[Facts | Picture]:
+    facts = None
+    for n, (shot, time) in enumerate(samples):
+        if n == settings.video.max_frames:
+            notes.append("frames:capped")
+            break
+        if facts is None:
+            facts = _facts(reading, shot)
+            notes.extend([*_aspect(reading.stream), *shot.notes])
+            yield facts
+        notes.extend(note for note in shot.notes if note not in notes)
+        yield Picture(shot.pixels, n, float(time), facts)
+    if facts is None:
+        raise _nothing(reading, settings, cut=cut)
+    notes.extend(reading.notes(cut=cut))
+
+
+def _nothing(reading: Reading, settings: MediaSettings, *, cut: bool) -> DecodeError:
+    """Say why no frame came."""
+    decoder = reading.decoder
+    error = next(iter(reading.decoding.errors), reading.ended)
+    reason = f": {error.strerror}" if error else ""
+    if decoder.coded_width * decoder.coded_height > settings.max_pixels:
+        return _bomb(decoder.coded_width, decoder.coded_height, settings)
+    if cut:
+        return DecodeError("decode.truncated", f"the file ends before its first frame{reason}")
+    if error:
+        return DecodeError("decode.corrupt", f"no frame could be decoded{reason}")
+    return DecodeError("decode.no-frames", "the video stream holds no frame")
+
+
+def _bomb(width: int, height: int, settings: MediaSettings) -> DecodeError:
+    message = f"{width} x {height} is more than {settings.max_pixels} pixels"
+    return DecodeError("decode.bomb", message)
+
+
+def _facts(reading: Reading, shot: Shot) -> Facts:
+    stream = reading.stream
+    return Facts(
+        kind="video",
+        format=reading.container.format.name,
+        mode=shot.mode,
+        width=shot.width,
+        height=shot.height,
+        duration=_duration(reading.container, stream),
+        frame_rate=float(stream.average_rate) if stream.average_rate else None,
+        codec=reading.decoder.codec.canonical_name,
+    )
+
+
+def _duration(container: InputContainer, stream: VideoStream) -> float | None:
+    """Return the video stream's duration, else the container's, in seconds."""
+    if stream.duration and stream.duration > 0 and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    if container.duration and container.duration > 0:
+        return container.duration / av.time_base
+    return None
+
+
+def _aspect(stream: VideoStream) -> list[str]:
+    aspect = stream.sample_aspect_ratio
+    return [f"aspect:{aspect.numerator}:{aspect.denominator}"] if aspect and aspect != 1 else []
