@@ -1,0 +1,153 @@
+"""One file, one analyzer: pictures in, rows out. The folder is the registry.
+
+A module in this folder is an analyzer of that name when it exports:
+
+    GRAIN      "picture": one row per picture. "sequence": one row per source, from all its frames.
+    VERSION    grows when the same pixels and settings would give other rows.
+    TOLERANCE  how far a float may differ between two runs over the same pixels (0.0: not at all).
+    COLUMNS    the columns of its table, in order, without the keys that every table has.
+    NEEDS      what it needs of the decoder and the machine.
+    Settings   its `[analyzers.NAME]` table.
+    Analyzer   the class below, made with one argument, its Settings.
+
+Nothing else is edited to add one: recipes, tables, codebook, `imgbatch analyzers` and the contract
+suite find it here. Analyzers never import each other.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+
+from imgbatch.errors import MissingExtraError, SettingsError
+from imgbatch.settings import Settings, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
+
+    from imgbatch.records import Picture
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column, and all that the codebook says of it.
+
+    Attributes:
+        unit: of the values: "pixels", "seconds", "0-1", ...; "" where there is none.
+        range: of possible values, in words or as an interval; "" where open.
+        missing: when the value is null; "never" by default (in rows whose status is ok).
+    """
+
+    name: str
+    type: pa.DataType
+    meaning: str
+    unit: str = ""
+    range: str = ""
+    missing: str = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What an analyzer needs.
+
+    Attributes:
+        min_side: a recipe that decodes the shorter side smaller than this is refused.
+        batch: how many prepared pictures `infer` gets at most; never seen in the rows.
+    """
+
+    min_side: int = 0
+    batch: int = 1
+
+
+class PictureAnalyzer(Protocol):
+    """Sees pictures one by one in decoding threads, then prepared pictures in batches."""
+
+    def prepare(self, picture: Picture) -> Any:
+        """Return what `infer` needs of one picture. Called from several threads at once."""
+
+    def infer(self, batch: Sequence[Any]) -> list[Row]:
+        """Return one row per prepared picture, in order. Never called twice at once."""
+
+
+class Strip(Protocol):
+    """The frames of one source, as a sequence analyzer sees them."""
+
+    def see(self, picture: Picture) -> None:
+        """Take the next frame, in display order."""
+
+    def row(self) -> Row:
+        """Return the source's row, once all its frames were seen."""
+
+
+class SequenceAnalyzer(Protocol):
+    """Sees all sampled frames of one source, in order, one at a time (an image has one frame)."""
+
+    def start(self) -> Strip:
+        """Return a new strip for one source. Called from several threads at once."""
+
+
+class Module(Protocol):
+    """What a module of this folder exports; see the top of this file."""
+
+    __name__: str
+    GRAIN: Literal["picture", "sequence"]
+    VERSION: int
+    TOLERANCE: float
+    COLUMNS: tuple[Column, ...]
+    NEEDS: Needs
+    Settings: type[Settings]
+    Analyzer: Any
+
+
+def available() -> list[str]:
+    """Return the names of all analyzers; imports none of them."""
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+
+
+def load(name: str) -> Module:
+    """Import one analyzer by name.
+
+    Raises:
+        SettingsError: there is none of that name; says which are near.
+        MissingExtraError: a package that it needs is not installed.
+    """
+    if name not in available():
+        raise SettingsError(f"no analyzer {name!r}{nearest(name, available())}")
+    try:
+        module = importlib.import_module(f"{__name__}.{name}")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"analyzer {name} needs the package {error.name}, which is not installed",
+            f"uv pip install 'imgbatch[{name}]'",
+        ) from error
+    return cast("Module", module)
+
+
+def settings_of(name: str) -> type[Settings]:
+    """Return an analyzer's settings class, for reading recipes."""
+    return load(name).Settings
+
+
+def summary(name: str) -> str:
+    """Return the first line of an analyzer's docstring."""
+    return (importlib.import_module(f"{__name__}.{name}").__doc__ or "").partition("\n")[0]
+
+
+def describe(name: str) -> Mapping[str, Any]:
+    """Return what `imgbatch analyzers` and the codebook show of one analyzer."""
+    module = load(name)
+    return {
+        "name": name,
+        "summary": summary(name),
+        "grain": module.GRAIN,
+        "version": module.VERSION,
+        "min_side": module.NEEDS.min_side,
+        "settings": module.Settings.model_json_schema().get("properties", {}),
+        "columns": module.COLUMNS,
+    }
