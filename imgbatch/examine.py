@@ -1,0 +1,255 @@
+"""One source's bytes to its outcome, and its pictures to the analyzers' rows."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import threading
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imgbatch import analyzers, media
+from imgbatch.dataset import SOURCES
+from imgbatch.errors import DecodeError, RunError, SourceError
+from imgbatch.records import Outcome
+from imgbatch.rows import PictureRows, SequenceRows
+from imgbatch.sources import claims_media, claims_video, is_sidecar
+from imgbatch.timings import Timings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from structlog.typing import FilteringBoundLogger
+
+    from imgbatch.analyzers import Row
+    from imgbatch.media import Blob, Gate
+    from imgbatch.records import Kind, Source
+    from imgbatch.settings import MediaSettings, Recipe
+
+MESSAGE_LENGTH = 500
+HASH_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A source with its outcome, and the seconds that each stage took."""
+
+    source: Source
+    outcome: Outcome
+    stages: dict[str, float]
+
+
+class Examiner:
+    """A worker's analyzers, made once, and what they share."""
+
+    def __init__(self, recipe: Recipe, gate: Gate, log: FilteringBoundLogger) -> None:
+        self._media = recipe.media
+        self._gate = gate
+        self._log = log
+        self._modules = {name: analyzers.load(name) for name in recipe.analyzers}
+        self._analyzers = {
+            name: module.Analyzer(recipe.analyzers[name]) for name, module in self._modules.items()
+        }
+        self._locks = {name: threading.Lock() for name in self._modules}
+
+    def shard(self, todo: tuple[str, ...]) -> ShardRows:
+        """Return a place for the rows of one shard, for the tables that are to do."""
+        rows = {name: self._rows(name) for name in todo if name != SOURCES}
+        return ShardRows(rows, todo, self._media, self._gate, self._log)
+
+    def _rows(self, name: str) -> PictureRows | SequenceRows:
+        module = self._modules[name]
+
+        def report(source: Source, error: Exception) -> None:
+            log_error(self._log, source, error, stage=name)
+
+        if module.GRAIN == "sequence":
+            return SequenceRows(self._analyzers[name], report=report)
+        return PictureRows(
+            self._analyzers[name],
+            batch=module.NEEDS.batch,
+            infer_lock=self._locks[name],
+            report=report,
+        )
+
+
+class ShardRows:
+    """The rows of one shard in the making; `examine` is called from several threads."""
+
+    def __init__(
+        self,
+        rows: dict[str, PictureRows | SequenceRows],
+        todo: tuple[str, ...],
+        settings: MediaSettings,
+        gate: Gate,
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._rows = rows
+        self._todo = todo
+        self._settings = settings
+        self._gate = gate
+        self._log = log
+
+    def examine(self, index: int, source: Source, fetch: Callable[[], Blob] | None) -> Examined:
+        """Decode the source at that place in the shard and show its pictures to the analyzers.
+
+        Args:
+            index: the source's place in the shard: rows come out in that order.
+            source: what is examined.
+            fetch: gives its bytes, or raises SourceError; None for a source that the listing
+                already decided.
+        """
+        timings = Timings()
+        try:
+            if fetch is None:
+                outcome = _verdict(source)
+            else:
+                with timings.stage("fetch"):
+                    blob = fetch()
+                outcome = self._read(index, source, blob, timings)
+        except SourceError as error:
+            outcome = failure(source, error.code, str(error))
+        except RunError:
+            raise  # a full disk is no fault of this source
+        except Exception as error:  # noqa: BLE001 - nothing that a file holds may end a run
+            log_error(self._log, source, error, stage="decode")
+            outcome = failure(source, "decode.unexpected", f"{type(error).__name__}: {error}")
+        return Examined(source, outcome, timings.seconds())
+
+    def _read(self, index: int, source: Source, blob: Blob, timings: Timings) -> Outcome:
+        with timings.stage("hash"):
+            sha256 = digest(blob)
+        try:
+            return self._decode(index, source, blob, timings, sha256)
+        except SourceError as error:
+            # The bytes were there: their digest tells one broken file from another.
+            return failure(source, error.code, str(error), sha256)
+
+    def _decode(
+        self, index: int, source: Source, blob: Blob, timings: Timings, sha256: str
+    ) -> Outcome:
+        decoder = media.decoder(blob.head) if blob.size else None
+        if decoder is None:
+            return not_media(source, blob, sha256)
+        with timings.stage("decode"):
+            opened = decoder.decode(blob, self._settings, self._gate)
+        count = 0
+        with contextlib.closing(opened.pictures) as pictures:
+            while True:
+                with timings.stage("decode"):
+                    picture = next(pictures, None)
+                if picture is None:
+                    break
+                count += 1
+                for name, rows in self._rows.items():
+                    with timings.stage(name):
+                        rows.take(index, source, picture)
+        for rows in self._rows.values():
+            if isinstance(rows, SequenceRows):
+                rows.end(index, source)
+        return Outcome(
+            status="ok",
+            kind=opened.facts.kind,
+            notes=tuple(opened.notes),
+            facts=opened.facts,
+            n_pictures=count,
+            sha256=sha256,
+        )
+
+    def tables(self, done: list[Examined]) -> dict[str, list[Row]]:
+        """Return the rows of each table, once every source was examined, in the shard's order."""
+        wanted = {i for i, examined in enumerate(done) if examined.outcome.status == "ok"}
+        found = {name: rows.finish(wanted) for name, rows in self._rows.items()}
+        if SOURCES in self._todo:
+            found[SOURCES] = [source_row(e.source, e.outcome) for e in done]
+        return found
+
+
+def digest(blob: Blob) -> str:
+    """Return the SHA-256 of all bytes, as 64 hex digits."""
+    if blob.data is not None:
+        return hashlib.sha256(blob.data).hexdigest()
+    whole = hashlib.sha256()
+    with blob.open() as file:
+        while chunk := file.read(HASH_BYTES):
+            whole.update(chunk)
+    return whole.hexdigest()
+
+
+def not_media(source: Source, blob: Blob, sha256: str) -> Outcome:
+    """Return the outcome of bytes that no decoder claims.
+
+    Raises:
+        DecodeError: the name says that it is media, so a filter would hide a loss.
+    """
+    if claims_media(source.address):
+        if blob.size == 0:
+            raise DecodeError("decode.empty", "the file has no bytes")
+        raise DecodeError(
+            "decode.unrecognised", "named like media, and its bytes are of no kind known"
+        )
+    if is_sidecar(source.address):
+        return Outcome("filtered", "sidecar", "sidecar", sha256=sha256)
+    return Outcome("filtered", "other", "not-media", sha256=sha256)
+
+
+def failure(source: Source, code: str, message: str, sha256: str | None = None) -> Outcome:
+    """Return the outcome of a source that failed."""
+    # What kind it would have been is guessed from its name: nothing better is known.
+    kind: Kind = "other"
+    if claims_media(source.address):
+        kind = "video" if claims_video(source.address) else "image"
+    return Outcome(
+        "failed",
+        kind,
+        error_class=code,
+        stage=code.partition(".")[0],
+        message=message[:MESSAGE_LENGTH],
+        sha256=sha256,
+    )
+
+
+def _verdict(source: Source) -> Outcome:
+    verdict = source.verdict
+    assert verdict is not None, "only a source with a verdict is not fetched"
+    kind: Kind = "archive" if verdict.error_class.startswith("archive") else "other"
+    stage = verdict.error_class.partition(".")[0] if verdict.status == "failed" else None
+    message = verdict.message[:MESSAGE_LENGTH]
+    return Outcome(verdict.status, kind, verdict.error_class, stage, message)
+
+
+def source_row(source: Source, outcome: Outcome) -> Row:
+    """Return a source's row of the table `sources`."""
+    facts = outcome.facts
+    return {
+        "source_id": source.source_id,
+        "version": source.version,
+        "address": source.address,
+        "kind": outcome.kind,
+        "status": outcome.status,
+        "error_class": outcome.error_class,
+        "stage": outcome.stage,
+        "message": outcome.message,
+        "notes": list(outcome.notes),
+        "format": facts and facts.format,
+        "width": facts and facts.width,
+        "height": facts and facts.height,
+        "duration": facts and facts.duration,
+        "frame_rate": facts and facts.frame_rate,
+        "codec": facts and facts.codec,
+        "n_pictures": outcome.n_pictures,
+        "size": source.size,
+        "sha256": outcome.sha256,
+    }
+
+
+def log_error(log: FilteringBoundLogger, source: Source, error: Exception, *, stage: str) -> None:
+    """Log an unexpected error with its stack, and without its message: that may hold a name."""
+    log.error(
+        "source.error",
+        source=source.source_id,
+        stage=stage,
+        error=type(error).__name__,
+        stack="".join(traceback.format_tb(error.__traceback__)),
+    )

@@ -1,0 +1,1 @@
+"""What can be seen of a run: its logs, its progress, and its status read back from the dataset."""

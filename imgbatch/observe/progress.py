@@ -1,0 +1,188 @@
+"""Shows a run while it goes: a live bar on a terminal, lines in a pipe, JSON on request."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+LINE_SECONDS = 5.0
+
+
+class Advance(Protocol):
+    """What came of some sources."""
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """How many came to `ok`, or to which error class."""
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures they gave."""
+
+
+class Meter:
+    """Counts what was done, and how fast."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.outcomes: Counter[str] = Counter()
+        self.pictures = 0
+        self._start = time.monotonic()
+
+    def begin(self, total: int) -> None:
+        """Start the clock."""
+        self.total = total
+        self._start = time.monotonic()
+
+    def add(self, advance: Advance) -> None:
+        """Count."""
+        if not self.outcomes:
+            # Workers were only starting until now: the rate is theirs, not their start-up's.
+            self._start = time.monotonic()
+        self.outcomes.update(advance.outcomes)
+        self.pictures += advance.pictures
+
+    @property
+    def done(self) -> int:
+        """Sources that have an outcome."""
+        return self.outcomes.total()
+
+    @property
+    def rate(self) -> float:
+        """Pictures per second; 0 before there is one."""
+        spent = time.monotonic() - self._start
+        return self.pictures / spent if spent > 0 else 0.0
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds that are left, None when nobody can tell yet."""
+        spent = time.monotonic() - self._start
+        return spent / self.done * (self.total - self.done) if self.done and spent > 1 else None
+
+    def record(self) -> dict[str, Any]:
+        """Return all of it."""
+        return {
+            "sources": self.done,
+            "of": self.total,
+            "pictures": self.pictures,
+            "pictures_per_second": round(self.rate, 1),
+            "outcomes": dict(self.outcomes),
+            "eta_seconds": None if self.eta is None else round(self.eta, 1),
+        }
+
+    def line(self) -> str:
+        """Return it as one line of text."""
+        other = ", ".join(f"{n} {name}" for name, n in self.outcomes.items() if name != "ok")
+        eta = "" if self.eta is None else f", {_clock(self.eta)} left"
+        return (
+            f"{self.done:,} of {self.total:,} sources, {self.rate:,.0f} pictures/s"
+            f"{'; ' + other if other else ''}{eta}"
+        )
+
+
+class Lines:
+    """For pipes and log files: a plain line every few seconds, or JSON lines."""
+
+    def __init__(self, stream: TextIO, *, as_json: bool, every: float = LINE_SECONDS) -> None:
+        self._stream = stream
+        self._json = as_json
+        self._every = every
+        self._meter = Meter()
+        self._last = time.monotonic()
+
+    def listing(self, found: int) -> None:
+        """Tell how many sources are listed, now and then."""
+        if time.monotonic() - self._last >= self._every:
+            self._say("listing", {"sources": found}, f"listing: {found:,} sources")
+
+    def planned(self, *, shards: int, sources: int, note: str) -> None:
+        """Tell what will run."""
+        self._meter.begin(sources)
+        record = {"shards": shards, "sources": sources, "tables": note.split(", ")}
+        self._say("planned", record, f"to do: {sources:,} sources in {shards:,} shards ({note})")
+
+    def tick(self, tick: Advance) -> None:
+        """Tell how far it is, now and then."""
+        self._meter.add(tick)
+        if time.monotonic() - self._last >= self._every:
+            self._say("progress", self._meter.record(), self._meter.line())
+
+    def close(self) -> None:
+        """Nothing is left open."""
+
+    def _say(self, event: str, record: dict[str, Any], line: str) -> None:
+        self._last = time.monotonic()
+        text = json.dumps({"event": event, **record}) if self._json else line
+        self._stream.write(text + "\n")
+        self._stream.flush()
+
+
+class Bar:
+    """For a terminal: a live bar with rate, failures by class, and the time that is left."""
+
+    def __init__(self) -> None:
+        self._meter = Meter()
+        self._progress: Progress | None = None
+
+    def _show(self) -> Progress:
+        if self._progress is None:
+            from rich.console import Console  # noqa: PLC0415 - only terminals need it
+            from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn  # noqa: PLC0415
+
+            self._progress = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=30),
+                TextColumn("{task.fields[line]}"),
+                console=Console(stderr=True),
+            )
+            self._progress.add_task("listing", total=None, line="")
+            self._progress.start()
+        return self._progress
+
+    def listing(self, found: int) -> None:
+        """Show how many sources are listed."""
+        progress = self._show()
+        progress.update(progress.task_ids[0], line=f"{found:,} sources")
+
+    def planned(self, *, shards: int, sources: int, note: str) -> None:
+        """Start the bar."""
+        self._meter.begin(sources)
+        progress = self._show()
+        line = f"{sources:,} sources in {shards:,} shards ({note})"
+        progress.update(progress.task_ids[0], description="starting", total=sources, line=line)
+
+    def tick(self, tick: Advance) -> None:
+        """Move the bar."""
+        self._meter.add(tick)
+        progress = self._show()
+        progress.update(
+            progress.task_ids[0],
+            description="running",
+            completed=self._meter.done,
+            line=self._meter.line(),
+        )
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self._progress is not None:
+            self._progress.stop()
+
+
+def watcher(*, as_json: bool) -> Bar | Lines:
+    """Return what fits where the output goes; the bar is drawn on stderr, results go to stdout."""
+    if as_json:
+        return Lines(sys.stdout, as_json=True, every=1.0)
+    return Bar() if sys.stderr.isatty() else Lines(sys.stderr, as_json=False)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,239 @@
+"""One worker: shards in, written Parquet parts out. The whole story on one screen.
+
+    read_shard -> fetch threads -> decode threads -> analyzers -> rows -> parts
+                  (bytes)          (pixels never leave a thread)
+
+Decision, 2026-11: an analyzer's batch runs in whichever decoding thread fills it. No queue of
+pixels, no thread per analyzer, and backpressure for free: a slow analyzer holds the threads that
+feed it. Drawback: while a batch runs, that thread does not decode.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from collections import Counter, deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import cv2
+import threadpoolctl
+
+from imgbatch.dataset import Dataset
+from imgbatch.dataset.manifest import read_shard
+from imgbatch.dataset.parts import write_part
+from imgbatch.errors import SourceError
+from imgbatch.examine import Examined, Examiner
+from imgbatch.media.gate import ByteGate
+from imgbatch.observe.logs import LogFile, WarningLines, logger
+from imgbatch.sources import fetch, read_stream
+from imgbatch.tables import table_specs
+from imgbatch.timings import Timings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from imgbatch.dataset import Part
+    from imgbatch.media import Blob
+    from imgbatch.records import Shard, Source
+    from imgbatch.settings import Limits, Recipe
+
+TICK_SECONDS = 0.5
+FETCHED_IN_FLIGHT = 128 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What every worker of a run is told. Small and picklable."""
+
+    run: str
+    dataset: str
+    recipe: Recipe
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What one worker does in one go: a shard, or all undone shards of one compressed tar.
+
+    Attributes:
+        todo: for each shard, the tables to fill.
+    """
+
+    shards: tuple[Shard, ...]
+    todo: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Progress since the worker's last tick.
+
+    Attributes:
+        outcomes: how many sources came to `ok`, or to which error class.
+    """
+
+    outcomes: dict[str, int]
+    pictures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """One shard's parts, written and ready to be committed.
+
+    Attributes:
+        stages: seconds by stage, summed over threads.
+    """
+
+    shard: Shard
+    parts: tuple[Part, ...]
+    outcomes: dict[str, int]
+    pictures: int
+    bytes: int
+    seconds: float
+    stages: dict[str, float]
+
+
+class Worker:
+    """Threads, analyzers and a log for one process. Tasks may run in it side by side."""
+
+    def __init__(self, job: Job, name: str) -> None:
+        # Each decoding thread is one lane; OpenCV's and BLAS's own threads would fight with them.
+        cv2.setNumThreads(1)
+        threadpoolctl.threadpool_limits(1)
+        self._job = job
+        self._dataset = Dataset.open(job.dataset)
+        self._specs = {spec.name: spec for spec in table_specs(job.recipe)}
+        self._file = LogFile(self._dataset.store, job.run, name)
+        self._log = logger(self._file, run=job.run, worker=name)
+        self._warnings = WarningLines(self._log)
+        self._warnings.install()
+        self._examiner = Examiner(job.recipe, ByteGate(job.limits.decoded_bytes), self._log)
+        self._fetched = ByteGate(FETCHED_IN_FLIGHT)
+        self._fetchers = ThreadPoolExecutor(job.limits.fetch_threads, "fetch")
+        self._decoders = ThreadPoolExecutor(job.limits.threads, "decode")
+
+    def close(self) -> None:
+        """End the threads and write the rest of the log."""
+        self._fetchers.shutdown(cancel_futures=True)
+        self._decoders.shutdown(cancel_futures=True)
+        self._warnings.uninstall()
+        self._file.flush()
+
+    def work(self, task: Task) -> Iterator[Tick | Finished]:
+        """Do a task; yields progress, and each shard as soon as its parts are written."""
+        listed = [read_shard(self._dataset, shard) for shard in task.shards]
+        stream = None
+        if task.shards[0].stream:
+            wanted = [s for s in itertools.chain.from_iterable(listed) if s.verdict is None]
+            stream = read_stream(task.shards[0].stream, wanted, limits=self._job.limits)
+        for shard, todo, sources in zip(task.shards, task.todo, listed, strict=True):
+            yield from self._shard(shard, todo, sources, stream)
+        self._file.flush()
+
+    def _shard(
+        self,
+        shard: Shard,
+        todo: tuple[str, ...],
+        sources: list[Source],
+        stream: Iterator[tuple[Source, Blob | SourceError]] | None,
+    ) -> Iterator[Tick | Finished]:
+        start = time.perf_counter()
+        rows = self._examiner.shard(todo)
+        timings = Timings()
+        done: list[Examined] = []
+        tick, ticked = time.monotonic(), 0
+        for examined in self._examined(sources, rows.examine, stream):
+            done.append(examined)
+            timings.merge(examined.stages)
+            if time.monotonic() - tick >= TICK_SECONDS:
+                yield _tick(done[ticked:])
+                tick, ticked = time.monotonic(), len(done)
+        yield _tick(done[ticked:])
+        with timings.stage("rows"):
+            tables = rows.tables(done)
+        with timings.stage("write"):
+            parts = tuple(
+                write_part(self._dataset.store, self._specs[name], shard.label, table)
+                for name, table in tables.items()
+            )
+        finished = Finished(
+            shard=shard,
+            parts=parts,
+            outcomes=_outcomes(done),
+            pictures=sum(e.outcome.n_pictures for e in done),
+            bytes=sum(s.size for s in sources),
+            seconds=round(time.perf_counter() - start, 6),
+            stages=timings.seconds(),
+        )
+        self._log_shard(finished)
+        yield finished
+
+    def _examined(
+        self,
+        sources: list[Source],
+        examine: Callable[[int, Source, Callable[[], Blob] | None], Examined],
+        stream: Iterator[tuple[Source, Blob | SourceError]] | None,
+    ) -> Iterator[Examined]:
+        """Yield every source of a shard examined, in order, with a bounded number under way."""
+        under_way: deque[Future[Examined]] = deque()
+        window = 2 * self._job.limits.threads + self._job.limits.fetch_threads
+        for index, source in enumerate(sources):
+            # Bytes are counted before they are fetched, in order, so nothing waits in a circle.
+            held = contextlib.ExitStack()
+            fetch = None
+            if source.verdict is None:
+                held.enter_context(self._fetched.hold(self._held_bytes(source)))
+                fetch = self._fetch(source, stream)
+            future = self._decoders.submit(examine, index, source, fetch)
+            future.add_done_callback(partial(_release, held))
+            under_way.append(future)
+            while len(under_way) >= window or (under_way and under_way[0].done()):
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
+
+    def _held_bytes(self, source: Source) -> int:
+        # A larger object is read from its file, never held whole.
+        return min(source.size, self._job.limits.fetched_bytes)
+
+    def _fetch(
+        self, source: Source, stream: Iterator[tuple[Source, Blob | SourceError]] | None
+    ) -> Callable[[], Blob]:
+        if stream is None:
+            return self._fetchers.submit(fetch, source, limits=self._job.limits).result
+        came, blob = next(stream)
+        assert came == source, "a stream gives exactly what was asked for, in order"
+        return partial(_given, blob)
+
+    def _log_shard(self, finished: Finished) -> None:
+        self._log.info(
+            "shard.finished",
+            shard=finished.shard.label,
+            tables=[part.table for part in finished.parts],
+            outcomes=finished.outcomes,
+            pictures=finished.pictures,
+            bytes=finished.bytes,
+            seconds=finished.seconds,
+            stages=finished.stages,
+        )
+
+
+def _release(held: contextlib.ExitStack, _: Future[Examined]) -> None:
+    held.close()
+
+
+def _given(blob: Blob | SourceError) -> Blob:
+    if isinstance(blob, SourceError):
+        raise blob
+    return blob
+
+
+def _outcomes(done: list[Examined]) -> dict[str, int]:
+    return dict(Counter(e.outcome.error_class or "ok" for e in done))
+
+
+def _tick(done: list[Examined]) -> Tick:
+    return Tick(_outcomes(done), sum(e.outcome.n_pictures for e in done))

@@ -1,0 +1,132 @@
+"""Pictures of one shard to the rows of one analyzer's table, from several threads, in order."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from imgbatch.analyzers import PictureAnalyzer, Row, SequenceAnalyzer, Strip
+    from imgbatch.records import Picture, Source
+
+OK: Row = {"status": "ok", "error_class": None}
+FAILED: Row = {"status": "failed", "error_class": "analyze.failed"}
+
+
+class PictureRows:
+    """Rows of a picture analyzer: one per picture, whatever the batches they were computed in.
+
+    Args:
+        infer_lock: shared by all shards of a worker: `infer` is never called twice at once.
+        report: told of each analyzer failure.
+    """
+
+    def __init__(
+        self,
+        analyzer: PictureAnalyzer,
+        *,
+        batch: int,
+        infer_lock: threading.Lock,
+        report: Callable[[Source, Exception], None],
+    ) -> None:
+        self._analyzer = analyzer
+        self._batch = batch
+        self._infer_lock = infer_lock
+        self._report = report
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[tuple[int, int], Source, Row, Any]] = []
+        self._rows: dict[tuple[int, int], Row] = {}
+
+    def take(self, index: int, source: Source, picture: Picture) -> None:
+        """Take a picture of the source at that place in the shard; a full batch is computed."""
+        keys = picture_keys(source, picture)
+        try:
+            prepared = self._analyzer.prepare(picture)
+        except Exception as error:  # noqa: BLE001 - nothing a picture holds may end a run
+            self._failed((index, picture.frame), source, keys, error)
+            return
+        with self._lock:
+            self._waiting.append(((index, picture.frame), source, keys, prepared))
+            if len(self._waiting) < self._batch:
+                return
+            batch, self._waiting = self._waiting, []
+        self._infer(batch)
+
+    def _infer(self, batch: Sequence[tuple[tuple[int, int], Source, Row, Any]]) -> None:
+        try:
+            with self._infer_lock:
+                rows = self._analyzer.infer([prepared for *_, prepared in batch])
+        except Exception as error:  # noqa: BLE001 - as above
+            if len(batch) > 1:
+                # One bad picture must not take its neighbours along.
+                for item in batch:
+                    self._infer([item])
+                return
+            place, source, keys, _ = batch[0]
+            self._failed(place, source, keys, error)
+            return
+        for (place, _, keys, _), row in zip(batch, rows, strict=True):
+            self._rows[place] = keys | OK | row
+
+    def _failed(self, place: tuple[int, int], source: Source, keys: Row, error: Exception) -> None:
+        self._report(source, error)
+        self._rows[place] = keys | FAILED
+
+    def finish(self, wanted: Collection[int]) -> list[Row]:
+        """Compute what still waits; return the rows of the wanted sources, in the shard's order."""
+        batch, self._waiting = self._waiting, []
+        if batch:
+            self._infer(batch)
+        return [row for (index, _), row in sorted(self._rows.items()) if index in wanted]
+
+
+class SequenceRows:
+    """Rows of a sequence analyzer: one per source, from all its frames in order."""
+
+    def __init__(
+        self, analyzer: SequenceAnalyzer, *, report: Callable[[Source, Exception], None]
+    ) -> None:
+        self._analyzer = analyzer
+        self._report = report
+        self._strips: dict[int, Strip | None] = {}
+        self._rows: dict[int, Row] = {}
+
+    def take(self, index: int, source: Source, picture: Picture) -> None:
+        """Take the next frame of the source at that place in the shard."""
+        if index not in self._strips:
+            self._strips[index] = self._analyzer.start()
+        strip = self._strips[index]
+        if strip is None:
+            return
+        try:
+            strip.see(picture)
+        except Exception as error:  # noqa: BLE001 - nothing a picture holds may end a run
+            self._report(source, error)
+            self._strips[index] = None
+
+    def end(self, index: int, source: Source) -> None:
+        """Make the row of a source whose frames were all seen, and let go of its state."""
+        keys = {"source_id": source.source_id, "version": source.version}
+        strip = self._strips.pop(index, None)
+        try:
+            self._rows[index] = keys | FAILED if strip is None else keys | OK | strip.row()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._report(source, error)
+            self._rows[index] = keys | FAILED
+
+    def finish(self, wanted: Collection[int]) -> list[Row]:
+        """Return the rows of the wanted sources, in the shard's order."""
+        return [row for index, row in sorted(self._rows.items()) if index in wanted]
+
+
+def picture_keys(source: Source, picture: Picture) -> Row:
+    """Return the keys that every picture table has."""
+    return {
+        "source_id": source.source_id,
+        "version": source.version,
+        "picture_id": f"{source.source_id}-{picture.frame}",
+        "frame": picture.frame,
+        "time": picture.time,
+    }

@@ -1,0 +1,312 @@
+"""The driver: lists, freezes, plans, hands tasks to an engine, commits what comes back.
+
+It knows nothing of Ray: an engine is any function that takes a Job and Tasks and yields Ticks and
+Finished shards in any order. `imgbatch.crew` has one, `jobs.analyze` brings Ray's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import platform
+import time
+import uuid
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, Protocol
+
+from imgbatch import __version__, analyzers, settings, sources
+from imgbatch.dataset import MANIFEST, SOURCES, Dataset, manifest
+from imgbatch.dataset.commit import Committer, remove, take_number
+from imgbatch.dataset.plan import undone
+from imgbatch.errors import ImgbatchError, SettingsError, TooManyFailedError
+from imgbatch.pipeline import Finished, Job, Task, Tick
+from imgbatch.storage import open_store
+from imgbatch.tables import table_specs
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+
+    from imgbatch.dataset import TableSpec
+    from imgbatch.records import Shard, Source
+    from imgbatch.settings import Limits, Recipe
+
+# Their versions can change pixels or files, so each run says which it had.
+PACKAGES = ("av", "deltalake", "numpy", "opencv-python-headless", "pillow", "pillow-heif")
+LISTING_STEP = 1000
+
+
+class Engine(Protocol):
+    """Where tasks run."""
+
+    def __call__(self, job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished]:
+        """Do the tasks in any order; the first thing yielded says that workers are up.
+
+        Raises:
+            JobError: workers were lost and tasks stay undone.
+        """
+
+
+class Watcher(Protocol):
+    """Who is told while a run goes on; `imgbatch.observe.progress` has them."""
+
+    def listing(self, found: int) -> None:
+        """So many sources are listed so far."""
+
+    def planned(self, *, shards: int, sources: int, note: str) -> None:
+        """So much will be computed."""
+
+    def tick(self, tick: Tick) -> None:
+        """Sources were examined."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a run is asked for.
+
+    Attributes:
+        recipe: its text.
+        limit: take only the first so many sources, by address.
+        share: take only this share of the sources, drawn by their ids.
+        max_failed: more failed sources than this end the run with an error; below 1 it is a share
+            of the dataset's sources.
+    """
+
+    input: str
+    dataset: str
+    recipe: str
+    engine: str
+    limit: int | None = None
+    share: float | None = None
+    max_failed: float | None = None
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a run came to.
+
+    Attributes:
+        ready_seconds: from the start until workers were up.
+        stages: seconds by stage, summed over all threads of all workers.
+    """
+
+    run: str
+    dataset: str
+    listed: int = 0
+    new: int = 0
+    changed: int = 0
+    removed: int = 0
+    shards: int = 0
+    sources: int = 0
+    pictures: int = 0
+    bytes: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    stages: Counter[str] = field(default_factory=Counter)
+    ready_seconds: float = 0.0
+    seconds: float = 0.0
+
+    def add(self, finished: Finished) -> None:
+        """Count a finished shard."""
+        self.shards += 1
+        self.sources += sum(finished.outcomes.values())
+        self.pictures += finished.pictures
+        self.bytes += finished.bytes
+        self.outcomes.update(finished.outcomes)
+        self.stages.update(finished.stages)
+
+
+def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> Summary:
+    """Bring a dataset up to date with its input and recipe; doing it again does nothing.
+
+    Raises:
+        SettingsError, InputError, DatasetError, StorageError: before anything is computed.
+        JobError, FencedError: shards stay undone; what was committed stays.
+        TooManyFailedError: all is done, and more sources failed than allowed.
+    """
+    start = time.monotonic()
+    started = datetime.now(UTC)
+    recipe = settings.read_recipe(request.recipe, settings_of=analyzers.settings_of)
+    specs = table_specs(recipe)
+    listed = _listed(request, watcher)
+    dataset = Dataset.create(request.dataset)
+    summary = Summary(_run_id(started), dataset.url, listed=listed.num_rows)
+    number = _freeze(dataset, listed, request, limits, summary)
+    todo = undone(dataset, manifest.shards(dataset), specs)
+    if todo:
+        number = number or take_number(dataset, summary.run)
+        record = _record(request, recipe, specs, started, number)
+        dataset.write_run({**record, "run": summary.run, "status": "running"})
+        job = Job(summary.run, dataset.url, recipe, limits)
+        committer = Committer(
+            dataset, specs, run=summary.run, number=number, every=limits.commit_seconds
+        )
+        status = "failed"
+        try:
+            _announce(watcher, dataset, todo)
+            with contextlib.closing(engine(job, _tasks(todo))) as events:
+                _drain(events, committer, summary, watcher, start)
+            status = "finished"
+        finally:
+            summary.seconds = round(time.monotonic() - start, 3)
+            dataset.write_run({**record, **_result(summary), "status": status})
+    summary.seconds = round(time.monotonic() - start, 3)
+    _check_failed(dataset, request.max_failed)
+    return summary
+
+
+def _drain(
+    events: Iterable[Tick | Finished],
+    committer: Committer,
+    summary: Summary,
+    watcher: Watcher,
+    start: float,
+) -> None:
+    try:
+        for event in events:
+            if not summary.ready_seconds:
+                summary.ready_seconds = round(time.monotonic() - start, 3)
+            if isinstance(event, Tick):
+                watcher.tick(event)
+            else:
+                committer.add(event.parts)
+                summary.add(event)
+    except (ImgbatchError, KeyboardInterrupt):
+        # What is finished is worth keeping, whatever ended the rest.
+        committer.flush()
+        raise
+    committer.flush()
+
+
+def _listed(request: Request, watcher: Watcher) -> Any:
+    """Return the listing of the input, or of the sample that is asked for."""
+    _refuse_nested(request)
+    dataset = Dataset.find(request.dataset)
+    known = manifest.archives(dataset) if dataset else {}
+
+    def recall(address: str, version: str) -> Iterable[Source] | None:
+        if dataset is None or known.get(address) != version:
+            return None
+        return manifest.members(dataset, address)
+
+    found = _counted(sources.open_input(request.input, known=recall), watcher)
+    whole = manifest.listing(found, root=open_store(request.input).root)
+    return manifest.sample(whole, limit=request.limit, share=request.share)
+
+
+def _counted(found: Iterable[Source], watcher: Watcher) -> Iterator[Source]:
+    count = 0
+    for count, source in enumerate(found, 1):
+        if count % LISTING_STEP == 0:
+            watcher.listing(count)
+        yield source
+    watcher.listing(count)
+
+
+def _refuse_nested(request: Request) -> None:
+    root, inner = open_store(request.input).root, open_store(request.dataset).root
+    if f"{inner}/".startswith(f"{root}/"):
+        raise SettingsError(
+            f"DATASET {inner} lies inside INPUT {root}: its tables would become sources",
+            "Put the dataset beside the input, not in it.",
+        )
+
+
+def _freeze(
+    dataset: Dataset, listed: Any, request: Request, limits: Limits, summary: Summary
+) -> int:
+    """Bring the manifest up to date; returns the run's number, 0 when nothing had to change."""
+    table = dataset.table(MANIFEST)
+    table.create(manifest.SCHEMA, fence=0, run="create", description="One row per source")
+    whole = request.limit is None and request.share is None
+    root = open_store(request.input).root
+    changes = manifest.compare(dataset, listed, root=root, whole=whole)
+    if changes.nothing:
+        return 0
+    number = take_number(dataset, summary.run)
+    emptied = manifest.freeze(dataset, changes, limits=limits, run=summary.run, number=number)
+    if emptied:
+        remove(dataset, emptied, run=summary.run, number=number)
+    summary.new = changes.new.num_rows
+    summary.changed = changes.changed.num_rows
+    summary.removed = len(changes.removed)
+    return number
+
+
+def _tasks(todo: Mapping[Shard, tuple[str, ...]]) -> list[Task]:
+    """Return one task per shard; the shards of a compressed tar go together, read in one pass."""
+    tasks = []
+    for stream, group in itertools.groupby(todo, key=lambda shard: shard.stream):
+        shards = tuple(group)
+        if stream:
+            tasks.append(Task(shards, tuple(todo[shard] for shard in shards)))
+        else:
+            tasks += [Task((shard,), (todo[shard],)) for shard in shards]
+    # One pass over an archive takes longest: it starts first.
+    return sorted(tasks, key=lambda task: -len(task.shards))
+
+
+def _announce(watcher: Watcher, dataset: Dataset, todo: Mapping[Shard, tuple[str, ...]]) -> None:
+    parts = dataset.table(MANIFEST).parts()
+    count = sum(parts[f"{shard.label}.parquet"].rows for shard in todo)
+    tables = sorted({name for names in todo.values() for name in names})
+    watcher.planned(shards=len(todo), sources=count, note=", ".join(tables))
+
+
+def _run_id(started: datetime) -> str:
+    return f"{started:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
+
+
+def _record(
+    request: Request, recipe: Recipe, specs: Sequence[TableSpec], started: datetime, number: int
+) -> dict[str, Any]:
+    return {
+        "number": number,
+        "started": started.isoformat(timespec="seconds"),
+        "input": open_store(request.input).root,
+        "engine": request.engine,
+        "limit": request.limit,
+        "share": request.share,
+        "recipe": {
+            "media": recipe.media.model_dump(mode="json"),
+            "analyzers": {n: s.model_dump(mode="json") for n, s in recipe.analyzers.items()},
+        },
+        "tables": {spec.name: spec.fingerprint for spec in specs},
+        "versions": {
+            "imgbatch": __version__,
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in PACKAGES},
+        },
+    }
+
+
+def _result(summary: Summary) -> dict[str, Any]:
+    return {
+        "run": summary.run,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "listed": summary.listed,
+        "new": summary.new,
+        "changed": summary.changed,
+        "removed": summary.removed,
+        "shards": summary.shards,
+        "sources": summary.sources,
+        "pictures": summary.pictures,
+        "bytes": summary.bytes,
+        "outcomes": dict(summary.outcomes),
+        "stages": dict(summary.stages),
+        "ready_seconds": summary.ready_seconds,
+        "seconds": summary.seconds,
+    }
+
+
+def _check_failed(dataset: Dataset, max_failed: float | None) -> None:
+    if max_failed is None:
+        return
+    status = dataset.read(SOURCES, columns=["status"])["status"].to_pylist()
+    failed = status.count("failed")
+    allowed = max_failed * len(status) if max_failed < 1 else max_failed
+    if failed > allowed:
+        raise TooManyFailedError(
+            f"{failed} of {len(status)} sources failed; --max-failed allows {allowed:g}"
+        )

@@ -1,0 +1,135 @@
+"""What command line and jobs share: the one `except`, the words of a run, its last lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from imgbatch.errors import RunError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from imgbatch.run import Engine, Request, Summary
+
+BUG, INTERRUPTED = 1, 130
+
+Input = Annotated[str, typer.Argument(metavar="INPUT", help="Folder, archive, file or bucket URL.")]
+DatasetUrl = Annotated[str, typer.Argument(metavar="DATASET", help="Folder or bucket URL.")]
+RecipeName = Annotated[
+    str, typer.Option("--recipe", help="Name (see `imgbatch recipe list`) or path of a .toml file.")
+]
+Workers = Annotated[
+    int, typer.Option("--workers", min=0, help="Worker processes; 0: one per eight cores.")
+]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, help="Only the first N sources, by address.")
+]
+Sample = Annotated[
+    float | None,
+    typer.Option("--sample", min=0.0, max=1.0, help="Only this share of sources, drawn by id."),
+]
+MaxFailed = Annotated[
+    str | None,
+    typer.Option("--max-failed", help="Exit with an error when more fail: a count, or 5%."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
+
+
+def guarded(app: Callable[[], Any]) -> None:
+    """Run an app and exit with the code of what it raised; every command goes through here."""
+    stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        app()
+    except RunError as error:
+        stderr.print(f"error: {type(error).__name__}: {error}", markup=False, style="red")
+        stderr.print(f"to do: {error.remedy}", markup=False)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        stderr.print("interrupted: finished shards stay; run again to go on", markup=False)
+        sys.exit(INTERRUPTED)
+    except Exception:  # noqa: BLE001 - whatever else comes here is a bug of ours, and said so
+        traceback.print_exc()
+        stderr.print("This is a bug in imgbatch. Committed shards are safe.", markup=False)
+        sys.exit(BUG)
+
+
+def max_failed(text: str | None) -> float | None:
+    """Read --max-failed: a count, or a share such as 5%.
+
+    Raises:
+        SettingsError: it is neither.
+    """
+    if text is None:
+        return None
+    try:
+        value = float(text.removesuffix("%")) / 100 if text.endswith("%") else float(int(text))
+    except ValueError:
+        value = -1.0
+    if value < 0 or (text.endswith("%") and value > 1):
+        raise SettingsError(f"--max-failed {text!r} is neither a count nor a share such as 5%")
+    return value
+
+
+def analyze(request: Request, engine: Engine, *, as_json: bool) -> None:
+    """Do a run, show it going, and say what it came to."""
+    from imgbatch.observe.progress import watcher  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.run import run  # noqa: PLC0415
+    from imgbatch.settings import read_limits  # noqa: PLC0415
+
+    shown = watcher(as_json=as_json)
+    try:
+        summary = run(request, read_limits(), engine, shown)
+    finally:
+        shown.close()
+    say(as_json, "finished", _record(summary), _lines(summary))
+
+
+def _record(summary: Summary) -> dict[str, Any]:
+    return {
+        "run": summary.run,
+        "dataset": summary.dataset,
+        "listed": summary.listed,
+        "new": summary.new,
+        "changed": summary.changed,
+        "removed": summary.removed,
+        "shards": summary.shards,
+        "sources": summary.sources,
+        "pictures": summary.pictures,
+        "outcomes": dict(summary.outcomes),
+        "ready_seconds": summary.ready_seconds,
+        "seconds": summary.seconds,
+    }
+
+
+def _lines(summary: Summary) -> list[str]:
+    if not summary.shards:
+        removed = f", {summary.removed:,} removed" if summary.removed else ""
+        listed = f"{summary.listed:,} sources are listed, all are up to date"
+        return [f"nothing to do: {listed}{removed} ({summary.seconds:.1f} s)"]
+    rate = summary.pictures / max(summary.seconds - summary.ready_seconds, 1e-9)
+    changes = [
+        f"{summary.new:,} new",
+        f"{summary.changed:,} changed",
+        f"{summary.removed:,} removed",
+    ]
+    did = f"{summary.sources:,} sources in {summary.shards:,} shards"
+    speed = f"{summary.seconds:.1f} s ({rate:,.0f}/s once workers were up)"
+    lines = [
+        f"{summary.listed:,} sources listed: {', '.join(changes)}",
+        f"{did} gave {summary.pictures:,} pictures in {speed}",
+    ]
+    lines += [f"  {count:>9,}  {name}" for name, count in summary.outcomes.most_common()]
+    return [*lines, f"dataset: {summary.dataset}"]
+
+
+def say(as_json: bool, event: str, record: dict[str, Any], lines: list[str]) -> None:  # noqa: FBT001 - a flag of the command line, passed on
+    """Print a result: text for people, one JSON line on request."""
+    out = json.dumps({"event": event, **record}, default=str) if as_json else "\n".join(lines)
+    sys.stdout.write(out + "\n")
+    sys.stdout.flush()

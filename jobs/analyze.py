@@ -1,0 +1,138 @@
+"""Run a recipe over an input on Ray: `python -m jobs.analyze INPUT DATASET`.
+
+Ray is a scheduler of idempotent tasks here. What a worker yields is small (names and counts);
+pictures and rows never pass through Ray, and what is done is for the dataset to say.
+"""
+# ruff: noqa: TC001 - typer reads annotations when it runs
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from imgbatch import crew, settings, terminal
+from imgbatch.pipeline import Finished, Job, Task, Tick, Worker
+from imgbatch.run import Request
+from imgbatch.terminal import (
+    DatasetUrl,
+    Input,
+    Json,
+    Limit,
+    MaxFailed,
+    RecipeName,
+    Sample,
+    Workers,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+CORES_PER_WORKER = 8
+OBJECT_STORE_BYTES = 128 * 2**20
+
+
+@app.command()
+def analyze(  # noqa: PLR0913 - one argument per flag
+    input: Input,  # noqa: A002 - the word that users see
+    dataset: DatasetUrl,
+    *,
+    recipe: RecipeName = "quick",
+    workers: Workers = 0,
+    limit: Limit = None,
+    sample: Sample = None,
+    max_failed: MaxFailed = None,
+    json: Json = False,
+    address: Annotated[
+        str, typer.Option(envvar="RAY_ADDRESS", help="A Ray cluster; local: on this machine.")
+    ] = "local",
+) -> None:
+    """Bring DATASET up to date with INPUT and a recipe, on Ray."""
+    request = Request(
+        input=input,
+        dataset=dataset,
+        recipe=settings.recipe_text(recipe),
+        engine="ray",
+        limit=limit,
+        share=sample,
+        max_failed=terminal.max_failed(max_failed),
+    )
+
+    def engine(job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished]:
+        return execute(job, tasks, workers=workers, address=address)
+
+    terminal.analyze(request, engine, as_json=json)
+
+
+def execute(
+    job: Job, tasks: Sequence[Task], *, workers: int, address: str
+) -> Generator[Tick | Finished]:
+    """Do tasks on Ray actors.
+
+    Raises:
+        JobError: a task lost its worker three times.
+    """
+    import ray  # noqa: PLC0415 - nothing to do must not start Ray
+
+    # It says once per start that the cluster asks for a token, which Ray made by itself.
+    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
+    options: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": False}
+    if address == "local":
+        options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+    ray.init(address=address, **options)
+    try:
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call] # ray leaves it bare
+        cores = int(resources["CPU"])
+        count = min(workers or max(1, cores // CORES_PER_WORKER), len(tasks))
+        share = max(1, cores // count)
+        limits = job.limits.model_copy(update={"threads": min(job.limits.threads, share)})
+        job = replace(job, limits=limits)
+        yield from crew.execute(lambda n: Actor(job, n, cores=share), tasks, workers=count)
+    finally:
+        ray.shutdown()
+
+
+class Actor:
+    """A worker in a process of its own, somewhere on the cluster."""
+
+    def __init__(self, job: Job, number: int, *, cores: int) -> None:
+        import ray  # noqa: PLC0415 - as above
+
+        self._ray = ray
+        # A restarted actor would hide a crash: crew.py counts each one instead.
+        options = {"num_cpus": cores, "max_concurrency": crew.SIDE_BY_SIDE + 1, "max_restarts": 0}
+        remote: Any = ray.remote(Worker)
+        self._actor = remote.options(**options).remote(job, f"ray-{number}")
+        # Answers when the process is up and its analyzers are loaded, or raises what went wrong.
+        ray.get(self._actor.__ray_ready__.remote())
+
+    def work(self, task: Task) -> Iterator[Tick | Finished]:
+        """Do a task.
+
+        Raises:
+            WorkerLostError: the actor died.
+        """
+        try:
+            for event in self._actor.work.options(num_returns="streaming").remote(task):
+                yield self._ray.get(event)
+        except self._ray.exceptions.RayActorError as error:
+            raise crew.WorkerLostError(str(error)) from error
+        except self._ray.exceptions.RayTaskError as error:
+            # What the worker raised, as it raised it: our own errors keep class and remedy.
+            raise error.cause from error
+
+    def close(self) -> None:
+        """Write the rest of the log, then end the process."""
+        try:
+            self._ray.get(self._actor.close.remote())
+        except self._ray.exceptions.RayActorError:
+            return  # it is gone: that is what was wanted
+        self._ray.kill(self._actor)
+
+
+if __name__ == "__main__":
+    terminal.guarded(app)

@@ -1,0 +1,135 @@
+"""The commands as people type them, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from imgbatch import errors
+from tests import corpus
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def imgbatch(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "imgbatch", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli")
+    corpus.make(folder / "corpus")
+    (folder / "r.toml").write_text(corpus.RECIPE)
+    done = imgbatch("run", folder / "corpus", folder / "d", "--engine", "inline")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_run_says_what_came_of_it_and_again_that_there_is_nothing_to_do(made: Path) -> None:
+    done = imgbatch("run", made / "corpus", made / "d", "--engine", "inline")
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"nothing to do: {len(corpus.EXPECTED)} sources")
+
+
+def test_run_prints_plain_lines_into_a_pipe(made: Path, tmp_path: Path) -> None:
+    recipe = made / "r.toml"
+    done = imgbatch(
+        "run", made / "corpus", tmp_path / "d", "--recipe", recipe, "--engine", "inline"
+    )
+    assert "\x1b" not in done.stdout + done.stderr
+    assert f"to do: {len(corpus.EXPECTED)} sources in" in done.stderr
+    assert "1  decode.truncated" in done.stdout
+
+
+def test_run_with_json_prints_nothing_but_json(made: Path, tmp_path: Path) -> None:
+    words = ["--recipe", made / "r.toml", "--engine", "inline", "--json", "--limit", "5"]
+    done = imgbatch("run", made / "corpus", tmp_path / "d", *words)
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert events[-1]["event"] == "finished"
+    assert events[-1]["sources"] == 5
+    assert done.stderr == ""
+
+
+def test_verify_status_and_export_answer(made: Path, tmp_path: Path) -> None:
+    verified = imgbatch("verify", made / "d")
+    assert verified.returncode == 0
+    assert "verified: everything is as committed" in verified.stdout
+    status = json.loads(imgbatch("status", made / "d", "--json").stdout)
+    assert status["sources"] == len(corpus.EXPECTED)
+    assert "decode" in imgbatch("status", made / "d").stdout
+    assert imgbatch("export", made / "d", tmp_path / "out", "--format", "csv").returncode == 0
+    assert (tmp_path / "out" / "sources.csv").exists()
+
+
+def test_verify_of_a_damaged_dataset_names_the_shard_and_exits_14(
+    made: Path, tmp_path: Path
+) -> None:
+    words = ["--recipe", made / "r.toml", "--engine", "inline"]
+    imgbatch("run", made / "corpus", tmp_path / "d", *words)
+    part = next((tmp_path / "d" / "tables" / "hashes").glob("*.parquet"))
+    part.unlink()
+    done = imgbatch("verify", tmp_path / "d")
+    assert done.returncode == errors.DamageError.exit_code == 14
+    assert f"problem: shard {part.name.partition('-')[0]}" in done.stdout
+
+
+def test_analyzers_and_recipes_are_shown_to_copy(tmp_path: Path) -> None:
+    shown = imgbatch("analyzers").stdout
+    assert "quality: " in shown
+    assert "phash (string)" in shown
+    recipe = imgbatch("recipe", "show", "quick").stdout
+    (tmp_path / "mine.toml").write_text(recipe)
+    folder = corpus.many(tmp_path / "c", 1)
+    words = ["--recipe", tmp_path / "mine.toml", "--engine", "inline"]
+    assert imgbatch("run", folder, tmp_path / "d", *words).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["verify", "{tmp}/nothing"], 12, "not an imgbatch dataset"),
+        (["run", "{tmp}/nothing", "{tmp}/d"], 11, "is not there"),
+        (["run", "{tmp}", "{tmp}/../d", "--recipe", "quik"], 10, "did you mean 'quick'"),
+        (["run", "{tmp}", "{tmp}/../d", "--recipe", "{tmp}/bad.toml"], 10, "'brightnes'"),
+        (["run", "{tmp}", "s4://bucket"], 10, "did you mean 's3'"),
+        (["run", "{tmp}", "{tmp}/../d", "--max-failed", "many"], 10, "--max-failed 'many'"),
+        (["run", "{tmp}"], 2, "DATASET"),
+        (["nonsense"], 2, "nonsense"),
+    ],
+)
+def test_what_is_wrong_is_said_with_a_remedy_and_a_code(
+    tmp_path: Path, words: list[str], code: int, said: str
+) -> None:
+    (tmp_path / "bad.toml").write_text("[analyzers.quality]\nbrightnes = 1\n")
+    if words[0] == "run":
+        words = [*words, "--engine", "inline"]
+    done = imgbatch(*[w.replace("{tmp}", str(tmp_path)) for w in words])
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    if code != 2:
+        assert "to do: " in done.stderr
+
+
+def test_help_loads_nothing_heavy() -> None:
+    script = (
+        "import sys, imgbatch.__main__\n"
+        "heavy = {'numpy', 'pyarrow', 'ray', 'cv2', 'PIL', 'deltalake', 'av'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,74 @@
+"""The tables as other tools read them: Delta for those that know it, plain files for the rest."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+from imgbatch.dataset import Dataset
+from imgbatch.dataset.export import export
+from tests import corpus
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OK = sum(outcome == "ok" for outcome in corpus.EXPECTED.values())
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("readers")
+    corpus.make(folder / "corpus")
+    corpus.run_inline(folder / "corpus", folder / "dataset")
+    return folder / "dataset"
+
+
+def test_polars_reads_a_table_as_delta_and_joins_two(dataset: Path) -> None:
+    sources = pl.read_delta(str(dataset / "tables/sources"))
+    quality = pl.read_delta(str(dataset / "tables/quality"))
+    joined = quality.join(sources, on=["source_id", "version"])
+    assert (len(sources), len(joined)) == (len(corpus.EXPECTED), OK)
+    assert joined["brightness"].is_not_null().all()
+
+
+def test_pandas_reads_a_table(dataset: Path) -> None:
+    frame = Dataset.open(str(dataset)).read("sources").to_pandas()
+    assert isinstance(frame, pd.DataFrame)
+    assert frame["status"].value_counts()["ok"] == OK
+
+
+def test_duckdb_queries_committed_rows(dataset: Path) -> None:
+    # delta_scan needs an extension that DuckDB downloads; the Arrow dataset holds the same rows.
+    sources = Dataset.open(str(dataset)).table("tables/sources").dataset()
+    with duckdb.connect() as connection:
+        connection.register("sources", sources)
+        query = "SELECT status, count(*) AS n FROM sources GROUP BY status"
+        assert dict(connection.execute(query).fetchall())["ok"] == OK
+
+
+def test_exported_parquet_is_one_plain_file_per_table(dataset: Path, tmp_path: Path) -> None:
+    written = export(Dataset.open(str(dataset)), str(tmp_path / "out"), form="parquet")
+    files = {p.stem: pq.read_table(p).num_rows for p in (tmp_path / "out").iterdir()}
+    assert files == written
+    assert written["sources"] == written["manifest"] == len(corpus.EXPECTED)
+    with duckdb.connect() as connection:
+        query = f"SELECT count(*) FROM '{tmp_path}/out/quality.parquet' WHERE status = 'ok'"
+        assert connection.execute(query).fetchone() == (OK,)
+
+
+def test_exported_csv_is_read_back_with_every_hostile_name_intact(
+    dataset: Path, tmp_path: Path
+) -> None:
+    export(Dataset.open(str(dataset)), str(tmp_path / "out"), form="csv")
+    with (tmp_path / "out" / "sources.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(corpus.EXPECTED)
+    assert any(row["address"].endswith("<b>bold & 'quoted'.jpg") for row in rows)
+    motion = pl.read_csv(tmp_path / "out" / "motion.csv")
+    assert len(motion) == OK
