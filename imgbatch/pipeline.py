@@ -41,8 +41,14 @@ if TYPE_CHECKING:
     from imgbatch.records import Shard, Source
     from imgbatch.settings import Limits, Recipe
 
+    Examine = Callable[[int, Source, Callable[[], Blob] | None], Examined]
+
 TICK_SECONDS = 0.5
 FETCHED_IN_FLIGHT = 128 * 2**20
+# What a decoding thread takes in one go. Handing over costs as much as decoding a small picture.
+CHUNK_SOURCES = 16
+CHUNK_BYTES = 2**20
+CHUNKS_PER_THREAD = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,39 +180,42 @@ class Worker:
     def _examined(
         self,
         sources: list[Source],
-        examine: Callable[[int, Source, Callable[[], Blob] | None], Examined],
+        examine: Examine,
         stream: Iterator[tuple[Source, Blob | SourceError]] | None,
     ) -> Iterator[Examined]:
         """Yield every source of a shard examined, in order, with a bounded number under way."""
-        under_way: deque[Future[Examined]] = deque()
-        window = 2 * self._job.limits.threads + self._job.limits.fetch_threads
-        for index, source in enumerate(sources):
+        under_way: deque[Future[list[Examined]]] = deque()
+        window = CHUNKS_PER_THREAD * self._job.limits.threads
+        for chunk in _chunks(sources):
             # Bytes are counted before they are fetched, in order, so nothing waits in a circle.
             held = contextlib.ExitStack()
-            fetch = None
-            if source.verdict is None:
-                held.enter_context(self._fetched.hold(self._held_bytes(source)))
-                fetch = self._fetch(source, stream)
-            future = self._decoders.submit(examine, index, source, fetch)
+            held.enter_context(self._fetched.hold(self._held_bytes(chunk)))
+            fetches = [self._fetch(source, stream) for _, source in chunk]
+            future = self._decoders.submit(_examine_chunk, examine, chunk, fetches)
             future.add_done_callback(partial(_release, held))
             under_way.append(future)
             while len(under_way) >= window or (under_way and under_way[0].done()):
-                yield under_way.popleft().result()
+                yield from under_way.popleft().result()
         while under_way:
-            yield under_way.popleft().result()
+            yield from under_way.popleft().result()
 
-    def _held_bytes(self, source: Source) -> int:
+    def _held_bytes(self, chunk: list[tuple[int, Source]]) -> int:
         # A larger object is read from its file, never held whole.
-        return min(source.size, self._job.limits.fetched_bytes)
+        return sum(min(source.size, self._job.limits.fetched_bytes) for _, source in chunk)
 
     def _fetch(
         self, source: Source, stream: Iterator[tuple[Source, Blob | SourceError]] | None
-    ) -> Callable[[], Blob]:
-        if stream is None:
-            return self._fetchers.submit(fetch, source, limits=self._job.limits).result
-        came, blob = next(stream)
-        assert came == source, "a stream gives exactly what was asked for, in order"
-        return partial(_given, blob)
+    ) -> Callable[[], Blob] | None:
+        if source.verdict is not None:
+            return None
+        if stream is not None:
+            came, blob = next(stream)
+            assert came == source, "a stream gives exactly what was asked for, in order"
+            return partial(_given, blob)
+        if source.address.startswith("file:"):
+            # The page cache is quicker than handing over to another thread.
+            return partial(fetch, source, limits=self._job.limits)
+        return self._fetchers.submit(fetch, source, limits=self._job.limits).result
 
     def _log_shard(self, finished: Finished) -> None:
         self._log.info(
@@ -221,7 +230,27 @@ class Worker:
         )
 
 
-def _release(held: contextlib.ExitStack, _: Future[Examined]) -> None:
+def _chunks(sources: list[Source]) -> Iterator[list[tuple[int, Source]]]:
+    """Cut a shard into what one thread takes in one go, each source with its place."""
+    chunk: list[tuple[int, Source]] = []
+    size = 0
+    for index, source in enumerate(sources):
+        if chunk and (len(chunk) == CHUNK_SOURCES or size + source.size > CHUNK_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append((index, source))
+        size += source.size
+    if chunk:
+        yield chunk
+
+
+def _examine_chunk(
+    examine: Examine, chunk: list[tuple[int, Source]], fetches: list[Callable[[], Blob] | None]
+) -> list[Examined]:
+    return [examine(i, source, fetch) for (i, source), fetch in zip(chunk, fetches, strict=True)]
+
+
+def _release(held: contextlib.ExitStack, _: Future[list[Examined]]) -> None:
     held.close()
 
 

@@ -4,10 +4,10 @@ The rules are those of VideoSettings, applied to what a plain decode of the whol
 is saved only where the rule cannot notice: `keyframes` decodes key packets alone; `fps` decodes
 groups that stand by themselves side by side, and of each only what its sampled frames need.
 
-Decision, 2026-11: every decoder has one thread. FFmpeg's frame threads race in the concealment of
-damaged H.264, so the same bytes would give other pixels (measured: 9 of 25 damaged clips), and
-they wait for each other. Drawback: `every_n` and `scene` decode one video on one core; the other
-cores have the worker's other videos.
+Decision, 2026-11: no frame threads. They race in FFmpeg's concealment of damaged H.264, so the same
+bytes would give other pixels (measured: 16 of 50 damaged clips; none with slice threads or one
+thread). Drawback: `every_n` and `scene` decode most videos, whose frames are one slice, on one
+core; the other cores have the worker's other videos.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ class Decoding:
     """What a decoder made of its packets.
 
     Attributes:
-        errors: what FFmpeg refused: the first and the latest.
+        error: what FFmpeg said when it first refused a packet; empty: it never did.
         damaged: frames came after an error, or with one inside.
         broken: no frame came since the latest error.
     """
 
-    errors: list[av.FFmpegError] = field(default_factory=list)
+    error: str = ""
     damaged: bool = False
     broken: bool = False
 
@@ -65,21 +65,19 @@ class Decoding:
             try:
                 frames = decoder.decode(packet)
             except av.FFmpegError as error:
-                self.fail(error)
+                # Its text alone: the error's traceback would keep the decoder until the garbage
+                # collector comes.
+                self.error = self.error or str(error.strerror)
+                self.broken = True
                 continue
             for frame in frames:
                 self.damaged = self.damaged or self.broken or frame.is_corrupt
                 self.broken = False
                 yield frame
 
-    def fail(self, error: av.FFmpegError) -> None:
-        """Remember what FFmpeg refused."""
-        self.errors = [*self.errors[:1], error]
-        self.broken = True
-
     def follow(self, later: Decoding, *, shown: bool) -> None:
         """Add what came of later packets; `shown`: frames came of them."""
-        self.errors = [*self.errors, *later.errors][:2]
+        self.error = self.error or later.error
         self.damaged = self.damaged or later.damaged or (self.broken and shown)
         self.broken = later.broken or (self.broken and not shown)
 
@@ -92,7 +90,7 @@ class Reading:
         stamped: its frames come with presentation stamps. AVI has none; for codecs whose order
             FFmpeg cannot tell from a packet, frames are placed by the frame rate.
         estimated: a frame had no stamp and was placed so.
-        ended: why the container could not be read to its end.
+        ended: why the container could not be read to its end; empty: it could.
     """
 
     container: InputContainer
@@ -101,7 +99,7 @@ class Reading:
     timeline: Timeline
     stamped: bool
     estimated: bool = False
-    ended: av.FFmpegError | None = None
+    ended: str = ""
     decoding: Decoding = field(default_factory=Decoding)
 
     @property
@@ -116,7 +114,11 @@ class Reading:
                 if packet.size:
                     yield packet
         except av.FFmpegError as error:
-            self.ended = error
+            self.ended = str(error.strerror)
+        except IndexError:
+            # All was read: at the end PyAV also looks, out of bounds, for streams that appeared
+            # while reading, as sound may in a transport stream.
+            return
 
     def frames(
         self, packets: Iterable[Packet[VideoStream]]

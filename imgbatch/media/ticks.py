@@ -73,7 +73,7 @@ class Lane:
     def _decode(self, task: Task) -> Decoded:
         decoded = self._attempt(task, task.group.needed(task.targets))
         decoding = decoded.decoding
-        if decoding.errors or decoding.damaged or not task.targets <= decoded.found:
+        if decoding.error or decoding.damaged or not task.targets <= decoded.found:
             # Of a damaged group all is decoded: another frame may stand at the tick.
             return self._attempt(task, task.group.packets)
         return decoded

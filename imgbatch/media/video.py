@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 # Frames that a decoder holds for prediction and reordering. H.264 and HEVC allow 16, but only in
 # small pictures; at full size their levels allow 4 to 6.
 HELD_FRAMES = 8
+# The slices of one frame are decoded side by side; frames one after another, see sampling.py. The
+# number is fixed, whatever the cores: with more than one, FFmpeg conceals damage in another way.
+SLICE_THREADS = 4
 READ_BYTES = 2**18
 # AVI has no presentation stamps, and from packets of these codecs FFmpeg cannot tell the order.
 REORDERED = frozenset({"h264", "hevc"})
@@ -97,7 +100,7 @@ def _steps(
         cut = is_cut(file, blob.size, demuxer)
         with _opened(file, demuxer, settings, cut=cut) as container:
             stream = _video_stream(container)
-            _prepare(stream, settings)
+            _prepare(stream, settings, threads=SLICE_THREADS)
             _ignore_others(container, stream)
             with gate.hold(_working_set(stream.codec_context, settings, blob.size)):
                 reading = Reading(
@@ -114,10 +117,10 @@ def _steps(
 
 @contextmanager
 def _boundary() -> Iterator[None]:
-    """Turn whatever hostile bytes raise into a DecodeError."""
+    """Turn whatever hostile bytes raise into a DecodeError; what no bytes can cause passes."""
     try:
         yield
-    except SourceError:
+    except (SourceError, NameError, ImportError):
         raise
     except av.FFmpegError as error:
         raise DecodeError("decode.corrupt", f"FFmpeg: {error.strerror}") from error
@@ -154,7 +157,7 @@ def _video_stream(container: InputContainer) -> VideoStream:
     return (default or streams)[0]
 
 
-def _prepare(stream: VideoStream, settings: MediaSettings) -> None:
+def _prepare(stream: VideoStream, settings: MediaSettings, *, threads: int) -> None:
     decoder = cast("VideoCodecContext | None", stream.codec_context)
     if decoder is None:
         raise DecodeError("decode.unsupported", "FFmpeg has no decoder for the video stream")
@@ -162,7 +165,7 @@ def _prepare(stream: VideoStream, settings: MediaSettings) -> None:
         raise _bomb(decoder.width, decoder.height, settings)
     # Frames may grow after the header; the decoder then refuses them.
     decoder.options = {"max_pixels": str(settings.max_pixels)}
-    decoder.thread_type, decoder.thread_count = ThreadType.NONE, 1
+    decoder.thread_type, decoder.thread_count = ThreadType.SLICE, threads
 
 
 def _ignore_others(container: InputContainer, stream: VideoStream) -> None:
@@ -175,7 +178,7 @@ def _another_decoder(blob: Blob, demuxer: str, settings: MediaSettings) -> Video
     # Opened anew: a decoder made by hand lacks what the container and FFmpeg's probing found out.
     with blob.open() as file, _opened(file, demuxer, settings, cut=False) as container:
         stream = _video_stream(container)
-        _prepare(stream, settings)
+        _prepare(stream, settings, threads=1)
         return stream.codec_context
 
 
@@ -247,8 +250,8 @@ def _pictures(
 def _nothing(reading: Reading, settings: MediaSettings, *, cut: bool) -> DecodeError:
     """Say why no frame came."""
     decoder = reading.decoder
-    error = next(iter(reading.decoding.errors), reading.ended)
-    reason = f": {error.strerror}" if error else ""
+    error = reading.decoding.error or reading.ended
+    reason = f": {error}" if error else ""
     if decoder.coded_width * decoder.coded_height > settings.max_pixels:
         return _bomb(decoder.coded_width, decoder.coded_height, settings)
     if cut:

@@ -45,6 +45,7 @@ FAST = "deadline=realtime cpu-used=8"
 ENCODINGS = {
     "h264-one-group": Encoding("mp4", "libx264", f"{H264}:scenecut=0"),
     "h264-groups": Encoding("mp4", "libx264", f"g=12 {H264}"),
+    "h264-slices": Encoding("mp4", "libx264", f"g=12 {H264}:slices=4"),
     "h264-open-groups": Encoding("mp4", "libx264", f"g=10 {H264}:open-gop=1:scenecut=0"),
     "h264-transport-stream": Encoding("mpegts", "libx264", f"g=12 {H264}"),
     "h264-open-transport-stream": Encoding("mpegts", "libx264", f"g=10 {H264}:open-gop=1"),
@@ -80,6 +81,7 @@ ENCODINGS = {
     "mjpeg-avi": Encoding("avi", "mjpeg", pix_fmt="yuvj420p"),
 }
 TINY = ENCODINGS["h264-groups"]
+TURNED = Encoding("mp4", "mpeg4")  # unlike libx264, the same frames always give the same bytes
 UNSCALED = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 
 
@@ -302,8 +304,8 @@ def test_scaling_is_by_area() -> None:
 @pytest.mark.parametrize("degrees", [90, 180, 270])
 def test_a_turned_video_comes_out_upright(degrees: int) -> None:
     views = pictures(5)
-    level = next(opened(encode(views, TINY)).pictures)
-    turned = next(opened(encode(views, TINY, rotation=degrees)).pictures)
+    level = next(opened(encode(views, TURNED)).pictures)
+    turned = next(opened(encode(views, TURNED, rotation=degrees)).pictures)
     # The matrix turns counterclockwise, as numpy does.
     np.testing.assert_array_equal(turned.pixels, np.rot90(level.pixels, degrees // 90))
     assert (turned.facts.height, turned.facts.width) == turned.pixels.shape[:2]
@@ -316,15 +318,15 @@ def test_a_turned_video_comes_out_upright(degrees: int) -> None:
 )
 def test_a_mirrored_video_comes_out_as_shown(flip: dict[str, bool], expected: Any) -> None:
     views = pictures(5)
-    level = next(opened(encode(views, TINY)).pictures)
-    mirrored = next(opened(encode(views, TINY, flip=flip)).pictures)
+    level = next(opened(encode(views, TURNED)).pictures)
+    mirrored = next(opened(encode(views, TURNED, flip=flip)).pictures)
     np.testing.assert_array_equal(mirrored.pixels, expected(level.pixels))
 
 
 def test_a_slant_that_is_no_right_angle_is_ignored_and_noted() -> None:
     views = pictures(5)
-    media = opened(encode(views, TINY, rotation=30))
-    level = next(opened(encode(views, TINY)).pictures)
+    media = opened(encode(views, TURNED, rotation=30))
+    level = next(opened(encode(views, TURNED)).pictures)
     np.testing.assert_array_equal(next(media.pictures).pixels, level.pixels)
     assert media.notes == ["rotation:ignored"]
 
@@ -651,7 +653,7 @@ def test_closing_early_frees_file_decoder_and_gate(pictures_taken: int, sample: 
     assert gate.held == 0
     assert all(file.closed for file in Tracked.opened)
     del media
-    assert soon(lambda: threads() == before)
+    assert soon(lambda: threads() <= before)
 
 
 def test_the_gate_is_held_for_the_decoders_frames() -> None:
@@ -666,14 +668,19 @@ def test_the_gate_is_held_for_the_decoders_frames() -> None:
 @pytest.mark.parametrize("sample", ["every_n", "fps", "keyframes", "scene"])
 def test_no_frame_waits_for_the_garbage_collector(sample: str) -> None:
     gc.collect()
+    before = frames_alive()
     gc.disable()
     try:
         media = opened(clip(ENCODINGS["mjpeg-avi"]), sample=sample, every_n=1, fps=25.0)
         assert sum(1 for _ in media.pictures) >= 3
-        alive = sum(isinstance(one, av.VideoFrame) for one in gc.get_objects())
+        left = frames_alive() - before
     finally:
         gc.enable()
-    assert alive <= 1 + LANES  # the frame from which each decoder's angle was read
+    assert left <= 1 + LANES  # the frame from which each decoder's angle was read
+
+
+def frames_alive() -> int:
+    return sum(isinstance(one, av.VideoFrame) for one in gc.get_objects())
 
 
 def test_a_failure_leaves_nothing_behind() -> None:
@@ -683,7 +690,7 @@ def test_a_failure_leaves_nothing_behind() -> None:
     with pytest.raises(DecodeError):
         list(video.decode(Blob.of(bytes(data)), MediaSettings(), gate).pictures)
     assert gate.held == 0
-    assert soon(lambda: threads() == before)
+    assert soon(lambda: threads() <= before)
 
 
 def test_a_damaged_video_says_nothing_on_the_terminal(tmp_path: Path) -> None:
@@ -707,7 +714,7 @@ def test_a_damaged_video_says_nothing_on_the_terminal(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sample", ["every_n", "fps", "keyframes"])
-@pytest.mark.parametrize("name", ["h264-one-group", "h264-groups", "vp9-webm"])
+@pytest.mark.parametrize("name", ["h264-one-group", "h264-slices", "vp9-webm"])
 def test_the_same_damaged_bytes_give_the_same_pictures(name: str, sample: str) -> None:
     rng = random.Random(name)
     for _ in range(5):
