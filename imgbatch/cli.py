@@ -165,12 +165,16 @@ def _status_lines(record: dict[str, Any]) -> list[str]:
 
 
 @app.command()
-def report(dataset: DatasetUrl) -> None:
+def report(
+    dataset: DatasetUrl,
+    *,
+    thumbnails: Annotated[bool, typer.Option(help="Show pictures of the corpus.")] = True,
+) -> None:
     """Write DATASET/report/index.html and the codebook; print where it is."""
     from imgbatch.dataset import Dataset  # noqa: PLC0415 - keeps `--help` quick
     from imgbatch.report import write_report  # noqa: PLC0415
 
-    sys.stdout.write(write_report(Dataset.open(dataset)) + "\n")
+    sys.stdout.write(write_report(Dataset.open(dataset), thumbnails=thumbnails) + "\n")
 
 
 @app.command()

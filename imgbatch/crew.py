@@ -90,25 +90,28 @@ class _Crew:
     """The threads' shared state."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
-        self.orders = deque(_Order(task) for task in tasks)
+        self._orders = deque(_Order(task) for task in tasks)
+        self._lock = threading.Lock()
         self.events: queue.Queue[Tick | Finished | BaseException | None] = queue.Queue()
         self.stop = threading.Event()
 
-    def keep_working(self, post: _Post) -> None:
-        """Take orders until none is left; the thread's last event is None, or what went wrong."""
+    def keep_working(self, post: _Post, spare: int) -> None:
+        """Take orders until `spare` are left; the last event is None, or what went wrong."""
         try:
             post.worker()
             self.events.put(Tick({}, 0))
-            while self.orders and not self.stop.is_set():
-                try:
-                    order = self.orders.popleft()
-                except IndexError:
-                    break
+            while (order := self._next(spare)) is not None:
                 self._do(order, post)
         except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
             self.events.put(error)
         else:
             self.events.put(None)
+
+    def _next(self, spare: int) -> _Order | None:
+        with self._lock:
+            if len(self._orders) <= spare or self.stop.is_set():
+                return None
+            return self._orders.popleft()
 
     def _do(self, order: _Order, post: _Post) -> None:
         worker = post.worker()
@@ -127,7 +130,8 @@ class _Crew:
                 raise JobError(
                     f"{ATTEMPTS} workers were lost on shard {labels}: {error}"
                 ) from error
-            self.orders.append(order)
+            with self._lock:
+                self._orders.append(order)
 
 
 def execute(
@@ -140,9 +144,13 @@ def execute(
     """
     crew = _Crew(tasks)
     posts = [_Post(make, number) for number in range(min(workers, len(tasks)))]
+    # A worker's second task is only taken while every worker has a first one to take: the last
+    # tasks would otherwise crowd in one worker while another has none.
+    spares = [0] + [len(posts) if len(posts) > 1 else 0] * (SIDE_BY_SIDE - 1)
     threads = [
-        threading.Thread(target=crew.keep_working, args=[post], daemon=True)
-        for post in posts * SIDE_BY_SIDE
+        threading.Thread(target=crew.keep_working, args=[post, spare], daemon=True)
+        for spare in spares
+        for post in posts
     ]
     for thread in threads:
         thread.start()

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from imgbatch.records import Picture, Source
 
 OK: Row = {"status": "ok", "error_class": None}
+# A batch is cut short where its prepared pictures would take more memory than this.
+WAITING_BYTES = 16 * 2**20
 FAILED: Row = {"status": "failed", "error_class": "analyze.failed"}
 
 
@@ -37,6 +39,7 @@ class PictureRows:
         self._report = report
         self._lock = threading.Lock()
         self._waiting: list[tuple[tuple[int, int], Source, Row, Any]] = []
+        self._bytes = 0
         self._rows: dict[tuple[int, int], Row] = {}
 
     def take(self, index: int, source: Source, picture: Picture) -> None:
@@ -49,9 +52,10 @@ class PictureRows:
             return
         with self._lock:
             self._waiting.append(((index, picture.frame), source, keys, prepared))
-            if len(self._waiting) < self._batch:
+            self._bytes += getattr(prepared, "nbytes", 0)
+            if len(self._waiting) < self._batch and self._bytes < WAITING_BYTES:
                 return
-            batch, self._waiting = self._waiting, []
+            batch, self._waiting, self._bytes = self._waiting, [], 0
         self._infer(batch)
 
     def _infer(self, batch: Sequence[tuple[tuple[int, int], Source, Row, Any]]) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from imgbatch.analyzers import Row
     from imgbatch.records import Picture
 
     Photographs = dict[str, NDArray[np.uint8]]
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 
 
 ANALYZER = quality.Analyzer(quality.Settings())
+
+
+def row_of(picture: Picture, analyzer: quality.Analyzer = ANALYZER) -> Row:
+    (row,) = analyzer.infer([analyzer.prepare(picture)])
+    return row
 
 
 def luma_of(pixels: Pixels) -> Pixels:
@@ -41,7 +47,7 @@ def test_tones_equal_numpy_and_scikit_image_on_photographs(
 ) -> None:
     for name, pixels in photographs.items():
         luma = luma_of(pixels)
-        row = ANALYZER.prepare(picture(pixels))
+        row = row_of(picture(pixels))
         assert row["brightness"] == pytest.approx(luma.mean(), abs=1e-9), name
         assert row["contrast"] == pytest.approx(luma.std(), abs=1e-9), name
         entropy = shannon_entropy(luma)  # type: ignore[no-untyped-call] # scikit-image has no types
@@ -55,12 +61,12 @@ def test_tones_equal_numpy_and_scikit_image_on_photographs(
 def test_luma_is_that_of_bt601(picture: Maker) -> None:
     pixels = np.full((5, 5, 3), (200, 100, 50), np.uint8)
     # 0.299 * 200 + 0.587 * 100 + 0.114 * 50 = 124.2
-    assert ANALYZER.prepare(picture(pixels))["brightness"] == 124.0
+    assert row_of(picture(pixels))["brightness"] == 124.0
 
 
 def test_four_equal_quarters_have_two_bits_of_entropy(picture: Maker) -> None:
     values = np.repeat([[0, 50, 100, 255]], 8, axis=0)
-    row = ANALYZER.prepare(picture(grey(values)))
+    row = row_of(picture(grey(values)))
     assert row["entropy"] == 2.0
     assert row["brightness"] == 101.25
     assert (row["dark_share"], row["bright_share"]) == (0.25, 0.25)
@@ -119,16 +125,16 @@ def test_a_small_picture_is_not_enlarged() -> None:
 def test_color_photographs_are_not_grey_and_a_grey_one_is(
     photographs: Photographs, picture: Maker
 ) -> None:
-    found = {n for n, p in photographs.items() if ANALYZER.prepare(picture(p))["is_grey"]}
+    found = {n for n, p in photographs.items() if row_of(picture(p))["is_grey"]}
     assert found == {"camera"}
 
 
 def test_grey_allows_for_the_color_noise_that_is_set(picture: Maker) -> None:
     pixels = np.full((20, 20, 3), 100, np.uint8)
     pixels[3, 4] = (100, 100, 112)  # a luma of 101.4: blue is 11 above it
-    assert not ANALYZER.prepare(picture(pixels))["is_grey"]
+    assert not row_of(picture(pixels))["is_grey"]
     loose = quality.Analyzer(quality.Settings(grey_levels=11))
-    assert loose.prepare(picture(pixels))["is_grey"]
+    assert row_of(picture(pixels), loose)["is_grey"]
 
 
 def test_a_blank_page_with_noise_is_blank_and_a_photograph_is_not(
@@ -136,12 +142,12 @@ def test_a_blank_page_with_noise_is_blank_and_a_photograph_is_not(
 ) -> None:
     rng = np.random.default_rng(0)
     noisy = rng.integers(247, 254, (50, 50, 3), dtype=np.uint8)
-    assert ANALYZER.prepare(picture(noisy))["is_blank"]
-    assert not any(ANALYZER.prepare(picture(p))["is_blank"] for p in photographs.values())
+    assert row_of(picture(noisy))["is_blank"]
+    assert not any(row_of(picture(p))["is_blank"] for p in photographs.values())
 
 
 def test_a_constant_picture_has_plain_zeros(picture: Maker) -> None:
-    row = ANALYZER.prepare(picture(np.full((9, 9, 3), 77, np.uint8)))
+    row = row_of(picture(np.full((9, 9, 3), 77, np.uint8)))
     assert row["brightness"] == 77.0
     zeros = [row[n] for n in ("contrast", "contrast_range", "sharpness", "entropy")]
     assert [str(z) for z in zeros] == ["0.0", "0", "0.0", "0.0"]

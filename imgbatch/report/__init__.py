@@ -1,0 +1,38 @@
+"""Enters: a dataset. Leaves: `report/index.html`, one file to look at, and the codebook beside it.
+
+The page needs no network and runs no script; every name and message of the corpus is shown as
+text. It holds small copies of some pictures, unless asked not to, and no positions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imgbatch.report.codebook import codebook, to_csv, to_markdown
+from imgbatch.report.page import render
+from imgbatch.report.story import dataset_name, tell
+
+if TYPE_CHECKING:
+    from imgbatch.dataset import Dataset
+
+__all__ = ["write_report"]
+
+PAGE = "report/index.html"
+
+
+def write_report(dataset: Dataset, *, thumbnails: bool = True) -> str:
+    """Write the report of a dataset and its codebook; return the page's address.
+
+    Args:
+        dataset: what was committed so far is reported; a run may still go on.
+        thumbnails: put small copies of some pictures into the page.
+
+    Raises:
+        DatasetError, StorageError: the tables cannot be read, or the report not be written.
+    """
+    entries = codebook(dataset)
+    page = render(tell(dataset, entries, thumbnails=thumbnails))
+    dataset.store.put("report/codebook.csv", to_csv(entries))
+    dataset.store.put("report/codebook.md", to_markdown(entries, title=dataset_name(dataset)))
+    dataset.store.put(PAGE, page.encode("utf-8", "replace"))
+    return dataset.store.address(PAGE)

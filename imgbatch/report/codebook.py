@@ -1,0 +1,103 @@
+"""Enters: a dataset. Leaves: what every column of its tables means, as rows, CSV and Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imgbatch.analyzers import Column
+from imgbatch.errors import MissingExtraError, SettingsError
+from imgbatch.report.words import shown
+from imgbatch.tables import columns_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+
+    from imgbatch.dataset import Dataset
+
+HEADER = ("table", "column", "type", "unit", "range", "missing", "meaning")
+# A spreadsheet runs a cell that begins so; ranges such as -180 to 180 are harmless.
+FORMULA = re.compile(r"[=+\-@\t\r]")
+HARMLESS = re.compile(r"[+-]?\d+(\.\d+)?(( to |-|, )[+-]?\d+(\.\d+)?)?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One column as the codebook says it."""
+
+    table: str
+    column: str
+    type: str
+    unit: str
+    range: str
+    missing: str
+    meaning: str
+
+    def cells(self) -> tuple[str, ...]:
+        """Return the values in the order of HEADER."""
+        return tuple(getattr(self, name) for name in HEADER)
+
+
+def codebook(dataset: Dataset) -> list[Entry]:
+    """Return one entry per column of every table that the dataset has, in the tables' order."""
+    return [
+        Entry(table, c.name, str(c.type), c.unit, c.range, c.missing, c.meaning)
+        for table in dataset.tables()
+        for c in columns_known(dataset, table)
+    ]
+
+
+def columns_known(dataset: Dataset, table: str) -> list[Column]:
+    """Return the columns of a table that is in the dataset, with all that is known of them.
+
+    A table of an analyzer that this installation does not have is described by its own schema.
+    """
+    schema = dataset.table(f"tables/{table}").schema()
+    try:
+        described = {column.name: column for column in columns_of(table)}
+    except (SettingsError, MissingExtraError):
+        described = {}
+    return [described.get(field.name) or _undescribed(field) for field in schema]
+
+
+def _undescribed(field: pa.Field) -> Column:
+    words = {k.decode(): v.decode("utf-8", "replace") for k, v in (field.metadata or {}).items()}
+    meaning = words.get("meaning", "not described: its analyzer is not installed here")
+    return Column(field.name, field.type, meaning, words.get("unit", ""), missing="not known")
+
+
+def to_csv(entries: Sequence[Entry]) -> bytes:
+    """Return the codebook as CSV (RFC 4180, UTF-8); no cell can act as a formula."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(HEADER)
+    writer.writerows([_inert(cell) for cell in entry.cells()] for entry in entries)
+    return text.getvalue().encode("utf-8", "replace")
+
+
+def _inert(cell: str) -> str:
+    risky = FORMULA.match(cell) and not HARMLESS.match(cell)
+    return f"'{cell}" if risky else cell
+
+
+def to_markdown(entries: Sequence[Entry], *, title: str) -> bytes:
+    """Return the codebook as Markdown, one table per table of the dataset."""
+    lines = [f"# Codebook of {_plain(title)}"]
+    table = None
+    for entry in entries:
+        if entry.table != table:
+            table = entry.table
+            lines += ["", f"## {_plain(table)}", "", "| " + " | ".join(HEADER[1:]) + " |"]
+            lines.append("|" + " --- |" * len(HEADER[1:]))
+        lines.append("| " + " | ".join(_plain(cell) for cell in entry.cells()[1:]) + " |")
+    return ("\n".join(lines) + "\n").encode("utf-8", "replace")
+
+
+def _plain(cell: str) -> str:
+    """Return text that Markdown shows as it is."""
+    return re.sub(r"([\\`*_\[\]<>|#&])", r"\\\1", shown(cell, 500))

@@ -1,0 +1,52 @@
+"""Enters: a story. Leaves: its page, one HTML file that needs nothing else and runs no script."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from imgbatch import __version__
+from imgbatch.report.words import counted, data_size, duration, number, share, shown
+
+if TYPE_CHECKING:
+    from imgbatch.report.story import Story
+
+# Nothing may be loaded, run, framed or sent, whatever a file name of the corpus says.
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+    "form-action 'none'"
+)
+STATE_WORDS = {
+    "ok": "decoded",
+    "failed": "could not be had or read",
+    "filtered": "no media, set aside on purpose",
+}
+
+
+def render(story: Story) -> str:
+    """Return the page as HTML; every value is escaped where it is put in."""
+    environment = Environment(
+        loader=PackageLoader("imgbatch.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": number,
+        "counted": counted,
+        "share": share,
+        "data_size": data_size,
+        "duration": duration,
+        "shown": shown,
+        "near": lambda address: near(address, story.inputs),
+    }
+    template = environment.get_template("index.html")
+    return template.render(story=story, policy=POLICY, version=__version__, state_words=STATE_WORDS)
+
+
+def near(address: str, inputs: tuple[str, ...]) -> str:
+    """Return an address without the input that it lies below."""
+    root = next((i for i in inputs if i and address.startswith(f"{i}/")), "")
+    return address[len(root) :].lstrip("/") if root else address

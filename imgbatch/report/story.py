@@ -1,0 +1,189 @@
+"""Enters: a dataset. Leaves: all that its page tells, in the order of the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.compute as pc
+from pydantic import ValidationError
+
+from imgbatch.dataset import SOURCES
+from imgbatch.observe.status import status
+from imgbatch.report.corpus import Corpus, read_corpus
+from imgbatch.report.distributions import Summary, analyzer_tables, summaries
+from imgbatch.report.outcomes import Outcomes, read_outcomes
+from imgbatch.report.provenance import Provenance, moment, read_provenance
+from imgbatch.report.sheet import Strip, contact_sheet, end_strips, sources_of, video_strip
+from imgbatch.report.thumbnails import HEIGHT, Thumbnail
+from imgbatch.report.thumbnails import thumbnails as make_thumbnails
+from imgbatch.report.timeline import TimeLine, time_lines
+from imgbatch.report.words import number, share
+from imgbatch.settings import MediaSettings, read_limits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from imgbatch.dataset import Dataset
+    from imgbatch.report.codebook import Entry
+
+FIGURES_SHOWN = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What the page tells.
+
+    Attributes:
+        name: of the dataset: the last part of its address.
+        written: when the page was made.
+        updated: when the last run ended, or began; "" when there was none.
+        inputs: what the runs read, each once.
+        corpus: None when no source has an outcome yet.
+        findings: sentences about what a reader should know first.
+        strips: pictures to show; empty when thumbnails are left out.
+        figures_left: how many summaries have no place on the page.
+    """
+
+    name: str
+    url: str
+    written: str
+    updated: str
+    inputs: tuple[str, ...]
+    outcomes: Outcomes
+    corpus: Corpus | None
+    findings: tuple[str, ...]
+    strips: tuple[Strip, ...]
+    thumbnails: Mapping[str, Thumbnail]
+    with_thumbnails: bool
+    summaries: tuple[Summary, ...]
+    figures_left: int
+    time_lines: tuple[TimeLine, ...]
+    provenance: Provenance
+    codebook: Sequence[Entry]
+
+
+def dataset_name(dataset: Dataset) -> str:
+    """Return the last part of a dataset's address."""
+    return dataset.url.rstrip("/").rpartition("/")[2] or dataset.url
+
+
+def tell(dataset: Dataset, codebook: Sequence[Entry], *, thumbnails: bool) -> Story:
+    """Read everything that the page tells."""
+    state = status(dataset)
+    has_sources = SOURCES in dataset.tables()
+    outcomes = read_outcomes(dataset, sources=state["sources"])
+    corpus = read_corpus(dataset) if has_sources else None
+    tables = analyzer_tables(dataset)
+    failed = {name: _failed(dataset, name) for name in tables}
+    provenance = read_provenance(dataset, state, failed)
+    strips = _strips(dataset) if has_sources and thumbnails else []
+    last = state["last_run"] or {}
+    found = [s for table in tables for s in summaries(dataset, table)]
+    return Story(
+        name=dataset_name(dataset),
+        url=dataset.url,
+        written=moment(datetime.now(UTC).isoformat(timespec="seconds")),
+        updated=moment(last.get("finished") or last.get("started")),
+        inputs=tuple(dict.fromkeys(str(run.get("input", "")) for run in dataset.runs())),
+        outcomes=outcomes,
+        corpus=corpus,
+        findings=tuple(findings(outcomes, corpus, provenance)),
+        strips=tuple(strips),
+        thumbnails=make_thumbnails(sources_of(strips), _media(last), read_limits()),
+        with_thumbnails=thumbnails,
+        summaries=tuple(found[:FIGURES_SHOWN]),
+        figures_left=max(0, len(found) - FIGURES_SHOWN),
+        time_lines=tuple(time_lines(dataset)),
+        provenance=provenance,
+        codebook=codebook,
+    )
+
+
+def _strips(dataset: Dataset) -> list[Strip]:
+    strips = [contact_sheet(dataset), *end_strips(dataset), video_strip(dataset)]
+    return [strip for strip in strips if strip.choices]
+
+
+def _failed(dataset: Dataset, table: str) -> int:
+    names = dataset.table(f"tables/{table}").schema().names
+    if "status" not in names:
+        return 0
+    return int(
+        dataset.table(f"tables/{table}").dataset().count_rows(filter=pc.field("status") == "failed")
+    )
+
+
+def _media(last_run: Mapping[str, Any]) -> MediaSettings:
+    """Return settings that decode as the last run did, and no larger than a thumbnail needs."""
+    recorded = last_run.get("recipe", {}).get("media", {})
+    try:
+        settings = MediaSettings.model_validate(recorded)
+    except ValidationError:
+        # Another version of imgbatch wrote the record: thumbnails need nothing of it.
+        settings = MediaSettings()
+    return settings.model_copy(update={"min_side": HEIGHT, "exact": False})
+
+
+def findings(outcomes: Outcomes, corpus: Corpus | None, provenance: Provenance) -> list[str]:
+    """Return what a reader should know first, the worst first."""
+    return [
+        *_undone(outcomes, provenance),
+        *_losses(outcomes, provenance),
+        *_copies(corpus, outcomes),
+        *_mixtures(provenance),
+    ]
+
+
+def _undone(outcomes: Outcomes, provenance: Provenance) -> list[str]:
+    found = []
+    if outcomes.open:
+        found.append(
+            f"{number(outcomes.open)} of {number(outcomes.sources)} sources have no outcome yet: "
+            "run the same command again to finish them."
+        )
+    elif any(table.shards_done < table.shards for table in provenance.tables):
+        names = [t.name for t in provenance.tables if t.shards_done < t.shards]
+        found.append(
+            f"Not all shards are in the tables {', '.join(names)}: a run was interrupted or goes "
+            "on, or a later recipe left the table out."
+        )
+    if provenance.runs and provenance.runs[0].status == "failed":
+        found.append("The last run did not finish; what it had committed is here.")
+    return found
+
+
+def _losses(outcomes: Outcomes, provenance: Provenance) -> list[str]:
+    found = []
+    if outcomes.failed:
+        most = max((c for c in outcomes.classes if c.status == "failed"), key=lambda c: c.count)
+        found.append(
+            f"{number(outcomes.failed)} of {number(outcomes.sources)} sources failed "
+            f"({share(outcomes.failed, outcomes.sources)}), most often as {most.name} "
+            f"({number(most.count)})."
+        )
+    found += [
+        f"The analyzer {table.name} failed on {number(table.failed)} of {number(table.rows)} rows."
+        for table in provenance.tables
+        if table.failed
+    ]
+    return found
+
+
+def _copies(corpus: Corpus | None, outcomes: Outcomes) -> list[str]:
+    if corpus is None or not corpus.copies.extra:
+        return []
+    copies = corpus.copies
+    part = share(copies.extra, outcomes.ok)
+    counts = f"{number(copies.extra)} of {number(outcomes.ok)}"
+    return [f"{counts} ok sources are exact copies of another ({part})."]
+
+
+def _mixtures(provenance: Provenance) -> list[str]:
+    return [
+        f"{number(table.others)} parts of the table {table.name} come from an earlier recipe or "
+        "version; run again to bring them up to date."
+        for table in provenance.tables
+        if table.others
+    ]

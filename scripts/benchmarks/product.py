@@ -1,0 +1,70 @@
+"""A folder in, a measured run of imgbatch out: the only module that knows its command line.
+
+What a run took is read from its own record, `runs/<run>.json`: `seconds` from listing to the last
+commit, `ready_seconds` until workers were up.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.benchmarks.child import Ended, run_child
+
+if TYPE_CHECKING:
+    from scripts.benchmarks.setting import Setting
+
+RECIPE = Path(__file__).parent / "recipe.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of imgbatch.
+
+    Attributes:
+        ended: the process: all in, from its start to its end.
+        sources: how many it examined.
+        seconds: from listing to the last commit.
+        ready_seconds: from listing until workers were up.
+    """
+
+    ended: Ended
+    sources: int
+    seconds: float
+    ready_seconds: float
+
+    @property
+    def listed_to_parquet(self) -> float:
+        """Sources per second, from listing to the last commit."""
+        return self.sources / self.seconds
+
+    @property
+    def after_start_up(self) -> float:
+        """Sources per second, from workers that are up to the last commit."""
+        return self.sources / (self.seconds - self.ready_seconds)
+
+    @property
+    def all_in(self) -> float:
+        """Sources per second, from the process's start to its end."""
+        return self.sources / self.ended.seconds
+
+
+def run_imgbatch(setting: Setting, folder: Path, *, engine: str, expected: int) -> Run:
+    """Run the recipe `image + quality + hashes` over a folder into a new dataset.
+
+    Raises:
+        SystemExit: it failed, or not every source came to `ok`.
+    """
+    name = f"imgbatch-{engine}"
+    dataset = setting.fresh(name)
+    command = [sys.executable, "-m", "imgbatch", "run", folder, dataset]
+    command += ["--recipe", RECIPE, "--engine", engine]
+    threads = {"IMGBATCH_THREADS": str(setting.threads)}
+    ended = run_child(command, log=setting.log(name), environment=threads)
+    (record,) = [json.loads(path.read_bytes()) for path in (dataset / "runs").glob("*.json")]
+    if record["outcomes"] != {"ok": expected}:
+        raise SystemExit(f"bench: {expected} sources were to be ok, not {record['outcomes']}")
+    return Run(ended, expected, record["seconds"], record["ready_seconds"])
