@@ -89,6 +89,7 @@ class Summary:
 
     Attributes:
         ready_seconds: from the start until workers were up.
+        work_seconds: from then until the last shard's parts were written.
         stages: seconds by stage, summed over all threads of all workers.
     """
 
@@ -105,6 +106,7 @@ class Summary:
     outcomes: Counter[str] = field(default_factory=Counter)
     stages: Counter[str] = field(default_factory=Counter)
     ready_seconds: float = 0.0
+    work_seconds: float = 0.0
     seconds: float = 0.0
 
     def add(self, finished: Finished) -> None:
@@ -170,6 +172,7 @@ def _drain(
             if isinstance(event, Tick):
                 watcher.tick(event)
             else:
+                summary.work_seconds = round(time.monotonic() - start - summary.ready_seconds, 3)
                 committer.add(event.parts)
                 summary.add(event)
     except (ImgbatchError, KeyboardInterrupt):
@@ -296,6 +299,7 @@ def _result(summary: Summary) -> dict[str, Any]:
         "outcomes": dict(summary.outcomes),
         "stages": dict(summary.stages),
         "ready_seconds": summary.ready_seconds,
+        "work_seconds": summary.work_seconds,
         "seconds": summary.seconds,
     }
 

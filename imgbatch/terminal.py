@@ -25,7 +25,7 @@ RecipeName = Annotated[
     str, typer.Option("--recipe", help="Name (see `imgbatch recipe list`) or path of a .toml file.")
 ]
 Workers = Annotated[
-    int, typer.Option("--workers", min=0, help="Worker processes; 0: one per eight cores.")
+    int, typer.Option("--workers", min=0, help="Worker processes; 0: one per two cores.")
 ]
 Limit = Annotated[
     int | None, typer.Option("--limit", min=1, help="Only the first N sources, by address.")
@@ -103,6 +103,7 @@ def _record(summary: Summary) -> dict[str, Any]:
         "pictures": summary.pictures,
         "outcomes": dict(summary.outcomes),
         "ready_seconds": summary.ready_seconds,
+        "work_seconds": summary.work_seconds,
         "seconds": summary.seconds,
     }
 
@@ -112,7 +113,7 @@ def _lines(summary: Summary) -> list[str]:
         removed = f", {summary.removed:,} removed" if summary.removed else ""
         listed = f"{summary.listed:,} sources are listed, all are up to date"
         return [f"nothing to do: {listed}{removed} ({summary.seconds:.1f} s)"]
-    rate = summary.pictures / max(summary.seconds - summary.ready_seconds, 1e-9)
+    rate = summary.pictures / max(summary.work_seconds, 1e-9)
     changes = [
         f"{summary.new:,} new",
         f"{summary.changed:,} changed",

@@ -22,7 +22,7 @@ from imgbatch.errors import DatasetError, InputError
 from imgbatch.records import Shard, Source, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from imgbatch.dataset.delta import Part
     from imgbatch.settings import Limits
@@ -276,6 +276,12 @@ def members(dataset: Dataset, container: str) -> list[Source]:
     """Return an archive's own source and those that lie in it, as the manifest has them."""
     its = (pc.field("container") == container) | (pc.field("address") == container)
     rows = dataset.read(MANIFEST, where=its)
+    return [_source(row) for row in rows.to_pylist()]
+
+
+def find(dataset: Dataset, ids: Sequence[str]) -> list[Source]:
+    """Return the sources of some ids, in no promised order; ids that are not there are left out."""
+    rows = dataset.read(MANIFEST, where=pc.field("source_id").isin(list(ids)))
     return [_source(row) for row in rows.to_pylist()]
 
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imgbatch.dataset import MANIFEST, SOURCES
-from imgbatch.records import Source
+from imgbatch.dataset import SOURCES, manifest
 from imgbatch.report.distributions import analyzer_tables
 from imgbatch.report.words import number
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from imgbatch.dataset import Dataset
+    from imgbatch.records import Source
 
 SHEET = 48
 STRIP = 6
@@ -133,11 +133,10 @@ def _choices(dataset: Dataset, ids: dict[str, str]) -> Iterable[Choice]:
     if not ids:
         return []
     wanted = pc.field("source_id").isin(list(ids))
-    listed = dataset.read(MANIFEST, where=wanted).to_pylist()
     columns = ["source_id", "kind", "format", "width", "height", "duration"]
     facts = dataset.read(SOURCES, columns=columns, where=wanted).to_pylist()
     described = {row["source_id"]: _facts(row) for row in facts}
-    found = {row["source_id"]: _source(row) for row in listed}
+    found = {source.source_id: source for source in manifest.find(dataset, list(ids))}
     return [
         Choice(found[key], caption, described.get(key, ""), _reachable(found[key]))
         for key, caption in ids.items()
@@ -153,19 +152,6 @@ def _facts(row: dict[str, Any]) -> str:
 
 def _reachable(source: Source) -> bool:
     return source.packing != "stream" or (source.offset or 0) + source.size <= STREAM_BYTES
-
-
-def _source(row: dict[str, Any]) -> Source:
-    return Source(
-        address=row["address"],
-        version=row["version"],
-        size=row["size"],
-        container=row["container"],
-        packing=row["packing"],
-        offset=row["offset"],
-        packed_size=row["packed_size"],
-        method=row["method"],
-    )
 
 
 def sources_of(strips: Sequence[Strip]) -> dict[str, Choice]:

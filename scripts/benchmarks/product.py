@@ -1,7 +1,7 @@
 """A folder in, a measured run of imgbatch out: the only module that knows its command line.
 
 What a run took is read from its own record, `runs/<run>.json`: `seconds` from listing to the last
-commit, `ready_seconds` until workers were up.
+commit, `work_seconds` from workers that are up until the last part was written.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class Run:
         ended: the process: all in, from its start to its end.
         sources: how many it examined.
         seconds: from listing to the last commit.
-        ready_seconds: from listing until workers were up.
+        work_seconds: from workers that are up until the last shard's parts were written.
     """
 
     ended: Ended
     sources: int
     seconds: float
-    ready_seconds: float
+    work_seconds: float
 
     @property
     def listed_to_parquet(self) -> float:
@@ -43,8 +43,8 @@ class Run:
 
     @property
     def after_start_up(self) -> float:
-        """Sources per second, from workers that are up to the last commit."""
-        return self.sources / (self.seconds - self.ready_seconds)
+        """Sources per second, from workers that are up to the last part written."""
+        return self.sources / self.work_seconds
 
     @property
     def all_in(self) -> float:
@@ -67,4 +67,4 @@ def run_imgbatch(setting: Setting, folder: Path, *, engine: str, expected: int) 
     (record,) = [json.loads(path.read_bytes()) for path in (dataset / "runs").glob("*.json")]
     if record["outcomes"] != {"ok": expected}:
         raise SystemExit(f"bench: {expected} sources were to be ok, not {record['outcomes']}")
-    return Run(ended, expected, record["seconds"], record["ready_seconds"])
+    return Run(ended, expected, record["seconds"], record["work_seconds"])
