@@ -73,7 +73,7 @@ def run(
         words += ["--json"] if json else []
         raise typer.Exit(_job("analyze", *words, "--", input, dataset))
     from imgbatch import crew, settings  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.run import Request  # noqa: PLC0415
+    from imgbatch.summary import Request  # noqa: PLC0415
 
     request = Request(
         input=input,

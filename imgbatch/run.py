@@ -8,33 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import platform
 import time
 import uuid
-from collections import Counter
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib import metadata
 from typing import TYPE_CHECKING, Any, Protocol
 
-from imgbatch import __version__, analyzers, settings, sources
+from imgbatch import analyzers, settings, sources
 from imgbatch.dataset import MANIFEST, SOURCES, Dataset, manifest
 from imgbatch.dataset.commit import Committer, remove, take_number
 from imgbatch.dataset.plan import undone
 from imgbatch.errors import ImgbatchError, SettingsError, TooManyFailedError
 from imgbatch.pipeline import Finished, Job, Task, Tick
 from imgbatch.storage import open_store
+from imgbatch.summary import Request, Summary, asked, now
 from imgbatch.tables import table_specs
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
-    from imgbatch.dataset import TableSpec
     from imgbatch.records import Shard, Source
-    from imgbatch.settings import Limits, Recipe
+    from imgbatch.settings import Limits
 
-# Their versions can change pixels or files, so each run says which it had.
-PACKAGES = ("av", "deltalake", "numpy", "opencv-python-headless", "pillow", "pillow-heif")
 LISTING_STEP = 1000
 
 
@@ -62,63 +56,6 @@ class Watcher(Protocol):
         """Sources were examined."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a run is asked for.
-
-    Attributes:
-        recipe: its text.
-        limit: take only the first so many sources, by address.
-        share: take only this share of the sources, drawn by their ids.
-        max_failed: more failed sources than this end the run with an error; below 1 it is a share
-            of the dataset's sources.
-    """
-
-    input: str
-    dataset: str
-    recipe: str
-    engine: str
-    limit: int | None = None
-    share: float | None = None
-    max_failed: float | None = None
-
-
-@dataclass(slots=True)
-class Summary:
-    """What a run came to.
-
-    Attributes:
-        ready_seconds: from the start until workers were up.
-        work_seconds: from then until the last shard's parts were written.
-        stages: seconds by stage, summed over all threads of all workers.
-    """
-
-    run: str
-    dataset: str
-    listed: int = 0
-    new: int = 0
-    changed: int = 0
-    removed: int = 0
-    shards: int = 0
-    sources: int = 0
-    pictures: int = 0
-    bytes: int = 0
-    outcomes: Counter[str] = field(default_factory=Counter)
-    stages: Counter[str] = field(default_factory=Counter)
-    ready_seconds: float = 0.0
-    work_seconds: float = 0.0
-    seconds: float = 0.0
-
-    def add(self, finished: Finished) -> None:
-        """Count a finished shard."""
-        self.shards += 1
-        self.sources += sum(finished.outcomes.values())
-        self.pictures += finished.pictures
-        self.bytes += finished.bytes
-        self.outcomes.update(finished.outcomes)
-        self.stages.update(finished.stages)
-
-
 def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> Summary:
     """Bring a dataset up to date with its input and recipe; doing it again does nothing.
 
@@ -138,7 +75,7 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
     todo = undone(dataset, manifest.shards(dataset), specs)
     if todo:
         number = number or take_number(dataset, summary.run)
-        record = _record(request, recipe, specs, started, number)
+        record = asked(request, recipe, specs, started=started, number=number)
         dataset.write_run({**record, "run": summary.run, "status": "running"})
         job = Job(summary.run, dataset.url, recipe, limits)
         committer = Committer(
@@ -152,7 +89,7 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
             status = "finished"
         finally:
             summary.seconds = round(time.monotonic() - start, 3)
-            dataset.write_run({**record, **_result(summary), "status": status})
+            dataset.write_run({**record, **summary.record(), "finished": now(), "status": status})
     summary.seconds = round(time.monotonic() - start, 3)
     _check_failed(dataset, request.max_failed)
     return summary
@@ -259,49 +196,6 @@ def _announce(watcher: Watcher, dataset: Dataset, todo: Mapping[Shard, tuple[str
 
 def _run_id(started: datetime) -> str:
     return f"{started:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
-
-
-def _record(
-    request: Request, recipe: Recipe, specs: Sequence[TableSpec], started: datetime, number: int
-) -> dict[str, Any]:
-    return {
-        "number": number,
-        "started": started.isoformat(timespec="seconds"),
-        "input": open_store(request.input).root,
-        "engine": request.engine,
-        "limit": request.limit,
-        "share": request.share,
-        "recipe": {
-            "media": recipe.media.model_dump(mode="json"),
-            "analyzers": {n: s.model_dump(mode="json") for n, s in recipe.analyzers.items()},
-        },
-        "tables": {spec.name: spec.fingerprint for spec in specs},
-        "versions": {
-            "imgbatch": __version__,
-            "python": platform.python_version(),
-            **{name: metadata.version(name) for name in PACKAGES},
-        },
-    }
-
-
-def _result(summary: Summary) -> dict[str, Any]:
-    return {
-        "run": summary.run,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "listed": summary.listed,
-        "new": summary.new,
-        "changed": summary.changed,
-        "removed": summary.removed,
-        "shards": summary.shards,
-        "sources": summary.sources,
-        "pictures": summary.pictures,
-        "bytes": summary.bytes,
-        "outcomes": dict(summary.outcomes),
-        "stages": dict(summary.stages),
-        "ready_seconds": summary.ready_seconds,
-        "work_seconds": summary.work_seconds,
-        "seconds": summary.seconds,
-    }
 
 
 def _check_failed(dataset: Dataset, max_failed: float | None) -> None:

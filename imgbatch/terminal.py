@@ -15,7 +15,8 @@ from imgbatch.errors import RunError, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from imgbatch.run import Engine, Request, Summary
+    from imgbatch.run import Engine
+    from imgbatch.summary import Request, Summary
 
 BUG, INTERRUPTED = 1, 130
 
@@ -87,25 +88,7 @@ def analyze(request: Request, engine: Engine, *, as_json: bool) -> None:
         summary = run(request, read_limits(), engine, shown)
     finally:
         shown.close()
-    say(as_json, "finished", _record(summary), _lines(summary))
-
-
-def _record(summary: Summary) -> dict[str, Any]:
-    return {
-        "run": summary.run,
-        "dataset": summary.dataset,
-        "listed": summary.listed,
-        "new": summary.new,
-        "changed": summary.changed,
-        "removed": summary.removed,
-        "shards": summary.shards,
-        "sources": summary.sources,
-        "pictures": summary.pictures,
-        "outcomes": dict(summary.outcomes),
-        "ready_seconds": summary.ready_seconds,
-        "work_seconds": summary.work_seconds,
-        "seconds": summary.seconds,
-    }
+    say(as_json, "finished", summary.record(), _lines(summary))
 
 
 def _lines(summary: Summary) -> list[str]:

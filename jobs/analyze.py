@@ -15,7 +15,7 @@ import typer
 
 from imgbatch import crew, settings, terminal
 from imgbatch.pipeline import Finished, Job, Task, Tick, Worker
-from imgbatch.run import Request
+from imgbatch.summary import Request
 from imgbatch.terminal import (
     DatasetUrl,
     Input,

@@ -13,8 +13,9 @@ import sklearn.datasets
 from PIL import Image
 
 from imgbatch import crew
-from imgbatch.run import Request, Summary, run
+from imgbatch.run import run
 from imgbatch.settings import Limits
+from imgbatch.summary import Request, Summary
 
 RECIPE = "[media]\n[analyzers.image]\n[analyzers.quality]\n[analyzers.hashes]\n[analyzers.motion]\n"
 PHOTOS = {

@@ -13,8 +13,9 @@ from imgbatch.dataset import MANIFEST, Dataset
 from imgbatch.dataset.verify import verify
 from imgbatch.errors import InputError, SettingsError, StorageError, TooManyFailedError
 from imgbatch.observe.status import log_lines, status
-from imgbatch.run import Request, run
+from imgbatch.run import run
 from imgbatch.settings import Limits
+from imgbatch.summary import Request
 from tests import corpus
 
 if TYPE_CHECKING:

@@ -53,6 +53,7 @@ def main(step: str, dataset: str, count: int) -> None:
     from imgbatch import sources  # noqa: PLC0415
     from imgbatch.records import Source  # noqa: PLC0415
     from imgbatch.settings import Limits  # noqa: PLC0415
+    from imgbatch.summary import Request  # noqa: PLC0415
 
     def listing(*_: Any, **__: Any) -> Iterator[Source]:
         for index in range(count):
@@ -61,7 +62,7 @@ def main(step: str, dataset: str, count: int) -> None:
             yield Source(address, version=f"{SIZE}-{index:x}", size=SIZE)
 
     sources.open_input = listing
-    request = driver.Request(INPUT, dataset, RECIPE.read_text("utf-8"), "synthetic")
+    request = Request(INPUT, dataset, RECIPE.read_text("utf-8"), "synthetic")
     engine = _pretend if step == "make" else _refuse
     summary = driver.run(request, Limits(), engine, _Silent())
     if step == "again" and (summary.listed, summary.shards) != (count, 0):

@@ -16,8 +16,9 @@ from PIL import Image
 from imgbatch import crew
 from imgbatch.dataset import Dataset
 from imgbatch.report import write_report
-from imgbatch.run import Request, run
+from imgbatch.run import run
 from imgbatch.settings import Limits
+from imgbatch.summary import Request
 
 if TYPE_CHECKING:
     from imgbatch.pipeline import Tick

@@ -1,0 +1,122 @@
+"""What a run is asked for and what it came to: the two halves of its record."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from imgbatch import __version__
+from imgbatch.storage import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from imgbatch.dataset import TableSpec
+    from imgbatch.pipeline import Finished
+    from imgbatch.settings import Recipe
+
+# Their versions can change pixels or files, so each run says which it had.
+PACKAGES = ("av", "deltalake", "numpy", "opencv-python-headless", "pillow", "pillow-heif")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a run is asked for.
+
+    Attributes:
+        recipe: its text.
+        limit: take only the first so many sources, by address.
+        share: take only this share of the sources, drawn by their ids.
+        max_failed: more failed sources than this end the run with an error; below 1 it is a share
+            of the dataset's sources.
+    """
+
+    input: str
+    dataset: str
+    recipe: str
+    engine: str
+    limit: int | None = None
+    share: float | None = None
+    max_failed: float | None = None
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a run came to.
+
+    Attributes:
+        ready_seconds: from the start until workers were up.
+        work_seconds: from then until the last shard's parts were written.
+        stages: seconds by stage, summed over all threads of all workers.
+    """
+
+    run: str
+    dataset: str
+    listed: int = 0
+    new: int = 0
+    changed: int = 0
+    removed: int = 0
+    shards: int = 0
+    sources: int = 0
+    pictures: int = 0
+    bytes: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    stages: Counter[str] = field(default_factory=Counter)
+    ready_seconds: float = 0.0
+    work_seconds: float = 0.0
+    seconds: float = 0.0
+
+    def add(self, finished: Finished) -> None:
+        """Count a finished shard."""
+        self.shards += 1
+        self.sources += sum(finished.outcomes.values())
+        self.pictures += finished.pictures
+        self.bytes += finished.bytes
+        self.outcomes.update(finished.outcomes)
+        self.stages.update(finished.stages)
+
+    def record(self) -> dict[str, Any]:
+        """Return all of it, as `runs/<run>.json` and `--json` say it."""
+        return {
+            **asdict(self),
+            "outcomes": dict(self.outcomes),
+            "stages": {name: round(seconds, 3) for name, seconds in self.stages.items()},
+        }
+
+
+def asked(
+    request: Request,
+    recipe: Recipe,
+    specs: Sequence[TableSpec],
+    *,
+    started: datetime,
+    number: int,
+) -> dict[str, Any]:
+    """Return what a run was asked for and what it works with, for its record."""
+    return {
+        "number": number,
+        "started": started.isoformat(timespec="seconds"),
+        "input": open_store(request.input).root,
+        "engine": request.engine,
+        "limit": request.limit,
+        "share": request.share,
+        "recipe": {
+            "media": recipe.media.model_dump(mode="json"),
+            "analyzers": {n: s.model_dump(mode="json") for n, s in recipe.analyzers.items()},
+        },
+        "tables": {spec.name: spec.fingerprint for spec in specs},
+        "versions": {
+            "imgbatch": __version__,
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in PACKAGES},
+        },
+    }
+
+
+def now() -> str:
+    """Return the time, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
