@@ -44,8 +44,8 @@ def test_pandas_reads_a_table(dataset: Path) -> None:
 
 
 def test_duckdb_queries_committed_rows(dataset: Path) -> None:
-    # delta_scan needs an extension that DuckDB downloads; the Arrow dataset holds the same rows.
-    sources = Dataset.open(str(dataset)).table("tables/sources").dataset()
+    # delta_scan needs an extension that DuckDB downloads; the Arrow table holds the same rows.
+    sources = Dataset.open(str(dataset)).read("sources")
     with duckdb.connect() as connection:
         connection.register("sources", sources)
         query = "SELECT status, count(*) AS n FROM sources GROUP BY status"

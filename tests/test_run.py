@@ -15,6 +15,7 @@ from imgbatch.errors import InputError, SettingsError, StorageError, TooManyFail
 from imgbatch.observe.status import log_lines, status
 from imgbatch.run import run
 from imgbatch.settings import Limits
+from imgbatch.storage import open_store
 from imgbatch.summary import Request
 from tests import corpus
 
@@ -293,3 +294,20 @@ def test_a_file_changed_between_listing_and_fetching_is_a_failure_and_heals(
     assert classes == ["None", "fetch.changed", "fetch.missing"]
     corpus.run_inline(folder, tmp_path / "d")
     assert [r["status"] for r in rows(tmp_path / "d", "sources")] == ["ok", "ok"]
+
+
+def test_buckets_in_and_buckets_out(tmp_path: Path, bucket: str) -> None:
+    folder = corpus.make(tmp_path / "c")
+    store = open_store(f"s3://{bucket}/corpus")
+    for path in folder.rglob("*"):
+        if path.is_file():
+            store.put(str(path.relative_to(folder)), path.read_bytes())
+    request = Request(f"s3://{bucket}/corpus", f"s3://{bucket}/results", corpus.RECIPE, "inline")
+    run(request, Limits(), crew.inline, corpus.Silent())
+    dataset = Dataset.open(f"s3://{bucket}/results")
+    found = verify(dataset)
+    assert (found.problems, found.sources) == ([], len(corpus.EXPECTED))
+    rows = dataset.read("sources").to_pylist()
+    by_name = {r["address"].partition("/corpus/")[2]: r["error_class"] or r["status"] for r in rows}
+    assert by_name == corpus.EXPECTED
+    assert run(request, Limits(), crew.inline, corpus.Silent()).shards == 0

@@ -110,7 +110,7 @@ class Lines:
     def tick(self, tick: Advance) -> None:
         """Tell how far it is, now and then."""
         self._meter.add(tick)
-        if time.monotonic() - self._last >= self._every:
+        if self._meter.done and time.monotonic() - self._last >= self._every:
             self._say("progress", self._meter.record(), self._meter.line())
 
     def close(self) -> None:

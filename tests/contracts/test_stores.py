@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from imgbatch.storage import Store
 
 
-@pytest.fixture(params=["file", "memory", "memory-prefix"])
+@pytest.fixture(params=["file", "memory", "memory-prefix", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     name = uuid.uuid4().hex
+    if request.param == "s3":
+        return open_store(f"s3://{request.getfixturevalue('bucket')}/{name}")
     urls = {
         "file": str(tmp_path / "new folder"),
         "memory": f"memory://{name}",
