@@ -42,8 +42,8 @@ class Meter:
 
     def add(self, advance: Advance) -> None:
         """Count."""
-        if not self.outcomes:
-            # Workers were only starting until now: the rate is theirs, not their start-up's.
+        if not self.outcomes and not advance.outcomes:
+            # An empty tick says that workers are up: the rate is theirs, not their start-up's.
             self._start = time.monotonic()
         self.outcomes.update(advance.outcomes)
         self.pictures += advance.pictures

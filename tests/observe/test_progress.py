@@ -47,6 +47,16 @@ def test_a_meter_that_saw_nothing_has_no_rate_and_no_eta() -> None:
     assert meter.rate == 0.0
 
 
+def test_the_rate_counts_from_when_workers_were_up() -> None:
+    meter = Meter()
+    meter.begin(100)
+    meter._start -= 1000  # a long start-up
+    meter.add(Tick({}, 0))
+    meter._start -= 2  # two seconds of work
+    meter.add(Tick({"ok": 50}, 50))
+    assert 24 < meter.rate < 25.1
+
+
 def test_the_bar_runs_and_leaves_the_terminal() -> None:
     bar = Bar()
     bar.listing(5)
