@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from PIL import Image
 
 from imgbatch import errors
 from tests import corpus
@@ -94,6 +95,21 @@ def test_analyzers_and_recipes_are_shown_to_copy(tmp_path: Path) -> None:
     folder = corpus.many(tmp_path / "c", 1)
     words = ["--recipe", tmp_path / "mine.toml", "--engine", "inline"]
     assert imgbatch("run", folder, tmp_path / "d", *words).returncode == 0
+
+
+def test_preprocess_writes_copies_and_counts_them(made: Path, tmp_path: Path) -> None:
+    steps = '[[steps]]\nname = "crop_square"\n[[steps]]\nname = "resize"\nwidth = 64\nheight = 64\n'
+    (tmp_path / "steps.toml").write_text(steps)
+    words = ["preprocess", made / "corpus", tmp_path / "out", "--recipe", tmp_path / "steps.toml"]
+    done = imgbatch(*words, "--json")
+    assert done.returncode == 0, done.stderr
+    counts = json.loads(done.stdout)
+    ok = sum(outcome == "ok" for outcome in corpus.EXPECTED.values())
+    assert (counts["sources"], counts["copies"]) == (len(corpus.EXPECTED), ok)
+    copies = list((tmp_path / "out" / "copies").rglob("*.jpg"))
+    assert len(copies) == ok
+    with Image.open(copies[0]) as image:
+        assert image.size == (64, 64)
 
 
 @pytest.mark.parametrize(
