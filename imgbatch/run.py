@@ -11,12 +11,12 @@ import itertools
 import time
 import uuid
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from imgbatch import analyzers, settings, sources
 from imgbatch.dataset import MANIFEST, SOURCES, Dataset, manifest
 from imgbatch.dataset.commit import Committer, remove, take_number
-from imgbatch.dataset.plan import undone
+from imgbatch.dataset.plan import gone, undone
 from imgbatch.errors import ImgbatchError, SettingsError, TooManyFailedError
 from imgbatch.pipeline import Finished, Job, Task, Tick
 from imgbatch.storage import open_store
@@ -25,6 +25,8 @@ from imgbatch.tables import table_specs
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+
+    import pyarrow as pa
 
     from imgbatch.records import Shard, Source
     from imgbatch.settings import Limits
@@ -72,7 +74,12 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
     dataset = Dataset.create(request.dataset)
     summary = Summary(_run_id(started), dataset.url, listed=listed.num_rows)
     number = _freeze(dataset, listed, request, limits, summary)
-    todo = undone(dataset, manifest.shards(dataset), specs)
+    shards = manifest.shards(dataset)
+    left = gone(dataset, shards)
+    if left:
+        number = number or take_number(dataset, summary.run)
+        remove(dataset, left, run=summary.run, number=number)
+    todo = undone(dataset, shards, specs)
     if todo:
         number = number or take_number(dataset, summary.run)
         record = asked(request, recipe, specs, started=started, number=number)
@@ -119,7 +126,7 @@ def _drain(
     committer.flush()
 
 
-def _listed(request: Request, watcher: Watcher) -> Any:
+def _listed(request: Request, watcher: Watcher) -> pa.Table:
     """Return the listing of the input, or of the sample that is asked for."""
     _refuse_nested(request)
     dataset = Dataset.find(request.dataset)
@@ -154,7 +161,7 @@ def _refuse_nested(request: Request) -> None:
 
 
 def _freeze(
-    dataset: Dataset, listed: Any, request: Request, limits: Limits, summary: Summary
+    dataset: Dataset, listed: pa.Table, request: Request, limits: Limits, summary: Summary
 ) -> int:
     """Bring the manifest up to date; returns the run's number, 0 when nothing had to change."""
     table = dataset.table(MANIFEST)
@@ -165,9 +172,7 @@ def _freeze(
     if changes.nothing:
         return 0
     number = take_number(dataset, summary.run)
-    emptied = manifest.freeze(dataset, changes, limits=limits, run=summary.run, number=number)
-    if emptied:
-        remove(dataset, emptied, run=summary.run, number=number)
+    manifest.freeze(dataset, changes, limits=limits, run=summary.run, number=number)
     summary.new = changes.new.num_rows
     summary.changed = changes.changed.num_rows
     summary.removed = len(changes.removed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import traceback
 from typing import TYPE_CHECKING, Annotated, Any
@@ -74,7 +75,8 @@ def max_failed(text: str | None) -> float | None:
         value = -1.0
     if value < 0 or (text.endswith("%") and value > 1):
         raise SettingsError(f"--max-failed {text!r} is neither a count nor a share such as 5%")
-    return value
+    # A value of 1 would be a count.
+    return math.inf if text.endswith("%") and value == 1 else value
 
 
 def analyze(request: Request, engine: Engine, *, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from imgbatch import errors
+from imgbatch import errors, terminal
 from tests import corpus
 
 if TYPE_CHECKING:
@@ -137,6 +138,14 @@ def test_what_is_wrong_is_said_with_a_remedy_and_a_code(
     assert "Traceback" not in done.stderr
     if code != 2:
         assert "to do: " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [(None, None), ("0", 0), ("7", 7), ("5%", 0.05), ("0%", 0), ("100%", math.inf)],
+)
+def test_max_failed_is_a_count_or_a_share(text: str | None, value: float | None) -> None:
+    assert terminal.max_failed(text) == value
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -38,26 +38,23 @@ def test_a_full_disk_ends_the_run_with_its_code_and_a_dataset_that_can_be_finish
     (tmp_path / "r.toml").write_text(corpus.RECIPE)
     environment = {**os.environ, "IMGBATCH_SHARD_SOURCES": "50", "IMGBATCH_COMMIT_SECONDS": "0.01"}
     words = ["run", folder, small_disk / "d", "--recipe", tmp_path / "r.toml", "--engine", "inline"]
-    done = subprocess.run(
-        [sys.executable, "-m", "imgbatch", *map(str, words)],
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-        timeout=120,
-    )
+
+    def again() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "imgbatch", *map(str, words)],
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=False,
+            timeout=120,
+        )
+
+    done = again()
     assert done.returncode == 16, done.stderr
     assert "No space left" in done.stderr
     assert "Traceback" not in done.stderr
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
-    done = subprocess.run(
-        [sys.executable, "-m", "imgbatch", *map(str, words)],
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-        timeout=120,
-    )
+    done = again()
     assert done.returncode == 0, done.stderr
     found = verify(Dataset.open(str(small_disk / "d")))
     assert (found.problems, found.sources) == ([], 600)

@@ -163,6 +163,28 @@ def test_a_shard_that_lost_all_its_files_leaves_every_table(tmp_path: Path) -> N
     assert verify(Dataset.open(str(tmp_path / "d"))).problems == []
 
 
+def test_a_run_killed_before_it_cleared_an_emptied_shard_is_healed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = corpus.many(tmp_path / "c", 20)
+    limits = Limits(shard_sources=10)
+    corpus.run_inline(folder, tmp_path / "d", limits=limits)
+    for number in range(10):
+        (folder / f"{number:05}.jpg").unlink()
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("imgbatch.run.remove", killed)
+        with pytest.raises(KeyboardInterrupt):
+            corpus.run_inline(folder, tmp_path / "d", limits=limits)
+    assert len(rows(tmp_path / "d", "quality")) == 20
+    corpus.run_inline(folder, tmp_path / "d", limits=limits)
+    assert len(rows(tmp_path / "d", "quality")) == 10
+    assert verify(Dataset.open(str(tmp_path / "d"))).problems == []
+
+
 def test_a_changed_analyzer_recomputes_its_own_table_only(tmp_path: Path) -> None:
     folder = corpus.many(tmp_path / "c", 12)
     corpus.run_inline(folder, tmp_path / "d")

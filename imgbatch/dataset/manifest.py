@@ -161,23 +161,17 @@ def compare(dataset: Dataset, listed: pa.Table, *, root: str, whole: bool) -> Ch
     )
 
 
-def freeze(
-    dataset: Dataset, changes: Changes, *, limits: Limits, run: str, number: int
-) -> set[str]:
-    """Write and commit what a listing changes; returns the shards that hold no source any more."""
+def freeze(dataset: Dataset, changes: Changes, *, limits: Limits, run: str, number: int) -> None:
+    """Write and commit what a listing changes; a shard that holds no source any more leaves."""
     table = dataset.table(MANIFEST)
     parts = [_write(dataset, rows, name, 0) for name, rows in _cut(changes.new, limits)]
     former = {part.shard: part for part in table.parts().values()}
-    emptied: set[str] = set()
     for name in sorted(changes.touched):
         rows, generation = _next_generation(dataset, former[name], changes)
         if rows.num_rows:
             parts.append(_write(dataset, rows, name, generation))
-        else:
-            emptied.add(name)
     removes = [former[name] for name in changes.touched]
     table.commit(parts, removes, fence=number, run=run)
-    return emptied
 
 
 def _cut(new: pa.Table, limits: Limits) -> Iterator[tuple[str, pa.Table]]:

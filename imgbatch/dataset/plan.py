@@ -11,6 +11,17 @@ if TYPE_CHECKING:
     from imgbatch.records import Shard
 
 
+def gone(dataset: Dataset, shards: Sequence[Shard]) -> set[str]:
+    """Return the names of shards that tables still hold and the manifest does not.
+
+    Looked up in each run, not remembered from the commit that emptied them: a run that was killed
+    between the two is healed by the next.
+    """
+    names = {shard.name for shard in shards}
+    tables = [dataset.table(f"tables/{name}") for name in dataset.tables()]
+    return {part.shard for table in tables for part in table.parts().values()} - names
+
+
 def undone(
     dataset: Dataset, shards: Sequence[Shard], specs: Sequence[TableSpec]
 ) -> Mapping[Shard, tuple[str, ...]]:

@@ -110,9 +110,8 @@ def _checked(
         found.problems.append(f"{where}: the file is not the one that was committed")
     if rows.num_rows != part.rows:
         found.problems.append(f"{where}: {rows.num_rows} rows, its commit says {part.rows}")
-    for column in rows.schema:
-        if column.name not in table.schema().names:
-            found.problems.append(f"{where}: column {column.name} is not in the table")
+    for name in set(rows.schema.names).difference(table.schema().names):
+        found.problems.append(f"{where}: column {name} is not in the table")
     return rows
 
 
