@@ -125,6 +125,8 @@ class _Crew:
                     return
         except WorkerLostError as error:
             post.lost(worker)
+            if not order.left().shards:
+                return  # it was lost after its last shard came back
             if order.attempts >= ATTEMPTS:
                 labels = ", ".join(shard.label for shard in order.left().shards)
                 raise JobError(

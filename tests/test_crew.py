@@ -88,6 +88,19 @@ def test_a_lost_workers_task_goes_on_where_it_was_with_a_new_one() -> None:
     assert made == [0, 0]
 
 
+def test_a_worker_lost_after_its_last_shard_came_back_leaves_nothing_to_do_again() -> None:
+    class LostAtTheEnd(Scripted):
+        def work(self, task: Task) -> Iterator[Tick | Finished]:
+            assert task.shards
+            yield from super().work(task)
+            raise crew.WorkerLostError("killed")
+
+    events = list(
+        crew.execute(lambda _: LostAtTheEnd(lambda _: None), tasks(3, shards=2), workers=1)
+    )
+    assert shards_of(events) == sorted(f"{t}.{s}" for t in range(3) for s in range(2))
+
+
 def test_a_task_that_kills_every_worker_ends_the_run_and_names_its_shard() -> None:
     def script(shard: Shard) -> None:
         if shard.name == "3.0":
