@@ -227,6 +227,9 @@ class Table:
                 self.refresh()
                 if self.version == before:
                     raise StorageError(f"table {self.name}: {error}") from error
+                here = {(p.path, p.size) for p in self.parts().values()}
+                if self.fence == fence and adds and {(p.path, p.size) for p in adds} <= here:
+                    return  # our own commit: an interrupt came before we saw that it was through
                 if self.fence == fence:
                     raise FencedError(f"another run took number {fence} as well") from None
                 continue

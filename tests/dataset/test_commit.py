@@ -78,6 +78,18 @@ def test_committing_the_same_part_twice_doubles_nothing(dataset: Dataset) -> Non
     assert values(dataset) == [("s1", 1.0)]
 
 
+def test_a_commit_that_went_through_unseen_is_not_done_again(dataset: Dataset) -> None:
+    own = committer(dataset, take_number(dataset, "run1"))
+    stale = Dataset.open(dataset.url).table(SPEC.path)
+    written = part(dataset, "s1@0", 1.0)
+    own.add([written])
+    own.flush()
+    version = dataset.table(SPEC.path).version
+    stale.commit([written], [], fence=1, run="run1")
+    assert stale.version == version
+    assert values(dataset) == [("s1", 1.0)]
+
+
 def test_a_driver_that_was_taken_over_commits_nothing_any_more(dataset: Dataset) -> None:
     slow = committer(dataset, take_number(dataset, "run1"))
     slow.add([part(dataset, "s1@0", 1.0)])
