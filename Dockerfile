@@ -5,12 +5,12 @@ FROM python:3.11-slim
 
 COPY scripts/requirements /opt/requirements
 RUN pip install --no-cache-dir --requirement /opt/requirements/uv.txt \
-    && uv pip install --system --no-cache --no-deps --requirement /opt/requirements/light.txt
+    && uv pip install --system --no-cache --no-deps --compile-bytecode --requirement /opt/requirements/light.txt
 
 COPY pyproject.toml README.md LICENSE /opt/imgbatch/
 COPY imgbatch /opt/imgbatch/imgbatch
 COPY jobs /opt/imgbatch/jobs
-RUN uv pip install --system --no-cache --no-deps --no-build-isolation /opt/imgbatch \
+RUN uv pip install --system --no-cache --no-deps --no-build-isolation --compile-bytecode /opt/imgbatch \
     && useradd --create-home --uid 1000 imgbatch
 
 USER imgbatch

@@ -132,8 +132,9 @@ def text(value: object) -> str | None:
     if not isinstance(value, str):
         return None
     # Cameras pad with NULs; lone surrogates and control characters would break readers.
-    printable = "".join(c for c in value if c.isprintable())
-    return printable.strip()[:LONGEST_TEXT].strip() or None
+    if not value.isprintable():
+        value = "".join(c for c in value if c.isprintable())
+    return value.strip()[:LONGEST_TEXT].strip() or None
 
 
 def date(value: object) -> datetime | None:

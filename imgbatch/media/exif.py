@@ -151,7 +151,9 @@ def _first(file: BinaryIO, order: str, entry: bytes) -> Value | None:
 def _text(value: Value | None) -> str | None:
     if not isinstance(value, str):
         return None
-    return "".join(c for c in value if c.isprintable()).strip()[:MAX_TEXT] or None
+    if not value.isprintable():
+        value = "".join(c for c in value if c.isprintable())
+    return value.strip()[:MAX_TEXT] or None
 
 
 def _date(value: Value | None) -> str | None:

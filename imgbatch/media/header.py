@@ -26,6 +26,7 @@ from PIL import (
 from imgbatch.errors import DecodeError
 from imgbatch.media.exif import Exif, read_exif
 from imgbatch.media.jpeg import QuietJpeg, Scans, check_scans, scans_of
+from imgbatch.media.jpeg_header import read_jpeg_header
 from imgbatch.media.sniff import png_after_pixels, webp_size
 from imgbatch.records import Facts
 
@@ -83,6 +84,9 @@ def read_header(blob: Blob, name: str, settings: MediaSettings, gate: Gate) -> H
     Raises:
         DecodeError: decode.bomb; whatever else Pillow raises passes as it is.
     """
+    ordinary = _ordinary_jpeg(blob, settings) if name == "JPEG" else None
+    if ordinary is not None:
+        return ordinary
     canvas = webp_size(blob.head) if name == "WEBP" else (0, 0)
     _check_size(canvas, settings)
     with gate.hold(canvas[0] * canvas[1] * WEBP_CANVAS_BYTES), blob.open() as file:
@@ -102,6 +106,25 @@ def read_header(blob: Blob, name: str, settings: MediaSettings, gate: Gate) -> H
         wide, high = reversed(stored) if orientation >= 5 else stored  # noqa: PLR2004 - see pixels.upright
         facts = Facts("image", name, image.mode, wide, high, animated=animated, exif=exif.values)
     return Header(facts, stored, orientation, notes, scans)
+
+
+def _ordinary_jpeg(blob: Blob, settings: MediaSettings) -> Header | None:
+    """Read the header of a JPEG without Pillow, if it is an ordinary one in memory."""
+    found = read_jpeg_header(blob.data) if blob.data is not None else None
+    if found is None:
+        return None
+    stored = (found.width, found.height)
+    _check_size(stored, settings)
+    if found.progressive:
+        check_scans(blob.read())
+    notes = ["pages"] if found.multiple else []
+    exif = read_exif(io.BytesIO(found.exif)) if found.exif else Exif()
+    if exif.corrupt:
+        notes.insert(0, "exif.corrupt")
+    wide, high = reversed(stored) if exif.orientation >= 5 else stored  # noqa: PLR2004 - see pixels.upright
+    facts = Facts("image", "JPEG", found.mode, wide, high, exif=exif.values)
+    scans = Scans(single=found.interleaved and not found.progressive, samples=found.samples)
+    return Header(facts, stored, exif.orientation, notes, scans)
 
 
 def open_plugin(name: str, file: BinaryIO) -> Any:

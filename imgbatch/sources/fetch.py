@@ -60,12 +60,12 @@ def _plain(source: Source, limits: Limits) -> Blob:
     if address.startswith(LOCAL_SCHEME):
         with fetching(address):
             store, name = locate(address)
-            with store.open(name) as file:
-                if large or claims_video(name):
+            if large or claims_video(name):
+                with store.open(name) as file:
                     found = os.fstat(file.fileno()).st_size
                     _check_size(found, size)
                     return Held(os.dup(file.fileno()), 0, found).blob()
-                data = file.read(size + 1)
+            data = store.get_range(name, 0, size + 1)
     elif large:
         return gather(_whole(source), size=size, in_memory=limits.fetched_bytes)
     else:

@@ -60,18 +60,26 @@ class LocalStore:
 
     def get_range(self, name: str, start: int, length: int) -> bytes:
         """Return a part of a file."""
-        with self.open(name) as file:
-            file.seek(start)
-            return file.read(length)
+        # Not through a file object: this is how each picture is read, and every system call is a
+        # place where a thread may lose the interpreter lock.
+        descriptor, size = self._descriptor(name)
+        try:
+            return _read_at(descriptor, start, min(length, size - start))
+        finally:
+            os.close(descriptor)
 
     def open(self, name: str) -> BinaryIO:
         """Open a regular file for reading; a pipe or device is refused, it could hang for ever."""
+        return os.fdopen(self._descriptor(name)[0], "rb")
+
+    def _descriptor(self, name: str) -> tuple[int, int]:
         with _mapped(name):
             descriptor = os.open(self._path(name), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
                 os.close(descriptor)
                 raise PermissionError(errno.EACCES, "not a regular file", name)
-            return os.fdopen(descriptor, "rb")
+            return descriptor, found.st_size
 
     def put(self, name: str, data: bytes) -> None:
         """Write beside, flush to disk, rename."""
@@ -110,6 +118,14 @@ class LocalStore:
     def delta_location(self, name: str) -> tuple[str, dict[str, str]]:
         """Return the path of a table's folder."""
         return self._path(name), {}
+
+
+def _read_at(descriptor: int, start: int, length: int) -> bytes:
+    data = os.pread(descriptor, max(length, 0), start)
+    if len(data) < length:  # cut short meanwhile, or more than one call gives
+        while more := os.pread(descriptor, length - len(data), start + len(data)):
+            data += more
+    return data
 
 
 def _entry(name: str, item: os.DirEntry[str] | Path, *, missing_ok: bool = True) -> Entry:

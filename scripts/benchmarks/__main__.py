@@ -45,7 +45,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "sections", nargs="*", metavar="SECTION", help=f"{', '.join(SECTIONS)}; all by default"
     )
-    parser.add_argument("--images", type=int, default=4000, help="JPEGs; fewer for a quick look")
+    parser.add_argument("--images", type=int, default=20_000, help="JPEGs; fewer for a quick look")
     parser.add_argument("--repeats", type=int, default=3, help="rounds of each section")
     parser.add_argument("--sources", type=int, default=1_000_000, help="sources that are planned")
     arguments = parser.parse_args()
