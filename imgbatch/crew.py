@@ -55,9 +55,7 @@ class _Order:
     finished: set[str] = field(default_factory=set)
 
     def left(self) -> Task:
-        pairs = zip(self.task.shards, self.task.todo, strict=True)
-        left = [(shard, names) for shard, names in pairs if shard.name not in self.finished]
-        return Task(tuple(shard for shard, _ in left), tuple(names for _, names in left))
+        return Task(tuple(w for w in self.task.works if w.shard.name not in self.finished))
 
 
 class _Post:
@@ -125,10 +123,10 @@ class _Crew:
                     return
         except WorkerLostError as error:
             post.lost(worker)
-            if not order.left().shards:
+            if not order.left().works:
                 return  # it was lost after its last shard came back
             if order.attempts >= ATTEMPTS:
-                labels = ", ".join(shard.label for shard in order.left().shards)
+                labels = ", ".join(work.shard.label for work in order.left().works)
                 raise JobError(
                     f"{ATTEMPTS} workers were lost on shard {labels}: {error}"
                 ) from error

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import threading
 import traceback
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,18 +14,20 @@ from imgbatch import analyzers, media
 from imgbatch.dataset import SOURCES
 from imgbatch.errors import DecodeError, RunError, SourceError
 from imgbatch.records import Outcome
-from imgbatch.rows import PictureRows, SequenceRows
+from imgbatch.rows import PictureRows, SequenceRows, missing
 from imgbatch.sources import claims_media, claims_video, is_sidecar
 from imgbatch.timings import Timings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from structlog.typing import FilteringBoundLogger
 
     from imgbatch.analyzers import Row
+    from imgbatch.carry import Shift
     from imgbatch.media import Blob, Gate
     from imgbatch.records import Kind, Source
+    from imgbatch.rows import Copy
     from imgbatch.settings import MediaSettings, Recipe
 
 MESSAGE_LENGTH = 500
@@ -33,8 +36,13 @@ HASH_BYTES = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A source with its outcome, and the seconds that each stage took."""
+    """A source that was read, with its outcome and the seconds that each stage took.
 
+    Attributes:
+        place: its place in the shard.
+    """
+
+    place: int
     source: Source
     outcome: Outcome
     stages: dict[str, float]
@@ -53,10 +61,10 @@ class Examiner:
         }
         self._locks = {name: threading.Lock() for name in self._modules}
 
-    def shard(self, todo: tuple[str, ...]) -> ShardRows:
+    def shard(self, shift: Shift) -> ShardRows:
         """Return a place for the rows of one shard, for the tables that are to do."""
-        rows = {name: self._rows(name) for name in todo if name != SOURCES}
-        return ShardRows(rows, todo, self._media, self._gate, self._log)
+        rows = {name: self._rows(name) for name in shift.work.tables if name != SOURCES}
+        return ShardRows(rows, shift, self._media, self._gate, self._log)
 
     def _rows(self, name: str) -> PictureRows | SequenceRows:
         module = self._modules[name]
@@ -75,27 +83,34 @@ class Examiner:
 
 
 class ShardRows:
-    """The rows of one shard in the making; `examine` is called from several threads."""
+    """The rows of one shard in the making; `examine` is called from several threads.
+
+    The same bytes twice in a shard are decoded once: who comes second waits for the first's outcome
+    and gets copies of its rows.
+    """
 
     def __init__(
         self,
         rows: dict[str, PictureRows | SequenceRows],
-        todo: tuple[str, ...],
+        shift: Shift,
         settings: MediaSettings,
         gate: Gate,
         log: FilteringBoundLogger,
     ) -> None:
         self._rows = rows
-        self._todo = todo
+        self._shift = shift
         self._settings = settings
         self._gate = gate
         self._log = log
+        self._lock = threading.Lock()
+        self._firsts: dict[Hashable, _First] = {}
+        self._copies: list[Copy] = []
 
-    def examine(self, index: int, source: Source, fetch: Callable[[], Blob] | None) -> Examined:
+    def examine(self, place: int, source: Source, fetch: Callable[[], Blob] | None) -> Examined:
         """Decode the source at that place in the shard and show its pictures to the analyzers.
 
         Args:
-            index: the source's place in the shard: rows come out in that order.
+            place: the source's place in the shard: rows come out in that order.
             source: what is examined.
             fetch: gives its bytes, or raises SourceError; None for a source that the listing
                 already decided.
@@ -107,7 +122,7 @@ class ShardRows:
             else:
                 with timings.stage("fetch"):
                     blob = fetch()
-                outcome = self._read(index, source, blob, timings)
+                outcome = self._read(place, source, blob, timings)
         except SourceError as error:
             outcome = failure(source, error.code, str(error))
         except RunError:
@@ -115,25 +130,41 @@ class ShardRows:
         except Exception as error:  # noqa: BLE001 - nothing that a file holds may end a run
             log_error(self._log, source, error, stage="decode")
             outcome = failure(source, "decode.unexpected", f"{type(error).__name__}: {error}")
-        return Examined(source, outcome, timings.seconds())
+        return Examined(place, source, outcome, timings.seconds())
 
-    def _read(self, index: int, source: Source, blob: Blob, timings: Timings) -> Outcome:
+    def _read(self, place: int, source: Source, blob: Blob, timings: Timings) -> Outcome:
         with timings.stage("hash"):
             sha256 = digest(blob)
+        # All that an outcome depends on, apart from the keys.
+        key = (sha256, _claims(source), self._shift.needs[place])
+        mine = _First(place)
+        with self._lock:
+            first = self._firsts.setdefault(key, mine)
+            if first is not mine:
+                self._copies.append((place, source, first.place))
+        if first is not mine:
+            return first.outcome.result()
         try:
-            return self._decode(index, source, blob, timings, sha256)
+            outcome = self._decode(place, source, blob, timings, sha256)
         except SourceError as error:
             # The bytes were there: their digest tells one broken file from another.
-            return failure(source, error.code, str(error), sha256)
+            outcome = failure(source, error.code, str(error), sha256)
+        except BaseException as error:
+            first.outcome.set_exception(error)
+            raise
+        first.outcome.set_result(outcome)
+        return outcome
 
     def _decode(
-        self, index: int, source: Source, blob: Blob, timings: Timings, sha256: str
+        self, place: int, source: Source, blob: Blob, timings: Timings, sha256: str
     ) -> Outcome:
         decoder = media.decoder(blob.head) if blob.size else None
         if decoder is None:
             return not_media(source, blob, sha256)
         with timings.stage("decode"):
             opened = decoder.decode(blob, self._settings, self._gate)
+        needs = self._shift.needs[place]
+        mine = [(name, rows) for name, rows in self._rows.items() if name in needs]
         count = 0
         with contextlib.closing(opened.pictures) as pictures:
             while True:
@@ -142,12 +173,12 @@ class ShardRows:
                 if picture is None:
                     break
                 count += 1
-                for name, rows in self._rows.items():
+                for name, rows in mine:
                     with timings.stage(name):
-                        rows.take(index, source, picture)
-        for rows in self._rows.values():
+                        rows.take(place, source, picture)
+        for _, rows in mine:
             if isinstance(rows, SequenceRows):
-                rows.end(index, source)
+                rows.end(place, source)
         return Outcome(
             status="ok",
             kind=opened.facts.kind,
@@ -158,12 +189,44 @@ class ShardRows:
         )
 
     def tables(self, done: list[Examined]) -> dict[str, list[Row]]:
-        """Return the rows of each table, once every source was examined, in the shard's order."""
-        wanted = {i for i, examined in enumerate(done) if examined.outcome.status == "ok"}
-        found = {name: rows.finish(wanted) for name, rows in self._rows.items()}
-        if SOURCES in self._todo:
-            found[SOURCES] = [source_row(e.source, e.outcome) for e in done]
+        """Return the computed rows of each table, once all was examined, in the shard's order."""
+        found = {name: self._table(name, rows, done) for name, rows in self._rows.items()}
+        if SOURCES in self._shift.work.tables:
+            new = [e for e in done if SOURCES in self._shift.needs[e.place]]
+            found[SOURCES] = [source_row(e.source, e.outcome) for e in new]
         return found
+
+    def _table(
+        self, name: str, rows: PictureRows | SequenceRows, done: list[Examined]
+    ) -> list[Row]:
+        computed = rows.finish(self._copies)
+        found: list[Row] = []
+        for examined in done:
+            place, outcome = examined.place, examined.outcome
+            if name not in self._shift.needs[place]:
+                continue
+            known = self._shift.known[place]
+            if known and (outcome.status, outcome.n_pictures) != (known.status, known.n_pictures):
+                # The table of outcomes says that it is ok: the other tables must not lack its rows.
+                pictures = known.n_pictures if isinstance(rows, PictureRows) else None
+                found += missing(examined.source, pictures, outcome.error_class or "fetch.changed")
+            elif outcome.status == "ok":
+                found += computed.get(place, [])
+        return found
+
+
+class _First:
+    """The first source of a shard with certain bytes."""
+
+    def __init__(self, place: int) -> None:
+        self.place = place
+        self.outcome: Future[Outcome] = Future()
+
+
+def _claims(source: Source) -> tuple[bool, bool, bool]:
+    """Return what a source's name says that it is: what its bytes come to depends on that too."""
+    address = source.address
+    return claims_media(address), claims_video(address), is_sidecar(address)
 
 
 def digest(blob: Blob) -> str:

@@ -1,7 +1,7 @@
 """One worker: shards in, written Parquet parts out. The whole story on one screen.
 
-    read_shard -> fetch threads -> decode threads -> analyzers -> rows -> parts
-                  (bytes)          (pixels never leave a thread)
+    look -> fetch threads -> decode threads -> analyzers -> rows -> parts
+            (bytes)          (pixels never leave a thread)
 
 Decision, 2026-11: an analyzer's batch runs in whichever decoding thread fills it. No queue of
 pixels, no thread per analyzer, and backpressure for free: a slow analyzer holds the threads that
@@ -11,7 +11,6 @@ feed it. Drawback: while a batch runs, that thread does not decode.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
 from collections import Counter, deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,8 +21,8 @@ from typing import TYPE_CHECKING
 import cv2
 import threadpoolctl
 
+from imgbatch.carry import look, whole
 from imgbatch.dataset import Dataset
-from imgbatch.dataset.manifest import read_shard
 from imgbatch.dataset.parts import write_part
 from imgbatch.errors import SourceError
 from imgbatch.examine import Examined, Examiner
@@ -36,7 +35,9 @@ from imgbatch.timings import Timings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from imgbatch.carry import Shift
     from imgbatch.dataset import Part
+    from imgbatch.dataset.plan import Work
     from imgbatch.media import Blob
     from imgbatch.records import Shard, Source
     from imgbatch.settings import Limits, Recipe
@@ -66,11 +67,10 @@ class Task:
     """What one worker does in one go: a shard, or all undone shards of one compressed tar.
 
     Attributes:
-        todo: for each shard, the tables to fill.
+        works: what is to do for each shard.
     """
 
-    shards: tuple[Shard, ...]
-    todo: tuple[tuple[str, ...], ...]
+    works: tuple[Work, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,28 +130,26 @@ class Worker:
 
     def work(self, task: Task) -> Iterator[Tick | Finished]:
         """Do a task; yields progress, and each shard as soon as its parts are written."""
-        listed = [read_shard(self._dataset, shard) for shard in task.shards]
+        shifts = [look(self._dataset, work) for work in task.works]
         stream = None
-        if task.shards[0].stream:
-            wanted = [s for s in itertools.chain.from_iterable(listed) if s.verdict is None]
-            stream = read_stream(task.shards[0].stream, wanted, limits=self._job.limits)
-        for shard, todo, sources in zip(task.shards, task.todo, listed, strict=True):
-            yield from self._shard(shard, todo, sources, stream)
+        if archive := task.works[0].shard.stream:
+            read = (shift.sources[place] for shift in shifts for place in shift.places)
+            wanted = [source for source in read if source.verdict is None]
+            stream = read_stream(archive, wanted, limits=self._job.limits)
+        for shift in shifts:
+            yield from self._shard(shift, stream)
         self._file.flush()
 
     def _shard(
-        self,
-        shard: Shard,
-        todo: tuple[str, ...],
-        sources: list[Source],
-        stream: Iterator[tuple[Source, Blob | SourceError]] | None,
+        self, shift: Shift, stream: Iterator[tuple[Source, Blob | SourceError]] | None
     ) -> Iterator[Tick | Finished]:
         start = time.perf_counter()
-        rows = self._examiner.shard(todo)
+        shard = shift.work.shard
+        rows = self._examiner.shard(shift)
         timings = Timings()
         done: list[Examined] = []
         tick, ticked = time.monotonic(), 0
-        for examined in self._examined(sources, rows.examine, stream):
+        for examined in self._examined(shift, rows.examine, stream):
             done.append(examined)
             timings.merge(examined.stages)
             if time.monotonic() - tick >= TICK_SECONDS:
@@ -159,7 +157,10 @@ class Worker:
                 tick, ticked = time.monotonic(), len(done)
         yield _tick(done[ticked:])
         with timings.stage("rows"):
-            tables = rows.tables(done)
+            tables = {
+                name: whole(self._dataset, shift, self._specs[name], computed)
+                for name, computed in rows.tables(done).items()
+            }
         with timings.stage("write"):
             parts = tuple(
                 write_part(self._dataset.store, self._specs[name], shard.label, table)
@@ -170,7 +171,7 @@ class Worker:
             parts=parts,
             outcomes=_outcomes(done),
             pictures=sum(e.outcome.n_pictures for e in done),
-            bytes=sum(s.size for s in sources),
+            bytes=sum(e.source.size for e in done),
             seconds=round(time.perf_counter() - start, 6),
             stages=timings.seconds(),
         )
@@ -179,14 +180,14 @@ class Worker:
 
     def _examined(
         self,
-        sources: list[Source],
+        shift: Shift,
         examine: Examine,
         stream: Iterator[tuple[Source, Blob | SourceError]] | None,
     ) -> Iterator[Examined]:
-        """Yield every source of a shard examined, in order, with a bounded number under way."""
+        """Yield a shard's sources examined, in order, with a bounded number under way."""
         under_way: deque[Future[list[Examined]]] = deque()
         window = CHUNKS_PER_THREAD * self._job.limits.threads
-        for chunk in _chunks(sources):
+        for chunk in _chunks(shift):
             # Bytes are counted before they are fetched, in order, so nothing waits in a circle.
             held = contextlib.ExitStack()
             held.enter_context(self._fetched.hold(self._held_bytes(chunk)))
@@ -230,15 +231,16 @@ class Worker:
         )
 
 
-def _chunks(sources: list[Source]) -> Iterator[list[tuple[int, Source]]]:
-    """Cut a shard into what one thread takes in one go, each source with its place."""
+def _chunks(shift: Shift) -> Iterator[list[tuple[int, Source]]]:
+    """Cut what is to be read into what one thread takes in one go, each source with its place."""
     chunk: list[tuple[int, Source]] = []
     size = 0
-    for index, source in enumerate(sources):
+    for place in shift.places:
+        source = shift.sources[place]
         if chunk and (len(chunk) == CHUNK_SOURCES or size + source.size > CHUNK_BYTES):
             yield chunk
             chunk, size = [], 0
-        chunk.append((index, source))
+        chunk.append((place, source))
         size += source.size
     if chunk:
         yield chunk

@@ -70,13 +70,16 @@ class Shard:
     """A set of sources with a fixed name: the unit of work, of commit and of retry.
 
     Attributes:
+        generation: grows whenever its sources change, leave, or are to be done again.
         stream: address of the compressed tar that all its sources lie in; None when they are read
             in any order.
+        part: file name of its part in the manifest.
     """
 
     name: str
     generation: int
     stream: str | None = None
+    part: str = ""
 
     @property
     def label(self) -> str:

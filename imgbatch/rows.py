@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from imgbatch.analyzers import PictureAnalyzer, Row, SequenceAnalyzer, Strip
     from imgbatch.records import Picture, Source
@@ -15,6 +16,9 @@ OK: Row = {"status": "ok", "error_class": None}
 # A batch is cut short where its prepared pictures would take more memory than this.
 WAITING_BYTES = 16 * 2**20
 FAILED: Row = {"status": "failed", "error_class": "analyze.failed"}
+
+# A place in the shard, the source there, and the place of one with the same bytes.
+Copy = tuple[int, "Source", int]
 
 
 class PictureRows:
@@ -78,12 +82,18 @@ class PictureRows:
         self._report(source, error)
         self._rows[place] = keys | FAILED
 
-    def finish(self, wanted: Collection[int]) -> list[Row]:
-        """Compute what still waits; return the rows of the wanted sources, in the shard's order."""
+    def finish(self, copies: Iterable[Copy]) -> dict[int, list[Row]]:
+        """Compute what still waits; return the rows of each source, by its place in the shard."""
         batch, self._waiting = self._waiting, []
         if batch:
             self._infer(batch)
-        return [row for (index, _), row in sorted(self._rows.items()) if index in wanted]
+        found: dict[int, list[Row]] = defaultdict(list)
+        for (index, _), row in sorted(self._rows.items()):
+            found[index].append(row)
+        for index, source, first in copies:
+            if first in found:
+                found[index] = [copied(row, source) for row in found[first]]
+        return found
 
 
 class SequenceRows:
@@ -120,9 +130,13 @@ class SequenceRows:
             self._report(source, error)
             self._rows[index] = keys | FAILED
 
-    def finish(self, wanted: Collection[int]) -> list[Row]:
-        """Return the rows of the wanted sources, in the shard's order."""
-        return [row for index, row in sorted(self._rows.items()) if index in wanted]
+    def finish(self, copies: Iterable[Copy]) -> dict[int, list[Row]]:
+        """Return the row of each source, by its place in the shard."""
+        found = {index: [row] for index, row in self._rows.items()}
+        for index, source, first in copies:
+            if first in found:
+                found[index] = [copied(row, source) for row in found[first]]
+        return found
 
 
 def picture_keys(source: Source, picture: Picture) -> Row:
@@ -134,3 +148,29 @@ def picture_keys(source: Source, picture: Picture) -> Row:
         "frame": picture.frame,
         "time": picture.time,
     }
+
+
+def copied(row: Row, source: Source) -> Row:
+    """Return a row with the keys of another source that has the same bytes."""
+    keys = {"source_id": source.source_id, "version": source.version}
+    if "picture_id" in row:
+        keys["picture_id"] = f"{source.source_id}-{row['frame']}"
+    return row | keys
+
+
+def missing(source: Source, n_pictures: int | None, error_class: str) -> list[Row]:
+    """Return the rows of a source that is known to be ok and could not be read again.
+
+    Args:
+        source: it.
+        n_pictures: how many pictures it is known to have; None for a table with a row per source.
+        error_class: why it could not be read.
+    """
+    keys = {"source_id": source.source_id, "version": source.version}
+    failed = FAILED | {"error_class": error_class}
+    if n_pictures is None:
+        return [keys | failed]
+    return [
+        keys | {"picture_id": f"{source.source_id}-{frame}", "frame": frame, "time": None} | failed
+        for frame in range(n_pictures)
+    ]

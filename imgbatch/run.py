@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from imgbatch import analyzers, settings, sources
 from imgbatch.dataset import MANIFEST, SOURCES, Dataset, manifest
+from imgbatch.dataset.adopt import adopt
 from imgbatch.dataset.commit import Committer, remove, take_number
 from imgbatch.dataset.plan import gone, undone
+from imgbatch.dataset.shards import all_shards, archives, members
 from imgbatch.errors import ImgbatchError, SettingsError, TooManyFailedError
 from imgbatch.pipeline import Finished, Job, Task, Tick
 from imgbatch.storage import open_store
@@ -24,11 +26,12 @@ from imgbatch.summary import Request, Summary, asked, now
 from imgbatch.tables import table_specs
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
-    from imgbatch.records import Shard, Source
+    from imgbatch.dataset.plan import Work
+    from imgbatch.records import Source
     from imgbatch.settings import Limits
 
 LISTING_STEP = 1000
@@ -74,7 +77,7 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
     dataset = Dataset.create(request.dataset)
     summary = Summary(_run_id(started), dataset.url, listed=listed.num_rows)
     number = _freeze(dataset, listed, request, limits, summary)
-    shards = manifest.shards(dataset)
+    shards = all_shards(dataset)
     left = gone(dataset, shards)
     if left:
         number = number or take_number(dataset, summary.run)
@@ -90,8 +93,11 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
         )
         status = "failed"
         try:
+            parts, todo = adopt(dataset, todo, specs)
+            committer.add(parts)
+            summary.adopted = len(parts)
             _announce(watcher, dataset, todo)
-            with contextlib.closing(engine(job, _tasks(todo))) as events:
+            with contextlib.closing(engine(job, _tasks(todo)) if todo else _nothing()) as events:
                 _drain(events, committer, summary, watcher, start)
             status = "finished"
         finally:
@@ -100,6 +106,10 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
     summary.seconds = round(time.monotonic() - start, 3)
     _check_failed(dataset, request.max_failed)
     return summary
+
+
+def _nothing() -> Generator[Tick | Finished]:
+    yield from ()
 
 
 def _drain(
@@ -130,12 +140,12 @@ def _listed(request: Request, watcher: Watcher) -> pa.Table:
     """Return the listing of the input, or of the sample that is asked for."""
     _refuse_nested(request)
     dataset = Dataset.find(request.dataset)
-    known = manifest.archives(dataset) if dataset else {}
+    known = archives(dataset) if dataset else {}
 
     def recall(address: str, version: str) -> Iterable[Source] | None:
         if dataset is None or known.get(address) != version:
             return None
-        return manifest.members(dataset, address)
+        return members(dataset, address)
 
     found = _counted(sources.open_input(request.input, known=recall), watcher)
     whole = manifest.listing(found, root=open_store(request.input).root)
@@ -179,23 +189,20 @@ def _freeze(
     return number
 
 
-def _tasks(todo: Mapping[Shard, tuple[str, ...]]) -> list[Task]:
+def _tasks(todo: Sequence[Work]) -> list[Task]:
     """Return one task per shard; the shards of a compressed tar go together, read in one pass."""
     tasks = []
-    for stream, group in itertools.groupby(todo, key=lambda shard: shard.stream):
-        shards = tuple(group)
-        if stream:
-            tasks.append(Task(shards, tuple(todo[shard] for shard in shards)))
-        else:
-            tasks += [Task((shard,), (todo[shard],)) for shard in shards]
+    for stream, group in itertools.groupby(todo, key=lambda work: work.shard.stream):
+        works = tuple(group)
+        tasks += [Task(works)] if stream else [Task((work,)) for work in works]
     # One pass over an archive takes longest: it starts first.
-    return sorted(tasks, key=lambda task: -len(task.shards))
+    return sorted(tasks, key=lambda task: -len(task.works))
 
 
-def _announce(watcher: Watcher, dataset: Dataset, todo: Mapping[Shard, tuple[str, ...]]) -> None:
+def _announce(watcher: Watcher, dataset: Dataset, todo: Sequence[Work]) -> None:
     parts = dataset.table(MANIFEST).parts()
-    count = sum(parts[f"{shard.label}.parquet"].rows for shard in todo)
-    tables = sorted({name for names in todo.values() for name in names})
+    count = sum(parts[work.shard.part].rows for work in todo)
+    tables = sorted({name for work in todo for name in work.tables})
     watcher.planned(shards=len(todo), sources=count, note=", ".join(tables))
 
 

@@ -49,6 +49,8 @@ class Summary:
     """What a run came to.
 
     Attributes:
+        adopted: parts that lay in the store already, written by a run that did not commit them or
+            by a former one with the same recipe.
         ready_seconds: from the start until workers were up.
         work_seconds: from then until the last shard's parts were written.
         stages: seconds by stage, summed over all threads of all workers.
@@ -60,6 +62,7 @@ class Summary:
     new: int = 0
     changed: int = 0
     removed: int = 0
+    adopted: int = 0
     shards: int = 0
     sources: int = 0
     pictures: int = 0

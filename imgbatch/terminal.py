@@ -94,7 +94,7 @@ def analyze(request: Request, engine: Engine, *, as_json: bool) -> None:
 
 
 def _lines(summary: Summary) -> list[str]:
-    if not summary.shards:
+    if not (summary.shards or summary.adopted):
         removed = f", {summary.removed:,} removed" if summary.removed else ""
         listed = f"{summary.listed:,} sources are listed, all are up to date"
         return [f"nothing to do: {listed}{removed} ({summary.seconds:.1f} s)"]
@@ -108,6 +108,7 @@ def _lines(summary: Summary) -> list[str]:
     speed = f"{summary.seconds:.1f} s ({rate:,.0f}/s once workers were up)"
     lines = [
         f"{summary.listed:,} sources listed: {', '.join(changes)}",
+        *([f"{summary.adopted:,} parts taken as they lay written"] if summary.adopted else []),
         f"{did} gave {summary.pictures:,} pictures in {speed}",
     ]
     lines += [f"  {count:>9,}  {name}" for name, count in summary.outcomes.most_common()]

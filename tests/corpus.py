@@ -7,6 +7,7 @@ import json
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import skimage
 import sklearn.datasets
@@ -16,6 +17,11 @@ from imgbatch import crew
 from imgbatch.run import run
 from imgbatch.settings import Limits
 from imgbatch.summary import Request, Summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from imgbatch.pipeline import Finished, Job, Task, Tick
 
 RECIPE = "[media]\n[analyzers.image]\n[analyzers.quality]\n[analyzers.hashes]\n[analyzers.motion]\n"
 PHOTOS = {
@@ -98,7 +104,7 @@ class Silent:
     def tick(self, tick: object) -> None: ...
 
 
-def run_inline(
+def run_inline(  # noqa: PLR0913 - one argument per flag
     input_: Path,
     dataset: Path,
     *,
@@ -107,9 +113,16 @@ def run_inline(
     limit: int | None = None,
     share: float | None = None,
     max_failed: float | None = None,
+    before_work: Callable[[], None] | None = None,
 ) -> Summary:
-    """Run in this process, silently."""
+    """Run in this process, silently; `before_work` is called when all is planned."""
     request = Request(
         str(input_), str(dataset), recipe, "inline", limit=limit, share=share, max_failed=max_failed
     )
-    return run(request, limits or Limits(), crew.inline, Silent())
+
+    def engine(job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished]:
+        if before_work:
+            before_work()
+        return crew.inline(job, tasks)
+
+    return run(request, limits or Limits(), engine, Silent())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imgbatch import crew
+from imgbatch.dataset.plan import Work
 from imgbatch.errors import JobError, StorageError
 from imgbatch.pipeline import Finished, Task, Tick
 from imgbatch.records import Shard
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def tasks(count: int, *, shards: int = 1) -> list[Task]:
     return [
-        Task(tuple(Shard(f"{t}.{s}", 0) for s in range(shards)), (("sources",),) * shards)
+        Task(tuple(Work(Shard(f"{t}.{s}", 0), ("sources",)) for s in range(shards)))
         for t in range(count)
     ]
 
@@ -35,7 +36,7 @@ class Scripted:
         self.closed = False
 
     def work(self, task: Task) -> Iterator[Tick | Finished]:
-        for shard in task.shards:
+        for shard in (work.shard for work in task.works):
             self.script(shard)
             yield Tick({"ok": 1}, 1)
             yield finished(shard)
@@ -91,7 +92,7 @@ def test_a_lost_workers_task_goes_on_where_it_was_with_a_new_one() -> None:
 def test_a_worker_lost_after_its_last_shard_came_back_leaves_nothing_to_do_again() -> None:
     class LostAtTheEnd(Scripted):
         def work(self, task: Task) -> Iterator[Tick | Finished]:
-            assert task.shards
+            assert task.works
             yield from super().work(task)
             raise crew.WorkerLostError("killed")
 

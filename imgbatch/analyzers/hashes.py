@@ -50,7 +50,7 @@ COLUMNS = (
         range="16 hex digits",
     ),
 )
-# All that is small is done for a whole batch at once: the interpreter lock is what threads wait for.
+# What is small is done for a whole batch at once: threads wait for the interpreter lock.
 NEEDS = Needs(batch=32)
 
 LANCZOS_LOBES = 3

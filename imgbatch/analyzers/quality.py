@@ -160,7 +160,7 @@ def shrink(luma: NDArray[Any]) -> NDArray[Any]:
 
 def is_grey(pixels: NDArray[Any], luma: NDArray[Any], allowed: int) -> bool:
     """Say whether no channel of (height, width, 3) RGB is farther from its luma than `allowed`."""
-    # Most pictures show their colour in a sixteenth of their rows: only the others cost a full look.
+    # Most pictures show their colour in a sixteenth of their rows; the others cost a full look.
     return all(color_levels(pixels[::step], luma[::step]) <= allowed for step in (16, 1))
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "MANIFEST", "SOURCES", "Dataset", "Part", "Table", "TableSpec"]
 
-FORMAT = 1
+FORMAT = 2
 MARKER = "dataset.json"
 MANIFEST = "manifest"
 SOURCES = "sources"
@@ -63,9 +63,14 @@ class TableSpec:
         """The table's folder below the dataset's root."""
         return f"tables/{self.name}"
 
-    def part_name(self, label: str) -> str:
-        """Return the file name of the part for a shard and generation."""
-        return f"{label}-{self.fingerprint[:8]}.parquet"
+    @property
+    def short(self) -> str:
+        """The first 8 digits of the fingerprint, as they stand in part names."""
+        return self.fingerprint[:8]
+
+    def stem(self, label: str) -> str:
+        """Return what the names of parts for a shard and generation begin with."""
+        return f"{label}-{self.short}"
 
 
 class Dataset:

@@ -48,9 +48,14 @@ CONFIGURATION = {
 class Part:
     """One immutable Parquet file of a table.
 
+    Decision, 2026-11: a name ends with the first digits of the file's own SHA-256. Whoever wakes
+    late and writes something else for the same shard, a worker that was believed lost or a run that
+    another one overtook, writes another file; no committed one is ever written to again. Drawback:
+    what such a one leaves is a file that no commit names.
+
     Attributes:
         table: name of the table below the dataset's root.
-        path: file name, `<shard>@<g>[-<fingerprint8>].parquet`.
+        path: file name, `<shard>@<g>[-<fingerprint8>]-<sha256, 8>.parquet`.
         sha256: of the file; "" where the commit that tells it is not at hand.
     """
 
@@ -68,7 +73,22 @@ class Part:
     @property
     def label(self) -> str:
         """The shard's name and generation: `<shard>@<g>`."""
-        return self.path.removesuffix(".parquet").partition("-")[0]
+        return self.path.partition("-")[0]
+
+    @property
+    def stem(self) -> str:
+        """What the part is of: `<shard>@<g>[-<fingerprint8>]`."""
+        return self.path.rpartition("-")[0]
+
+    @property
+    def generation(self) -> int:
+        """The shard's generation that the part was written for."""
+        return int(self.label.partition("@")[2])
+
+    @property
+    def fingerprint(self) -> str:
+        """The first 8 digits of the fingerprint; "" for a part of the manifest."""
+        return self.stem.partition("-")[2]
 
 
 class Table:

@@ -1,30 +1,34 @@
 """The frozen listing of a dataset's sources, cut into shards that are never cut again.
 
 A run lists its input and compares it with the manifest: new sources are cut into new shards,
-changed and removed ones make a new generation of the shard they lie in. A shard's name is a hash
-of the sources it was cut with, so the same listing always gives the same shards.
+changed and removed ones, and those that are to be done again, make a new generation of the shard
+they lie in. A shard's name is a hash of the sources that it was cut with and of their versions, so
+the same listing always gives the same shards.
+
+Column `touched`: the generation in which a source came, changed, or was sent to be done again. Rows
+that were written for this generation or a later one hold; of older ones a new part carries over
+only the rows of sources that were not touched since.
 """
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from imgbatch.dataset import FORMAT, MANIFEST, Dataset
 from imgbatch.dataset.parts import put_table
-from imgbatch.errors import DatasetError, InputError
-from imgbatch.records import Shard, Source, Verdict
+from imgbatch.dataset.shards import read_rows
+from imgbatch.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from imgbatch.dataset.delta import Part
+    from imgbatch.records import Source
     from imgbatch.settings import Limits
 
 SCHEMA = pa.schema(
@@ -44,9 +48,11 @@ SCHEMA = pa.schema(
         ("verdict_message", pa.string()),
         ("shard", pa.string()),
         ("generation", pa.int32()),
+        ("touched", pa.int32()),
     ]
 )
-LISTED = pa.schema([field for field in SCHEMA if field.name not in ("shard", "generation")])
+PLACE = ("shard", "generation", "touched")
+LISTED = pa.schema([field for field in SCHEMA if field.name not in PLACE])
 CHUNK = 50_000
 METADATA = {"table": MANIFEST, "format": str(FORMAT)}
 
@@ -57,8 +63,8 @@ class Changes:
 
     Attributes:
         new: listed rows that the manifest does not have.
-        changed: listed rows whose version differs.
-        removed: ids of sources of the same input that are no longer listed.
+        changed: listed rows whose version differs, or that are to be done again as they are.
+        removed: ids of sources that leave; of the same input, no longer listed.
         touched: names of the shards that changed and removed sources lie in.
         same: how many sources are as they were.
     """
@@ -198,109 +204,41 @@ def _cut_run(rows: pa.Table, limits: Limits) -> Iterator[tuple[str, pa.Table]]:
 
 def _named(rows: pa.Table) -> tuple[str, pa.Table]:
     digest = blake2b(digest_size=8)
-    for source_id in rows["source_id"].to_pylist():
-        digest.update(source_id.encode())
+    for column in ("source_id", "version"):
+        # One is of fixed length and the other comes whole, so no two listings run into one.
+        digest.update("\0".join(rows[column].to_pylist()).encode())
     return digest.hexdigest(), rows
 
 
 def _next_generation(dataset: Dataset, part: Part, changes: Changes) -> tuple[pa.Table, int]:
-    rows = _read(dataset, part.path)
-    generation = rows["generation"][0].as_py() + 1
-    rows = rows.select(LISTED.names)
+    rows = read_rows(dataset, part.path)
+    generation = part.generation + 1
     gone = pc.is_in(rows["source_id"], value_set=changes.removed)
     again = pc.is_in(rows["source_id"], value_set=changes.changed["source_id"])
-    kept = rows.filter(pc.invert(pc.or_(gone, again)))
+    kept = rows.filter(pc.invert(pc.or_(gone, again))).select([*LISTED.names, "touched"])
     ids = rows.filter(again)["source_id"]
     fresh = changes.changed.filter(pc.is_in(changes.changed["source_id"], value_set=ids))
-    rows = pa.concat_tables([kept, fresh])
+    rows = pa.concat_tables([kept, _touched(fresh, generation)])
     streamed = "stream" in rows["packing"].to_pylist()
     return rows.sort_by("offset" if streamed else "address"), generation
 
 
+def _touched(rows: pa.Table, generation: int) -> pa.Table:
+    return rows.append_column(
+        SCHEMA.field("touched"), pa.array([generation] * rows.num_rows, pa.int32())
+    )
+
+
 def _write(dataset: Dataset, rows: pa.Table, name: str, generation: int) -> Part:
     count = rows.num_rows
-    columns = [*rows.columns, pa.array([name] * count), pa.array([generation] * count, pa.int32())]
+    if "touched" not in rows.column_names:
+        rows = _touched(rows, generation)
+    place = {
+        "shard": pa.array([name] * count),
+        "generation": pa.array([generation] * count, pa.int32()),
+    }
+    columns = [place[c] if c in place else rows[c] for c in SCHEMA.names]
     table = pa.Table.from_arrays(columns, schema=SCHEMA).combine_chunks()
     return put_table(
-        dataset.store, MANIFEST, f"{name}@{generation}.parquet", table, METADATA | {"shard": name}
-    )
-
-
-def _read(dataset: Dataset, path: str) -> pa.Table:
-    return pq.read_table(io.BytesIO(dataset.store.get(f"{MANIFEST}/{path}")), schema=SCHEMA)
-
-
-def shards(dataset: Dataset) -> list[Shard]:
-    """Return the shards of the manifest, those of one compressed tar next to each other in order.
-
-    Only names are read, and for compressed tars which archive each shard lies in.
-    """
-    parts = [part.path.removesuffix(".parquet").partition("@") for part in _parts(dataset)]
-    streams = _streams(dataset)
-    found = [Shard(name, int(g), streams.get(name, ("", 0))[0] or None) for name, _, g in parts]
-    return sorted(found, key=lambda s: (*streams.get(s.name, ("", 0)), s.name))
-
-
-def _parts(dataset: Dataset) -> list[Part]:
-    return list(dataset.table(MANIFEST).parts().values())
-
-
-def _streams(dataset: Dataset) -> dict[str, tuple[str, int]]:
-    rows = dataset.read(
-        MANIFEST, columns=["shard", "container", "offset"], where=pc.field("packing") == "stream"
-    )
-    first = rows.group_by(["shard", "container"]).aggregate([("offset", "min")])
-    return {r["shard"]: (r["container"], r["offset_min"]) for r in first.to_pylist()}
-
-
-def read_shard(dataset: Dataset, shard: Shard) -> list[Source]:
-    """Return the sources of a shard, in the order of its part.
-
-    Raises:
-        DatasetError: the manifest has no such shard and generation.
-    """
-    try:
-        rows = _read(dataset, f"{shard.label}.parquet")
-    except FileNotFoundError:
-        raise DatasetError(f"shard {shard.label} is not in the manifest") from None
-    return [_source(row) for row in rows.to_pylist()]
-
-
-def members(dataset: Dataset, container: str) -> list[Source]:
-    """Return an archive's own source and those that lie in it, as the manifest has them."""
-    its = (pc.field("container") == container) | (pc.field("address") == container)
-    rows = dataset.read(MANIFEST, where=its)
-    return [_source(row) for row in rows.to_pylist()]
-
-
-def find(dataset: Dataset, ids: Sequence[str]) -> list[Source]:
-    """Return the sources of some ids, in no promised order; ids that are not there are left out."""
-    rows = dataset.read(MANIFEST, where=pc.field("source_id").isin(list(ids)))
-    return [_source(row) for row in rows.to_pylist()]
-
-
-def archives(dataset: Dataset) -> dict[str, str]:
-    """Return the version of every archive that was read, by address."""
-    rows = dataset.read(
-        MANIFEST,
-        columns=["address", "version"],
-        where=pc.field("verdict_class") == "archive",
-    )
-    return dict(zip(rows["address"].to_pylist(), rows["version"].to_pylist(), strict=True))
-
-
-def _source(row: dict[str, Any]) -> Source:
-    verdict = None
-    if row["verdict_status"]:
-        verdict = Verdict(row["verdict_status"], row["verdict_class"], row["verdict_message"])
-    return Source(
-        address=row["address"],
-        version=row["version"],
-        size=row["size"],
-        container=row["container"],
-        packing=row["packing"],
-        offset=row["offset"],
-        packed_size=row["packed_size"],
-        method=row["method"],
-        verdict=verdict,
+        dataset.store, MANIFEST, f"{name}@{generation}", table, METADATA | {"shard": name}
     )

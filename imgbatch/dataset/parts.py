@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,22 +19,23 @@ if TYPE_CHECKING:
     from imgbatch.storage import Store
 
 
-def write_part(store: Store, spec: TableSpec, label: str, rows: list[dict[str, Any]]) -> Part:
-    """Write the part of one shard and generation; the same rows give the same bytes."""
-    table = pa.Table.from_pylist(rows, schema=spec.schema)
-    return put_table(store, spec.path, spec.part_name(label), table, spec.metadata)
+def write_part(store: Store, spec: TableSpec, label: str, rows: pa.Table) -> Part:
+    """Write the part of one shard and generation; the same rows give the same bytes and name."""
+    return put_table(store, spec.path, spec.stem(label), rows, spec.metadata)
 
 
 def put_table(
-    store: Store, folder: str, name: str, table: pa.Table, metadata: Mapping[str, str]
+    store: Store, folder: str, stem: str, table: pa.Table, metadata: Mapping[str, str]
 ) -> Part:
     """Write a table as one Parquet file with page checksums and its own provenance."""
     buffer = io.BytesIO()
     described = table.replace_schema_metadata({f"imgbatch.{k}": v for k, v in metadata.items()})
     pq.write_table(described, buffer, compression="zstd", write_page_checksum=True)
     data = buffer.getvalue()
+    sha256 = hashlib.sha256(data).hexdigest()
+    name = f"{stem}-{sha256[:8]}.parquet"
     store.put(f"{folder}/{name}", data)
-    return Part(folder, name, len(data), table.num_rows, hashlib.sha256(data).hexdigest())
+    return Part(folder, name, len(data), table.num_rows, sha256)
 
 
 def read_part(store: Store, part: Part) -> tuple[pa.Table, str]:

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from imgbatch.dataset import SOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from imgbatch.dataset import Dataset, TableSpec
+    from imgbatch.dataset import Dataset, Part, TableSpec
     from imgbatch.records import Shard
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is to do for one shard.
+
+    Attributes:
+        tables: the tables to write a part of.
+        former: by table, the committed part of the same fingerprint whose rows still hold for the
+            sources that were not touched since. That of `sources` is there too where it is not to
+            be written: it says which sources the analyzers see.
+    """
+
+    shard: Shard
+    tables: tuple[str, ...]
+    former: Mapping[str, Part] = field(default_factory=dict)
 
 
 def gone(dataset: Dataset, shards: Sequence[Shard]) -> set[str]:
@@ -22,15 +41,28 @@ def gone(dataset: Dataset, shards: Sequence[Shard]) -> set[str]:
     return {part.shard for table in tables for part in table.parts().values()} - names
 
 
-def undone(
-    dataset: Dataset, shards: Sequence[Shard], specs: Sequence[TableSpec]
-) -> Mapping[Shard, tuple[str, ...]]:
-    """Return the tables that each shard still needs; shards with nothing to do are left out."""
-    committed = {spec.name: set(dataset.table(spec.path).parts()) for spec in specs}
-    found = {
-        shard: tuple(
-            spec.name for spec in specs if spec.part_name(shard.label) not in committed[spec.name]
-        )
-        for shard in shards
+def undone(dataset: Dataset, shards: Sequence[Shard], specs: Sequence[TableSpec]) -> list[Work]:
+    """Return what each shard still needs; shards with nothing to do are left out.
+
+    Where the outcomes of a shard are to be written, all its tables are: outcomes and rows come from
+    one reading of each source, and never from two that may have come to different ends.
+    """
+    committed = {spec.name: dataset.table(spec.path).parts().values() for spec in specs}
+    stems = {name: {part.stem for part in parts} for name, parts in committed.items()}
+    last = {
+        spec.name: {p.shard: p for p in committed[spec.name] if p.fingerprint == spec.short}
+        for spec in specs
     }
-    return {shard: names for shard, names in found.items() if names}
+    works = []
+    for shard in shards:
+        tables = tuple(s.name for s in specs if s.stem(shard.label) not in stems[s.name])
+        if SOURCES in tables:
+            tables = tuple(spec.name for spec in specs)
+        if tables:
+            former = {
+                name: last[name][shard.name]
+                for name in {*tables, SOURCES}
+                if shard.name in last[name]
+            }
+            works.append(Work(shard, tables, former))
+    return works

@@ -75,7 +75,7 @@ def verify(dataset: Dataset) -> Verified:
             if read is not None:
                 rows[name] = read
                 found.rows[name] += read.num_rows
-        _reconcile(part.label, listed, rows, found)
+        reconcile(part.label, listed, rows, found)
     for name, left in by_shard.items():
         found.problems += [f"table {name}: part {p.path} is of no shard" for p in left.values()]
     found.orphans = list(_orphans(dataset, {**tables, MANIFEST: manifest}))
@@ -115,8 +115,16 @@ def _checked(
     return rows
 
 
-def _reconcile(label: str, listed: pa.Table, rows: dict[str, pa.Table], found: Verified) -> None:
-    outcomes = rows.pop(SOURCES, None)
+def reconcile(label: str, listed: pa.Table, rows: dict[str, pa.Table], found: Verified) -> None:
+    """Check the rows of one shard's tables against its listing and against each other.
+
+    Args:
+        label: of the shard, for messages.
+        listed: its rows of the manifest.
+        rows: by table; `sources` among them, or nothing is checked.
+        found: gets counts and problems.
+    """
+    outcomes = rows.get(SOURCES)
     if outcomes is None:
         return
     counts = Counter(outcomes["status"].to_pylist())
@@ -131,6 +139,8 @@ def _reconcile(label: str, listed: pa.Table, rows: dict[str, pa.Table], found: V
         found.problems.append(f"shard {label}: outcomes are of other sources than are listed")
     ok = outcomes.filter(pc.equal(outcomes["status"], "ok"))
     for name, table in rows.items():
+        if name == SOURCES:
+            continue
         is_picture = "frame" in table.column_names
         wanted = Counter(
             dict(zip(ok["source_id"].to_pylist(), ok["n_pictures"].to_pylist(), strict=True))

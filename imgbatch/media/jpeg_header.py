@@ -1,4 +1,4 @@
-"""The bytes of an ordinary JPEG enter; what its header says leaves, or None when it is not ordinary.
+"""The bytes of a JPEG enter; what its header says leaves, or None when it is not an ordinary one.
 
 Decision, 2026-11: Pillow's plugin reads a header in a tenth of a millisecond, all of it under the
 interpreter lock, which is what decoding threads wait for; this takes a fifth of that. Drawback: a
@@ -56,7 +56,7 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
     """Read the header of an ordinary JPEG; None when anything about it is not ordinary."""
     frame = b""
     progressive = multiple = False
-    exif = []
+    exif: list[bytes] = []
     for marker, body in _segments(data):
         if marker == _SOS:
             return _header(frame, body, b"".join(exif), progressive=progressive, multiple=multiple)

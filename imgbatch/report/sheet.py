@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imgbatch.dataset import SOURCES, manifest
+from imgbatch.dataset import SOURCES
+from imgbatch.dataset.shards import find
 from imgbatch.report.distributions import analyzer_tables
 from imgbatch.report.words import number
 
@@ -136,7 +137,7 @@ def _choices(dataset: Dataset, ids: dict[str, str]) -> Iterable[Choice]:
     columns = ["source_id", "kind", "format", "width", "height", "duration"]
     facts = dataset.read(SOURCES, columns=columns, where=wanted).to_pylist()
     described = {row["source_id"]: _facts(row) for row in facts}
-    found = {source.source_id: source for source in manifest.find(dataset, list(ids))}
+    found = {source.source_id: source for source in find(dataset, list(ids))}
     return [
         Choice(found[key], caption, described.get(key, ""), _reachable(found[key]))
         for key, caption in ids.items()

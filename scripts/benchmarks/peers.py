@@ -24,6 +24,8 @@ PEERS = {
     "Ray Data, read_binary_files": ("peer_ray_data.py", "bytes"),
     "Daft": ("peer_daft.py",),
 }
+# Tuned by hand with our own decoder's trick: what a peer could reach, and no bar.
+TUNED = "Ray Data, read_binary_files"
 # They send usage reports otherwise.
 SILENT = {"RAY_USAGE_STATS_ENABLED": "0", "DO_NOT_TRACK": "true"}
 
@@ -60,7 +62,11 @@ def measure(setting: Setting) -> list[Figure]:
             run = run_imgbatch(setting, folder, engine=engine, expected=setting.images)
             rates.append(run.all_in)
     return [
-        Figure("peers", f"imgbatch {e}", tuple(o), "images/s", name, tuple(rates), low=BAR)
+        Figure("peers", f"imgbatch {e}", tuple(o), "images/s", name, tuple(rates), low=_bar(name))
         for e, o in ours.items()
         for name, rates in peers.items()
     ]
+
+
+def _bar(name: str) -> float | None:
+    return None if name == TUNED else BAR

@@ -90,9 +90,15 @@ def _pretend(job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished]:
 
     specs = table_specs(job.recipe)
     for task in tasks:
-        for shard in task.shards:
+        for shard in (work.shard for work in task.works):
             parts = tuple(
-                Part(spec.path, spec.part_name(shard.label), SIZE, PER_FOLDER, "0" * 64)
+                Part(
+                    spec.path,
+                    f"{spec.stem(shard.label)}-{0:08}.parquet",
+                    SIZE,
+                    PER_FOLDER,
+                    "0" * 64,
+                )
                 for spec in specs
             )
             yield Finished(shard, parts, {"ok": PER_FOLDER}, PER_FOLDER, SIZE, 0.0, {})

@@ -25,7 +25,7 @@ SOURCES_SPEC = TableSpec("sources", SCHEMA, "b" * 32)
 
 def part(dataset: Dataset, label: str, x: float, spec: TableSpec = SPEC) -> Part:
     rows = [{"source_id": label.partition("@")[0], "version": "v", "x": x}]
-    return write_part(dataset.store, spec, label, rows)
+    return write_part(dataset.store, spec, label, pa.Table.from_pylist(rows, schema=spec.schema))
 
 
 def committer(dataset: Dataset, number: int, *, every: float = 1e9) -> Committer:
@@ -145,10 +145,13 @@ def test_done_is_what_the_snapshot_holds(dataset: Dataset) -> None:
     own.add([part(dataset, "s1@0", 1.0), part(dataset, "s1@0", 1.0, SOURCES_SPEC)])
     own.add([part(dataset, "s2@0", 1.0), part(dataset, "s3@1", 1.0)])
     own.flush()
-    assert undone(dataset, shards, [SOURCES_SPEC, SPEC]) == {
-        Shard("s2", 0): ("sources",),
-        Shard("s3", 2): ("sources", "quality"),
-    }
+    works = undone(dataset, shards, [SOURCES_SPEC, SPEC])
+    # where the outcomes are missing, all tables are to be written
+    assert [(w.shard.label, w.tables) for w in works] == [
+        ("s2@0", ("sources", "quality")),
+        ("s3@2", ("sources", "quality")),
+    ]
+    assert {n: p.stem for n, p in works[1].former.items()} == {"quality": "s3@1-aaaaaaaa"}
 
 
 def test_a_table_gains_the_columns_of_a_newer_analyzer(dataset: Dataset) -> None:

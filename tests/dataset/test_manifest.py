@@ -7,6 +7,7 @@ import pytest
 
 from imgbatch.dataset import MANIFEST, Dataset, manifest
 from imgbatch.dataset.commit import take_number
+from imgbatch.dataset.shards import all_shards, archives, members, read_shard
 from imgbatch.errors import InputError
 from imgbatch.records import Source, Verdict
 from imgbatch.settings import Limits
@@ -45,7 +46,7 @@ def freeze(
 
 
 def frozen(dataset: Dataset) -> dict[str, list[Source]]:
-    return {s.label: manifest.read_shard(dataset, s) for s in manifest.shards(dataset)}
+    return {s.label: read_shard(dataset, s)[0] for s in all_shards(dataset)}
 
 
 def test_every_source_is_in_exactly_one_shard_with_all_that_is_known(dataset: Dataset) -> None:
@@ -70,7 +71,7 @@ def test_the_same_listing_in_any_order_gives_the_same_shards(
         sources = [source(f"{n}.jpg", size=n) for n in range(50)]
         random.Random(seed).shuffle(sources)
         freeze(made, sources)
-        labels.append([s.label for s in manifest.shards(made)])
+        labels.append([s.label for s in all_shards(made)])
     assert labels[0] == labels[1]
 
 
@@ -153,13 +154,13 @@ def test_shards_of_a_compressed_tar_are_cut_on_their_own_and_in_its_order(
 ) -> None:
     sources = [member("a.tgz", n) for n in range(25)] + [member("b.tgz", n) for n in range(5)]
     freeze(dataset, [*sources, *[source(f"{n}") for n in range(3)]])
-    shards = manifest.shards(dataset)
+    shards = all_shards(dataset)
     assert [s.stream and s.stream[-5:] for s in shards] == [None, *["a.tgz"] * 3, "b.tgz"]
     offsets = [
         s.offset or 0
         for shard in shards
         if shard.stream and shard.stream.endswith("a.tgz")
-        for s in manifest.read_shard(dataset, shard)
+        for s in read_shard(dataset, shard)[0]
     ]
     assert offsets == sorted(offsets)
     assert len(offsets) == 25
@@ -183,8 +184,8 @@ def test_archives_and_their_members_are_recalled(dataset: Dataset) -> None:
     archive = Source(
         f"{ROOT}/a.tgz", "v7", 99, verdict=Verdict("filtered", "archive", "25 members")
     )
-    members = [member("a.tgz", n) for n in range(25)]
-    freeze(dataset, [archive, *members])
-    assert manifest.archives(dataset) == {f"{ROOT}/a.tgz": "v7"}
-    recalled = manifest.members(dataset, f"{ROOT}/a.tgz")
-    assert sorted(recalled, key=lambda s: s.address) == [archive, *members]
+    inside = [member("a.tgz", n) for n in range(25)]
+    freeze(dataset, [archive, *inside])
+    assert archives(dataset) == {f"{ROOT}/a.tgz": "v7"}
+    recalled = members(dataset, f"{ROOT}/a.tgz")
+    assert sorted(recalled, key=lambda s: s.address) == [archive, *inside]

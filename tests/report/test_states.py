@@ -118,7 +118,7 @@ def test_ends_of_a_scale_leave_out_what_is_no_number_and_repeat_no_value(tmp_pat
     values = [5.0, float("nan"), 2.0, 2.0, None, float("inf"), 9.0, 7.0]
     arrays[spec.schema.get_field_index("brightness")] = pa.array(values)
     table = pa.Table.from_arrays(arrays, schema=spec.schema)
-    name = spec.part_name(part.label)
+    name = spec.stem(part.label)
     committer.add([put_table(dataset.store, spec.path, name, table, spec.metadata)])
     committer.flush()
     low, high = (s for s in end_strips(dataset) if s.note == "quality.brightness")
@@ -168,7 +168,7 @@ def _synthetic(tmp_path: Path) -> Dataset:
             status = np.where(failed, "failed", "ok") if spec.name == SOURCES else None
             arrays = [_column(f, rows, status, random) for f in spec.schema]
             table = pa.Table.from_arrays(arrays, schema=spec.schema)
-            name = spec.part_name(part.label)
+            name = spec.stem(part.label)
             committer.add([put_table(dataset.store, spec.path, name, table, spec.metadata)])
     committer.flush()
     return dataset

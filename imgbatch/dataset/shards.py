@@ -1,0 +1,104 @@
+"""The manifest read back: its shards, the sources of one, and sources by what is known of them."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from imgbatch.dataset import MANIFEST, Dataset
+from imgbatch.errors import DatasetError
+from imgbatch.records import Shard, Source, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from imgbatch.dataset.delta import Part
+
+
+def all_shards(dataset: Dataset) -> list[Shard]:
+    """Return the shards of the manifest, those of one compressed tar next to each other in order.
+
+    Only names are read, and for compressed tars which archive each shard lies in.
+    """
+    streams = _streams(dataset)
+    found = [
+        Shard(p.shard, p.generation, streams.get(p.shard, ("", 0))[0] or None, p.path)
+        for p in _parts(dataset)
+    ]
+    return sorted(found, key=lambda s: (*streams.get(s.name, ("", 0)), s.name))
+
+
+def _parts(dataset: Dataset) -> list[Part]:
+    return list(dataset.table(MANIFEST).parts().values())
+
+
+def _streams(dataset: Dataset) -> dict[str, tuple[str, int]]:
+    rows = dataset.read(
+        MANIFEST, columns=["shard", "container", "offset"], where=pc.field("packing") == "stream"
+    )
+    first = rows.group_by(["shard", "container"]).aggregate([("offset", "min")])
+    return {r["shard"]: (r["container"], r["offset_min"]) for r in first.to_pylist()}
+
+
+def read_shard(dataset: Dataset, shard: Shard) -> tuple[list[Source], list[int]]:
+    """Return the sources of a shard, and in which generation each was last touched.
+
+    Raises:
+        DatasetError: the manifest has no such part.
+    """
+    try:
+        rows = read_rows(dataset, shard.part)
+    except FileNotFoundError:
+        raise DatasetError(f"shard {shard.label} is not in the manifest") from None
+    return [_source(row) for row in rows.to_pylist()], rows["touched"].to_pylist()
+
+
+def read_rows(dataset: Dataset, path: str) -> pa.Table:
+    """Return the rows of one part of the manifest."""
+    return pq.read_table(
+        io.BytesIO(dataset.store.get(f"{MANIFEST}/{path}"))
+    ).replace_schema_metadata(None)
+
+
+def members(dataset: Dataset, container: str) -> list[Source]:
+    """Return an archive's own source and those that lie in it, as the manifest has them."""
+    its = (pc.field("container") == container) | (pc.field("address") == container)
+    rows = dataset.read(MANIFEST, where=its)
+    return [_source(row) for row in rows.to_pylist()]
+
+
+def find(dataset: Dataset, ids: Sequence[str]) -> list[Source]:
+    """Return the sources of some ids, in no promised order; ids that are not there are left out."""
+    rows = dataset.read(MANIFEST, where=pc.field("source_id").isin(list(ids)))
+    return [_source(row) for row in rows.to_pylist()]
+
+
+def archives(dataset: Dataset) -> dict[str, str]:
+    """Return the version of every archive that was read, by address."""
+    rows = dataset.read(
+        MANIFEST,
+        columns=["address", "version"],
+        where=pc.field("verdict_class") == "archive",
+    )
+    return dict(zip(rows["address"].to_pylist(), rows["version"].to_pylist(), strict=True))
+
+
+def _source(row: dict[str, Any]) -> Source:
+    verdict = None
+    if row["verdict_status"]:
+        verdict = Verdict(row["verdict_status"], row["verdict_class"], row["verdict_message"])
+    return Source(
+        address=row["address"],
+        version=row["version"],
+        size=row["size"],
+        container=row["container"],
+        packing=row["packing"],
+        offset=row["offset"],
+        packed_size=row["packed_size"],
+        method=row["method"],
+        verdict=verdict,
+    )
