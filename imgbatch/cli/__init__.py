@@ -1,0 +1,29 @@
+"""The terminal: one function per command, and one line here that gives it its name.
+
+Heavy imports wait inside the commands until one needs them, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from imgbatch.cli import about, read, run
+
+app = typer.Typer(
+    help="Turn a bucket of pictures and videos into a table that a researcher can trust.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+recipes = typer.Typer(help="Recipes: what a run computes.", no_args_is_help=True)
+
+app.command()(run.run)
+app.command()(read.verify)
+app.command()(read.status)
+app.command()(read.report)
+app.command()(read.export)
+app.command()(run.preprocess)
+app.command()(about.analyzers)
+app.add_typer(recipes, name="recipe")
+recipes.command("list")(about.recipe_list)
+recipes.command("show")(about.recipe_show)

@@ -1,0 +1,47 @@
+"""The commands that tell of imgbatch itself: analyzers, recipe."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from imgbatch.terminal import Json, say
+
+
+def analyzers(*, json: Json = False) -> None:
+    """Show what analyzers there are, what each needs, and its columns."""
+    from imgbatch import analyzers as room  # noqa: PLC0415 - keeps `--help` quick
+
+    for name in room.available():
+        about = room.describe(name)
+        columns = [
+            {"name": c.name, "type": str(c.type), "unit": c.unit, "meaning": c.meaning}
+            for c in about["columns"]
+        ]
+        per = "picture" if about["grain"] == "picture" else "source"
+        lines = [
+            f"{name}: {about['summary']}",
+            f"  one row per {per}; needs pictures of at least {about['min_side']} pixels",
+            *(
+                f"  setting {key} = {value.get('default')}"
+                for key, value in about["settings"].items()
+            ),
+            *(f"  {c['name']} ({c['type']}): {c['meaning']}" for c in columns),
+        ]
+        say(json, "analyzer", {**about, "columns": columns}, lines)
+
+
+def recipe_list() -> None:
+    """List the recipes that come with imgbatch."""
+    from imgbatch.settings import recipe_names  # noqa: PLC0415 - keeps `--help` quick
+
+    sys.stdout.write("\n".join(recipe_names()) + "\n")
+
+
+def recipe_show(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Print a recipe, to copy and edit."""
+    from imgbatch.settings import recipe_text  # noqa: PLC0415 - keeps `--help` quick
+
+    sys.stdout.write(recipe_text(name))

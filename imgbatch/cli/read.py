@@ -1,0 +1,111 @@
+"""The commands that read a dataset: verify, status, report, export."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from imgbatch.terminal import DatasetUrl, Json, say
+
+if TYPE_CHECKING:
+    from imgbatch.dataset.verify import Verified
+
+
+class ExportFormat(StrEnum):
+    """What export writes."""
+
+    parquet = "parquet"
+    csv = "csv"
+
+
+def verify(dataset: DatasetUrl, *, json: Json = False) -> None:
+    """Count everything again from the parts, and name each shard where something is off."""
+    from imgbatch.dataset import Dataset  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.dataset.verify import verify as check  # noqa: PLC0415
+    from imgbatch.errors import DamageError  # noqa: PLC0415
+
+    found = check(Dataset.open(dataset))
+    record = {
+        "sources": found.sources,
+        "ok": found.ok,
+        "failed": found.failed,
+        "filtered": found.filtered,
+        "shards": found.shards,
+        "rows": dict(found.rows),
+        "problems": found.problems,
+        "orphans": found.orphans,
+    }
+    say(json, "verified", record, _verified_lines(found))
+    if found.problems:
+        raise DamageError(f"{len(found.problems)} problems in {dataset}")
+
+
+def _verified_lines(found: Verified) -> list[str]:
+    counts = f"{found.ok:,} ok + {found.failed:,} failed + {found.filtered:,} filtered"
+    lines = [f"{found.sources:,} sources = {counts}, in {found.shards:,} shards"]
+    lines += [f"  {rows:>9,}  rows in {name}" for name, rows in found.rows.items()]
+    if found.orphans:
+        lines.append(
+            f"{len(found.orphans)} files that no commit names (harmless): an interrupted run"
+        )
+    lines += [f"problem: {problem}" for problem in found.problems]
+    return lines if found.problems else [*lines, "verified: everything is as committed"]
+
+
+def status(dataset: DatasetUrl, *, json: Json = False) -> None:
+    """Show what is done, what failed, and which stage is the bottleneck."""
+    from imgbatch.dataset import Dataset  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.observe.status import status as read  # noqa: PLC0415
+
+    record = read(Dataset.open(dataset))
+    say(json, "status", record, _status_lines(record))
+
+
+def _status_lines(record: dict[str, Any]) -> list[str]:
+    lines = [f"{record['dataset']}: {record['sources']:,} sources in {record['shards']:,} shards"]
+    for state, classes in record["outcomes"].items():
+        lines += [f"  {count:>9,}  {state}: {name}" for name, count in classes.items()]
+    lines += [
+        f"  table {name}: {table['rows']:,} rows, {table['shards_done']:,} of "
+        f"{table['shards']:,} shards"
+        for name, table in record["tables"].items()
+    ]
+    last = record["last_run"]
+    if last:
+        lines.append(f"last run {last['run']}: {last['status']}, {last.get('seconds', 0):.1f} s")
+    total = sum(record["stages"].values())
+    lines += [
+        f"  {seconds:>9.2f} s  {seconds / total:>4.0%}  {stage}"
+        for stage, seconds in record["stages"].items()
+        if total
+    ]
+    return lines
+
+
+def report(
+    dataset: DatasetUrl,
+    *,
+    thumbnails: Annotated[bool, typer.Option(help="Show pictures of the corpus.")] = True,
+) -> None:
+    """Write DATASET/report/index.html and the codebook; print where it is."""
+    from imgbatch.dataset import Dataset  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.report import write_report  # noqa: PLC0415
+
+    sys.stdout.write(write_report(Dataset.open(dataset), thumbnails=thumbnails) + "\n")
+
+
+def export(
+    dataset: DatasetUrl,
+    out: Annotated[str, typer.Argument(metavar="OUT", help="Folder or bucket URL.")],
+    *,
+    format: Annotated[ExportFormat, typer.Option(help="File format.")] = ExportFormat.parquet,  # noqa: A002 - the word that users see
+) -> None:
+    """Write each table as one plain file, for readers that do not know Delta Lake."""
+    from imgbatch.dataset import Dataset  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.dataset.export import export as write  # noqa: PLC0415
+
+    for name, rows in write(Dataset.open(dataset), out, form=format.value).items():
+        sys.stdout.write(f"{rows:>9,}  rows in {name}.{format.value}\n")

@@ -1,0 +1,101 @@
+"""The commands that compute: run, preprocess."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from imgbatch import terminal
+from imgbatch.terminal import (
+    DatasetUrl,
+    Input,
+    Json,
+    Limit,
+    MaxFailed,
+    RecipeName,
+    Sample,
+    Workers,
+    say,
+)
+
+
+class EngineName(StrEnum):
+    """Where a run's workers are."""
+
+    ray = "ray"
+    inline = "inline"
+
+
+def run(
+    input: Input,  # noqa: A002 - the word that users see
+    dataset: DatasetUrl,
+    *,
+    recipe: RecipeName = "quick",
+    engine: Annotated[EngineName, typer.Option(help="ray: worker processes; inline: none.")] = (
+        EngineName.ray
+    ),
+    workers: Workers = 0,
+    limit: Limit = None,
+    sample: Sample = None,
+    max_failed: MaxFailed = None,
+    json: Json = False,
+) -> None:
+    """Bring DATASET up to date with INPUT and a recipe; again, it does nothing."""
+    if engine is EngineName.ray:
+        words = ["--recipe", recipe, "--workers", str(workers)]
+        words += ["--limit", str(limit)] if limit is not None else []
+        words += ["--sample", str(sample)] if sample is not None else []
+        words += ["--max-failed", max_failed] if max_failed is not None else []
+        words += ["--json"] if json else []
+        raise typer.Exit(_job("analyze", *words, "--", input, dataset))
+    from imgbatch import crew, settings  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.summary import Request  # noqa: PLC0415
+
+    request = Request(
+        input=input,
+        dataset=dataset,
+        recipe=settings.recipe_text(recipe),
+        engine=engine,
+        limit=limit,
+        share=sample,
+        max_failed=terminal.max_failed(max_failed),
+    )
+    terminal.analyze(request, crew.inline, as_json=json)
+
+
+def _job(name: str, *words: str) -> int:
+    """Run a job as a child with this terminal; return its exit code."""
+    child = subprocess.Popen([sys.executable, "-m", f"jobs.{name}", *words])  # noqa: S603 - our own module, no shell
+    while True:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            # The terminal sent it to the child too; it commits what is finished, then ends.
+            continue
+
+
+def preprocess(
+    input: Input,  # noqa: A002 - the word that users see
+    out: Annotated[str, typer.Argument(metavar="OUT", help="Folder or bucket URL.")],
+    *,
+    recipe: Annotated[str, typer.Option(help="A .toml file with [[steps]].")],
+    json: Json = False,
+) -> None:
+    """Write a changed copy of every picture of INPUT, and a table of what was done."""
+    from imgbatch.copies import write_copies  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.settings import read_file, read_limits  # noqa: PLC0415
+
+    found = write_copies(input, out, read_file(recipe), limits=read_limits())
+    record = {
+        "sources": found.sources,
+        "ok": found.ok,
+        "failed": found.failed,
+        "filtered": found.filtered,
+        "copies": found.copies,
+    }
+    counts = f"{found.ok:,} ok + {found.failed:,} failed + {found.filtered:,} filtered"
+    say(json, "copied", record, [f"{found.sources:,} sources = {counts}: {found.copies:,} copies"])
