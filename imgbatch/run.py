@@ -11,30 +11,31 @@ import itertools
 import time
 import uuid
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
-from imgbatch import analyzers, settings, sources
+from imgbatch import analyzers, settings
 from imgbatch.dataset import MANIFEST, SOURCES, Dataset, manifest
 from imgbatch.dataset.adopt import adopt
 from imgbatch.dataset.commit import Committer, remove, take_number
 from imgbatch.dataset.plan import gone, undone
-from imgbatch.dataset.shards import all_shards, archives, members
-from imgbatch.errors import ImgbatchError, SettingsError, TooManyFailedError
+from imgbatch.dataset.shards import all_shards
+from imgbatch.errors import ImgbatchError, TooManyFailedError
+from imgbatch.listed import Listener, list_input
 from imgbatch.pipeline import Finished, Job, Task, Tick
 from imgbatch.storage import open_store
 from imgbatch.summary import Request, Summary, asked, now
 from imgbatch.tables import table_specs
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
     import pyarrow as pa
 
+    from imgbatch.dataset import TableSpec
+    from imgbatch.dataset.manifest import Changes
     from imgbatch.dataset.plan import Work
-    from imgbatch.records import Source
-    from imgbatch.settings import Limits
-
-LISTING_STEP = 1000
+    from imgbatch.settings import Limits, Recipe
 
 
 class Engine(Protocol):
@@ -48,11 +49,8 @@ class Engine(Protocol):
         """
 
 
-class Watcher(Protocol):
+class Watcher(Listener, Protocol):
     """Who is told while a run goes on; `imgbatch.observe.progress` has them."""
-
-    def listing(self, found: int) -> None:
-        """So many sources are listed so far."""
 
     def planned(self, *, shards: int, sources: int, note: str) -> None:
         """So much will be computed."""
@@ -70,123 +68,130 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
         TooManyFailedError: all is done, and more sources failed than allowed.
     """
     start = time.monotonic()
-    started = datetime.now(UTC)
     recipe = settings.read_recipe(request.recipe, settings_of=analyzers.settings_of)
     specs = table_specs(recipe)
-    listed = _listed(request, watcher)
-    dataset = Dataset.create(request.dataset)
-    summary = Summary(_run_id(started), dataset.url, listed=listed.num_rows)
-    number = _freeze(dataset, listed, request, limits, summary)
-    shards = all_shards(dataset)
-    left = gone(dataset, shards)
-    if left:
-        number = number or take_number(dataset, summary.run)
-        remove(dataset, left, run=summary.run, number=number)
-    todo = undone(dataset, shards, specs)
-    if todo:
-        number = number or take_number(dataset, summary.run)
-        record = asked(request, recipe, specs, started=started, number=number)
-        dataset.write_run({**record, "run": summary.run, "status": "running"})
-        job = Job(summary.run, dataset.url, recipe, limits)
+    listed = list_input(request, watcher)
+    driver = Driver(Dataset.create(request.dataset), request, recipe, specs, start=start)
+    driver.freeze(listed, limits)
+    driver.compute(limits, engine, watcher)
+    _check_failed(driver.dataset, request.max_failed)
+    return driver.summary
+
+
+class Driver:
+    """One run over one dataset: the only one that commits, under its own number.
+
+    Args:
+        start: of the run, by `time.monotonic`.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        request: Request,
+        recipe: Recipe,
+        specs: Sequence[TableSpec],
+        *,
+        start: float,
+    ) -> None:
+        self.dataset = dataset
+        self._request = request
+        self._recipe = recipe
+        self._specs = specs
+        self._start = start
+        self._started = datetime.now(UTC)
+        self.summary = Summary(_run_id(self._started), dataset.url)
+
+    @cached_property
+    def number(self) -> int:
+        """The run's number, taken when something is to be changed.
+
+        Raises:
+            FencedError: another run took it at the same moment.
+        """
+        return take_number(self.dataset, self.summary.run)
+
+    def freeze(self, listed: pa.Table, limits: Limits) -> None:
+        """Bring the manifest up to date with a listing of the input, or of a sample of it."""
+        request, summary = self._request, self.summary
+        table = self.dataset.table(MANIFEST)
+        table.create(manifest.SCHEMA, fence=0, run="create", description="One row per source")
+        summary.listed = listed.num_rows
+        whole = request.limit is None and request.share is None
+        root = open_store(request.input).root
+        changes = manifest.compare(self.dataset, listed, root=root, whole=whole)
+        summary.new = changes.new.num_rows
+        summary.changed = changes.changed.num_rows
+        summary.removed = len(changes.removed)
+        self.change(changes, limits)
+
+    def change(self, changes: Changes, limits: Limits) -> None:
+        """Commit changes of the manifest, if there are any."""
+        if not changes.nothing:
+            manifest.freeze(
+                self.dataset, changes, limits=limits, run=self.summary.run, number=self.number
+            )
+
+    def compute(self, limits: Limits, engine: Engine, watcher: Watcher) -> None:
+        """Compute and commit what the manifest and the recipe ask for and no table has."""
+        dataset, summary = self.dataset, self.summary
+        shards = all_shards(dataset)
+        if left := gone(dataset, shards):
+            remove(dataset, left, run=summary.run, number=self.number)
+        if todo := undone(dataset, shards, self._specs):
+            record = asked(
+                self._request, self._recipe, self._specs, started=self._started, number=self.number
+            )
+            dataset.write_run({**record, "run": summary.run, "status": "running"})
+            status = "failed"
+            try:
+                self._work(todo, limits, engine, watcher)
+                status = "finished"
+            finally:
+                summary.seconds = self._seconds()
+                said = {**record, **summary.record(), "finished": now(), "status": status}
+                dataset.write_run(said)
+        summary.seconds = self._seconds()
+
+    def _work(self, todo: Sequence[Work], limits: Limits, engine: Engine, watcher: Watcher) -> None:
+        dataset, summary, specs = self.dataset, self.summary, self._specs
         committer = Committer(
-            dataset, specs, run=summary.run, number=number, every=limits.commit_seconds
+            dataset, specs, run=summary.run, number=self.number, every=limits.commit_seconds
         )
-        status = "failed"
+        parts, todo = adopt(dataset, todo, specs)
+        committer.add(parts)
+        summary.adopted = len(parts)
+        _announce(watcher, dataset, todo)
+        job = Job(summary.run, dataset.url, self._recipe, limits)
+        with contextlib.closing(engine(job, _tasks(todo)) if todo else _nothing()) as events:
+            self._drain(events, committer, watcher)
+
+    def _drain(
+        self, events: Iterable[Tick | Finished], committer: Committer, watcher: Watcher
+    ) -> None:
+        summary = self.summary
         try:
-            parts, todo = adopt(dataset, todo, specs)
-            committer.add(parts)
-            summary.adopted = len(parts)
-            _announce(watcher, dataset, todo)
-            with contextlib.closing(engine(job, _tasks(todo)) if todo else _nothing()) as events:
-                _drain(events, committer, summary, watcher, start)
-            status = "finished"
-        finally:
-            summary.seconds = round(time.monotonic() - start, 3)
-            dataset.write_run({**record, **summary.record(), "finished": now(), "status": status})
-    summary.seconds = round(time.monotonic() - start, 3)
-    _check_failed(dataset, request.max_failed)
-    return summary
+            for event in events:
+                if not summary.ready_seconds:
+                    summary.ready_seconds = self._seconds()
+                if isinstance(event, Tick):
+                    watcher.tick(event)
+                else:
+                    summary.work_seconds = round(self._seconds() - summary.ready_seconds, 3)
+                    committer.add(event.parts)
+                    summary.add(event)
+        except (ImgbatchError, KeyboardInterrupt):
+            # What is finished is worth keeping, whatever ended the rest.
+            committer.flush()
+            raise
+        committer.flush()
+
+    def _seconds(self) -> float:
+        return round(time.monotonic() - self._start, 3)
 
 
 def _nothing() -> Generator[Tick | Finished]:
     yield from ()
-
-
-def _drain(
-    events: Iterable[Tick | Finished],
-    committer: Committer,
-    summary: Summary,
-    watcher: Watcher,
-    start: float,
-) -> None:
-    try:
-        for event in events:
-            if not summary.ready_seconds:
-                summary.ready_seconds = round(time.monotonic() - start, 3)
-            if isinstance(event, Tick):
-                watcher.tick(event)
-            else:
-                summary.work_seconds = round(time.monotonic() - start - summary.ready_seconds, 3)
-                committer.add(event.parts)
-                summary.add(event)
-    except (ImgbatchError, KeyboardInterrupt):
-        # What is finished is worth keeping, whatever ended the rest.
-        committer.flush()
-        raise
-    committer.flush()
-
-
-def _listed(request: Request, watcher: Watcher) -> pa.Table:
-    """Return the listing of the input, or of the sample that is asked for."""
-    _refuse_nested(request)
-    dataset = Dataset.find(request.dataset)
-    known = archives(dataset) if dataset else {}
-
-    def recall(address: str, version: str) -> Iterable[Source] | None:
-        if dataset is None or known.get(address) != version:
-            return None
-        return members(dataset, address)
-
-    found = _counted(sources.open_input(request.input, known=recall), watcher)
-    whole = manifest.listing(found, root=open_store(request.input).root)
-    return manifest.sample(whole, limit=request.limit, share=request.share)
-
-
-def _counted(found: Iterable[Source], watcher: Watcher) -> Iterator[Source]:
-    count = 0
-    for count, source in enumerate(found, 1):
-        if count % LISTING_STEP == 0:
-            watcher.listing(count)
-        yield source
-    watcher.listing(count)
-
-
-def _refuse_nested(request: Request) -> None:
-    root, inner = open_store(request.input).root, open_store(request.dataset).root
-    if f"{inner}/".startswith(f"{root}/"):
-        raise SettingsError(
-            f"DATASET {inner} lies inside INPUT {root}: its tables would become sources",
-            "Put the dataset beside the input, not in it.",
-        )
-
-
-def _freeze(
-    dataset: Dataset, listed: pa.Table, request: Request, limits: Limits, summary: Summary
-) -> int:
-    """Bring the manifest up to date; returns the run's number, 0 when nothing had to change."""
-    table = dataset.table(MANIFEST)
-    table.create(manifest.SCHEMA, fence=0, run="create", description="One row per source")
-    whole = request.limit is None and request.share is None
-    root = open_store(request.input).root
-    changes = manifest.compare(dataset, listed, root=root, whole=whole)
-    if changes.nothing:
-        return 0
-    number = take_number(dataset, summary.run)
-    manifest.freeze(dataset, changes, limits=limits, run=summary.run, number=number)
-    summary.new = changes.new.num_rows
-    summary.changed = changes.changed.num_rows
-    summary.removed = len(changes.removed)
-    return number
 
 
 def _tasks(todo: Sequence[Work]) -> list[Task]:
