@@ -85,7 +85,7 @@ class DamageError(DatasetError):
     """Verify found a difference between what was committed and what is there."""
 
     exit_code = 14
-    remedy = "The lines above name each shard. Keep the dataset as it is until you know the cause."
+    remedy = "`imgbatch run INPUT DATASET --repair` does again exactly what is damaged."
 
 
 class MissingExtraError(RunError):

@@ -19,8 +19,9 @@ from imgbatch.dataset import MANIFEST, SOURCES, Dataset, manifest
 from imgbatch.dataset.adopt import adopt
 from imgbatch.dataset.commit import Committer, remove, take_number
 from imgbatch.dataset.plan import gone, undone
-from imgbatch.dataset.shards import all_shards
-from imgbatch.errors import ImgbatchError, TooManyFailedError
+from imgbatch.dataset.repair import mend
+from imgbatch.dataset.shards import all_shards, inputs
+from imgbatch.errors import ImgbatchError, SettingsError, TooManyFailedError
 from imgbatch.listed import Listener, list_input
 from imgbatch.pipeline import Finished, Job, Task, Tick
 from imgbatch.storage import open_store
@@ -70,8 +71,14 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
     start = time.monotonic()
     recipe = settings.read_recipe(request.recipe, settings_of=analyzers.settings_of)
     specs = table_specs(recipe)
+    driver = None
+    if request.repair:
+        driver = Driver(Dataset.open(request.dataset), request, recipe, specs, start=start)
+        driver.mend()
+    _refuse_other_input(request)
     listed = list_input(request, watcher)
-    driver = Driver(Dataset.create(request.dataset), request, recipe, specs, start=start)
+    if driver is None:
+        driver = Driver(Dataset.create(request.dataset), request, recipe, specs, start=start)
     driver.freeze(listed, limits)
     driver.compute(limits, engine, watcher)
     _check_failed(driver.dataset, request.max_failed)
@@ -99,6 +106,7 @@ class Driver:
         self._recipe = recipe
         self._specs = specs
         self._start = start
+        self._mended = False
         self._started = datetime.now(UTC)
         self.summary = Summary(_run_id(self._started), dataset.url)
 
@@ -110,6 +118,18 @@ class Driver:
             FencedError: another run took it at the same moment.
         """
         return take_number(self.dataset, self.summary.run)
+
+    def mend(self) -> None:
+        """Take all that is damaged out of the snapshots, so that it is done again.
+
+        Raises:
+            SettingsError: only a sample of the input is asked for, which could not give all back.
+        """
+        if self._request.limit is not None or self._request.share is not None:
+            raise SettingsError("--repair needs the whole input: leave --limit and --sample out")
+        mended = mend(self.dataset, run=self.summary.run, number=lambda: self.number)
+        self.summary.repaired = len(mended.parts)
+        self._mended = bool(mended.parts or mended.aside)
 
     def freeze(self, listed: pa.Table, limits: Limits) -> None:
         """Bring the manifest up to date with a listing of the input, or of a sample of it."""
@@ -138,7 +158,9 @@ class Driver:
         shards = all_shards(dataset)
         if left := gone(dataset, shards):
             remove(dataset, left, run=summary.run, number=self.number)
-        if todo := undone(dataset, shards, self._specs):
+        todo = undone(dataset, shards, self._specs)
+        # A repair is told of even where it leaves nothing to compute; it may have cost the records.
+        if todo or self._mended:
             record = asked(
                 self._request, self._recipe, self._specs, started=self._started, number=self.number
             )
@@ -188,6 +210,18 @@ class Driver:
 
     def _seconds(self) -> float:
         return round(time.monotonic() - self._start, 3)
+
+
+def _refuse_other_input(request: Request) -> None:
+    """Refuse an input that is not the dataset's, which is a typing error more often than a wish."""
+    dataset = Dataset.find(request.dataset)
+    root = open_store(request.input).root
+    known = inputs(dataset) if dataset else set()
+    if known and root not in known and not request.add_input:
+        raise SettingsError(
+            f"{request.dataset} holds sources of {', '.join(sorted(known))}, not of {root}",
+            "Give the same INPUT, or another DATASET; --add-input keeps both in this one.",
+        )
 
 
 def _nothing() -> Generator[Tick | Finished]:

@@ -155,6 +155,15 @@ def read_recipe(text: str, *, settings_of: Callable[[str], type[Settings]]) -> R
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"recipe is not valid TOML: {error}") from error
+    return recipe_of(raw, settings_of=settings_of)
+
+
+def recipe_of(raw: Mapping[str, Any], *, settings_of: Callable[[str], type[Settings]]) -> Recipe:
+    """Check a recipe that is read already: from TOML, or from the record of a run.
+
+    Raises:
+        SettingsError: an unknown analyzer or key, or a value out of range.
+    """
     recipe = check(Recipe, raw, where="recipe")
     analyzers = {
         name: check(settings_of(name), table, where=f"[analyzers.{name}]")

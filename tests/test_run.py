@@ -227,7 +227,7 @@ def test_a_sample_first_and_all_later_is_the_same_as_all_at_once(tmp_path: Path)
 def test_two_inputs_live_in_one_dataset(tmp_path: Path) -> None:
     one, two = corpus.many(tmp_path / "one", 5), corpus.many(tmp_path / "two", 6)
     corpus.run_inline(one, tmp_path / "d")
-    corpus.run_inline(two, tmp_path / "d")
+    corpus.run_inline(two, tmp_path / "d", add_input=True)
     assert len(rows(tmp_path / "d", "sources")) == 11
     assert corpus.run_inline(one, tmp_path / "d").shards == 0
 

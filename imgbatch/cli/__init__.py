@@ -18,6 +18,7 @@ app = typer.Typer(
 recipes = typer.Typer(help="Recipes: what a run computes.", no_args_is_help=True)
 
 app.command()(run.run)
+app.command()(run.retry)
 app.command()(read.verify)
 app.command()(read.status)
 app.command()(read.report)

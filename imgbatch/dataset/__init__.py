@@ -20,15 +20,16 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from imgbatch import __version__
 from imgbatch.dataset.delta import Part, Table
-from imgbatch.errors import DatasetError
+from imgbatch.errors import DamageError, DatasetError
 from imgbatch.storage import Store, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import pyarrow as pa
     import pyarrow.compute as pc
 
 __all__ = ["FORMAT", "MANIFEST", "SOURCES", "Dataset", "Part", "Table", "TableSpec"]
@@ -36,6 +37,7 @@ __all__ = ["FORMAT", "MANIFEST", "SOURCES", "Dataset", "Part", "Table", "TableSp
 FORMAT = 2
 MARKER = "dataset.json"
 MANIFEST = "manifest"
+REPAIR = "`imgbatch run INPUT DATASET --repair` mends it."
 SOURCES = "sources"
 
 
@@ -172,16 +174,39 @@ class Dataset:
 
         Raises:
             DatasetError: there is no such table.
+            DamageError: one of its parts cannot be read.
         """
         path = MANIFEST if name == MANIFEST else f"tables/{name}"
-        return self.table(path).dataset().to_table(columns=columns, filter=where)
+        try:
+            return self.table(path).dataset().to_table(columns=columns, filter=where)
+        except (pa.ArrowException, OSError) as error:
+            raise DamageError(f"table {name}: {error}") from error
 
     def runs(self) -> list[dict[str, Any]]:
-        """Return the records of all runs, oldest first."""
+        """Return the records of all runs, oldest first.
+
+        Raises:
+            DamageError: one of them is not readable.
+        """
+        return [self.run_record(name) for name in self.run_names()]
+
+    def run_names(self) -> list[str]:
+        """Return the names of the objects that hold the records of runs, oldest first."""
         if not _holds_any(self.store, "runs"):
             return []
-        names = sorted(e.name for e in self.store.list("runs") if e.name.endswith(".json"))
-        return [json.loads(self.store.get(name)) for name in names]
+        return sorted(e.name for e in self.store.list("runs") if e.name.endswith(".json"))
+
+    def run_record(self, name: str) -> dict[str, Any]:
+        """Return the record of a run by the name of its object.
+
+        Raises:
+            DamageError: it is not readable.
+        """
+        try:
+            record = json.loads(self.store.get(name))
+        except ValueError as error:
+            raise DamageError(f"{name} is not readable: {error}", REPAIR) from error
+        return dict(record)
 
     def write_run(self, record: Mapping[str, Any]) -> None:
         """Write the record of a run; called again, it replaces the former one."""

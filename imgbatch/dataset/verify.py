@@ -29,6 +29,7 @@ class Verified:
         sources, ok, failed, filtered: the reconciliation: the first is the sum of the others.
         rows: rows of each table, counted from its parts.
         problems: one line for each thing that is off, naming table and shard.
+        damaged: the committed parts that are not what they should be.
         orphans: files below a table that no commit names (an interrupted driver leaves some).
     """
 
@@ -39,7 +40,12 @@ class Verified:
     shards: int = 0
     rows: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+    damaged: list[Part] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
+
+    def damaged_shard(self, name: str) -> bool:
+        """Say whether a part of that shard is damaged."""
+        return any(part.shard == name for part in self.damaged)
 
 
 def verify(dataset: Dataset) -> Verified:
@@ -63,9 +69,12 @@ def verify(dataset: Dataset) -> Verified:
         found.shards += 1
         listed = _checked(dataset, manifest, part, manifest_digests, found)
         if listed is None:
+            for own_parts in by_shard.values():
+                own_parts.pop(part.shard, None)  # nothing tells what they should hold
             continue
         found.sources += listed.num_rows
         rows: dict[str, pa.Table] = {}
+        parts: list[Part] = []
         for name, table in tables.items():
             own = by_shard[name].pop(part.shard, None)
             if own is None or own.label != part.label:
@@ -74,8 +83,13 @@ def verify(dataset: Dataset) -> Verified:
             read = _checked(dataset, table, own, digests[name], found)
             if read is not None:
                 rows[name] = read
+                parts.append(own)
                 found.rows[name] += read.num_rows
+        before = len(found.problems)
         reconcile(part.label, listed, rows, found)
+        if len(found.problems) > before and not found.damaged_shard(part.shard):
+            # Each file is as it was committed, and they do not agree: any of them may be wrong.
+            found.damaged += parts
     for name, left in by_shard.items():
         found.problems += [f"table {name}: part {p.path} is of no shard" for p in left.values()]
     found.orphans = list(_orphans(dataset, {**tables, MANIFEST: manifest}))
@@ -105,13 +119,18 @@ def _checked(
         rows, sha256 = read_part(dataset.store, part)
     except DamageError as error:
         found.problems.append(f"{where}: {error}")
+        found.damaged.append(part)
         return None
+    problems = []
     if sha256 != digests.get(part.path):
-        found.problems.append(f"{where}: the file is not the one that was committed")
+        problems.append("the file is not the one that was committed")
     if rows.num_rows != part.rows:
-        found.problems.append(f"{where}: {rows.num_rows} rows, its commit says {part.rows}")
-    for name in set(rows.schema.names).difference(table.schema().names):
-        found.problems.append(f"{where}: column {name} is not in the table")
+        problems.append(f"{rows.num_rows} rows, its commit says {part.rows}")
+    columns = set(rows.schema.names).difference(table.schema().names)
+    problems += [f"column {name} is not in the table" for name in sorted(columns)]
+    found.problems += [f"{where}: {problem}" for problem in problems]
+    if problems:
+        found.damaged.append(part)
     return rows
 
 
@@ -163,5 +182,5 @@ def _orphans(dataset: Dataset, tables: dict[str, Table]) -> Iterator[str]:
         named = set(table.digests())
         for entry in dataset.store.list(table.name):
             name = entry.name.removeprefix(f"{table.name}/")
-            if name.endswith(".parquet") and "/" not in name and name not in named:
+            if not name.startswith("_delta_log/") and name not in named:
                 yield entry.name
