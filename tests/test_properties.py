@@ -97,9 +97,7 @@ class World:
             if file.exists():
                 file.rename(away)
 
-        run_inline(
-            self.input, self.own, recipe=self.recipe, limits=LIMITS, before_work=take_away
-        )
+        run_inline(self.input, self.own, recipe=self.recipe, limits=LIMITS, before_work=take_away)
         if away.exists():
             away.rename(file)
         retry(Again(str(self.own), ("fetch.*",), "inline"), LIMITS, crew.inline, Silent())

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -16,9 +19,13 @@ from imgbatch.errors import DamageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
     from imgbatch.dataset.delta import Part, Table
 
 KEYS = ["source_id", "version"]
+REPORT = "report/index.html"
+SHOWN = re.compile(rb'data-source="([0-9a-f]{32})"')
 
 
 @dataclass(slots=True)
@@ -53,7 +60,8 @@ def verify(dataset: Dataset) -> Verified:
 
     Checked: each part's file has the size and SHA-256 of its commit, its pages their checksums,
     its columns the table's; each shard has one outcome per source, with the same versions, and in
-    every table that the last run filled one row per picture, or per ok source.
+    every table that the last run filled one row per picture, or per ok source, and no row is
+    double; no source lies in two shards; the report shows living sources only.
 
     Raises:
         DatasetError: there is no manifest.
@@ -63,6 +71,7 @@ def verify(dataset: Dataset) -> Verified:
     tables = {name: dataset.table(f"tables/{name}") for name in names}
     by_shard = {name: _by_shard(name, table, found) for name, table in tables.items()}
     digests = {name: table.digests() for name, table in tables.items()}
+    seen = _Seen(_shown(dataset))
     manifest = dataset.table(MANIFEST)
     manifest_digests = manifest.digests()
     for part in sorted(manifest.parts().values(), key=lambda p: p.path):
@@ -73,6 +82,7 @@ def verify(dataset: Dataset) -> Verified:
                 own_parts.pop(part.shard, None)  # nothing tells what they should hold
             continue
         found.sources += listed.num_rows
+        seen.add(listed["source_id"])
         rows: dict[str, pa.Table] = {}
         parts: list[Part] = []
         for name, table in tables.items():
@@ -92,8 +102,49 @@ def verify(dataset: Dataset) -> Verified:
             found.damaged += parts
     for name, left in by_shard.items():
         found.problems += [f"table {name}: part {p.path} is of no shard" for p in left.values()]
+    found.problems += seen.problems()
     found.orphans = list(_orphans(dataset, {**tables, MANIFEST: manifest}))
     return found
+
+
+class _Seen:
+    """What is remembered of every source: eight bytes of its id, whatever the manifest's size."""
+
+    def __init__(self, shown: set[str]) -> None:
+        self._shown = shown
+        self._living: set[str] = set()
+        self._ids: list[NDArray[np.uint64]] = []
+
+    def add(self, ids: pa.ChunkedArray) -> None:
+        """Take the source ids of a shard."""
+        texts = ids.to_pylist()
+        self._living |= self._shown.intersection(texts)
+        self._ids.append(np.frombuffer(bytes.fromhex("".join(texts)), np.uint64)[::2])
+
+    def problems(self) -> list[str]:
+        """Return what is off with all of them together."""
+        problems = []
+        ids, counts = np.unique(
+            np.concatenate([*self._ids, np.zeros(0, np.uint64)]), return_counts=True
+        )
+        if twice := ids[counts > 1].tolist():
+            named = ", ".join(value.to_bytes(8, sys.byteorder).hex() + "..." for value in twice[:5])
+            problems.append(f"{len(twice)} sources lie in more than one shard: {named}")
+        if dead := self._shown - self._living:
+            problems.append(
+                f"{REPORT} shows {len(dead)} sources that are no longer in the dataset: run "
+                "`imgbatch report` again"
+            )
+        return problems
+
+
+def _shown(dataset: Dataset) -> set[str]:
+    """Return the ids of the sources that the report shows."""
+    try:
+        page = dataset.store.get(REPORT)
+    except FileNotFoundError:
+        return set()
+    return {found.decode() for found in SHOWN.findall(page)}
 
 
 def _expected(dataset: Dataset) -> list[str]:
@@ -166,6 +217,8 @@ def reconcile(label: str, listed: pa.Table, rows: dict[str, pa.Table], found: Ve
             if is_picture
             else dict.fromkeys(ok["source_id"].to_pylist(), 1)
         )
+        if is_picture and pc.count_distinct(table["picture_id"]).as_py() != table.num_rows:
+            found.problems.append(f"shard {label}: table {name} has a picture twice")
         if Counter(table["source_id"].to_pylist()) != +wanted:
             unit = "picture" if is_picture else "source"
             found.problems.append(f"shard {label}: table {name} has not one row per {unit}")
