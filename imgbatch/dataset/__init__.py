@@ -180,8 +180,10 @@ class Dataset:
         """Return the records of all runs, oldest first."""
         if not _holds_any(self.store, "runs"):
             return []
-        names = sorted(e.name for e in self.store.list("runs") if e.name.endswith(".json"))
-        return [json.loads(self.store.get(name)) for name in names]
+        names = [e.name for e in self.store.list("runs") if e.name.endswith(".json")]
+        records = [json.loads(self.store.get(name)) for name in names]
+        # Ids begin with a time, of whole seconds: only the numbers tell which run came first.
+        return sorted(records, key=lambda record: (record["number"], record["run"]))
 
     def write_run(self, record: Mapping[str, Any]) -> None:
         """Write the record of a run; called again, it replaces the former one."""

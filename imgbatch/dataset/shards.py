@@ -50,10 +50,23 @@ def read_shard(dataset: Dataset, shard: Shard) -> tuple[list[Source], list[int]]
     Raises:
         DatasetError: the manifest has no such part.
     """
+    return sources_of(listed_rows(dataset, shard))
+
+
+def listed_rows(dataset: Dataset, shard: Shard) -> pa.Table:
+    """Return the rows of a shard, as the manifest has them.
+
+    Raises:
+        DatasetError: the manifest has no such part.
+    """
     try:
-        rows = read_rows(dataset, shard.part)
+        return read_rows(dataset, shard.part)
     except FileNotFoundError:
         raise DatasetError(f"shard {shard.label} is not in the manifest") from None
+
+
+def sources_of(rows: pa.Table) -> tuple[list[Source], list[int]]:
+    """Return the sources of a shard's rows, and in which generation each was last touched."""
     return [_source(row) for row in rows.to_pylist()], rows["touched"].to_pylist()
 
 
