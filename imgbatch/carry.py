@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from imgbatch.dataset import SOURCES
 from imgbatch.dataset.parts import read_part
-from imgbatch.dataset.shards import read_shard
+from imgbatch.dataset.shards import sources_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,14 +55,18 @@ class Shift:
         return [place for place, tables in enumerate(self.needs) if tables]
 
 
-def look(dataset: Dataset, work: Work) -> Shift:
+def look(dataset: Dataset, work: Work, listed: pa.Table) -> Shift:
     """Find out which sources of a shard are to be read, and for which tables.
 
+    Args:
+        dataset: has the former parts.
+        work: what is to do for the shard.
+        listed: the shard's rows of the manifest.
+
     Raises:
-        DatasetError: the manifest has no such part.
         DamageError: a former part cannot be read.
     """
-    sources, touched = read_shard(dataset, work.shard)
+    sources, touched = sources_of(listed)
     known: list[Known | None] = [None] * len(sources)
     former = work.former.get(SOURCES)
     if former is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from imgbatch import sources
-from imgbatch.dataset import Dataset, manifest
+from imgbatch.dataset import MANIFEST, Dataset, manifest
 from imgbatch.dataset.shards import archives, members
 from imgbatch.errors import SettingsError
 from imgbatch.storage import open_store
@@ -39,7 +39,7 @@ def list_input(request: Request, listener: Listener) -> pa.Table:
     """
     _refuse_nested(request)
     dataset = Dataset.find(request.dataset)
-    known = archives(dataset) if dataset else {}
+    known = archives(dataset) if dataset and dataset.table(MANIFEST).exists else {}
 
     def recall(address: str, version: str) -> Iterable[Source] | None:
         if dataset is None or known.get(address) != version:

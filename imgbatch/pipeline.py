@@ -24,6 +24,7 @@ import threadpoolctl
 from imgbatch.carry import look, whole
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.parts import write_part
+from imgbatch.dataset.shards import listed_rows
 from imgbatch.errors import SourceError
 from imgbatch.examine import Examined, Examiner
 from imgbatch.media.gate import ByteGate
@@ -130,7 +131,8 @@ class Worker:
 
     def work(self, task: Task) -> Iterator[Tick | Finished]:
         """Do a task; yields progress, and each shard as soon as its parts are written."""
-        shifts = [look(self._dataset, work) for work in task.works]
+        dataset = self._dataset
+        shifts = [look(dataset, work, listed_rows(dataset, work.shard)) for work in task.works]
         stream = None
         if archive := task.works[0].shard.stream:
             read = (shift.sources[place] for shift in shifts for place in shift.places)
@@ -171,7 +173,7 @@ class Worker:
             parts=parts,
             outcomes=_outcomes(done),
             pictures=sum(e.outcome.n_pictures for e in done),
-            bytes=sum(e.source.size for e in done),
+            bytes=sum(e.source.size for e in done if e.source.verdict is None),
             seconds=round(time.perf_counter() - start, 6),
             stages=timings.seconds(),
         )

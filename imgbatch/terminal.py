@@ -14,7 +14,7 @@ from rich.console import Console
 from imgbatch.errors import RunError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from imgbatch.retry import Again
     from imgbatch.run import Engine
@@ -154,3 +154,14 @@ def say(as_json: bool, event: str, record: dict[str, Any], lines: list[str]) -> 
     out = json.dumps({"event": event, **record}, default=str) if as_json else "\n".join(lines)
     sys.stdout.write(out + "\n")
     sys.stdout.flush()
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows of cells as lines: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *others in rows:
+        cells = [first.ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return lines

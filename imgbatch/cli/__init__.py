@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from imgbatch.cli import about, read, run
+from imgbatch.cli import about, past, plan, read, run
 
 app = typer.Typer(
     help="Turn a bucket of pictures and videos into a table that a researcher can trust.",
@@ -17,10 +17,14 @@ app = typer.Typer(
 )
 recipes = typer.Typer(help="Recipes: what a run computes.", no_args_is_help=True)
 
+app.command()(plan.plan)
 app.command()(run.run)
 app.command()(run.retry)
 app.command()(read.verify)
 app.command()(read.status)
+app.command()(past.explain)
+app.command()(past.history)
+app.command()(past.compare)
 app.command()(read.report)
 app.command()(read.export)
 app.command()(run.preprocess)

@@ -11,22 +11,24 @@ from __future__ import annotations
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from imgbatch.dataset import SOURCES
 from imgbatch.dataset.delta import Part
 from imgbatch.dataset.parts import read_part
-from imgbatch.dataset.shards import read_rows
+from imgbatch.dataset.shards import listed_rows
 from imgbatch.dataset.verify import Verified, reconcile
 from imgbatch.errors import DamageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import pyarrow as pa
 
     from imgbatch.dataset import Dataset, TableSpec
     from imgbatch.dataset.plan import Work
+    from imgbatch.records import Shard
 
     Candidates = Mapping[tuple[str, str], Sequence[str]]
 
@@ -34,15 +36,26 @@ READERS = 8
 
 
 def adopt(
-    dataset: Dataset, works: Sequence[Work], specs: Iterable[TableSpec]
+    dataset: Dataset,
+    works: Sequence[Work],
+    specs: Iterable[TableSpec],
+    listed: Callable[[Shard], pa.Table] | None = None,
 ) -> tuple[list[Part], list[Work]]:
-    """Return parts that can be committed as they are, and what is still to do without them."""
+    """Return parts that can be committed as they are, and what is still to do without them.
+
+    Args:
+        dataset: where they would lie.
+        works: what is to do.
+        specs: the tables of the recipe.
+        listed: gives the rows of a shard; by default those that the manifest has.
+    """
+    rows_of = listed or partial(listed_rows, dataset)
     by_name = {spec.name: spec for spec in specs}
     found = _candidates(dataset, {name for work in works for name in work.tables})
     if not found:
         return [], list(works)
     with ThreadPoolExecutor(READERS) as pool:
-        adopted = list(pool.map(lambda work: _adopt(dataset, work, by_name, found), works))
+        adopted = list(pool.map(lambda work: _adopt(dataset, work, by_name, found, rows_of), works))
     left = [
         replace(work, tables=tuple(n for n in work.tables if n not in own))
         for work, own in zip(works, adopted, strict=True)
@@ -56,6 +69,8 @@ def _candidates(dataset: Dataset, names: Iterable[str]) -> Candidates:
     found = defaultdict(list)
     for name in names:
         table = dataset.table(f"tables/{name}")
+        if not table.exists:
+            continue
         committed = table.parts()
         for entry in dataset.store.list(table.name):
             path = entry.name.removeprefix(f"{table.name}/")
@@ -65,7 +80,11 @@ def _candidates(dataset: Dataset, names: Iterable[str]) -> Candidates:
 
 
 def _adopt(
-    dataset: Dataset, work: Work, specs: Mapping[str, TableSpec], candidates: Candidates
+    dataset: Dataset,
+    work: Work,
+    specs: Mapping[str, TableSpec],
+    candidates: Candidates,
+    rows_of: Callable[[Shard], pa.Table],
 ) -> dict[str, Part]:
     """Return parts for some or all tables of a shard that agree with each other."""
     label = work.shard.label
@@ -82,7 +101,7 @@ def _adopt(
     if not read or SOURCES not in rows:
         return {}
     checked = Verified()
-    reconcile(label, read_rows(dataset, work.shard.part), rows, checked)
+    reconcile(label, rows_of(work.shard), rows, checked)
     return {} if checked.problems else {name: part for name, (part, _) in read.items()}
 
 

@@ -92,17 +92,24 @@ class Part:
 
 
 class Table:
-    """A Delta table as one process last saw it; `refresh` looks again."""
+    """A Delta table as one process last saw it; `refresh` looks again.
 
-    def __init__(self, store: Store, name: str) -> None:
+    Args:
+        version: of the table, to read it as it stood then; the newest by default.
+    """
+
+    def __init__(self, store: Store, name: str, *, version: int | None = None) -> None:
         self.name = name
         self._store = store
+        self._asked = version
         self._location, self._options = store.delta_location(name)
         self._delta = self._open()
 
     def _open(self) -> DeltaTable | None:
         try:
-            return DeltaTable(self._location, storage_options=self._options or None)
+            return DeltaTable(
+                self._location, version=self._asked, storage_options=self._options or None
+            )
         except TableNotFoundError:
             return None
         except (DeltaError, OSError) as error:
@@ -136,6 +143,14 @@ class Table:
             DatasetError: there is no such table.
         """
         return pa.schema(self._require().schema().to_arrow())
+
+    def as_of(self, version: int) -> Table:
+        """Return the table as it stood at a version, to be read only.
+
+        Raises:
+            DatasetError: there is no such version.
+        """
+        return Table(self._store, self.name, version=version)
 
     def parts(self) -> dict[str, Part]:
         """Return the committed parts by file name, without their digests."""

@@ -23,6 +23,7 @@ from imgbatch.dataset import FORMAT, MANIFEST, Dataset
 from imgbatch.dataset.parts import put_table
 from imgbatch.dataset.shards import read_rows
 from imgbatch.errors import InputError
+from imgbatch.records import Shard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -145,7 +146,10 @@ def compare(dataset: Dataset, listed: pa.Table, *, root: str, whole: bool) -> Ch
 
     When the listing is not the `whole` input but a sample of it, nothing counts as removed.
     """
-    known = dataset.read(MANIFEST, columns=["source_id", "version", "shard", "input"])
+    columns = ["source_id", "version", "shard", "input"]
+    known = pa.schema([SCHEMA.field(name) for name in columns]).empty_table()
+    if dataset.table(MANIFEST).exists:
+        known = dataset.read(MANIFEST, columns=columns)
     at = pc.index_in(listed["source_id"], value_set=known["source_id"])
     is_new = pc.is_null(at)
     differs = pc.not_equal(known["version"].take(at), listed["version"])
@@ -170,14 +174,28 @@ def compare(dataset: Dataset, listed: pa.Table, *, root: str, whole: bool) -> Ch
 def freeze(dataset: Dataset, changes: Changes, *, limits: Limits, run: str, number: int) -> None:
     """Write and commit what a listing changes; a shard that holds no source any more leaves."""
     table = dataset.table(MANIFEST)
-    parts = [_write(dataset, rows, name, 0) for name, rows in _cut(changes.new, limits)]
-    former = {part.shard: part for part in table.parts().values()}
+    former = [part for part in table.parts().values() if part.shard in changes.touched]
+    parts = [
+        put_table(dataset.store, MANIFEST, shard.label, rows, METADATA | {"shard": shard.name})
+        for shard, rows in upcoming(dataset, changes, limits)
+        if rows.num_rows
+    ]
+    table.commit(parts, former, fence=number, run=run)
+
+
+def upcoming(
+    dataset: Dataset, changes: Changes, limits: Limits
+) -> Iterator[tuple[Shard, pa.Table]]:
+    """Yield the shards that changes make, with their rows; no rows where a shard leaves.
+
+    Nothing is written: `freeze` does that, and `plan` looks at them as they are.
+    """
+    for name, rows in _cut(changes.new, limits):
+        yield _placed(rows, name, 0)
+    former = {part.shard: part for part in dataset.table(MANIFEST).parts().values()}
     for name in sorted(changes.touched):
         rows, generation = _next_generation(dataset, former[name], changes)
-        if rows.num_rows:
-            parts.append(_write(dataset, rows, name, generation))
-    removes = [former[name] for name in changes.touched]
-    table.commit(parts, removes, fence=number, run=run)
+        yield _placed(rows, name, generation)
 
 
 def _cut(new: pa.Table, limits: Limits) -> Iterator[tuple[str, pa.Table]]:
@@ -229,7 +247,7 @@ def _touched(rows: pa.Table, generation: int) -> pa.Table:
     )
 
 
-def _write(dataset: Dataset, rows: pa.Table, name: str, generation: int) -> Part:
+def _placed(rows: pa.Table, name: str, generation: int) -> tuple[Shard, pa.Table]:
     count = rows.num_rows
     if "touched" not in rows.column_names:
         rows = _touched(rows, generation)
@@ -239,6 +257,4 @@ def _write(dataset: Dataset, rows: pa.Table, name: str, generation: int) -> Part
     }
     columns = [place[c] if c in place else rows[c] for c in SCHEMA.names]
     table = pa.Table.from_arrays(columns, schema=SCHEMA).combine_chunks()
-    return put_table(
-        dataset.store, MANIFEST, f"{name}@{generation}", table, METADATA | {"shard": name}
-    )
+    return Shard(name, generation), table

@@ -46,7 +46,20 @@ def read_shard(dataset: Dataset, shard: Shard) -> tuple[list[Source], list[int]]
     Raises:
         DamageError: its part is missing or cannot be read.
     """
-    rows = read_rows(dataset, shard.part)
+    return sources_of(listed_rows(dataset, shard))
+
+
+def listed_rows(dataset: Dataset, shard: Shard) -> pa.Table:
+    """Return the rows of a shard, as the manifest has them.
+
+    Raises:
+        DamageError: its part is missing or cannot be read.
+    """
+    return read_rows(dataset, shard.part)
+
+
+def sources_of(rows: pa.Table) -> tuple[list[Source], list[int]]:
+    """Return the sources of a shard's rows, and in which generation each was last touched."""
     return [_source(row) for row in rows.to_pylist()], rows["touched"].to_pylist()
 
 

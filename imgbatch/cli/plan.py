@@ -1,0 +1,46 @@
+"""The command that looks ahead: plan."""
+
+from __future__ import annotations
+
+from imgbatch.terminal import (
+    DatasetUrl,
+    Input,
+    Json,
+    Limit,
+    RecipeName,
+    Sample,
+    say,
+)
+
+
+class _Quiet:
+    """Listens and says nothing: the answer is one line of JSON."""
+
+    def listing(self, found: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def plan(
+    input: Input,  # noqa: A002 - the word that users see
+    dataset: DatasetUrl,
+    *,
+    recipe: RecipeName = "quick",
+    limit: Limit = None,
+    sample: Sample = None,
+    json: Json = False,
+) -> None:
+    """Show what `run` would do and why, by table and cause; nothing is written."""
+    from imgbatch import planned, settings  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cli.plan_lines import lines  # noqa: PLC0415
+    from imgbatch.observe.progress import watcher  # noqa: PLC0415
+    from imgbatch.summary import Request  # noqa: PLC0415
+
+    text = settings.recipe_text(recipe)
+    request = Request(input, dataset, text, "", limit=limit, share=sample)
+    shown = _Quiet() if json else watcher(as_json=False)
+    try:
+        found = planned.plan(request, settings.read_limits(), shown)
+    finally:
+        shown.close()
+    say(json, "plan", found.record(), lines(found))

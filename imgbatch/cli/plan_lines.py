@@ -1,0 +1,78 @@
+"""A plan enters; the lines that people read leave."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imgbatch.dataset.causes import CAUSES
+from imgbatch.report.words import counted, data_size, duration
+from imgbatch.terminal import aligned
+
+if TYPE_CHECKING:
+    from imgbatch.planned import Plan
+
+
+def lines(found: Plan) -> list[str]:
+    """Return a plan as lines."""
+    same = found.listed - found.new - found.changed
+    counts = f"{found.new:,} new, {found.changed:,} changed, {found.removed:,} removed"
+    told = [f"{found.listed:,} sources listed: {counts}, {same:,} as they were"]
+    if found.nothing:
+        told.append("nothing to do: all are up to date")
+    else:
+        told += ["", *_table(found), *_why(found), "", *_cost(found)]
+    if found.failed:
+        classes = ", ".join(f"{count:,} {name}" for name, count in found.failed.items())
+        total = sum(found.failed.values())
+        told.append(f"failed before, and not read again: {total:,} ({classes})")
+    return told
+
+
+def _table(found: Plan) -> list[str]:
+    causes = [cause for cause in CAUSES if any(c[cause] for c in found.tables.values())]
+    taken = ["as written"] if found.adopted else []
+    head = ["sources by table and cause", *causes, *(f"parts {word}" for word in taken)]
+    rows = [
+        [
+            name,
+            *(f"{counts[cause]:,}" if counts[cause] else "" for cause in causes),
+            *(f"{found.adopted[name]:,}" if found.adopted[name] else "" for _ in taken),
+        ]
+        for name, counts in found.tables.items()
+    ]
+    return aligned([head, *(row for row in rows if any(row[1:]))])
+
+
+def _why(found: Plan) -> list[str]:
+    if not found.why:
+        return []
+    lines = [
+        f"  {name}: {difference} ({count:,} sources)"
+        for name, counts in found.why.items()
+        for difference, count in counts.items()
+    ]
+    return ["", "what changed in the analyzers:", *lines]
+
+
+def _cost(found: Plan) -> list[str]:
+    lines = []
+    if found.adopted:
+        total = sum(found.adopted.values())
+        lines.append(f"to take as they lie written: {total:,} parts, without computing")
+    read = f"{counted(found.sources, 'source')} ({data_size(found.bytes)})"
+    work = f"{read} for {counted(found.shards, 'shard')}"
+    return [*lines, f"to read: {work}", f"expected time: {_time(found)}"]
+
+
+def _time(found: Plan) -> str:
+    if found.seconds is None:
+        return "unknown (no run here has told one yet)"
+    if found.pace is None or not found.shards:
+        return "only that of the commits"
+    low, high = found.seconds
+    count = len(found.pace.runs)
+    last = "the last run" if count == 1 else f"the last {count} runs"
+    tables = "" if found.pace.alike else ", which filled other tables"
+    engines = " and ".join(found.pace.engines)
+    span = " to ".join(dict.fromkeys((duration(low), duration(high))))
+    return f"about {span}, at the pace of {last} here ({engines}{tables})"

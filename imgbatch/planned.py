@@ -1,0 +1,232 @@
+"""What is asked for enters; what a run would do, and why, leaves. Nothing is written.
+
+Every step is the run's own: the listing, its comparison with the manifest, the cutting of shards,
+what is undone, what lies written, and the look at each shard that says which sources are read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, fields
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imgbatch import analyzers, settings
+from imgbatch.carry import look
+from imgbatch.dataset import MANIFEST, SOURCES, Dataset, manifest
+from imgbatch.dataset.adopt import adopt
+from imgbatch.dataset.causes import ANALYZER_CHANGED, CHANGED, NEW, REMOVED, Causes
+from imgbatch.dataset.plan import undone
+from imgbatch.dataset.shards import all_shards, listed_rows
+from imgbatch.listed import list_input
+from imgbatch.observe.pace import Pace, pace
+from imgbatch.storage import open_store
+from imgbatch.tables import table_specs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from imgbatch.dataset import TableSpec
+    from imgbatch.dataset.manifest import Changes
+    from imgbatch.dataset.plan import Work
+    from imgbatch.listed import Listener
+    from imgbatch.records import Shard
+    from imgbatch.settings import Limits
+    from imgbatch.summary import Request
+
+READERS = 8
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a run would do.
+
+    Attributes:
+        listed, new, changed, removed: sources, as in the run's own summary.
+        adopted: parts that lie written and will be taken as they are, by table.
+        shards, sources, bytes: what is left to be computed, and read for it. Of a compressed tar
+            all bytes are unpacked, whichever members are counted here.
+        tables: by table and cause, how many sources get their rows anew. A source that turns out to
+            be no picture gets none.
+        why: by table, how many sources each difference to the former settings costs.
+        failed: sources that failed before and will not be read again, by error class.
+        pace: how fast the last runs here were; None when there were none.
+    """
+
+    listed: int
+    new: int
+    changed: int
+    removed: int
+    adopted: Counter[str] = field(default_factory=Counter)
+    shards: int = 0
+    sources: int = 0
+    bytes: int = 0
+    tables: dict[str, Counter[str]] = field(default_factory=dict)
+    why: dict[str, Counter[str]] = field(default_factory=dict)
+    failed: dict[str, int] = field(default_factory=dict)
+    pace: Pace | None = None
+
+    @property
+    def nothing(self) -> bool:
+        """Whether a run would do nothing at all."""
+        changes = self.new or self.changed or self.removed
+        return not (changes or self.shards or self.adopted)
+
+    @property
+    def seconds(self) -> tuple[float, float] | None:
+        """How long the computing would take, at least and at most; None when nothing tells."""
+        if not self.shards:
+            return 0.0, 0.0
+        return self.pace.seconds(self.sources, self.bytes) if self.pace else None
+
+    def record(self) -> dict[str, Any]:
+        """Return all of it, as `--json` says it."""
+        own = {item.name: getattr(self, item.name) for item in fields(self)}
+        told = asdict(self.pace) if self.pace else None
+        return {**own, "pace": told, "seconds": self.seconds, "nothing": self.nothing}
+
+
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    """What one shard costs; `tables` and `why` as in Plan."""
+
+    sources: int
+    bytes: int
+    tables: dict[str, Counter[str]]
+    why: dict[str, Counter[str]]
+
+
+class _Ahead:
+    """The manifest as it will be once a listing is frozen."""
+
+    def __init__(self, dataset: Dataset, changes: Changes, limits: Limits) -> None:
+        self._dataset = dataset
+        came = list(manifest.upcoming(dataset, changes, limits))
+        self._rows = {shard.name: rows for shard, rows in came}
+        here = all_shards(dataset) if dataset.table(MANIFEST).exists else []
+        self.fresh = frozenset(self._rows) - changes.touched
+        self.shards = [shard for shard in here if shard.name not in changes.touched]
+        # How a shard's bytes are read does not matter here: `stream` is left out.
+        self.shards += [shard for shard, rows in came if rows.num_rows]
+
+    def rows(self, shard: Shard) -> pa.Table:
+        if shard.name in self._rows:
+            return self._rows[shard.name]
+        return listed_rows(self._dataset, shard)
+
+
+def plan(request: Request, limits: Limits, listener: Listener) -> Plan:
+    """Return what `run` would do with the same request and limits.
+
+    Raises:
+        SettingsError, InputError, DatasetError: as `run` would.
+    """
+    recipe = settings.read_recipe(request.recipe, settings_of=analyzers.settings_of)
+    specs = table_specs(recipe)
+    listed = list_input(request, listener)
+    # Where there is no dataset yet, one that is not written answers that nothing is there.
+    dataset = Dataset.find(request.dataset) or Dataset(open_store(request.dataset))
+    root = open_store(request.input).root
+    whole = request.limit is None and request.share is None
+    changes = manifest.compare(dataset, listed, root=root, whole=whole)
+    found = Plan(
+        listed=listed.num_rows,
+        new=changes.new.num_rows,
+        changed=changes.changed.num_rows,
+        removed=len(changes.removed),
+    )
+    _add_work(found, dataset, changes, specs, limits)
+    found.failed = _failed(dataset, changes, found)
+    found.pace = pace(dataset.runs(), [spec.name for spec in specs if found.tables[spec.name]])
+    return found
+
+
+def _add_work(
+    found: Plan, dataset: Dataset, changes: Changes, specs: Sequence[TableSpec], limits: Limits
+) -> None:
+    ahead = _Ahead(dataset, changes, limits)
+    causes = Causes(dataset, specs, ahead.fresh)
+    parts, works = adopt(dataset, undone(dataset, ahead.shards, specs), specs, ahead.rows)
+    found.adopted.update(part.table.removeprefix("tables/") for part in parts)
+    found.shards = len(works)
+    found.tables = {spec.name: Counter() for spec in specs}
+    for spec in specs:
+        if found.removed and dataset.table(spec.path).parts():
+            found.tables[spec.name][REMOVED] = found.removed
+
+    def cost(work: Work) -> _Cost:
+        touched = work.shard.name in changes.touched
+        return _cost(dataset, work, ahead.rows(work.shard), causes, touched=touched)
+
+    with ThreadPoolExecutor(READERS) as pool:
+        for own in pool.map(cost, works):
+            found.sources += own.sources
+            found.bytes += own.bytes
+            for name, counts in own.tables.items():
+                found.tables[name].update(counts)
+            for name, counts in own.why.items():
+                found.why.setdefault(name, Counter()).update(counts)
+
+
+def _cost(dataset: Dataset, work: Work, rows: pa.Table, causes: Causes, *, touched: bool) -> _Cost:
+    """Return what one shard costs.
+
+    Args:
+        dataset: has its former parts.
+        work: what is to do for it.
+        rows: its rows of the manifest.
+        causes: why its tables are to be done.
+        touched: whether this listing makes its generation: then what it touched has changed.
+    """
+    needed = _needed(dataset, work, rows)
+    again = pc.and_(pc.equal(rows["touched"], work.shard.generation), touched)
+    tables, why = {}, {}
+    for name, mask in needed.items():
+        changed = _count(pc.and_(mask, again))
+        other = _count(mask) - changed
+        cause = causes.of(work, name)
+        # Only what counts: a cause that costs nothing would be shown as one.
+        tables[name] = +Counter({CHANGED: changed}) + Counter({cause: other})
+        if cause == ANALYZER_CHANGED and other:
+            why[name] = Counter(dict.fromkeys(causes.differences(work, name), other))
+    read = reduce(pc.or_, needed.values())
+    fetched = rows["size"].filter(pc.and_(read, pc.is_null(rows["verdict_class"])))
+    return _Cost(_count(read), pc.sum(fetched).as_py() or 0, tables, why)
+
+
+def _needed(dataset: Dataset, work: Work, rows: pa.Table) -> dict[str, pa.ChunkedArray]:
+    """Return for each table which sources of a shard need rows in it."""
+    if SOURCES not in work.former:  # nothing is known of any: the look would say the same, slower
+        return dict.fromkeys(work.tables, pa.chunked_array([pa.repeat(True, rows.num_rows)]))  # noqa: FBT003 - the value that is repeated
+    needs = look(dataset, work, rows).needs
+    return {
+        name: pa.chunked_array([pa.array([name in tables for tables in needs], pa.bool_())])
+        for name in work.tables
+    }
+
+
+def _count(mask: pa.ChunkedArray) -> int:
+    return int(pc.sum(mask).as_py() or 0)
+
+
+def _failed(dataset: Dataset, changes: Changes, found: Plan) -> dict[str, int]:
+    """Return what failed before and stays as it is, by error class."""
+    again = found.tables[SOURCES].keys() - {CHANGED, REMOVED, NEW}
+    if again or not dataset.table(f"tables/{SOURCES}").exists:
+        return {}
+    rows = dataset.read(
+        SOURCES, columns=["source_id", "error_class"], where=pc.field("status") == "failed"
+    )
+    leaving = pa.chunked_array(
+        [changes.removed, *changes.changed["source_id"].chunks], type=pa.string()
+    )
+    rows = rows.filter(pc.invert(pc.is_in(rows["source_id"], value_set=leaving)))
+    counts = rows.group_by("error_class").aggregate([([], "count_all")])
+    counts = counts.sort_by([("count_all", "descending"), ("error_class", "ascending")])
+    return dict(
+        zip(counts["error_class"].to_pylist(), counts["count_all"].to_pylist(), strict=True)
+    )
