@@ -18,6 +18,7 @@ from imgbatch import analyzers, settings
 from imgbatch.dataset import MANIFEST, SOURCES, Dataset, manifest
 from imgbatch.dataset.adopt import adopt
 from imgbatch.dataset.commit import Committer, remove, take_number
+from imgbatch.dataset.lock import RunLock, refuse_busy
 from imgbatch.dataset.plan import gone, undone
 from imgbatch.dataset.shards import all_shards
 from imgbatch.errors import ImgbatchError, TooManyFailedError
@@ -64,16 +65,21 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
 
     Raises:
         SettingsError, InputError, DatasetError, StorageError: before anything is computed.
+        BusyError: another run is at work on the dataset.
         JobError, FencedError: shards stay undone; what was committed stays.
         TooManyFailedError: all is done, and more sources failed than allowed.
     """
     start = time.monotonic()
     recipe = settings.read_recipe(request.recipe, settings_of=analyzers.settings_of)
     specs = table_specs(recipe)
+    refuse_busy(open_store(request.dataset))
     listed = list_input(request, watcher)
-    driver = Driver(Dataset.create(request.dataset), request, recipe, specs, start=start)
-    driver.freeze(listed, limits)
-    driver.compute(limits, engine, watcher)
+    dataset = Dataset.create(request.dataset)
+    seconds = limits.lock_seconds
+    driver = Driver(dataset, request, recipe, specs, start=start, lock_seconds=seconds)
+    with contextlib.closing(driver):
+        driver.freeze(listed, limits)
+        driver.compute(limits, engine, watcher)
     _check_failed(driver.dataset, request.max_failed)
     return driver.summary
 
@@ -83,6 +89,7 @@ class Driver:
 
     Args:
         start: of the run, by `time.monotonic`.
+        lock_seconds: see `Limits`.
     """
 
     def __init__(
@@ -93,6 +100,7 @@ class Driver:
         specs: Sequence[TableSpec],
         *,
         start: float,
+        lock_seconds: float = 60.0,
     ) -> None:
         self.dataset = dataset
         self._request = request
@@ -100,16 +108,37 @@ class Driver:
         self._specs = specs
         self._start = start
         self._started = datetime.now(UTC)
+        self._lock_seconds = lock_seconds
+        self._lock: RunLock | None = None
         self.summary = Summary(_run_id(self._started), dataset.url)
 
     @cached_property
     def number(self) -> int:
-        """The run's number, taken when something is to be changed.
+        """The run's number, taken with the lock when something is to be changed.
 
         Raises:
+            BusyError: another run is at work on the dataset.
             FencedError: another run took it at the same moment.
         """
-        return take_number(self.dataset, self.summary.run)
+        run = self.summary.run
+        self._lock = RunLock.take(self.dataset.store, run, expires=self._lock_seconds)
+        return take_number(self.dataset, run)
+
+    def close(self) -> None:
+        """Give the lock back, if one was taken."""
+        if self._lock:
+            self._lock.release()
+
+    def _overtaken(self) -> bool:
+        """Take the number; whether another run committed between our look and that.
+
+        What was planned before is not to be trusted then: it may have done the same, or other.
+        """
+        if "number" in self.__dict__:
+            return False
+        looked = self.dataset.table(MANIFEST).version
+        _ = self.number
+        return self.dataset.table(MANIFEST).version != looked + 1
 
     def freeze(self, listed: pa.Table, limits: Limits) -> None:
         """Bring the manifest up to date with a listing of the input, or of a sample of it."""
@@ -120,6 +149,8 @@ class Driver:
         whole = request.limit is None and request.share is None
         root = open_store(request.input).root
         changes = manifest.compare(self.dataset, listed, root=root, whole=whole)
+        if not changes.nothing and self._overtaken():
+            changes = manifest.compare(self.dataset, listed, root=root, whole=whole)
         summary.new = changes.new.num_rows
         summary.changed = changes.changed.num_rows
         summary.removed = len(changes.removed)
@@ -135,10 +166,12 @@ class Driver:
     def compute(self, limits: Limits, engine: Engine, watcher: Watcher) -> None:
         """Compute and commit what the manifest and the recipe ask for and no table has."""
         dataset, summary = self.dataset, self.summary
-        shards = all_shards(dataset)
-        if left := gone(dataset, shards):
+        left, todo = self._plan()
+        if (left or todo) and self._overtaken():
+            left, todo = self._plan()
+        if left:
             remove(dataset, left, run=summary.run, number=self.number)
-        if todo := undone(dataset, shards, self._specs):
+        if todo:
             record = asked(
                 self._request, self._recipe, self._specs, started=self._started, number=self.number
             )
@@ -153,10 +186,19 @@ class Driver:
                 dataset.write_run(said)
         summary.seconds = self._seconds()
 
+    def _plan(self) -> tuple[set[str], list[Work]]:
+        shards = all_shards(self.dataset)
+        return gone(self.dataset, shards), undone(self.dataset, shards, self._specs)
+
     def _work(self, todo: Sequence[Work], limits: Limits, engine: Engine, watcher: Watcher) -> None:
         dataset, summary, specs = self.dataset, self.summary, self._specs
         committer = Committer(
-            dataset, specs, run=summary.run, number=self.number, every=limits.commit_seconds
+            dataset,
+            specs,
+            run=summary.run,
+            number=self.number,
+            every=limits.commit_seconds,
+            lock=self._lock,
         )
         parts, todo = adopt(dataset, todo, specs)
         committer.add(parts)

@@ -116,6 +116,18 @@ def test_a_zombie_that_passed_its_check_is_stopped_by_the_commit_itself(dataset:
     assert values(dataset) == [("s1", 2.0)]
 
 
+def test_no_older_run_commits_to_any_table_from_when_a_number_is_taken(dataset: Dataset) -> None:
+    number = take_number(dataset, "run1")
+    committer(dataset, number)
+    table = dataset.table(SPEC.path)
+    other = Dataset.open(dataset.url)
+    # The newer run has nothing to do in this table, and the older one passed its check.
+    take_number(other, "run2")
+    with pytest.raises(FencedError):
+        table.commit([part(dataset, "s1@0", 1.0)], [], fence=number, run="run1")
+    assert values(dataset) == []
+
+
 def test_of_two_drivers_that_take_a_number_at_once_one_gets_it(dataset: Dataset) -> None:
     other = Dataset.open(dataset.url)
     stale = other.table(MANIFEST)
