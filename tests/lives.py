@@ -1,8 +1,9 @@
 """Runs that are killed at one store call of theirs, each in a process of its own.
 
-`python -m tests.lives FOLDER SCENARIO STEP` has everything imported and never runs anything itself:
+`python -m tests.lives FOLDER SCENE STEP` has everything imported and never runs anything itself:
 each run, killed or not, is forked from it, which takes no time. It prints one JSON object: how many
 store calls the undisturbed run makes, how many kills hit, and what went wrong after which.
+`python -m tests.lives FOLDER SCENE COUNT races` starts two runs at once instead, so many times.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ class Scene:
 
     def life(self, dataset: Path, recipe: str, expected: Path | None = None) -> int:
         """Run to the end; the dataset must then be whole, and equal the expected one."""
-        return ended(forked(lambda: self._live(dataset, recipe, expected), said(dataset)))
+        return ended(forked(lambda: self.live(dataset, recipe, expected), said(dataset)))
 
     def life_of(self, dataset: Path, calls: Calls) -> int:
         """Run under watch."""
@@ -144,13 +145,14 @@ class Scene:
         def live() -> None:
             calls.watch()
             try:
-                self._live(dataset, self.killed, None)
+                self.live(dataset, self.killed)
             finally:
                 dataset.with_suffix(".calls").write_text(str(calls.count))
 
         return ended(forked(live, said(dataset)))
 
-    def _live(self, dataset: Path, recipe: str, expected: Path | None) -> None:
+    def live(self, dataset: Path, recipe: str, expected: Path | None = None) -> None:
+        """Run in this process; the dataset must then equal the expected one."""
         words = ["run", "in", str(dataset), "--recipe", f"{recipe}.toml", "--engine", "inline"]
         sys.argv = ["imgbatch", *words, "--json"]
         os.chdir(self.folder)
@@ -240,6 +242,20 @@ def trials(scene: Scene, step: int) -> dict[str, Any]:
     return {"calls": calls, "hit": hit, "failures": failures}
 
 
+def races(scene: Scene, count: int) -> dict[str, Any]:
+    """Start two runs at the same moment, so many times; then a third one sees that all is well."""
+    codes, failures = [], []
+    for number in range(count):
+        dataset = scene.begin(f"race-{number}")
+        live = functools.partial(scene.live, dataset, scene.killed)
+        pids = [forked(live, scene.folder / f"race-{number}.{n}.said") for n in range(2)]
+        codes.append(sorted(ended(pid) for pid in pids))
+        for recipe, expected in scene.then:
+            if scene.life(dataset, recipe, expected):
+                failures.append(said(dataset).read_text())
+    return {"codes": codes, "failures": failures}
+
+
 def main(words: Sequence[str]) -> None:
     folder, step = Path(words[0]), int(words[2])
     folder.mkdir(exist_ok=True)
@@ -249,7 +265,7 @@ def main(words: Sequence[str]) -> None:
         (folder / f"{name}.toml").write_text(recipe)
     scene = {"first": first, "change": change, "recipes": recipes}[words[1]](folder)
     with contextlib.redirect_stdout(sys.stderr):
-        found = trials(scene, step)
+        found = races(scene, step) if words[3:] == ["races"] else trials(scene, step)
     sys.stdout.write(json.dumps(found))
 
 
