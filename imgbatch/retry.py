@@ -6,6 +6,7 @@ others carried over. The input is not listed: a source is read again in the vers
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 
 from imgbatch import analyzers, settings
 from imgbatch.dataset import MANIFEST, Dataset
+from imgbatch.dataset.lock import refuse_busy
 from imgbatch.dataset.manifest import LISTED, Changes
 from imgbatch.errors import DatasetError, SettingsError
 from imgbatch.run import Driver
@@ -63,12 +65,14 @@ def retry(again: Again, limits: Limits, engine: Engine, watcher: Watcher) -> Sum
     recipe = settings.recipe_of(last["recipe"], settings_of=analyzers.settings_of)
     specs = table_specs(recipe)
     request = Request(last["input"], again.dataset, "", again.engine)
-    driver = Driver(dataset, request, recipe, specs, start=start)
-    changes = _touched(dataset, failed(dataset, [s.name for s in specs], again.classes))
-    driver.summary.changed = changes.changed.num_rows
-    driver.change(changes, limits)
-    if not changes.nothing:
-        driver.compute(limits, engine, watcher)
+    refuse_busy(dataset.store)
+    driver = Driver(dataset, request, recipe, specs, limits, start=start)
+    with contextlib.closing(driver):
+        changes = _touched(dataset, failed(dataset, [s.name for s in specs], again.classes))
+        driver.summary.changed = changes.changed.num_rows
+        driver.change(changes)
+        if not changes.nothing:
+            driver.compute(engine, watcher)
     return driver.summary
 
 

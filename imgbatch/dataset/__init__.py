@@ -7,6 +7,7 @@
       tables/<analyzer>/       the analyzers' rows
       logs/<run>/*.jsonl       structured logs
       runs/<run>.json          what a run was asked, did and took
+      lock.json                who is changing it just now
       report/index.html
 
 Done is a commit: the snapshot holds the part of (shard, generation, fingerprint). There is no

@@ -88,6 +88,8 @@ def find(dataset: Dataset, ids: Sequence[str]) -> list[Source]:
 
 def archives(dataset: Dataset) -> dict[str, str]:
     """Return the version of every archive that was read, by address."""
+    if not dataset.table(MANIFEST).exists:
+        return {}  # the run that made the dataset was killed before it had a manifest
     rows = dataset.read(
         MANIFEST,
         columns=["address", "version"],
