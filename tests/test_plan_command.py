@@ -235,6 +235,13 @@ def test_what_a_killed_run_left_is_told_and_done(place: Place, recipe: str) -> N
     assert said(found) == said(did)
 
 
+def test_shards_that_leave_are_told(place: Place) -> None:
+    a_whole_shard_leaves(place)
+    assert plan(place, RECIPE).gone == 1
+    place.run()
+    assert plan(place, RECIPE).gone == 0
+
+
 def said(what: object) -> dict[str, object]:
     """What a plan and a summary both tell."""
     names = ("listed", "new", "changed", "removed", "shards", "sources", "bytes")
