@@ -7,8 +7,9 @@ analyzer's table by being read again; one whose outcome is no picture is not rea
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,7 +19,7 @@ from imgbatch.dataset.parts import read_part
 from imgbatch.dataset.shards import sources_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from imgbatch.analyzers import Row
     from imgbatch.dataset import Dataset, Part, TableSpec
@@ -55,6 +56,22 @@ class Shift:
         return [place for place, tables in enumerate(self.needs) if tables]
 
 
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """What the sources of a shard need, as columns in the shard's order.
+
+    Attributes:
+        known: whether a former part says the outcome.
+        status, n_pictures: as it says it; null where it does not.
+        tables: by table, which sources need rows in it.
+    """
+
+    known: pa.Array
+    status: pa.Array
+    n_pictures: pa.Array
+    tables: Mapping[str, pa.Array]
+
+
 def look(dataset: Dataset, work: Work, listed: pa.Table) -> Shift:
     """Find out which sources of a shard are to be read, and for which tables.
 
@@ -66,33 +83,62 @@ def look(dataset: Dataset, work: Work, listed: pa.Table) -> Shift:
     Raises:
         DamageError: a former part cannot be read.
     """
-    sources, touched = sources_of(listed)
-    known: list[Known | None] = [None] * len(sources)
-    former = work.former.get(SOURCES)
-    if former is not None:
-        found = _outcomes(dataset, former)
-        for place, source in enumerate(sources):
-            if touched[place] <= former.generation:
-                known[place] = found.get((source.source_id, source.version))
-    needs = [_needs(work, known[place], touched[place]) for place in range(len(sources))]
-    return Shift(work, sources, known, needs)
+    found = needed(dataset, work, listed)
+    columns = (found.known, found.status, found.n_pictures)
+    known = [
+        Known(status, n_pictures) if there else None
+        for there, status, n_pictures in zip(*map(_list, columns), strict=True)
+    ]
+    by_place = zip(*map(_list, found.tables.values()), strict=True)
+    needs = [frozenset(itertools.compress(found.tables, wanted)) for wanted in by_place]
+    return Shift(work, sources_of(listed)[0], known, needs)
 
 
-def _outcomes(dataset: Dataset, part: Part) -> dict[tuple[str, str], Known]:
-    rows, _ = read_part(dataset.store, part)
-    names = ("source_id", "version", "status", "n_pictures")
-    columns = zip(*(rows[name].to_pylist() for name in names), strict=True)
-    return {(source, version): Known(*outcome) for source, version, *outcome in columns}
+def _list(column: pa.Array) -> list[Any]:
+    return column.to_pylist()  # type: ignore[no-any-return] # pyarrow ships no types
 
 
-def _needs(work: Work, known: Known | None, touched: int) -> frozenset[str]:
-    if known is None:
-        return frozenset(work.tables)
-    if known.status != "ok":
-        return frozenset()
-    former = work.former
-    held = {name for name in work.tables if name in former and touched <= former[name].generation}
-    return frozenset(work.tables) - held - {SOURCES}
+def needed(dataset: Dataset, work: Work, listed: pa.Table) -> Needed:
+    """Return what the sources of a shard need; for `look`, and for `plan`, which reads none.
+
+    Raises:
+        DamageError: a former part cannot be read.
+    """
+    listed = listed.combine_chunks()
+    known, status, n_pictures = _known(dataset, work.former.get(SOURCES), listed)
+    is_ok = pc.fill_null(pc.equal(status, "ok"), fill_value=False)
+    tables = {}
+    for name in work.tables:
+        # What was no picture gives no rows; of what was one, only rows that no part holds are due.
+        due = pc.and_(is_ok, pc.invert(_holds(work.former.get(name), listed)))
+        tables[name] = pc.invert(known) if name == SOURCES else pc.or_(pc.invert(known), due)
+    return Needed(known, status, n_pictures, tables)
+
+
+def _known(
+    dataset: Dataset, former: Part | None, listed: pa.Table
+) -> tuple[pa.Array, pa.Array, pa.Array]:
+    count = listed.num_rows
+    if former is None:
+        known = pa.repeat(pa.scalar(value=False), count)
+        return known, pa.nulls(count, pa.string()), pa.nulls(count, pa.int32())
+    rows = read_part(dataset.store, former)[0].combine_chunks()
+    at = pc.index_in(_column(listed, "source_id"), value_set=_column(rows, "source_id"))
+    same = pc.equal(_column(rows, "version").take(at), _column(listed, "version"))
+    known = pc.and_(_holds(former, listed), pc.fill_null(same, fill_value=False))
+    at = pc.if_else(known, at, None)
+    return known, _column(rows, "status").take(at), _column(rows, "n_pictures").take(at)
+
+
+def _holds(former: Part | None, listed: pa.Table) -> pa.Array:
+    """Return which sources a former part has rows of that still hold."""
+    generation = -1 if former is None else former.generation
+    return pc.less_equal(_column(listed, "touched"), generation)
+
+
+def _column(rows: pa.Table, name: str) -> pa.Array:
+    column = rows[name]
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def whole(dataset: Dataset, shift: Shift, spec: TableSpec, rows: list[Row]) -> pa.Table:

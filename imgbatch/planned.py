@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgbatch import analyzers, settings
-from imgbatch.carry import look
+from imgbatch.carry import needed
 from imgbatch.dataset import MANIFEST, SOURCES, Dataset, manifest
 from imgbatch.dataset.adopt import adopt
-from imgbatch.dataset.causes import ANALYZER_CHANGED, CHANGED, NEW, REMOVED, Causes
-from imgbatch.dataset.plan import undone
+from imgbatch.dataset.causes import ANALYZER_CHANGED, CHANGED, REMOVED, Causes
+from imgbatch.dataset.plan import gone, undone
 from imgbatch.dataset.shards import all_shards, listed_rows
 from imgbatch.listed import list_input
 from imgbatch.observe.pace import Pace, pace
@@ -47,6 +47,7 @@ class Plan:
 
     Attributes:
         listed, new, changed, removed: sources, as in the run's own summary.
+        gone: shards that tables hold and the manifest will not: they leave.
         adopted: parts that lie written and will be taken as they are, by table.
         shards, sources, bytes: what is left to be computed, and read for it. Of a compressed tar
             all bytes are unpacked, whichever members are counted here.
@@ -61,6 +62,7 @@ class Plan:
     new: int
     changed: int
     removed: int
+    gone: int = 0
     adopted: Counter[str] = field(default_factory=Counter)
     shards: int = 0
     sources: int = 0
@@ -74,7 +76,7 @@ class Plan:
     def nothing(self) -> bool:
         """Whether a run would do nothing at all."""
         changes = self.new or self.changed or self.removed
-        return not (changes or self.shards or self.adopted)
+        return not (changes or self.gone or self.shards or self.adopted)
 
     @property
     def seconds(self) -> tuple[float, float] | None:
@@ -152,6 +154,7 @@ def _add_work(
     causes = Causes(dataset, specs, ahead.fresh)
     parts, works = adopt(dataset, undone(dataset, ahead.shards, specs), specs, ahead.rows)
     found.adopted.update(part.table.removeprefix("tables/") for part in parts)
+    found.gone = len(gone(dataset, ahead.shards))
     found.shards = len(works)
     found.tables = {spec.name: Counter() for spec in specs}
     for spec in specs:
@@ -182,10 +185,10 @@ def _cost(dataset: Dataset, work: Work, rows: pa.Table, causes: Causes, *, touch
         causes: why its tables are to be done.
         touched: whether this listing makes its generation: then what it touched has changed.
     """
-    needed = _needed(dataset, work, rows)
+    due = needed(dataset, work, rows).tables
     again = pc.and_(pc.equal(rows["touched"], work.shard.generation), touched)
     tables, why = {}, {}
-    for name, mask in needed.items():
+    for name, mask in due.items():
         changed = _count(pc.and_(mask, again))
         other = _count(mask) - changed
         cause = causes.of(work, name)
@@ -193,30 +196,18 @@ def _cost(dataset: Dataset, work: Work, rows: pa.Table, causes: Causes, *, touch
         tables[name] = +Counter({CHANGED: changed}) + Counter({cause: other})
         if cause == ANALYZER_CHANGED and other:
             why[name] = Counter(dict.fromkeys(causes.differences(work, name), other))
-    read = reduce(pc.or_, needed.values())
+    read = reduce(pc.or_, due.values())
     fetched = rows["size"].filter(pc.and_(read, pc.is_null(rows["verdict_class"])))
     return _Cost(_count(read), pc.sum(fetched).as_py() or 0, tables, why)
 
 
-def _needed(dataset: Dataset, work: Work, rows: pa.Table) -> dict[str, pa.ChunkedArray]:
-    """Return for each table which sources of a shard need rows in it."""
-    if SOURCES not in work.former:  # nothing is known of any: the look would say the same, slower
-        return dict.fromkeys(work.tables, pa.chunked_array([pa.repeat(True, rows.num_rows)]))  # noqa: FBT003 - the value that is repeated
-    needs = look(dataset, work, rows).needs
-    return {
-        name: pa.chunked_array([pa.array([name in tables for tables in needs], pa.bool_())])
-        for name in work.tables
-    }
-
-
-def _count(mask: pa.ChunkedArray) -> int:
+def _count(mask: pa.Array) -> int:
     return int(pc.sum(mask).as_py() or 0)
 
 
 def _failed(dataset: Dataset, changes: Changes, found: Plan) -> dict[str, int]:
     """Return what failed before and stays as it is, by error class."""
-    again = found.tables[SOURCES].keys() - {CHANGED, REMOVED, NEW}
-    if again or not dataset.table(f"tables/{SOURCES}").exists:
+    if found.tables[SOURCES][ANALYZER_CHANGED] or not dataset.table(f"tables/{SOURCES}").exists:
         return {}
     rows = dataset.read(
         SOURCES, columns=["source_id", "error_class"], where=pc.field("status") == "failed"

@@ -6,15 +6,22 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from imgbatch import planned
+from imgbatch import crew, planned
 from imgbatch.cli.plan import plan as command
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.causes import UNREADABLE, differences
+from imgbatch.errors import DatasetError
+from imgbatch.observe.compare import compare
+from imgbatch.observe.explain import explain
+from imgbatch.observe.history import history
+from imgbatch.run import run
 from imgbatch.settings import Limits
+from imgbatch.storage import open_store
 from imgbatch.summary import Request
 from tests.corpus import PHOTOS, Silent, many, run_inline
 
@@ -33,7 +40,13 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from imgbatch.dataset.commit import Committer
+from imgbatch.errors import DatasetError
+from imgbatch.observe.compare import compare
+from imgbatch.observe.explain import explain
+from imgbatch.observe.history import history
+from imgbatch.run import run
 from imgbatch.settings import Limits
+from imgbatch.storage import open_store
 from tests.corpus import run_inline
 calls = 0
 kept = Committer.flush
@@ -235,6 +248,13 @@ def test_what_a_killed_run_left_is_told_and_done(place: Place, recipe: str) -> N
     assert said(found) == said(did)
 
 
+def test_shards_that_leave_are_told(place: Place) -> None:
+    a_whole_shard_leaves(place)
+    assert plan(place, RECIPE).gone == 1
+    place.run()
+    assert plan(place, RECIPE).gone == 0
+
+
 def said(what: object) -> dict[str, object]:
     """What a plan and a summary both tell."""
     names = ("listed", "new", "changed", "removed", "shards", "sources", "bytes")
@@ -321,3 +341,34 @@ def test_the_command_prints_a_table_or_one_line_of_json(
     assert record["event"] == "plan"
     assert record["tables"]["quality"] == {"changed": 1, "analyzer changed": 10}
     assert record["bytes"] > 0
+
+
+@pytest.mark.slow
+def test_a_dataset_in_a_bucket_is_planned_explained_and_compared_as_one_in_a_folder(
+    bucket: str,
+) -> None:
+    bucket = f"{bucket}/plan"
+    store = open_store(f"s3://{bucket}/in")
+    for name in ("rocket.jpg", "china.jpg"):
+        store.put(name, PHOTOS[name].read_bytes())
+    url = f"s3://{bucket}/d"
+    request = Request(f"s3://{bucket}/in", url, RECIPE, "inline")
+    assert planned.plan(request, LIMITS, Silent()).new == 2
+    assert list(open_store(f"s3://{bucket}").list("d")) == []
+    run(request, LIMITS, crew.inline, Silent())
+    store.put("rocket.jpg", PHOTOS["flower.jpg"].read_bytes())
+    found = planned.plan(replace(request, recipe=OTHER), LIMITS, Silent())
+    assert found.tables["quality"] == {"changed": 1, "analyzer changed": 1}
+    assert said(found) == said(run(replace(request, recipe=OTHER), LIMITS, crew.inline, Silent()))
+    dataset = Dataset.open(url)
+    assert [run["changed"] for run in history(dataset)] == [0, 1]
+    outcomes = explain(dataset, f"s3://{bucket}/in/rocket.jpg")["outcomes"]
+    assert [outcome["carried"] for outcome in outcomes] == [False, False]
+    compared = compare(dataset, "first", "last")
+    assert compared["sources"]["changed"] == 1
+    assert compared["tables"]["quality"]["of_changed"] == 1
+    for part in dataset.table("tables/sources").history()[1:2]:
+        for name in json.loads(part["digests"]):
+            dataset.store.delete(f"tables/sources/{name}")
+    with pytest.raises(DatasetError, match="a former state cannot be read"):
+        compare(dataset, "first", "last")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from imgbatch.dataset.causes import CAUSES
@@ -46,10 +47,13 @@ def _table(found: Plan) -> list[str]:
 def _why(found: Plan) -> list[str]:
     if not found.why:
         return []
+    tables = defaultdict(list)
+    for name, counts in found.why.items():
+        for difference, count in counts.items():
+            tables[difference, count].append(name)
     lines = [
-        f"  {name}: {difference} ({count:,} sources)"
-        for name, counts in found.why.items()
-        for difference, count in counts.items()
+        f"  {', '.join(names)}: {difference} ({counted(count, 'source')})"
+        for (difference, count), names in tables.items()
     ]
     return ["", "what changed in the analyzers:", *lines]
 
@@ -58,7 +62,9 @@ def _cost(found: Plan) -> list[str]:
     lines = []
     if found.adopted:
         total = sum(found.adopted.values())
-        lines.append(f"to take as they lie written: {total:,} parts, without computing")
+        lines.append(f"to take as they lie written: {counted(total, 'part')}, without computing")
+    if found.gone:
+        lines.append(f"to leave every table: {counted(found.gone, 'shard')}")
     read = f"{counted(found.sources, 'source')} ({data_size(found.bytes)})"
     work = f"{read} for {counted(found.shards, 'shard')}"
     return [*lines, f"to read: {work}", f"expected time: {_time(found)}"]

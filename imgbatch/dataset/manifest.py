@@ -176,11 +176,17 @@ def freeze(dataset: Dataset, changes: Changes, *, limits: Limits, run: str, numb
     table = dataset.table(MANIFEST)
     former = [part for part in table.parts().values() if part.shard in changes.touched]
     parts = [
-        put_table(dataset.store, MANIFEST, shard.label, rows, METADATA | {"shard": shard.name})
+        _write(dataset, shard, rows)
         for shard, rows in upcoming(dataset, changes, limits)
         if rows.num_rows
     ]
     table.commit(parts, former, fence=number, run=run)
+
+
+def _write(dataset: Dataset, shard: Shard, rows: pa.Table) -> Part:
+    # In one chunk: how the rows came together does not show in the file.
+    whole = rows.combine_chunks()
+    return put_table(dataset.store, MANIFEST, shard.label, whole, METADATA | {"shard": shard.name})
 
 
 def upcoming(
@@ -256,5 +262,4 @@ def _placed(rows: pa.Table, name: str, generation: int) -> tuple[Shard, pa.Table
         "generation": pa.array([generation] * count, pa.int32()),
     }
     columns = [place[c] if c in place else rows[c] for c in SCHEMA.names]
-    table = pa.Table.from_arrays(columns, schema=SCHEMA).combine_chunks()
-    return Shard(name, generation), table
+    return Shard(name, generation), pa.Table.from_arrays(columns, schema=SCHEMA)
