@@ -191,7 +191,7 @@ class Table:
 
     def create(self, schema: pa.Schema, *, fence: int, run: str, description: str = "") -> None:
         """Create the table with no rows; one that is there already is left as it is."""
-        if self._delta is not None:
+        if self.version >= 0:
             return
         try:
             with _mapped(self.name):
@@ -208,7 +208,7 @@ class Table:
                 )
         except CommitFailedError as error:
             self.refresh()
-            if self._delta is None:
+            if self.version < 0:
                 raise StorageError(f"table {self.name}: {error}") from error
             return  # another run made it at the same moment
         self.refresh()
