@@ -55,12 +55,13 @@ class Chaos:
     def run(self, dataset: Path) -> int:
         said = dataset.with_suffix(".said")
         words = [self.folder / "in", dataset, "--recipe", self.folder / "r.toml", "--workers", "2"]
-        driver = subprocess.Popen(
-            [sys.executable, "-m", "jobs.analyze", *map(str, words)],
-            env={**os.environ, **LIMITS},
-            stdout=subprocess.DEVNULL,
-            stderr=said.open("w"),
-        )
+        with said.open("w") as out:
+            driver = subprocess.Popen(
+                [sys.executable, "-m", "jobs.analyze", *map(str, words)],
+                env={**os.environ, **LIMITS},
+                stdout=out,
+                stderr=out,
+            )
         family: dict[int, psutil.Process] = {}
         # The last kill of some runs is the driver's; the others end by themselves.
         last = self.random.randint(3, 6) if self.drivers < DRIVER_KILLS else 0
