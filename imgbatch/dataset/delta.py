@@ -206,7 +206,7 @@ class Table:
 
     def create(self, schema: pa.Schema, *, fence: int, run: str, description: str = "") -> None:
         """Create the table with no rows; one that is there already is left as it is."""
-        if self._delta is not None:
+        if self.version >= 0:
             return
         try:
             with _mapped(self.name):
