@@ -30,10 +30,8 @@ from imgbatch.tables import table_specs
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
 
-    import pyarrow as pa
-
     from imgbatch.dataset import TableSpec
-    from imgbatch.dataset.manifest import Changes
+    from imgbatch.dataset.manifest import Changes, Listing
     from imgbatch.dataset.plan import Work
     from imgbatch.settings import Limits, Recipe
 
@@ -111,7 +109,7 @@ class Driver:
         """
         return take_number(self.dataset, self.summary.run)
 
-    def freeze(self, listed: pa.Table, limits: Limits) -> None:
+    def freeze(self, listed: Listing, limits: Limits) -> None:
         """Bring the manifest up to date with a listing of the input, or of a sample of it."""
         request, summary = self._request, self.summary
         table = self.dataset.table(MANIFEST)
@@ -122,7 +120,7 @@ class Driver:
         changes = manifest.compare(self.dataset, listed, root=root, whole=whole)
         summary.new = changes.new.num_rows
         summary.changed = changes.changed.num_rows
-        summary.removed = len(changes.removed)
+        summary.removed = changes.removed.num_rows
         self.change(changes, limits)
 
     def change(self, changes: Changes, limits: Limits) -> None:
