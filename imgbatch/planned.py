@@ -139,7 +139,7 @@ def plan(request: Request, limits: Limits, listener: Listener) -> Plan:
         listed=listed.num_rows,
         new=changes.new.num_rows,
         changed=changes.changed.num_rows,
-        removed=len(changes.removed),
+        removed=changes.removed.num_rows,
     )
     _add_work(found, dataset, changes, specs, limits)
     found.failed = _failed(dataset, changes, found)
@@ -212,9 +212,8 @@ def _failed(dataset: Dataset, changes: Changes, found: Plan) -> dict[str, int]:
     rows = dataset.read(
         SOURCES, columns=["source_id", "error_class"], where=pc.field("status") == "failed"
     )
-    leaving = pa.chunked_array(
-        [changes.removed, *changes.changed["source_id"].chunks], type=pa.string()
-    )
+    ids = [left.read()["source_id"] for left in (changes.removed, changes.changed)]
+    leaving = pa.chunked_array([c for column in ids for c in column.chunks], pa.string())
     rows = rows.filter(pc.invert(pc.is_in(rows["source_id"], value_set=leaving)))
     counts = rows.group_by("error_class").aggregate([([], "count_all")])
     counts = counts.sort_by([("count_all", "descending"), ("error_class", "ascending")])
