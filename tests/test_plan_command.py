@@ -244,8 +244,13 @@ def test_what_a_killed_run_left_is_told_and_done(place: Place, recipe: str) -> N
     assert causes <= {"interrupted", "analyzer changed"}
     # It was killed when a second shard was written, and not committed yet.
     assert found.adopted["sources"] >= 1
+    (killed,) = history(Dataset.open(str(place.own)))
+    assert (killed["status"], killed["sources_after"]) == ("running or died", 12)
+    assert killed["parts"]["sources"] == 1
     did = run_inline(place.corpus, place.own, recipe=recipe, limits=LIMITS)
     assert said(found) == said(did)
+    statuses = [run["status"] for run in history(Dataset.open(str(place.own)))]
+    assert statuses == ["died", "finished"]
 
 
 def test_shards_that_leave_are_told(place: Place) -> None:
