@@ -7,6 +7,7 @@
     |   +-- DatasetError          12  DATASET cannot be used (not one, another format, no tables)
     |   |   +-- FencedError       13  another run took this dataset over
     |   |   +-- DamageError       14  verify found something that is not as committed
+    |   |   +-- BusyError         19  another run is at work on this dataset
     |   +-- MissingExtraError     15  an optional package is not installed
     |   +-- StorageError          16  a store refused or failed (permission, network, full disk)
     |   +-- JobError              17  workers were lost and their shards stay undone
@@ -85,7 +86,14 @@ class DamageError(DatasetError):
     """Verify found a difference between what was committed and what is there."""
 
     exit_code = 14
-    remedy = "The lines above name each shard. Keep the dataset as it is until you know the cause."
+    remedy = "`imgbatch run INPUT DATASET --repair` does again exactly what is damaged."
+
+
+class BusyError(DatasetError):
+    """Another run is at work on this dataset; the message says which, where and since when."""
+
+    exit_code = 19
+    remedy = "Wait until it ends, then run again."
 
 
 class MissingExtraError(RunError):

@@ -18,9 +18,11 @@ from imgbatch import analyzers, settings
 from imgbatch.dataset import MANIFEST, SOURCES, Dataset, manifest
 from imgbatch.dataset.adopt import adopt
 from imgbatch.dataset.commit import Committer, remove, take_number
+from imgbatch.dataset.lock import RunLock, refuse_busy
 from imgbatch.dataset.plan import gone, undone
-from imgbatch.dataset.shards import all_shards
-from imgbatch.errors import ImgbatchError, TooManyFailedError
+from imgbatch.dataset.repair import Mended, mend
+from imgbatch.dataset.shards import all_shards, inputs
+from imgbatch.errors import ImgbatchError, SettingsError, TooManyFailedError
 from imgbatch.listed import Listener, list_input
 from imgbatch.pipeline import Finished, Job, Task, Tick
 from imgbatch.storage import open_store
@@ -64,16 +66,23 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
 
     Raises:
         SettingsError, InputError, DatasetError, StorageError: before anything is computed.
+        BusyError: another run is at work on the dataset.
         JobError, FencedError: shards stay undone; what was committed stays.
         TooManyFailedError: all is done, and more sources failed than allowed.
     """
     start = time.monotonic()
     recipe = settings.read_recipe(request.recipe, settings_of=analyzers.settings_of)
     specs = table_specs(recipe)
+    refuse_busy(open_store(request.dataset))
+    mended = _mend(request, recipe, specs, limits) if request.repair else None
+    _refuse_other_input(request)
     listed = list_input(request, watcher)
-    driver = Driver(Dataset.create(request.dataset), request, recipe, specs, start=start)
-    driver.freeze(listed, limits)
-    driver.compute(limits, engine, watcher)
+    driver = Driver(
+        Dataset.create(request.dataset), request, recipe, specs, limits, start=start, mended=mended
+    )
+    with contextlib.closing(driver):
+        driver.freeze(listed)
+        driver.compute(engine, watcher)
     _check_failed(driver.dataset, request.max_failed)
     return driver.summary
 
@@ -83,6 +92,7 @@ class Driver:
 
     Args:
         start: of the run, by `time.monotonic`.
+        mended: what was taken out before, to be done again.
     """
 
     def __init__(
@@ -91,27 +101,52 @@ class Driver:
         request: Request,
         recipe: Recipe,
         specs: Sequence[TableSpec],
+        limits: Limits,
         *,
         start: float,
+        mended: Mended | None = None,
     ) -> None:
         self.dataset = dataset
         self._request = request
         self._recipe = recipe
         self._specs = specs
+        self._limits = limits
         self._start = start
+        self._mended = mended is not None and bool(mended.parts or mended.aside)
         self._started = datetime.now(UTC)
+        self._lock: RunLock | None = None
         self.summary = Summary(_run_id(self._started), dataset.url)
+        self.summary.repaired = len(mended.parts) if mended else 0
 
     @cached_property
     def number(self) -> int:
-        """The run's number, taken when something is to be changed.
+        """The run's number, taken with the lock when something is to be changed.
 
         Raises:
+            BusyError: another run is at work on the dataset.
             FencedError: another run took it at the same moment.
         """
-        return take_number(self.dataset, self.summary.run)
+        run = self.summary.run
+        self._lock = RunLock.take(self.dataset.store, run, expires=self._limits.lock_seconds)
+        return take_number(self.dataset, run)
 
-    def freeze(self, listed: pa.Table, limits: Limits) -> None:
+    def close(self) -> None:
+        """Give the lock back, if one was taken."""
+        if self._lock:
+            self._lock.release()
+
+    def _overtaken(self) -> bool:
+        """Take the number; whether another run committed between our look and that.
+
+        What was planned before is not to be trusted then: it may have done the same, or other.
+        """
+        if "number" in self.__dict__:
+            return False
+        looked = self.dataset.table(MANIFEST).version
+        _ = self.number
+        return self.dataset.table(MANIFEST).version != looked + 1
+
+    def freeze(self, listed: pa.Table) -> None:
         """Bring the manifest up to date with a listing of the input, or of a sample of it."""
         request, summary = self._request, self.summary
         table = self.dataset.table(MANIFEST)
@@ -120,32 +155,36 @@ class Driver:
         whole = request.limit is None and request.share is None
         root = open_store(request.input).root
         changes = manifest.compare(self.dataset, listed, root=root, whole=whole)
+        if not changes.nothing and self._overtaken():
+            changes = manifest.compare(self.dataset, listed, root=root, whole=whole)
         summary.new = changes.new.num_rows
         summary.changed = changes.changed.num_rows
         summary.removed = len(changes.removed)
-        self.change(changes, limits)
+        self.change(changes)
 
-    def change(self, changes: Changes, limits: Limits) -> None:
+    def change(self, changes: Changes) -> None:
         """Commit changes of the manifest, if there are any."""
         if not changes.nothing:
-            manifest.freeze(
-                self.dataset, changes, limits=limits, run=self.summary.run, number=self.number
-            )
+            run, number = self.summary.run, self.number
+            manifest.freeze(self.dataset, changes, limits=self._limits, run=run, number=number)
 
-    def compute(self, limits: Limits, engine: Engine, watcher: Watcher) -> None:
+    def compute(self, engine: Engine, watcher: Watcher) -> None:
         """Compute and commit what the manifest and the recipe ask for and no table has."""
         dataset, summary = self.dataset, self.summary
-        shards = all_shards(dataset)
-        if left := gone(dataset, shards):
+        left, todo = self._plan()
+        if (left or todo) and self._overtaken():
+            left, todo = self._plan()
+        if left:
             remove(dataset, left, run=summary.run, number=self.number)
-        if todo := undone(dataset, shards, self._specs):
+        # A repair is told of even where it leaves nothing to compute; it may have cost the records.
+        if todo or self._mended:
             record = asked(
                 self._request, self._recipe, self._specs, started=self._started, number=self.number
             )
             dataset.write_run({**record, "run": summary.run, "status": "running"})
             status = "failed"
             try:
-                self._work(todo, limits, engine, watcher)
+                self._work(todo, engine, watcher)
                 status = "finished"
             finally:
                 summary.seconds = self._seconds()
@@ -153,16 +192,25 @@ class Driver:
                 dataset.write_run(said)
         summary.seconds = self._seconds()
 
-    def _work(self, todo: Sequence[Work], limits: Limits, engine: Engine, watcher: Watcher) -> None:
+    def _plan(self) -> tuple[set[str], list[Work]]:
+        shards = all_shards(self.dataset)
+        return gone(self.dataset, shards), undone(self.dataset, shards, self._specs)
+
+    def _work(self, todo: Sequence[Work], engine: Engine, watcher: Watcher) -> None:
         dataset, summary, specs = self.dataset, self.summary, self._specs
         committer = Committer(
-            dataset, specs, run=summary.run, number=self.number, every=limits.commit_seconds
+            dataset,
+            specs,
+            run=summary.run,
+            number=self.number,
+            every=self._limits.commit_seconds,
+            lock=self._lock,
         )
         parts, todo = adopt(dataset, todo, specs)
         committer.add(parts)
         summary.adopted = len(parts)
         _announce(watcher, dataset, todo)
-        job = Job(summary.run, dataset.url, self._recipe, limits)
+        job = Job(summary.run, dataset.url, self._recipe, self._limits)
         with contextlib.closing(engine(job, _tasks(todo)) if todo else _nothing()) as events:
             self._drain(events, committer, watcher)
 
@@ -188,6 +236,32 @@ class Driver:
 
     def _seconds(self) -> float:
         return round(time.monotonic() - self._start, 3)
+
+
+def _mend(request: Request, recipe: Recipe, specs: Sequence[TableSpec], limits: Limits) -> Mended:
+    """Take all that is damaged out of the snapshots, under a number of its own.
+
+    Raises:
+        SettingsError: only a sample of the input is asked for, which could not give all back.
+    """
+    if request.limit is not None or request.share is not None:
+        raise SettingsError("--repair needs the whole input: leave --limit and --sample out")
+    dataset = Dataset.open(request.dataset)
+    driver = Driver(dataset, request, recipe, specs, limits, start=time.monotonic())
+    with contextlib.closing(driver):
+        return mend(dataset, run=driver.summary.run, number=lambda: driver.number)
+
+
+def _refuse_other_input(request: Request) -> None:
+    """Refuse an input that is not the dataset's, which is a typing error more often than a wish."""
+    dataset = Dataset.find(request.dataset)
+    root = open_store(request.input).root
+    known = inputs(dataset) if dataset else set()
+    if known and root not in known and not request.add_input:
+        raise SettingsError(
+            f"{request.dataset} holds sources of {', '.join(sorted(known))}, not of {root}",
+            "Give the same INPUT, or another DATASET; --add-input keeps both in this one.",
+        )
 
 
 def _nothing() -> Generator[Tick | Finished]:

@@ -80,6 +80,8 @@ class Limits(Settings):
         fetched_bytes: an object up to this size is held in memory, a larger one read from its file.
         shard_sources, shard_bytes: where the manifest cuts; fixed once a shard is frozen.
         commit_seconds: the driver commits finished shards this often.
+        lock_seconds: a run that gives no sign of life for so long counts as dead, and the next one
+            takes the dataset over; it gives six in that time.
     """
 
     threads: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1)
@@ -89,6 +91,7 @@ class Limits(Settings):
     shard_sources: int = Field(default=1000, ge=1)
     shard_bytes: int = Field(default=512 * 2**20, ge=1)
     commit_seconds: float = Field(default=5.0, gt=0)
+    lock_seconds: float = Field(default=60.0, gt=0)
 
 
 ENVIRONMENT_PREFIX = "IMGBATCH_"
@@ -155,6 +158,15 @@ def read_recipe(text: str, *, settings_of: Callable[[str], type[Settings]]) -> R
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"recipe is not valid TOML: {error}") from error
+    return recipe_of(raw, settings_of=settings_of)
+
+
+def recipe_of(raw: Mapping[str, Any], *, settings_of: Callable[[str], type[Settings]]) -> Recipe:
+    """Check a recipe that is read already: from TOML, or from the record of a run.
+
+    Raises:
+        SettingsError: an unknown analyzer or key, or a value out of range.
+    """
     recipe = check(Recipe, raw, where="recipe")
     analyzers = {
         name: check(settings_of(name), table, where=f"[analyzers.{name}]")

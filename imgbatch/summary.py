@@ -31,6 +31,8 @@ class Request:
         recipe: its text.
         limit: take only the first so many sources, by address.
         share: take only this share of the sources, drawn by their ids.
+        repair: first take out what is damaged, so that it is done again.
+        add_input: the dataset holds sources of another input, and this one is to come beside it.
         max_failed: more failed sources than this end the run with an error; below 1 it is a share
             of the dataset's sources.
     """
@@ -42,6 +44,8 @@ class Request:
     limit: int | None = None
     share: float | None = None
     max_failed: float | None = None
+    repair: bool = False
+    add_input: bool = False
 
 
 @dataclass(slots=True)
@@ -49,6 +53,7 @@ class Summary:
     """What a run came to.
 
     Attributes:
+        repaired: damaged parts that were taken out, to be done again.
         adopted: parts that lay in the store already, written by a run that did not commit them or
             by a former one with the same recipe.
         ready_seconds: from the start until workers were up.
@@ -62,6 +67,7 @@ class Summary:
     new: int = 0
     changed: int = 0
     removed: int = 0
+    repaired: int = 0
     adopted: int = 0
     shards: int = 0
     sources: int = 0

@@ -16,6 +16,7 @@ from imgbatch.errors import RunError, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from imgbatch.retry import Again
     from imgbatch.run import Engine
     from imgbatch.summary import Request, Summary
 
@@ -39,6 +40,16 @@ Sample = Annotated[
 MaxFailed = Annotated[
     str | None,
     typer.Option("--max-failed", help="Exit with an error when more fail: a count, or 5%."),
+]
+Repair = Annotated[
+    bool, typer.Option("--repair", help="First look for damage; do again exactly what is damaged.")
+]
+AddInput = Annotated[
+    bool, typer.Option("--add-input", help="Keep INPUT beside the input that DATASET has already.")
+]
+Classes = Annotated[
+    list[str],
+    typer.Option("--class", help="Error class to do again, such as 'decode.*'; may be repeated."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
 
@@ -93,7 +104,29 @@ def analyze(request: Request, engine: Engine, *, as_json: bool) -> None:
     say(as_json, "finished", summary.record(), _lines(summary))
 
 
+def redo(again: Again, engine: Engine, *, as_json: bool) -> None:
+    """Do failed sources again, show it going, and say what it came to."""
+    from imgbatch.observe.progress import watcher  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.retry import retry  # noqa: PLC0415
+    from imgbatch.settings import read_limits  # noqa: PLC0415
+
+    shown = watcher(as_json=as_json)
+    try:
+        summary = retry(again, read_limits(), engine, shown)
+    finally:
+        shown.close()
+    say(as_json, "retried", summary.record(), _retried_lines(summary))
+
+
+def _retried_lines(summary: Summary) -> list[str]:
+    if not summary.changed:
+        return [f"nothing to do again: no source of {summary.dataset} failed with such a class"]
+    lines = [f"{summary.changed:,} sources were done again in {summary.seconds:.1f} s"]
+    return [*lines, *(f"  {count:>9,}  {name}" for name, count in summary.outcomes.most_common())]
+
+
 def _lines(summary: Summary) -> list[str]:
+    repaired = f"{summary.repaired:,} damaged parts were taken out and done again"
     if not (summary.shards or summary.adopted):
         removed = f", {summary.removed:,} removed" if summary.removed else ""
         listed = f"{summary.listed:,} sources are listed, all are up to date"
@@ -108,6 +141,7 @@ def _lines(summary: Summary) -> list[str]:
     speed = f"{summary.seconds:.1f} s ({rate:,.0f}/s once workers were up)"
     lines = [
         f"{summary.listed:,} sources listed: {', '.join(changes)}",
+        *([repaired] if summary.repaired else []),
         *([f"{summary.adopted:,} parts taken as they lay written"] if summary.adopted else []),
         f"{did} gave {summary.pictures:,} pictures in {speed}",
     ]

@@ -17,18 +17,24 @@ from imgbatch import crew, settings, terminal
 from imgbatch.pipeline import Finished, Job, Task, Tick, Worker
 from imgbatch.summary import Request
 from imgbatch.terminal import (
+    AddInput,
     DatasetUrl,
     Input,
     Json,
     Limit,
     MaxFailed,
     RecipeName,
+    Repair,
     Sample,
     Workers,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
+
+Address = Annotated[
+    str, typer.Option(envvar="RAY_ADDRESS", help="A Ray cluster; local: on this machine.")
+]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -48,10 +54,10 @@ def analyze(  # noqa: PLR0913 - one argument per flag
     limit: Limit = None,
     sample: Sample = None,
     max_failed: MaxFailed = None,
+    repair: Repair = False,
+    add_input: AddInput = False,
     json: Json = False,
-    address: Annotated[
-        str, typer.Option(envvar="RAY_ADDRESS", help="A Ray cluster; local: on this machine.")
-    ] = "local",
+    address: Address = "local",
 ) -> None:
     """Bring DATASET up to date with INPUT and a recipe, on Ray."""
     request = Request(
@@ -62,6 +68,8 @@ def analyze(  # noqa: PLR0913 - one argument per flag
         limit=limit,
         share=sample,
         max_failed=terminal.max_failed(max_failed),
+        repair=repair,
+        add_input=add_input,
     )
 
     def engine(job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished]:

@@ -113,11 +113,21 @@ def run_inline(  # noqa: PLR0913 - one argument per flag
     limit: int | None = None,
     share: float | None = None,
     max_failed: float | None = None,
+    repair: bool = False,
+    add_input: bool = False,
     before_work: Callable[[], None] | None = None,
 ) -> Summary:
     """Run in this process, silently; `before_work` is called when all is planned."""
     request = Request(
-        str(input_), str(dataset), recipe, "inline", limit=limit, share=share, max_failed=max_failed
+        str(input_),
+        str(dataset),
+        recipe,
+        "inline",
+        limit=limit,
+        share=share,
+        max_failed=max_failed,
+        repair=repair,
+        add_input=add_input,
     )
 
     def engine(job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished]:

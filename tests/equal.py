@@ -24,10 +24,12 @@ def rows(dataset: Dataset, name: str) -> list[dict[str, Any]]:
 
 
 def assert_equal(one: Path | str, other: Path | str) -> None:
-    """Compare every table that a last run of each filled, and the sources of the manifests."""
+    """Compare the sources of the manifests, and every table that the last run of `other` filled.
+
+    A recipe that leaves an analyzer out leaves its table in `one` as it was.
+    """
     first, second = Dataset.open(str(one)), Dataset.open(str(other))
-    names = first.runs()[-1]["tables"].keys()
-    assert names == second.runs()[-1]["tables"].keys()
+    names = second.runs()[-1]["tables"]
     ids = ["source_id", "version", "address", "size"]
     listed = [d.read("manifest", columns=ids).sort_by("source_id") for d in (first, second)]
     assert listed[0].equals(listed[1])

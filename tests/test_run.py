@@ -185,11 +185,19 @@ def test_a_run_killed_before_it_cleared_an_emptied_shard_is_healed_by_the_next(
     assert verify(Dataset.open(str(tmp_path / "d"))).problems == []
 
 
+def test_a_dataset_whose_first_run_was_killed_before_it_had_a_manifest_is_filled_by_the_next(
+    tmp_path: Path,
+) -> None:
+    folder = corpus.many(tmp_path / "c", 3)
+    Dataset.create(str(tmp_path / "d"))
+    assert corpus.run_inline(folder, tmp_path / "d").sources == 3
+
+
 def test_a_changed_analyzer_recomputes_its_own_table_only(tmp_path: Path) -> None:
     folder = corpus.many(tmp_path / "c", 12)
     corpus.run_inline(folder, tmp_path / "d")
     before = {
-        t: Dataset.open(str(tmp_path / "d")).table(f"tables/{t}").version
+        t: Dataset.open(str(tmp_path / "d")).table(f"tables/{t}").parts()
         for t in ("sources", "image", "hashes")
     }
     summary = corpus.run_inline(
@@ -197,7 +205,7 @@ def test_a_changed_analyzer_recomputes_its_own_table_only(tmp_path: Path) -> Non
     )
     assert summary.shards == 1
     dataset = Dataset.open(str(tmp_path / "d"))
-    assert {t: dataset.table(f"tables/{t}").version for t in before} == before
+    assert {t: dataset.table(f"tables/{t}").parts() for t in before} == before
     assert len(rows(tmp_path / "d", "color")) == 12
 
 
@@ -227,7 +235,7 @@ def test_a_sample_first_and_all_later_is_the_same_as_all_at_once(tmp_path: Path)
 def test_two_inputs_live_in_one_dataset(tmp_path: Path) -> None:
     one, two = corpus.many(tmp_path / "one", 5), corpus.many(tmp_path / "two", 6)
     corpus.run_inline(one, tmp_path / "d")
-    corpus.run_inline(two, tmp_path / "d")
+    corpus.run_inline(two, tmp_path / "d", add_input=True)
     assert len(rows(tmp_path / "d", "sources")) == 11
     assert corpus.run_inline(one, tmp_path / "d").shards == 0
 

@@ -19,6 +19,7 @@ recipes = typer.Typer(help="Recipes: what a run computes.", no_args_is_help=True
 
 app.command()(plan.plan)
 app.command()(run.run)
+app.command()(run.retry)
 app.command()(read.verify)
 app.command()(read.status)
 app.command()(past.explain)

@@ -11,12 +11,15 @@ import typer
 
 from imgbatch import terminal
 from imgbatch.terminal import (
+    AddInput,
+    Classes,
     DatasetUrl,
     Input,
     Json,
     Limit,
     MaxFailed,
     RecipeName,
+    Repair,
     Sample,
     Workers,
     say,
@@ -42,6 +45,8 @@ def run(
     limit: Limit = None,
     sample: Sample = None,
     max_failed: MaxFailed = None,
+    repair: Repair = False,
+    add_input: AddInput = False,
     json: Json = False,
 ) -> None:
     """Bring DATASET up to date with INPUT and a recipe; again, it does nothing."""
@@ -50,6 +55,8 @@ def run(
         words += ["--limit", str(limit)] if limit is not None else []
         words += ["--sample", str(sample)] if sample is not None else []
         words += ["--max-failed", max_failed] if max_failed is not None else []
+        words += ["--repair"] if repair else []
+        words += ["--add-input"] if add_input else []
         words += ["--json"] if json else []
         raise typer.Exit(_job("analyze", *words, "--", input, dataset))
     from imgbatch import crew, settings  # noqa: PLC0415 - keeps `--help` quick
@@ -63,8 +70,31 @@ def run(
         limit=limit,
         share=sample,
         max_failed=terminal.max_failed(max_failed),
+        repair=repair,
+        add_input=add_input,
     )
     terminal.analyze(request, crew.inline, as_json=json)
+
+
+def retry(
+    dataset: DatasetUrl,
+    *,
+    classes: Classes,
+    engine: Annotated[EngineName, typer.Option(help="ray: worker processes; inline: none.")] = (
+        EngineName.ray
+    ),
+    workers: Workers = 0,
+    json: Json = False,
+) -> None:
+    """Do the sources again that failed with a class; the others' rows stay as they are."""
+    if engine is EngineName.ray:
+        words = [word for name in classes for word in ("--class", name)]
+        words += ["--workers", str(workers), *(["--json"] if json else [])]
+        raise typer.Exit(_job("retry", *words, "--", dataset))
+    from imgbatch import crew  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.retry import Again  # noqa: PLC0415
+
+    terminal.redo(Again(dataset, tuple(classes), engine), crew.inline, as_json=json)
 
 
 def _job(name: str, *words: str) -> int:

@@ -7,6 +7,7 @@
       tables/<analyzer>/       the analyzers' rows
       logs/<run>/*.jsonl       structured logs
       runs/<run>.json          what a run was asked, did and took
+      lock.json                who is changing it just now
       report/index.html
 
 Done is a commit: the snapshot holds the part of (shard, generation, fingerprint). There is no
@@ -20,15 +21,16 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from imgbatch import __version__
 from imgbatch.dataset.delta import Part, Table
-from imgbatch.errors import DatasetError
+from imgbatch.errors import DamageError, DatasetError
 from imgbatch.storage import Store, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import pyarrow as pa
     import pyarrow.compute as pc
 
 __all__ = ["FORMAT", "MANIFEST", "SOURCES", "Dataset", "Part", "Table", "TableSpec"]
@@ -36,6 +38,7 @@ __all__ = ["FORMAT", "MANIFEST", "SOURCES", "Dataset", "Part", "Table", "TableSp
 FORMAT = 2
 MARKER = "dataset.json"
 MANIFEST = "manifest"
+REPAIR = "`imgbatch run INPUT DATASET --repair` mends it."
 SOURCES = "sources"
 
 
@@ -172,18 +175,41 @@ class Dataset:
 
         Raises:
             DatasetError: there is no such table.
+            DamageError: one of its parts cannot be read.
         """
         path = MANIFEST if name == MANIFEST else f"tables/{name}"
-        return self.table(path).dataset().to_table(columns=columns, filter=where)
+        try:
+            return self.table(path).dataset().to_table(columns=columns, filter=where)
+        except (pa.ArrowException, OSError) as error:
+            raise DamageError(f"table {name}: {error}") from error
 
     def runs(self) -> list[dict[str, Any]]:
-        """Return the records of all runs, oldest first."""
+        """Return the records of all runs, oldest first.
+
+        Raises:
+            DamageError: one of them is not readable.
+        """
+        # By the number that each took, and not by the clock: two may begin in the same second.
+        records = [self.run_record(name) for name in self.run_names()]
+        return sorted(records, key=lambda record: int(record["number"]))
+
+    def run_names(self) -> list[str]:
+        """Return the names of the objects that hold the records of runs."""
         if not _holds_any(self.store, "runs"):
             return []
-        names = [e.name for e in self.store.list("runs") if e.name.endswith(".json")]
-        records = [json.loads(self.store.get(name)) for name in names]
-        # Ids begin with a time, of whole seconds: only the numbers tell which run came first.
-        return sorted(records, key=lambda record: (record["number"], record["run"]))
+        return sorted(e.name for e in self.store.list("runs") if e.name.endswith(".json"))
+
+    def run_record(self, name: str) -> dict[str, Any]:
+        """Return the record of a run by the name of its object.
+
+        Raises:
+            DamageError: it is not readable.
+        """
+        try:
+            record = json.loads(self.store.get(name))
+        except ValueError as error:
+            raise DamageError(f"{name} is not readable: {error}", REPAIR) from error
+        return dict(record)
 
     def write_run(self, record: Mapping[str, Any]) -> None:
         """Write the record of a run; called again, it replaces the former one."""

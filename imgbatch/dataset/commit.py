@@ -13,18 +13,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from imgbatch.dataset.delta import Part
+    from imgbatch.dataset.lock import RunLock
 
 
 def take_number(dataset: Dataset, run: str) -> int:
     """Take the next run number by a commit to the manifest; of several racers one gets it.
 
+    Then every table is told the number: no older run commits anything from here, also one that was
+    stopped between its last look at the manifest and its commit.
+
     Raises:
-        FencedError: another run took the same number at the same moment.
+        FencedError: another run took the same number at the same moment, or one after it.
     """
     manifest = dataset.table(MANIFEST)
     manifest.refresh()
     number = manifest.fence + 1
     manifest.commit([], [], fence=number, run=run)
+    for name in dataset.tables():
+        table = dataset.table(f"tables/{name}")
+        table.refresh()
+        table.commit([], [], fence=number, run=run)
     return number
 
 
@@ -40,12 +48,14 @@ class Committer:
         number: int,
         every: float,
         clock: Callable[[], float] = time.monotonic,
+        lock: RunLock | None = None,
     ) -> None:
         self._dataset = dataset
         self._run = run
         self._number = number
         self._every = every
         self._clock = clock
+        self._lock = lock
         self._waiting: dict[str, list[Part]] = defaultdict(list)
         self._last = clock()
         for spec in specs:
@@ -70,6 +80,8 @@ class Committer:
         self._last = self._clock()
         if not any(self._waiting.values()):
             return
+        if self._lock:
+            self._lock.check()
         manifest = self._dataset.table(MANIFEST)
         manifest.refresh()
         if manifest.fence != self._number:

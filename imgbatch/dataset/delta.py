@@ -206,7 +206,9 @@ class Table:
 
     def create(self, schema: pa.Schema, *, fence: int, run: str, description: str = "") -> None:
         """Create the table with no rows; one that is there already is left as it is."""
-        if self._delta is None:
+        if self.version >= 0:
+            return
+        try:
             with _mapped(self.name):
                 create_table_with_add_actions(
                     self._location,
@@ -219,7 +221,12 @@ class Table:
                     storage_options=self._options or None,
                     commit_properties=_properties(fence, run, []),
                 )
+        except CommitFailedError as error:
             self.refresh()
+            if not self.exists:
+                raise StorageError(f"table {self.name}: {error}") from error
+            return  # another run made it at the same moment
+        self.refresh()
 
     def add_columns(self, schema: pa.Schema) -> None:
         """Add the columns that a newer analyzer has; older parts read as null there.

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from imgbatch.dataset import MANIFEST, Dataset
-from imgbatch.errors import DatasetError
+from imgbatch.dataset import MANIFEST, Dataset, Part
+from imgbatch.dataset.parts import read_part
 from imgbatch.records import Shard, Source, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from imgbatch.dataset.delta import Part
 
 
 def all_shards(dataset: Dataset) -> list[Shard]:
@@ -48,7 +44,7 @@ def read_shard(dataset: Dataset, shard: Shard) -> tuple[list[Source], list[int]]
     """Return the sources of a shard, and in which generation each was last touched.
 
     Raises:
-        DatasetError: the manifest has no such part.
+        DamageError: its part is missing or cannot be read.
     """
     return sources_of(listed_rows(dataset, shard))
 
@@ -57,12 +53,9 @@ def listed_rows(dataset: Dataset, shard: Shard) -> pa.Table:
     """Return the rows of a shard, as the manifest has them.
 
     Raises:
-        DatasetError: the manifest has no such part.
+        DamageError: its part is missing or cannot be read.
     """
-    try:
-        return read_rows(dataset, shard.part)
-    except FileNotFoundError:
-        raise DatasetError(f"shard {shard.label} is not in the manifest") from None
+    return read_rows(dataset, shard.part)
 
 
 def sources_of(rows: pa.Table) -> tuple[list[Source], list[int]]:
@@ -71,10 +64,13 @@ def sources_of(rows: pa.Table) -> tuple[list[Source], list[int]]:
 
 
 def read_rows(dataset: Dataset, path: str) -> pa.Table:
-    """Return the rows of one part of the manifest."""
-    return pq.read_table(
-        io.BytesIO(dataset.store.get(f"{MANIFEST}/{path}"))
-    ).replace_schema_metadata(None)
+    """Return the rows of one part of the manifest.
+
+    Raises:
+        DamageError: it is missing or cannot be read.
+    """
+    rows, _ = read_part(dataset.store, Part(MANIFEST, path, 0, 0))
+    return rows.replace_schema_metadata(None)
 
 
 def members(dataset: Dataset, container: str) -> list[Source]:
@@ -92,6 +88,8 @@ def find(dataset: Dataset, ids: Sequence[str]) -> list[Source]:
 
 def archives(dataset: Dataset) -> dict[str, str]:
     """Return the version of every archive that was read, by address."""
+    if not dataset.table(MANIFEST).exists:
+        return {}  # the run that made the dataset was killed before it had a manifest
     rows = dataset.read(
         MANIFEST,
         columns=["address", "version"],
@@ -115,3 +113,11 @@ def _source(row: dict[str, Any]) -> Source:
         method=row["method"],
         verdict=verdict,
     )
+
+
+def inputs(dataset: Dataset) -> set[str]:
+    """Return the roots of the inputs whose sources the manifest holds."""
+    table = dataset.table(MANIFEST)
+    if not table.exists:
+        return set()
+    return set(pc.unique(dataset.read(MANIFEST, columns=["input"])["input"]).to_pylist())

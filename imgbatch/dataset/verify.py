@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -16,9 +19,13 @@ from imgbatch.errors import DamageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
     from imgbatch.dataset.delta import Part, Table
 
 KEYS = ["source_id", "version"]
+REPORT = "report/index.html"
+SHOWN = re.compile(rb'data-source="([0-9a-f]{32})"')
 
 
 @dataclass(slots=True)
@@ -29,6 +36,7 @@ class Verified:
         sources, ok, failed, filtered: the reconciliation: the first is the sum of the others.
         rows: rows of each table, counted from its parts.
         problems: one line for each thing that is off, naming table and shard.
+        damaged: the committed parts that are not what they should be.
         orphans: files below a table that no commit names (an interrupted driver leaves some).
     """
 
@@ -39,7 +47,12 @@ class Verified:
     shards: int = 0
     rows: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+    damaged: list[Part] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
+
+    def damaged_shard(self, name: str) -> bool:
+        """Say whether a part of that shard is damaged."""
+        return any(part.shard == name for part in self.damaged)
 
 
 def verify(dataset: Dataset) -> Verified:
@@ -47,7 +60,8 @@ def verify(dataset: Dataset) -> Verified:
 
     Checked: each part's file has the size and SHA-256 of its commit, its pages their checksums,
     its columns the table's; each shard has one outcome per source, with the same versions, and in
-    every table that the last run filled one row per picture, or per ok source.
+    every table that the last run filled one row per picture, or per ok source, and no row is
+    double; no source lies in two shards; the report shows living sources only.
 
     Raises:
         DatasetError: there is no manifest.
@@ -57,15 +71,20 @@ def verify(dataset: Dataset) -> Verified:
     tables = {name: dataset.table(f"tables/{name}") for name in names}
     by_shard = {name: _by_shard(name, table, found) for name, table in tables.items()}
     digests = {name: table.digests() for name, table in tables.items()}
+    seen = _Seen(_shown(dataset))
     manifest = dataset.table(MANIFEST)
     manifest_digests = manifest.digests()
     for part in sorted(manifest.parts().values(), key=lambda p: p.path):
         found.shards += 1
         listed = _checked(dataset, manifest, part, manifest_digests, found)
         if listed is None:
+            for own_parts in by_shard.values():
+                own_parts.pop(part.shard, None)  # nothing tells what they should hold
             continue
         found.sources += listed.num_rows
+        seen.add(listed["source_id"])
         rows: dict[str, pa.Table] = {}
+        parts: list[Part] = []
         for name, table in tables.items():
             own = by_shard[name].pop(part.shard, None)
             if own is None or own.label != part.label:
@@ -74,12 +93,58 @@ def verify(dataset: Dataset) -> Verified:
             read = _checked(dataset, table, own, digests[name], found)
             if read is not None:
                 rows[name] = read
+                parts.append(own)
                 found.rows[name] += read.num_rows
+        before = len(found.problems)
         reconcile(part.label, listed, rows, found)
+        if len(found.problems) > before and not found.damaged_shard(part.shard):
+            # Each file is as it was committed, and they do not agree: any of them may be wrong.
+            found.damaged += parts
     for name, left in by_shard.items():
         found.problems += [f"table {name}: part {p.path} is of no shard" for p in left.values()]
+    found.problems += seen.problems()
     found.orphans = list(_orphans(dataset, {**tables, MANIFEST: manifest}))
     return found
+
+
+class _Seen:
+    """What is remembered of every source: eight bytes of its id, whatever the manifest's size."""
+
+    def __init__(self, shown: set[str]) -> None:
+        self._shown = shown
+        self._living: set[str] = set()
+        self._ids: list[NDArray[np.uint64]] = []
+
+    def add(self, ids: pa.ChunkedArray) -> None:
+        """Take the source ids of a shard."""
+        texts = ids.to_pylist()
+        self._living |= self._shown.intersection(texts)
+        self._ids.append(np.frombuffer(bytes.fromhex("".join(texts)), np.uint64)[::2])
+
+    def problems(self) -> list[str]:
+        """Return what is off with all of them together."""
+        problems = []
+        ids, counts = np.unique(
+            np.concatenate([*self._ids, np.zeros(0, np.uint64)]), return_counts=True
+        )
+        if twice := ids[counts > 1].tolist():
+            named = ", ".join(value.to_bytes(8, sys.byteorder).hex() + "..." for value in twice[:5])
+            problems.append(f"{len(twice)} sources lie in more than one shard: {named}")
+        if dead := self._shown - self._living:
+            problems.append(
+                f"{REPORT} shows {len(dead)} sources that are no longer in the dataset: run "
+                "`imgbatch report` again"
+            )
+        return problems
+
+
+def _shown(dataset: Dataset) -> set[str]:
+    """Return the ids of the sources that the report shows."""
+    try:
+        page = dataset.store.get(REPORT)
+    except FileNotFoundError:
+        return set()
+    return {found.decode() for found in SHOWN.findall(page)}
 
 
 def _expected(dataset: Dataset) -> list[str]:
@@ -105,13 +170,18 @@ def _checked(
         rows, sha256 = read_part(dataset.store, part)
     except DamageError as error:
         found.problems.append(f"{where}: {error}")
+        found.damaged.append(part)
         return None
+    problems = []
     if sha256 != digests.get(part.path):
-        found.problems.append(f"{where}: the file is not the one that was committed")
+        problems.append("the file is not the one that was committed")
     if rows.num_rows != part.rows:
-        found.problems.append(f"{where}: {rows.num_rows} rows, its commit says {part.rows}")
-    for name in set(rows.schema.names).difference(table.schema().names):
-        found.problems.append(f"{where}: column {name} is not in the table")
+        problems.append(f"{rows.num_rows} rows, its commit says {part.rows}")
+    columns = set(rows.schema.names).difference(table.schema().names)
+    problems += [f"column {name} is not in the table" for name in sorted(columns)]
+    found.problems += [f"{where}: {problem}" for problem in problems]
+    if problems:
+        found.damaged.append(part)
     return rows
 
 
@@ -147,6 +217,8 @@ def reconcile(label: str, listed: pa.Table, rows: dict[str, pa.Table], found: Ve
             if is_picture
             else dict.fromkeys(ok["source_id"].to_pylist(), 1)
         )
+        if is_picture and pc.count_distinct(table["picture_id"]).as_py() != table.num_rows:
+            found.problems.append(f"shard {label}: table {name} has a picture twice")
         if Counter(table["source_id"].to_pylist()) != +wanted:
             unit = "picture" if is_picture else "source"
             found.problems.append(f"shard {label}: table {name} has not one row per {unit}")
@@ -163,5 +235,5 @@ def _orphans(dataset: Dataset, tables: dict[str, Table]) -> Iterator[str]:
         named = set(table.digests())
         for entry in dataset.store.list(table.name):
             name = entry.name.removeprefix(f"{table.name}/")
-            if name.endswith(".parquet") and "/" not in name and name not in named:
+            if not name.startswith("_delta_log/") and name not in named:
                 yield entry.name

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from imgbatch import __version__
+from imgbatch.records import source_id_of
 from imgbatch.report.words import counted, data_size, duration, number, share, shown
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def render(story: Story) -> str:
         "data_size": data_size,
         "duration": duration,
         "shown": shown,
+        "source_id": source_id_of,
         "near": lambda address: near(address, story.inputs),
     }
     template = environment.get_template("index.html")

@@ -1,4 +1,4 @@
-"""Few verbs over every store: list, head, get, get_range, open, put, put_once, delete.
+"""Few verbs over every store: list, head, get, get_range, open, put, put_once, replace, delete.
 
 `file://` (and plain paths) are served by `storage.local`; `s3://`, `gs://` and `memory://` by
 `storage.remote`, the only module that imports a storage SDK.
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REMOTE_SCHEMES = ("s3", "gs", "memory")
+
+
+class ChangedError(FileExistsError):
+    """The object that was to be replaced is not in the version that was told: somebody else's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,18 @@ class Store(Protocol):
 
         Raises:
             FileExistsError: it does; nothing was written.
+        """
+
+    def replace(self, name: str, data: bytes, version: str) -> str:
+        """Write an object that must still be in a version; return its new one.
+
+        Of several that replace the same version exactly one does, if their data differ: on S3 the
+        same bytes are the same version. `put` and `delete` ask for no version: they win over
+        whoever replaces at the same moment.
+
+        Raises:
+            ChangedError: it is in another version; nothing was written.
+            FileNotFoundError: it is not there any more.
         """
 
     def delete(self, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import stat
 import uuid
@@ -11,13 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from imgbatch.errors import StorageError
-from imgbatch.storage import Entry
+from imgbatch.storage import ChangedError, Entry
 from imgbatch.storage.addresses import quote, unquote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PARTIAL = ".imgbatch-partial-"
+# File systems keep times to a second or better.
+MTIME_STEPS = (1, 10**6, 2 * 10**9)
 
 
 class LocalStore:
@@ -106,6 +109,23 @@ class LocalStore:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(partial)
 
+    def replace(self, name: str, data: bytes, version: str) -> str:
+        """Write beside, compare and rename while the file that is replaced is locked.
+
+        Who waits for the lock finds another file under the name when it has it. Locks of this kind
+        (flock) hold between processes of one machine, and over NFS.
+        """
+        path = self._path(name)
+        with _mapped(name), open(path, "r+b") as former:
+            fcntl.flock(former, fcntl.LOCK_EX)
+            here, locked = os.stat(path), os.fstat(former.fileno())
+            if here.st_ino != locked.st_ino or _version(here) != version:
+                raise ChangedError(errno.EEXIST, "changed meanwhile", name)
+            with self._partial(name, data) as partial:
+                _advance(partial, here)
+                os.replace(partial, path)
+                return _version(os.stat(path))
+
     def delete(self, name: str) -> None:
         """Delete a file."""
         with _mapped(name), contextlib.suppress(FileNotFoundError):
@@ -136,7 +156,20 @@ def _entry(name: str, item: os.DirEntry[str] | Path, *, missing_ok: bool = True)
         if not missing_ok:
             raise
         return Entry(name, 0, "missing")
-    return Entry(name, found.st_size, f"{found.st_size}-{found.st_mtime_ns}")
+    return Entry(name, found.st_size, _version(found))
+
+
+def _version(found: os.stat_result) -> str:
+    return f"{found.st_size}-{found.st_mtime_ns}"
+
+
+def _advance(partial: str, former: os.stat_result) -> None:
+    """Make a file newer than its former one, also where both were written in one clock tick."""
+    for step in MTIME_STEPS:
+        if os.stat(partial).st_mtime_ns > former.st_mtime_ns:
+            return
+        newer = former.st_mtime_ns + step
+        os.utime(partial, ns=(newer, newer))
 
 
 @contextlib.contextmanager

@@ -11,18 +11,20 @@ from obstore.exceptions import (
     AlreadyExistsError,
     BaseError,
     PermissionDeniedError,
+    PreconditionError,
     UnauthenticatedError,
 )
 from obstore.store import MemoryStore, from_url
 
 from imgbatch.errors import StorageError
-from imgbatch.storage import Entry
+from imgbatch.storage import ChangedError, Entry
 from imgbatch.storage.addresses import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from _typeshed import WriteableBuffer as Buffer
+    from obstore import UpdateVersion
     from obstore.store import ObjectStore
 
 READ_BYTES = 2**20
@@ -95,6 +97,24 @@ class RemoteStore:
         with _mapped(name):
             obstore.put(self._store, self._prefix + name, data, mode="create", use_multipart=False)
 
+    def replace(self, name: str, data: bytes, version: str) -> str:
+        """Write an object by a request that names the etag (S3) or generation it must still have.
+
+        Looked up first, since what we call the version may be another of the two.
+        """
+        key = self._prefix + name
+        with _mapped(name):
+            meta = obstore.head(self._store, key)
+            if _version(dict(meta)) != version:
+                raise ChangedError(f"{name} changed meanwhile")
+            seen: dict[str, str] = {
+                k: str(v) for k, v in dict(meta).items() if k in ("e_tag", "version") and v
+            }
+            written = obstore.put(
+                self._store, key, data, mode=cast("UpdateVersion", seen), use_multipart=False
+            )
+        return _version(dict(written))
+
     def delete(self, name: str) -> None:
         """Delete an object."""
         with contextlib.suppress(FileNotFoundError), _mapped(name):
@@ -147,6 +167,10 @@ def _mapped(name: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise
+    except ChangedError:
+        raise
+    except PreconditionError as error:
+        raise ChangedError(str(error)) from error
     except AlreadyExistsError as error:
         raise FileExistsError(str(error)) from error
     except (PermissionDeniedError, UnauthenticatedError) as error:

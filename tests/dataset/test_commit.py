@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -16,7 +18,7 @@ from imgbatch.records import Shard
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from imgbatch.dataset import Part
+    from imgbatch.dataset import Part, Table
 
 SCHEMA = pa.schema([("source_id", pa.string()), ("version", pa.string()), ("x", pa.float32())])
 SPEC = TableSpec("quality", SCHEMA, "a" * 32, {"analyzer": "quality"})
@@ -114,6 +116,32 @@ def test_a_zombie_that_passed_its_check_is_stopped_by_the_commit_itself(dataset:
     with pytest.raises(FencedError):
         table.commit([part(dataset, "s1@0", 1.0)], [], fence=number, run="run1")
     assert values(dataset) == [("s1", 2.0)]
+
+
+def test_no_older_run_commits_to_any_table_from_when_a_number_is_taken(dataset: Dataset) -> None:
+    number = take_number(dataset, "run1")
+    committer(dataset, number)
+    table = dataset.table(SPEC.path)
+    other = Dataset.open(dataset.url)
+    # The newer run has nothing to do in this table, and the older one passed its check.
+    take_number(other, "run2")
+    with pytest.raises(FencedError):
+        table.commit([part(dataset, "s1@0", 1.0)], [], fence=number, run="run1")
+    assert values(dataset) == []
+
+
+def test_of_many_that_create_a_table_at_once_one_does_and_all_have_it(dataset: Dataset) -> None:
+    for turn in range(5):
+        tables = [Dataset.open(dataset.url).table(f"tables/t{turn}") for _ in range(6)]
+        barrier = threading.Barrier(6)
+
+        def create(table: Table, barrier: threading.Barrier = barrier) -> int:
+            barrier.wait()
+            table.create(SCHEMA, fence=0, run="create")
+            return table.version
+
+        with ThreadPoolExecutor(6) as pool:
+            assert list(pool.map(create, tables)) == [0] * 6
 
 
 def test_of_two_drivers_that_take_a_number_at_once_one_gets_it(dataset: Dataset) -> None:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.commit import take_number
+from imgbatch.dataset.parts import put_table
+from imgbatch.dataset.shards import read_rows
 from imgbatch.dataset.verify import verify
+from imgbatch.records import source_id_of
+from imgbatch.report import write_report
 from imgbatch.settings import Limits
 from tests import corpus
 
@@ -91,3 +96,36 @@ def test_a_file_that_no_commit_names_is_an_orphan_and_no_problem(copy: Path) -> 
     stray.write_bytes(a_part(copy, "tables/quality").read_bytes())
     found = verify(Dataset.open(str(copy)))
     assert (found.problems, found.orphans) == ([], ["tables/quality/stray@0-00000000.parquet"])
+
+
+def test_a_source_in_two_shards_is_found(copy: Path) -> None:
+    dataset = Dataset.open(str(copy))
+    table = dataset.table("manifest")
+    one, other = sorted(table.parts().values(), key=lambda p: p.path)
+    rows = pa.concat_tables([read_rows(dataset, p) for p in (one.path, other.path)]).slice(0, 11)
+    double = put_table(dataset.store, "manifest", one.stem, rows.slice(0, 11), {})
+    table.commit([double], [one], fence=take_number(dataset, "x"), run="x")
+    assert any("1 sources lie in more than one shard" in p for p in problems(copy))
+
+
+def test_a_picture_that_stands_twice_is_found(copy: Path) -> None:
+    part = a_part(copy, "tables/quality")
+    rows = pq.read_table(part)
+    pq.write_table(pa.concat_tables([rows.slice(0, 1), rows.slice(0, 9)]), part)
+    assert any("has a picture twice" in p for p in problems(copy))
+
+
+def test_a_report_that_shows_a_source_that_left_is_told(whole: Path, copy: Path) -> None:
+    write_report(Dataset.open(str(copy)))
+    assert problems(copy) == []
+    page = (copy / "report" / "index.html").read_text("utf-8")
+    left = sorted((whole.parent / "corpus").iterdir())[3]
+    gone = source_id_of(f"file://{whole.parent / 'corpus' / left.name}")
+    assert f'data-source="{gone}"' in page
+    (whole.parent / "corpus" / left.name).rename(copy.parent / "away")
+    try:
+        corpus.run_inline(whole.parent / "corpus", copy)
+    finally:
+        (copy.parent / "away").rename(whole.parent / "corpus" / left.name)
+    (told,) = problems(copy)
+    assert told.startswith("report/index.html shows 1 sources that are no longer")

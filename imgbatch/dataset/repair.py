@@ -1,0 +1,78 @@
+"""A damaged dataset enters; what is damaged leaves its snapshots, so that a run does it again.
+
+A damaged part of the manifest takes its shard along: its sources are listed anew, as a new shard.
+A damaged part of another table is computed again. What lies below a table and is not ours is put
+aside, never deleted.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imgbatch.dataset import MANIFEST
+from imgbatch.dataset.verify import verify
+from imgbatch.errors import DamageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from imgbatch.dataset import Dataset, Part
+
+ASIDE = "set-aside"
+# What a run that was killed leaves: never committed, harmless, and taken up by the next one.
+OURS = re.compile(r"/[0-9a-f]{16}@\d+(-[0-9a-f]{8}){1,2}\.parquet$")
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """What was done.
+
+    Attributes:
+        parts: the damaged parts that left.
+        aside: the files that were put aside, by their former names.
+    """
+
+    parts: Sequence[Part]
+    aside: Sequence[str]
+
+
+def mend(dataset: Dataset, *, run: str, number: Callable[[], int]) -> Mended:
+    """Take all that is damaged out of the snapshots.
+
+    Args:
+        dataset: all of it is read.
+        run: for the commits.
+        number: gives the run's number; only called when there is something to do.
+
+    Raises:
+        FencedError: another run took the dataset over.
+    """
+    aside = _put_records_aside(dataset)
+    if not dataset.table(MANIFEST).exists:
+        return Mended([], aside)
+    found = verify(dataset)
+    by_table: dict[str, list[Part]] = {}
+    for part in found.damaged:
+        by_table.setdefault(part.table, []).append(part)
+    for name, parts in sorted(by_table.items()):
+        dataset.table(name).commit([], parts, fence=number(), run=run)
+    foreign = [name for name in found.orphans if not OURS.search(name)]
+    return Mended(found.damaged, [*aside, *(_put_aside(dataset, name) for name in foreign)])
+
+
+def _put_records_aside(dataset: Dataset) -> list[str]:
+    aside = []
+    for name in dataset.run_names():
+        try:
+            dataset.run_record(name)
+        except DamageError:
+            aside.append(_put_aside(dataset, name))
+    return aside
+
+
+def _put_aside(dataset: Dataset, name: str) -> str:
+    dataset.store.put(f"{ASIDE}/{name}", dataset.store.get(name))
+    dataset.store.delete(name)
+    return name

@@ -1,0 +1,111 @@
+"""Error classes enter; the sources that failed with one are done again, and nothing else is.
+
+They are touched: their shards get a new generation, in which their rows are computed anew and all
+others carried over. The input is not listed: a source is read again in the version that it has.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imgbatch import analyzers, settings
+from imgbatch.dataset import MANIFEST, Dataset
+from imgbatch.dataset.lock import refuse_busy
+from imgbatch.dataset.manifest import LISTED, Changes
+from imgbatch.errors import DatasetError, SettingsError
+from imgbatch.run import Driver
+from imgbatch.settings import nearest
+from imgbatch.summary import Request
+from imgbatch.tables import table_specs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from imgbatch.run import Engine, Watcher
+    from imgbatch.settings import Limits
+    from imgbatch.summary import Summary
+
+STAGES = ["fetch", "archive", "decode", "analyze", "poison"]
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """What is asked to be done again.
+
+    Attributes:
+        classes: error classes, with the wild cards of a shell: `decode.*`.
+    """
+
+    dataset: str
+    classes: tuple[str, ...]
+    engine: str
+
+
+def retry(again: Again, limits: Limits, engine: Engine, watcher: Watcher) -> Summary:
+    """Do the sources again that failed with one of the classes, by the recipe of the last run.
+
+    Raises:
+        SettingsError: no error class begins like that.
+        DatasetError: nothing was ever run.
+    """
+    start = time.monotonic()
+    _check(again.classes)
+    dataset = Dataset.open(again.dataset)
+    runs = dataset.runs()
+    if not runs:
+        raise DatasetError(f"{dataset.url} has no run whose sources could be done again")
+    last = runs[-1]
+    recipe = settings.recipe_of(last["recipe"], settings_of=analyzers.settings_of)
+    specs = table_specs(recipe)
+    request = Request(last["input"], again.dataset, "", again.engine)
+    refuse_busy(dataset.store)
+    driver = Driver(dataset, request, recipe, specs, limits, start=start)
+    with contextlib.closing(driver):
+        changes = _touched(dataset, failed(dataset, [s.name for s in specs], again.classes))
+        driver.summary.changed = changes.changed.num_rows
+        driver.change(changes)
+        if not changes.nothing:
+            driver.compute(engine, watcher)
+    return driver.summary
+
+
+def _check(classes: Iterable[str]) -> None:
+    for name in classes:
+        stage = name.partition(".")[0]
+        if not any(fnmatchcase(known, stage) for known in STAGES):
+            raise SettingsError(
+                f"no error class begins with {stage!r}{nearest(stage, STAGES)}",
+                "`imgbatch status DATASET` shows the classes that there are.",
+            )
+
+
+def failed(dataset: Dataset, tables: Sequence[str], classes: Sequence[str]) -> pa.Array:
+    """Return the ids of the sources that failed with one of the classes, in any of the tables."""
+    found = []
+    for name in tables:
+        rows = dataset.read(
+            name, columns=["source_id", "error_class"], where=pc.field("status") == "failed"
+        )
+        there = pc.unique(rows["error_class"]).to_pylist()
+        wanted = [c for c in there if any(fnmatchcase(c, pattern) for pattern in classes)]
+        chosen = rows.filter(pc.is_in(rows["error_class"], value_set=pa.array(wanted, pa.string())))
+        found.append(chosen["source_id"])
+    return pc.unique(pa.chunked_array([c for column in found for c in column.chunks], pa.string()))
+
+
+def _touched(dataset: Dataset, ids: pa.Array) -> Changes:
+    rows = dataset.read(MANIFEST, where=pc.field("source_id").isin(ids))
+    return Changes(
+        new=LISTED.empty_table(),
+        changed=rows.select(LISTED.names),
+        removed=pa.array([], pa.string()),
+        touched=frozenset(rows["shard"].to_pylist()),
+        same=0,
+    )

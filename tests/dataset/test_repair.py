@@ -1,0 +1,131 @@
+"""A dataset that was damaged by hand: verify names each object, and --repair does it again."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+import pytest
+
+from imgbatch.dataset import MANIFEST, Dataset
+from imgbatch.dataset.verify import verify
+from imgbatch.errors import DamageError, SettingsError
+from imgbatch.settings import Limits
+from tests.corpus import many, run_inline
+from tests.equal import assert_equal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from imgbatch.summary import Summary
+
+RECIPE = "[analyzers.image]\n[analyzers.quality]\n"
+LIMITS = Limits(shard_sources=10, commit_seconds=0.001)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("repair")
+    many(folder / "in", 40)
+    run_inline(folder / "in", folder / "own", recipe=RECIPE, limits=LIMITS)
+    return folder
+
+
+@pytest.fixture
+def copy(whole: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(whole / "own", tmp_path / "own")
+
+
+def a_part(dataset: Path, table: str) -> Path:
+    return dataset / table / min(Dataset.open(str(dataset)).table(table).parts())
+
+
+def repaired(whole: Path, copy: Path) -> Summary:
+    summary = run_inline(whole / "in", copy, recipe=RECIPE, limits=LIMITS, repair=True)
+    assert verify(Dataset.open(str(copy))).problems == []
+    assert_equal(copy, whole / "own")
+    return summary
+
+
+def truncate(part: Path) -> None:
+    part.write_bytes(part.read_bytes()[:-100])
+
+
+def remove(part: Path) -> None:
+    part.unlink()
+
+
+def edit(part: Path) -> None:
+    """Take a row out, as another program would write the file."""
+    pq.write_table(pq.read_table(part).slice(1), part)
+
+
+@pytest.mark.parametrize("damage", [truncate, remove, edit])
+@pytest.mark.parametrize("table", ["manifest", "tables/sources", "tables/quality"])
+def test_a_damaged_part_is_named_and_done_again_with_its_shard_only(
+    whole: Path, copy: Path, table: str, damage: Callable[[Path], None]
+) -> None:
+    part = a_part(copy, table)
+    damage(part)
+    assert any(part.name in problem for problem in verify(Dataset.open(str(copy))).problems)
+    summary = repaired(whole, copy)
+    assert (summary.repaired, summary.sources) == (1, 0 if table == MANIFEST else 10)
+
+
+def test_two_tables_damaged_in_two_shards(whole: Path, copy: Path) -> None:
+    truncate(a_part(copy, "tables/image"))
+    parts = sorted(Dataset.open(str(copy)).table("tables/quality").parts())
+    remove(copy / "tables/quality" / parts[-1])
+    summary = repaired(whole, copy)
+    assert (summary.repaired, summary.shards, summary.sources) == (2, 2, 20)
+
+
+def test_a_foreign_file_is_named_and_put_aside(whole: Path, copy: Path) -> None:
+    foreign = copy / "tables" / "quality" / "notes.xlsx"
+    foreign.write_bytes(b"mine")
+    assert verify(Dataset.open(str(copy))).orphans == ["tables/quality/notes.xlsx"]
+    assert repaired(whole, copy).sources == 0
+    assert not foreign.exists()
+    assert (copy / "set-aside/tables/quality/notes.xlsx").read_bytes() == b"mine"
+
+
+def test_an_unreadable_record_of_a_run_is_named_and_put_aside(whole: Path, copy: Path) -> None:
+    (record,) = (copy / "runs").iterdir()
+    record.write_bytes(record.read_bytes()[:50])
+    with pytest.raises(DamageError, match=record.name):
+        verify(Dataset.open(str(copy)))
+    repaired(whole, copy)
+    assert (copy / "set-aside/runs" / record.name).exists()
+
+
+def test_a_run_without_repair_on_a_damaged_manifest_says_what_to_do(
+    whole: Path, copy: Path
+) -> None:
+    truncate(a_part(copy, "manifest"))
+    with pytest.raises(DamageError, match="manifest") as caught:
+        run_inline(whole / "in", copy, recipe=RECIPE, limits=LIMITS)
+    assert "--repair" in caught.value.remedy
+
+
+def test_repair_of_a_whole_dataset_does_nothing(whole: Path, copy: Path) -> None:
+    summary = repaired(whole, copy)
+    assert (summary.repaired, summary.sources, summary.shards) == (0, 0, 0)
+
+
+def test_repair_with_a_sample_is_refused(whole: Path, copy: Path) -> None:
+    with pytest.raises(SettingsError, match="whole input"):
+        run_inline(whole / "in", copy, recipe=RECIPE, limits=LIMITS, limit=3, repair=True)
+
+
+def test_another_input_is_refused_unless_said(whole: Path, copy: Path, tmp_path: Path) -> None:
+    other = many(tmp_path / "other", 5)
+    with pytest.raises(SettingsError, match=r"holds sources of .*, not of") as caught:
+        run_inline(other, copy, recipe=RECIPE, limits=LIMITS)
+    assert "--add-input" in caught.value.remedy
+    summary = run_inline(other, copy, recipe=RECIPE, limits=LIMITS, add_input=True)
+    assert (summary.new, summary.removed, summary.sources) == (5, 0, 5)
+    # from now on both are the dataset's
+    assert run_inline(other, copy, recipe=RECIPE, limits=LIMITS).sources == 0
+    assert run_inline(whole / "in", copy, recipe=RECIPE, limits=LIMITS).sources == 0

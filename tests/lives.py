@@ -1,0 +1,273 @@
+"""Runs that are killed at one store call of theirs, each in a process of its own.
+
+`python -m tests.lives FOLDER SCENE STEP` has everything imported and never runs anything itself:
+each run, killed or not, is forked from it, which takes no time. It prints one JSON object: how many
+store calls the undisturbed run makes, how many kills hit, and what went wrong after which.
+`python -m tests.lives FOLDER SCENE COUNT races` starts two runs at once instead, so many times.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deltalake import DeltaTable
+
+from imgbatch import analyzers, crew, pipeline, run
+from imgbatch.__main__ import main as imgbatch
+from imgbatch.dataset import Dataset, delta
+from imgbatch.dataset.verify import verify
+from imgbatch.observe import progress
+from imgbatch.storage.local import LocalStore
+from tests import corpus
+from tests.equal import assert_equal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+VERBS = ("head", "get", "get_range", "open", "put", "put_once", "replace", "delete")
+SIDE_BY_SIDE = 4
+RECIPES = {
+    "A": "[analyzers.image]\n[analyzers.quality]\n",
+    "B": "[analyzers.image]\n[analyzers.quality]\nblank_levels = 9.0\n",
+}
+# Loaded before any fork.
+IMPORTED = (crew, pipeline, run, progress, *map(analyzers.load, ("image", "quality")))
+
+
+@dataclass
+class Calls:
+    """Counts store calls, and kills this process before or after one of them."""
+
+    at: int
+    when: str
+    count: int = 0
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = threading.local()
+
+    def watch(self) -> None:
+        for verb in VERBS:
+            setattr(LocalStore, verb, self._counted(getattr(LocalStore, verb)))
+        listed = LocalStore.list
+
+        def whole(store: LocalStore, prefix: str = "") -> Iterator[Any]:
+            return iter(list(listed(store, prefix)))
+
+        LocalStore.list = self._counted(whole)  # type: ignore[method-assign] # a test's hook
+        create = delta.create_table_with_add_actions
+        delta.create_table_with_add_actions = self._counted(create)
+        commit = DeltaTable.create_write_transaction
+        DeltaTable.create_write_transaction = self._counted(commit)  # type: ignore[method-assign] # the same
+
+    def _counted(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(call)
+        def counted(*args: Any, **named: Any) -> Any:
+            if getattr(self._inside, "call", False):  # a verb that another verb is made of
+                return call(*args, **named)
+            with self._lock:
+                self.count += 1
+                mine = self.count == self.at
+            if mine and self.when == "before":
+                os.kill(os.getpid(), signal.SIGKILL)
+            self._inside.call = True
+            try:
+                return call(*args, **named)
+            finally:
+                self._inside.call = False
+                if mine:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        return counted
+
+
+def forked(work: Callable[[], None], out: Path) -> int:
+    """Start a process that does something and says what it has to say into a file."""
+    if pid := os.fork():
+        return pid
+    code = 1
+    try:
+        with out.open("a") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+            try:
+                work()
+                code = 0
+            except SystemExit as end:
+                code = int(end.code or 0)
+            except BaseException:  # noqa: BLE001 - told to who waits
+                traceback.print_exc()
+            sys.stdout.flush()
+            sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+def ended(pid: int) -> int:
+    """Wait for a process; its exit code, or minus the signal that killed it."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is there when a run is killed, and what must be there after which runs.
+
+    Attributes:
+        base: the dataset before; None: none.
+        killed: the recipe of the run that is killed.
+        then: recipes of the runs after, each with the dataset that must have come of it.
+    """
+
+    folder: Path
+    base: Path | None
+    killed: str
+    then: tuple[tuple[str, Path], ...]
+
+    def life(self, dataset: Path, recipe: str, expected: Path | None = None) -> int:
+        """Run to the end; the dataset must then be whole, and equal the expected one."""
+        return ended(forked(lambda: self.live(dataset, recipe, expected), said(dataset)))
+
+    def life_of(self, dataset: Path, calls: Calls) -> int:
+        """Run under watch."""
+
+        def live() -> None:
+            calls.watch()
+            try:
+                self.live(dataset, self.killed)
+            finally:
+                dataset.with_suffix(".calls").write_text(str(calls.count))
+
+        return ended(forked(live, said(dataset)))
+
+    def live(self, dataset: Path, recipe: str, expected: Path | None = None) -> None:
+        """Run in this process; the dataset must then equal the expected one."""
+        words = ["run", "in", str(dataset), "--recipe", f"{recipe}.toml", "--engine", "inline"]
+        sys.argv = ["imgbatch", *words, "--json"]
+        os.chdir(self.folder)
+        try:
+            imgbatch()
+        except SystemExit as end:
+            if end.code:
+                raise
+        if expected:
+            assert verify(Dataset.open(str(dataset))).problems == []
+            assert_equal(expected, dataset)
+
+    def begin(self, name: str) -> Path:
+        dataset = self.folder / name
+        if self.base:
+            shutil.copytree(self.base, dataset)
+        return dataset
+
+    def count(self) -> int:
+        dataset = self.begin("counted")
+        assert self.life_of(dataset, Calls(0, "")) == 0, said(dataset).read_text()
+        return int(dataset.with_suffix(".calls").read_text())
+
+    def trial(self, at: int, when: str) -> None:
+        dataset = self.begin(f"{when}-{at}")
+        code = self.life_of(dataset, Calls(at, when))
+        assert code == -signal.SIGKILL, f"not killed: {code}"
+        for recipe, expected in self.then:
+            assert self.life(dataset, recipe, expected) == 0, (
+                f"killed {when} call {at}, then recipe {recipe}: {said(dataset).read_text()}"
+            )
+        shutil.rmtree(dataset)
+
+
+def said(dataset: Path) -> Path:
+    """Return the file that takes what the runs over a dataset say."""
+    return dataset.with_suffix(".said")
+
+
+def first(folder: Path) -> Scene:
+    """Return the scene of a first run."""
+    scene = Scene(folder, None, "A", (("A", folder / "whole"),))
+    assert scene.life(folder / "whole", "A") == 0
+    return scene
+
+
+def change(folder: Path) -> Scene:
+    """Return the scene of a run after sources changed, left and came; one shard lost all of its."""
+    scene = Scene(folder, folder / "base", "A", (("A", folder / "whole"),))
+    assert scene.life(folder / "base", "A") == 0
+    files = sorted((folder / "in").glob("0*.jpg"))
+    files[0].write_bytes(corpus.PHOTOS["flower.jpg"].read_bytes())
+    for gone in files[2:]:
+        gone.unlink()
+    (folder / "in" / "new.jpg").write_bytes(files[1].read_bytes())
+    assert scene.life(folder / "whole", "A") == 0
+    return scene
+
+
+def recipes(folder: Path) -> Scene:
+    """Return the scene of a run with another recipe, that is given up for the former one."""
+    then = (("A", folder / "whole"), ("B", folder / "other"))
+    scene = Scene(folder, folder / "whole", "B", then)
+    assert scene.life(folder / "whole", "A") == 0
+    assert scene.life(folder / "other", "B") == 0
+    return scene
+
+
+def trials(scene: Scene, step: int) -> dict[str, Any]:
+    """Kill before and after each call, or each so many; a few side by side."""
+    calls = scene.count()
+    points = list(itertools.product(range(1, calls + 1, step), ("before", "after")))
+    failures: list[str] = []
+    under_way: dict[int, tuple[int, str]] = {}
+    hit = 0
+    for point in [*points, *[None] * SIDE_BY_SIDE]:
+        if point:
+            out = scene.folder / f"trial-{point[1]}-{point[0]}.txt"
+            under_way[forked(functools.partial(scene.trial, *point), out)] = point
+        if under_way and (point is None or len(under_way) == SIDE_BY_SIDE):
+            pid, status = os.wait()
+            at, when = under_way.pop(pid)
+            if status:
+                failures.append((scene.folder / f"trial-{when}-{at}.txt").read_text())
+            else:
+                hit += 1
+    return {"calls": calls, "hit": hit, "failures": failures}
+
+
+def races(scene: Scene, count: int) -> dict[str, Any]:
+    """Start two runs at the same moment, so many times; then a third one sees that all is well."""
+    codes, failures = [], []
+    for number in range(count):
+        dataset = scene.begin(f"race-{number}")
+        live = functools.partial(scene.live, dataset, scene.killed)
+        pids = [forked(live, scene.folder / f"race-{number}.{n}.said") for n in range(2)]
+        codes.append(sorted(ended(pid) for pid in pids))
+        for recipe, expected in scene.then:
+            if scene.life(dataset, recipe, expected):
+                failures.append(said(dataset).read_text())
+    return {"codes": codes, "failures": failures}
+
+
+def main(words: Sequence[str]) -> None:
+    folder, step = Path(words[0]), int(words[2])
+    folder.mkdir(exist_ok=True)
+    corpus.many(folder / "in", 5)
+    (folder / "in" / "lies.jpg").write_text("no picture")
+    for name, recipe in RECIPES.items():
+        (folder / f"{name}.toml").write_text(recipe)
+    scene = {"first": first, "change": change, "recipes": recipes}[words[1]](folder)
+    with contextlib.redirect_stdout(sys.stderr):
+        found = races(scene, step) if words[3:] == ["races"] else trials(scene, step)
+    sys.stdout.write(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
