@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from imgbatch import sources
 from imgbatch.dataset import MANIFEST, Dataset, manifest
-from imgbatch.dataset.shards import archives, members
+from imgbatch.dataset.shards import archives, inputs, members
 from imgbatch.errors import SettingsError
 from imgbatch.storage import open_store
 
@@ -33,10 +33,11 @@ def list_input(request: Request, listener: Listener) -> Listing:
     Archives that the dataset knows in the same version are not read again.
 
     Raises:
-        SettingsError: the dataset lies inside the input.
+        SettingsError: the dataset lies inside the input, or holds sources of another one.
         InputError: the input cannot be listed.
     """
     _refuse_nested(request)
+    _refuse_other_input(request)
     dataset = Dataset.find(request.dataset)
     known = archives(dataset) if dataset and dataset.table(MANIFEST).exists else {}
 
@@ -65,4 +66,16 @@ def _refuse_nested(request: Request) -> None:
         raise SettingsError(
             f"DATASET {inner} lies inside INPUT {root}: its tables would become sources",
             "Put the dataset beside the input, not in it.",
+        )
+
+
+def _refuse_other_input(request: Request) -> None:
+    """Refuse an input that is not the dataset's, which is a typing error more often than a wish."""
+    dataset = Dataset.find(request.dataset)
+    root = open_store(request.input).root
+    known = inputs(dataset) if dataset else set()
+    if known and root not in known and not request.add_input:
+        raise SettingsError(
+            f"{request.dataset} holds sources of {', '.join(sorted(known))}, not of {root}",
+            "Give the same INPUT, or another DATASET; --add-input keeps both in this one.",
         )

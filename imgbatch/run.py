@@ -21,7 +21,7 @@ from imgbatch.dataset.commit import Committer, remove, take_number
 from imgbatch.dataset.lock import RunLock, refuse_busy
 from imgbatch.dataset.plan import gone, undone
 from imgbatch.dataset.repair import Mended, mend
-from imgbatch.dataset.shards import all_shards, inputs
+from imgbatch.dataset.shards import all_shards
 from imgbatch.errors import ImgbatchError, SettingsError, TooManyFailedError
 from imgbatch.listed import Listener, list_input
 from imgbatch.pipeline import Finished, Job, Task, Tick
@@ -73,7 +73,6 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
     specs = table_specs(recipe)
     refuse_busy(open_store(request.dataset))
     mended = _mend(request, recipe, specs, limits) if request.repair else None
-    _refuse_other_input(request)
     listed = list_input(request, watcher)
     driver = Driver(
         Dataset.create(request.dataset), request, recipe, specs, limits, start=start, mended=mended
@@ -248,18 +247,6 @@ def _mend(request: Request, recipe: Recipe, specs: Sequence[TableSpec], limits: 
     driver = Driver(dataset, request, recipe, specs, limits, start=time.monotonic())
     with contextlib.closing(driver):
         return mend(dataset, run=driver.summary.run, number=lambda: driver.number)
-
-
-def _refuse_other_input(request: Request) -> None:
-    """Refuse an input that is not the dataset's, which is a typing error more often than a wish."""
-    dataset = Dataset.find(request.dataset)
-    root = open_store(request.input).root
-    known = inputs(dataset) if dataset else set()
-    if known and root not in known and not request.add_input:
-        raise SettingsError(
-            f"{request.dataset} holds sources of {', '.join(sorted(known))}, not of {root}",
-            "Give the same INPUT, or another DATASET; --add-input keeps both in this one.",
-        )
 
 
 def _nothing() -> Generator[Tick | Finished]:

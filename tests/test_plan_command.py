@@ -15,10 +15,11 @@ from imgbatch import crew, planned
 from imgbatch.cli.plan import plan as command
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.causes import UNREADABLE, differences
-from imgbatch.errors import DatasetError
+from imgbatch.errors import DatasetError, SettingsError
 from imgbatch.observe.compare import compare
 from imgbatch.observe.explain import explain
 from imgbatch.observe.history import history
+from imgbatch.retry import Again, retry
 from imgbatch.run import run
 from imgbatch.settings import Limits
 from imgbatch.storage import open_store
@@ -26,9 +27,10 @@ from imgbatch.summary import Request
 from tests.corpus import PHOTOS, Silent, many, run_inline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
+    from imgbatch.pipeline import Finished, Job, Task, Tick
     from imgbatch.planned import Plan
 
 RECIPE = "[analyzers.image]\n[analyzers.quality]\n"
@@ -40,10 +42,11 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from imgbatch.dataset.commit import Committer
-from imgbatch.errors import DatasetError
+from imgbatch.errors import DatasetError, SettingsError
 from imgbatch.observe.compare import compare
 from imgbatch.observe.explain import explain
 from imgbatch.observe.history import history
+from imgbatch.retry import Again, retry
 from imgbatch.run import run
 from imgbatch.settings import Limits
 from imgbatch.storage import open_store
@@ -244,8 +247,13 @@ def test_what_a_killed_run_left_is_told_and_done(place: Place, recipe: str) -> N
     assert causes <= {"interrupted", "analyzer changed"}
     # It was killed when a second shard was written, and not committed yet.
     assert found.adopted["sources"] >= 1
+    (killed,) = history(Dataset.open(str(place.own)))
+    assert (killed["status"], killed["sources_after"]) == ("running or died", 12)
+    assert killed["parts"]["sources"] == 1
     did = run_inline(place.corpus, place.own, recipe=recipe, limits=LIMITS)
     assert said(found) == said(did)
+    statuses = [run["status"] for run in history(Dataset.open(str(place.own)))]
+    assert statuses == ["died", "finished"]
 
 
 def test_shards_that_leave_are_told(place: Place) -> None:
@@ -253,6 +261,31 @@ def test_shards_that_leave_are_told(place: Place) -> None:
     assert plan(place, RECIPE).gone == 1
     place.run()
     assert plan(place, RECIPE).gone == 0
+
+
+def test_another_input_is_refused_as_a_run_refuses_it(place: Place, tmp_path: Path) -> None:
+    place.run()
+    place.corpus = many(tmp_path / "other", 2)
+    with pytest.raises(SettingsError, match="holds sources of"):
+        plan(place, RECIPE)
+    found = plan(place, RECIPE, add_input=True)
+    assert (found.new, found.removed) == (2, 0)
+
+
+def test_a_retry_that_was_killed_is_told_as_interrupted(place: Place) -> None:
+    place.run()
+
+    def killed(job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished]:
+        raise KeyboardInterrupt
+        yield from crew.inline(job, tasks)
+
+    again = Again(str(place.own), ("decode.*",), "inline")
+    with pytest.raises(KeyboardInterrupt):
+        retry(again, LIMITS, killed, Silent())
+    assert {name: dict(counts) for name, counts in plan(place, RECIPE).tables.items()} == (
+        everywhere({"interrupted": 1})
+    )
+    assert [run["status"] for run in history(Dataset.open(str(place.own)))][1] == "failed"
 
 
 def said(what: object) -> dict[str, object]:
@@ -333,7 +366,7 @@ def test_the_command_prints_a_table_or_one_line_of_json(
     command(str(place.corpus), str(place.own), recipe=str(recipe))
     shown = capsys.readouterr().out
     assert "  quality: blank_levels 2.0 -> 9.0 (10 sources)\n" in shown
-    assert "failed before, and not read again: 1 (1 decode.unrecognised)\n" in shown
+    assert "failed before, and not read again: 1 (1 decode.unrecognised); see" in shown
     assert "\x1b" not in shown
     command(str(place.corpus), str(place.own), recipe=str(recipe), json=True)
     (line,) = capsys.readouterr().out.splitlines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from imgbatch.terminal import (
+    AddInput,
     DatasetUrl,
     Input,
     Json,
@@ -28,6 +29,7 @@ def plan(
     recipe: RecipeName = "quick",
     limit: Limit = None,
     sample: Sample = None,
+    add_input: AddInput = False,
     json: Json = False,
 ) -> None:
     """Show what `run` would do and why, by table and cause; nothing is written."""
@@ -37,7 +39,7 @@ def plan(
     from imgbatch.summary import Request  # noqa: PLC0415
 
     text = settings.recipe_text(recipe)
-    request = Request(input, dataset, text, "", limit=limit, share=sample)
+    request = Request(input, dataset, text, "", limit=limit, share=sample, add_input=add_input)
     shown = _Quiet() if json else watcher(as_json=False)
     try:
         found = planned.plan(request, settings.read_limits(), shown)

@@ -25,7 +25,9 @@ def lines(found: Plan) -> list[str]:
     if found.failed:
         classes = ", ".join(f"{count:,} {name}" for name, count in found.failed.items())
         total = sum(found.failed.values())
-        told.append(f"failed before, and not read again: {total:,} ({classes})")
+        told.append(
+            f"failed before, and not read again: {total:,} ({classes}); see `imgbatch retry`"
+        )
     return told
 
 
