@@ -207,9 +207,9 @@ class Table:
         """
         if "://" not in self._location:
             try:
-            yield from self.dataset().to_batches(columns=list(columns), filter=where)
-        except (pa.ArrowException, OSError) as error:
-            raise DamageError(f"table {self.name}: {error}") from error
+                yield from self.dataset().to_batches(columns=list(columns), filter=where)
+            except (pa.ArrowException, OSError) as error:
+                raise DamageError(f"table {self.name}: {error}") from error
             return
         paths = sorted(self.parts())
         with ThreadPoolExecutor(FETCHES) as pool:
