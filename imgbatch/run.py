@@ -72,7 +72,8 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
     specs = table_specs(recipe)
     listed = list_input(request, watcher)
     driver = Driver(Dataset.create(request.dataset), request, recipe, specs, start=start)
-    driver.freeze(listed, limits)
+    driver.summary.forgotten = listed.forgotten
+    driver.freeze(listed.sources, limits)
     driver.compute(limits, engine, watcher)
     _check_failed(driver.dataset, request.max_failed)
     return driver.summary

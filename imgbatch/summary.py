@@ -49,6 +49,7 @@ class Summary:
     """What a run came to.
 
     Attributes:
+        forgotten: sources that the input holds and the dataset was told to forget; not `listed`.
         adopted: parts that lay in the store already, written by a run that did not commit them or
             by a former one with the same recipe.
         ready_seconds: from the start until workers were up.
@@ -59,6 +60,7 @@ class Summary:
     run: str
     dataset: str
     listed: int = 0
+    forgotten: int = 0
     new: int = 0
     changed: int = 0
     removed: int = 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from imgbatch.cli import about, read, run
+from imgbatch.cli import about, forget, read, run
 
 app = typer.Typer(
     help="Turn a bucket of pictures and videos into a table that a researcher can trust.",
@@ -22,6 +22,7 @@ app.command()(read.verify)
 app.command()(read.status)
 app.command()(read.report)
 app.command()(read.export)
+app.command()(forget.forget)
 app.command()(run.preprocess)
 app.command()(about.analyzers)
 app.add_typer(recipes, name="recipe")

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from imgbatch.errors import StorageError
-from imgbatch.storage import Entry
+from imgbatch.storage import Entry, Former
 from imgbatch.storage.addresses import quote, unquote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 PARTIAL = ".imgbatch-partial-"
 
@@ -110,6 +110,22 @@ class LocalStore:
         """Delete a file."""
         with _mapped(name), contextlib.suppress(FileNotFoundError):
             os.unlink(self._path(name))
+
+    def former(self) -> Iterator[Former]:
+        """Yield the files that writers who were killed left half written."""
+        for folder, _, files in os.walk(self.folder):
+            for name in files:
+                if name.startswith(PARTIAL):
+                    yield Former(os.path.relpath(os.path.join(folder, name), self.folder), "")
+
+    def recall(self, former: Former) -> bytes:
+        """Return what such a file holds."""
+        return self.get(former.name)
+
+    def erase(self, former: Iterable[Former]) -> None:
+        """Delete such files."""
+        for gone in former:
+            self.delete(gone.name)
 
     def address(self, name: str) -> str:
         """Return `file://` and the absolute path; readable; see `quote`."""

@@ -1,0 +1,268 @@
+"""Sources to be forgotten enter; a dataset that does not hold them leaves, and an audit record.
+
+    tombstones -> fence -> logs, run records, report -> manifest -> tables -> files -> versions
+    (never listed again)   (texts, while addresses are known)       (rows)    (bytes)
+
+No picture is read: parts are written again without the rows. Every step looks at what is there, so
+a forget that was killed is completed by the next one, whatever that one names. What it costs: the
+files behind former versions of the tables are deleted, so there is no travel to a time before.
+
+    DATASET/forgotten/<run>.json    who forgot, when, why, and how much. No address, id or content
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import platform
+import uuid
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imgbatch.dataset import MANIFEST, SOURCES, manifest, scrub, tombstones
+from imgbatch.dataset.commit import take_number
+from imgbatch.dataset.needles import Needles
+from imgbatch.dataset.parts import put_table, read_part
+from imgbatch.dataset.shards import read_rows
+from imgbatch.errors import SettingsError
+from imgbatch.settings import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imgbatch.dataset import Dataset, Part, Table
+    from imgbatch.dataset.given import Known
+    from imgbatch.dataset.tombstones import Tombstones
+    from imgbatch.storage import Store
+
+PAGE = f"{scrub.REPORT}/index.html"
+OURS = "imgbatch."
+
+
+@dataclass(slots=True)
+class Audit:
+    """What a forget was and did: `forgotten/<run>.json`.
+
+    Attributes:
+        run: its name; commits of the tables name it too.
+        who: user and machine.
+        named: how many sources were to be forgotten, members of archives counted.
+        rows: how many left each table. One that was killed in between may have taken out more.
+        files, versions, lines: deleted files that no snapshot holds; deleted former versions of
+            objects; log lines and values of records.
+        report: what was deleted: nothing, a page, or a page with pictures in it.
+        status: `begun` until all is done; the next forget completes it.
+    """
+
+    run: str
+    started: str
+    who: str
+    reason: str | None
+    named: int
+    rows: Counter[str] = field(default_factory=Counter)
+    files: int = 0
+    versions: int = 0
+    lines: int = 0
+    report: Literal["none", "plain", "pictures"] = "none"
+    status: Literal["begun", "finished"] = "begun"
+    finished: str | None = None
+
+    def write(self, store: Store) -> None:
+        """Write the record; called again, it replaces the former one."""
+        record = {**asdict(self), "rows": dict(self.rows)}
+        _put(store, f"{tombstones.FOLDER}/{self.run}.json", record)
+
+
+def records(store: Store) -> list[dict[str, Any]]:
+    """Return the audit records of a dataset, by its store, oldest first."""
+    names = tombstones.names_below(store, tombstones.FOLDER)
+    return [json.loads(store.get(name)) for name in names if name.endswith(".json")]
+
+
+def forget(dataset: Dataset, known: Known, *, reason: str | None = None) -> Audit:
+    """Take sources out of a dataset for good, and complete every forget that was interrupted.
+
+    Nothing but tombstones and the record is written when the dataset holds none of the sources and
+    never did.
+
+    Raises:
+        SettingsError: the reason names a source.
+        FencedError: another run took the dataset over; do it again.
+        StorageError: former versions of objects may not be deleted.
+    """
+    store = dataset.store
+    if reason is not None and _all_needles(known, tombstones.Tombstones()).in_text(reason):
+        raise SettingsError(
+            "--reason names a source, and it is kept for good",
+            "Say why without saying which: a ticket's number, the kind of request.",
+        )
+    begun = [record for record in records(store) if record["status"] == "begun"]
+    before = tombstones.read(store)
+    audit = _begin(dataset, known, reason, begun)
+    stones = tombstones.add(store, audit.run, known.ids)
+    audit.write(store)
+    if begun or known.addresses or all(source_id in before for source_id in known.ids):
+        _take_out(dataset, known, stones, audit)
+    _finish(store, audit, begun)
+    return audit
+
+
+def _begin(
+    dataset: Dataset, known: Known, reason: str | None, begun: list[dict[str, Any]]
+) -> Audit:
+    now = datetime.now(UTC)
+    audit = Audit(
+        run=f"{now:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}",
+        started=now.isoformat(timespec="seconds"),
+        who=f"{_user()}@{platform.node()}",
+        reason=reason,
+        named=len(known.ids),
+    )
+    # Whoever killed a forget after it deleted the report is to have it back all the same.
+    kinds = {record["report"] for record in begun} | {_report_kind(dataset.store)}
+    audit.report = next(kind for kind in ("pictures", "plain", "none") if kind in kinds)
+    return audit
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container may run as a number that has no name
+        return str(os.getuid())
+
+
+def _report_kind(store: Store) -> Literal["none", "plain", "pictures"]:
+    try:
+        return "pictures" if b"data:image/" in store.get(PAGE) else "plain"
+    except FileNotFoundError:
+        return "none"
+
+
+def _take_out(dataset: Dataset, known: Known, stones: Tombstones, audit: Audit) -> None:
+    store = dataset.store
+    number = take_number(dataset, audit.run)
+    folders = scrub.all_tables(dataset)
+    # A run that still goes on has its number in each table: from here on none of them takes its
+    # parts, so what is read below stays true.
+    for folder in folders:
+        table = dataset.table(folder)
+        table.refresh()
+        table.commit([], [], fence=number, run=audit.run)
+    # Texts go before rows: after a kill, nobody could say what addresses to look for in them.
+    audit.lines += scrub.texts(store, _all_needles(known, stones))
+    scrub.report(store)
+    audit.rows[MANIFEST] += _leave_manifest(dataset, stones, audit.run, number)
+    shards = {part.shard: part for part in dataset.table(MANIFEST).parts().values()}
+    for folder in sorted(set(folders) - {MANIFEST}, key=lambda f: (f.endswith(f"/{SOURCES}"), f)):
+        gone = _leave_table(dataset, folder, shards, stones, (audit.run, number))
+        audit.rows[folder.rpartition("/")[2]] += gone
+        audit.write(store)
+    audit.files += scrub.vacuum(dataset)
+    audit.versions += scrub.former_versions(store)
+
+
+def _all_needles(known: Known, stones: Tombstones) -> Needles:
+    given = {one.address for one in known.unknown if one.address is not None}
+    return Needles(stones, words=known.ids, addresses=known.addresses | given)
+
+
+def _leave_manifest(dataset: Dataset, stones: Tombstones, run: str, number: int) -> int:
+    """Make a new generation of each shard that holds a forgotten source; return how many left."""
+    rows = dataset.read(MANIFEST, columns=["source_id", "shard"])
+    gone = rows.filter(stones.among(rows["source_id"]))
+    changes = manifest.Changes(
+        new=manifest.LISTED.empty_table(),
+        changed=manifest.LISTED.empty_table(),
+        removed=gone["source_id"].combine_chunks(),
+        touched=frozenset(gone["shard"].to_pylist()),
+        same=rows.num_rows - gone.num_rows,
+    )
+    if not changes.nothing:
+        manifest.freeze(dataset, changes, limits=Limits(), run=run, number=number)
+    return int(gone.num_rows)
+
+
+def _leave_table(
+    dataset: Dataset,
+    folder: str,
+    shards: Mapping[str, Part],
+    stones: Tombstones,
+    fence: tuple[str, int],
+) -> int:
+    """Write the parts of a table again that hold a forgotten source; return how many rows left."""
+    table = dataset.table(folder)
+    count = 0
+    adds, removes = [], []
+    for part in table.parts().values():
+        own = shards.get(part.shard)
+        if own is not None and own.label == part.label:
+            continue  # it holds exactly the sources that the manifest has
+        rows, _ = read_part(dataset.store, part)
+        count += int(pc.sum(stones.of_rows(rows)).as_py() or 0)
+        if own is None and folder.startswith("tables/"):
+            removes.append(part)  # of a shard that is no more
+            continue
+        new = _rewritten(dataset, table, part, rows, own, stones)
+        if new is not None and new.path != part.path:
+            adds.append(new)
+            removes.append(part)
+    if removes:
+        run, number = fence
+        table.commit(adds, removes, fence=number, run=run)
+    return count
+
+
+def _rewritten(
+    dataset: Dataset,
+    table: Table,
+    part: Part,
+    rows: pa.Table,
+    own: Part | None,
+    stones: Tombstones,
+) -> Part | None:
+    """Return the part without forgotten sources; None when it is to be left as it is.
+
+    A part that has the rows of all sources which are left is carried over to their generation: no
+    run has anything to do for it. Any other keeps its generation, and the next run goes on from it.
+    """
+    gone = stones.of_rows(rows)
+    listed = None if own is None else read_rows(dataset, own.path)
+    if listed is not None and pc.max(listed["touched"]).as_py() <= part.generation:
+        kept = _of_sources(rows, listed)
+        stem = f"{own.label}-{part.fingerprint}" if own else part.stem
+    elif pc.any(gone).as_py():
+        kept = rows.filter(pc.invert(gone))
+        stem = part.stem
+    else:
+        return None
+    told = {
+        key.decode().removeprefix(OURS): value.decode()
+        for key, value in (rows.schema.metadata or {}).items()
+        if key.decode().startswith(OURS)
+    }
+    return put_table(dataset.store, table.name, stem, kept, told)
+
+
+def _of_sources(rows: pa.Table, listed: pa.Table) -> pa.Table:
+    at = pc.index_in(rows["source_id"], value_set=listed["source_id"])
+    same = pc.equal(listed["version"].take(at), rows["version"])
+    return rows.filter(pc.fill_null(same, fill_value=False))
+
+
+def _finish(store: Store, audit: Audit, begun: list[dict[str, Any]]) -> None:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    for record in begun:
+        done = {**record, "status": "finished", "finished": now, "finished_by": audit.run}
+        _put(store, f"{tombstones.FOLDER}/{record['run']}.json", done)
+    audit.status, audit.finished = "finished", now
+    audit.write(store)
+
+
+def _put(store: Store, name: str, record: Mapping[str, Any]) -> None:
+    store.put(name, json.dumps(record, indent=1).encode())
