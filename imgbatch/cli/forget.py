@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imgbatch.errors import InputError, SettingsError
-from imgbatch.terminal import DatasetUrl, Json, say
+from imgbatch.terminal import INTERRUPTED, DatasetUrl, Json, say
 
 if TYPE_CHECKING:
     from imgbatch.dataset import Dataset
@@ -118,8 +118,16 @@ def _ask(dataset: Dataset, known: Known, *, as_json: bool) -> None:
         "Not touched: the input itself, and what `export` and `preprocess` wrote elsewhere.",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
-    if not typer.confirm("Forget them?"):
-        raise typer.Exit(1)
+    if not _agreed():
+        sys.stdout.write("Nothing was changed.\n")
+        raise typer.Exit(INTERRUPTED)
+
+
+def _agreed() -> bool:
+    try:
+        return typer.confirm("Forget them?")
+    except typer.Abort:
+        return False
 
 
 def _tell(known: Known, audit: Audit, *, as_json: bool) -> None:

@@ -18,6 +18,7 @@ import os
 import platform
 import uuid
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 PAGE = f"{scrub.REPORT}/index.html"
 OURS = "imgbatch."
+READERS = 8
 
 
 @dataclass(slots=True)
@@ -197,50 +199,44 @@ def _leave_table(
 ) -> int:
     """Write the parts of a table again that hold a forgotten source; return how many rows left."""
     table = dataset.table(folder)
-    count = 0
-    adds, removes = [], []
-    for part in table.parts().values():
+
+    def leave(part: Part) -> tuple[int, Part | None, Part]:
         own = shards.get(part.shard)
         if own is not None and own.label == part.label:
-            continue  # it holds exactly the sources that the manifest has
+            return 0, part, part  # it holds exactly the sources that the manifest has
         rows, _ = read_part(dataset.store, part)
-        count += int(pc.sum(stones.of_rows(rows)).as_py() or 0)
+        gone = stones.of_rows(rows)
+        count = int(pc.sum(gone).as_py() or 0)
         if own is None and folder.startswith("tables/"):
-            removes.append(part)  # of a shard that is no more
-            continue
-        new = _rewritten(dataset, table, part, rows, own, stones)
-        if new is not None and new.path != part.path:
-            adds.append(new)
-            removes.append(part)
+            return count, None, part  # of a shard that is no more
+        listed = None if own is None else read_rows(dataset, own.path)
+        if own is not None and listed is not None and _is_whole(part, listed):
+            stem = f"{own.label}-{part.fingerprint}"
+            return count, _again(dataset, table, stem, rows, _of_sources(rows, listed)), part
+        kept = rows.filter(pc.invert(gone))
+        return count, _again(dataset, table, part.stem, rows, kept) if count else part, part
+
+    with ThreadPoolExecutor(READERS) as pool:
+        left = list(pool.map(leave, table.parts().values()))
+    adds = [new for _, new, part in left if new is not None and new.path != part.path]
+    removes = [part for _, new, part in left if new is None or new.path != part.path]
     if removes:
         run, number = fence
         table.commit(adds, removes, fence=number, run=run)
-    return count
+    return sum(count for count, _, _ in left)
 
 
-def _rewritten(
-    dataset: Dataset,
-    table: Table,
-    part: Part,
-    rows: pa.Table,
-    own: Part | None,
-    stones: Tombstones,
-) -> Part | None:
-    """Return the part without forgotten sources; None when it is to be left as it is.
+def _is_whole(part: Part, listed: pa.Table) -> bool:
+    """Tell whether a part has the rows of all sources that are left in its shard.
 
-    A part that has the rows of all sources which are left is carried over to their generation: no
-    run has anything to do for it. Any other keeps its generation, and the next run goes on from it.
+    Such a part is carried over to their generation: no run has anything to do for it. Any other
+    keeps its generation, and the next run goes on from it.
     """
-    gone = stones.of_rows(rows)
-    listed = None if own is None else read_rows(dataset, own.path)
-    if listed is not None and pc.max(listed["touched"]).as_py() <= part.generation:
-        kept = _of_sources(rows, listed)
-        stem = f"{own.label}-{part.fingerprint}" if own else part.stem
-    elif pc.any(gone).as_py():
-        kept = rows.filter(pc.invert(gone))
-        stem = part.stem
-    else:
-        return None
+    return bool(pc.max(listed["touched"]).as_py() <= part.generation)
+
+
+def _again(dataset: Dataset, table: Table, stem: str, rows: pa.Table, kept: pa.Table) -> Part:
+    """Write the kept rows of a part, with the provenance that the part itself names."""
     told = {
         key.decode().removeprefix(OURS): value.decode()
         for key, value in (rows.schema.metadata or {}).items()

@@ -154,11 +154,14 @@ def _among(ids: pa.ChunkedArray, wanted: Iterable[str]) -> pa.ChunkedArray:
 
 def _inside(rows: pa.Table, wanted: set[str]) -> pa.ChunkedArray:
     """Return for each row whether it lies in a wanted archive."""
-    packed = rows.filter(pc.match_substring(rows["address"], MEMBER))["address"].to_pylist()
-    archives = {address.rpartition(MEMBER)[0] for address in packed}
-    ours = {archive for archive in archives if source_id_of(archive) in wanted}
-    members = [address for address in packed if address.rpartition(MEMBER)[0] in ours]
-    return pc.is_in(rows["address"], value_set=pa.array(members, pa.string()))
+    packed = pc.match_substring(rows["address"], MEMBER)
+    archive = pc.replace_substring_regex(rows["address"], f"^(.*){MEMBER}.*$", r"\1")
+    ours = [
+        address
+        for address in pc.unique(archive.filter(packed)).to_pylist()
+        if source_id_of(address) in wanted
+    ]
+    return pc.and_(packed, pc.is_in(archive, value_set=pa.array(ours, pa.string())))
 
 
 def _twins(rows: pa.Table, here: pa.ChunkedArray) -> pa.ChunkedArray:

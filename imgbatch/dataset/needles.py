@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
     from imgbatch.dataset.tombstones import Tombstones
 
-WORD = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?:[0-9a-f]{32})?(?![0-9a-f])")
+WORD = re.compile(r"[0-9a-f]{32,}")
 URL = re.compile(r"[a-z][a-z0-9+.-]*://")
 ID_LENGTH = 32
 # `a.jpg` is not named by `a.jpg.json` or `b/a.jpg`, and is by `a.jpg.` at the end of a sentence.
 GOES_ON = re.compile(r"[.\-_#]*\w")
-GROUP = 8
+GROUP = 3
 
 
 @dataclass(frozen=True)
@@ -60,15 +60,15 @@ class Needles:
         if URL.match(text) and "\n" not in text:
             # An address, or a message that begins with one.
             return self._whole(text) or (": " in text and self._whole(text.partition(": ")[0]))
-        return any(group.within(text) for group in self._groups)
+        return "/" in text and any(group.within(text) for group in self._groups)
 
     def _whole(self, address: str) -> bool:
         return address in self.addresses or self.stones.covers(address)
 
     def _word(self, text: str) -> bool:
-        words = (found[0] for found in WORD.finditer(text))
         return any(
-            word in self.words or (len(word) == ID_LENGTH and word in self.stones) for word in words
+            word in self.words or (len(word) == ID_LENGTH and word in self.stones)
+            for word in WORD.findall(text)
         )
 
     def in_line(self, line: str) -> bool:

@@ -103,11 +103,11 @@ def report(store: Store) -> None:
 
 
 def former_versions(store: Store) -> int:
-    """Delete what the store keeps of replaced and deleted objects; return how many.
+    """Delete what the store keeps of a dataset's replaced and deleted objects; return how many.
 
     Raises:
         StorageError: it may not be listed or deleted.
     """
-    former = list(store.former())
+    former = [kept for folder in (*TABLES, *TEXTS, REPORT) for kept in store.former(folder)]
     store.erase(former)
     return len(former)

@@ -94,8 +94,8 @@ class Store(Protocol):
     def delete(self, name: str) -> None:
         """Delete an object; one that is not there is no error."""
 
-    def former(self) -> Iterator[Former]:
-        """Yield what is kept below this root of objects that were replaced, deleted or half put.
+    def former(self, prefix: str = "") -> Iterator[Former]:
+        """Yield what is kept below a folder of objects that were replaced, deleted or half put.
 
         Raises:
             StorageError: it may not be listed.

@@ -111,9 +111,9 @@ class LocalStore:
         with _mapped(name), contextlib.suppress(FileNotFoundError):
             os.unlink(self._path(name))
 
-    def former(self) -> Iterator[Former]:
+    def former(self, prefix: str = "") -> Iterator[Former]:
         """Yield the files that writers who were killed left half written."""
-        for folder, _, files in os.walk(self.folder):
+        for folder, _, files in os.walk(self._path(prefix)):
             for name in files:
                 if name.startswith(PARTIAL):
                     yield Former(os.path.relpath(os.path.join(folder, name), self.folder), "")

@@ -103,12 +103,13 @@ class RemoteStore:
         with contextlib.suppress(FileNotFoundError), _mapped(name):
             obstore.delete(self._store, self._prefix + name)
 
-    def former(self) -> Iterator[Former]:
+    def former(self, prefix: str = "") -> Iterator[Former]:
         """Yield the versions that a bucket with versioning keeps of what is gone."""
+        below = f"{self._prefix}{prefix}/" if prefix else self._prefix
         if self._scheme == "s3":
-            yield from versions.s3_former(self.bucket, self._prefix)
+            yield from versions.s3_former(self.bucket, below)
         elif self._scheme == "gs":
-            yield from versions.gs_former(self.bucket, self._prefix)
+            yield from versions.gs_former(self.bucket, below)
 
     def recall(self, former: Former) -> bytes:
         """Return the bytes of such a version."""

@@ -12,6 +12,7 @@ import pytest
 
 from imgbatch import crew
 from imgbatch.dataset import MANIFEST, SOURCES, Dataset
+from imgbatch.dataset.commit import take_number
 from imgbatch.dataset.forget import Audit, forget, records
 from imgbatch.dataset.forgotten import verify_forgotten
 from imgbatch.dataset.given import given, given_lines, look_up, similar
@@ -136,6 +137,7 @@ def test_an_archive_is_forgotten_with_its_members_and_never_opened_again(tmp_pat
     assert proof(tmp_path, "inside.tar.gz", "inside.tar.gz!/flower.jpg") == []
 
 
+@pytest.mark.slow
 def test_a_source_that_was_removed_before_still_has_rows_in_a_former_table(tmp_path: Path) -> None:
     corpus.make(tmp_path / "in")
     run(tmp_path, recipe=FORMER)
@@ -155,6 +157,7 @@ def test_all_sources_can_be_forgotten(place: Path) -> None:
     assert run(place)["read"] == 0
 
 
+@pytest.mark.slow
 def test_equal_to_a_dataset_that_never_saw_it(tmp_path: Path) -> None:
     corpus.make(tmp_path / "in")
     run(tmp_path)
@@ -225,6 +228,7 @@ def test_forgetting_again_finds_nothing_left_and_keeps_one_tombstone(place: Path
     assert verify_forgotten(dataset_of(place)).tombstones == 1
 
 
+@pytest.mark.slow
 def test_tombstones_of_two_datasets_have_nothing_in_common(place: Path) -> None:
     shutil.copytree(place / "own", place / "other/own")
     (place / "other/in").symlink_to((place / "in").resolve())
@@ -264,6 +268,45 @@ def test_a_run_that_goes_on_meanwhile_can_not_bring_rows_back(tmp_path: Path) ->
     assert proof(tmp_path, "rocket.jpg") == []
     assert run(tmp_path)["forgotten"] == 1
     assert proof(tmp_path, "rocket.jpg") == []
+
+
+def test_an_older_run_can_not_commit_to_any_table_any_more(place: Path) -> None:
+    take_down(place, "rocket.jpg")
+    older = dataset_of(place)
+    number = take_number(older, "older")
+    table = older.table("tables/image")
+    part = next(iter(table.parts().values()))
+    take_down(place, "rocket.jpg")  # there is nothing left to change in this table
+    with pytest.raises(FencedError):
+        table.commit([], [part], fence=number, run="older")
+
+
+def test_what_a_killed_run_left_undone_stays_to_be_done(tmp_path: Path) -> None:
+    corpus.make(tmp_path / "in")
+    run(tmp_path)
+    shutil.copy(corpus.PHOTOS["flower.jpg"], tmp_path / "in/rocket.jpg")
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        corpus.run_inline(
+            tmp_path / "in", tmp_path / "own", recipe=RECIPE, limits=LIMITS, before_work=interrupt
+        )
+    shards = dataset_of(tmp_path).read(MANIFEST).to_pylist()
+    (changed,) = [row["shard"] for row in shards if row["address"].endswith("/in/rocket.jpg")]
+    beside = next(
+        row["address"].rpartition("/in/")[2]
+        for row in shards
+        if row["shard"] == changed
+        and row["container"] is None
+        and not row["address"].endswith("/rocket.jpg")
+    )
+    take_down(tmp_path, beside)
+    assert verify(dataset_of(tmp_path)).problems
+    assert run(tmp_path) == {"forgotten": 1, "read": 1, "shards": 1}
+    assert verify(dataset_of(tmp_path)).problems == []
+    assert proof(tmp_path, beside) == []
 
 
 # --- the proof can fail ---------------------------------------------------------------------------
@@ -318,6 +361,7 @@ def test_a_living_source_with_a_longer_name_is_no_trace(tmp_path: Path) -> None:
     assert proof(tmp_path, "a.jpg") == []
 
 
+@pytest.mark.slow
 def test_files_that_nobody_committed_are_read_too_and_go(place: Path) -> None:
     folder = place / "own/tables/image"
     late = [file.read_bytes() for file in folder.glob("*.parquet")]
