@@ -8,6 +8,7 @@
       logs/<run>/*.jsonl       structured logs
       runs/<run>.json          what a run was asked, did and took
       report/index.html
+      forgotten/               keyed hashes of forgotten sources, and who forgot when
 
 Done is a commit: the snapshot holds the part of (shard, generation, fingerprint). There is no
 other marker.
