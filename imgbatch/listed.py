@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from imgbatch import sources
-from imgbatch.dataset import MANIFEST, Dataset, manifest
+from imgbatch.dataset import MANIFEST, Dataset, manifest, tombstones
 from imgbatch.dataset.shards import archives, inputs, members
 from imgbatch.errors import SettingsError
+from imgbatch.records import Source
 from imgbatch.storage import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from imgbatch.dataset.changes import Listing
-    from imgbatch.records import Source
+    from imgbatch.dataset.tombstones import Tombstones
     from imgbatch.summary import Request
 
 LISTING_STEP = 1000
@@ -27,10 +29,23 @@ class Listener(Protocol):
         """So many sources are listed so far."""
 
 
-def list_input(request: Request, listener: Listener) -> Listing:
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What an input holds.
+
+    Attributes:
+        sources: as the manifest compares them.
+        forgotten: how many more there are that this dataset was told to forget.
+    """
+
+    sources: Listing
+    forgotten: int
+
+
+def list_input(request: Request, listener: Listener) -> Listed:
     """Return the listing of the input, or of the sample of it that is asked for.
 
-    Archives that the dataset knows in the same version are not read again.
+    Archives that the dataset knows in the same version are not read again, forgotten ones never.
 
     Raises:
         SettingsError: the dataset lies inside the input, or holds sources of another one.
@@ -40,15 +55,40 @@ def list_input(request: Request, listener: Listener) -> Listing:
     _refuse_other_input(request)
     dataset = Dataset.find(request.dataset)
     known = archives(dataset) if dataset and dataset.table(MANIFEST).exists else {}
+    stones = tombstones.read(dataset.store) if dataset else tombstones.Tombstones()
 
     def recall(address: str, version: str) -> Iterable[Source] | None:
+        if stones and stones.covers(address):
+            return [Source(address, version, 0)]
         if dataset is None or known.get(address) != version:
             return None
         return members(dataset, address)
 
     found = _counted(sources.open_input(request.input, known=recall), listener)
-    whole = manifest.listing(found, root=open_store(request.input).root)
-    return manifest.sample(whole, limit=request.limit, share=request.share)
+    kept = _Kept(found, stones)
+    whole = manifest.listing(kept, root=open_store(request.input).root)
+    return Listed(
+        manifest.sample(whole, limit=request.limit, share=request.share), forgotten=kept.left_out
+    )
+
+
+class _Kept:
+    """The listed sources that the dataset was not told to forget."""
+
+    def __init__(self, found: Iterable[Source], stones: Tombstones) -> None:
+        self._found = found
+        self._stones = stones
+        self.left_out = 0
+
+    def __iter__(self) -> Iterator[Source]:
+        if not self._stones:
+            yield from self._found
+            return
+        for source in self._found:
+            if self._stones.covers(source.address):
+                self.left_out += 1
+            else:
+                yield source
 
 
 def _counted(found: Iterable[Source], listener: Listener) -> Iterator[Source]:

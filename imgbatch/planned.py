@@ -134,9 +134,9 @@ def plan(request: Request, limits: Limits, listener: Listener) -> Plan:
     dataset = Dataset.find(request.dataset) or Dataset(open_store(request.dataset))
     root = open_store(request.input).root
     whole = request.limit is None and request.share is None
-    changes = manifest.compare(dataset, listed, root=root, whole=whole)
+    changes = manifest.compare(dataset, listed.sources, root=root, whole=whole)
     found = Plan(
-        listed=listed.num_rows,
+        listed=listed.sources.num_rows,
         new=changes.new.num_rows,
         changed=changes.changed.num_rows,
         removed=changes.removed.num_rows,

@@ -77,8 +77,9 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
     driver = Driver(
         Dataset.create(request.dataset), request, recipe, specs, limits, start=start, mended=mended
     )
+    driver.summary.forgotten = listed.forgotten
     with contextlib.closing(driver):
-        driver.freeze(listed)
+        driver.freeze(listed.sources)
         driver.compute(engine, watcher)
     _check_failed(driver.dataset, request.max_failed)
     return driver.summary
@@ -226,7 +227,9 @@ class Driver:
                     committer.add(event.parts)
                     summary.add(event)
         except (ImgbatchError, KeyboardInterrupt):
-            # What is finished is worth keeping, whatever ended the rest.
+            # What is finished is worth keeping, whatever ended the rest. Where another run took
+            # over, that is what ended it: a forgotten source's part is gone under our hands.
+            committer.check()
             committer.flush()
             raise
         committer.flush()

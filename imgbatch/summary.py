@@ -54,6 +54,7 @@ class Summary:
 
     Attributes:
         repaired: damaged parts that were taken out, to be done again.
+        forgotten: sources that the input holds and the dataset was told to forget; not `listed`.
         adopted: parts that lay in the store already, written by a run that did not commit them or
             by a former one with the same recipe.
         ready_seconds: from the start until workers were up.
@@ -64,6 +65,7 @@ class Summary:
     run: str
     dataset: str
     listed: int = 0
+    forgotten: int = 0
     new: int = 0
     changed: int = 0
     removed: int = 0

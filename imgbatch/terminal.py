@@ -130,7 +130,8 @@ def _lines(summary: Summary) -> list[str]:
     if not (summary.shards or summary.adopted):
         removed = f", {summary.removed:,} removed" if summary.removed else ""
         listed = f"{summary.listed:,} sources are listed, all are up to date"
-        return [f"nothing to do: {listed}{removed} ({summary.seconds:.1f} s)"]
+        nothing = f"nothing to do: {listed}{removed} ({summary.seconds:.1f} s)"
+        return [nothing, *_forgotten(summary)]
     rate = summary.pictures / max(summary.work_seconds, 1e-9)
     changes = [
         f"{summary.new:,} new",
@@ -142,11 +143,17 @@ def _lines(summary: Summary) -> list[str]:
     lines = [
         f"{summary.listed:,} sources listed: {', '.join(changes)}",
         *([repaired] if summary.repaired else []),
+        *_forgotten(summary),
         *([f"{summary.adopted:,} parts taken as they lay written"] if summary.adopted else []),
         f"{did} gave {summary.pictures:,} pictures in {speed}",
     ]
     lines += [f"  {count:>9,}  {name}" for name, count in summary.outcomes.most_common()]
     return [*lines, f"dataset: {summary.dataset}"]
+
+
+def _forgotten(summary: Summary) -> list[str]:
+    count = summary.forgotten
+    return [f"{count:,} forgotten sources of the input were left out"] if count else []
 
 
 def say(as_json: bool, event: str, record: dict[str, Any], lines: list[str]) -> None:  # noqa: FBT001 - a flag of the command line, passed on

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from imgbatch.cli import about, past, plan, read, run
+from imgbatch.cli import about, forget, past, plan, read, run
 
 app = typer.Typer(
     help="Turn a bucket of pictures and videos into a table that a researcher can trust.",
@@ -27,6 +27,7 @@ app.command()(past.history)
 app.command()(past.compare)
 app.command()(read.report)
 app.command()(read.export)
+app.command()(forget.forget)
 app.command()(run.preprocess)
 app.command()(about.analyzers)
 app.add_typer(recipes, name="recipe")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imgbatch.cli.forget import NamedSources, SourcesFrom, named
 from imgbatch.terminal import DatasetUrl, Json, say
 
 if TYPE_CHECKING:
@@ -21,12 +22,26 @@ class ExportFormat(StrEnum):
     csv = "csv"
 
 
-def verify(dataset: DatasetUrl, *, json: Json = False) -> None:
+def verify(
+    dataset: DatasetUrl,
+    *,
+    forgotten: Annotated[
+        bool, typer.Option("--forgotten", help="Prove that nothing forgotten is left, instead.")
+    ] = False,
+    source: NamedSources = None,
+    sources_from: SourcesFrom = None,
+    json: Json = False,
+) -> None:
     """Count everything again from the parts, and name each shard where something is off."""
     from imgbatch.dataset import Dataset  # noqa: PLC0415 - keeps `--help` quick
     from imgbatch.dataset.verify import verify as check  # noqa: PLC0415
-    from imgbatch.errors import DamageError  # noqa: PLC0415
+    from imgbatch.errors import DamageError, SettingsError  # noqa: PLC0415
 
+    if forgotten:
+        _verify_forgotten(dataset, source or [], sources_from, as_json=json)
+        return
+    if source or sources_from:
+        raise SettingsError("--source is looked for with --forgotten only", "Add --forgotten.")
     found = check(Dataset.open(dataset))
     record = {
         "sources": found.sources,
@@ -41,6 +56,35 @@ def verify(dataset: DatasetUrl, *, json: Json = False) -> None:
     say(json, "verified", record, _verified_lines(found))
     if found.problems:
         raise DamageError(f"{len(found.problems)} problems in {dataset}")
+
+
+def _verify_forgotten(
+    dataset: str, source: list[str], sources_from: str | None, *, as_json: bool
+) -> None:
+    from imgbatch.dataset import Dataset  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.dataset.forgotten import DIGEST, verify_forgotten  # noqa: PLC0415
+    from imgbatch.errors import DamageError  # noqa: PLC0415
+
+    digests = [text for text in source if DIGEST.fullmatch(text)]
+    sources = named([text for text in source if text not in digests], sources_from)
+    proof = verify_forgotten(Dataset.open(dataset), sources, digests=digests)
+    looked = (
+        f"{proof.objects:,} objects were read whole, for {proof.tombstones:,} forgotten sources"
+    )
+    record = {
+        "tombstones": proof.tombstones,
+        "objects": proof.objects,
+        "problems": proof.problems,
+    }
+    lines = [looked, *(f"problem: {problem}" for problem in proof.problems)]
+    say(
+        as_json, "verified", record, lines if proof.problems else [*lines, "verified: none is left"]
+    )
+    if proof.problems:
+        raise DamageError(
+            f"{len(proof.problems)} traces of forgotten sources in {dataset}",
+            "Forget them again: that takes out what is left. Then verify again.",
+        )
 
 
 def _verified_lines(found: Verified) -> list[str]:

@@ -9,6 +9,7 @@
       runs/<run>.json          what a run was asked, did and took
       lock.json                who is changing it just now
       report/index.html
+      forgotten/               keyed hashes of forgotten sources, and who forgot when
 
 Done is a commit: the snapshot holds the part of (shard, generation, fingerprint). There is no
 other marker.
@@ -206,10 +207,11 @@ class Dataset:
             DamageError: it is not readable.
         """
         try:
-            record = json.loads(self.store.get(name))
-        except ValueError as error:
-            raise DamageError(f"{name} is not readable: {error}", REPAIR) from error
-        return dict(record)
+            record: dict[str, Any] = json.loads(self.store.get(name))
+            int(record["number"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise DamageError(f"{name} is not readable: {error!r}", REPAIR) from error
+        return record
 
     def write_run(self, record: Mapping[str, Any]) -> None:
         """Write the record of a run; called again, it replaces the former one."""

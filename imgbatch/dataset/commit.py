@@ -71,6 +71,19 @@ class Committer:
         if self._clock() - self._last >= self._every:
             self.flush()
 
+    def check(self) -> None:
+        """Refuse when the dataset is not ours any more.
+
+        Raises:
+            FencedError: another run took it over; nothing of ours is committed from here.
+        """
+        if self._lock:
+            self._lock.check()
+        manifest = self._dataset.table(MANIFEST)
+        manifest.refresh()
+        if manifest.fence != self._number:
+            raise FencedError(f"run number {manifest.fence} took over from {self._number}")
+
     def flush(self) -> None:
         """Commit what waits.
 
@@ -80,12 +93,7 @@ class Committer:
         self._last = self._clock()
         if not any(self._waiting.values()):
             return
-        if self._lock:
-            self._lock.check()
-        manifest = self._dataset.table(MANIFEST)
-        manifest.refresh()
-        if manifest.fence != self._number:
-            raise FencedError(f"run number {manifest.fence} took over from {self._number}")
+        self.check()
         # `sources` last: when it names a shard's outcomes, the analyzers' rows are there already.
         for path in sorted(self._waiting, key=lambda p: (p.endswith("/sources"), p)):
             adds = self._waiting[path]

@@ -1,7 +1,8 @@
-"""Few verbs over every store: list, head, get, get_range, open, put, put_once, replace, delete.
+"""Few verbs over every store: list, head, get, open, put, replace, delete, erase, and the like.
 
 `file://` (and plain paths) are served by `storage.local`; `s3://`, `gs://` and `memory://` by
-`storage.remote`, the only module that imports a storage SDK.
+`storage.remote` through obstore; `storage.versions` has the makers' own SDKs for the one thing that
+obstore cannot do.
 
 Decision, 2026-11: folders do not go through obstore. Its local store decodes names as UTF-8 and
 percent-encodes some characters; a corpus folder holds whatever names a scraper left there, and
@@ -19,7 +20,7 @@ from imgbatch.settings import nearest
 from imgbatch.storage.addresses import unquote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 REMOTE_SCHEMES = ("s3", "gs", "memory")
 
@@ -40,6 +41,21 @@ class Entry:
     name: str
     size: int
     version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """Bytes that a store still keeps and no listing shows.
+
+    Attributes:
+        name: as the store itself calls it, for messages and for `erase`.
+        version: which of its versions; "" where the store has none.
+        marker: only says that the object was deleted; has no bytes.
+    """
+
+    name: str
+    version: str
+    marker: bool = False
 
 
 class Store(Protocol):
@@ -93,6 +109,27 @@ class Store(Protocol):
 
     def delete(self, name: str) -> None:
         """Delete an object; one that is not there is no error."""
+
+    def former(self, prefix: str = "") -> Iterator[Former]:
+        """Yield what is kept below a folder of objects that were replaced, deleted or half put.
+
+        Raises:
+            StorageError: it may not be listed.
+        """
+
+    def recall(self, former: Former) -> bytes:
+        """Return such bytes.
+
+        Raises:
+            StorageError: they may not be read.
+        """
+
+    def erase(self, former: Iterable[Former]) -> None:
+        """Delete such bytes for good.
+
+        Raises:
+            StorageError: some may not be deleted.
+        """
 
     def address(self, name: str) -> str:
         """Return the canonical address of an object: its URL, readable, one per object."""

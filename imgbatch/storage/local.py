@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from imgbatch.errors import StorageError
-from imgbatch.storage import ChangedError, Entry
+from imgbatch.storage import ChangedError, Entry, Former
 from imgbatch.storage.addresses import quote, unquote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 PARTIAL = ".imgbatch-partial-"
 # File systems keep times to a second or better.
@@ -130,6 +130,22 @@ class LocalStore:
         """Delete a file."""
         with _mapped(name), contextlib.suppress(FileNotFoundError):
             os.unlink(self._path(name))
+
+    def former(self, prefix: str = "") -> Iterator[Former]:
+        """Yield the files that writers who were killed left half written."""
+        for folder, _, files in os.walk(self._path(prefix)):
+            for name in files:
+                if name.startswith(PARTIAL):
+                    yield Former(os.path.relpath(os.path.join(folder, name), self.folder), "")
+
+    def recall(self, former: Former) -> bytes:
+        """Return what such a file holds."""
+        return self.get(former.name)
+
+    def erase(self, former: Iterable[Former]) -> None:
+        """Delete such files."""
+        for gone in former:
+            self.delete(gone.name)
 
     def address(self, name: str) -> str:
         """Return `file://` and the absolute path; readable; see `quote`."""

@@ -1,4 +1,4 @@
-"""Buckets and memory through obstore: the only module that imports a storage SDK."""
+"""Buckets and memory through obstore."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from obstore.exceptions import (
 from obstore.store import MemoryStore, from_url
 
 from imgbatch.errors import StorageError
-from imgbatch.storage import ChangedError, Entry
+from imgbatch.storage import ChangedError, Entry, versions
 from imgbatch.storage.addresses import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from _typeshed import WriteableBuffer as Buffer
     from obstore import UpdateVersion
     from obstore.store import ObjectStore
+
+    from imgbatch.storage import Former
 
 READ_BYTES = 2**20
 
@@ -39,6 +41,7 @@ class RemoteStore:
     def __init__(self, url: str) -> None:
         scheme, _, rest = url.rstrip("/").partition("://")
         self.root = f"{scheme}://{quote(rest)}"
+        self._scheme = scheme
         self.bucket, _, prefix = rest.partition("/")
         self._prefix = f"{prefix}/" if prefix else ""
         self._store: ObjectStore
@@ -119,6 +122,24 @@ class RemoteStore:
         """Delete an object."""
         with contextlib.suppress(FileNotFoundError), _mapped(name):
             obstore.delete(self._store, self._prefix + name)
+
+    def former(self, prefix: str = "") -> Iterator[Former]:
+        """Yield the versions that a bucket with versioning keeps of what is gone."""
+        below = f"{self._prefix}{prefix}/" if prefix else self._prefix
+        if self._scheme == "s3":
+            yield from versions.s3_former(self.bucket, below)
+        elif self._scheme == "gs":
+            yield from versions.gs_former(self.bucket, below)
+
+    def recall(self, former: Former) -> bytes:
+        """Return the bytes of such a version."""
+        recall = versions.gs_recall if self._scheme == "gs" else versions.s3_recall
+        return recall(self.bucket, former)
+
+    def erase(self, former: Iterable[Former]) -> None:
+        """Delete such versions."""
+        erase = versions.gs_erase if self._scheme == "gs" else versions.s3_erase
+        erase(self.bucket, former)
 
     def address(self, name: str) -> str:
         """Return the object's URL, readable; see `quote`."""

@@ -167,6 +167,15 @@ def test_delete_deletes_and_deleting_again_is_no_error(store: Store) -> None:
     assert list(store.list()) == []
 
 
+def test_what_is_replaced_or_deleted_leaves_nothing_behind(store: Store) -> None:
+    store.put("x", b"one")
+    store.put("x", b"two")
+    store.put("y", b"three")
+    store.delete("y")
+    assert list(store.former()) == []
+    store.erase([])
+
+
 def test_open_seeks_and_reads(store: Store) -> None:
     store.put("x", bytes(range(256)) * 8)
     with store.open("x") as file:

@@ -1,0 +1,107 @@
+"""Enters: a dataset, and sources that it should not know. Leaves: proof that it does not, or where.
+
+Every object below the root is read whole, committed or not, and every former version that the store
+still keeps: cells of Parquet, strings of JSON, lines of all else. Ids, and addresses that stand
+alone, are found by their tombstones; addresses inside sentences, and digests of contents, only when
+they are given.
+"""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from imgbatch.dataset import tombstones
+from imgbatch.dataset.forget import records
+from imgbatch.dataset.needles import Needles
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from imgbatch.dataset import Dataset
+    from imgbatch.dataset.given import Given
+    from imgbatch.storage import Former
+
+READERS = 4
+PARQUET = b"PAR1"
+DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(slots=True)
+class Proof:
+    """What was looked for and found.
+
+    Attributes:
+        tombstones: forgotten sources.
+        objects: objects, and former versions of them, that were read whole.
+        problems: one line for each thing that should not be, naming the object.
+    """
+
+    tombstones: int = 0
+    objects: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def verify_forgotten(
+    dataset: Dataset, named: Sequence[Given] = (), *, digests: Sequence[str] = ()
+) -> Proof:
+    """Look through everything that a dataset's store keeps for sources that were forgotten.
+
+    Args:
+        dataset: where to look.
+        named: sources to look for by all their names; each must have a tombstone.
+        digests: SHA-256 of contents, 64 hex digits. Another source with the same bytes has it too.
+
+    Raises:
+        DamageError: the tombstones cannot be read.
+        StorageError: former versions of objects may not be listed.
+    """
+    stones = tombstones.read(dataset.store)
+    proof = Proof(tombstones=len(stones))
+    for one in named:
+        if one.source_id not in stones:
+            proof.problems.append(f"{one.text} was never forgotten here")
+    for record in records(dataset.store):
+        if record["status"] == "begun":
+            proof.problems.append(f"the forget {record['run']} is not finished: forget again")
+    needles = Needles(
+        stones,
+        words=frozenset({one.source_id for one in named} | set(digests)),
+        addresses=frozenset(one.address for one in named if one.address is not None),
+    )
+    _grep(dataset, needles, proof)
+    return proof
+
+
+def _grep(dataset: Dataset, needles: Needles, proof: Proof) -> None:
+    store = dataset.store
+
+    def look(name: str) -> str | None:
+        try:
+            return _traces(needles, name, name, store.get(name))
+        except FileNotFoundError:
+            return None  # it went meanwhile
+
+    def look_back(former: Former) -> str | None:
+        what = f"{former.name}: the store keeps version {former.version or 'half written'}, which"
+        return _traces(needles, former.name, what, store.recall(former))
+
+    names = sorted(entry.name for entry in store.list())
+    former = [kept for kept in store.former() if not kept.marker]
+    with ThreadPoolExecutor(READERS) as pool:
+        found = [*pool.map(look, names), *pool.map(look_back, former)]
+    proof.problems += [line for line in found if line is not None]
+    proof.objects = len(found)
+
+
+def _traces(needles: Needles, name: str, what: str, data: bytes) -> str | None:
+    whole = name if not data.startswith(PARQUET) else f"{name}.parquet"
+    try:
+        found = needles.in_object(whole, data)
+    except (pa.ArrowException, OSError) as error:
+        return f"{what} cannot be read, so nobody knows what is in it: {error}"
+    return f"{what} names a forgotten source in {found} places" if found else None

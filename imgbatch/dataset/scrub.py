@@ -1,0 +1,113 @@
+"""Enters: an opened dataset. Leaves: one without the files, log lines and versions of the past."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from imgbatch.dataset import MANIFEST
+from imgbatch.dataset.tombstones import names_below
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imgbatch.dataset import Dataset
+    from imgbatch.dataset.needles import Needles
+    from imgbatch.storage import Store
+
+REPORT = "report"
+TEXTS = ("logs", "runs")
+TABLES = (MANIFEST, "tables", "groups")
+DELTA_LOG = "_delta_log"
+BLANK = "(forgotten)"
+
+
+def all_tables(dataset: Dataset) -> list[str]:
+    """Return the folders of all tables, of former recipes and groupers too; the manifest first."""
+    folders = {
+        name.partition(f"/{DELTA_LOG}/")[0]
+        for root in TABLES
+        for name in names_below(dataset.store, root)
+        if f"/{DELTA_LOG}/" in name
+    }
+    return sorted(folders, key=lambda folder: (folder != MANIFEST, folder))
+
+
+def strays(dataset: Dataset) -> Iterator[str]:
+    """Yield the names of files below the tables that no current snapshot holds."""
+    held = {
+        f"{folder}/{path}"
+        for folder in all_tables(dataset)
+        for path in dataset.table(folder).parts()
+    }
+    for root in TABLES:
+        for name in names_below(dataset.store, root):
+            if name not in held and DELTA_LOG not in name.split("/"):
+                yield name
+
+
+def vacuum(dataset: Dataset) -> int:
+    """Delete every file below the tables that no current snapshot holds; return how many.
+
+    Not through Delta's own vacuum: it knows only files that some commit named, and what a worker
+    who was killed has written was never named.
+    """
+    gone = list(strays(dataset))
+    for name in gone:
+        dataset.store.delete(name)
+    return len(gone)
+
+
+def texts(store: Store, needles: Needles) -> int:
+    """Write logs and run records again without what names a source.
+
+    Returns:
+        how many log lines were taken out and values of records blanked.
+    """
+    count = 0
+    for folder in TEXTS:
+        for name in names_below(store, folder):
+            data = store.get(name)
+            if found := needles.in_object(name, data):
+                whole = _log if name.endswith(".jsonl") else _record
+                store.put(name, whole(data.decode("utf-8", "replace"), needles).encode())
+                count += found
+    return count
+
+
+def _log(text: str, needles: Needles) -> str:
+    return "\n".join(line for line in text.split("\n") if not needles.in_line(line))
+
+
+def _record(text: str, needles: Needles) -> str:
+    try:
+        return json.dumps(_blanked(json.loads(text), needles), indent=1)
+    except ValueError:
+        return _log(text, needles)
+
+
+def _blanked(value: Any, needles: Needles) -> Any:
+    if isinstance(value, str):
+        return BLANK if needles.in_text(value) else value
+    if isinstance(value, list):
+        return [_blanked(inner, needles) for inner in value]
+    if isinstance(value, dict):
+        return {key: _blanked(inner, needles) for key, inner in value.items()}
+    return value
+
+
+def report(store: Store) -> None:
+    """Delete the report: its page holds names and small copies of pictures."""
+    for name in names_below(store, REPORT):
+        store.delete(name)
+
+
+def former_versions(store: Store) -> int:
+    """Delete what the store keeps of a dataset's replaced and deleted objects; return how many.
+
+    Raises:
+        StorageError: it may not be listed or deleted.
+    """
+    former = [kept for folder in (*TABLES, *TEXTS, REPORT) for kept in store.former(folder)]
+    store.erase(former)
+    return len(former)
