@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from imgbatch import analyzers, settings
 from imgbatch.carry import needed
-from imgbatch.dataset import MANIFEST, SOURCES, Dataset, manifest
+from imgbatch.dataset import MANIFEST, Dataset, manifest
 from imgbatch.dataset.adopt import adopt
 from imgbatch.dataset.causes import ANALYZER_CHANGED, CHANGED, REMOVED, Causes
 from imgbatch.dataset.plan import gone, undone
