@@ -70,8 +70,20 @@ class _Post:
     def worker(self) -> AnyWorker:
         with self._lock:
             if self._worker is None:
-                self._worker = self._make(self._number)
+                self._worker = self._made()
             return self._worker
+
+    def _made(self) -> AnyWorker:
+        lost = 0
+        while True:
+            try:
+                return self._make(self._number)
+            except WorkerLostError as error:
+                lost += 1
+                if lost == ATTEMPTS:
+                    raise JobError(
+                        f"{lost} workers were lost while they started: {error}"
+                    ) from error
 
     def lost(self, worker: AnyWorker) -> None:
         with self._lock:
@@ -140,7 +152,7 @@ def execute(
     """Do tasks with so many workers, made by `make(number)`.
 
     Raises:
-        JobError: a task lost its worker three times.
+        JobError: a task lost its worker three times, or three were lost while they started.
     """
     crew = _Crew(tasks)
     posts = [_Post(make, number) for number in range(min(workers, len(tasks)))]

@@ -13,8 +13,7 @@ from imgbatch.storage import open_store
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    import pyarrow as pa
-
+    from imgbatch.dataset.changes import Listing
     from imgbatch.records import Source
     from imgbatch.summary import Request
 
@@ -28,7 +27,7 @@ class Listener(Protocol):
         """So many sources are listed so far."""
 
 
-def list_input(request: Request, listener: Listener) -> pa.Table:
+def list_input(request: Request, listener: Listener) -> Listing:
     """Return the listing of the input, or of the sample of it that is asked for.
 
     Archives that the dataset knows in the same version are not read again.

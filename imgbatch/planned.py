@@ -139,7 +139,7 @@ def plan(request: Request, limits: Limits, listener: Listener) -> Plan:
         listed=listed.num_rows,
         new=changes.new.num_rows,
         changed=changes.changed.num_rows,
-        removed=len(changes.removed),
+        removed=changes.removed.num_rows,
     )
     _add_work(found, dataset, changes, specs, limits)
     found.failed = _failed(dataset, changes, specs, found)
@@ -209,9 +209,8 @@ def _failed(
     dataset: Dataset, changes: Changes, specs: Sequence[TableSpec], found: Plan
 ) -> dict[str, int]:
     """Return by error class how many sources failed before, in any table, and stay as they are."""
-    leaving = pa.chunked_array(
-        [changes.removed, *changes.changed["source_id"].chunks], type=pa.string()
-    )
+    ids = [left.read()["source_id"] for left in (changes.removed, changes.changed)]
+    leaving = pa.chunked_array([c for column in ids for c in column.chunks], pa.string())
     total: Counter[str] = Counter()
     for spec in specs:
         if found.tables[spec.name][ANALYZER_CHANGED] or not dataset.table(spec.path).exists:

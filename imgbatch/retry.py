@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 
 from imgbatch import analyzers, settings
 from imgbatch.dataset import MANIFEST, Dataset
+from imgbatch.dataset.changes import Changes
 from imgbatch.dataset.lock import refuse_busy
-from imgbatch.dataset.manifest import LISTED, Changes
 from imgbatch.errors import DatasetError, SettingsError
 from imgbatch.run import Driver
 from imgbatch.settings import nearest
@@ -102,10 +102,4 @@ def failed(dataset: Dataset, tables: Sequence[str], classes: Sequence[str]) -> p
 
 def _touched(dataset: Dataset, ids: pa.Array) -> Changes:
     rows = dataset.read(MANIFEST, where=pc.field("source_id").isin(ids))
-    return Changes(
-        new=LISTED.empty_table(),
-        changed=rows.select(LISTED.names),
-        removed=pa.array([], pa.string()),
-        touched=frozenset(rows["shard"].to_pylist()),
-        same=0,
-    )
+    return Changes.of_rows(changed=rows)

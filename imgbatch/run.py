@@ -32,10 +32,8 @@ from imgbatch.tables import table_specs
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
 
-    import pyarrow as pa
-
     from imgbatch.dataset import TableSpec
-    from imgbatch.dataset.manifest import Changes
+    from imgbatch.dataset.manifest import Changes, Listing
     from imgbatch.dataset.plan import Work
     from imgbatch.settings import Limits, Recipe
 
@@ -145,7 +143,7 @@ class Driver:
         _ = self.number
         return self.dataset.table(MANIFEST).version != looked + 1
 
-    def freeze(self, listed: pa.Table) -> None:
+    def freeze(self, listed: Listing) -> None:
         """Bring the manifest up to date with a listing of the input, or of a sample of it."""
         request, summary = self._request, self.summary
         table = self.dataset.table(MANIFEST)
@@ -158,7 +156,7 @@ class Driver:
             changes = manifest.compare(self.dataset, listed, root=root, whole=whole)
         summary.new = changes.new.num_rows
         summary.changed = changes.changed.num_rows
-        summary.removed = len(changes.removed)
+        summary.removed = changes.removed.num_rows
         self.change(changes)
 
     def change(self, changes: Changes) -> None:

@@ -107,7 +107,11 @@ def execute(
 
 
 class Actor:
-    """A worker in a process of its own, somewhere on the cluster."""
+    """A worker in a process of its own, somewhere on the cluster.
+
+    Raises:
+        WorkerLostError: its process was killed before it was up.
+    """
 
     def __init__(self, job: Job, number: int, *, cores: int) -> None:
         import ray  # noqa: PLC0415 - as above
@@ -118,7 +122,12 @@ class Actor:
         remote: Any = ray.remote(Worker)
         self._actor = remote.options(**options).remote(job, f"ray-{number}")
         # Answers when the process is up and its analyzers are loaded, or raises what went wrong.
-        ray.get(self._actor.__ray_ready__.remote())
+        try:
+            ray.get(self._actor.__ray_ready__.remote())
+        except ray.exceptions.RayActorError as error:
+            if error.actor_init_failed:
+                raise
+            raise crew.WorkerLostError(str(error)) from error
 
     def work(self, task: Task) -> Iterator[Tick | Finished]:
         """Do a task.

@@ -89,6 +89,28 @@ def test_a_lost_workers_task_goes_on_where_it_was_with_a_new_one() -> None:
     assert made == [0, 0]
 
 
+def test_a_worker_that_is_lost_while_it_starts_is_replaced() -> None:
+    made: list[int] = []
+
+    def make(number: int) -> Scripted:
+        made.append(number)
+        if len(made) < crew.ATTEMPTS:
+            raise crew.WorkerLostError("killed")
+        return Scripted(lambda _: None)
+
+    events = list(crew.execute(make, tasks(4), workers=1))
+    assert shards_of(events) == [f"{t}.0" for t in range(4)]
+    assert len(made) == crew.ATTEMPTS
+
+
+def test_workers_that_are_all_lost_while_they_start_end_the_run() -> None:
+    def make(_: int) -> Scripted:
+        raise crew.WorkerLostError("killed")
+
+    with pytest.raises(JobError, match="3 workers were lost while they started: killed"):
+        list(crew.execute(make, tasks(4), workers=2))
+
+
 def test_a_worker_lost_after_its_last_shard_came_back_leaves_nothing_to_do_again() -> None:
     class LostAtTheEnd(Scripted):
         def work(self, task: Task) -> Iterator[Tick | Finished]:

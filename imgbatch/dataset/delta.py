@@ -30,7 +30,9 @@ from deltalake.transaction import (
 from imgbatch.errors import DamageError, DatasetError, FencedError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import pyarrow.compute as pc
 
     from imgbatch.storage import Store
 
@@ -194,6 +196,27 @@ class Table:
             tables = list(pool.map(self._fetch, self.parts()))
         whole = pa.concat_tables([schema.empty_table(), *tables], promote_options="default")
         return pads.dataset(whole.select(schema.names))
+
+    def batches(
+        self, columns: Sequence[str], where: pc.Expression | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield some columns of the committed rows, a few parts in memory at a time.
+
+        Raises:
+            DatasetError: there is no such table.
+        """
+        if "://" not in self._location:
+            try:
+                yield from self.dataset().to_batches(columns=list(columns), filter=where)
+            except (pa.ArrowException, OSError) as error:
+                raise DamageError(f"table {self.name}: {error}") from error
+            return
+        paths = sorted(self.parts())
+        with ThreadPoolExecutor(FETCHES) as pool:
+            for start in range(0, len(paths), FETCHES):
+                for rows in pool.map(self._fetch, paths[start : start + FETCHES]):
+                    found = pads.dataset(rows).to_table(columns=list(columns), filter=where)
+                    yield from found.to_batches()
 
     def _fetch(self, path: str) -> pa.Table:
         table = pq.read_table(pa.BufferReader(self._store.get(f"{self.name}/{path}")))

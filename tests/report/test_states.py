@@ -150,7 +150,8 @@ def _frozen(
     ]
     listed = pa.Table.from_arrays(arrays, schema=manifest.LISTED)
     number = take_number(dataset, "r")
-    changes = manifest.compare(dataset, listed, root=root, whole=True)
+    frozen = manifest.Listing.of_batches(listed.to_batches())
+    changes = manifest.compare(dataset, frozen, root=root, whole=True)
     manifest.freeze(dataset, changes, limits=Limits(shard_sources=20_000), run="r", number=number)
     return dataset, number, table_specs(read_recipe(recipe, settings_of=analyzers.settings_of))
 
