@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from imgbatch import analyzers, settings
 from imgbatch.carry import needed
-from imgbatch.dataset import MANIFEST, SOURCES, Dataset, manifest
+from imgbatch.dataset import MANIFEST, Dataset, manifest
 from imgbatch.dataset.adopt import adopt
 from imgbatch.dataset.causes import ANALYZER_CHANGED, CHANGED, REMOVED, Causes
 from imgbatch.dataset.plan import gone, undone
@@ -54,7 +54,7 @@ class Plan:
         tables: by table and cause, how many sources get their rows anew. A source that turns out to
             be no picture gets none.
         why: by table, how many sources each difference to the former settings costs.
-        failed: sources that failed before and will not be read again, by error class.
+        failed: sources that failed before, in any table, and stay as they are, by error class.
         pace: how fast the last runs here were; None when there were none.
     """
 
@@ -142,7 +142,7 @@ def plan(request: Request, limits: Limits, listener: Listener) -> Plan:
         removed=changes.removed.num_rows,
     )
     _add_work(found, dataset, changes, specs, limits)
-    found.failed = _failed(dataset, changes, found)
+    found.failed = _failed(dataset, changes, specs, found)
     found.pace = pace(dataset.runs(), [spec.name for spec in specs if found.tables[spec.name]])
     return found
 
@@ -205,18 +205,20 @@ def _count(mask: pa.Array) -> int:
     return int(pc.sum(mask).as_py() or 0)
 
 
-def _failed(dataset: Dataset, changes: Changes, found: Plan) -> dict[str, int]:
-    """Return what failed before and stays as it is, by error class."""
-    if found.tables[SOURCES][ANALYZER_CHANGED] or not dataset.table(f"tables/{SOURCES}").exists:
-        return {}
-    rows = dataset.read(
-        SOURCES, columns=["source_id", "error_class"], where=pc.field("status") == "failed"
-    )
+def _failed(
+    dataset: Dataset, changes: Changes, specs: Sequence[TableSpec], found: Plan
+) -> dict[str, int]:
+    """Return by error class how many sources failed before, in any table, and stay as they are."""
     ids = [left.read()["source_id"] for left in (changes.removed, changes.changed)]
     leaving = pa.chunked_array([c for column in ids for c in column.chunks], pa.string())
-    rows = rows.filter(pc.invert(pc.is_in(rows["source_id"], value_set=leaving)))
-    counts = rows.group_by("error_class").aggregate([([], "count_all")])
-    counts = counts.sort_by([("count_all", "descending"), ("error_class", "ascending")])
-    return dict(
-        zip(counts["error_class"].to_pylist(), counts["count_all"].to_pylist(), strict=True)
-    )
+    total: Counter[str] = Counter()
+    for spec in specs:
+        if found.tables[spec.name][ANALYZER_CHANGED] or not dataset.table(spec.path).exists:
+            continue
+        columns = ["source_id", "error_class"]
+        rows = dataset.read(spec.name, columns=columns, where=pc.field("status") == "failed")
+        rows = rows.filter(pc.invert(pc.is_in(rows["source_id"], value_set=leaving)))
+        counts = rows.group_by("error_class").aggregate([("source_id", "count_distinct")])
+        for row in counts.to_pylist():
+            total[row["error_class"]] += row["source_id_count_distinct"]
+    return dict(total.most_common())

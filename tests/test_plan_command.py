@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -286,6 +287,16 @@ def test_a_retry_that_was_killed_is_told_as_interrupted(place: Place) -> None:
         everywhere({"interrupted": 1})
     )
     assert [run["status"] for run in history(Dataset.open(str(place.own)))][1] == "failed"
+
+
+def test_a_source_that_failed_in_an_analyzers_table_only_is_told(place: Place) -> None:
+    place.run("[analyzers.image]\n")
+    lost = place.corpus / "00004.jpg"
+    kept, times = lost.read_bytes(), lost.stat()
+    run_inline(place.corpus, place.own, recipe=RECIPE, limits=LIMITS, before_work=lost.unlink)
+    lost.write_bytes(kept)
+    os.utime(lost, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert plan(place, RECIPE).failed == {"decode.unrecognised": 1, "fetch.missing": 1}
 
 
 def said(what: object) -> dict[str, object]:
