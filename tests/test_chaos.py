@@ -214,9 +214,11 @@ def test_a_run_whose_lock_was_taken_from_it_stops_at_its_next_commit(tmp_path: P
     limits = LIMITS.model_copy(update={"lock_seconds": 0.3})
 
     def taken() -> None:
-        lock = tmp_path / "d" / NAME
-        lock.write_text(json.dumps({**json.loads(lock.read_text()), "token": "another"}))
-        time.sleep(0.3)
+        store = Dataset.open(str(tmp_path / "d")).store
+        other = {**json.loads(store.get(NAME)), "token": "another"}
+        for _ in range(20):  # a beat may just be under way, and write over it
+            store.put(NAME, json.dumps(other).encode())
+            time.sleep(0.02)
 
     with pytest.raises(FencedError):
         run_inline(corpus, tmp_path / "d", recipe=RECIPE, limits=limits, before_work=taken)
