@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -88,6 +89,15 @@ def test_a_holder_whose_process_is_gone_from_this_machine_is_taken_over_at_once(
     lock = RunLock.take(store, "run2", expires=60)
     assert written(store)["run"] == "run2"
     lock.release()
+
+
+def test_a_dead_process_that_nobody_waited_for_is_gone_too(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    store = open_store(str(tmp_path))
+    leave(store, pid=child.pid, expires=1e9)
+    RunLock.take(store, "run2", expires=60).release()
+    child.wait()
 
 
 def test_a_process_number_of_another_machine_says_nothing(store: Store) -> None:
