@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 VERBS = ("head", "get", "get_range", "open", "put", "put_once", "replace", "delete")
 SIDE_BY_SIDE = 4
 RECIPES = {
-    "A": "[analyzers.image]\n[analyzers.quality]\n",
-    "B": "[analyzers.image]\n[analyzers.quality]\nblank_levels = 9.0\n",
+    "A": "[analyzers.quality]\n",
+    "B": "[analyzers.quality]\nblank_levels = 9.0\n",
 }
 # Loaded before any fork.
-IMPORTED = (crew, pipeline, run, progress, *map(analyzers.load, ("image", "quality")))
+IMPORTED = (crew, pipeline, run, progress, analyzers.load("quality"))
 
 
 @dataclass

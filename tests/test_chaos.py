@@ -58,7 +58,7 @@ def lives(*words: str | Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("scene", "calls"), [("first", 50), ("change", 60)])
+@pytest.mark.parametrize(("scene", "calls"), [("first", 40), ("change", 50)])
 def test_a_run_killed_before_or_after_any_store_call_is_finished_by_the_next(
     tmp_path: Path, scene: str, calls: int
 ) -> None:
@@ -72,9 +72,9 @@ def test_a_run_killed_before_or_after_any_store_call_is_finished_by_the_next(
 def test_a_run_with_another_recipe_that_is_killed_leaves_a_way_back_and_a_way_on(
     tmp_path: Path,
 ) -> None:
-    found = lives(tmp_path / "lives", "recipes", "5")
+    found = lives(tmp_path / "lives", "recipes", "6")
     assert found["failures"] == []
-    assert found["hit"] >= 2 * found["calls"] // 5
+    assert found["hit"] >= 2 * (found["calls"] // 6)
 
 
 @pytest.mark.slow
@@ -82,7 +82,7 @@ def test_a_run_with_another_recipe_that_is_killed_leaves_a_way_back_and_a_way_on
 def test_of_two_runs_at_once_one_does_the_work_and_the_other_says_so_or_finds_nothing_to_do(
     tmp_path: Path, scene: str
 ) -> None:
-    found = lives(tmp_path / "lives", scene, "10", "races")
+    found = lives(tmp_path / "lives", scene, "6", "races")
     assert found["failures"] == []
     assert {tuple(codes) for codes in found["codes"]} <= {(0, 0), (0, BusyError.exit_code)}
 
@@ -214,9 +214,11 @@ def test_a_run_whose_lock_was_taken_from_it_stops_at_its_next_commit(tmp_path: P
     limits = LIMITS.model_copy(update={"lock_seconds": 0.3})
 
     def taken() -> None:
-        lock = tmp_path / "d" / NAME
-        lock.write_text(json.dumps({**json.loads(lock.read_text()), "token": "another"}))
-        time.sleep(0.3)
+        store = Dataset.open(str(tmp_path / "d")).store
+        other = {**json.loads(store.get(NAME)), "token": "another"}
+        for _ in range(20):  # a beat may just be under way, and write over it
+            store.put(NAME, json.dumps(other).encode())
+            time.sleep(0.02)
 
     with pytest.raises(FencedError):
         run_inline(corpus, tmp_path / "d", recipe=RECIPE, limits=limits, before_work=taken)
@@ -226,11 +228,11 @@ def test_a_run_whose_lock_was_taken_from_it_stops_at_its_next_commit(tmp_path: P
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("percent", [5, 25, 100])
+@pytest.mark.parametrize("percent", [10, 50])
 def test_so_many_percent_of_the_shards_taken_out_of_the_snapshot_are_done_again_exactly(
     tmp_path: Path, percent: int
 ) -> None:
-    corpus = many(tmp_path / "in", 40)
+    corpus = many(tmp_path / "in", 20)
     run_inline(corpus, tmp_path / "d", recipe=RECIPE, limits=LIMITS)
     dataset = Dataset.open(str(tmp_path / "d"))
     shards = sorted(part.shard for part in dataset.table(MANIFEST).parts().values())
@@ -243,5 +245,5 @@ def test_so_many_percent_of_the_shards_taken_out_of_the_snapshot_are_done_again_
         for part in lost:
             dataset.store.delete(f"{part.table}/{part.path}")
     summary = run_inline(corpus, tmp_path / "d", recipe=RECIPE, limits=LIMITS)
-    assert (summary.shards, summary.sources) == (20 * percent // 100, 40 * percent // 100)
+    assert (summary.shards, summary.sources) == (10 * percent // 100, 20 * percent // 100)
     whole_and_equal(corpus, tmp_path / "d")

@@ -233,4 +233,9 @@ def _runs(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    try:
+        told = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:  # not Linux
+        return True
+    # A dead process keeps its number until its parent asks for it; in a container nobody may.
+    return told.rpartition(b")")[2].split()[0] not in (b"Z", b"X")
