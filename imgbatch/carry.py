@@ -7,7 +7,7 @@ analyzer's table by being read again; one whose outcome is no picture is not rea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -53,6 +53,12 @@ class Shift:
     def places(self) -> list[int]:
         """The places of the sources that are to be read."""
         return [place for place, tables in enumerate(self.needs) if tables]
+
+    def only(self, places: frozenset[int]) -> Shift:
+        """Return the same with no other sources to be read than those at some places."""
+        none: frozenset[str] = frozenset()
+        needs = [own if place in places else none for place, own in enumerate(self.needs)]
+        return replace(self, needs=needs)
 
 
 def look(dataset: Dataset, work: Work) -> Shift:

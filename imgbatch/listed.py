@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from imgbatch import sources
+from imgbatch.attempts import attempt
 from imgbatch.dataset import Dataset, manifest
 from imgbatch.dataset.shards import archives, members
 from imgbatch.errors import SettingsError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from imgbatch.records import Source
+    from imgbatch.settings import Limits
     from imgbatch.summary import Request
 
 LISTING_STEP = 1000
@@ -28,7 +30,7 @@ class Listener(Protocol):
         """So many sources are listed so far."""
 
 
-def list_input(request: Request, listener: Listener) -> pa.Table:
+def list_input(request: Request, limits: Limits, listener: Listener) -> pa.Table:
     """Return the listing of the input, or of the sample of it that is asked for.
 
     Archives that the dataset knows in the same version are not read again.
@@ -36,6 +38,7 @@ def list_input(request: Request, listener: Listener) -> pa.Table:
     Raises:
         SettingsError: the dataset lies inside the input.
         InputError: the input cannot be listed.
+        StorageError: the store failed, however often it was asked.
     """
     _refuse_nested(request)
     dataset = Dataset.find(request.dataset)
@@ -46,8 +49,12 @@ def list_input(request: Request, listener: Listener) -> pa.Table:
             return None
         return members(dataset, address)
 
-    found = _counted(sources.open_input(request.input, known=recall), listener)
-    whole = manifest.listing(found, root=open_store(request.input).root)
+    def listing() -> pa.Table:
+        found = _counted(sources.open_input(request.input, known=recall), listener)
+        return manifest.listing(found, root=open_store(request.input).root)
+
+    # From its beginning: half a listing would remove the sources of the other half.
+    whole = attempt(listing, sources.patience(limits))
     return manifest.sample(whole, limit=request.limit, share=request.share)
 
 

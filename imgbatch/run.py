@@ -15,12 +15,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from imgbatch import analyzers, settings
+from imgbatch.budget import Budget
 from imgbatch.dataset import MANIFEST, SOURCES, Dataset, manifest
 from imgbatch.dataset.adopt import adopt
 from imgbatch.dataset.commit import Committer, remove, take_number
 from imgbatch.dataset.plan import gone, undone
 from imgbatch.dataset.shards import all_shards
-from imgbatch.errors import ImgbatchError, TooManyFailedError
+from imgbatch.errors import ImgbatchError
 from imgbatch.listed import Listener, list_input
 from imgbatch.pipeline import Finished, Job, Task, Tick
 from imgbatch.storage import open_store
@@ -65,16 +66,16 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
     Raises:
         SettingsError, InputError, DatasetError, StorageError: before anything is computed.
         JobError, FencedError: shards stay undone; what was committed stays.
-        TooManyFailedError: all is done, and more sources failed than allowed.
+        TooManyFailedError: more sources failed than allowed; the run ended there, what was finished
+            is committed, and running again with a larger budget goes on.
     """
     start = time.monotonic()
     recipe = settings.read_recipe(request.recipe, settings_of=analyzers.settings_of)
     specs = table_specs(recipe)
-    listed = list_input(request, watcher)
+    listed = list_input(request, limits, watcher)
     driver = Driver(Dataset.create(request.dataset), request, recipe, specs, start=start)
     driver.freeze(listed, limits)
     driver.compute(limits, engine, watcher)
-    _check_failed(driver.dataset, request.max_failed)
     return driver.summary
 
 
@@ -138,14 +139,17 @@ class Driver:
         shards = all_shards(dataset)
         if left := gone(dataset, shards):
             remove(dataset, left, run=summary.run, number=self.number)
-        if todo := undone(dataset, shards, self._specs):
+        todo = undone(dataset, shards, self._specs)
+        budget = self._budget(todo)
+        budget.check()
+        if todo:
             record = asked(
                 self._request, self._recipe, self._specs, started=self._started, number=self.number
             )
             dataset.write_run({**record, "run": summary.run, "status": "running"})
             status = "failed"
             try:
-                self._work(todo, limits, engine, watcher)
+                self._work(todo, limits, engine, watcher, budget)
                 status = "finished"
             finally:
                 summary.seconds = self._seconds()
@@ -153,7 +157,18 @@ class Driver:
                 dataset.write_run(said)
         summary.seconds = self._seconds()
 
-    def _work(self, todo: Sequence[Work], limits: Limits, engine: Engine, watcher: Watcher) -> None:
+    def _budget(self, todo: Sequence[Work]) -> Budget:
+        redone = {work.shard.name for work in todo if SOURCES in work.tables}
+        return Budget(self.dataset, self._request.max_failed, redone)
+
+    def _work(
+        self,
+        todo: Sequence[Work],
+        limits: Limits,
+        engine: Engine,
+        watcher: Watcher,
+        budget: Budget,
+    ) -> None:
         dataset, summary, specs = self.dataset, self.summary, self._specs
         committer = Committer(
             dataset, specs, run=summary.run, number=self.number, every=limits.commit_seconds
@@ -163,28 +178,34 @@ class Driver:
         summary.adopted = len(parts)
         _announce(watcher, dataset, todo)
         job = Job(summary.run, dataset.url, self._recipe, limits)
-        with contextlib.closing(engine(job, _tasks(todo)) if todo else _nothing()) as events:
-            self._drain(events, committer, watcher)
-
-    def _drain(
-        self, events: Iterable[Tick | Finished], committer: Committer, watcher: Watcher
-    ) -> None:
-        summary = self.summary
         try:
-            for event in events:
-                if not summary.ready_seconds:
-                    summary.ready_seconds = self._seconds()
-                if isinstance(event, Tick):
-                    watcher.tick(event)
-                else:
-                    summary.work_seconds = round(self._seconds() - summary.ready_seconds, 3)
-                    committer.add(event.parts)
-                    summary.add(event)
+            budget.take(parts)
+            with contextlib.closing(engine(job, _tasks(todo)) if todo else _nothing()) as events:
+                self._drain(events, committer, watcher, budget)
         except (ImgbatchError, KeyboardInterrupt):
             # What is finished is worth keeping, whatever ended the rest.
             committer.flush()
             raise
         committer.flush()
+
+    def _drain(
+        self,
+        events: Iterable[Tick | Finished],
+        committer: Committer,
+        watcher: Watcher,
+        budget: Budget,
+    ) -> None:
+        summary = self.summary
+        for event in events:
+            if not summary.ready_seconds:
+                summary.ready_seconds = self._seconds()
+            if isinstance(event, Tick):
+                watcher.tick(event)
+            else:
+                summary.work_seconds = round(self._seconds() - summary.ready_seconds, 3)
+                committer.add(event.parts)
+                summary.add(event)
+                budget.add(event.failed or 0)
 
     def _seconds(self) -> float:
         return round(time.monotonic() - self._start, 3)
@@ -213,15 +234,3 @@ def _announce(watcher: Watcher, dataset: Dataset, todo: Sequence[Work]) -> None:
 
 def _run_id(started: datetime) -> str:
     return f"{started:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
-
-
-def _check_failed(dataset: Dataset, max_failed: float | None) -> None:
-    if max_failed is None:
-        return
-    status = dataset.read(SOURCES, columns=["status"])["status"].to_pylist()
-    failed = status.count("failed")
-    allowed = max_failed * len(status) if max_failed < 1 else max_failed
-    if failed > allowed:
-        raise TooManyFailedError(
-            f"{failed} of {len(status)} sources failed; --max-failed allows {allowed:g}"
-        )

@@ -38,7 +38,7 @@ Sample = Annotated[
 ]
 MaxFailed = Annotated[
     str | None,
-    typer.Option("--max-failed", help="Exit with an error when more fail: a count, or 5%."),
+    typer.Option("--max-failed", help="Stop as soon as more have failed: a count, or 5%."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
 
