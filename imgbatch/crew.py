@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -200,15 +200,22 @@ class _Crew:
 
     def _do(self, order: _Order, post: _Post) -> None:
         worker = post.worker()
+        told, pictures = Counter[str](), 0
         try:
             for event in worker.work(order.left()):
                 if isinstance(event, Finished):
                     order.finished.add(event.shard.name)
+                    told, pictures = Counter(), 0
+                else:
+                    told.update(event.outcomes)
+                    pictures += event.pictures
                 self.events.put(event)
                 if self.stop.is_set():
                     raise _StoppedError
         except WorkerLostError as error:
             post.lost(worker)
+            # What was told of the shard under way is told again when it is done again.
+            self.events.put(Tick({name: -count for name, count in told.items()}, -pictures))
             self._lost(order, error)
 
     def _do_again(self, order: _Order, post: _Post) -> None:

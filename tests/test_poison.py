@@ -110,7 +110,7 @@ def poisons(seen: list[Task]) -> set[Poison]:
 
 @pytest.mark.parametrize("hint", [False, True])
 @pytest.mark.parametrize("workers", [1, 3])
-def test_all_shards_are_done_around_the_sources_that_kill(workers: int, hint: bool) -> None:
+def test_all_shards_are_done_around_the_sources_that_kill(workers: int, *, hint: bool) -> None:
     kill = {("2.0", 7), ("2.0", 8), ("2.0", 49), ("5.0", 0)}
     seen: list[Task] = []
     made = crew.execute(lambda _: Deadly(kill, seen, hint=hint), tasks(8), workers=workers)
@@ -154,9 +154,8 @@ def test_a_shard_that_kills_as_a_whole_is_given_up_and_all_others_are_done() -> 
             yield from super().work(task)
 
     def run() -> None:
-        for event in crew.execute(lambda _: Together(set(), seen), tasks(6), workers=2):
-            if isinstance(event, Finished):
-                done.append(event.shard.name)
+        made = crew.execute(lambda _: Together(set(), seen), tasks(6), workers=2)
+        done.extend(event.shard.name for event in made if isinstance(event, Finished))
 
     with pytest.raises(JobError, match=r"3 workers were lost on shard 3\.0@0, by no single source"):
         run()

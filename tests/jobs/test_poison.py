@@ -36,14 +36,12 @@ POISONS = {
     "again.jpg": killer.CRASH,
     "hang.jpg": killer.HANG,
     "memory.jpg": killer.MEMORY,
-    "frozen.jpg": killer.FROZEN,
 }
 CLASSES = {
     "crash.jpg": "poison.crash",
     "again.jpg": "poison.crash",
     "inside.zip!/crash.jpg": "poison.crash",
     "hang.jpg": "poison.hang",
-    "frozen.jpg": "poison.hang",
     "memory.jpg": "poison.memory",
 }
 
@@ -65,12 +63,12 @@ def poisoned(tmp_path: Path) -> Path:
     return folder
 
 
-def on_ray(root: Path, folder: Path, dataset: Path) -> dict[str, object]:
+def on_ray(root: Path, folder: Path, dataset: Path, *, seconds: float = 2.0) -> dict[str, object]:
     environment = {
         **os.environ,
         "PYTHONPATH": str(root),
         "IMGBATCH_SHARD_SOURCES": str(SHARD_SOURCES),
-        "IMGBATCH_SOURCE_SECONDS": "3",
+        "IMGBATCH_SOURCE_SECONDS": str(seconds),
         "IMGBATCH_WORKER_MEMORY": str(1500 * 2**20),
     }
     words = ["run", folder, dataset, "--recipe", folder.parent / "r.toml", "--workers", "2"]
@@ -122,3 +120,15 @@ def test_each_poison_has_one_outcome_and_all_else_is_complete(
     assert quarantined == {r["source_id"] for r in failed}
     # A later run leaves them alone: it does not even start Ray.
     assert on_ray(root, poisoned, tmp_path / "ray")["shards"] == 0
+
+
+def test_a_process_in_which_no_thread_can_run_any_more_is_ended_too(
+    tmp_path: Path, root: Path
+) -> None:
+    folder = corpus.many(tmp_path / "in", 5)
+    picture(folder / "frozen.jpg", killer.FROZEN)
+    (tmp_path / "r.toml").write_text(RECIPE)
+    assert on_ray(root, folder, tmp_path / "d", seconds=1.0)["outcomes"] == {
+        "ok": 5,
+        "poison.hang": 1,
+    }
