@@ -72,7 +72,7 @@ class _Order:
 
     def left(self) -> Task:
         works = tuple(w for w in self.task.works if w.shard.name not in self.finished)
-        return Task(works, poisons=tuple(self.poisons))
+        return Task(works, poisons=(*self.task.poisons, *self.poisons))
 
     def lost(self, error: WorkerLostError) -> None:
         """Take note of a lost worker, and whether one of this task's own sources was why."""
@@ -240,7 +240,7 @@ class _Crew:
         """Return the sources of the first shard that has any which kill workers."""
         for work in order.left().works:
             name = work.shard.name
-            known = {poison.place for poison in order.poisons if poison.shard == name}
+            known = {poison.place for poison in order.left().poisons if poison.shard == name}
             places = [place for place in range(work.shard.sources) if place not in known]
             suspects = sorted(place for shard, place in order.suspects if shard == name)
 
