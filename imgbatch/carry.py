@@ -8,7 +8,7 @@ analyzer's table by being read again; one whose outcome is no picture is not rea
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -54,6 +54,12 @@ class Shift:
     def places(self) -> list[int]:
         """The places of the sources that are to be read."""
         return [place for place, tables in enumerate(self.needs) if tables]
+
+    def only(self, places: frozenset[int]) -> Shift:
+        """Return the same with no other sources to be read than those at some places."""
+        none: frozenset[str] = frozenset()
+        needs = [own if place in places else none for place, own in enumerate(self.needs)]
+        return replace(self, needs=needs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@
         +-- DecodeError               decode.*   its bytes are not a usable picture or video
         +-- AnalyzeError              analyze.*  an analyzer failed on its pixels
         +-- PreprocessError           preprocess.*  a step does not work on this picture
+        +-- PoisonError               poison.*   it ends the process that works on it
 
 Exit code 0: every source has an outcome (failures included). 1: a bug in imgbatch. 2: wrong
 command line. 130: interrupted.
@@ -35,11 +36,14 @@ class ImgbatchError(Exception):
 
     Attributes:
         scope: what stops: one source, or the run.
-        retryable: whether the same call may succeed later without any change.
     """
 
     scope: ClassVar[Scope] = "run"
-    retryable: ClassVar[bool] = False
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call may succeed later without any change."""
+        return False
 
 
 class RunError(ImgbatchError):
@@ -103,10 +107,20 @@ class MissingExtraError(RunError):
 
 
 class StorageError(RunError):
-    """A store refused or failed: permission, network, or no space left."""
+    """A store refused or failed: permission, network, or no space left.
+
+    Attributes:
+        timed_out: it did not answer in time.
+    """
 
     exit_code = 16
     remedy = "Check permissions, free space and the network, then run again: finished shards stay."
+    timed_out: bool = False
+
+    @property
+    def retryable(self) -> bool:
+        """A store that fails now may answer in a second."""
+        return True
 
 
 class JobError(RunError):
@@ -120,7 +134,10 @@ class TooManyFailedError(RunError):
     """More sources failed than --max-failed allows; their outcomes are in the table `sources`."""
 
     exit_code = 18
-    remedy = "Look at the error classes in the report, or allow more with --max-failed."
+    remedy = (
+        "Look at the error classes in the report. What is finished stays: run again with a larger "
+        "--max-failed to go on."
+    )
 
 
 class SourceError(ImgbatchError):
@@ -148,7 +165,16 @@ class SourceError(ImgbatchError):
 
 
 class FetchError(SourceError):
-    """The bytes could not be had: fetch.missing, fetch.denied, fetch.changed, fetch.failed."""
+    """The bytes could not be had.
+
+    Final: fetch.missing, fetch.denied, fetch.changed, fetch.unreadable (it is no file). Worth
+    another attempt: fetch.failed, fetch.timeout.
+    """
+
+    @property
+    def retryable(self) -> bool:
+        """Whether another attempt may find the bytes."""
+        return self.code in ("fetch.failed", "fetch.timeout")
 
 
 class ArchiveError(SourceError):
@@ -172,3 +198,10 @@ class AnalyzeError(SourceError):
 
 class PreprocessError(SourceError):
     """A step of preprocessing does not work on a picture: preprocess.size, preprocess.failed."""
+
+
+class PoisonError(SourceError):
+    """The source ended its worker's process twice while nothing else was at work there.
+
+    poison.crash, poison.memory, poison.hang.
+    """

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from imgbatch.records import Kind, Source
     from imgbatch.rows import Copy
     from imgbatch.settings import MediaSettings, Recipe
+    from imgbatch.watch import Watch
 
 MESSAGE_LENGTH = 500
 HASH_BYTES = 2**20
@@ -51,10 +52,11 @@ class Examined:
 class Examiner:
     """A worker's analyzers, made once, and what they share."""
 
-    def __init__(self, recipe: Recipe, gate: Gate, log: FilteringBoundLogger) -> None:
+    def __init__(self, recipe: Recipe, gate: Gate, log: FilteringBoundLogger, watch: Watch) -> None:
         self._media = recipe.media
         self._gate = gate
         self._log = log
+        self._watch = watch
         self._modules = {name: analyzers.load(name) for name in recipe.analyzers}
         self._analyzers = {
             name: module.Analyzer(recipe.analyzers[name]) for name, module in self._modules.items()
@@ -64,7 +66,7 @@ class Examiner:
     def shard(self, shift: Shift) -> ShardRows:
         """Return a place for the rows of one shard, for the tables that are to do."""
         rows = {name: self._rows(name) for name in shift.work.tables if name != SOURCES}
-        return ShardRows(rows, shift, self._media, self._gate, self._log)
+        return ShardRows(rows, shift, self._media, self._gate, self._log, self._watch)
 
     def _rows(self, name: str) -> PictureRows | SequenceRows:
         module = self._modules[name]
@@ -96,12 +98,14 @@ class ShardRows:
         settings: MediaSettings,
         gate: Gate,
         log: FilteringBoundLogger,
+        watch: Watch,
     ) -> None:
         self._rows = rows
         self._shift = shift
         self._settings = settings
         self._gate = gate
         self._log = log
+        self._watch = watch
         self._lock = threading.Lock()
         self._firsts: dict[Hashable, _First] = {}
         self._copies: list[Copy] = []
@@ -122,7 +126,9 @@ class ShardRows:
             else:
                 with timings.stage("fetch"):
                     blob = fetch()
-                outcome = self._read(place, source, blob, timings)
+                # Its time begins when its bytes are here: a slow network is no fault of a source.
+                with self._watch.over(self._shift.work.shard.name, place, source.size):
+                    outcome = self._read(place, source, blob, timings)
         except SourceError as error:
             outcome = failure(source, error.code, str(error))
         except RunError:

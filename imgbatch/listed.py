@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from imgbatch import sources
+from imgbatch.attempts import attempt
 from imgbatch.dataset import MANIFEST, Dataset, manifest, tombstones
 from imgbatch.dataset.shards import archives, inputs, members
 from imgbatch.errors import SettingsError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from imgbatch.dataset.changes import Listing
     from imgbatch.dataset.tombstones import Tombstones
+    from imgbatch.settings import Limits
     from imgbatch.summary import Request
 
 LISTING_STEP = 1000
@@ -42,7 +44,7 @@ class Listed:
     forgotten: int
 
 
-def list_input(request: Request, listener: Listener) -> Listed:
+def list_input(request: Request, limits: Limits, listener: Listener) -> Listed:
     """Return the listing of the input, or of the sample of it that is asked for.
 
     Archives that the dataset knows in the same version are not read again, forgotten ones never.
@@ -50,6 +52,7 @@ def list_input(request: Request, listener: Listener) -> Listed:
     Raises:
         SettingsError: the dataset lies inside the input, or holds sources of another one.
         InputError: the input cannot be listed.
+        StorageError: the store failed, however often it was asked.
     """
     _refuse_nested(request)
     _refuse_other_input(request)
@@ -64,12 +67,16 @@ def list_input(request: Request, listener: Listener) -> Listed:
             return None
         return members(dataset, address)
 
-    found = _counted(sources.open_input(request.input, known=recall), listener)
-    kept = _Kept(found, stones)
-    whole = manifest.listing(kept, root=open_store(request.input).root)
-    return Listed(
-        manifest.sample(whole, limit=request.limit, share=request.share), forgotten=kept.left_out
-    )
+    def whole() -> Listed:
+        found = _counted(sources.open_input(request.input, known=recall), listener)
+        kept = _Kept(found, stones)
+        listed = manifest.listing(kept, root=open_store(request.input).root)
+        return Listed(listed, kept.left_out)
+
+    # From its beginning: half a listing would remove the sources of the other half.
+    listed = attempt(whole, sources.patience(limits))
+    chosen = manifest.sample(listed.sources, limit=request.limit, share=request.share)
+    return Listed(chosen, listed.forgotten)
 
 
 class _Kept:

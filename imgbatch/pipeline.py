@@ -11,30 +11,36 @@ feed it. Drawback: while a batch runs, that thread does not decode.
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections import Counter, deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import threadpoolctl
 
+from imgbatch.attempts import attempt
+from imgbatch.budget import check_outage, failed_in
 from imgbatch.carry import look, whole
-from imgbatch.dataset import Dataset
+from imgbatch.dataset import SOURCES, Dataset
 from imgbatch.dataset.parts import write_part
 from imgbatch.dataset.shards import listed_rows
-from imgbatch.errors import SourceError
+from imgbatch.errors import ImgbatchError, PoisonError, SourceError
 from imgbatch.examine import Examined, Examiner
 from imgbatch.media.gate import ByteGate
 from imgbatch.observe.logs import LogFile, WarningLines, logger
-from imgbatch.sources import fetch, read_stream
+from imgbatch.sources import fetch, patience, read_stream
 from imgbatch.tables import table_specs
 from imgbatch.timings import Timings
+from imgbatch.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    import pyarrow as pa
 
     from imgbatch.carry import Shift
     from imgbatch.dataset import Part
@@ -42,8 +48,12 @@ if TYPE_CHECKING:
     from imgbatch.media import Blob
     from imgbatch.records import Shard, Source
     from imgbatch.settings import Limits, Recipe
+    from imgbatch.watch import Reason, WorkerLostError
 
+    Fetcher = Callable[[Source], Callable[[], Blob] | None]
     Examine = Callable[[int, Source, Callable[[], Blob] | None], Examined]
+
+Stage = Literal["decode", "analyze"]
 
 TICK_SECONDS = 0.5
 FETCHED_IN_FLIGHT = 128 * 2**20
@@ -51,6 +61,13 @@ FETCHED_IN_FLIGHT = 128 * 2**20
 CHUNK_SOURCES = 16
 CHUNK_BYTES = 2**20
 CHUNKS_PER_THREAD = 3
+# What the outcome of a poison says.
+SAID = {
+    "crash": "its worker's process died",
+    "memory": "its worker took more memory than it may",
+    "hang": "it was not done within its time limit",
+}
+DURING = {"decode": "while it was decoded", "analyze": "in an analyzer, after it was decoded"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +81,34 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Poison:
+    """A source that ends whichever process works on it.
+
+    Attributes:
+        shard: name of its shard.
+        place: its place in the shard.
+        stage: what ended it: decoding, or an analyzer afterwards.
+    """
+
+    shard: str
+    place: int
+    reason: Reason
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """What one worker does in one go: a shard, or all undone shards of one compressed tar.
 
     Attributes:
         works: what is to do for each shard.
+        poisons: sources that are not to be touched again; their outcomes say why.
+        only: a probe: of the sources only those at these places are read, and nothing is written.
     """
 
     works: tuple[Work, ...]
+    poisons: tuple[Poison, ...] = ()
+    only: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +128,8 @@ class Finished:
     """One shard's parts, written and ready to be committed.
 
     Attributes:
+        outcomes: how many of the sources that were read came to `ok`, or to which error class.
+        failed: how many sources of the whole shard failed; None where outcomes were not to do.
         stages: seconds by stage, summed over threads.
     """
 
@@ -101,6 +140,7 @@ class Finished:
     bytes: int
     seconds: float
     stages: dict[str, float]
+    failed: int | None = None
 
 
 class Worker:
@@ -117,57 +157,78 @@ class Worker:
         self._log = logger(self._file, run=job.run, worker=name)
         self._warnings = WarningLines(self._log)
         self._warnings.install()
-        self._examiner = Examiner(job.recipe, ByteGate(job.limits.decoded_bytes), self._log)
+        limits = job.limits
+        self._watch = Watch(source_seconds=limits.source_seconds, memory=limits.worker_memory)
+        self._ended = threading.Event()
+        gate = ByteGate(limits.decoded_bytes)
+        self._examiner = Examiner(job.recipe, gate, self._log, self._watch)
         self._fetched = ByteGate(FETCHED_IN_FLIGHT)
         self._fetchers = ThreadPoolExecutor(job.limits.fetch_threads, "fetch")
         self._decoders = ThreadPoolExecutor(job.limits.threads, "decode")
 
     def close(self) -> None:
         """End the threads and write the rest of the log."""
+        self._ended.set()
         self._fetchers.shutdown(cancel_futures=True)
         self._decoders.shutdown(cancel_futures=True)
         self._warnings.uninstall()
         self._file.flush()
 
+    def guard(self) -> WorkerLostError | None:
+        """Wait until a source overruns a limit; None at the end. For who may end this process."""
+        return self._watch.wait(self._ended)
+
     def work(self, task: Task) -> Iterator[Tick | Finished]:
-        """Do a task; yields progress, and each shard as soon as its parts are written."""
+        """Do a task; yields progress, and each shard as soon as its parts are written.
+
+        Raises:
+            StorageError: none of a shard's sources could be fetched, or a part not be written.
+        """
         dataset = self._dataset
         shifts = [look(dataset, work, listed_rows(dataset, work.shard)) for work in task.works]
+        if task.only is not None:
+            shifts = [shift.only(task.only) for shift in shifts]
+        given = {s.work.shard.name: _poisoned(s, task.poisons) for s in shifts}
         stream = None
         if archive := task.works[0].shard.stream:
-            read = (shift.sources[place] for shift in shifts for place in shift.places)
-            wanted = [source for source in read if source.verdict is None]
-            stream = read_stream(archive, wanted, limits=self._job.limits)
+            wanted = [
+                shift.sources[place]
+                for shift in shifts
+                for place in shift.places
+                if _to_fetch(shift.sources[place], given[shift.work.shard.name])
+            ]
+            stream = read_stream(archive, wanted, limits=self._job.limits, report=self._retried)
         for shift in shifts:
-            yield from self._shard(shift, stream)
+            fetcher = partial(self._fetch, stream=stream, given=given[shift.work.shard.name])
+            yield from self._shard(shift, fetcher, write=task.only is None)
         self._file.flush()
 
-    def _shard(
-        self, shift: Shift, stream: Iterator[tuple[Source, Blob | SourceError]] | None
-    ) -> Iterator[Tick | Finished]:
+    def _shard(self, shift: Shift, fetcher: Fetcher, *, write: bool) -> Iterator[Tick | Finished]:
         start = time.perf_counter()
         shard = shift.work.shard
         rows = self._examiner.shard(shift)
         timings = Timings()
         done: list[Examined] = []
         tick, ticked = time.monotonic(), 0
-        for examined in self._examined(shift, rows.examine, stream):
+        for examined in self._examined(shift, rows.examine, fetcher):
             done.append(examined)
             timings.merge(examined.stages)
             if time.monotonic() - tick >= TICK_SECONDS:
                 yield _tick(done[ticked:])
                 tick, ticked = time.monotonic(), len(done)
         yield _tick(done[ticked:])
+        with timings.stage("rows"), self._watch.over(shard.name, None, 0):
+            computed = rows.tables(done)
+        if not write:
+            return
+        check_outage(shard, [e.outcome for e in done], at_least=self._job.limits.outage_sources)
         with timings.stage("rows"):
             tables = {
-                name: whole(self._dataset, shift, self._specs[name], computed)
-                for name, computed in rows.tables(done).items()
+                name: whole(self._dataset, shift, self._specs[name], rows)
+                for name, rows in computed.items()
             }
         with timings.stage("write"):
-            parts = tuple(
-                write_part(self._dataset.store, self._specs[name], shard.label, table)
-                for name, table in tables.items()
-            )
+            parts = tuple(self._write(name, shard, table) for name, table in tables.items())
         finished = Finished(
             shard=shard,
             parts=parts,
@@ -176,15 +237,24 @@ class Worker:
             bytes=sum(e.source.size for e in done if e.source.verdict is None),
             seconds=round(time.perf_counter() - start, 6),
             stages=timings.seconds(),
+            failed=failed_in(tables[SOURCES]) if SOURCES in tables else None,
         )
         self._log_shard(finished)
         yield finished
+
+    def _write(self, name: str, shard: Shard, table: pa.Table) -> Part:
+        def report(number: int, error: ImgbatchError) -> None:
+            said = {"shard": shard.label, "table": name, "attempt": number}
+            self._log.warning("part.retried", error=type(error).__name__, **said)
+
+        write = partial(write_part, self._dataset.store, self._specs[name], shard.label, table)
+        return attempt(write, patience(self._job.limits), report)
 
     def _examined(
         self,
         shift: Shift,
         examine: Examine,
-        stream: Iterator[tuple[Source, Blob | SourceError]] | None,
+        fetcher: Fetcher,
     ) -> Iterator[Examined]:
         """Yield a shard's sources examined, in order, with a bounded number under way."""
         under_way: deque[Future[list[Examined]]] = deque()
@@ -193,7 +263,7 @@ class Worker:
             # Bytes are counted before they are fetched, in order, so nothing waits in a circle.
             held = contextlib.ExitStack()
             held.enter_context(self._fetched.hold(self._held_bytes(chunk)))
-            fetches = [self._fetch(source, stream) for _, source in chunk]
+            fetches = [fetcher(source) for _, source in chunk]
             future = self._decoders.submit(_examine_chunk, examine, chunk, fetches)
             future.add_done_callback(partial(_release, held))
             under_way.append(future)
@@ -207,18 +277,32 @@ class Worker:
         return sum(min(source.size, self._job.limits.fetched_bytes) for _, source in chunk)
 
     def _fetch(
-        self, source: Source, stream: Iterator[tuple[Source, Blob | SourceError]] | None
+        self,
+        source: Source,
+        *,
+        stream: Iterator[tuple[Source, Blob | SourceError]] | None,
+        given: Mapping[str, PoisonError],
     ) -> Callable[[], Blob] | None:
         if source.verdict is not None:
             return None
+        if poison := given.get(source.source_id):
+            self._log.error("source.quarantined", source=source.source_id, error=poison.code)
+            return partial(_given, poison)
         if stream is not None:
             came, blob = next(stream)
             assert came == source, "a stream gives exactly what was asked for, in order"
             return partial(_given, blob)
         if source.address.startswith("file:"):
             # The page cache is quicker than handing over to another thread.
-            return partial(fetch, source, limits=self._job.limits)
-        return self._fetchers.submit(fetch, source, limits=self._job.limits).result
+            return partial(fetch, source, limits=self._job.limits, report=self._retried)
+        submitted = self._fetchers.submit(
+            fetch, source, limits=self._job.limits, report=self._retried
+        )
+        return submitted.result
+
+    def _retried(self, source: Source, number: int, error: ImgbatchError) -> None:
+        code = error.code if isinstance(error, SourceError) else type(error).__name__
+        self._log.warning("fetch.retried", source=source.source_id, attempt=number, error=code)
 
     def _log_shard(self, finished: Finished) -> None:
         self._log.info(
@@ -252,6 +336,29 @@ def _examine_chunk(
     examine: Examine, chunk: list[tuple[int, Source]], fetches: list[Callable[[], Blob] | None]
 ) -> list[Examined]:
     return [examine(i, source, fetch) for (i, source), fetch in zip(chunk, fetches, strict=True)]
+
+
+def _to_fetch(source: Source, given: Mapping[str, PoisonError]) -> bool:
+    return source.verdict is None and source.source_id not in given
+
+
+def _poisoned(shift: Shift, poisons: Iterable[Poison]) -> dict[str, PoisonError]:
+    """Return what is to be said of each poison of a shard, by source."""
+    found = {}
+    for poison in poisons:
+        if poison.shard == shift.work.shard.name:
+            source = shift.sources[poison.place]
+            said = f"{SAID[poison.reason]} {DURING[poison.stage]}; {_where(source)}"
+            found[source.source_id] = PoisonError(f"poison.{poison.reason}", said)
+    return found
+
+
+def _where(source: Source) -> str:
+    if source.container is None:
+        return f"{source.size} bytes of {source.address}"
+    size = source.size if source.packed_size is None else source.packed_size
+    unpacked = " unpacked" if source.packing == "stream" else ""
+    return f"{size} bytes at {source.offset} of {source.container}{unpacked}"
 
 
 def _release(held: contextlib.ExitStack, _: Future[list[Examined]]) -> None:

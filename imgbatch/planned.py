@@ -129,7 +129,7 @@ def plan(request: Request, limits: Limits, listener: Listener) -> Plan:
     """
     recipe = settings.read_recipe(request.recipe, settings_of=analyzers.settings_of)
     specs = table_specs(recipe)
-    listed = list_input(request, listener)
+    listed = list_input(request, limits, listener)
     # Where there is no dataset yet, one that is not written answers that nothing is there.
     dataset = Dataset.find(request.dataset) or Dataset(open_store(request.dataset))
     root = open_store(request.input).root

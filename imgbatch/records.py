@@ -74,12 +74,14 @@ class Shard:
         stream: address of the compressed tar that all its sources lie in; None when they are read
             in any order.
         part: file name of its part in the manifest.
+        sources: how many it has.
     """
 
     name: str
     generation: int
     stream: str | None = None
     part: str = ""
+    sources: int = 0
 
     @property
     def label(self) -> str:

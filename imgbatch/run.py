@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from imgbatch import analyzers, settings
+from imgbatch.budget import Budget
 from imgbatch.dataset import MANIFEST, SOURCES, Dataset, manifest
 from imgbatch.dataset.adopt import adopt
 from imgbatch.dataset.commit import Committer, remove, take_number
@@ -22,7 +23,7 @@ from imgbatch.dataset.lock import RunLock, refuse_busy
 from imgbatch.dataset.plan import gone, undone
 from imgbatch.dataset.repair import Mended, mend
 from imgbatch.dataset.shards import all_shards
-from imgbatch.errors import ImgbatchError, SettingsError, TooManyFailedError
+from imgbatch.errors import ImgbatchError, SettingsError
 from imgbatch.listed import Listener, list_input
 from imgbatch.pipeline import Finished, Job, Task, Tick
 from imgbatch.storage import open_store
@@ -66,14 +67,15 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
         SettingsError, InputError, DatasetError, StorageError: before anything is computed.
         BusyError: another run is at work on the dataset.
         JobError, FencedError: shards stay undone; what was committed stays.
-        TooManyFailedError: all is done, and more sources failed than allowed.
+        TooManyFailedError: more sources failed than allowed; the run ended there, what was finished
+            is committed, and running again with a larger budget goes on.
     """
     start = time.monotonic()
     recipe = settings.read_recipe(request.recipe, settings_of=analyzers.settings_of)
     specs = table_specs(recipe)
     refuse_busy(open_store(request.dataset))
     mended = _mend(request, recipe, specs, limits) if request.repair else None
-    listed = list_input(request, watcher)
+    listed = list_input(request, limits, watcher)
     driver = Driver(
         Dataset.create(request.dataset), request, recipe, specs, limits, start=start, mended=mended
     )
@@ -81,7 +83,6 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
     with contextlib.closing(driver):
         driver.freeze(listed.sources)
         driver.compute(engine, watcher)
-    _check_failed(driver.dataset, request.max_failed)
     return driver.summary
 
 
@@ -174,6 +175,8 @@ class Driver:
             left, todo = self._plan()
         if left:
             remove(dataset, left, run=summary.run, number=self.number)
+        budget = self._budget(todo)
+        budget.check()
         # A repair is told of even where it leaves nothing to compute; it may have cost the records.
         if todo or self._mended:
             record = asked(
@@ -182,7 +185,7 @@ class Driver:
             dataset.write_run({**record, "run": summary.run, "status": "running"})
             status = "failed"
             try:
-                self._work(todo, engine, watcher)
+                self._work(todo, engine, watcher, budget)
                 status = "finished"
             finally:
                 summary.seconds = self._seconds()
@@ -194,7 +197,11 @@ class Driver:
         shards = all_shards(self.dataset)
         return gone(self.dataset, shards), undone(self.dataset, shards, self._specs)
 
-    def _work(self, todo: Sequence[Work], engine: Engine, watcher: Watcher) -> None:
+    def _budget(self, todo: Sequence[Work]) -> Budget:
+        redone = {work.shard.name for work in todo if SOURCES in work.tables}
+        return Budget(self.dataset, self._request.max_failed, redone)
+
+    def _work(self, todo: Sequence[Work], engine: Engine, watcher: Watcher, budget: Budget) -> None:
         dataset, summary, specs = self.dataset, self.summary, self._specs
         committer = Committer(
             dataset,
@@ -209,23 +216,10 @@ class Driver:
         summary.adopted = len(parts)
         _announce(watcher, dataset, todo)
         job = Job(summary.run, dataset.url, self._recipe, self._limits)
-        with contextlib.closing(engine(job, _tasks(todo)) if todo else _nothing()) as events:
-            self._drain(events, committer, watcher)
-
-    def _drain(
-        self, events: Iterable[Tick | Finished], committer: Committer, watcher: Watcher
-    ) -> None:
-        summary = self.summary
         try:
-            for event in events:
-                if not summary.ready_seconds:
-                    summary.ready_seconds = self._seconds()
-                if isinstance(event, Tick):
-                    watcher.tick(event)
-                else:
-                    summary.work_seconds = round(self._seconds() - summary.ready_seconds, 3)
-                    committer.add(event.parts)
-                    summary.add(event)
+            budget.take(parts)
+            with contextlib.closing(engine(job, _tasks(todo)) if todo else _nothing()) as events:
+                self._drain(events, committer, watcher, budget)
         except (ImgbatchError, KeyboardInterrupt):
             # What is finished is worth keeping, whatever ended the rest. Where another run took
             # over, that is what ended it: a forgotten source's part is gone under our hands.
@@ -233,6 +227,25 @@ class Driver:
             committer.flush()
             raise
         committer.flush()
+
+    def _drain(
+        self,
+        events: Iterable[Tick | Finished],
+        committer: Committer,
+        watcher: Watcher,
+        budget: Budget,
+    ) -> None:
+        summary = self.summary
+        for event in events:
+            if not summary.ready_seconds:
+                summary.ready_seconds = self._seconds()
+            if isinstance(event, Tick):
+                watcher.tick(event)
+            else:
+                summary.work_seconds = round(self._seconds() - summary.ready_seconds, 3)
+                committer.add(event.parts)
+                summary.add(event)
+                budget.add(event.failed or 0)
 
     def _seconds(self) -> float:
         return round(time.monotonic() - self._start, 3)
@@ -275,15 +288,3 @@ def _announce(watcher: Watcher, dataset: Dataset, todo: Sequence[Work]) -> None:
 
 def _run_id(started: datetime) -> str:
     return f"{started:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
-
-
-def _check_failed(dataset: Dataset, max_failed: float | None) -> None:
-    if max_failed is None:
-        return
-    status = dataset.read(SOURCES, columns=["status"])["status"].to_pylist()
-    failed = status.count("failed")
-    allowed = max_failed * len(status) if max_failed < 1 else max_failed
-    if failed > allowed:
-        raise TooManyFailedError(
-            f"{failed} of {len(status)} sources failed; --max-failed allows {allowed:g}"
-        )

@@ -82,6 +82,15 @@ class Limits(Settings):
         commit_seconds: the driver commits finished shards this often.
         lock_seconds: a run that gives no sign of life for so long counts as dead, and the next one
             takes the dataset over; it gives six in that time.
+        fetch_attempts: how often a source's bytes are asked for, a listing is begun or a part is
+            written where the store fails in a way that may pass.
+        fetch_seconds: no further attempt is made after that long.
+        source_seconds: a source of up to 64 MiB that is worked on for longer hangs; a larger one
+            may take longer in proportion. On Ray only.
+        worker_memory: bytes of its own that a worker process may hold; 0: as many as there are. On
+            Ray only.
+        outage_sources: a shard of at least so many sources, none of which can be fetched (denied,
+            failed, timeout), ends the run and is not committed; 0: it is.
     """
 
     threads: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1)
@@ -92,6 +101,11 @@ class Limits(Settings):
     shard_bytes: int = Field(default=512 * 2**20, ge=1)
     commit_seconds: float = Field(default=5.0, gt=0)
     lock_seconds: float = Field(default=60.0, gt=0)
+    fetch_attempts: int = Field(default=4, ge=1)
+    fetch_seconds: float = Field(default=120.0, gt=0)
+    source_seconds: float = Field(default=300.0, gt=0)
+    worker_memory: int = Field(default=0, ge=0)
+    outage_sources: int = Field(default=20, ge=0)
 
 
 ENVIRONMENT_PREFIX = "IMGBATCH_"

@@ -39,7 +39,7 @@ Sample = Annotated[
 ]
 MaxFailed = Annotated[
     str | None,
-    typer.Option("--max-failed", help="Exit with an error when more fail: a count, or 5%."),
+    typer.Option("--max-failed", help="Stop as soon as more have failed: a count, or 5%."),
 ]
 Repair = Annotated[
     bool, typer.Option("--repair", help="First look for damage; do again exactly what is damaged.")

@@ -28,6 +28,7 @@ from imgbatch.terminal import (
     Sample,
     Workers,
 )
+from imgbatch.watch import WorkerLostError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -42,6 +43,8 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 # four cores two processes of two threads did 1.2 times the pictures of one with four.
 CORES_PER_WORKER = 2
 OBJECT_STORE_BYTES = 128 * 2**20
+# What Ray says when its own memory monitor ended a process.
+LOW = "low on memory"
 
 
 @app.command()
@@ -84,7 +87,7 @@ def execute(
     """Do tasks on Ray actors.
 
     Raises:
-        JobError: a task lost its worker three times.
+        JobError: some tasks lost every worker that had them, and all others are done.
     """
     import ray  # noqa: PLC0415 - nothing to do must not start Ray
 
@@ -118,7 +121,9 @@ class Actor:
 
         self._ray = ray
         # A restarted actor would hide a crash: crew.py counts each one instead.
-        options = {"num_cpus": cores, "max_concurrency": crew.SIDE_BY_SIDE + 1, "max_restarts": 0}
+        # Beside the tasks: its guard, and one call that asks whether it lives or ends it.
+        calls = crew.SIDE_BY_SIDE + 2
+        options = {"num_cpus": cores, "max_concurrency": calls, "max_restarts": 0}
         remote: Any = ray.remote(Worker)
         self._actor = remote.options(**options).remote(job, f"ray-{number}")
         # Answers when the process is up and its analyzers are loaded, or raises what went wrong.
@@ -127,22 +132,70 @@ class Actor:
         except ray.exceptions.RayActorError as error:
             if error.actor_init_failed:
                 raise
-            raise crew.WorkerLostError(str(error)) from error
+            raise WorkerLostError(str(error)) from error
+        self._guard = self._actor.guard.remote()
+        self._silence = job.limits.source_seconds
 
     def work(self, task: Task) -> Iterator[Tick | Finished]:
         """Do a task.
 
         Raises:
-            WorkerLostError: the actor died.
+            WorkerLostError: the actor died, or was ended because a source overran a limit.
         """
         try:
-            for event in self._actor.work.options(num_returns="streaming").remote(task):
+            events = self._actor.work.options(num_returns="streaming").remote(task)
+            while True:
+                self._wait(events)
+                try:
+                    event = next(events)
+                except StopIteration:
+                    return
                 yield self._ray.get(event)
-        except self._ray.exceptions.RayActorError as error:
-            raise crew.WorkerLostError(str(error)) from error
+        except (self._ray.exceptions.RayActorError, self._ray.exceptions.OutOfMemoryError) as error:
+            raise self._lost(error) from error
         except self._ray.exceptions.RayTaskError as error:
             # What the worker raised, as it raised it: our own errors keep class and remedy.
             raise error.cause from error
+
+    def _wait(self, events: Any) -> None:
+        """Wait for the next event of a task.
+
+        Raises:
+            WorkerLostError: a source overran a limit, or the process does not answer; it is ended.
+            RayActorError: the process died.
+        """
+        while True:
+            ready, _ = self._ray.wait([self._guard, events], timeout=self._silence)
+            if events in ready:
+                return
+            if self._guard in ready and (found := self._ray.get(self._guard)):
+                self._ray.kill(self._actor)
+                raise found
+            if not ready and not self._answers():
+                self._ray.kill(self._actor)
+                raise WorkerLostError("the worker does not answer", "hang")
+
+    def _answers(self) -> bool:
+        """Ask the process for a sign of life: one that hangs in foreign code gives none."""
+        asked = self._actor.__ray_ready__.remote()
+        if not self._ray.wait([asked], timeout=self._silence)[0]:
+            return False
+        try:
+            self._ray.get(asked)
+        except self._ray.exceptions.RayActorError:
+            return False  # its clock ended it (imgbatch.watch)
+        return True
+
+    def _lost(self, error: Exception) -> WorkerLostError:
+        """Return why the process ended: what its guard said last, or what Ray knows."""
+        if self._ray.wait([self._guard], timeout=0)[0]:
+            try:
+                if found := self._ray.get(self._guard):
+                    return WorkerLostError(str(found), found.reason, found.suspects)
+            except self._ray.exceptions.RayError:
+                pass  # it died before it could say anything
+        short = isinstance(error, self._ray.exceptions.OutOfMemoryError) or LOW in str(error)
+        return WorkerLostError(str(error), "memory" if short else "crash")
 
     def close(self) -> None:
         """Write the rest of the log, then end the process."""

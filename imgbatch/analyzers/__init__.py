@@ -12,6 +12,10 @@ A module in this folder is an analyzer of that name when it exports:
 
 Nothing else is edited to add one: recipes, tables, codebook, `imgbatch analyzers` and the contract
 suite find it here. Analyzers never import each other.
+
+A module of somebody else's that exports the same is an analyzer too, under its dotted name: the
+table `[analyzers."package.module"]` of a recipe takes it from wherever Python finds it. On a
+cluster each machine must have it.
 """
 
 from __future__ import annotations
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from imgbatch.records import Picture
 
 Row = dict[str, Any]
+EXPORTS = ("GRAIN", "VERSION", "TOLERANCE", "COLUMNS", "NEEDS", "Settings", "Analyzer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,8 @@ def load(name: str) -> Module:
         SettingsError: there is none of that name; says which are near.
         MissingExtraError: a package that it needs is not installed.
     """
+    if "." in name:
+        return _foreign(name)
     if name not in available():
         raise SettingsError(f"no analyzer {name!r}{nearest(name, available())}")
     try:
@@ -129,6 +136,27 @@ def load(name: str) -> Module:
     return cast("Module", module)
 
 
+def _foreign(name: str) -> Module:
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if not f"{name}.".startswith(f"{error.name}."):
+            raise MissingExtraError(
+                f"analyzer {name} needs the package {error.name}, which is not installed",
+                f"Install {error.name}.",
+            ) from error
+        raise SettingsError(
+            f"no analyzer {name!r}: Python finds no module {error.name}",
+            "Install it where imgbatch is, or put its folder on PYTHONPATH.",
+        ) from error
+    if lacking := [word for word in EXPORTS if not hasattr(module, word)]:
+        raise SettingsError(
+            f"the module {name} is no analyzer: it has no {', '.join(lacking)}",
+            "`imgbatch.analyzers` says what an analyzer exports.",
+        )
+    return cast("Module", module)
+
+
 def settings_of(name: str) -> type[Settings]:
     """Return an analyzer's settings class, for reading recipes."""
     return load(name).Settings
@@ -136,7 +164,7 @@ def settings_of(name: str) -> type[Settings]:
 
 def summary(name: str) -> str:
     """Return the first line of an analyzer's docstring."""
-    return (importlib.import_module(f"{__name__}.{name}").__doc__ or "").partition("\n")[0]
+    return (load(name).__doc__ or "").partition("\n")[0]
 
 
 def describe(name: str) -> Mapping[str, Any]:

@@ -22,7 +22,7 @@ def all_shards(dataset: Dataset) -> list[Shard]:
     """
     streams = _streams(dataset)
     found = [
-        Shard(p.shard, p.generation, streams.get(p.shard, ("", 0))[0] or None, p.path)
+        Shard(p.shard, p.generation, streams.get(p.shard, ("", 0))[0] or None, p.path, p.rows)
         for p in _parts(dataset)
     ]
     return sorted(found, key=lambda s: (*streams.get(s.name, ("", 0)), s.name))

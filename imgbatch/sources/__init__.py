@@ -4,7 +4,7 @@
 of a compressed tar in one pass. A member's address is `ARCHIVE!/NAME`.
 """
 
-from imgbatch.sources.fetch import fetch
+from imgbatch.sources.fetch import fetch, patience
 from imgbatch.sources.listing import Known, list_sources, open_input
 from imgbatch.sources.names import archive_form, claims_media, claims_video, is_sidecar
 from imgbatch.sources.streams import read_stream
@@ -18,5 +18,6 @@ __all__ = [
     "is_sidecar",
     "list_sources",
     "open_input",
+    "patience",
     "read_stream",
 ]

@@ -22,7 +22,19 @@ if TYPE_CHECKING:
 
     from _typeshed import WriteableBuffer
 
+    from imgbatch.storage import Store
+
+LOCAL_SCHEME = "file://"
 CHUNK = 2**20
+# What the system says of a name that is no file, whenever it is asked.
+NO_FILE = {
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ELOOP,
+    errno.ENXIO,
+    errno.ENAMETOOLONG,
+    errno.EINVAL,
+}
 BUFFER = 2**16
 
 
@@ -31,7 +43,7 @@ def fetching(address: str) -> Iterator[None]:
     """Turn what a store raises into the FetchError of one source.
 
     Raises:
-        FetchError: fetch.missing, fetch.denied or fetch.failed.
+        FetchError: fetch.missing, fetch.denied, fetch.unreadable, fetch.timeout or fetch.failed.
     """
     try:
         yield
@@ -39,8 +51,59 @@ def fetching(address: str) -> Iterator[None]:
         raise FetchError("fetch.missing", f"{address} is not there any more") from error
     except PermissionError as error:
         raise FetchError("fetch.denied", f"{address}: {error}") from error
-    except (OSError, StorageError) as error:
-        raise FetchError("fetch.failed", f"{address}: {error}") from error
+    except StorageError as error:
+        code = "fetch.timeout" if error.timed_out else "fetch.failed"
+        raise FetchError(code, f"{address}: {error}") from error
+    except TimeoutError as error:
+        raise FetchError("fetch.timeout", f"{address}: {error}") from error
+    except OSError as error:
+        code = "fetch.unreadable" if error.errno in NO_FILE else "fetch.failed"
+        raise FetchError(code, f"{address}: {error}") from error
+
+
+class _Whole(io.RawIOBase):
+    """A file of a store that must not end before the object does."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        self._size = size
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer).cast("B")
+        data = self._file.read(len(view))
+        if not data and self._file.tell() < self._size:
+            raise StorageError(f"the store gave {self._file.tell()} of {self._size} bytes")
+        view[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._file.tell(), io.SEEK_END: self._size}[whence]
+        return self._file.seek(base + offset)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def open_whole(store: Store, name: str) -> BinaryIO:
+    """Open an object so that a body that is cut short on its way is an error and no end of file.
+
+    Raises:
+        StorageError: from its reads too.
+    """
+    file = store.open(name)
+    if store.root.startswith(LOCAL_SCHEME):
+        return file
+    return cast("BinaryIO", io.BufferedReader(_Whole(file, store.head(name).size), CHUNK))
 
 
 class Held:

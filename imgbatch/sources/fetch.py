@@ -8,43 +8,69 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+from functools import partial
 from typing import TYPE_CHECKING
 
+from imgbatch.attempts import Patience, attempt
 from imgbatch.errors import ArchiveError, FetchError
 from imgbatch.media import Blob
-from imgbatch.sources.blobs import CHUNK, Held, fetching, gather
+from imgbatch.sources.blobs import CHUNK, LOCAL_SCHEME, Held, fetching, gather, open_whole
 from imgbatch.sources.names import claims_video
 from imgbatch.sources.tars import BLOCK
 from imgbatch.sources.unpack import LOCAL, unpack_zip
 from imgbatch.storage import locate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from imgbatch.errors import ImgbatchError
     from imgbatch.records import Source
     from imgbatch.settings import Limits
     from imgbatch.storage import Store
 
-LOCAL_SCHEME = "file://"
+    Report = Callable[[Source, int, ImgbatchError], None]
+
 # Asked for beyond a zip member's packed bytes, so that one request also brings its local header;
 # names and extra fields that take more cost a second request.
 HEADER_GUESS = LOCAL.size + 512
 
 
-def fetch(source: Source, *, limits: Limits) -> Blob:
-    """Return the bytes of a source.
+def patience(limits: Limits) -> Patience:
+    """Return how long a store is asked again."""
+    return Patience(limits.fetch_attempts, limits.fetch_seconds)
+
+
+def fetch(source: Source, *, limits: Limits, report: Report | None = None) -> Blob:
+    """Return the bytes of a source; a fetch that fails in a way that may pass is tried again.
+
+    Buckets: what a store hides by itself (two repeats of a request, see `storage.remote`) is one
+    attempt here.
 
     Up to `limits.fetched_bytes` they are in memory. Beyond, and for videos on this machine, the
     Blob reads from the file, which it keeps open; from a bucket or out of a compressed member they
     go to a temporary file, which vanishes with the Blob.
 
+    Args:
+        source: what to fetch.
+        limits: what may be held in memory, and how often to try.
+        report: told of each attempt that is followed by another: source, its number, its error.
+
     Raises:
-        FetchError: fetch.missing, fetch.denied, fetch.changed (its size is another than listed),
-            fetch.failed.
+        FetchError: fetch.missing, fetch.denied, fetch.unreadable, fetch.changed (its size is
+            another than listed); fetch.failed and fetch.timeout after the last attempt.
         ArchiveError: archive.truncated, archive.corrupt.
         StorageError: a temporary file cannot be written.
         ValueError: the source lies in a compressed tar.
     """
+
+    def told(number: int, error: ImgbatchError) -> None:
+        if report:
+            report(source, number, error)
+
+    return attempt(partial(_fetch, source, limits), patience(limits), told)
+
+
+def _fetch(source: Source, limits: Limits) -> Blob:
     if source.container is None:
         return _plain(source, limits)
     if source.packing == "zip":
@@ -63,7 +89,7 @@ def _plain(source: Source, limits: Limits) -> Blob:
             if large or claims_video(name):
                 with store.open(name) as file:
                     found = os.fstat(file.fileno()).st_size
-                    _check_size(found, size)
+                    _check_size(store, name, found, size)
                     return Held(os.dup(file.fileno()), 0, found).blob()
             data = store.get_range(name, 0, size + 1)
     elif large:
@@ -72,20 +98,36 @@ def _plain(source: Source, limits: Limits) -> Blob:
         with fetching(address):
             store, name = locate(address)
             data = store.get(name)
-    _check_size(len(data), size)
+    with fetching(address):
+        _check_size(store, name, len(data), size)
     return Blob.of(data)
 
 
-def _check_size(found: int, listed: int) -> None:
-    if found != listed:
-        raise FetchError("fetch.changed", f"{found} bytes now, {listed} when it was listed")
+def _check_size(store: Store, name: str, found: int, listed: int) -> None:
+    """Tell an object that has changed from a body that was cut short on its way."""
+    if found == listed:
+        return
+    now = store.head(name).size
+    if now != listed:
+        raise FetchError("fetch.changed", f"{now} bytes now, {listed} when it was listed")
+    raise FetchError("fetch.failed", f"{found} of {listed} bytes came")
+
+
+def _range(store: Store, name: str, start: int, length: int) -> bytes:
+    """Return a part of an object, shorter only where the object ends."""
+    data = store.get_range(name, start, length)
+    if len(data) < length:
+        there = min(length, max(0, store.head(name).size - start))
+        if len(data) < there:
+            raise FetchError("fetch.failed", f"{len(data)} of {there} bytes came")
+    return data
 
 
 def _whole(source: Source) -> Iterator[bytes]:
     with fetching(source.address):
         store, name = locate(source.address)
-        _check_size(store.head(name).size, source.size)
-        with store.open(name) as file:
+        _check_size(store, name, store.head(name).size, source.size)
+        with open_whole(store, name) as file:
             while chunk := file.read(CHUNK):
                 yield chunk
 
@@ -100,15 +142,14 @@ def _zip_chunks(source: Source, limits: Limits) -> Iterator[bytes]:
     packed = source.packed_size or 0
     if packed <= limits.fetched_bytes:
         with fetching(source.address):
-            data = store.get_range(name, offset, HEADER_GUESS + packed)
+            data = _range(store, name, offset, HEADER_GUESS + packed)
         if _header_bytes(data) <= HEADER_GUESS:
             yield from unpack_zip(io.BytesIO(data), source)
             return
     with fetching(source.address):
-        file = store.open(name)
-    with file:
-        with fetching(source.address):
-            file.seek(offset)
+        file = open_whole(store, name)
+    with file, fetching(source.address):
+        file.seek(offset)
         yield from unpack_zip(file, source)
 
 
@@ -123,13 +164,13 @@ def _tar_member(source: Source, limits: Limits) -> Blob:
     store, name, offset = _place(source)
     if source.size <= limits.fetched_bytes:
         with fetching(source.address):
-            data = store.get_range(name, offset - BLOCK, BLOCK + source.size)
+            data = _range(store, name, offset - BLOCK, BLOCK + source.size)
         _check_header(data[:BLOCK], source)
         if len(data) < BLOCK + source.size:
             raise _cut()
         return Blob.of(data[BLOCK:])
     with fetching(source.address):
-        header = store.get_range(name, offset - BLOCK, BLOCK)
+        header = _range(store, name, offset - BLOCK, BLOCK)
         _check_header(header, source)
         if source.address.startswith(LOCAL_SCHEME):
             with store.open(name) as file:
@@ -143,7 +184,7 @@ def _tar_chunks(store: Store, source: Source) -> Iterator[bytes]:
     with fetching(source.address):
         _, name, offset = _place(source)
         left = source.size
-        with store.open(name) as file:
+        with open_whole(store, name) as file:
             file.seek(offset)
             while left > 0:
                 chunk = file.read(min(left, CHUNK))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
+from imgbatch.attempts import pause
 from imgbatch.errors import InputError, SourceError
 from imgbatch.records import Source, Verdict
-from imgbatch.sources.blobs import fetching
+from imgbatch.sources.blobs import LOCAL_SCHEME, fetching, open_whole
 from imgbatch.sources.names import archive_form
 from imgbatch.sources.streams import open_tape
 from imgbatch.sources.tars import list_tar
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 # source included, or None where this version was never listed.
 Known = Callable[[str, str], "Iterable[Source] | None"]
 
-LOCAL_SCHEME = "file://"
+# How often an archive's listing is begun.
+ATTEMPTS = 4
 UNLISTED = "Nothing was written. Make it readable, or give an INPUT without it, then run again."
 
 
@@ -116,19 +119,26 @@ def _object(store: Store, entry: Entry, known: Known | None) -> Iterator[Source]
     if former is not None:
         yield from former
         return
-    count = 0
-    try:
-        for member in _members(store, entry.name, address, form):
-            count += 1
-            yield member
-        verdict = Verdict("filtered", "archive", f"{count} members")
-    except SourceError as error:
-        verdict = Verdict("failed", error.code, f"{error}; {count} members before that")
+    count, number = 0, 1
+    verdict = None
+    while verdict is None:
+        try:
+            # After a failed attempt those that were given already are passed over.
+            for member in islice(_members(store, entry.name, address, form), count, None):
+                count += 1
+                yield member
+            verdict = Verdict("filtered", "archive", f"{count} members")
+        except SourceError as error:
+            if error.retryable and number < ATTEMPTS:
+                pause(number)
+                number += 1
+                continue
+            verdict = Verdict("failed", error.code, f"{error}; {count} members before that")
     yield Source(address, entry.version, entry.size, verdict=verdict)
 
 
 def _members(store: Store, name: str, address: str, form: str) -> Iterator[Source]:
-    with fetching(address), store.open(name) as file:
+    with fetching(address), open_whole(store, name) as file:
         if form == "zip":
             yield from list_zip(file, address)
             return

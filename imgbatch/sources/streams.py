@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
 import zstandard
 
+from imgbatch.attempts import pause
 from imgbatch.errors import ArchiveError, FetchError, SourceError
-from imgbatch.sources.blobs import CHUNK, fetching, gather
+from imgbatch.sources.blobs import CHUNK, fetching, gather, open_whole
 from imgbatch.sources.members import MEMBER_BYTES, WINDOW_BYTES
 from imgbatch.sources.tars import FileTape, walk
 from imgbatch.storage import locate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from imgbatch.media import Blob
     from imgbatch.records import Packing, Source
@@ -41,6 +42,7 @@ MAGIC: tuple[tuple[bytes, Compression], ...] = (
 # pzstd begins with a skippable frame: 16 magic numbers that differ in half a byte.
 ZSTD_SKIPPABLE, ZSTD_SKIPPABLE_FIRST = b"\x2a\x4d\x18", 0x5
 HEAD_BYTES = 64
+GONE = FetchError("fetch.changed", "the archive has no such member any more")
 
 
 def compression_of(head: bytes) -> Compression | None:
@@ -138,14 +140,22 @@ def _check_window(head: bytes) -> None:
 
 
 def read_stream(
-    container: str, wanted: Iterable[Source], *, limits: Limits
+    container: str,
+    wanted: Iterable[Source],
+    *,
+    limits: Limits,
+    report: Callable[[Source, int, SourceError], None] | None = None,
 ) -> Iterator[tuple[Source, Blob | SourceError]]:
     """Yield the wanted members of a compressed tar in one pass from its front.
 
     Args:
         container: its address.
         wanted: members in the order of the stream, none with a verdict; asked for one by one.
-        limits: `fetched_bytes`: a larger member goes to a temporary file.
+        limits: `fetched_bytes`: a larger member goes to a temporary file; `fetch_attempts`: how
+            often the pass is begun again from the front before a member is given up for a store
+            that fails in a way that may pass.
+        report: told of each attempt that is followed by another: the member that is next, the
+            attempt's number, its error.
 
     Yields:
         Each wanted source once, in order, with its bytes or with why there are none. After damage
@@ -154,30 +164,56 @@ def read_stream(
     Raises:
         StorageError: a temporary file cannot be written.
     """
-    waiting = iter(wanted)
-    source = next(waiting, None)
-    if source is None:
-        return
-    why: SourceError = FetchError("fetch.changed", "the archive has no such member any more")
-    with contextlib.ExitStack() as stack:
+    queue = _Queue(wanted)
+    why: SourceError = GONE
+    number = 1
+    while (source := queue.first) is not None:
         try:
-            tape = stack.enter_context(_opened(container))
-            for header in _walk(container, tape):
-                while source is not None and (source.offset or 0) < header.offset:
-                    yield source, why
-                    source = next(waiting, None)
-                if source is None:
-                    return
-                if source.offset == header.offset:
-                    yield source, _member(tape, header, source, limits)
-                    source = next(waiting, None)
-                    if source is None:
-                        return
+            for pair in _pass(container, queue, limits):
+                yield pair
+                number = 1
+            why = GONE
+            break
         except SourceError as error:
             why = error
-    while source is not None:
+            if not error.retryable or number >= limits.fetch_attempts:
+                break
+            if report:
+                report(queue.first or source, number, error)
+        pause(number)
+        number += 1
+    while (source := queue.first) is not None:
         yield source, why
-        source = next(waiting, None)
+        queue.drop()
+
+
+class _Queue:
+    """The wanted members that were not given yet, asked for one by one."""
+
+    def __init__(self, wanted: Iterable[Source]) -> None:
+        self._left = iter(wanted)
+        self.first = next(self._left, None)
+
+    def drop(self) -> None:
+        self.first = next(self._left, None)
+
+
+def _pass(
+    container: str, queue: _Queue, limits: Limits
+) -> Iterator[tuple[Source, Blob | SourceError]]:
+    """Read from the front until the last wanted member."""
+    with _opened(container) as tape:
+        for header in _walk(container, tape):
+            while (source := queue.first) and (source.offset or 0) < header.offset:
+                yield source, GONE
+                queue.drop()
+            if source is None:
+                return
+            if source.offset == header.offset:
+                yield source, _member(tape, header, source, limits)
+                queue.drop()
+                if queue.first is None:
+                    return
 
 
 @contextlib.contextmanager
@@ -185,7 +221,7 @@ def _opened(container: str) -> Iterator[Tape]:
     with contextlib.ExitStack() as stack:
         with fetching(container):
             store, name = locate(container)
-            file = stack.enter_context(store.open(name))
+            file = stack.enter_context(open_whole(store, name))
             tape, _ = stack.enter_context(open_tape(file))
         yield tape
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from datetime import timedelta
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import obstore
@@ -25,11 +26,16 @@ if TYPE_CHECKING:
 
     from _typeshed import WriteableBuffer as Buffer
     from obstore import UpdateVersion
-    from obstore.store import ObjectStore
+    from obstore.store import ObjectStore, RetryConfig
 
     from imgbatch.storage import Former
 
 READ_BYTES = 2**20
+# A request that a bucket drops or answers with 5xx is repeated by obstore itself, so few times that
+# they do not multiply with the attempts that are made and logged above it.
+REPEATS: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=30)}
+# A request that takes longer than obstore allows (30 s); its text is all that it says.
+TIMED_OUT = ("timed out", "timeout")
 
 # A MemoryStore is empty when made: one per name and process, or two openers would not meet.
 _MEMORY: dict[str, MemoryStore] = {}
@@ -48,7 +54,7 @@ class RemoteStore:
         if scheme == "memory":
             self._store = _MEMORY.setdefault(self.bucket, MemoryStore())
         else:
-            self._store = from_url(f"{scheme}://{self.bucket}")
+            self._store = from_url(f"{scheme}://{self.bucket}", retry_config=REPEATS)
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """Yield every object below a prefix, as the store pages them."""
@@ -197,4 +203,6 @@ def _mapped(name: str) -> Iterator[None]:
     except (PermissionDeniedError, UnauthenticatedError) as error:
         raise PermissionError(str(error)) from error
     except BaseError as error:
-        raise StorageError(f"{name}: {error}") from error
+        failed = StorageError(f"{name}: {error}")
+        failed.timed_out = any(words in str(error).lower() for words in TIMED_OUT)
+        raise failed from error

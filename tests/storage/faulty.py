@@ -1,0 +1,76 @@
+"""A real store that misbehaves: calls fail, bodies are cut short, listings are stale."""
+
+from __future__ import annotations
+
+import io
+import random
+import threading
+import time
+from typing import TYPE_CHECKING, BinaryIO
+
+from imgbatch.errors import StorageError
+from imgbatch.storage.remote import RemoteStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imgbatch.storage import Entry
+
+
+class Faults:
+    """What goes wrong, how often, and what went wrong so far."""
+
+    def __init__(self, *, fail: float = 0.0, cut: float = 0.0, slow: float = 0.0) -> None:
+        self.fail, self.cut, self.slow = fail, cut, slow
+        self.stale: list[Entry] = []
+        self.failed = self.shortened = 0
+        self._chance = random.Random(7)
+        self._lock = threading.Lock()
+
+    def strike(self, name: str) -> None:
+        """Be slow, then fail or not."""
+        with self._lock:
+            fails = self._chance.random() < self.fail
+            self.failed += fails
+        time.sleep(self.slow)
+        if fails:
+            error = StorageError(f"{name}: connection reset")
+            error.timed_out = self.failed % 2 == 0
+            raise error
+
+    def shorten(self, data: bytes) -> bytes:
+        """Return the bytes, or only a part of them."""
+        with self._lock:
+            cuts = bool(data) and self._chance.random() < self.cut
+            self.shortened += cuts
+            return data[: self._chance.randrange(len(data))] if cuts else data
+
+
+class FaultyStore(RemoteStore):
+    """A store whose reads go wrong now and then; writes are sound, so that tests can fill it."""
+
+    faults = Faults()
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        self.faults.strike(prefix)
+        found = list(super().list(prefix))
+        for number, entry in enumerate([*found, *self.faults.stale]):
+            if number == len(found) // 2:
+                self.faults.strike(prefix)
+            yield entry
+
+    def head(self, name: str) -> Entry:
+        self.faults.strike(name)
+        return super().head(name)
+
+    def get(self, name: str) -> bytes:
+        self.faults.strike(name)
+        return self.faults.shorten(super().get(name))
+
+    def get_range(self, name: str, start: int, length: int) -> bytes:
+        self.faults.strike(name)
+        return self.faults.shorten(super().get_range(name, start, length))
+
+    def open(self, name: str) -> BinaryIO:
+        self.faults.strike(name)
+        return io.BytesIO(self.faults.shorten(super().get(name)))
