@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from imgbatch import sources
 from imgbatch.dataset import Dataset, manifest
-from imgbatch.dataset.shards import archives, members
+from imgbatch.dataset.shards import Members, archives
 from imgbatch.errors import SettingsError
 from imgbatch.storage import open_store
 
@@ -39,11 +39,12 @@ def list_input(request: Request, listener: Listener) -> Listing:
     _refuse_nested(request)
     dataset = Dataset.find(request.dataset)
     known = archives(dataset) if dataset else {}
+    members = Members(dataset) if dataset else None
 
     def recall(address: str, version: str) -> Iterable[Source] | None:
-        if dataset is None or known.get(address) != version:
+        if members is None or known.get(address) != version:
             return None
-        return members(dataset, address)
+        return members.of(address)
 
     found = _counted(sources.open_input(request.input, known=recall), listener)
     whole = manifest.listing(found, root=open_store(request.input).root)

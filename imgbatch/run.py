@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import time
 import uuid
+from collections import Counter
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
@@ -216,10 +217,12 @@ def _run_id(started: datetime) -> str:
 def _check_failed(dataset: Dataset, max_failed: float | None) -> None:
     if max_failed is None:
         return
-    status = dataset.read(SOURCES, columns=["status"])["status"].to_pylist()
-    failed = status.count("failed")
-    allowed = max_failed * len(status) if max_failed < 1 else max_failed
+    counts: Counter[str] = Counter()
+    for batch in dataset.batches(SOURCES, columns=["status"]):
+        counts.update(batch["status"].to_pylist())
+    failed, count = counts["failed"], counts.total()
+    allowed = max_failed * count if max_failed < 1 else max_failed
     if failed > allowed:
         raise TooManyFailedError(
-            f"{failed} of {len(status)} sources failed; --max-failed allows {allowed:g}"
+            f"{failed} of {count} sources failed; --max-failed allows {allowed:g}"
         )

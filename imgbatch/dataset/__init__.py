@@ -26,7 +26,7 @@ from imgbatch.errors import DatasetError
 from imgbatch.storage import Store, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -175,6 +175,21 @@ class Dataset:
         """
         path = MANIFEST if name == MANIFEST else f"tables/{name}"
         return self.table(path).dataset().to_table(columns=columns, filter=where)
+
+    def batches(
+        self,
+        name: str,
+        *,
+        columns: Sequence[str],
+        where: pc.Expression | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield committed rows of a table as `read` returns them, a few parts in memory at a time.
+
+        Raises:
+            DatasetError: there is no such table.
+        """
+        path = MANIFEST if name == MANIFEST else f"tables/{name}"
+        return self.table(path).batches(columns, where)
 
     def runs(self) -> list[dict[str, Any]]:
         """Return the records of all runs, oldest first."""

@@ -73,7 +73,9 @@ class Changes:
         return not (self.new.num_rows or self.changed.num_rows or self.removed.num_rows)
 
     @classmethod
-    def of_rows(cls, *, changed: pa.Table | None = None, removed: pa.Table | None = None) -> Changes:
+    def of_rows(
+        cls, *, changed: pa.Table | None = None, removed: pa.Table | None = None
+    ) -> Changes:
         """Return changes of some rows of the manifest, whatever columns they come with.
 
         Args:

@@ -7,7 +7,7 @@ import pytest
 
 from imgbatch.dataset import MANIFEST, Dataset, manifest
 from imgbatch.dataset.commit import take_number
-from imgbatch.dataset.shards import all_shards, archives, members, read_shard
+from imgbatch.dataset.shards import Members, all_shards, archives, read_shard
 from imgbatch.errors import InputError
 from imgbatch.records import Source, Verdict
 from imgbatch.settings import Limits
@@ -187,5 +187,6 @@ def test_archives_and_their_members_are_recalled(dataset: Dataset) -> None:
     inside = [member("a.tgz", n) for n in range(25)]
     freeze(dataset, [archive, *inside])
     assert archives(dataset) == {f"{ROOT}/a.tgz": "v7"}
-    recalled = members(dataset, f"{ROOT}/a.tgz")
+    recalled = Members(dataset).of(f"{ROOT}/a.tgz")
     assert sorted(recalled, key=lambda s: s.address) == [archive, *inside]
+    assert Members(dataset).of(f"{ROOT}/b.tgz") == []
