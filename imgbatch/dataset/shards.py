@@ -103,8 +103,9 @@ class Members:
 
 def find(dataset: Dataset, ids: Sequence[str]) -> list[Source]:
     """Return the sources of some ids, in no promised order; ids that are not there are left out."""
-    rows = dataset.read(MANIFEST, where=pc.field("source_id").isin(list(ids)))
-    return [_source(row) for row in rows.to_pylist()]
+    its = pc.field("source_id").isin(list(ids))
+    batches = dataset.batches(MANIFEST, columns=LISTED.names, where=its)
+    return [_source(row) for batch in batches for row in batch.to_pylist()]
 
 
 def archives(dataset: Dataset) -> dict[str, str]:

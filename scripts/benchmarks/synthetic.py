@@ -94,10 +94,9 @@ def _forget(url: str, count: int) -> None:
     dataset = Dataset.open(url)
     before = len(all_shards(dataset))
     ids = [source_id_of(_address(index)) for index in range(0, count, FORGOTTEN)]
-    rows = dataset.read(
-        MANIFEST, columns=["source_id", "shard"], where=pc.field("source_id").isin(ids)
-    )
-    changes = Changes.of_rows(removed=rows)
+    its = pc.field("source_id").isin(ids)
+    batches = dataset.batches(MANIFEST, columns=["source_id", "shard"], where=its)
+    changes = Changes.of_rows(removed=pa.Table.from_batches(batches))
     _check(changes.removed.num_rows == len(ids), changes)
     number = take_number(dataset, "forget")
     freeze(dataset, changes, limits=Limits(), run="forget", number=number)
