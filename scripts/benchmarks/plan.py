@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scripts.benchmarks.child import module, run_child
+from scripts.benchmarks.product import RECIPE
 from scripts.benchmarks.report import Figure
 
 if TYPE_CHECKING:
@@ -18,9 +19,9 @@ MB = 1_000_000
 def measure(setting: Setting) -> list[Figure]:
     """Make the dataset once, then plan the rerun as often as asked."""
     log, dataset = setting.log("plan"), setting.fresh("plan")
-    run_child(module("synthetic", "pretend", dataset, setting.sources), log=log)
+    run_child(module("synthetic", "pretend", dataset, setting.sources, RECIPE), log=log)
     again = [
-        run_child(module("synthetic", "again", dataset, setting.sources), log=log)
+        run_child(module("synthetic", "again", dataset, setting.sources, RECIPE), log=log)
         for _ in range(setting.repeats)
     ]
     name = f"no-op rerun of {setting.sources:,} sources"

@@ -1,7 +1,7 @@
 """A step, a dataset and a count in; imgbatch run over so many sources that lie nowhere.
 
 The listing is made up as it is asked for and never held. All else, from comparing to committing, is
-imgbatch's own. Run as a process of its own: `synthetic STEP DATASET COUNT`, where STEP is
+imgbatch's own. Run as a process of its own, as `synthetic STEP DATASET COUNT [RECIPE]`, STEP one of
 
     pretend   a first run; its engine hands back parts that nobody wrote
     freeze    a first run that is cut off when all is planned
@@ -51,7 +51,7 @@ CHANGED = 100
 FORGOTTEN = 10_000
 
 
-def main(step: str, dataset: str, count: int) -> None:
+def main(step: str, dataset: str, count: int, recipe: str = RECIPE) -> None:
     """Do one step; exits with a message when something else came out than was to come out."""
     if step == "verify":
         found = verify(Dataset.open(dataset))
@@ -59,7 +59,7 @@ def main(step: str, dataset: str, count: int) -> None:
     elif step == "forget":
         _forget(dataset, count)
     else:
-        _run(step, dataset, count)
+        _run(step, dataset, count, recipe)
 
 
 def _check(right: bool, found: object) -> None:  # noqa: FBT001 - reads as a statement
@@ -72,7 +72,7 @@ def _address(index: int) -> str:
     return f"{INPUT}/{folder:06d}/{file:03d}.jpg"
 
 
-def _run(step: str, dataset: str, count: int) -> None:
+def _run(step: str, dataset: str, count: int, recipe: str) -> None:
     suffixes = {0: "-changed"} if step == "delta" else {}
 
     def listing(*_: Any, **__: Any) -> Iterator[Source]:
@@ -82,7 +82,7 @@ def _run(step: str, dataset: str, count: int) -> None:
 
     sources.open_input = listing
     engines = {"pretend": _pretend, "fill": _fill, "again": _refuse}
-    request = Request(INPUT, dataset, RECIPE, "synthetic")
+    request = Request(INPUT, dataset, recipe, "synthetic")
     summary = driver.run(request, Limits(), engines.get(step, _leave), _Silent())
     if step == "delta":
         _check((summary.changed, summary.new) == (count // CHANGED, 0), summary)
@@ -165,4 +165,5 @@ def _rows(spec: TableSpec, listed: pa.Table) -> pa.Table:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], str(Path(sys.argv[2])), int(sys.argv[3]))
+    text = [Path(path).read_text("utf-8") for path in sys.argv[4:]]
+    main(sys.argv[1], str(Path(sys.argv[2])), int(sys.argv[3]), *text)
