@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from imgbatch import sources
 from imgbatch.attempts import attempt
-from imgbatch.dataset import MANIFEST, Dataset, manifest, tombstones
-from imgbatch.dataset.shards import archives, inputs, members
+from imgbatch.dataset import Dataset, manifest, tombstones
+from imgbatch.dataset.shards import Members, archives, inputs
 from imgbatch.errors import SettingsError
 from imgbatch.records import Source
 from imgbatch.storage import open_store
@@ -57,15 +57,16 @@ def list_input(request: Request, limits: Limits, listener: Listener) -> Listed:
     _refuse_nested(request)
     _refuse_other_input(request)
     dataset = Dataset.find(request.dataset)
-    known = archives(dataset) if dataset and dataset.table(MANIFEST).exists else {}
+    known = archives(dataset) if dataset else {}
+    members = Members(dataset) if dataset else None
     stones = tombstones.read(dataset.store) if dataset else tombstones.Tombstones()
 
     def recall(address: str, version: str) -> Iterable[Source] | None:
         if stones and stones.covers(address):
             return [Source(address, version, 0)]
-        if dataset is None or known.get(address) != version:
+        if members is None or known.get(address) != version:
             return None
-        return members(dataset, address)
+        return members.of(address)
 
     def whole() -> Listed:
         found = _counted(sources.open_input(request.input, known=recall), listener)

@@ -30,7 +30,7 @@ from imgbatch.errors import DamageError, DatasetError
 from imgbatch.storage import Store, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow.compute as pc
 
@@ -183,6 +183,21 @@ class Dataset:
             return self.table(path).dataset().to_table(columns=columns, filter=where)
         except (pa.ArrowException, OSError) as error:
             raise DamageError(f"table {name}: {error}") from error
+
+    def batches(
+        self,
+        name: str,
+        *,
+        columns: Sequence[str],
+        where: pc.Expression | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield committed rows of a table as `read` returns them, a few parts in memory at a time.
+
+        Raises:
+            DatasetError: there is no such table.
+        """
+        path = MANIFEST if name == MANIFEST else f"tables/{name}"
+        return self.table(path).batches(columns, where)
 
     def runs(self) -> list[dict[str, Any]]:
         """Return the records of all runs, oldest first.

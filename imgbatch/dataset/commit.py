@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from imgbatch.dataset.delta import Part
     from imgbatch.dataset.lock import RunLock
 
+# A commit looks at all parts of a table: with 100,000 of them it takes seconds. The driver spends
+# at most one tenth of its time on it, however many there are.
+PATIENCE = 10
+
 
 def take_number(dataset: Dataset, run: str) -> int:
     """Take the next run number by a commit to the manifest; of several racers one gets it.
@@ -54,6 +58,7 @@ class Committer:
         self._run = run
         self._number = number
         self._every = every
+        self._pause = every
         self._clock = clock
         self._lock = lock
         self._waiting: dict[str, list[Part]] = defaultdict(list)
@@ -68,7 +73,7 @@ class Committer:
         """Take the parts of one finished shard; commits when it is time."""
         for part in parts:
             self._waiting[part.table].append(part)
-        if self._clock() - self._last >= self._every:
+        if self._clock() - self._last >= self._pause:
             self.flush()
 
     def check(self) -> None:
@@ -103,6 +108,7 @@ class Committer:
                 former = [part for part in table.parts().values() if part.shard in shards]
                 table.commit(adds, former, fence=self._number, run=self._run)
         self._waiting.clear()
+        self._pause = max(self._every, PATIENCE * (self._clock() - self._last))
 
 
 def remove(dataset: Dataset, shards: set[str], *, run: str, number: int) -> None:

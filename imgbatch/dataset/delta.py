@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 APP = "imgbatch"
 LOCAL = pyarrow.fs.LocalFileSystem()
 FETCHES = 8
+SLICE = 256
 # Commits name their run for as long as the dataset lives; delta's default forgets after 30 days.
 CONFIGURATION = {
     "delta.logRetentionDuration": "interval 36500 days",
@@ -188,12 +189,14 @@ class Table:
         Raises:
             DatasetError: there is no such table.
         """
-        schema = self.schema()
+        return self._rows(list(self.parts()), self.schema())
+
+    def _rows(self, parts: Sequence[str], schema: pa.Schema) -> pads.Dataset:
         if "://" not in self._location:
-            paths = [f"{self._location}/{path}" for path in self.parts()]
+            paths = [f"{self._location}/{path}" for path in parts]
             return pads.dataset(paths, schema=schema, format="parquet", filesystem=LOCAL)
         with ThreadPoolExecutor(FETCHES) as pool:
-            tables = list(pool.map(self._fetch, self.parts()))
+            tables = list(pool.map(self._fetch, parts))
         whole = pa.concat_tables([schema.empty_table(), *tables], promote_options="default")
         return pads.dataset(whole.select(schema.names))
 
@@ -205,18 +208,15 @@ class Table:
         Raises:
             DatasetError: there is no such table.
         """
-        if "://" not in self._location:
+        names, schema = list(columns), self.schema()
+        paths = sorted(self.parts())
+        # By the slice: pyarrow keeps the footer of each file until its dataset is dropped.
+        for start in range(0, len(paths), SLICE):
+            rows = self._rows(paths[start : start + SLICE], schema)
             try:
-                yield from self.dataset().to_batches(columns=list(columns), filter=where)
+                yield from rows.to_batches(columns=names, filter=where)
             except (pa.ArrowException, OSError) as error:
                 raise DamageError(f"table {self.name}: {error}") from error
-            return
-        paths = sorted(self.parts())
-        with ThreadPoolExecutor(FETCHES) as pool:
-            for start in range(0, len(paths), FETCHES):
-                for rows in pool.map(self._fetch, paths[start : start + FETCHES]):
-                    found = pads.dataset(rows).to_table(columns=list(columns), filter=where)
-                    yield from found.to_batches()
 
     def _fetch(self, path: str) -> pa.Table:
         table = pq.read_table(pa.BufferReader(self._store.get(f"{self.name}/{path}")))

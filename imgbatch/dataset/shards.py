@@ -8,7 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgbatch.dataset import MANIFEST, Dataset, Part
+from imgbatch.dataset.changes import LISTED
 from imgbatch.dataset.parts import read_part
+from imgbatch.dataset.spill import Spill
 from imgbatch.records import Shard, Source, Verdict
 
 if TYPE_CHECKING:
@@ -33,11 +35,14 @@ def _parts(dataset: Dataset) -> list[Part]:
 
 
 def _streams(dataset: Dataset) -> dict[str, tuple[str, int]]:
-    rows = dataset.read(
-        MANIFEST, columns=["shard", "container", "offset"], where=pc.field("packing") == "stream"
-    )
-    first = rows.group_by(["shard", "container"]).aggregate([("offset", "min")])
-    return {r["shard"]: (r["container"], r["offset_min"]) for r in first.to_pylist()}
+    found: dict[str, tuple[str, int]] = {}
+    columns, streamed = ["shard", "container", "offset"], pc.field("packing") == "stream"
+    for batch in dataset.batches(MANIFEST, columns=columns, where=streamed):
+        rows = pa.table(batch).group_by(["shard", "container"]).aggregate([("offset", "min")])
+        for row in rows.to_pylist():
+            shard, here = row["shard"], (row["container"], row["offset_min"])
+            found[shard] = min(here, found.get(shard, here))
+    return found
 
 
 def read_shard(dataset: Dataset, shard: Shard) -> tuple[list[Source], list[int]]:
@@ -73,29 +78,54 @@ def read_rows(dataset: Dataset, path: str) -> pa.Table:
     return rows.replace_schema_metadata(None)
 
 
-def members(dataset: Dataset, container: str) -> list[Source]:
-    """Return an archive's own source and those that lie in it, as the manifest has them."""
-    its = (pc.field("container") == container) | (pc.field("address") == container)
-    rows = dataset.read(MANIFEST, where=its)
-    return [_source(row) for row in rows.to_pylist()]
+class Members:
+    """The archives of the manifest and what lies in them.
+
+    The manifest is read once, for the first that is asked for: one reading for each archive would
+    cost the square of their number.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._spill: Spill | None = None
+
+    def of(self, archive: str) -> list[Source]:
+        """Return an archive's own source and those that lie in it, as the manifest has them."""
+        if self._spill is None:
+            self._spill = self._read()
+        rows = self._spill.read("FROM members WHERE archive = $1", [archive])
+        return [_source(row) for row in rows.to_pylist()]
+
+    def _read(self) -> Spill:
+        spill = Spill()
+        inside = pc.field("container").is_valid() | (pc.field("verdict_class") == "archive")
+        rows = self._dataset.batches(MANIFEST, columns=LISTED.names, where=inside)
+        spill.fill("listed", LISTED, rows)
+        # In order, so that the rows of one lie together and the others are passed over.
+        spill.run(
+            "CREATE TABLE members AS SELECT *, coalesce(container, address) AS archive "
+            "FROM listed ORDER BY archive"
+        )
+        spill.run("DROP TABLE listed")
+        return spill
 
 
 def find(dataset: Dataset, ids: Sequence[str]) -> list[Source]:
     """Return the sources of some ids, in no promised order; ids that are not there are left out."""
-    rows = dataset.read(MANIFEST, where=pc.field("source_id").isin(list(ids)))
-    return [_source(row) for row in rows.to_pylist()]
+    its = pc.field("source_id").isin(list(ids))
+    batches = dataset.batches(MANIFEST, columns=LISTED.names, where=its)
+    return [_source(row) for batch in batches for row in batch.to_pylist()]
 
 
 def archives(dataset: Dataset) -> dict[str, str]:
     """Return the version of every archive that was read, by address."""
     if not dataset.table(MANIFEST).exists:
         return {}  # the run that made the dataset was killed before it had a manifest
-    rows = dataset.read(
-        MANIFEST,
-        columns=["address", "version"],
-        where=pc.field("verdict_class") == "archive",
-    )
-    return dict(zip(rows["address"].to_pylist(), rows["version"].to_pylist(), strict=True))
+    read = pc.field("verdict_class") == "archive"
+    found: dict[str, str] = {}
+    for batch in dataset.batches(MANIFEST, columns=["address", "version"], where=read):
+        found.update(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+    return found
 
 
 def _source(row: dict[str, Any]) -> Source:
@@ -120,4 +150,7 @@ def inputs(dataset: Dataset) -> set[str]:
     table = dataset.table(MANIFEST)
     if not table.exists:
         return set()
-    return set(pc.unique(dataset.read(MANIFEST, columns=["input"])["input"]).to_pylist())
+    found: set[str] = set()
+    for batch in dataset.batches(MANIFEST, columns=["input"]):
+        found.update(pc.unique(batch["input"]).to_pylist())
+    return found

@@ -86,10 +86,10 @@ class Spill:
             while (batch := next(reader, None)) is not None:
                 yield batch
 
-    def read(self, query: str) -> pa.Table:
+    def read(self, query: str, values: Sequence[Any] = ()) -> pa.Table:
         """Return all that a query gives; for few rows."""
         with self._database.cursor() as cursor, _mapped():
-            return cursor.sql(query).to_arrow_table()
+            return cursor.sql(query, params=list(values)).to_arrow_table()
 
 
 class Rows:

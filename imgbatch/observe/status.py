@@ -48,11 +48,12 @@ def outcomes(dataset: Dataset) -> dict[str, dict[str, int]]:
     """Return committed sources by status and class: {"failed": {"decode.corrupt": 2}}."""
     if SOURCES not in dataset.tables():
         return {}
-    rows = dataset.read(SOURCES, columns=["status", "error_class"])
-    counts = rows.group_by(["status", "error_class"]).aggregate([([], "count_all")])
+    counts: Counter[tuple[str, str | None]] = Counter()
+    for batch in dataset.batches(SOURCES, columns=["status", "error_class"]):
+        counts.update(zip(*(column.to_pylist() for column in batch.columns), strict=True))
     found: dict[str, dict[str, int]] = {}
-    for row in counts.sort_by([("count_all", "descending")]).to_pylist():
-        found.setdefault(row["status"], {})[row["error_class"] or "ok"] = row["count_all"]
+    for (state, error_class), count in counts.most_common():
+        found.setdefault(state, {})[error_class or "ok"] = count
     return found
 
 

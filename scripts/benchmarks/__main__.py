@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from scripts.benchmarks import images, memory, peers, plan, report, video
+from scripts.benchmarks import images, memory, peers, plan, report, rerun, scale, video
 from scripts.benchmarks.setting import Setting
 
 SECTIONS = {
@@ -16,6 +16,8 @@ SECTIONS = {
     "video": video.measure,
     "memory": memory.measure,
     "plan": plan.measure,
+    "scale": scale.measure,
+    "rerun": rerun.measure,
 }
 
 

@@ -59,6 +59,18 @@ def test_a_commit_comes_by_itself_when_it_is_time(dataset: Dataset) -> None:
     assert values(dataset) == [("s1", 1.0), ("s2", 2.0)]
 
 
+def test_a_commit_that_took_long_is_not_soon_followed_by_another(dataset: Dataset) -> None:
+    # made at 0, asked at 6, from 6 to 8 the first commit, asked at 20, asked at 30
+    clock = iter([0.0, 6.0, 6.0, 8.0, 20.0, 30.0, 30.0, 30.0])
+    number = take_number(dataset, "run1")
+    own = Committer(dataset, [SPEC], run="r", number=number, every=5.0, clock=lambda: next(clock))
+    own.add([part(dataset, "s1@0", 1.0)])
+    own.add([part(dataset, "s2@0", 2.0)])
+    assert values(dataset) == [("s1", 1.0)]
+    own.add([part(dataset, "s3@0", 3.0)])
+    assert values(dataset) == [("s1", 1.0), ("s2", 2.0), ("s3", 3.0)]
+
+
 def test_a_new_part_replaces_its_shards_former_one(dataset: Dataset) -> None:
     own = committer(dataset, take_number(dataset, "run1"))
     own.add([part(dataset, "s1@0", 1.0), part(dataset, "s2@0", 2.0)])

@@ -3,11 +3,12 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
 
 from imgbatch.dataset import MANIFEST, Dataset, manifest
 from imgbatch.dataset.commit import take_number
-from imgbatch.dataset.shards import all_shards, archives, members, read_shard
+from imgbatch.dataset.shards import Members, all_shards, archives, read_shard
 from imgbatch.errors import InputError
 from imgbatch.records import Source, Verdict
 from imgbatch.settings import Limits
@@ -187,5 +188,39 @@ def test_archives_and_their_members_are_recalled(dataset: Dataset) -> None:
     inside = [member("a.tgz", n) for n in range(25)]
     freeze(dataset, [archive, *inside])
     assert archives(dataset) == {f"{ROOT}/a.tgz": "v7"}
-    recalled = members(dataset, f"{ROOT}/a.tgz")
+    recalled = Members(dataset).of(f"{ROOT}/a.tgz")
     assert sorted(recalled, key=lambda s: s.address) == [archive, *inside]
+    assert Members(dataset).of(f"{ROOT}/b.tgz") == []
+
+
+def test_where_a_batch_ends_changes_neither_shards_nor_groups() -> None:
+    rows = manifest.listing((source(f"{n:03}", size=n) for n in range(100)), root=ROOT).read()
+    rows = rows.append_column("tape", pa.array(["", "a.tgz"] * 20 + ["b.tgz"] * 60))
+    rows = rows.append_column("shard", pa.array([f"{n // 7:02}" for n in range(100)]))
+    limits = Limits(shard_sources=9, shard_bytes=300)
+    cut, grouped = [], []
+    for size in (1, 2, 7, 8, 100):
+        batches = rows.to_batches(max_chunksize=size)
+        cut.append([(name, t["address"].to_pylist()) for name, t in manifest._cut(batches, limits)])
+        groups = manifest._Groups(batches)
+        # one in three is asked for and not there
+        wanted = sorted([f"{n:02}" for n in range(15)] + [f"{n:02}-" for n in range(0, 15, 2)])
+        found = [groups.take(shard) for shard in wanted]
+        grouped.append([table and table["address"].to_pylist() for table in found])
+    assert all(other == cut[0] for other in cut)
+    assert all(other == grouped[0] for other in grouped)
+    assert sum(len(addresses) for _, addresses in cut[0]) == 100
+    assert [len(g) for g in grouped[0] if g] == [7] * 14 + [2]
+
+
+def test_sources_taken_out_by_rows_of_the_manifest(dataset: Dataset) -> None:
+    freeze(dataset, [source(f"{n:02}") for n in range(30)])
+    rows = dataset.read(MANIFEST).sort_by("address")
+    again, gone = rows.slice(3, 1), rows.slice(4, 20)
+    changes = manifest.Changes.of_rows(changed=again, removed=gone)
+    assert (changes.new.num_rows, changes.changed.num_rows, changes.removed.num_rows) == (0, 1, 20)
+    number = take_number(dataset, "forget")
+    manifest.freeze(dataset, changes, limits=Limits(), run="forget", number=number)
+    assert sorted(len(shard) for shard in frozen(dataset).values()) == [4, 6]
+    touched = dataset.read(MANIFEST).sort_by("address")["touched"].to_pylist()
+    assert touched == [0, 0, 0, 1, 0, 0, 0, 0, 0, 0]

@@ -1,0 +1,145 @@
+"""What it costs to run again: over 70,000 digits with nothing to do, and over 1% changed pictures.
+
+A delta is judged without start-up: from what it takes, and from what the full run takes, what one
+changed picture in a folder of its own takes is taken away. A run with nothing to do is not taken
+for that: it imports no decoder. All go through the inline engine.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scripts.benchmarks.child import ROOT, Ended, run_child
+from scripts.benchmarks.corpus import photos, read_once
+from scripts.benchmarks.product import RECIPE
+from scripts.benchmarks.report import CONSOLE, Figure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from scripts.benchmarks.setting import Setting
+
+DIGITS = "mnist-png.tar.gz"
+DIGITS_SECONDS = 10
+PICTURES = 4000
+EVERY = 100  # one picture in so many changes: 10 of each shard of 1000
+DELTA = 0.03
+MB = 1_000_000
+
+
+def measure(setting: Setting) -> list[Figure]:
+    """Run the digits and the pictures."""
+    return [*_digits(setting), *_delta(setting)]
+
+
+def _run(setting: Setting, name: str, folder: Path, dataset: Path, *, engine: str) -> Ended:
+    command = [sys.executable, "-m", "imgbatch", "run", folder, dataset]
+    command += ["--recipe", RECIPE, "--engine", engine, "--json"]
+    threads = {"IMGBATCH_THREADS": str(setting.threads)}
+    return run_child(command, log=setting.log(name), environment=threads)
+
+
+def _digits(setting: Setting) -> list[Figure]:
+    """Measure a rerun with nothing to do, on Ray's engine, which must not be started for it."""
+    found = next((ROOT.parent / "shared" / "corpora").rglob(DIGITS), None)
+    if found is None:
+        CONSOLE.print(f"bench: no {DIGITS} below ../shared/corpora: the digits are left out")
+        return []
+    dataset = setting.fresh("rerun-digits")
+    _run(setting, "rerun-digits", found, dataset, engine="inline")
+    again = [
+        _run(setting, "rerun-digits", found, dataset, engine="ray") for _ in range(setting.repeats)
+    ]
+    seconds = tuple(ended.seconds for ended in again)
+    name = "no-op rerun of 70,000 digits, all in"
+    return [Figure("rerun", name, seconds, "s", high=DIGITS_SECONDS)]
+
+
+def _delta(setting: Setting) -> list[Figure]:
+    """Measure the full run, one with nothing to do, and one over 1% changed pictures.
+
+    Each round has a folder and a dataset of its own, and the start-up beside it.
+    """
+    count = min(PICTURES, setting.images)
+    changed = count // EVERY
+    whole, spare = photos(setting, count), photos(setting, count + changed)
+    rounds = [_round(setting, _files(whole), _files(spare)[count:]) for _ in range(setting.repeats)]
+    name = f"1% of {count:,} pictures changed, in every shard"
+
+    def values(of: Callable[[Round], float]) -> tuple[float, ...]:
+        return tuple(of(one) for one in rounds)
+
+    return [
+        Figure("rerun", f"{count:,} pictures, full run", values(lambda r: r.full), "s"),
+        Figure("rerun", f"{count:,} pictures, nothing to do", values(lambda r: r.nothing), "s"),
+        Figure("rerun", "start-up: one changed picture", values(lambda r: r.start_up), "s"),
+        Figure(
+            "rerun",
+            f"{name}, less start-up",
+            values(lambda r: r.delta - r.start_up),
+            "s",
+            "full run, less start-up",
+            values(lambda r: r.full - r.start_up),
+            high=DELTA,
+        ),
+        Figure(
+            "rerun",
+            f"{name}: parts written",
+            values(lambda r: r.written),
+            "MB",
+            "all parts",
+            values(lambda r: r.held),
+        ),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Seconds of four runs, megabytes of parts that the delta wrote and of all that were there."""
+
+    full: float
+    nothing: float
+    delta: float
+    start_up: float
+    written: float
+    held: float
+
+
+def _round(setting: Setting, whole: list[Path], spare: list[Path]) -> Round:
+    _, _, one = _runs(setting, whole[:1], spare[:1])
+    full, nothing, delta = _runs(setting, whole, spare)
+    dataset = setting.out / "results" / "rerun-delta"
+    parts = {path: path.stat() for path in dataset.rglob("*.parquet")}
+    changed = (setting.out / "results" / "rerun-pictures").stat().st_mtime_ns
+    new = [found.st_size for found in parts.values() if found.st_mtime_ns > changed]
+    old = [found.st_size for found in parts.values() if found.st_mtime_ns <= changed]
+    return Round(
+        full.seconds, nothing.seconds, delta.seconds, one.seconds, sum(new) / MB, sum(old) / MB
+    )
+
+
+def _runs(setting: Setting, whole: list[Path], spare: list[Path]) -> tuple[Ended, Ended, Ended]:
+    """Run over pictures, again, and again after some were replaced by spare ones."""
+    folder, dataset = setting.fresh("rerun-pictures"), setting.fresh("rerun-delta")
+    folder.mkdir()
+    files = [folder / file.name for file in whole]
+    for file, link in zip(whole, files, strict=True):
+        os.link(file, link)
+    read_once(folder)
+    full = _run(setting, "rerun", folder, dataset, engine="inline")
+    nothing = _run(setting, "rerun", folder, dataset, engine="inline")
+    for link, other in zip(files[::EVERY], spare, strict=True):
+        link.unlink()
+        os.link(other, link)
+    delta = _run(setting, "rerun", folder, dataset, engine="inline")
+    if delta.answer["sources"] != len(spare):
+        raise SystemExit(f"bench: {len(spare)} pictures were to be read: {delta.answer}")
+    return full, nothing, delta
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.jpg"))

@@ -1,0 +1,169 @@
+"""A step, a dataset and a count in; imgbatch run over so many sources that lie nowhere.
+
+The listing is made up as it is asked for and never held. All else, from comparing to committing, is
+imgbatch's own. Run as a process of its own, as `synthetic STEP DATASET COUNT [RECIPE]`, STEP one of
+
+    pretend   a first run; its engine hands back parts that nobody wrote
+    freeze    a first run that is cut off when all is planned
+    fill      the next: its engine writes one row per source into two tables
+    again     a run with nothing to do
+    verify    reads every part and checks it
+    delta     every 100th source has changed: 10 of each shard; cut off when all is planned
+    forget    every 10,000th source leaves the manifest, found by its id: one of every tenth shard
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imgbatch import run as driver
+from imgbatch import sources
+from imgbatch.dataset import MANIFEST, SOURCES, Dataset, Part, TableSpec
+from imgbatch.dataset.changes import Changes
+from imgbatch.dataset.commit import take_number
+from imgbatch.dataset.manifest import freeze
+from imgbatch.dataset.parts import write_part
+from imgbatch.dataset.shards import all_shards, read_rows
+from imgbatch.dataset.verify import verify
+from imgbatch.pipeline import Finished
+from imgbatch.records import Source, source_id_of
+from imgbatch.settings import Limits
+from imgbatch.summary import Request
+from imgbatch.tables import table_specs
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+
+    from imgbatch.pipeline import Job, Task, Tick
+    from imgbatch.records import Shard
+
+# It lists nothing: the name only has to be canonical.
+INPUT = "file:///synthetic"
+RECIPE = "[analyzers.image]"
+PER_FOLDER = 1000
+SIZE = 137_000
+CHANGED = 100
+FORGOTTEN = 10_000
+
+
+def main(step: str, dataset: str, count: int, recipe: str = RECIPE) -> None:
+    """Do one step; exits with a message when something else came out than was to come out."""
+    if step == "verify":
+        found = verify(Dataset.open(dataset))
+        _check(found.sources == found.ok == count and not found.problems, found)
+    elif step == "forget":
+        _forget(dataset, count)
+    else:
+        _run(step, dataset, count, recipe)
+
+
+def _check(right: bool, found: object) -> None:  # noqa: FBT001 - reads as a statement
+    if not right:
+        raise SystemExit(f"bench: something else was to come out: {str(found)[:1000]}")
+
+
+def _address(index: int) -> str:
+    folder, file = divmod(index, PER_FOLDER)
+    return f"{INPUT}/{folder:06d}/{file:03d}.jpg"
+
+
+def _run(step: str, dataset: str, count: int, recipe: str) -> None:
+    suffixes = {0: "-changed"} if step == "delta" else {}
+
+    def listing(*_: Any, **__: Any) -> Iterator[Source]:
+        for index in range(count):
+            version = f"{SIZE}-{index:x}{suffixes.get(index % CHANGED, '')}"
+            yield Source(_address(index), version=version, size=SIZE)
+
+    sources.open_input = listing
+    engines = {"pretend": _pretend, "fill": _fill, "again": _refuse}
+    request = Request(INPUT, dataset, recipe, "synthetic")
+    summary = driver.run(request, Limits(), engines.get(step, _leave), _Silent())
+    if step == "delta":
+        _check((summary.changed, summary.new) == (count // CHANGED, 0), summary)
+    if step == "again":
+        _check((summary.listed, summary.shards) == (count, 0), summary)
+
+
+def _forget(url: str, count: int) -> None:
+    dataset = Dataset.open(url)
+    before = len(all_shards(dataset))
+    ids = [source_id_of(_address(index)) for index in range(0, count, FORGOTTEN)]
+    its = pc.field("source_id").isin(ids)
+    batches = dataset.batches(MANIFEST, columns=["source_id", "shard"], where=its)
+    changes = Changes.of_rows(removed=pa.Table.from_batches(batches))
+    _check(changes.removed.num_rows == len(ids), changes)
+    number = take_number(dataset, "forget")
+    freeze(dataset, changes, limits=Limits(), run="forget", number=number)
+    _check(len(all_shards(dataset)) == before, before)
+
+
+class _Silent:
+    """A Watcher that says nothing."""
+
+    def listing(self, found: int) -> None:
+        pass
+
+    def planned(self, *, shards: int, sources: int, note: str) -> None:
+        pass
+
+    def tick(self, tick: Tick) -> None:
+        pass
+
+
+def _shards(tasks: Sequence[Task]) -> Iterator[Shard]:
+    return (work.shard for task in tasks for work in task.works)
+
+
+def _finished(shard: Shard, parts: Sequence[Part]) -> Finished:
+    return Finished(shard, tuple(parts), {"ok": PER_FOLDER}, PER_FOLDER, SIZE, 0.0, {})
+
+
+def _leave(job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished]:  # noqa: ARG001 - an engine's arguments
+    """Do nothing, as if the run ended here."""
+    yield from ()
+
+
+def _refuse(job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished]:
+    """Fail: nothing is left to do for an engine."""
+    raise SystemExit(f"bench: the rerun of {job.dataset} has {len(tasks)} tasks")
+
+
+def _pretend(job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished]:
+    """Hand every shard back as done, with parts that nobody wrote."""
+    specs = table_specs(job.recipe)
+    for shard in _shards(tasks):
+        names = [(spec.path, f"{spec.stem(shard.label)}-{0:08}.parquet") for spec in specs]
+        yield _finished(shard, [Part(t, p, SIZE, PER_FOLDER, "0" * 64) for t, p in names])
+
+
+def _fill(job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished]:
+    """Write one row per source into each table, without looking at any."""
+    dataset, specs = Dataset.open(job.dataset), table_specs(job.recipe)
+    for shard in _shards(tasks):
+        listed = read_rows(dataset, shard.part)
+        parts = [write_part(dataset.store, s, shard.label, _rows(s, listed)) for s in specs]
+        yield _finished(shard, parts)
+
+
+def _rows(spec: TableSpec, listed: pa.Table) -> pa.Table:
+    count = listed.num_rows
+    said = {"kind": "image", "status": "ok", "n_pictures": 1, "frame": 0, "size": SIZE}
+    known = {name: listed[name] for name in ("source_id", "version", "address")}
+    if spec.name != SOURCES:
+        known["picture_id"] = pc.binary_join_element_wise(listed["source_id"], "0", "-")
+    columns = [
+        known[f.name] if f.name in known else pa.array([said.get(f.name)] * count, f.type)
+        for f in spec.schema
+    ]
+    return pa.Table.from_arrays(columns, schema=spec.schema)
+
+
+if __name__ == "__main__":
+    text = [Path(path).read_text("utf-8") for path in sys.argv[4:]]
+    main(sys.argv[1], str(Path(sys.argv[2])), int(sys.argv[3]), *text)
