@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from imgbatch.dataset import SOURCES
 from imgbatch.dataset.parts import read_part
-from imgbatch.dataset.shards import sources_of
+from imgbatch.dataset.shards import sources_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,16 +37,18 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """The sources of a shard at work.
+    """The sources of a shard at work, by their places in its order.
 
     Attributes:
-        sources: all of them, in the shard's order.
+        listed: its rows of the manifest.
+        sources: those that are to be read.
         known: the outcome of each as a former part says it, None where it is to be found.
         needs: for each the tables that it needs rows in; empty when nothing is to be read.
     """
 
     work: Work
-    sources: Sequence[Source]
+    listed: pa.Table
+    sources: Mapping[int, Source]
     known: Sequence[Known | None]
     needs: Sequence[frozenset[str]]
 
@@ -97,7 +99,8 @@ def look(dataset: Dataset, work: Work, listed: pa.Table) -> Shift:
     ]
     by_place = zip(*map(_list, found.tables.values()), strict=True)
     needs = [frozenset(itertools.compress(found.tables, wanted)) for wanted in by_place]
-    return Shift(work, sources_of(listed)[0], known, needs)
+    places = [place for place, tables in enumerate(needs) if tables]
+    return Shift(work, listed, sources_at(listed, places), known, needs)
 
 
 def _list(column: pa.Array) -> list[Any]:
@@ -157,26 +160,28 @@ def whole(dataset: Dataset, shift: Shift, spec: TableSpec, rows: list[Row]) -> p
     former = shift.work.former.get(spec.name)
     if former is None:
         return computed
-    held = [
-        source
-        for source, known, needs in zip(shift.sources, shift.known, shift.needs, strict=True)
-        if known is not None and spec.name not in needs
-    ]
-    carried = _rows_of(read_part(dataset.store, former)[0], held).select(spec.schema.names)
-    together = pa.concat_tables([carried.cast(spec.schema), computed])
-    return _in_order(together, shift.sources)
+    held = pa.array(
+        [
+            known is not None and spec.name not in needs
+            for known, needs in zip(shift.known, shift.needs, strict=True)
+        ]
+    )
+    carried = _rows_of(read_part(dataset.store, former)[0], shift.listed.filter(held))
+    together = pa.concat_tables([carried.select(spec.schema.names).cast(spec.schema), computed])
+    return _in_order(together, shift.listed)
 
 
-def _rows_of(rows: pa.Table, sources: Sequence[Source]) -> pa.Table:
-    ids = pa.array([source.source_id for source in sources], pa.string())
-    versions = pa.array([source.version for source in sources], pa.string())
-    at = pc.index_in(rows["source_id"], value_set=ids)
-    return rows.filter(pc.fill_null(pc.equal(versions.take(at), rows["version"]), fill_value=False))
+def _rows_of(rows: pa.Table, listed: pa.Table) -> pa.Table:
+    at = pc.index_in(rows["source_id"], value_set=_column(listed, "source_id"))
+    same = pc.equal(_column(listed, "version").take(at.combine_chunks()), rows["version"])
+    return rows.filter(pc.fill_null(same, fill_value=False))
 
 
-def _in_order(rows: pa.Table, sources: Sequence[Source]) -> pa.Table:
-    ids = pa.array([source.source_id for source in sources], pa.string())
+def _in_order(rows: pa.Table, listed: pa.Table) -> pa.Table:
     keys = [("place", "ascending")]
     keys += [("frame", "ascending")] if "frame" in rows.column_names else []
-    places = rows.append_column("place", pc.index_in(rows["source_id"], value_set=ids))
-    return places.sort_by(keys).drop_columns("place")
+    places = pc.index_in(rows["source_id"], value_set=_column(listed, "source_id"))
+    order = pc.sort_indices(
+        pa.table({"place": places, **{k: rows[k] for k, _ in keys[1:]}}), sort_keys=keys
+    )
+    return rows.take(order)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from imgbatch.analyzers import Row
     from imgbatch.carry import Shift
     from imgbatch.dataset import Part
     from imgbatch.dataset.plan import Work
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 
 Stage = Literal["decode", "analyze"]
 
+OUTCOMES = f"tables/{SOURCES}"
 TICK_SECONDS = 0.5
 FETCHED_IN_FLIGHT = 128 * 2**20
 # What a decoding thread takes in one go. Handing over costs as much as decoding a small picture.
@@ -222,33 +224,34 @@ class Worker:
         if not write:
             return
         check_outage(shard, [e.outcome for e in done], at_least=self._job.limits.outage_sources)
-        with timings.stage("rows"):
-            tables = {
-                name: whole(self._dataset, shift, self._specs[name], rows)
-                for name, rows in computed.items()
-            }
         with timings.stage("write"):
-            parts = tuple(self._write(name, shard, table) for name, table in tables.items())
+            # Side by side: each waits for a disk, or for a bucket.
+            written = list(self._fetchers.map(partial(self._write, shift), computed.items()))
+        failed = [failed_in(rows) for part, rows in written if part.table == OUTCOMES]
         finished = Finished(
             shard=shard,
-            parts=parts,
+            parts=tuple(part for part, _ in written),
             outcomes=_outcomes(done),
             pictures=sum(e.outcome.n_pictures for e in done),
             bytes=sum(e.source.size for e in done if e.source.verdict is None),
             seconds=round(time.perf_counter() - start, 6),
             stages=timings.seconds(),
-            failed=failed_in(tables[SOURCES]) if SOURCES in tables else None,
+            failed=next(iter(failed), None),
         )
         self._log_shard(finished)
         yield finished
 
-    def _write(self, name: str, shard: Shard, table: pa.Table) -> Part:
+    def _write(self, shift: Shift, table: tuple[str, list[Row]]) -> tuple[Part, pa.Table]:
+        name, computed = table
+        label, spec = shift.work.shard.label, self._specs[name]
+
         def report(number: int, error: ImgbatchError) -> None:
-            said = {"shard": shard.label, "table": name, "attempt": number}
+            said = {"shard": label, "table": name, "attempt": number}
             self._log.warning("part.retried", error=type(error).__name__, **said)
 
-        write = partial(write_part, self._dataset.store, self._specs[name], shard.label, table)
-        return attempt(write, patience(self._job.limits), report)
+        rows = whole(self._dataset, shift, spec, computed)
+        write = partial(write_part, self._dataset.store, spec, label, rows)
+        return attempt(write, patience(self._job.limits), report), rows
 
     def _examined(
         self,

@@ -68,6 +68,12 @@ def sources_of(rows: pa.Table) -> tuple[list[Source], list[int]]:
     return [_source(row) for row in rows.to_pylist()], rows["touched"].to_pylist()
 
 
+def sources_at(rows: pa.Table, places: Sequence[int]) -> dict[int, Source]:
+    """Return the sources at some places of a shard's rows."""
+    chosen = rows.take(pa.array(places, pa.int64())).to_pylist()
+    return {place: _source(row) for place, row in zip(places, chosen, strict=True)}
+
+
 def read_rows(dataset: Dataset, path: str) -> pa.Table:
     """Return the rows of one part of the manifest.
 
