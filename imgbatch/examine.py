@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import threading
 import traceback
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -106,7 +105,6 @@ class ShardRows:
         self._gate = gate
         self._log = log
         self._watch = watch
-        self._lock = threading.Lock()
         self._firsts: dict[Hashable, _First] = {}
         self._copies: list[Copy] = []
 
@@ -144,21 +142,20 @@ class ShardRows:
         # All that an outcome depends on, apart from the keys.
         key = (sha256, _claims(source), self._shift.needs[place])
         mine = _First(place)
-        with self._lock:
-            first = self._firsts.setdefault(key, mine)
-            if first is not mine:
-                self._copies.append((place, source, first.place))
+        # One step of the interpreter each, so no lock is needed: it would be waited for.
+        first = self._firsts.setdefault(key, mine)
         if first is not mine:
-            return first.outcome.result()
+            self._copies.append((place, source, first.place))
+            return first.result()
         try:
             outcome = self._decode(place, source, blob, timings, sha256)
         except SourceError as error:
             # The bytes were there: their digest tells one broken file from another.
             outcome = failure(source, error.code, str(error), sha256)
         except BaseException as error:
-            first.outcome.set_exception(error)
+            mine.done(error)
             raise
-        first.outcome.set_result(outcome)
+        mine.done(outcome)
         return outcome
 
     def _decode(
@@ -222,11 +219,29 @@ class ShardRows:
 
 
 class _First:
-    """The first source of a shard with certain bytes."""
+    """The first source of a shard with certain bytes; others with the same wait for its outcome.
+
+    A plain lock: a Future is ten times as dear, and hardly any source is waited for.
+    """
+
+    __slots__ = ("_came", "_under_way", "place")
 
     def __init__(self, place: int) -> None:
         self.place = place
-        self.outcome: Future[Outcome] = Future()
+        self._under_way = threading.Lock()
+        self._under_way.acquire()
+        self._came: Outcome | BaseException | None = None
+
+    def done(self, came: Outcome | BaseException) -> None:
+        self._came = came
+        self._under_way.release()
+
+    def result(self) -> Outcome:
+        with self._under_way:
+            if isinstance(self._came, BaseException):
+                raise self._came
+            assert self._came is not None, "whoever is first lets go when it is done"
+            return self._came
 
 
 def _claims(source: Source) -> tuple[bool, bool, bool]:

@@ -121,8 +121,10 @@ def _refuse_other_input(request: Request) -> None:
     """Refuse an input that is not the dataset's, which is a typing error more often than a wish."""
     dataset = Dataset.find(request.dataset)
     root = open_store(request.input).root
-    known = inputs(dataset) if dataset else set()
-    if known and root not in known and not request.add_input:
+    if dataset is None or request.add_input:
+        return
+    known = inputs(dataset, until=root)
+    if known and root not in known:
         raise SettingsError(
             f"{request.dataset} holds sources of {', '.join(sorted(known))}, not of {root}",
             "Give the same INPUT, or another DATASET; --add-input keeps both in this one.",

@@ -82,6 +82,7 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
     driver.summary.forgotten = listed.forgotten
     with contextlib.closing(driver):
         driver.freeze(listed.sources)
+        del listed  # its rows lie on the disk, and they are in the manifest now
         driver.compute(engine, watcher)
     return driver.summary
 

@@ -12,16 +12,14 @@ what grows by gigabytes between two looks is found by the kernel first.
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import re
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import threading
 
 Reason = Literal["crash", "memory", "hang"]
 
@@ -66,20 +64,14 @@ class Watch:
     def __init__(self, *, source_seconds: float, memory: int) -> None:
         self._seconds = source_seconds
         self._memory = memory
-        self._lock = threading.Lock()
+        # Set, deleted and copied in one step of the interpreter each, so it needs no lock: threads
+        # that decode would wait for it at every picture.
         self._ends: dict[tuple[str, int | None], float] = {}
 
-    @contextlib.contextmanager
-    def over(self, shard: str, place: int | None, size: int) -> Iterator[None]:
+    def over(self, shard: str, place: int | None, size: int) -> _Over:
         """Be at a source of that many bytes, or (place None) at the rows of the whole shard."""
         allowed = self._seconds * max(1.0, size / UNIT_BYTES)
-        with self._lock:
-            self._ends[shard, place] = time.monotonic() + allowed
-        try:
-            yield
-        finally:
-            with self._lock:
-                del self._ends[shard, place]
+        return _Over(self._ends, (shard, place), allowed)
 
     def wait(self, stop: threading.Event) -> WorkerLostError | None:
         """Wait until a limit is overrun, and return which; None when `stop` was set.
@@ -98,8 +90,7 @@ class Watch:
     def look(self) -> WorkerLostError | None:
         """Return which limit is overrun now, and what the process was at."""
         now = time.monotonic()
-        with self._lock:
-            ends = dict(self._ends)
+        ends = dict(self._ends)
         if late := [at for at, end in ends.items() if end < now]:
             return WorkerLostError("a source takes too long", "hang", _places(late))
         if self._memory and (held := own_memory()) > self._memory:
@@ -118,3 +109,21 @@ def own_memory() -> int:
     except FileNotFoundError:
         return 0
     return int(found[1]) * 1024 if found else 0
+
+
+class _Over:
+    # A class, not a generator: entered for every picture, it takes a third as long.
+    __slots__ = ("_allowed", "_at", "_ends")
+
+    def __init__(
+        self, ends: dict[tuple[str, int | None], float], at: tuple[str, int | None], allowed: float
+    ) -> None:
+        self._ends = ends
+        self._at = at
+        self._allowed = allowed
+
+    def __enter__(self) -> None:
+        self._ends[self._at] = time.monotonic() + self._allowed
+
+    def __exit__(self, *_: object) -> None:
+        del self._ends[self._at]

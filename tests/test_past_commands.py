@@ -15,6 +15,8 @@ import pytest
 from imgbatch.cli import past as commands
 from imgbatch.dataset import MANIFEST, Dataset
 from imgbatch.dataset.commit import take_number
+from imgbatch.dataset.forget import forget
+from imgbatch.dataset.given import given, look_up
 from imgbatch.dataset.past import Past
 from imgbatch.errors import DatasetError, SettingsError
 from imgbatch.observe.compare import compare
@@ -86,6 +88,15 @@ def test_a_run_that_began_and_never_ended_is_told(own: Path) -> None:
     runs = history(opened(own))
     assert [run["status"] for run in runs] == ["finished", "finished", "died", "no record"]
     assert runs[-1]["sources_after"] == 12
+
+
+def test_history_tells_a_forget_without_what_was_forgotten(own: Path, made: Path) -> None:
+    dataset = opened(own)
+    named = given(str(made / "in" / "00004.jpg"))
+    forget(dataset, look_up(dataset, [named]))
+    last = history(opened(own))[-1]
+    assert (last["status"], last["sources_before"], last["sources_after"]) == ("forgot 1", 12, 11)
+    assert named.source_id not in json.dumps(last)
 
 
 def test_explain_tells_the_way_of_a_source_that_changed_and_broke(made: Path) -> None:

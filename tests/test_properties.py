@@ -13,6 +13,10 @@ from hypothesis import strategies as st
 
 from imgbatch import crew
 from imgbatch.dataset import Dataset
+from imgbatch.dataset.forget import forget
+from imgbatch.dataset.forgotten import verify_forgotten
+from imgbatch.dataset.given import given as source_of
+from imgbatch.dataset.given import look_up
 from imgbatch.dataset.verify import verify
 from imgbatch.errors import JobError
 from imgbatch.pipeline import Finished
@@ -47,6 +51,7 @@ steps = st.one_of(
     st.tuples(st.just("away while it is read"), st.sampled_from(NAMES)),
     st.tuples(st.just("interrupt"), st.integers(0, 2)),
     st.tuples(st.just("part lost"), st.integers(0, 20)),
+    st.tuples(st.just("forget"), st.sampled_from(NAMES)),
 )
 
 
@@ -57,6 +62,7 @@ class World:
         self.input, self.own, self.fresh = folder / "in", folder / "own", folder / "fresh"
         self.pictures = pictures
         self.recipe = RECIPES[0]
+        self.forgotten: set[str] = set()
         self.input.mkdir()
         for name in NAMES[:5]:
             self.write(name, "picture 0")
@@ -84,6 +90,8 @@ class World:
             self.away_while_read(str(which))
         elif what == "interrupt":
             self.interrupt(int(which))
+        elif what == "forget":
+            self.forget(str(which))
         else:
             self.lose_part(int(which))
         self.run()
@@ -130,9 +138,25 @@ class World:
         parts[which % len(parts)].unlink()
         run_inline(self.input, self.own, recipe=self.recipe, limits=LIMITS, repair=True)
 
+    def forget(self, name: str) -> None:
+        """A takedown; the file itself stays in the input."""
+        self.forgotten.add(name)
+        dataset = Dataset.open(str(self.own))
+        named = [source_of(str(self.input / name))]
+        forget(dataset, look_up(dataset, named))
+        assert verify_forgotten(dataset, named).problems == []
+
     def check(self) -> None:
+        """Compare with a fresh run over an input that never had the forgotten files."""
+        away = self.input.parent / "forgotten"
+        away.mkdir(exist_ok=True)
+        held = [name for name in self.forgotten if (self.input / name).exists()]
+        for name in held:
+            (self.input / name).rename(away / name)
         shutil.rmtree(self.fresh, ignore_errors=True)
         run_inline(self.input, self.fresh, recipe=self.recipe, limits=LIMITS)
+        for name in held:
+            (away / name).rename(self.input / name)
         assert verify(Dataset.open(str(self.own))).problems == []
         assert_equal(self.own, self.fresh)
 

@@ -151,12 +151,14 @@ def _source(row: dict[str, Any]) -> Source:
     )
 
 
-def inputs(dataset: Dataset) -> set[str]:
-    """Return the roots of the inputs whose sources the manifest holds."""
+def inputs(dataset: Dataset, *, until: str) -> set[str]:
+    """Return the roots of the inputs whose sources the manifest holds; stops where one is found."""
     table = dataset.table(MANIFEST)
     if not table.exists:
         return set()
     found: set[str] = set()
     for batch in dataset.batches(MANIFEST, columns=["input"]):
         found.update(pc.unique(batch["input"]).to_pylist())
+        if until in found:
+            break
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imgbatch.dataset import MANIFEST
+from imgbatch.dataset import MANIFEST, forget
 from imgbatch.dataset.causes import differences
 from imgbatch.dataset.past import Past, added_by
 
@@ -18,6 +18,7 @@ COUNTS = ("listed", "new", "changed", "removed", "adopted", "shards", "sources",
 # killed before it began to.
 UNRECORDED = "no record"
 DIED = "died"
+FORGOT = "forgot"
 RUNNING = "running or died"
 
 
@@ -26,13 +27,14 @@ def history(dataset: Dataset) -> list[dict[str, Any]]:
 
     Returns:
         for each: run, started, seconds, engine, input, status (finished, failed, died: it began
-        and a later one came before it ended), the counts of its summary as far as it wrote them,
-        failed: sources that failed in it, sources_before and sources_after of the manifest, parts:
-        how many it committed by table, recipe: what differs from the run before, and versions: the
-        same of packages.
+        and a later one came before it ended; forgot N: it was a `forget`), the counts of its
+        summary as far as it wrote them, failed: sources that failed in it, sources_before and
+        sources_after of the manifest, parts: how many it committed by table, recipe: what differs
+        from the run before, and versions: the same of packages.
     """
     past = Past(dataset)
     records = {record["run"]: record for record in dataset.runs()}
+    forgets = {record["run"]: record for record in forget.records(dataset.store)}
     runs: list[dict[str, Any]] = []
     former: Mapping[str, Any] | None = None
     before = 0
@@ -43,7 +45,7 @@ def history(dataset: Dataset) -> list[dict[str, Any]]:
         runs.append(
             {
                 "run": run,
-                **_told(record, last=run == past.runs[-1]),
+                **_told(record, forgets.get(run), last=run == past.runs[-1]),
                 "sources_before": before,
                 "sources_after": after,
                 "parts": {
@@ -64,7 +66,12 @@ def _sources(past: Past, run: str) -> int:
     return sum(part.rows for part in table.parts().values()) if table else 0
 
 
-def _told(record: Mapping[str, Any] | None, *, last: bool) -> dict[str, Any]:
+def _told(
+    record: Mapping[str, Any] | None, forgotten: Mapping[str, Any] | None, *, last: bool
+) -> dict[str, Any]:
+    if forgotten is not None:
+        status = f"{FORGOT} {forgotten['named']:,}"
+        return {"status": status, "started": forgotten["started"], "seconds": None}
     if record is None:
         return {"status": UNRECORDED, "started": None, "seconds": None}
     status = record["status"]
