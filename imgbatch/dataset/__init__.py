@@ -122,7 +122,15 @@ class Dataset:
         store = open_store(url)
         if _holds(store, MARKER):
             return cls.open(url)
-        _refuse_unless_empty(store, url)
+        empty = _is_empty(store, url)
+        # Another run may have made it between the two looks.
+        if _holds(store, MARKER):
+            return cls.open(url)
+        if not empty:
+            raise DatasetError(
+                f"{url} is not an imgbatch dataset and not empty",
+                "Give a folder or prefix that is empty or not there yet.",
+            )
         return None
 
     @classmethod
@@ -249,15 +257,10 @@ def _holds_any(store: Store, prefix: str = "") -> bool:
         return False
 
 
-def _refuse_unless_empty(store: Store, url: str) -> None:
+def _is_empty(store: Store, url: str) -> bool:
     try:
-        empty = not _holds_any(store)
+        return not _holds_any(store)
     except NotADirectoryError:
         raise DatasetError(
             f"{url} is a file", "Give a folder that is empty or not there."
         ) from None
-    if not empty:
-        raise DatasetError(
-            f"{url} is not an imgbatch dataset and not empty",
-            "Give a folder or prefix that is empty or not there yet.",
-        )
