@@ -187,5 +187,7 @@ def test_provenance_names_fingerprints_versions_and_the_recipe(
 
 def test_the_bottleneck_is_the_stage_with_most_seconds(dataset: Dataset, page: Page) -> None:
     (record,) = dataset.runs()
-    slowest = max(record["stages"], key=lambda name: record["stages"][name])
-    assert f"The bottleneck is {slowest} :" in page.text
+    named = re.search(r"The bottleneck is (\S+) :", page.text)
+    assert named is not None
+    # The page adds up the log's lines, the record its own: two stages may tie to a millisecond.
+    assert record["stages"][named[1]] >= max(record["stages"].values()) - 0.01
