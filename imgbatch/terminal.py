@@ -6,6 +6,7 @@ import json
 import math
 import sys
 import traceback
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from imgbatch.retry import Again
-    from imgbatch.run import Engine
+    from imgbatch.run import Engine, Watcher
+    from imgbatch.settings import Limits
     from imgbatch.summary import Request, Summary
 
 BUG, INTERRUPTED = 1, 130
@@ -92,30 +94,31 @@ def max_failed(text: str | None) -> float | None:
 
 def analyze(request: Request, engine: Engine, *, as_json: bool) -> None:
     """Do a run, show it going, and say what it came to."""
-    from imgbatch.observe.progress import watcher  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.run import run  # noqa: PLC0415
-    from imgbatch.settings import read_limits  # noqa: PLC0415
+    from imgbatch.run import run  # noqa: PLC0415 - keeps `--help` quick
 
-    shown = watcher(as_json=as_json)
-    try:
-        summary = run(request, read_limits(), engine, shown)
-    finally:
-        shown.close()
+    summary = _watched(partial(run, request), engine, as_json=as_json)
     say(as_json, "finished", summary.record(), _lines(summary))
 
 
 def redo(again: Again, engine: Engine, *, as_json: bool) -> None:
     """Do failed sources again, show it going, and say what it came to."""
+    from imgbatch.retry import retry  # noqa: PLC0415 - keeps `--help` quick
+
+    summary = _watched(partial(retry, again), engine, as_json=as_json)
+    say(as_json, "retried", summary.record(), _retried_lines(summary))
+
+
+def _watched(
+    drive: Callable[[Limits, Engine, Watcher], Summary], engine: Engine, *, as_json: bool
+) -> Summary:
     from imgbatch.observe.progress import watcher  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.retry import retry  # noqa: PLC0415
     from imgbatch.settings import read_limits  # noqa: PLC0415
 
     shown = watcher(as_json=as_json)
     try:
-        summary = retry(again, read_limits(), engine, shown)
+        return drive(read_limits(), engine, shown)
     finally:
         shown.close()
-    say(as_json, "retried", summary.record(), _retried_lines(summary))
 
 
 def _retried_lines(summary: Summary) -> list[str]:
