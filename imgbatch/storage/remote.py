@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from _typeshed import WriteableBuffer as Buffer
-    from obstore import Attributes, GetOptions, UpdateVersion
+    from obstore import Attributes, GetOptions, ObjectMeta, UpdateVersion
     from obstore.store import ObjectStore
 
     from imgbatch.storage import Former
@@ -79,16 +79,19 @@ class RemoteStore:
 
     def head(self, name: str) -> Entry:
         """Return size and version of one object."""
+        meta = self._meta(name)
+        return Entry(name, meta["size"], _version(dict(meta)))
+
+    def _meta(self, name: str) -> ObjectMeta:
         try:
             with self._mapped(name):
-                meta = obstore.head(self._store, self._prefix + name)
+                return obstore.head(self._store, self._prefix + name)
         except StorageError as error:
             # Answers to HEAD have no body that says why.
             if not error.timed_out and not isinstance(error, OutageError):
                 with self._mapped(name):
                     obstore.get_range(self._store, self._prefix + name, start=0, length=1)
             raise
-        return Entry(name, meta["size"], _version(dict(meta)))
 
     def get(self, name: str, version: str = "") -> bytes:
         """Return a whole object."""
@@ -156,11 +159,9 @@ class RemoteStore:
 
         Looked up first, since what we call the version may be another of the two.
         """
-        key = self._prefix + name
-        with self._mapped(name):
-            meta = obstore.head(self._store, key)
-            if _version(dict(meta)) != version:
-                raise ChangedError(f"{name} changed meanwhile")
+        meta = self._meta(name)
+        if _version(dict(meta)) != version:
+            raise ChangedError(f"{self.address(name)} changed meanwhile")
         seen = {k: str(v) for k, v in dict(meta).items() if k in ("e_tag", "version") and v}
         return self._put(name, data, cast("UpdateVersion", seen))
 
