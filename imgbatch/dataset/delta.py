@@ -1,7 +1,7 @@
 """One Delta Lake table: its committed parts, and the driver's fenced commits.
 
-Only this module and `transaction` import deltalake. A commit names its run and the SHA-256 of each part it adds, so
-`verify` can tell a part that changed on the disk from one that was written so.
+Only this module and `transaction` import deltalake. A commit names its run and the SHA-256 of each
+part it adds, so `verify` can tell a part that changed on the disk from one that was written so.
 """
 
 from __future__ import annotations
