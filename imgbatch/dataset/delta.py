@@ -19,6 +19,7 @@ from deltalake import DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import PostCommitHookProperties, create_table_with_add_actions
 
+from imgbatch.dataset.mirror import Mirror
 from imgbatch.dataset.part import Part
 from imgbatch.dataset.transaction import (
     APP,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 LOCAL = pyarrow.fs.LocalFileSystem()
 FETCHES = 8
-SLICE = 256
+SLICE, SLICE_BYTES = 256, 64 * 2**20
 
 
 class Table:
@@ -55,6 +56,7 @@ class Table:
         self._store = store
         self._asked = version
         self._location, self._options = store.delta_location(name)
+        self._mirror = Mirror(store, name)
         self._delta = self._open()
 
     def _open(self) -> DeltaTable | None:
@@ -129,25 +131,13 @@ class Table:
     def dataset(self) -> pads.Dataset:
         """Return the committed rows for reading by columns and filters, in no promised order.
 
-        Decision, 2026-11: not through deltalake's own reader. It hands pyarrow a file system that
-        is written in Python, pyarrow's threads may still be in it when the interpreter ends, and
-        then the process aborts (about one exit in six, deltalake 1.6.6 with pyarrow 26). Folders
-        are read by pyarrow itself, buckets by our store. Drawback: parts of a bucket are fetched
-        whole, whatever columns are asked for.
+        Of a bucket's table all parts are copied to this machine first; see `mirror`.
 
         Raises:
             DatasetError: there is no such table.
         """
-        return self._rows(list(self.parts()), self.schema())
-
-    def _rows(self, parts: Sequence[str], schema: pa.Schema) -> pads.Dataset:
-        if "://" not in self._location:
-            paths = [f"{self._location}/{path}" for path in parts]
-            return pads.dataset(paths, schema=schema, format="parquet", filesystem=LOCAL)
-        with ThreadPoolExecutor(FETCHES) as pool:
-            tables = list(pool.map(self._fetch, parts))
-        whole = pa.concat_tables([schema.empty_table(), *tables], promote_options="default")
-        return pads.dataset(whole.select(schema.names))
+        schema, names = self.schema(), list(self.parts())
+        return _files(self._paths(names) if self._is_folder else self._mirror.paths(names), schema)
 
     def batches(
         self, columns: Sequence[str], where: pc.Expression | None = None
@@ -158,14 +148,40 @@ class Table:
             DatasetError: there is no such table.
         """
         names, schema = list(columns), self.schema()
-        paths = sorted(self.parts())
-        # By the slice: pyarrow keeps the footer of each file until its dataset is dropped.
-        for start in range(0, len(paths), SLICE):
-            rows = self._rows(paths[start : start + SLICE], schema)
+        for paths in self._slices():
+            rows = (
+                _files(self._paths(paths), schema) if self._is_folder else self._held(paths, schema)
+            )
             try:
                 yield from rows.to_batches(columns=names, filter=where)
             except (pa.ArrowException, OSError) as error:
                 raise DamageError(f"table {self.name}: {error}") from error
+
+    def _slices(self) -> Iterator[list[str]]:
+        """Yield the parts' names, some at a time: pyarrow keeps each footer that it has read."""
+        names: list[str] = []
+        size = 0
+        for name, part in sorted(self.parts().items()):
+            if names and (len(names) == SLICE or size + part.size > SLICE_BYTES):
+                yield names
+                names, size = [], 0
+            names.append(name)
+            size += part.size
+        if names:
+            yield names
+
+    @property
+    def _is_folder(self) -> bool:
+        return "://" not in self._location
+
+    def _paths(self, names: Sequence[str]) -> list[str]:
+        return [f"{self._location}/{name}" for name in names]
+
+    def _held(self, names: Sequence[str], schema: pa.Schema) -> pads.Dataset:
+        with ThreadPoolExecutor(FETCHES) as pool:
+            tables = list(pool.map(self._fetch, names))
+        whole = pa.concat_tables([schema.empty_table(), *tables], promote_options="default")
+        return pads.dataset(whole.select(schema.names))
 
     def _fetch(self, path: str) -> pa.Table:
         table = pq.read_table(pa.BufferReader(self._store.get(f"{self.name}/{path}")))
@@ -267,3 +283,7 @@ class Table:
                 commit_properties=properties(fence, run, adds),
                 post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=False),
             )
+
+
+def _files(paths: Sequence[str], schema: pa.Schema) -> pads.Dataset:
+    return pads.dataset(paths, schema=schema, format="parquet", filesystem=LOCAL)
