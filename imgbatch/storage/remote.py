@@ -6,6 +6,7 @@ import contextlib
 import errno
 import io
 import mimetypes
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 from urllib.parse import quote as percent
 
@@ -133,6 +134,11 @@ class RemoteStore:
     def put(self, name: str, data: bytes) -> None:
         """Write an object in one request."""
         self._put(name, data, "overwrite")
+
+    def put_file(self, name: str, path: str) -> None:
+        """Write an object from a file; in several requests where it is large."""
+        with self._mapped(name):
+            obstore.put(self._store, self._prefix + name, Path(path))
 
     def put_once(self, name: str, data: bytes) -> None:
         """Write an object by a conditional request."""
