@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from imgbatch import errors
 from imgbatch.doctor import here, reading, writing
-from imgbatch.doctor.tries import Place, brief
+from imgbatch.doctor.tries import BUCKETS, Place, brief
 from imgbatch.errors import RunError
 from imgbatch.listed import refuse_nested
 from imgbatch.storage import open_store
@@ -70,8 +70,9 @@ def examine(input_url: str, dataset_url: str) -> Iterator[Line]:
         yield line
     yield from _lines("dataset", _nested(input_url, dataset_url))
     for line in _lines("dataset", _place(dataset_url, writing.look)):
-        # Both buckets are asked with the same keys as a rule: what is well is told once.
-        if line.finding.state != "ok" or line.finding not in told:
+        # Both are asked with the same keys as a rule: what need not be mended is told once.
+        known = line.finding.check in _STORE and line.finding in told
+        if line.finding.state == "failed" or not known:
             yield line
 
 
@@ -90,19 +91,25 @@ def _place(url: str, look: Callable[[Place], Iterator[Finding]]) -> Iterator[Fin
     """Yield what is found about a place: first about its bucket, then by trying."""
     try:
         place = Place.at(url)
+        for finding in place.bucket.look() if place.bucket else ():
+            yield finding
+            if finding.blocks:
+                yield Finding("the rest", "skipped", "not tried before that is mended")
+                return
+        place.store  # noqa: B018 - opened for the first time
     except RunError as error:
         yield Finding("settings", "failed", brief(error), error.remedy)
         return
-    for finding in place.bucket.look() if place.bucket else ():
-        yield finding
-        if finding.blocks:
-            yield Finding("the rest", "skipped", "not tried before that is mended")
-            return
     yield from look(place)
 
 
 def _nested(input_url: str, dataset_url: str) -> Iterator[Finding]:
     try:
-        refuse_nested(open_store(input_url).root, open_store(dataset_url).root)
+        refuse_nested(*(_root(url) for url in (input_url, dataset_url)))
     except RunError as error:
         yield Finding("settings", "failed", brief(error), error.remedy)
+
+
+def _root(url: str) -> str:
+    # A bucket's store may not open without keys, and its URL says enough.
+    return url.partition("?")[0].rstrip("/") if url.startswith(BUCKETS) else open_store(url).root

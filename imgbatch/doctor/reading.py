@@ -36,20 +36,23 @@ def look(place: Place) -> Iterator[Finding]:
 
 def _first(place: Place, found: list[tuple[Store, Entry]]) -> str:
     """Put the first object that is not empty into `found`, else any."""
+    nothing = WrongError(f"nothing is there: {place.store.root}", "Check the path or URL.")
     seen: Entry | None = None
+    single = place.bucket is not None  # an object is no prefix: nothing is listed below it
     try:
         for entry in islice(place.store.list(), LOOKED):
             seen = entry
             if entry.size:
                 break
     except NotADirectoryError:
-        seen = None  # a file of this machine
+        single = True
+    except FileNotFoundError:
+        raise nothing from None
     if seen:
         found.append((place.store, seen))
         return f"{seen.name} ({size(seen.size)}) is the first that is found"
     parent, name = locate(place.store.root)
-    nothing = WrongError(f"no object is there: {place.store.root}", "Check the path or URL.")
-    if not name:
+    if not (single and name):
         raise nothing
     try:
         found.append((parent, parent.head(name)))

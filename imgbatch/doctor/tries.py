@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 BUCKETS = ("s3://", "gs://")
 LONGEST = 400
+REFUSED = ("AccessDenied", "403 Forbidden")
+ESCAPES = re.compile(r"\x1b\[[\d;]*m")
 
 
 class WrongError(Exception):
@@ -30,19 +33,21 @@ class Place:
     """
 
     url: str
-    store: Store
     bucket: Bucket | None
 
     @classmethod
     def at(cls, url: str) -> Place:
-        """Open the store at a URL.
+        """Return the place at a URL; its store is opened later: without keys it may refuse."""
+        return cls(url, open_bucket(url) if url.startswith(BUCKETS) else None)
+
+    @property
+    def store(self) -> Store:
+        """Its store.
 
         Raises:
             SettingsError: the URL, or what the environment says of its store.
         """
-        store = open_store(url)
-        bucket = open_bucket(url) if store.root.startswith(BUCKETS) else None
-        return cls(url, store, bucket)
+        return open_store(self.url)
 
     def grant(self, verb: str) -> str:
         """Return how a verb comes to be permitted."""
@@ -73,13 +78,16 @@ def tried(place: Place, check: str, verb: str, call: Callable[[], str]) -> Findi
     except WrongError as error:
         return Finding(check, "failed", *error.args)
     except (ImgbatchError, OSError) as error:
+        # Of a listing, and of many deletes at once, a refusal comes as any other error.
+        if any(words in str(error) for words in REFUSED):
+            return Finding(check, "failed", f"refused: {brief(error)}", place.grant(verb))
         remedy = error.remedy if isinstance(error, RunError) else "Mend this, then look again."
         return Finding(check, "failed", brief(error), remedy)
 
 
 def brief(error: BaseException) -> str:
     """Return what an error says first; servers and libraries say a lot more."""
-    text = scrub(str(error)).strip().partition("\n\n")[0]
+    text = ESCAPES.sub("", scrub(str(error))).strip(": \n").partition("\n\n")[0]
     text = " ".join(text.split())
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
 

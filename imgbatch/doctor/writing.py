@@ -17,7 +17,8 @@ from imgbatch.storage.buckets import PROBE, Finding
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-FIRST, SECOND, THIRD = b"imgbatch doctor: first", b"imgbatch doctor: second", b"doctor: third"
+# Different bytes each: on S3 the same bytes are the same version.
+FIRST, AGAIN, SECOND, THIRD = (b"imgbatch doctor %d" % n for n in range(4))
 DANGEROUS = (
     "Two runs could destroy each other's work here. Use a server that knows conditional writes "
     "(Amazon S3, Google Cloud Storage, Ceph, MinIO in their present versions), or a folder."
@@ -26,10 +27,11 @@ DANGEROUS = (
 
 def look(place: Place) -> Iterator[Finding]:
     """Yield what is there, and whether each verb of a run works."""
-    yield from _state(place)
     if place.url.startswith("memory://"):
-        text = "in this process's memory: it is gone when the process ends"
-        yield Finding("memory", "warning", text, "Give a folder or a bucket to keep anything.")
+        text = "Delta Lake keeps no tables in a process's memory"
+        yield Finding("format", "failed", text, "Give a folder or a bucket.")
+        return
+    yield from _state(place)
     with folders.restored(place.store):
         yield from _written(place)
     if place.bucket:
@@ -114,7 +116,7 @@ class _Probe:
 
     def put_once(self) -> str:
         try:
-            self._store.put_once(self.name, SECOND)
+            self._store.put_once(self.name, AGAIN)
         except FileExistsError:
             return "a second one is refused"
         raise WrongError("DANGEROUS: an object was written twice that may only be once", DANGEROUS)

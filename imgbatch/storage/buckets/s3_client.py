@@ -52,7 +52,9 @@ def client(service: str, of: boto3.Session) -> Any:
     try:
         return of.client(service, region_name=region, config=config)
     except (BotoCoreError, ValueError) as error:
-        raise SettingsError(scrub(f"AWS settings: {error}")) from None
+        raise SettingsError(
+            scrub(f"AWS settings: {error}"), "Correct it: `aws configure`."
+        ) from None
 
 
 def hide(of: boto3.Session) -> None:

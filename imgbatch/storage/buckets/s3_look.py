@@ -49,7 +49,6 @@ def look(bucket: str, prefix: str) -> Iterator[Finding]:
     """Yield credentials, then what one listing of the bucket tells."""
     try:
         of = session()
-        api = client("s3", of)
     except SettingsError as error:
         yield Finding("credentials", "failed", str(error), error.remedy, blocks=True)
         return
@@ -57,6 +56,7 @@ def look(bucket: str, prefix: str) -> Iterator[Finding]:
         yield finding
         if finding.blocks:
             return
+    api = client("s3", of)
     try:
         said = api.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
     except ClientError as error:
@@ -144,13 +144,13 @@ def guards(api: Any, bucket: str, key: str) -> Iterator[Finding]:
     A server that ignores what it does not know writes, and says that all is well.
     """
     try:
-        former = api.put_object(Bucket=bucket, Key=key, Body=b"imgbatch doctor 1")["ETag"]
-        api.put_object(Bucket=bucket, Key=key, Body=b"imgbatch doctor 2")
+        former = api.put_object(Bucket=bucket, Key=key, Body=b"imgbatch doctor a")["ETag"]
+        api.put_object(Bucket=bucket, Key=key, Body=b"imgbatch doctor b")
     except (BotoCoreError, ClientError) as error:
         yield Finding("compare and swap", "skipped", f"cannot be tried: {scrub(str(error))}")
         return
     try:
-        api.put_object(Bucket=bucket, Key=key, Body=b"imgbatch doctor 3", IfMatch=former)
+        api.put_object(Bucket=bucket, Key=key, Body=b"imgbatch doctor c", IfMatch=former)
     except (BotoCoreError, ClientError) as error:
         if code_of(error) in REFUSED:
             yield Finding(
