@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from imgbatch.storage.buckets import ABORT_DAYS, FORMER_DAYS, PROBE, PROBE_DAYS, Change
 from imgbatch.storage.buckets import s3_look as looking
-from imgbatch.storage.buckets.s3_client import FALLBACK_REGION, client, code_of, session, told
+from imgbatch.storage.buckets.s3_client import FALLBACK_REGION, Aws, code_of, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,9 +52,13 @@ class S3Bucket:
         self.prefix = f"{prefix}/" if prefix else ""
 
     @cached_property
+    def _aws(self) -> Aws:
+        return Aws()
+
+    @property
     def api(self) -> Any:
         """The S3 client."""
-        return client("s3", session())
+        return self._aws.s3
 
     def exists(self) -> bool:
         """Return whether it is there and ours."""
@@ -69,7 +73,7 @@ class S3Bucket:
 
     def create(self, region: str | None) -> None:
         """Make it, in the region given or else that of the settings."""
-        self.api = client("s3", session(region))
+        self._aws = Aws(region)
         region = self.api.meta.region_name
         where = {"LocationConstraint": region}
         extra = {} if region == FALLBACK_REGION else {"CreateBucketConfiguration": where}
@@ -174,7 +178,7 @@ class S3Bucket:
 
     def look(self) -> Iterator[Finding]:
         """Yield who we are, how far off our clock is, where the bucket is, whether it answers."""
-        return looking.look(self.name, self.prefix)
+        return looking.look(self._aws, self.name, self.prefix)
 
     def may(self, verbs: tuple[str, ...]) -> Iterator[Finding]:  # noqa: ARG002 - Google's need them
         """Yield nothing: S3 cannot be asked, only tried."""

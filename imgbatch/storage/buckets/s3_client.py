@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -20,49 +21,59 @@ if TYPE_CHECKING:
 # Somebody waits at a terminal.
 PATIENCE = {"connect_timeout": 5, "read_timeout": 15, "retries": {"total_max_attempts": 2}}
 FALLBACK_REGION = "us-east-1"
+PROFILES = "See `aws configure list-profiles`; correct AWS_PROFILE or ~/.aws/config."
+CONFIGURE = "Correct it: `aws configure`."
 
 
-def session(region: str | None = None) -> boto3.Session:
-    """Return a session as the environment and the profile files say, in a region if one is given.
+class Aws:
+    """The clients of one bucket, made when they are asked for. What signs is hidden from texts.
 
-    Raises:
-        SettingsError: there is no such profile, or a file of it is not readable.
+    Args:
+        region: where; as the settings say by default.
     """
-    try:
-        return boto3.Session(region_name=region or aws_region())
-    except BotoCoreError as error:
-        raise SettingsError(
-            scrub(f"AWS settings: {error}"),
-            "See `aws configure list-profiles`; correct AWS_PROFILE or ~/.aws/config.",
-        ) from None
 
+    def __init__(self, region: str | None = None) -> None:
+        self._region = region or aws_region()
+        self.anonymous = aws_flag("AWS_SKIP_SIGNATURE")
 
-def anonymous() -> bool:
-    """Return whether requests shall carry no signature."""
-    return aws_flag("AWS_SKIP_SIGNATURE")
+    @cached_property
+    def session(self) -> boto3.Session:
+        """The session, as the environment and the profile files say.
 
+        Raises:
+            SettingsError: there is no such profile, or a file of it is not readable.
+        """
+        try:
+            return boto3.Session(region_name=self._region)
+        except BotoCoreError as error:
+            raise SettingsError(scrub(f"AWS settings: {error}"), PROFILES) from None
 
-def client(service: str, of: boto3.Session) -> Any:
-    """Return a client; what it signs with is hidden from every text from now on."""
-    unsigned = {"signature_version": UNSIGNED} if anonymous() else {}
-    if not unsigned:
-        hide(of)
-    region = of.region_name or FALLBACK_REGION
-    config = Config(**PATIENCE, **unsigned)
-    try:
-        return of.client(service, region_name=region, config=config)
-    except (BotoCoreError, ValueError) as error:
-        raise SettingsError(
-            scrub(f"AWS settings: {error}"), "Correct it: `aws configure`."
-        ) from None
+    @cached_property
+    def s3(self) -> Any:
+        """The client of S3."""
+        return self._client("s3")
 
+    @cached_property
+    def sts(self) -> Any:
+        """The client that knows who asks."""
+        return self._client("sts")
 
-def hide(of: boto3.Session) -> None:
-    """Hide a session's secrets from texts, where it has any."""
-    with contextlib.suppress(BotoCoreError):
-        if found := of.get_credentials():
-            frozen = found.get_frozen_credentials()
-            remember(frozen.secret_key, frozen.token)
+    def _client(self, service: str) -> Any:
+        unsigned = {"signature_version": UNSIGNED} if self.anonymous else {}
+        if not unsigned:
+            self._hide()
+        region = self.session.region_name or FALLBACK_REGION
+        config = Config(**PATIENCE, **unsigned)
+        try:
+            return self.session.client(service, region_name=region, config=config)
+        except (BotoCoreError, ValueError) as error:
+            raise SettingsError(scrub(f"AWS settings: {error}"), CONFIGURE) from None
+
+    def _hide(self) -> None:
+        with contextlib.suppress(BotoCoreError):  # whoever uses them will be told
+            if found := self.session.get_credentials():
+                frozen = found.get_frozen_credentials()
+                remember(frozen.secret_key, frozen.token)
 
 
 def code_of(error: Exception) -> str:

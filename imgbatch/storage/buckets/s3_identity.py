@@ -15,13 +15,15 @@ from botocore.exceptions import (
 )
 
 from imgbatch.storage.buckets import Finding
-from imgbatch.storage.buckets.s3_client import anonymous, client, code_of
+from imgbatch.storage.buckets.s3_client import code_of
 from imgbatch.storage.secrets import scrub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import boto3
+
+    from imgbatch.storage.buckets.s3_client import Aws
 
 SSO = (SSOTokenLoadError, TokenRetrievalError, UnauthorizedSSOTokenError)
 # Of shorter ones too little would be left.
@@ -50,9 +52,10 @@ EXPIRED = ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "Req
 UNKNOWN = ("InvalidClientTokenId", "InvalidAccessKeyId", "UnrecognizedClientException")
 
 
-def who(of: boto3.Session) -> Iterator[Finding]:
+def who(aws: Aws) -> Iterator[Finding]:
     """Yield whose keys are used, whether they are whole, and until when they hold."""
-    if anonymous():
+    of = aws.session
+    if aws.anonymous:
         yield Finding("credentials", "ok", "none: requests are not signed (AWS_SKIP_SIGNATURE)")
         return
     try:
@@ -69,7 +72,7 @@ def who(of: boto3.Session) -> Iterator[Finding]:
     if problem:
         yield Finding("credentials", "failed", *problem, blocks=True)
         return
-    yield _named(of, found, frozen.access_key)
+    yield _named(aws, found, frozen.access_key)
     yield from _expiry(of, found)
 
 
@@ -113,10 +116,11 @@ def _misshapen(frozen: Any) -> tuple[str, str] | None:
     return None
 
 
-def _named(of: boto3.Session, found: Any, key: str) -> Finding:
+def _named(aws: Aws, found: Any, key: str) -> Finding:
+    of = aws.session
     text = f"key {masked(key)} from {_source(of, found.method)}"
     try:
-        said = _caller(of)
+        said = _caller(aws)
     except _RefusedError as error:
         what, remedy = error.args
         return Finding("credentials", "failed", f"{text}: {what}", remedy, blocks=True)
@@ -130,17 +134,16 @@ class _RefusedError(Exception):
     """AWS does not take the keys: what it says, and what to do."""
 
 
-def _caller(of: boto3.Session) -> str:
+def _caller(aws: Aws) -> str:
     """Ask STS whose keys they are, where it is of the same house as the buckets."""
-    sts, buckets = client("sts", of), client("s3", of)
-    if _amazon(sts) and not _amazon(buckets):
+    if _amazon(aws.sts) and not _amazon(aws.s3):
         return "this endpoint cannot be asked whose key that is"
     try:
-        return str(sts.get_caller_identity()["Arn"])
+        return str(aws.sts.get_caller_identity()["Arn"])
     except ClientError as error:
         code = code_of(error)
         if code in EXPIRED:
-            raise _RefusedError("it has expired", renew(of)) from None
+            raise _RefusedError("it has expired", renew(aws.session)) from None
         if code in UNKNOWN:
             gone = f"It was deleted or is mistyped. {NONE}"
             raise _RefusedError("AWS does not know this key", gone) from None

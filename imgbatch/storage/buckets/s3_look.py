@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from imgbatch.errors import SettingsError
 from imgbatch.storage.buckets import FORMER_DAYS, Finding
 from imgbatch.storage.buckets.clock import clock
-from imgbatch.storage.buckets.s3_client import client, code_of, session
+from imgbatch.storage.buckets.s3_client import code_of
 from imgbatch.storage.buckets.s3_identity import EXPIRED, UNKNOWN, renew, who
 from imgbatch.storage.secrets import scrub
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import boto3
+
+    from imgbatch.storage.buckets.s3_client import Aws
 
 REGION = "x-amz-bucket-region"
 ELSEWHERE = (
@@ -45,18 +47,18 @@ ACTIONS = {
 }
 
 
-def look(bucket: str, prefix: str) -> Iterator[Finding]:
+def look(aws: Aws, bucket: str, prefix: str) -> Iterator[Finding]:
     """Yield credentials, then what one listing of the bucket tells."""
     try:
-        of = session()
+        of = aws.session
     except SettingsError as error:
         yield Finding("credentials", "failed", str(error), error.remedy, blocks=True)
         return
-    for finding in who(of):
+    for finding in who(aws):
         yield finding
         if finding.blocks:
             return
-    api = client("s3", of)
+    api = aws.s3
     try:
         said = api.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
     except ClientError as error:
