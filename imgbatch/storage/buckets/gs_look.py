@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-import requests
 from google.api_core.exceptions import (
     Forbidden,
     GoogleAPIError,
@@ -38,7 +38,8 @@ PERMISSIONS = {
     "put": ("storage.objects.create", "roles/storage.objectUser"),
     "delete": ("storage.objects.delete", "roles/storage.objectUser"),
 }
-FAILURES = (GoogleAPIError, GoogleAuthError, requests.RequestException, ValueError)
+# What does not get through is an OSError.
+FAILURES = (GoogleAPIError, GoogleAuthError, OSError, ValueError)
 
 
 def look(bucket: str) -> Iterator[Finding]:
@@ -75,16 +76,16 @@ def _asked(client: storage.Client, bucket: str) -> Iterator[Finding]:
     except GoogleAuthError as error:
         yield Finding("credentials", "failed", scrub(str(error)), AGAIN, blocks=True)
         return
-    except requests.RequestException as error:
+    except OSError as error:
         text = f"{base} is not reached: {scrub(str(error))}"
         remedy = "Check the network and a proxy (HTTPS_PROXY)."
         yield Finding("endpoint", "failed", text, remedy, blocks=True)
         return
     yield from clock(said.headers.get("Date"))
-    if said.status_code == requests.codes.not_found:
+    if said.status_code == HTTPStatus.NOT_FOUND:
         remedy = f"Check the name; `imgbatch bucket create gs://{bucket}` makes it."
         yield Finding("bucket", "failed", f"there is no bucket {bucket}", remedy, blocks=True)
-    elif said.status_code == requests.codes.unauthorized:
+    elif said.status_code == HTTPStatus.UNAUTHORIZED:
         yield Finding("credentials", "failed", scrub(said.text[:200]), AGAIN, blocks=True)
     else:
         yield _region(client, bucket, base)
