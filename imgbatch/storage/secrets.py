@@ -31,7 +31,7 @@ _PATTERNS = tuple(
             r"<(CanonicalRequest(?:Bytes)?|StringToSign(?:Bytes)?|SignatureProvided)>.*?</\1>",
             rf"<\1>{HIDDEN}</\1>",
         ),
-        (r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|\Z)", HIDDEN),
+        (r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\w+/=\\\s]*(?:-----END [A-Z ]*-----)?", HIDDEN),
         (r"\b(Bearer|Basic)(\s+)(?=\S*\d)[\w.~+/=:-]{8,}", rf"\1\2{HIDDEN}"),
         (r"\b(AWS \w{16,}):[\w+/=]{20,}", rf"\1:{HIDDEN}"),
         (r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*", HIDDEN),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from imgbatch.errors import StorageError
 from imgbatch.storage import Former
+from imgbatch.storage.secrets import scrub
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -147,4 +148,4 @@ def _google(bucket: str, prefix: str) -> Iterator[Any]:
 
 
 def _failed(bucket: str, name: str, why: object) -> StorageError:
-    return StorageError(f"{bucket}/{name}: former versions: {why}", REMEDY)
+    return StorageError(f"{bucket}/{name}: former versions: {scrub(str(why))}", REMEDY)

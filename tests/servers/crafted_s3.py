@@ -27,8 +27,8 @@ REFUSALS = {
 }
 SKEW = {"skewed": 20 * 60, "late": 5 * 60}
 REGION = "eu-central-1"
-# Sees no conditions; sees no ranges; tells everything that it was sent; refuses to be written to.
-BLIND, RANGELESS, ECHO = "blind", "rangeless", "echo"
+# Sees no conditions; sees no ranges; tells everything that it was sent; lists, and then does that.
+BLIND, RANGELESS, ECHO, GOSSIP = "blind", "rangeless", "echo", "gossip"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -48,10 +48,12 @@ class Handler(BaseHTTPRequestHandler):
         self.bucket, _, self.key = unquote(parts.path).lstrip("/").partition("/")
         self.query = parse_qs(parts.query, keep_blank_values=True)
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.bucket == ECHO:
+        if self.bucket == ECHO or (self.bucket == GOSSIP and self.key) or self.path == "/token":
             told = "".join(f"{name}: {value}\n" for name, value in self.headers.items())
-            text = f"Access Denied for {self._signed()} with {told}"
-            self._error(403, "AccessDenied", text)
+            text = f"Told {self._signed()} with {told} and {self.body.decode(errors='replace')}"
+            # Some are refused, some fail in a way that may pass.
+            refused = (500, "InternalError") if "b.jpg" in self.key else (403, "AccessDenied")
+            self._error(*refused, text)
             return False
         if self.bucket in REFUSALS:
             self._error(*REFUSALS[self.bucket])
@@ -166,6 +168,8 @@ def _named(data: bytes) -> dict[str, str]:
 def main() -> None:
     for bucket in ("plain", BLIND, RANGELESS, "late"):
         Handler.objects[f"{bucket}/photos/a.jpg"] = PICTURE
+    for name in ("a.jpg", "b.jpg"):
+        Handler.objects[f"{GOSSIP}/photos/{name}"] = PICTURE
     ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 
 
