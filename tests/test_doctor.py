@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 import uuid
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from imgbatch import doctor
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.lock import Holder
 from imgbatch.storage import open_store
+from imgbatch.storage.buckets import open_bucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -330,6 +332,29 @@ def test_a_profile_is_named_and_its_secret_is_not(
     finding = examined("s3://plain/photos", "s3://plain/d")["input credentials"]
     assert finding.state == "ok"
     assert "AKIA...EY01 from the credentials file, profile lab" in finding.text
+
+
+def test_the_role_of_a_machine_is_named_with_its_expiry(
+    crafted: pytest.MonkeyPatch, crafted_port: int
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_EC2_METADATA_DISABLED"):
+        crafted.delenv(name)
+    crafted.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"http://127.0.0.1:{crafted_port}")
+    bucket = open_bucket("s3://plain/photos")
+    found = {finding.check: finding for finding in bucket.look()}
+    assert "ASIA...0001 from this EC2 machine's role" in found["credentials"].text
+    assert "renewed by themselves" in found["expiry"].text
+    assert {finding.state for finding in found.values()} == {"ok"}
+
+
+def test_keys_that_end_soon_are_a_warning(crafted: pytest.MonkeyPatch) -> None:
+    soon = datetime.now(UTC) + timedelta(minutes=30)
+    crafted.setenv("AWS_SESSION_TOKEN", "plantedSessionToken")
+    crafted.setenv("AWS_CREDENTIAL_EXPIRATION", soon.isoformat())
+    found = {finding.check: finding for finding in open_bucket("s3://plain/photos").look()}
+    assert found["expiry"].state == "warning"
+    assert "a longer run will stop there" in found["expiry"].text
+    assert "Copy fresh keys" in found["expiry"].remedy
 
 
 def run_doctor(*words: str | Path) -> subprocess.CompletedProcess[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import email.utils
 import hashlib
+import json
 import re
 import sys
 import time
@@ -26,6 +27,8 @@ REFUSALS = {
     "slow": (503, "SlowDown", "Please reduce your request rate."),
 }
 SKEW = {"skewed": 20 * 60, "late": 5 * 60}
+# Where an EC2 machine asks for its role's keys.
+ROLE = "latest"
 REGION = "eu-central-1"
 # Sees no conditions; sees no ranges; tells everything that it was sent; lists, and then does that.
 BLIND, RANGELESS, ECHO, GOSSIP = "blind", "rangeless", "echo", "gossip"
@@ -67,6 +70,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if not self._take():
             return
+        if self.bucket == ROLE:
+            self._role()
+            return
         if not self.key:
             self._list()
             return
@@ -87,6 +93,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         if not self._take():
+            return
+        if self.bucket == ROLE:
+            self._answer(
+                200, b"token of the machine", {"x-aws-ec2-metadata-token-ttl-seconds": "60"}
+            )
             return
         name = f"{self.bucket}/{self.key}"
         there = self.objects.get(name)
@@ -121,6 +132,21 @@ class Handler(BaseHTTPRequestHandler):
             wrapped = f"<GetCallerIdentityResult><Arn>{arn}</Arn></GetCallerIdentityResult>"
             text = f"<GetCallerIdentityResponse>{wrapped}</GetCallerIdentityResponse>"
             self._answer(200, text.encode())
+
+    def _role(self) -> None:
+        """Answer as an EC2 machine's metadata service does."""
+        if not self.key.endswith("/researcher"):
+            self._answer(200, b"researcher")
+            return
+        until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 6 * 3600))
+        keys = {
+            "Code": "Success",
+            "AccessKeyId": "ASIAROLEKEY00001",
+            "SecretAccessKey": "roleSecretKey0123456789",
+            "Token": "roleToken0123456789",
+            "Expiration": until,
+        }
+        self._answer(200, json.dumps(keys).encode())
 
     def _list(self) -> None:
         prefix = f"{self.bucket}/{self.query.get('prefix', [''])[0]}"
