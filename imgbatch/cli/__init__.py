@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from imgbatch.cli import about, forget, past, plan, read, run
+from imgbatch.cli import about, forget, past, plan, read, run, submit
 
 app = typer.Typer(
     help="Turn a bucket of pictures and videos into a table that a researcher can trust.",
@@ -19,6 +19,7 @@ recipes = typer.Typer(help="Recipes: what a run computes.", no_args_is_help=True
 
 app.command()(plan.plan)
 app.command()(run.run)
+app.command()(submit.submit)
 app.command()(run.retry)
 app.command()(read.verify)
 app.command()(read.status)
