@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -140,6 +141,39 @@ def variables(*names: str) -> dict[str, str]:
     They are a cloud's own, and mean here what they mean to its own programs.
     """
     return {name: value for name in names if (value := os.environ.get(name, ""))}
+
+
+# Variables that hold a secret say so in their names; those that say where one lies hold none.
+_SECRET = re.compile(r"SECRET|TOKEN|PASSWORD|PASSWD|PRIVATE|API_?KEY", re.IGNORECASE)
+_PLACE = re.compile(r"_(FILE|PATH|URI|URL|DIR|MODE)$", re.IGNORECASE)
+
+
+def secret_values(environment: Mapping[str, str] | None = None) -> list[str]:
+    """Return the values of variables that hold secrets, for whoever must never print one."""
+    environment = os.environ if environment is None else environment
+    return [
+        value.strip()
+        for name, value in environment.items()
+        if _SECRET.search(name) and not _PLACE.search(name)
+    ]
+
+
+def aws_region() -> str | None:
+    """Return the region that the environment names.
+
+    AWS's own tools read either of the two names: boto3 the second, most others the first.
+    """
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or None
+
+
+def aws_flag(name: str) -> bool:
+    """Return whether a variable such as AWS_SKIP_SIGNATURE is switched on."""
+    return os.environ.get(name, "").lower() in ("1", "true", "yes", "on")
+
+
+def google_file() -> str | None:
+    """Return the path of the key file that the environment names for Google."""
+    return os.environ.get("GOOGLE_APPLICATION_CREDENTIALS") or None
 
 
 def recipe_names() -> list[str]:

@@ -30,6 +30,7 @@ from imgbatch.dataset.transaction import (
     remove_action,
 )
 from imgbatch.errors import DamageError, DatasetError, FencedError, StorageError
+from imgbatch.storage.secrets import scrub
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -69,7 +70,9 @@ class Table:
         except TableNotFoundError:
             return None
         except (DeltaError, OSError) as error:
-            raise DatasetError(f"table {self.name} cannot be opened: {error}") from error
+            raise DatasetError(
+                f"table {self.name} cannot be opened: {scrub(str(error))}"
+            ) from error
 
     def refresh(self) -> None:
         """Look again for what others committed."""
@@ -214,7 +217,7 @@ class Table:
         except CommitFailedError as error:
             self.refresh()
             if not self.exists:
-                raise StorageError(f"table {self.name}: {error}") from error
+                raise StorageError(f"table {self.name}: {scrub(str(error))}") from error
             return  # another run made it at the same moment
         self.refresh()
 
@@ -260,7 +263,7 @@ class Table:
                 before = self.version
                 self.refresh()
                 if self.version == before:
-                    raise StorageError(f"table {self.name}: {error}") from error
+                    raise StorageError(f"table {self.name}: {scrub(str(error))}") from error
                 here = {(p.path, p.size) for p in self.parts().values()}
                 if self.fence == fence and adds and {(p.path, p.size) for p in adds} <= here:
                     return  # our own commit: an interrupt came before we saw that it was through

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from imgbatch.errors import StorageError
 from imgbatch.storage import Former, sdk
+from imgbatch.storage.secrets import scrub
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -148,4 +149,4 @@ def _name(bucket: str) -> str:
 
 
 def _failed(bucket: str, name: str, why: object) -> StorageError:
-    return StorageError(f"{bucket}/{name}: former versions: {why}", REMEDY)
+    return StorageError(f"{bucket}/{name}: former versions: {scrub(str(why))}", REMEDY)
