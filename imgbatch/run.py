@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from imgbatch import analyzers, settings
+from imgbatch.attempts import attempt
 from imgbatch.budget import Budget
 from imgbatch.dataset import MANIFEST, SOURCES, Dataset, manifest
 from imgbatch.dataset.adopt import adopt
@@ -26,6 +27,7 @@ from imgbatch.dataset.shards import all_shards
 from imgbatch.errors import ImgbatchError, SettingsError
 from imgbatch.listed import Listener, list_input
 from imgbatch.pipeline import Finished, Job, Task, Tick
+from imgbatch.sources import patience
 from imgbatch.storage import access, open_store
 from imgbatch.summary import Request, Summary, asked, now
 from imgbatch.tables import table_specs
@@ -211,6 +213,7 @@ class Driver:
             number=self.number,
             every=self._limits.commit_seconds,
             lock=self._lock,
+            outage=self._limits.fetch_seconds,
         )
         parts, todo = adopt(dataset, todo, specs)
         committer.add(parts)
@@ -227,7 +230,7 @@ class Driver:
             committer.check()
             committer.flush()
             raise
-        committer.flush()
+        attempt(committer.flush, patience(self._limits))
 
     def _drain(
         self,

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any, cast
 from imgbatch.errors import AccessError
 from imgbatch.settings import variables
 from imgbatch.storage.access import S3_KEYS
+from imgbatch.storage.secrets import remember
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from obstore.store import S3Credential
 
     from imgbatch.storage.options import GoogleOptions, S3Options
 
@@ -39,7 +42,6 @@ class Chain:
     """Credentials of S3 that are found and refreshed by boto3.
 
     Attributes:
-        provider: gives the keys of the moment to obstore.
         region, endpoint: of the profile or the environment, if they say any.
 
     Raises:
@@ -55,11 +57,17 @@ class Chain:
             session = boto3.session.Session(profile_name=options.profile)
             if session.get_credentials() is None:
                 raise AccessError(f"{bucket}: no credentials were found", NO_S3)
-            self.provider = Boto3CredentialProvider(session, ttl=TTL)
+            self._found = Boto3CredentialProvider(session, ttl=TTL)
             self.region = session.region_name
             self.endpoint = _endpoint(session._session)  # noqa: SLF001 - boto3 has no other way
         except BotoCoreError as error:
             raise AccessError(f"{bucket}: no credentials: {error}", NO_S3) from error
+
+    def provider(self) -> S3Credential:
+        """Return the keys of this moment, as obstore asks for them."""
+        keys = self._found()
+        remember(keys["secret_access_key"], keys.get("token"))
+        return keys
 
 
 def s3_chain(bucket: str, options: S3Options) -> Chain | None:
@@ -101,7 +109,8 @@ def s3_keys(bucket: str, chain: Chain | None) -> dict[str, str]:
         "aws_access_key_id": found["access_key_id"],
         "aws_secret_access_key": found["secret_access_key"],
     }
-    return keys | ({"aws_session_token": found["token"]} if found["token"] else {})
+    token = found.get("token")
+    return keys | ({"aws_session_token": token} if token else {})
 
 
 def google_provider(bucket: str, options: GoogleOptions) -> Callable[[], Any] | None:

@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 
 from imgbatch.errors import AccessError, DeniedError, OutageError, StorageError
+from imgbatch.storage.secrets import scrub
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>\s*([A-Za-z]+)\s*</Code>")
 _SAID = re.compile(r"<Message>([^<]{1,300})")
 _REGION = re.compile(r"<Region>([\w-]+)</Region>")
 _DETAILS = "\n\nDebug source:"
+# deltalake draws the same sentence as a tree, one clause to the line.
+_BRANCH = re.compile("\\s*\x1b\\[31m\u21b3\x1b\\[0m\\s*")
 _BODY = re.compile(r" - Server returned non-2xx status code: \d{3}[^:]*: ?")
 _REDIRECTED = "redirect without LOCATION"
 _PROVIDER = "credential provider"
@@ -95,7 +98,7 @@ def refusal(root: str, name: str, error: Exception) -> Exception:
     Returns:
         AccessError, DeniedError, OutageError, FileNotFoundError, or StorageError for all else.
     """
-    text = str(error)
+    text = scrub(_BRANCH.sub(": ", str(error)))
     status = int(found[1]) if (found := _STATUS.search(text)) else 0
     bucket = "/".join(root.split("/", 3)[:3])
     wrong = _wrong(text, status, error)
