@@ -225,9 +225,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _xml_api(self, path: str) -> None:
         bucket, _, name = path.lstrip("/").partition("/")
-        name = unquote(name)
+        bucket, name = unquote(bucket), unquote(name)
         if not name:
-            self._xml_list(unquote(bucket))
+            self._xml_list(bucket)
         elif "uploads" in self.query or "uploadId" in self.query:
             self._xml_upload(bucket, name)
         elif self.command in ("GET", "HEAD"):
@@ -361,7 +361,7 @@ class Handler(BaseHTTPRequestHandler):
         with state.lock:
             place = state.bucket(bucket)
             kept = [*place.here.values()]
-            kept += place.former if query.get("versions") == "true" else []
+            kept += place.former if query.get("versions", "").lower() == "true" else []
             prefix = query.get("prefix", "")
             found = sorted(
                 (v for v in kept if v.name.startswith(prefix)),
