@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
 import threading
+import urllib.request
 import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 
 from imgbatch import crew
+from imgbatch.cli import app
 from imgbatch.dataset import MANIFEST, Dataset, commit
 from imgbatch.dataset.delta import Table
 from imgbatch.dataset.manifest import SCHEMA
@@ -18,7 +26,7 @@ from imgbatch.errors import FencedError, OutageError
 from imgbatch.pipeline import Finished
 from imgbatch.run import run
 from imgbatch.settings import Limits
-from imgbatch.storage import open_store
+from imgbatch.storage import clients, open_store
 from imgbatch.summary import Request
 from tests import corpus
 from tests.conftest import ask
@@ -140,6 +148,68 @@ def test_a_store_that_stays_out_ends_the_run_and_the_next_one_takes_what_is_writ
     again = run(request, limits, crew.inline, corpus.Silent())
     assert (again.adopted > 0, again.shards) == (True, 0)
     assert verify(Dataset.open(dataset)).problems == []
+
+
+class Commands:
+    """Runs commands of imgbatch: each in a process of its own, or all in this one."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str] | None) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *words: str) -> str:
+        """Return what a command prints."""
+        if self._capsys is None:
+            line = [sys.executable, "-m", "imgbatch", *words]
+            done = subprocess.run(line, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+        with contextlib.suppress(SystemExit):
+            app(words)
+        return self._capsys.readouterr().out
+
+
+@pytest.mark.parametrize("engine", ["inline", pytest.param("ray", marks=pytest.mark.slow)])
+def test_every_command_works_on_buckets_that_only_their_urls_know_how_to_reach(
+    bucket: str,
+    engine: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = f"?endpoint={os.environ['AWS_ENDPOINT_URL']}&region=us-east-1"
+    for variable in ("AWS_ENDPOINT_URL", "AWS_ALLOW_HTTP", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(variable)
+    clients.forget()
+    open_store.cache_clear()
+    place = f"s3://{bucket}/{engine}-{uuid.uuid4().hex[:8]}"
+    source, dataset = f"{place}/corpus{said}", f"{place}/d{said}"
+    fill(source, corpus.make(tmp_path / "corpus"))
+    cli = Commands(capsys if engine == "inline" else None)
+    shown = cli("run", source, dataset, "--engine", engine, "--workers", "1", "--json")
+    assert json.loads(shown.splitlines()[-1])["outcomes"]["ok"] > 0
+    assert "nothing to do" in cli("run", source, dataset, "--engine", engine)
+    assert "everything is as committed" in cli("verify", dataset)
+    assert f"{len(corpus.EXPECTED)} sources" in cli("status", dataset)
+    read_report(cli("report", dataset).splitlines(), f"{place}/d")
+    assert "rows in sources.parquet" in cli("export", dataset, str(tmp_path / "out"))
+    assert "rows in sources.csv" in cli("export", dataset, f"{place}/csv", "--format", "csv")
+    assert open_store(f"{place}/csv").head("sources.csv").size > 0
+    cli("forget", dataset, "--source", f"{place}/corpus/china.jpg", "--same-bytes", "--yes")
+    assert "none is left" in cli("verify", dataset, "--forgotten")
+    assert "everything is as committed" in cli("verify", dataset)
+    clients.forget()
+    open_store.cache_clear()
+
+
+def read_report(printed: list[str], dataset: str) -> None:
+    """Open a report by the link that the command printed; it needs nothing else."""
+    address, _, link = printed
+    assert address == f"{dataset}/report/index.html"
+    with urllib.request.urlopen(link) as page:
+        assert page.headers["Content-Type"].startswith("text/html")
+        text = page.read().decode()
+    assert "data:image/" in text
+    assert not re.findall(r"""(?:href|src)=["'](?!#|data:)""", text)
 
 
 def test_of_racers_that_commit_one_version_exactly_one_wins(cloud: str) -> None:
