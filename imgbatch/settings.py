@@ -89,6 +89,8 @@ class Limits(Settings):
             may take longer in proportion. On Ray only.
         worker_memory: bytes of its own that a worker process may hold; 0: as many as there are. On
             Ray only.
+        cluster_seconds: a run that has had no worker for so long ends: the cluster has no room, or
+            its machines do not come. On Ray only.
         outage_sources: a shard of at least so many sources, none of which can be fetched (denied,
             failed, timeout), ends the run and is not committed; 0: it is.
     """
@@ -105,6 +107,7 @@ class Limits(Settings):
     fetch_seconds: float = Field(default=120.0, gt=0)
     source_seconds: float = Field(default=300.0, gt=0)
     worker_memory: int = Field(default=0, ge=0)
+    cluster_seconds: float = Field(default=900.0, gt=0)
     outage_sources: int = Field(default=20, ge=0)
 
 
