@@ -25,7 +25,7 @@ from imgbatch.dataset.repair import Mended, mend
 from imgbatch.dataset.shards import all_shards
 from imgbatch.errors import ImgbatchError, SettingsError
 from imgbatch.listed import Listener, list_input
-from imgbatch.pipeline import Finished, Job, Task, Tick
+from imgbatch.pipeline import Crewed, Finished, Job, Task, Tick
 from imgbatch.storage import access, open_store
 from imgbatch.summary import Request, Summary, asked, now
 from imgbatch.tables import table_specs
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 class Engine(Protocol):
     """Where tasks run."""
 
-    def __call__(self, job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished]:
+    def __call__(self, job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished | Crewed]:
         """Do the tasks in any order; the first thing yielded says that workers are up.
 
         Raises:
@@ -231,7 +231,7 @@ class Driver:
 
     def _drain(
         self,
-        events: Iterable[Tick | Finished],
+        events: Iterable[Tick | Finished | Crewed],
         committer: Committer,
         watcher: Watcher,
         budget: Budget,
@@ -242,7 +242,7 @@ class Driver:
                 summary.ready_seconds = self._seconds()
             if isinstance(event, Tick):
                 watcher.tick(event)
-            else:
+            elif isinstance(event, Finished):
                 summary.work_seconds = round(self._seconds() - summary.ready_seconds, 3)
                 committer.add(event.parts)
                 summary.add(event)
@@ -266,7 +266,7 @@ def _mend(request: Request, recipe: Recipe, specs: Sequence[TableSpec], limits: 
         return mend(dataset, run=driver.summary.run, number=lambda: driver.number)
 
 
-def _nothing() -> Generator[Tick | Finished]:
+def _nothing() -> Generator[Tick | Finished | Crewed]:
     yield from ()
 
 

@@ -95,6 +95,8 @@ class Limits(Settings):
             whole within it, or not at all.
         request_attempts: how often one request is sent before it counts as one failed attempt;
             none is sent again after 30 seconds.
+        cluster_seconds: a run that has had no worker for so long ends: the cluster has no room, or
+            its machines do not come. On Ray only.
         outage_sources: a shard of at least so many sources, none of which can be fetched (denied,
             failed, timeout), ends the run and is not committed; 0: it is.
     """
@@ -114,6 +116,7 @@ class Limits(Settings):
     connect_seconds: float = Field(default=5.0, gt=0)
     request_seconds: float = Field(default=60.0, gt=0)
     request_attempts: int = Field(default=3, ge=1)
+    cluster_seconds: float = Field(default=900.0, gt=0)
     outage_sources: int = Field(default=20, ge=0)
 
 

@@ -37,11 +37,11 @@ from imgbatch.terminal import (
     Workers,
     say,
 )
-from jobs.cluster import Cluster
+from jobs.dashboard import Cluster
 from jobs.submitted import Order
 
 if TYPE_CHECKING:
-    from jobs.cluster import Submission
+    from jobs.dashboard import Submission
 
 # Ray's two variables for the address of a dashboard, in the order in which Ray looks at them.
 VARIABLES = ["RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"]
