@@ -31,6 +31,10 @@ UNSET = (
     "NoSuchLifecycleConfiguration",
 )
 OTHERS = "Bucket names are one name space for the whole world: choose another name."
+UNKNOWN = (
+    "It is somebody else's (names are one name space for the whole world), or these keys are not "
+    "taken: `imgbatch doctor` tells more."
+)
 ADMIN = (
     "Whoever hardens needs s3:GetEncryptionConfiguration, s3:PutEncryptionConfiguration, "
     "s3:GetBucketPublicAccessBlock, s3:PutBucketPublicAccessBlock, s3:GetBucketVersioning, "
@@ -62,7 +66,7 @@ class S3Bucket:
 
     def exists(self) -> bool:
         """Return whether it is there and ours."""
-        with told(f"bucket {self.name}", OTHERS):
+        with told(f"bucket {self.name}", UNKNOWN):
             try:
                 self.api.head_bucket(Bucket=self.name)
             except ClientError as error:
