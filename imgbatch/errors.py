@@ -10,6 +10,9 @@
     |   |   +-- BusyError         19  another run is at work on this dataset
     |   +-- MissingExtraError     15  an optional package is not installed
     |   +-- StorageError          16  a store refused or failed (permission, network, full disk)
+    |   |   +-- DeniedError       16  it refuses this to whoever asks with these credentials
+    |   |   +-- AccessError       16  the bucket or the credentials are wrong, whatever is asked
+    |   |   +-- OutageError       16  nobody answers there, or it asks for patience
     |   +-- JobError              17  workers were lost and their shards stay undone
     |   +-- TooManyFailedError    18  more sources failed than --max-failed allows
     +-- SourceError               one source failed; becomes its outcome row, never ends a run
@@ -121,6 +124,44 @@ class StorageError(RunError):
     def retryable(self) -> bool:
         """A store that fails now may answer in a second."""
         return True
+
+
+class DeniedError(StorageError, PermissionError):
+    """A store does not allow this with these credentials, or the system does not."""
+
+    remedy = (
+        "Allow these credentials what is refused, or give others: `imgbatch doctor INPUT DATASET` "
+        "shows which permission is missing. Then run again: finished shards stay."
+    )
+
+    @property
+    def retryable(self) -> bool:
+        """The same credentials are refused again."""
+        return False
+
+
+class AccessError(StorageError):
+    """The bucket does not exist, or credentials, region or clock are wrong: every call fails.
+
+    It ends a run and is no source's outcome: a thousand sources did not fail, one setting did.
+    """
+
+    remedy = "Check the bucket's name and its options in the URL, then run again."
+
+    @property
+    def retryable(self) -> bool:
+        """What is set up wrong stays wrong."""
+        return False
+
+
+class OutageError(StorageError):
+    """Nobody answers at the store's address, or it asks for fewer requests.
+
+    Worth waiting for as long as patience lasts, however often it was asked. Then it ends the run
+    and is no source's outcome either.
+    """
+
+    remedy = "When the store answers again, run the same command: finished shards stay."
 
 
 class JobError(RunError):

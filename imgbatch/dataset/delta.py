@@ -56,11 +56,13 @@ class Table:
         self.name = name
         self._store = store
         self._asked = version
-        self._location, self._options = store.delta_location(name)
+        self._location = ""
+        self._options: dict[str, str] = {}
         self._mirror = Mirror(store, name)
         self._delta = self._open()
 
     def _open(self) -> DeltaTable | None:
+        self._location, self._options = self._store.delta_location(self.name)
         try:
             return DeltaTable(
                 self._location, version=self._asked, storage_options=self._options or None
@@ -249,6 +251,8 @@ class Table:
             FencedError: a newer run committed to this table since.
             StorageError: the commit could not be written.
         """
+        if self._store.delta_location(self.name)[1] != self._options:
+            self.refresh()  # keys of a cloud last an hour; ours were renewed since we looked
         while True:
             if self.fence > fence:
                 raise FencedError(f"run {self.fence} took over table {self.name} from run {fence}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
@@ -11,6 +10,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from imgbatch.dataset import MANIFEST
+from imgbatch.dataset.scratch import scratch_folder
 from imgbatch.dataset.spill import Spill
 from imgbatch.storage import open_store
 
@@ -37,7 +37,7 @@ def export(dataset: Dataset, out: str, *, form: Format) -> dict[str, int]:
     store = open_store(out)
     written: dict[str, int] = {}
     for name in [MANIFEST, *dataset.tables()]:
-        with tempfile.TemporaryDirectory(prefix="imgbatch-") as folder:
+        with scratch_folder() as folder:
             path = f"{folder}/{name}"
             written[name] = _write(dataset, name, path, form)
             store.put_file(f"{name}.{form}", path)

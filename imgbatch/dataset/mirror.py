@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imgbatch.errors import StorageError
+from imgbatch.dataset.scratch import full
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from imgbatch.storage import Store
 
 FETCHES = 8
-FULL = "Free space there, or set TMPDIR to a folder of a larger disk, then do the same again."
 
 
 class Mirror:
@@ -60,5 +59,5 @@ class Mirror:
                 half.write_bytes(data)
                 half.replace(path)
             except OSError as error:
-                raise StorageError(f"the temporary folder {self._folder}: {error}", FULL) from error
+                raise full(error) from error
         return str(path)

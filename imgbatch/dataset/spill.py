@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 
-from imgbatch.errors import StorageError
+from imgbatch.dataset.scratch import full
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+# What a full disk is told as: when rows are written, sorted, and when a statement ends.
+DISK_FULL = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException)
 CHUNK, CHUNK_BYTES = 50_000, 32 * 2**20
-REMEDY = "Free space there, or set TMPDIR to a folder of a larger disk, then run again."
 
 
 class Spill:
@@ -136,9 +137,8 @@ def _chunks(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa
 def _mapped() -> Iterator[None]:
     try:
         yield
-    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-        folder = tempfile.gettempdir()
-        raise StorageError(f"the temporary folder {folder}: {error}", REMEDY) from error
+    except DISK_FULL as error:
+        raise full(error) from error
 
 
 def _remove(database: duckdb.DuckDBPyConnection, folder: str) -> None:
