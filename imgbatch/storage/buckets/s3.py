@@ -57,7 +57,7 @@ class S3Bucket:
 
     @cached_property
     def _aws(self) -> Aws:
-        return Aws()
+        return Aws(self.name)
 
     @property
     def api(self) -> Any:
@@ -77,7 +77,7 @@ class S3Bucket:
 
     def create(self, region: str | None) -> None:
         """Make it, in the region given or else that of the settings."""
-        self._aws = Aws(region)
+        self._aws = Aws(self.name, region)
         region = self.api.meta.region_name
         where = {"LocationConstraint": region}
         extra = {} if region == FALLBACK_REGION else {"CreateBucketConfiguration": where}
