@@ -161,24 +161,6 @@ def secret_values(environment: Mapping[str, str] | None = None) -> list[str]:
     ]
 
 
-def aws_region() -> str | None:
-    """Return the region that the environment names.
-
-    AWS's own tools read either of the two names: boto3 the second, most others the first.
-    """
-    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or None
-
-
-def aws_flag(name: str) -> bool:
-    """Return whether a variable such as AWS_SKIP_SIGNATURE is switched on."""
-    return os.environ.get(name, "").lower() in ("1", "true", "yes", "on")
-
-
-def google_file() -> str | None:
-    """Return the path of the key file that the environment names for Google."""
-    return os.environ.get("GOOGLE_APPLICATION_CREDENTIALS") or None
-
-
 def recipe_names() -> list[str]:
     """Return the names of the recipes that come with imgbatch."""
     folder = resources.files("imgbatch") / "recipes"
