@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from imgbatch.dataset import SOURCES
 from imgbatch.errors import JobError
-from imgbatch.pipeline import Finished, Job, Poison, Task, Tick, Worker
+from imgbatch.pipeline import Crewed, Finished, Job, Poison, Task, Tick, Worker
 from imgbatch.poison import hunt
 from imgbatch.watch import WorkerLostError
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 # While one shard's rows are written, the next one's pictures are decoded.
 SIDE_BY_SIDE = 2
+# While no event comes, who waits is woken up this often.
+BEAT_SECONDS = 1.0
 # Workers lost on a task before it is searched, and before it is given up.
 LOST_TWICE, ATTEMPTS = 2, 3
 
@@ -51,7 +53,7 @@ class AnyWorker(Protocol):
         """Let the worker go."""
 
 
-def inline(job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished]:
+def inline(job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished | Crewed]:
     """Do the tasks in this process."""
     return execute(lambda _: Worker(job, "inline"), tasks, workers=1)
 
@@ -153,7 +155,7 @@ class _Crew:
         self._again: deque[_Order] = deque()
         self._under_way = 0
         self._changed = threading.Condition()
-        self.events: queue.Queue[Tick | Finished | BaseException | None] = queue.Queue()
+        self.events: queue.Queue[Tick | Finished | Crewed | BaseException | None] = queue.Queue()
         self.stop = threading.Event()
         self.given_up: list[str] = []
 
@@ -282,7 +284,7 @@ class _Crew:
 
 def execute(
     make: Callable[[int], AnyWorker], tasks: Sequence[Task], *, workers: int
-) -> Generator[Tick | Finished]:
+) -> Generator[Tick | Finished | Crewed]:
     """Do tasks with so many workers, made by `make(number)`.
 
     Raises:
@@ -303,8 +305,15 @@ def execute(
         thread.start()
     try:
         working = len(threads)
+        crewed = Crewed(0, 0)
         while working:
-            event = crew.events.get()
+            try:
+                event = crew.events.get(timeout=BEAT_SECONDS)
+            except queue.Empty:
+                yield crewed  # nothing is new; whoever waits may want to end it
+                continue
+            if isinstance(event, Crewed):
+                crewed = event
             if event is None:
                 working -= 1
             elif isinstance(event, BaseException):

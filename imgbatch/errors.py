@@ -12,6 +12,7 @@
     |   +-- StorageError          16  a store refused or failed (permission, network, full disk)
     |   +-- JobError              17  workers were lost and their shards stay undone
     |   +-- TooManyFailedError    18  more sources failed than --max-failed allows
+    |   +-- CancelledError        20  somebody asked for the run's end with `imgbatch cancel`
     +-- SourceError               one source failed; becomes its outcome row, never ends a run
         +-- FetchError                fetch.*    its bytes could not be had
         +-- ArchiveError              archive.*  its archive does not give it out
@@ -138,6 +139,13 @@ class TooManyFailedError(RunError):
         "Look at the error classes in the report. What is finished stays: run again with a larger "
         "--max-failed to go on."
     )
+
+
+class CancelledError(RunError):
+    """Somebody asked for the run's end; what was finished is committed."""
+
+    exit_code = 20
+    remedy = "Run the same command again to go on: only the undone shards are computed."
 
 
 class SourceError(ImgbatchError):

@@ -91,6 +91,10 @@ class Limits(Settings):
             Ray only.
         outage_sources: a shard of at least so many sources, none of which can be fetched (denied,
             failed, timeout), ends the run and is not committed; 0: it is.
+        progress_seconds: a run writes how far it is into the dataset this often, and looks whether
+            it is to end.
+        price_per_hour: what an hour of the whole run costs, in any currency; 0: not known.
+        price_per_worker_hour: the same of each worker; both are added up.
     """
 
     threads: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1)
@@ -106,6 +110,9 @@ class Limits(Settings):
     source_seconds: float = Field(default=300.0, gt=0)
     worker_memory: int = Field(default=0, ge=0)
     outage_sources: int = Field(default=20, ge=0)
+    progress_seconds: float = Field(default=3.0, gt=0)
+    price_per_hour: float = Field(default=0.0, ge=0)
+    price_per_worker_hour: float = Field(default=0.0, ge=0)
 
 
 ENVIRONMENT_PREFIX = "IMGBATCH_"

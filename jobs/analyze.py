@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imgbatch import crew, settings, terminal
-from imgbatch.pipeline import Finished, Job, Task, Tick, Worker
+from imgbatch.pipeline import Crewed, Finished, Job, Task, Tick, Worker
 from imgbatch.summary import Request
 from imgbatch.terminal import (
     AddInput,
@@ -75,7 +75,7 @@ def analyze(  # noqa: PLR0913 - one argument per flag
         add_input=add_input,
     )
 
-    def engine(job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished]:
+    def engine(job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished | Crewed]:
         return execute(job, tasks, workers=workers, address=address)
 
     terminal.analyze(request, engine, as_json=json)
@@ -83,7 +83,7 @@ def analyze(  # noqa: PLR0913 - one argument per flag
 
 def execute(
     job: Job, tasks: Sequence[Task], *, workers: int, address: str
-) -> Generator[Tick | Finished]:
+) -> Generator[Tick | Finished | Crewed]:
     """Do tasks on Ray actors.
 
     Raises:

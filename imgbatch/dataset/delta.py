@@ -30,7 +30,7 @@ from deltalake.transaction import (
 from imgbatch.errors import DamageError, DatasetError, FencedError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     import pyarrow.compute as pc
 
@@ -201,15 +201,23 @@ class Table:
         return pads.dataset(whole.select(schema.names))
 
     def batches(
-        self, columns: Sequence[str], where: pc.Expression | None = None
+        self,
+        columns: Sequence[str],
+        where: pc.Expression | None = None,
+        only: Collection[str] | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """Yield some columns of the committed rows, a few parts in memory at a time.
+
+        Args:
+            columns: their names.
+            where: a filter.
+            only: the file names of the parts to read; all by default.
 
         Raises:
             DatasetError: there is no such table.
         """
         names, schema = list(columns), self.schema()
-        paths = sorted(self.parts())
+        paths = sorted(self.parts() if only is None else only)
         # By the slice: pyarrow keeps the footer of each file until its dataset is dropped.
         for start in range(0, len(paths), SLICE):
             rows = self._rows(paths[start : start + SLICE], schema)
