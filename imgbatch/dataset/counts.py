@@ -96,7 +96,7 @@ class Tally:
     def write(self) -> None:
         """Write what is known of the parts that are committed."""
         # A store that fails: the next time, or the next run, writes it, and nobody needs it.
-        with contextlib.suppress(StorageError, PermissionError):
+        with contextlib.suppress(StorageError, OSError):
             if self._new:
                 self._write()
 

@@ -90,7 +90,7 @@ class LogFile:
     def _keep(self) -> None:
         while not self._stop.wait(self._every):
             # A store that fails for a while: the lines are kept, and `close` says so if it lasts.
-            with contextlib.suppress(StorageError, PermissionError):
+            with contextlib.suppress(StorageError, OSError):
                 self.flush()
 
 

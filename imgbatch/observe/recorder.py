@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.lock import this_machine
-from imgbatch.errors import CancelledError, DatasetError, ImgbatchError
+from imgbatch.errors import CancelledError, ImgbatchError
 from imgbatch.observe.bound import bound
 from imgbatch.observe.cancel import asked
 from imgbatch.observe.logs import LogFile, logger
@@ -118,7 +118,7 @@ class Recorder:
                 self._log.info("run.ended", **said)
             else:
                 self._log.error("run.ended", error=type(error).__name__, **said)
-            with contextlib.suppress(ImgbatchError, PermissionError):  # as in `_put`
+            with contextlib.suppress(ImgbatchError, OSError):  # as in `_put`
                 self._file.close()
 
     def listing(self, found: int) -> None:
@@ -213,7 +213,7 @@ class Recorder:
         """
         if not self._there and self._listed:
             # What is wrong with it the driver finds too, and says.
-            with contextlib.suppress(DatasetError, ImgbatchError, PermissionError):
+            with contextlib.suppress(ImgbatchError, OSError):
                 Dataset.create(self._url)
                 self._there = True
         return self._there
@@ -222,7 +222,7 @@ class Recorder:
         if self._cancelled is None:
             try:
                 self._cancelled = asked(self._store, self.run)
-            except (ImgbatchError, PermissionError) as error:
+            except (ImgbatchError, OSError) as error:
                 self._trouble(error)
             if self._cancelled and self._log:
                 self._log.warning("run.cancelled", asked=self._cancelled)
@@ -232,12 +232,12 @@ class Recorder:
         try:
             self._store.put(name(self.run), data)
             self._told = True
-        except (ImgbatchError, PermissionError) as failed:
+        except (ImgbatchError, OSError) as failed:
             self._trouble(failed)
 
     def _forget(self) -> None:
         """Leave nothing behind: there was nothing to do."""
-        with contextlib.suppress(ImgbatchError, PermissionError):  # it says that nobody is at work
+        with contextlib.suppress(ImgbatchError, OSError):  # it says that nobody is at work
             self._store.delete(name(self.run))
 
     def _trouble(self, error: Exception) -> None:
