@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imgbatch import crew, settings, terminal
+from imgbatch.errors import SettingsError, VersionError
 from imgbatch.pipeline import Finished, Job, Task, Tick
 from imgbatch.release import release
 from imgbatch.summary import Request
@@ -143,6 +144,9 @@ class Actor:
         # Answers when the process is up and its analyzers are loaded, or raises what went wrong.
         try:
             hire.refuse_unlike(*ray.get(self._actor.told.remote()))
+        except (VersionError, SettingsError):
+            ray.kill(self._actor)  # its cores are free again, whoever holds the error
+            raise
         except ray.exceptions.RayError as error:
             if other := hire.absent(str(error)):
                 raise other from error
