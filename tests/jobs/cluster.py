@@ -48,8 +48,11 @@ def with_token(token: str | None = TOKEN, **more: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def head(*, cpus: int) -> Iterator[Head]:
-    """Start `ray start --head` as the README says it, and end it."""
+def head(*, cpus: int, python: str = sys.executable) -> Iterator[Head]:
+    """Start `ray start --head` as the README says it, and end it.
+
+    `python` is what its jobs and workers run with.
+    """
     # Ray's sockets lie below it, and their paths may not be long.
     folder = Path(tempfile.mkdtemp(prefix="ib"))
     gcs, dashboard, client = free_ports(3)
@@ -57,7 +60,7 @@ def head(*, cpus: int) -> Iterator[Head]:
     words += [f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"]
     words += ["--dashboard-agent-listen-port=0", "--node-ip-address=127.0.0.1"]
     try:
-        with started(*words, cpus=cpus, folder=folder):
+        with started(*words, cpus=cpus, folder=folder, python=python):
             url = f"http://127.0.0.1:{dashboard}"
             wait_for(url)
             yield Head(folder, url, f"127.0.0.1:{gcs}")
@@ -67,16 +70,21 @@ def head(*, cpus: int) -> Iterator[Head]:
 
 @contextlib.contextmanager
 def started(
-    *words: str, cpus: int, folder: Path, more: Mapping[str, str] | None = None
+    *words: str,
+    cpus: int,
+    folder: Path,
+    python: str = sys.executable,
+    more: Mapping[str, str] | None = None,
 ) -> Iterator[None]:
     """Keep a `ray start --block` going, and end it with all that it started."""
-    ray = Path(sys.executable).with_name("ray")
     log = (folder / f"start-{cpus}.log").open("wb")
-    # Its `python` is ours, and its folder is none that Python would import from.
-    path = f"{ray.parent}{os.pathsep}{os.environ['PATH']}"
+    # The `python` of its jobs is the same, and its folder is none that Python would import from.
+    path = f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"
     process = subprocess.Popen(
         [
-            str(ray),
+            python,
+            "-m",
+            "ray.scripts.scripts",
             "start",
             "--block",
             *words,

@@ -7,7 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
+import venv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -274,6 +276,31 @@ def test_a_machine_of_the_cluster_with_another_imgbatch_ends_the_run(
     assert "VersionError: the driver has imgbatch 0.1.0" in err
     assert "the worker on " in err
     assert "has imgbatch 0.1.1" in err
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> str:
+    """Make a Python that has all our packages and not imgbatch: its .pth file is not followed."""
+    venv.create(tmp_path / "bare", with_pip=False)
+    (site,) = (tmp_path / "bare").glob("lib/*/site-packages")
+    (site / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return str(tmp_path / "bare" / "bin" / "python")
+
+
+def test_a_cluster_without_imgbatch_is_told_so_and_takes_what_is_shipped(
+    bare: str, made: Path, tmp_path: Path
+) -> None:
+    with head(cpus=2, python=bare) as cluster:
+        words = submit(cluster, made, tmp_path / "d")
+        code, _, err = done(*words)
+        assert code == 21
+        assert "has no imgbatch where its `python` is" in err
+        code, _, err = done("run", made / "in", tmp_path / "d", "--address", cluster.gcs)
+        assert code == 21
+        assert "VersionError: a machine of the cluster has no imgbatch" in err
+        code, out, _ = done(*words, "--ship", "--follow")
+        assert code == 0, out
+    same(made, tmp_path / "d")
 
 
 def cores(cluster: Head) -> str:
