@@ -45,9 +45,10 @@ class Committer:
 
     Args:
         outage: so many seconds nobody may answer at the dataset's store before a run ends of it.
+        report: told how many parts each time committed.
     """
 
-    def __init__(  # noqa: PLR0913 - what a driver knows of its run, each by name
+    def __init__(  # noqa: PLR0913 - each is a plain value
         self,
         dataset: Dataset,
         specs: Sequence[TableSpec],
@@ -58,6 +59,7 @@ class Committer:
         clock: Callable[[], float] = time.monotonic,
         lock: RunLock | None = None,
         outage: float = 0.0,
+        report: Callable[[int], None] | None = None,
     ) -> None:
         self._dataset = dataset
         self._run = run
@@ -68,6 +70,7 @@ class Committer:
         self._lock = lock
         self._outage = outage
         self._out: float | None = None
+        self._report = report
         self._waiting: dict[str, list[Part]] = defaultdict(list)
         self._last = clock()
         for spec in specs:
@@ -130,6 +133,8 @@ class Committer:
                 shards = {part.shard for part in adds}
                 former = [part for part in table.parts().values() if part.shard in shards]
                 table.commit(adds, former, fence=self._number, run=self._run)
+        if self._report:
+            self._report(sum(map(len, self._waiting.values())))
         self._waiting.clear()
         self._pause = max(self._every, PATIENCE * (self._clock() - self._last))
 

@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, Any, cast
 from imgbatch.errors import AccessError
 from imgbatch.settings import variables
 from imgbatch.storage.access import S3_KEYS
-from imgbatch.storage.secrets import remember
+from imgbatch.storage.secrets import cause, remember, scrub
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from obstore.store import S3Credential
 
     from imgbatch.storage.options import GoogleOptions, S3Options
 
@@ -57,17 +55,11 @@ class Chain:
             session = boto3.session.Session(profile_name=options.profile)
             if session.get_credentials() is None:
                 raise AccessError(f"{bucket}: no credentials were found", NO_S3)
-            self._found = Boto3CredentialProvider(session, ttl=TTL)
+            self.provider = _hidden(Boto3CredentialProvider(session, ttl=TTL))
             self.region = session.region_name
             self.endpoint = _endpoint(session._session)  # noqa: SLF001 - boto3 has no other way
         except BotoCoreError as error:
-            raise AccessError(f"{bucket}: no credentials: {error}", NO_S3) from error
-
-    def provider(self) -> S3Credential:
-        """Return the keys of this moment, as obstore asks for them."""
-        keys = self._found()
-        remember(keys["secret_access_key"], keys.get("token"))
-        return keys
+            raise _none(bucket, error, NO_S3) from cause(error)
 
 
 def s3_chain(bucket: str, options: S3Options) -> Chain | None:
@@ -79,6 +71,21 @@ def s3_chain(bucket: str, options: S3Options) -> Chain | None:
     if options.anonymous or (options.profile is None and len(variables(*S3_KEYS[:2])) > 1):
         return None
     return Chain(bucket, options)
+
+
+def _hidden(provider: Callable[[], Any]) -> Callable[[], Any]:
+    """Hide from every text what is handed out."""
+
+    def give() -> Any:
+        found = provider()
+        remember(found.get("secret_access_key"), found.get("token"))
+        return found
+
+    return give
+
+
+def _none(bucket: str, error: Exception, remedy: str) -> AccessError:
+    return AccessError(f"{bucket}: no credentials: {scrub(str(error))}", remedy)
 
 
 def _endpoint(session: Any) -> str | None:
@@ -103,8 +110,8 @@ def s3_keys(bucket: str, chain: Chain | None) -> dict[str, str]:
         return {}
     try:
         found = chain.provider()
-    except Exception as error:  # whatever a chain of foreign programs may raise
-        raise AccessError(f"{bucket}: no credentials: {error}", NO_S3) from error
+    except Exception as error:  # noqa: BLE001 - whatever a chain of foreign programs may raise
+        raise _none(bucket, error, NO_S3) from cause(error)
     keys = {
         "aws_access_key_id": found["access_key_id"],
         "aws_secret_access_key": found["secret_access_key"],
@@ -126,7 +133,8 @@ def google_provider(bucket: str, options: GoogleOptions) -> Callable[[], Any] | 
         return None
     from obstore.auth.google import GoogleCredentialProvider  # noqa: PLC0415 - as below
 
-    return GoogleCredentialProvider(google_credentials(bucket, options)[0])
+    given = GoogleCredentialProvider(google_credentials(bucket, options)[0])
+    return _hidden(cast("Callable[[], Any]", given))
 
 
 def google_credentials(bucket: str, options: GoogleOptions) -> tuple[Any, str | None]:
@@ -143,7 +151,7 @@ def google_credentials(bucket: str, options: GoogleOptions) -> tuple[Any, str | 
             return cast("tuple[Any, str | None]", google.auth.default(scopes=[SCOPE]))
         return _key_file(str(options.credentials))
     except (GoogleAuthError, OSError, ValueError) as error:
-        raise AccessError(f"{bucket}: no credentials: {error}", NO_GOOGLE) from error
+        raise _none(bucket, error, NO_GOOGLE) from cause(error)
 
 
 def _key_file(path: str) -> tuple[Any, str | None]:
