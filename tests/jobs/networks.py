@@ -40,7 +40,7 @@ class Networks:
     folder: Path
     name: str
     environment: dict[str, str]
-    processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
+    processes: dict[int | str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
     def address(self) -> str:
@@ -84,6 +84,14 @@ class Networks:
         else:
             words += ["--address", self.address, "--num-cpus", str(CORES)]
         self.processes[number] = self.run(number, words)
+
+    def serve(self) -> None:
+        """Have an S3 server at the head, which the environment points at."""
+        if "s3" in self.processes:
+            return
+        address = ADDRESS.format(HEAD)
+        words = [sys.executable, "-m", "moto.server", "-H", address, "-p", str(S3_PORT)]
+        self.processes["s3"] = self.run(HEAD, words)
 
     def temp(self, number: int) -> Path:
         return self.folder / str(number)
@@ -165,6 +173,9 @@ class Networks:
         return b"Ray runtime started" in said.read_bytes() if said.exists() else False
 
     def close(self) -> None:
+        if server := self.processes.pop("s3", None):
+            server.kill()
+            server.wait()
         for number in (*WORKERS, HEAD, 0):
             with contextlib.suppress(FileNotFoundError):
                 self.kill(number)
@@ -210,6 +221,12 @@ def networks(**settings: str) -> Iterator[Networks]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "PYTHONPATH": str(ROOT),
+        "AWS_ENDPOINT_URL": f"http://{ADDRESS.format(HEAD)}:{S3_PORT}",
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
         **settings,
     }
     found = Networks(folder, f"imgbatch-{os.getpid()}", environment)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import corpus
 from tests.jobs.networks import HEAD, WORKERS, networks, possible
-from tests.jobs.underway import Driver, Made
+from tests.jobs.underway import LIMITS, SOURCES, Driver, Made, slow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +23,15 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 CUT_SECONDS = 20
 FIRST, SECOND = WORKERS
+# moto's server answers some 150 requests a second, and a shard takes nine.
+S3_SHARDS = 100
+FILL = """
+import pathlib, sys, boto3
+s3 = boto3.client("s3")
+s3.create_bucket(Bucket="tests")
+for path in pathlib.Path(sys.argv[1]).iterdir():
+    s3.put_object(Bucket="tests", Key=f"in/{path.name}", Body=path.read_bytes())
+"""
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +55,39 @@ def net(three: Networks) -> Networks:
     return three
 
 
-def drive(net: Networks, made: Made, dataset: Path) -> Driver:
-    return Driver(made, dataset, net.address, inside=net.inside(HEAD), settings=net.environment)
+@pytest.fixture
+def far(net: Networks, tmp_path: Path) -> Made:
+    """An input of 100 shards and the dataset of an undisturbed run, on an S3 server at the head."""
+    net.serve()
+    local = corpus.many(tmp_path / "in", S3_SHARDS * SOURCES)
+    run(net, "-c", FILL, str(local))
+    quick = slow(tmp_path, 0)
+    words = ["run", "s3://tests/in", "s3://tests/whole", "--recipe", str(quick)]
+    run(net, "-m", "imgbatch", *words, "--engine", "inline")
+    return Made("s3://tests/in", slow(tmp_path, 0.1), "s3://tests/whole")
+
+
+def run(net: Networks, *words: str) -> None:
+    """Run something in Python at the head."""
+    done = subprocess.run(
+        [*net.inside(HEAD), sys.executable, *words],
+        env={**net.environment, **LIMITS},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def drive(net: Networks, made: Made, dataset: Path | str, folder: Path) -> Driver:
+    inside, environment = net.inside(HEAD), net.environment
+    return Driver(made, dataset, net.address, folder, inside=inside, settings=environment)
 
 
 def test_a_killed_node_and_a_drained_one_lose_nothing(
     net: Networks, made: Made, tmp_path: Path
 ) -> None:
-    with drive(net, made, tmp_path / "d") as driver:
+    with drive(net, made, tmp_path / "d", tmp_path) as driver:
         driver.reach(0.2)
         net.kill(FIRST)
         net.start(FIRST)
@@ -66,10 +103,10 @@ def test_a_killed_node_and_a_drained_one_lose_nothing(
 def test_a_killed_driver_leaves_what_the_next_one_finishes(
     net: Networks, made: Made, tmp_path: Path
 ) -> None:
-    with drive(net, made, tmp_path / "d") as driver:
+    with drive(net, made, tmp_path / "d", tmp_path) as driver:
         driver.reach(0.4)
         driver.kill()
-    with drive(net, made, tmp_path / "d") as driver:
+    with drive(net, made, tmp_path / "d", tmp_path) as driver:
         driver.finish()
     made.check(tmp_path / "d")
 
@@ -77,7 +114,7 @@ def test_a_killed_driver_leaves_what_the_next_one_finishes(
 def test_a_node_that_is_cut_off_for_20_s_loses_nothing_and_spoils_nothing(
     net: Networks, made: Made, tmp_path: Path
 ) -> None:
-    with drive(net, made, tmp_path / "d") as driver:
+    with drive(net, made, tmp_path / "d", tmp_path) as driver:
         driver.reach(0.2)
         net.cut(FIRST)
         end = time.monotonic() + CUT_SECONDS
@@ -89,3 +126,18 @@ def test_a_node_that_is_cut_off_for_20_s_loses_nothing_and_spoils_nothing(
         net.mend(FIRST)
     net.alone(FIRST)
     made.check(tmp_path / "d")
+
+
+def test_a_bucket_out_of_reach_for_20_s_and_a_killed_driver_lose_nothing(
+    net: Networks, far: Made, tmp_path: Path
+) -> None:
+    with drive(net, far, "s3://tests/d", tmp_path) as driver:
+        driver.reach(0.2)
+        net.cut(FIRST)
+        time.sleep(CUT_SECONDS)
+        net.mend(FIRST)
+        driver.kill()
+    with drive(net, far, "s3://tests/d", tmp_path) as driver:
+        driver.finish()
+    net.alone(FIRST)
+    run(net, "-m", "tests.jobs.underway", far.whole, "s3://tests/d")

@@ -48,7 +48,7 @@ def test_a_killed_node_is_made_up_for_and_an_added_one_helps(
     cluster: Raylets, made: Made, tmp_path: Path
 ) -> None:
     dataset = tmp_path / "d"
-    with Driver(made, dataset, cluster.address) as driver:
+    with Driver(made, dataset, cluster.address, tmp_path) as driver:
         driver.reach(0.2)
         cluster.kill(next(iter(cluster.cluster.worker_nodes)))
         added = cluster.add()
@@ -62,7 +62,7 @@ def test_a_run_waits_for_nodes_when_all_have_died(
     cluster: Raylets, made: Made, tmp_path: Path
 ) -> None:
     dataset = tmp_path / "d"
-    with Driver(made, dataset, cluster.address) as driver:
+    with Driver(made, dataset, cluster.address, tmp_path) as driver:
         driver.reach(0.3)
         for node in [*cluster.cluster.worker_nodes]:
             cluster.kill(node)
@@ -77,10 +77,10 @@ def test_a_killed_driver_leaves_what_the_next_one_finishes(
 ) -> None:
     dataset = tmp_path / "d"
     for share in (0.2, 0.5):
-        with Driver(made, dataset, cluster.address) as driver:
+        with Driver(made, dataset, cluster.address, tmp_path) as driver:
             driver.reach(share)
             driver.kill()
-    with Driver(made, dataset, cluster.address) as driver:
+    with Driver(made, dataset, cluster.address, tmp_path) as driver:
         # The cluster is the same: what the dead driver had asked for is free again.
         driver.finish()
     made.check(dataset)
@@ -91,7 +91,7 @@ def test_a_worker_that_is_stopped_is_replaced_and_changes_nothing_when_it_wakes(
 ) -> None:
     dataset = tmp_path / "d"
     hasty = {"IMGBATCH_SOURCE_SECONDS": "2"}
-    with Driver(made, dataset, cluster.address, settings=hasty) as driver:
+    with Driver(made, dataset, cluster.address, tmp_path, settings=hasty) as driver:
         driver.reach(0.3)
         stopped = [w for node in cluster.cluster.worker_nodes for w in cluster.workers(node)][:1]
         send(stopped, signal.SIGSTOP)
@@ -106,7 +106,7 @@ def test_a_node_that_freezes_is_given_up_and_changes_nothing_when_it_wakes(
     cluster: Raylets, made: Made, tmp_path: Path
 ) -> None:
     dataset = tmp_path / "d"
-    with Driver(made, dataset, cluster.address) as driver:
+    with Driver(made, dataset, cluster.address, tmp_path) as driver:
         driver.reach(0.3)
         node = next(iter(cluster.cluster.worker_nodes))
         workers = cluster.workers(node)
@@ -123,7 +123,7 @@ def test_a_drained_node_and_one_that_leaves_lose_nothing(
 ) -> None:
     dataset = tmp_path / "d"
     first, second = cluster.cluster.worker_nodes
-    with Driver(made, dataset, cluster.address) as driver:
+    with Driver(made, dataset, cluster.address, tmp_path) as driver:
         driver.reach(0.2)
         cluster.add()
         cluster.drain(first, 5)
