@@ -120,9 +120,9 @@ class Networks:
         """End a node as a power cut does."""
         while family := self.family(number):
             send(family, signal.SIGKILL)
-            if number in self.processes:
-                self.processes.pop(number).wait()
             time.sleep(0.05)
+        if process := self.processes.pop(number, None):
+            process.wait()
         (self.folder / f"{number}.said").unlink(missing_ok=True)
 
     def alone(self, number: int) -> None:

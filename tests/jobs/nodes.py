@@ -75,11 +75,16 @@ class Raylets:
         self.family(node)
         self.cluster.remove_node(node, allow_graceful=True)
 
-    def pause(self, node: Any) -> list[psutil.Process]:
-        """Stop a node where it stands; what is returned goes on with SIGCONT."""
-        family = self.family(node)
-        send(family, signal.SIGSTOP)
-        return family
+    def pause(self, node: Any) -> None:
+        """Stop a node where it stands."""
+        send(self.family(node), signal.SIGSTOP)
+
+    def resume(self, node: Any) -> None:
+        """Let a node go on that was given up meanwhile; wait until it has ended itself."""
+        send(self.family(node), signal.SIGCONT)
+        for info in (i for infos in node.all_processes.values() for i in infos):
+            # A raylet that nobody waited for still has its number: its workers think that it lives.
+            info.process.wait(timeout=30)
 
     def drain(self, node: Any, seconds: int) -> None:
         drain(self.address, node.node_id, seconds)

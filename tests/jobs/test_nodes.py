@@ -110,10 +110,10 @@ def test_a_node_that_freezes_is_given_up_and_changes_nothing_when_it_wakes(
         driver.reach(0.3)
         node = next(iter(cluster.cluster.worker_nodes))
         workers = cluster.workers(node)
-        frozen = cluster.pause(node)
+        cluster.pause(node)
         driver.finish()
     assert all(worker.is_running() for worker in workers), "no zombie is left to wake"
-    send(frozen, signal.SIGCONT)
+    cluster.resume(node)
     gone(workers)
     made.check(dataset)
 
