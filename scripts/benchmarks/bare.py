@@ -44,7 +44,7 @@ LOOPS = {"pillow": pillow, "turbo": turbo}
 def _pool(threads: int, processes: int) -> Executor:
     if not processes:
         return ThreadPoolExecutor(threads)
-    pool = ProcessPoolExecutor(processes, initializer=cv2.setNumThreads, initargs=[1])
+    pool = ProcessPoolExecutor(processes, initializer=cv2.setNumThreads, initargs=(1,))
     # It starts a process for each task that waits: these keep all of them until all are up.
     list(pool.map(time.sleep, [UP_SECONDS] * processes))
     return pool

@@ -1,6 +1,7 @@
 """A bucket in; how fast one client gets all its objects, and what of its own CPU each GET takes.
 
-Run as a process of its own: `gets store|boto3 URL THREADS SECONDS`. The names are listed and every
+Run as a process of its own: `gets store|boto3 URL THREADS SECONDS [PROCESSES]`; with several
+processes the rate is that of all. The names are listed and every
 thread has its connection before the clock starts; what is got is counted and dropped.
 """
 
@@ -11,6 +12,8 @@ import json
 import sys
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 from imgbatch.storage import open_store
@@ -45,8 +48,8 @@ def theirs(url: str) -> Callable[[], Get]:
 CLIENTS = {"store": ours, "boto3": theirs}
 
 
-def main(client: str, url: str, threads: int, seconds: float) -> None:
-    """Get objects round and round for so long; prints GET/s and CPU milliseconds per GET."""
+def gets(client: str, url: str, threads: int, seconds: float) -> dict[str, float]:
+    """Get objects round and round for so long; returns GET/s and CPU milliseconds per GET."""
     names = itertools.cycle(sorted(entry.name for entry in open_store(url).list()))
     make = CLIENTS[client](url)
     start, stop = threading.Barrier(threads + 1), threading.Event()
@@ -72,10 +75,19 @@ def main(client: str, url: str, threads: int, seconds: float) -> None:
         worker.join()
     taken, cpu = time.perf_counter() - began, time.process_time() - cpu
     done = sum(counts)
-    print(
-        json.dumps({"rate": done / taken, "cpu_ms": 1000 * cpu / done, "bytes": sum(sizes) / done})
-    )
+    return {"rate": done / taken, "cpu_ms": 1000 * cpu / done, "bytes": sum(sizes) / done}
+
+
+def main(client: str, url: str, threads: int, seconds: float, processes: int = 1) -> None:
+    """Run so many clients at once; prints what they came to."""
+    if processes == 1:
+        print(json.dumps(gets(client, url, threads, seconds)))
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        going = [pool.submit(gets, client, url, threads, seconds) for _ in range(processes)]
+        found = [one.result() for one in going]
+    print(json.dumps({"rate": sum(one["rate"] for one in found)}))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), *map(int, sys.argv[5:]))

@@ -46,7 +46,7 @@ def measure(setting: Setting) -> list[Figure]:
             f"{name}, into a manifest (the server alone: {bare[faster]:,.0f}/s)",
             tuple(rates["manifest"]),
             "objects/s",
-            low=min(BAR, NEAR * bare[faster]),
+            low=round(min(BAR, NEAR * bare[faster])),
         ),
     ]
 

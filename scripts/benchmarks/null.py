@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from imgbatch import crew, sources
 from imgbatch import run as driver
+from imgbatch.analyzers import settings_of
 from imgbatch.dataset import Part
 from imgbatch.dataset.plan import Work
 from imgbatch.pipeline import Finished, Job, Task, Tick
 from imgbatch.records import Shard, Source
-from imgbatch.settings import Limits
+from imgbatch.settings import Limits, read_recipe
 from imgbatch.summary import Request
 from imgbatch.tables import table_specs
 from jobs import analyze
@@ -108,7 +109,8 @@ def on_ray(dataset: str, count: int) -> dict[str, float]:
             yield Source(f"{INPUT}/{index:08d}.jpg", version=f"{index:x}", size=1000)
 
     sources.open_input = listing
-    analyze.Worker = NullWorker  # type: ignore[misc] # the one thing that is not real here
+    # The one thing that is not real here.
+    setattr(analyze, "Worker", NullWorker)  # noqa: B010 - another class, which types would refuse
     watch = Watch(count)
     frozen = 0.0
 
@@ -127,7 +129,7 @@ def on_ray(dataset: str, count: int) -> dict[str, float]:
 
 def alone(dataset: str, count: int) -> dict[str, float]:
     """Let the crew go through so many shards, with nothing to commit to."""
-    recipe = driver.settings.read_recipe(RECIPE, settings_of=driver.analyzers.settings_of)
+    recipe = read_recipe(RECIPE, settings_of=settings_of)
     job = Job("null", dataset, recipe, Limits())
     tables = tuple(spec.name for spec in table_specs(recipe))
     watch = Watch(count)

@@ -46,9 +46,9 @@ def main(what: str, of: str, bucket: str, prefix: str) -> None:
         name, given = item
         store.put(name, given.read_bytes() if isinstance(given, Path) else given)
 
-    items: Iterable[tuple[str, Path | bytes]] = iter(
-        copy(Path(of)) if what == "copy" else tiny(int(of))
-    )
+    found: Iterable[tuple[str, Path | bytes]]
+    found = copy(Path(of)) if what == "copy" else tiny(int(of))
+    items = iter(found)
     with ThreadPoolExecutor(THREADS) as pool:
         while some := list(itertools.islice(items, AT_ONCE)):
             for _ in pool.map(put, some):

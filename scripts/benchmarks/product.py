@@ -82,7 +82,7 @@ def run_imgbatch(
     dataset = setting.fresh(name)
     command = [sys.executable, "-m", "imgbatch", "run", folder, dataset]
     command += ["--recipe", RECIPE, "--engine", engine]
-    command += ["--workers", workers] if workers else []
+    command += ["--workers", str(workers)] if workers else []
     variables = {"IMGBATCH_THREADS": str(setting.threads), **(environment or {})}
     ended = run_child(command, log=setting.log(name), environment=variables)
     (record,) = [json.loads(path.read_bytes()) for path in (dataset / "runs").glob("*.json")]

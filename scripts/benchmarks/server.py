@@ -124,7 +124,7 @@ def s3_server(setting: Setting) -> Iterator[Server]:
         keys = [os.environ.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
         if not all(keys):
             raise SystemExit(f"bench: BENCH_S3 without its keys. {REMEDY}")
-        yield Server(given, given, _environment(given, keys[0] or "", keys[1] or ""))
+        yield Server("the given server", given, _environment(given, keys[0] or "", keys[1] or ""))
         return
     folder = setting.out / "ceph"
     _unpack(folder)
@@ -268,7 +268,7 @@ class _Ceph:
 
     def _ceph(self, *words: str) -> str:
         # A script for Debian's own Python, whose bindings are unpacked with it.
-        command = ["/usr/bin/python3", self._root / "usr/bin/ceph", "--connect-timeout", "30"]
+        command = ["/usr/bin/python3", str(self._root / "usr/bin/ceph"), "--connect-timeout", "30"]
         return _do([*command, *words], why="ceph failed", environment=self._environment)
 
     def _spawn(self, name: str, *words: str) -> None:

@@ -65,7 +65,7 @@ def _far(few: int, many: int, measured: list[float]) -> float:
     small, large = measured
     power = math.log(large / small, many / few)
     line = large + (large - small) / (many - few) * (FAR - many)
-    return max(large * (FAR / many) ** power, line)
+    return float(max(large * (FAR / many) ** power, line))
 
 
 def _null(setting: Setting, way: str, count: int) -> dict[str, float]:

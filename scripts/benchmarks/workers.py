@@ -67,7 +67,7 @@ def _figures(rates: dict[tuple[str, int], list[float]], number: int) -> list[Fig
             f"{number} workers: speed-up (the machine's own: {limit:.2f})",
             speed_up("imgbatch"),
             "x",
-            low=min(BARS[number], NEAR * limit),
+            low=round(min(BARS[number], NEAR * limit), 2),
         ),
     ]
 
