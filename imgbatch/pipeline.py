@@ -262,7 +262,7 @@ class Worker:
         """Yield a shard's sources examined, in order, with a bounded number under way."""
         under_way: deque[Future[list[Examined]]] = deque()
         window = CHUNKS_PER_THREAD * self._job.limits.threads
-        for chunk in _chunks(shift):
+        for chunk in _chunks(shift, self._job.limits.threads):
             # Bytes are counted before they are fetched, in order, so nothing waits in a circle.
             held = contextlib.ExitStack()
             held.enter_context(self._fetched.hold(self._held_bytes(chunk)))
@@ -320,13 +320,17 @@ class Worker:
         )
 
 
-def _chunks(shift: Shift) -> Iterator[list[tuple[int, Source]]]:
-    """Cut what is to be read into what one thread takes in one go, each source with its place."""
+def _chunks(shift: Shift, threads: int) -> Iterator[list[tuple[int, Source]]]:
+    """Cut what is to be read into what one thread takes in one go, each source with its place.
+
+    Few sources, as in a shard of which little changed, are shared among all threads.
+    """
+    most = min(CHUNK_SOURCES, -(-len(shift.places) // threads))
     chunk: list[tuple[int, Source]] = []
     size = 0
     for place in shift.places:
         source = shift.sources[place]
-        if chunk and (len(chunk) == CHUNK_SOURCES or size + source.size > CHUNK_BYTES):
+        if chunk and (len(chunk) == most or size + source.size > CHUNK_BYTES):
             yield chunk
             chunk, size = [], 0
         chunk.append((place, source))

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from imgbatch import __version__
-from imgbatch.dataset.delta import Part, Table
+from imgbatch.dataset.delta import Table
+from imgbatch.dataset.part import Part
 from imgbatch.errors import DamageError, DatasetError
 from imgbatch.storage import Store, open_store
 

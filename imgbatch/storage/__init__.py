@@ -88,6 +88,9 @@ class Store(Protocol):
     def put(self, name: str, data: bytes) -> None:
         """Write an object whole: readers see the old one or the new one, never a part."""
 
+    def put_file(self, name: str, path: str) -> None:
+        """Write an object whole from a file of this machine, which may be larger than memory."""
+
     def put_once(self, name: str, data: bytes) -> None:
         """Write an object that must not exist yet.
 

@@ -8,6 +8,7 @@ import fcntl
 import os
 import stat
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 PARTIAL = ".imgbatch-partial-"
+COPIED_BYTES = 2**20
 # File systems keep times to a second or better.
 MTIME_STEPS = (1, 10**6, 2 * 10**9)
 
@@ -86,28 +88,35 @@ class LocalStore:
 
     def put(self, name: str, data: bytes) -> None:
         """Write beside, flush to disk, rename."""
-        with _mapped(name), self._partial(name, data) as partial:
-            os.replace(partial, self._path(name))
+        with _mapped(name), self._partial(name, [data]) as written:
+            os.replace(written, self._path(name))
+
+    def put_file(self, name: str, path: str) -> None:
+        """Copy beside, then rename over."""
+        with _mapped(name), open(path, "rb") as file:
+            chunks = iter(partial(file.read, COPIED_BYTES), b"")
+            with self._partial(name, chunks) as written:
+                os.replace(written, self._path(name))
 
     def put_once(self, name: str, data: bytes) -> None:
         """Write beside, then link under the name, which fails when it is taken."""
-        with _mapped(name), self._partial(name, data) as partial:
-            os.link(partial, self._path(name))
+        with _mapped(name), self._partial(name, [data]) as written:
+            os.link(written, self._path(name))
 
     @contextlib.contextmanager
-    def _partial(self, name: str, data: bytes) -> Iterator[str]:
+    def _partial(self, name: str, chunks: Iterable[bytes]) -> Iterator[str]:
         folder = os.path.dirname(self._path(name))
         os.makedirs(folder, exist_ok=True)
-        partial = os.path.join(folder, PARTIAL + uuid.uuid4().hex)
+        written = os.path.join(folder, PARTIAL + uuid.uuid4().hex)
         try:
-            with open(partial, "xb") as file:
-                file.write(data)
+            with open(written, "xb") as file:
+                file.writelines(chunks)
                 file.flush()
                 os.fsync(file.fileno())
-            yield partial
+            yield written
         finally:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(partial)
+                os.unlink(written)
 
     def replace(self, name: str, data: bytes, version: str) -> str:
         """Write beside, compare and rename while the file that is replaced is locked.
@@ -121,9 +130,9 @@ class LocalStore:
             here, locked = os.stat(path), os.fstat(former.fileno())
             if here.st_ino != locked.st_ino or _version(here) != version:
                 raise ChangedError(errno.EEXIST, "changed meanwhile", name)
-            with self._partial(name, data) as partial:
-                _advance(partial, here)
-                os.replace(partial, path)
+            with self._partial(name, [data]) as written:
+                _advance(written, here)
+                os.replace(written, path)
                 return _version(os.stat(path))
 
     def delete(self, name: str) -> None:

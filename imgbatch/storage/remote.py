@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import obstore
@@ -100,6 +101,11 @@ class RemoteStore:
         """Write an object in one request."""
         with _mapped(name):
             obstore.put(self._store, self._prefix + name, data, use_multipart=False)
+
+    def put_file(self, name: str, path: str) -> None:
+        """Write an object from a file; in several requests where it is large."""
+        with _mapped(name):
+            obstore.put(self._store, self._prefix + name, Path(path))
 
     def put_once(self, name: str, data: bytes) -> None:
         """Write an object by a conditional request."""

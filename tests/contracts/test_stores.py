@@ -48,6 +48,17 @@ def test_put_replaces_and_changes_the_version(store: Store) -> None:
     assert store.get("x") == b"three"
 
 
+def test_a_file_is_put_whole_also_where_it_takes_several_requests(
+    store: Store, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(bytes(range(256)) * 50_000)
+    store.put("x", b"former")
+    store.put_file("x", str(tmp_path / "file"))
+    assert store.head("x").size == 12_800_000
+    assert store.get_range("x", 12_799_999, 9) == b"\xff"
+    assert [entry.name for entry in store.list()] == ["x"]
+
+
 def test_put_once_writes_once(store: Store) -> None:
     store.put_once("marker", b"first")
     with pytest.raises(FileExistsError):
