@@ -33,6 +33,7 @@ from imgbatch.examine import Examined, Examiner
 from imgbatch.media.gate import ByteGate
 from imgbatch.observe.logs import LogFile, WarningLines, logger
 from imgbatch.sources import fetch, patience, read_stream
+from imgbatch.storage.access import UNTOLD, Access, adopt
 from imgbatch.tables import table_specs
 from imgbatch.timings import Timings
 from imgbatch.watch import Watch
@@ -74,12 +75,17 @@ DURING = {"decode": "while it was decoded", "analyze": "in an analyzer, after it
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What every worker of a run is told. Small and picklable."""
+    """What every worker of a run is told. Small and picklable, and without secrets.
+
+    Attributes:
+        access: how the buckets are reached.
+    """
 
     run: str
     dataset: str
     recipe: Recipe
     limits: Limits
+    access: Access = UNTOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +159,7 @@ class Worker:
         cv2.setNumThreads(1)
         threadpoolctl.threadpool_limits(1)
         self._job = job
+        adopt(job.access, job.limits)
         self._dataset = Dataset.open(job.dataset)
         self._specs = {spec.name: spec for spec in table_specs(job.recipe)}
         self._file = LogFile(self._dataset.store, job.run, name)

@@ -26,7 +26,7 @@ from imgbatch.dataset.shards import all_shards
 from imgbatch.errors import ImgbatchError, SettingsError
 from imgbatch.listed import Listener, list_input
 from imgbatch.pipeline import Finished, Job, Task, Tick
-from imgbatch.storage import open_store
+from imgbatch.storage import access, open_store
 from imgbatch.summary import Request, Summary, asked, now
 from imgbatch.tables import table_specs
 
@@ -216,7 +216,7 @@ class Driver:
         committer.add(parts)
         summary.adopted = len(parts)
         _announce(watcher, dataset, todo)
-        job = Job(summary.run, dataset.url, self._recipe, self._limits)
+        job = Job(summary.run, dataset.url, self._recipe, self._limits, access.access())
         try:
             budget.take(parts)
             with contextlib.closing(engine(job, _tasks(todo)) if todo else _nothing()) as events:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imgbatch import crew, settings, terminal
-from imgbatch.pipeline import Finished, Job, Task, Tick, Worker
+from imgbatch.pipeline import Finished, Job, Task, Tick
+from imgbatch.release import release
 from imgbatch.summary import Request
 from imgbatch.terminal import (
     AddInput,
@@ -29,6 +30,8 @@ from imgbatch.terminal import (
     Workers,
 )
 from imgbatch.watch import WorkerLostError
+from jobs import hire
+from jobs.connect import connect
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -76,17 +79,24 @@ def analyze(  # noqa: PLR0913 - one argument per flag
     )
 
     def engine(job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished]:
-        return execute(job, tasks, workers=workers, address=address)
+        return execute(job, tasks, workers=workers, address=address, input=input)
 
     terminal.analyze(request, engine, as_json=json)
 
 
 def execute(
-    job: Job, tasks: Sequence[Task], *, workers: int, address: str
+    job: Job,
+    tasks: Sequence[Task],
+    *,
+    workers: int,
+    address: str,
+    input: str | None = None,  # noqa: A002 - the word that users see
 ) -> Generator[Tick | Finished]:
     """Do tasks on Ray actors.
 
     Raises:
+        ClusterError, VersionError: the cluster cannot be reached, or has other versions.
+        SettingsError: INPUT or DATASET is a folder that a worker does not see.
         JobError: some tasks lost every worker that had them, and all others are done.
     """
     import ray  # noqa: PLC0415 - nothing to do must not start Ray
@@ -96,7 +106,7 @@ def execute(
     options: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": False}
     if address == "local":
         options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
-    ray.init(address=address, **options)
+    connect(address, **options)
     try:
         resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call] # ray leaves it bare
         cores = int(resources["CPU"])
@@ -104,7 +114,9 @@ def execute(
         share = max(1, cores // count)
         limits = job.limits.model_copy(update={"threads": min(job.limits.threads, share)})
         job = replace(job, limits=limits)
-        yield from crew.execute(lambda n: Actor(job, n, cores=share), tasks, workers=count)
+        yield from crew.execute(
+            lambda n: Actor(job, n, cores=share, input=input), tasks, workers=count
+        )
     finally:
         ray.shutdown()
 
@@ -114,9 +126,10 @@ class Actor:
 
     Raises:
         WorkerLostError: its process was killed before it was up.
+        VersionError, SettingsError: it is not like the driver (`jobs.hire`).
     """
 
-    def __init__(self, job: Job, number: int, *, cores: int) -> None:
+    def __init__(self, job: Job, number: int, *, cores: int, input: str | None = None) -> None:  # noqa: A002 - as above
         import ray  # noqa: PLC0415 - as above
 
         self._ray = ray
@@ -124,12 +137,17 @@ class Actor:
         # Beside the tasks: its guard, and one call that asks whether it lives or ends it.
         calls = crew.SIDE_BY_SIDE + 2
         options = {"num_cpus": cores, "max_concurrency": calls, "max_restarts": 0}
-        remote: Any = ray.remote(Worker)
-        self._actor = remote.options(**options).remote(job, f"ray-{number}")
+        remote: Any = ray.remote(hire.Worker)
+        driver, seen = release().record(), hire.seen(input, job.dataset)
+        self._actor = remote.options(**options).remote(job, f"ray-{number}", driver, seen)
         # Answers when the process is up and its analyzers are loaded, or raises what went wrong.
         try:
-            ray.get(self._actor.__ray_ready__.remote())
-        except ray.exceptions.RayActorError as error:
+            hire.refuse_unlike(*ray.get(self._actor.told.remote()))
+        except ray.exceptions.RayError as error:
+            if other := hire.absent(str(error)):
+                raise other from error
+            if not isinstance(error, ray.exceptions.RayActorError):
+                raise
             if error.actor_init_failed:
                 raise
             raise WorkerLostError(str(error)) from error

@@ -30,6 +30,7 @@ from imgbatch.dataset.transaction import (
     remove_action,
 )
 from imgbatch.errors import DamageError, DatasetError, FencedError, StorageError
+from imgbatch.storage.secrets import scrub
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -55,11 +56,13 @@ class Table:
         self.name = name
         self._store = store
         self._asked = version
-        self._location, self._options = store.delta_location(name)
+        self._location = ""
+        self._options: dict[str, str] = {}
         self._mirror = Mirror(store, name)
         self._delta = self._open()
 
     def _open(self) -> DeltaTable | None:
+        self._location, self._options = self._store.delta_location(self.name)
         try:
             return DeltaTable(
                 self._location, version=self._asked, storage_options=self._options or None
@@ -67,7 +70,9 @@ class Table:
         except TableNotFoundError:
             return None
         except (DeltaError, OSError) as error:
-            raise DatasetError(f"table {self.name} cannot be opened: {error}") from error
+            raise DatasetError(
+                f"table {self.name} cannot be opened: {scrub(str(error))}"
+            ) from error
 
     def refresh(self) -> None:
         """Look again for what others committed."""
@@ -212,7 +217,7 @@ class Table:
         except CommitFailedError as error:
             self.refresh()
             if not self.exists:
-                raise StorageError(f"table {self.name}: {error}") from error
+                raise StorageError(f"table {self.name}: {scrub(str(error))}") from error
             return  # another run made it at the same moment
         self.refresh()
 
@@ -246,6 +251,8 @@ class Table:
             FencedError: a newer run committed to this table since.
             StorageError: the commit could not be written.
         """
+        if self._store.delta_location(self.name)[1] != self._options:
+            self.refresh()  # keys of a cloud last an hour; ours were renewed since we looked
         while True:
             if self.fence > fence:
                 raise FencedError(f"run {self.fence} took over table {self.name} from run {fence}")
@@ -256,7 +263,7 @@ class Table:
                 before = self.version
                 self.refresh()
                 if self.version == before:
-                    raise StorageError(f"table {self.name}: {error}") from error
+                    raise StorageError(f"table {self.name}: {scrub(str(error))}") from error
                 here = {(p.path, p.size) for p in self.parts().values()}
                 if self.fence == fence and adds and {(p.path, p.size) for p in adds} <= here:
                     return  # our own commit: an interrupt came before we saw that it was through

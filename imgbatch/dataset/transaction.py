@@ -9,6 +9,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
 
 from imgbatch.errors import DamageError, StorageError
+from imgbatch.storage.secrets import scrub
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,6 +61,6 @@ class mapped:  # noqa: N801 - reads as a statement where it is used
         if isinstance(error, CommitFailedError):
             return
         if isinstance(error, DeltaError):
-            raise DamageError(f"table {self.table}: {error}") from error
+            raise DamageError(f"table {self.table}: {scrub(str(error))}") from error
         if isinstance(error, OSError):
-            raise StorageError(f"table {self.table}: {error}") from error
+            raise StorageError(f"table {self.table}: {scrub(str(error))}") from error

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from imgbatch.storage.secrets import scrub
+
 if TYPE_CHECKING:
     from imgbatch.storage import Store
 
@@ -36,6 +38,7 @@ class LogFile:
 
     def msg(self, line: str) -> None:
         """Take one line; structlog calls this."""
+        line = scrub(line)
         with self._lock:
             self._lines.append(line)
             self._size += len(line)

@@ -11,6 +11,7 @@ import uuid
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import quote as percent
 
 from imgbatch.errors import StorageError
 from imgbatch.storage import ChangedError, Entry, Former
@@ -58,32 +59,35 @@ class LocalStore:
         """Return size and version of one file."""
         return _entry(name, Path(self._path(name)), missing_ok=False)
 
-    def get(self, name: str) -> bytes:
+    def get(self, name: str, version: str = "") -> bytes:
         """Return a whole file."""
-        with self.open(name) as file:
+        with self.open(name, version) as file:
             return file.read()
 
-    def get_range(self, name: str, start: int, length: int) -> bytes:
+    def get_range(self, name: str, start: int, length: int, version: str = "") -> bytes:
         """Return a part of a file."""
         # Not through a file object: this is how each picture is read, and every system call is a
         # place where a thread may lose the interpreter lock.
-        descriptor, size = self._descriptor(name)
+        descriptor, size = self._descriptor(name, version)
         try:
             return _read_at(descriptor, start, min(length, size - start))
         finally:
             os.close(descriptor)
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, name: str, version: str = "") -> BinaryIO:
         """Open a regular file for reading; a pipe or device is refused, it could hang for ever."""
-        return os.fdopen(self._descriptor(name)[0], "rb")
+        return os.fdopen(self._descriptor(name, version)[0], "rb")
 
-    def _descriptor(self, name: str) -> tuple[int, int]:
+    def _descriptor(self, name: str, version: str) -> tuple[int, int]:
         with _mapped(name):
             descriptor = os.open(self._path(name), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
                 os.close(descriptor)
                 raise PermissionError(errno.EACCES, "not a regular file", name)
+            if version and _version(found) != version:
+                os.close(descriptor)
+                raise ChangedError(errno.EEXIST, "changed meanwhile", name)
             return descriptor, found.st_size
 
     def put(self, name: str, data: bytes) -> None:
@@ -159,6 +163,10 @@ class LocalStore:
     def address(self, name: str) -> str:
         """Return `file://` and the absolute path; readable; see `quote`."""
         return f"{self.root}/{quote(name)}"
+
+    def link(self, name: str, seconds: int) -> str | None:  # noqa: ARG002 - a file has no such end
+        """Return the file's URL, as browsers take it."""
+        return "file://" + percent(os.fsencode(self._path(name)))
 
     def delta_location(self, name: str) -> tuple[str, dict[str, str]]:
         """Return the path of a table's folder."""

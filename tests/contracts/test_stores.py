@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from imgbatch.storage import Store
 
 
-@pytest.fixture(params=["file", "memory", "memory-prefix", "s3"])
+@pytest.fixture(params=["file", "memory", "memory-prefix", "s3", "gs"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     name = uuid.uuid4().hex
     if request.param == "s3":
         return open_store(f"s3://{request.getfixturevalue('bucket')}/{name}")
+    if request.param == "gs":
+        return open_store(f"gs://{request.getfixturevalue('gs_bucket')}/{name}")
     urls = {
         "file": str(tmp_path / "new folder"),
         "memory": f"memory://{name}",
