@@ -98,7 +98,6 @@ class AheadFile(io.RawIOBase):
             self._ahead = min(2 * self._ahead or 1, AHEAD) if goes_on else 0
             self._last = number
             self._ask(number)
-        self._blocks.move_to_end(number)
         try:
             return self._blocks[number].result()
         except BaseException:
@@ -112,6 +111,7 @@ class AheadFile(io.RawIOBase):
         for wanted in range(number, min(number + self._ahead, last) + 1):
             if wanted not in self._blocks:
                 self._blocks[wanted] = self._asked(wanted)
+            self._blocks.move_to_end(wanted)  # what is not to be read soon goes first
         while len(self._blocks) > HELD:
             self._blocks.popitem(last=False)
 
