@@ -22,6 +22,7 @@ from tests.corpus import many, run_inline
 from tests.equal import assert_equal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 pytestmark = pytest.mark.slow
@@ -33,15 +34,15 @@ PROGRAM = """
 import sys
 from imgbatch.__main__ import main
 from imgbatch.dataset import commit
-commit.PATIENCE = 0
+commit.PATIENCE = 1
 sys.argv = ["imgbatch", *sys.argv[1:]]
 main()
 """
 
 
-def start(*words: str | Path) -> subprocess.Popen[str]:
+def start(*words: str | Path, program: Sequence[str] = ("-m", "imgbatch")) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, "run", *map(str, words), "--engine", "inline"],
+        [sys.executable, *program, "run", *map(str, words), "--engine", "inline"],
         env={**os.environ, **{f"IMGBATCH_{key}": value for key, value in LIMITS.items()}},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -67,7 +68,7 @@ def test_a_driver_killed_late_leaves_what_was_finished_committed_in_the_bucket(
         store.put(file.name, file.read_bytes())
     (tmp_path / "r.toml").write_text(RECIPE)
     words = [f"{root}/in", f"{root}/d", "--recipe", tmp_path / "r.toml"]
-    driver = start(*words)
+    driver = start(*words, program=("-c", PROGRAM))
     try:
         end = time.monotonic() + 120
         while len(committed(f"{root}/d")) < SHARDS // 2:
