@@ -15,6 +15,7 @@
     |   |   +-- OutageError       16  nobody answers there, or it asks for patience
     |   +-- JobError              17  workers were lost and their shards stay undone
     |   +-- TooManyFailedError    18  more sources failed than --max-failed allows
+    |   +-- CancelledError        20  somebody asked for the run's end with `imgbatch cancel`
     |   +-- ClusterError          22  a Ray cluster is not reached, or does not let us in
     |   |   +-- VersionError      21  its machines have another imgbatch, Ray or Python
     +-- SourceError               one source failed; becomes its outcome row, never ends a run
@@ -181,6 +182,13 @@ class TooManyFailedError(RunError):
         "Look at the error classes in the report. What is finished stays: run again with a larger "
         "--max-failed to go on."
     )
+
+
+class CancelledError(RunError):
+    """Somebody asked for the run's end; what was finished is committed."""
+
+    exit_code = 20
+    remedy = "Run the same command again to go on: only the undone shards are computed."
 
 
 class ClusterError(RunError):

@@ -99,8 +99,14 @@ class Limits(Settings):
             whole within it, or not at all.
         request_attempts: how often one request is sent before it counts as one failed attempt;
             none is sent again after 30 seconds.
+        cluster_seconds: a run that has had no worker for so long ends: the cluster has no room, or
+            its machines do not come. On Ray only.
         outage_sources: a shard of at least so many sources, none of which can be fetched (denied,
             failed, timeout), ends the run and is not committed; 0: it is.
+        progress_seconds: a run writes how far it is into the dataset this often, and looks whether
+            it is to end.
+        price_per_hour: what an hour of the whole run costs, in any currency; 0: not known.
+        price_per_worker_hour: the same of each worker; both are added up.
     """
 
     threads: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1)
@@ -119,7 +125,11 @@ class Limits(Settings):
     connect_seconds: float = Field(default=5.0, gt=0)
     request_seconds: float = Field(default=60.0, gt=0)
     request_attempts: int = Field(default=3, ge=1)
+    cluster_seconds: float = Field(default=900.0, gt=0)
     outage_sources: int = Field(default=20, ge=0)
+    progress_seconds: float = Field(default=3.0, gt=0)
+    price_per_hour: float = Field(default=0.0, ge=0)
+    price_per_worker_hour: float = Field(default=0.0, ge=0)
 
 
 ENVIRONMENT_PREFIX = "IMGBATCH_"
@@ -161,24 +171,6 @@ def secret_values(environment: Mapping[str, str] | None = None) -> list[str]:
         for name, value in environment.items()
         if _SECRET.search(name) and not _PLACE.search(name)
     ]
-
-
-def aws_region() -> str | None:
-    """Return the region that the environment names.
-
-    AWS's own tools read either of the two names: boto3 the second, most others the first.
-    """
-    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or None
-
-
-def aws_flag(name: str) -> bool:
-    """Return whether a variable such as AWS_SKIP_SIGNATURE is switched on."""
-    return os.environ.get(name, "").lower() in ("1", "true", "yes", "on")
-
-
-def google_file() -> str | None:
-    """Return the path of the key file that the environment names for Google."""
-    return os.environ.get("GOOGLE_APPLICATION_CREDENTIALS") or None
 
 
 def recipe_names() -> list[str]:

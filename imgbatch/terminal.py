@@ -17,8 +17,9 @@ from imgbatch.errors import RunError, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from imgbatch.observe.recorder import Watcher
     from imgbatch.retry import Again
-    from imgbatch.run import Engine, Watcher
+    from imgbatch.run import Engine
     from imgbatch.settings import Limits
     from imgbatch.summary import Request, Summary
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from imgbatch.cli import about, bucket, doctor, forget, past, plan, read, run, submit
+from imgbatch.cli import about, bucket, doctor, forget, live, past, plan, read, run, submit
 
 app = typer.Typer(
     help="Turn a bucket of pictures and videos into a table that a researcher can trust.",
@@ -23,7 +23,10 @@ app.command()(run.run)
 app.command()(submit.submit)
 app.command()(run.retry)
 app.command()(read.verify)
-app.command()(read.status)
+app.command()(live.status)
+app.command()(live.tail)
+app.command()(live.logs)
+app.command()(live.cancel)
 app.command()(past.explain)
 app.command()(past.history)
 app.command()(past.compare)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from imgbatch.errors import AccessError
 from imgbatch.settings import variables
 from imgbatch.storage.access import S3_KEYS
+from imgbatch.storage.secrets import cause, remember, scrub
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 # (30 minutes) would go on using them after that.
 TTL = timedelta(minutes=10)
 SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
+KEY_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
 NO_S3 = (
     "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile in the "
     "URL (?profile=NAME). A public bucket is read with ?anonymous=true."
@@ -54,11 +56,11 @@ class Chain:
             session = boto3.session.Session(profile_name=options.profile)
             if session.get_credentials() is None:
                 raise AccessError(f"{bucket}: no credentials were found", NO_S3)
-            self.provider = Boto3CredentialProvider(session, ttl=TTL)
+            self.provider = _hidden(Boto3CredentialProvider(session, ttl=TTL))
             self.region = session.region_name
             self.endpoint = _endpoint(session._session)  # noqa: SLF001 - boto3 has no other way
         except BotoCoreError as error:
-            raise AccessError(f"{bucket}: no credentials: {error}", NO_S3) from error
+            raise _none(bucket, error, NO_S3) from cause(error)
 
 
 def s3_chain(bucket: str, options: S3Options) -> Chain | None:
@@ -70,6 +72,21 @@ def s3_chain(bucket: str, options: S3Options) -> Chain | None:
     if options.anonymous or (options.profile is None and len(variables(*S3_KEYS[:2])) > 1):
         return None
     return Chain(bucket, options)
+
+
+def _hidden(provider: Callable[[], Any]) -> Callable[[], Any]:
+    """Hide from every text what is handed out."""
+
+    def give() -> Any:
+        found = provider()
+        remember(found.get("secret_access_key"), found.get("token"))
+        return found
+
+    return give
+
+
+def _none(bucket: str, error: Exception, remedy: str) -> AccessError:
+    return AccessError(f"{bucket}: no credentials: {scrub(str(error))}", remedy)
 
 
 def _endpoint(session: Any) -> str | None:
@@ -94,8 +111,8 @@ def s3_keys(bucket: str, chain: Chain | None) -> dict[str, str]:
         return {}
     try:
         found = chain.provider()
-    except Exception as error:  # whatever a chain of foreign programs may raise
-        raise AccessError(f"{bucket}: no credentials: {error}", NO_S3) from error
+    except Exception as error:  # noqa: BLE001 - whatever a chain of foreign programs may raise
+        raise _none(bucket, error, NO_S3) from cause(error)
     keys = {
         "aws_access_key_id": found["access_key_id"],
         "aws_secret_access_key": found["secret_access_key"],
@@ -116,7 +133,8 @@ def google_provider(bucket: str, options: GoogleOptions) -> Callable[[], Any] | 
         return None
     from obstore.auth.google import GoogleCredentialProvider  # noqa: PLC0415 - as below
 
-    return GoogleCredentialProvider(google_credentials(bucket, options)[0])
+    given = GoogleCredentialProvider(google_credentials(bucket, options)[0])
+    return _hidden(cast("Callable[[], Any]", given))
 
 
 def google_credentials(bucket: str, options: GoogleOptions) -> tuple[Any, str | None]:
@@ -129,12 +147,31 @@ def google_credentials(bucket: str, options: GoogleOptions) -> tuple[Any, str | 
     from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415
 
     try:
-        if options.credentials is None:
+        if options.credentials in (None, variables(KEY_FILE).get(KEY_FILE)):
             return cast("tuple[Any, str | None]", google.auth.default(scopes=[SCOPE]))
-        load: Any = google.auth.load_credentials_from_file
-        return cast("tuple[Any, str | None]", load(options.credentials, scopes=[SCOPE]))
+        return _key_file(str(options.credentials))
     except (GoogleAuthError, OSError, ValueError) as error:
-        raise AccessError(f"{bucket}: no credentials: {error}", NO_GOOGLE) from error
+        raise _none(bucket, error, NO_GOOGLE) from cause(error)
+
+
+def _key_file(path: str) -> tuple[Any, str | None]:
+    """Load a key file that only a URL or a driver names.
+
+    Of the two kinds that hold their secret themselves: others name programs or servers to ask, and
+    may not come from a URL.
+    """
+    from google.oauth2 import credentials, service_account  # noqa: PLC0415 - as above
+
+    with open(path, "rb") as file:  # noqa: PTH123 - a path as the user gave it
+        said = json.load(file)
+    kind = said.get("type")
+    if kind == "service_account":
+        load: Any = service_account.Credentials.from_service_account_info
+    elif kind == "authorized_user":
+        load = credentials.Credentials.from_authorized_user_info
+    else:
+        raise ValueError(f"{path} is of kind {kind!r}: only {KEY_FILE} may name it")
+    return load(said, scopes=[SCOPE]), said.get("project_id")
 
 
 def is_emulated(options: GoogleOptions) -> bool:

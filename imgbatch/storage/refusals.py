@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 
 from imgbatch.errors import AccessError, DeniedError, OutageError, StorageError
+from imgbatch.storage.secrets import scrub
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>\s*([A-Za-z]+)\s*</Code>")
@@ -95,7 +96,7 @@ def refusal(root: str, name: str, error: Exception) -> Exception:
     Returns:
         AccessError, DeniedError, OutageError, FileNotFoundError, or StorageError for all else.
     """
-    text = str(error)
+    text = scrub(str(error))
     status = int(found[1]) if (found := _STATUS.search(text)) else 0
     bucket = "/".join(root.split("/", 3)[:3])
     wrong = _wrong(text, status, error)

@@ -20,6 +20,7 @@ from imgbatch.storage.ahead import AheadFile
 from imgbatch.storage.clients import client
 from imgbatch.storage.options import split
 from imgbatch.storage.refusals import refusal
+from imgbatch.storage.secrets import cause
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -222,11 +223,11 @@ class RemoteStore:
         except ChangedError:
             raise
         except PreconditionError as error:
-            raise ChangedError(f"{self.address(name)} changed meanwhile") from error
+            raise ChangedError(f"{self.address(name)} changed meanwhile") from cause(error)
         except AlreadyExistsError as error:
-            raise FileExistsError(f"{self.address(name)} is there already") from error
+            raise FileExistsError(f"{self.address(name)} is there already") from cause(error)
         except (BaseError, FileNotFoundError) as error:
-            raise refusal(self.root, name, error) from error
+            raise refusal(self.root, name, error) from cause(error)
 
 
 def _version(meta: dict[str, object]) -> str:

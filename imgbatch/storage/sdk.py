@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from imgbatch.errors import AccessError
 from imgbatch.storage.access import options_of, waits
 from imgbatch.storage.credentials import NO_S3, google_credentials
+from imgbatch.storage.secrets import cause, scrub
 
 if TYPE_CHECKING:
     from imgbatch.storage.options import GoogleOptions, S3Options
@@ -40,7 +41,7 @@ def s3(bucket: str) -> Any:
         session = boto3.session.Session(profile_name=options.profile)
         made = session.client("s3", config=config, **{k: v for k, v in place.items() if v})
     except BotoCoreError as error:
-        raise AccessError(f"{bucket}: no credentials: {error}", NO_S3) from error
+        raise AccessError(f"{bucket}: no credentials: {scrub(str(error))}", NO_S3) from cause(error)
     if options.requester_pays:
         made.meta.events.register("before-call.s3", _pay)
     return made

@@ -50,6 +50,12 @@ def remember(*values: str | None) -> None:
     _remembered.update(value for value in values if value and len(value) >= SHORTEST)
 
 
+def cause(error: BaseException) -> BaseException | None:
+    """Return an error as what another one came from; None if its own text tells a secret."""
+    text = str(error)
+    return error if scrub(text) == text else None
+
+
 def scrub(text: str) -> str:
     """Return a text with signatures, tokens, keys and passwords as `***`."""
     for value in _remembered.union(v for v in secret_values() if len(v) >= SHORTEST):

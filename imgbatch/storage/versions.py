@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from imgbatch.errors import StorageError
 from imgbatch.storage import Former, sdk
-from imgbatch.storage.secrets import scrub
+from imgbatch.storage.secrets import cause, scrub
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -52,9 +52,9 @@ def s3_former(bucket: str, prefix: str) -> Iterator[Former]:
         yield from markers
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") not in UNKNOWN_CALL:
-            raise _failed(bucket, prefix, error) from error
+            raise _failed(bucket, prefix, error) from cause(error)
     except BotoCoreError as error:
-        raise _failed(bucket, prefix, error) from error
+        raise _failed(bucket, prefix, error) from cause(error)
 
 
 def s3_recall(bucket: str, former: Former) -> bytes:
@@ -71,7 +71,7 @@ def s3_recall(bucket: str, former: Former) -> bytes:
         )
         return bytes(found["Body"].read())
     except (BotoCoreError, ClientError) as error:
-        raise _failed(bucket, former.name, error) from error
+        raise _failed(bucket, former.name, error) from cause(error)
 
 
 def s3_erase(bucket: str, former: Iterable[Former]) -> None:
@@ -90,7 +90,7 @@ def s3_erase(bucket: str, former: Iterable[Former]) -> None:
             wanted = {"Objects": objects, "Quiet": True}
             said = client.delete_objects(Bucket=_name(bucket), Delete=wanted)
         except (BotoCoreError, ClientError) as error:
-            raise _failed(bucket, page[0].name, error) from error
+            raise _failed(bucket, page[0].name, error) from cause(error)
         if refused := said.get("Errors"):
             first = refused[0]
             raise _failed(bucket, first["Key"], first.get("Message") or first.get("Code"))
@@ -141,7 +141,7 @@ def _google(bucket: str, prefix: str) -> Iterator[Any]:
     try:
         yield sdk.google(bucket)
     except (GoogleAPIError, GoogleAuthError) as error:
-        raise _failed(bucket, prefix, error) from error
+        raise _failed(bucket, prefix, error) from cause(error)
 
 
 def _name(bucket: str) -> str:

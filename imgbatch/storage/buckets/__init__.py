@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from imgbatch.errors import SettingsError
+from imgbatch.storage import access
+from imgbatch.storage.addresses import unquote
+from imgbatch.storage.options import KINDS, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -101,10 +104,12 @@ def open_bucket(url: str) -> Bucket:
     Raises:
         SettingsError: it is no URL of a bucket.
     """
-    scheme, _, rest = url.partition("://")
-    bucket, _, prefix = rest.strip("/").partition("/")
-    if not bucket or scheme not in ("s3", "gs"):
+    bare, given = split(url)
+    scheme, _, rest = bare.partition("://")
+    bucket, _, prefix = unquote(rest).strip("/").partition("/")
+    if not bucket or scheme not in KINDS:
         raise SettingsError(f"{url} is no bucket", "Give a URL such as s3://NAME or gs://NAME.")
+    access.remember(f"{scheme}://{bucket}", given)
     if scheme == "gs":
         from imgbatch.storage.buckets.gs import GoogleBucket  # noqa: PLC0415 - a heavy import
 

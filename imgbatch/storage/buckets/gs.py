@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from google.api_core.exceptions import GoogleAPIError, NotFound
 from google.auth.exceptions import GoogleAuthError
-from google.cloud import storage
 
 from imgbatch.errors import StorageError
+from imgbatch.storage import sdk
 from imgbatch.storage.buckets import ABORT_DAYS, FORMER_DAYS, PROBE, PROBE_DAYS, Change
 from imgbatch.storage.buckets import gs_look as looking
 from imgbatch.storage.secrets import scrub
@@ -45,9 +45,9 @@ class GoogleBucket:
         self.prefix = f"{prefix}/" if prefix else ""
 
     @cached_property
-    def client(self) -> storage.Client:
-        """Google's client, for the identity that this machine has."""
-        return storage.Client()
+    def client(self) -> Any:
+        """Google's client, as the bucket's options say."""
+        return sdk.google(f"gs://{self.name}")
 
     @cached_property
     def _bucket(self) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from google.api_core.exceptions import (
     Forbidden,
@@ -11,10 +11,11 @@ from google.api_core.exceptions import (
     NotFound,
     PreconditionFailed,
 )
-from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
-from google.cloud import storage
+from google.auth.exceptions import GoogleAuthError
 
-from imgbatch.settings import google_file
+from imgbatch.errors import AccessError
+from imgbatch.storage import sdk
+from imgbatch.storage.access import options_of
 from imgbatch.storage.buckets import FORMER_DAYS, Finding
 from imgbatch.storage.buckets.clock import clock
 from imgbatch.storage.secrets import remember, scrub
@@ -22,8 +23,9 @@ from imgbatch.storage.secrets import remember, scrub
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from imgbatch.storage.options import GoogleOptions
+
 SECONDS = 15
-SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 NONE = (
     "As a person: `gcloud auth application-default login`. With a key file: `export "
     "GOOGLE_APPLICATION_CREDENTIALS=FILE`. On a Google machine: give it a service account."
@@ -45,21 +47,19 @@ FAILURES = (GoogleAPIError, GoogleAuthError, OSError, ValueError)
 def look(bucket: str) -> Iterator[Finding]:
     """Yield credentials, then what asking for the bucket tells."""
     try:
-        client = storage.Client()
-    except (GoogleAuthError, OSError, ValueError) as error:
-        remedy = NONE if isinstance(error, DefaultCredentialsError) else AGAIN
-        yield Finding("credentials", "failed", scrub(str(error)), remedy, blocks=True)
+        client = sdk.google(f"gs://{bucket}")
+    except AccessError as error:
+        yield Finding("credentials", "failed", str(error), NONE, blocks=True)
         return
-    yield _who(client)
+    yield _who(client, cast("GoogleOptions", options_of(f"gs://{bucket}")).credentials)
     yield from _asked(client, bucket)
 
 
-def _who(client: storage.Client) -> Finding:
+def _who(client: Any, where: str | None) -> Finding:
     keys = client._credentials  # noqa: SLF001 - the library shows it nowhere else
     kind = type(keys).__name__
     email = getattr(keys, "service_account_email", None) or getattr(keys, "account", None)
     remember(getattr(keys, "token", None), getattr(keys, "refresh_token", None))
-    where = google_file()
     source = f"the key file {where}" if where else "this machine's login or role"
     if kind == "AnonymousCredentials":
         return Finding("credentials", "ok", "none: requests are not signed")
@@ -67,7 +67,7 @@ def _who(client: storage.Client) -> Finding:
     return Finding("credentials", "ok", f"{who}from {source}; project {client.project}")
 
 
-def _asked(client: storage.Client, bucket: str) -> Iterator[Finding]:
+def _asked(client: Any, bucket: str) -> Iterator[Finding]:
     """Ask for one page of objects, as Google's library would, and look at the answer's head."""
     base = client._connection.API_BASE_URL  # noqa: SLF001 - STORAGE_EMULATOR_HOST is heeded there
     url = f"{base}/storage/v1/b/{bucket}/o"
@@ -91,7 +91,7 @@ def _asked(client: storage.Client, bucket: str) -> Iterator[Finding]:
         yield _region(client, bucket, base)
 
 
-def _region(client: storage.Client, bucket: str, base: str) -> Finding:
+def _region(client: Any, bucket: str, base: str) -> Finding:
     try:
         found = client.get_bucket(bucket, timeout=SECONDS, retry=None)
     except FAILURES:
@@ -99,7 +99,7 @@ def _region(client: storage.Client, bucket: str, base: str) -> Finding:
     return Finding("region", "ok", f"{base} answers; the bucket is in {found.location}")
 
 
-def may(client: storage.Client, bucket: str, verbs: tuple[str, ...]) -> Iterator[Finding]:
+def may(client: Any, bucket: str, verbs: tuple[str, ...]) -> Iterator[Finding]:
     """Yield one line: all is permitted, or what is not."""
     wanted = [PERMISSIONS[verb][0] for verb in verbs]
     try:
@@ -115,7 +115,7 @@ def may(client: storage.Client, bucket: str, verbs: tuple[str, ...]) -> Iterator
     yield Finding("permissions", "failed", f"lacking: {names}", grant(lacking[-1], bucket))
 
 
-def guards(client: storage.Client, bucket: str, key: str) -> Iterator[Finding]:
+def guards(client: Any, bucket: str, key: str) -> Iterator[Finding]:
     """Yield whether a write over a former generation is refused by the server itself."""
     blob = client.bucket(bucket).blob(key)
     try:
@@ -140,7 +140,7 @@ def guards(client: storage.Client, bucket: str, key: str) -> Iterator[Finding]:
     yield Finding("compare and swap", "failed", text, remedy)
 
 
-def keeps(client: storage.Client, bucket: str, prefix: str) -> Iterator[Finding]:
+def keeps(client: Any, bucket: str, prefix: str) -> Iterator[Finding]:
     """Yield what the bucket will do by itself with objects below a prefix."""
     try:
         found = client.get_bucket(bucket, timeout=SECONDS, retry=None)

@@ -31,6 +31,10 @@ UNSET = (
     "NoSuchLifecycleConfiguration",
 )
 OTHERS = "Bucket names are one name space for the whole world: choose another name."
+UNKNOWN = (
+    "It is somebody else's (names are one name space for the whole world), or these keys are not "
+    "taken: `imgbatch doctor` tells more."
+)
 ADMIN = (
     "Whoever hardens needs s3:GetEncryptionConfiguration, s3:PutEncryptionConfiguration, "
     "s3:GetBucketPublicAccessBlock, s3:PutBucketPublicAccessBlock, s3:GetBucketVersioning, "
@@ -53,7 +57,7 @@ class S3Bucket:
 
     @cached_property
     def _aws(self) -> Aws:
-        return Aws()
+        return Aws(self.name)
 
     @property
     def api(self) -> Any:
@@ -62,7 +66,7 @@ class S3Bucket:
 
     def exists(self) -> bool:
         """Return whether it is there and ours."""
-        with told(f"bucket {self.name}", OTHERS):
+        with told(f"bucket {self.name}", UNKNOWN):
             try:
                 self.api.head_bucket(Bucket=self.name)
             except ClientError as error:
@@ -73,7 +77,7 @@ class S3Bucket:
 
     def create(self, region: str | None) -> None:
         """Make it, in the region given or else that of the settings."""
-        self._aws = Aws(region)
+        self._aws = Aws(self.name, region)
         region = self.api.meta.region_name
         where = {"LocationConstraint": region}
         extra = {} if region == FALLBACK_REGION else {"CreateBucketConfiguration": where}

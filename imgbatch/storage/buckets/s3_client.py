@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import boto3
 from botocore import UNSIGNED
@@ -12,11 +12,13 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from imgbatch.errors import SettingsError, StorageError
-from imgbatch.settings import aws_flag, aws_region
+from imgbatch.storage.access import options_of
 from imgbatch.storage.secrets import remember, scrub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from imgbatch.storage.options import S3Options
 
 # Somebody waits at a terminal.
 PATIENCE = {"connect_timeout": 5, "read_timeout": 15, "retries": {"total_max_attempts": 2}}
@@ -29,12 +31,14 @@ class Aws:
     """The clients of one bucket, made when they are asked for. What signs is hidden from texts.
 
     Args:
-        region: where; as the settings say by default.
+        bucket: its name.
+        region: where; as its options say by default.
     """
 
-    def __init__(self, region: str | None = None) -> None:
-        self._region = region or aws_region()
-        self.anonymous = aws_flag("AWS_SKIP_SIGNATURE")
+    def __init__(self, bucket: str, region: str | None = None) -> None:
+        self._options = cast("S3Options", options_of(f"s3://{bucket}"))
+        self._region = region or self._options.region
+        self.anonymous = self._options.anonymous
 
     @cached_property
     def session(self) -> boto3.Session:
@@ -44,28 +48,30 @@ class Aws:
             SettingsError: there is no such profile, or a file of it is not readable.
         """
         try:
-            return boto3.Session(region_name=self._region)
+            return boto3.Session(profile_name=self._options.profile, region_name=self._region)
         except BotoCoreError as error:
             raise SettingsError(scrub(f"AWS settings: {error}"), PROFILES) from None
 
     @cached_property
     def s3(self) -> Any:
         """The client of S3."""
-        return self._client("s3")
+        return self._client("s3", self._options.endpoint)
 
     @cached_property
     def sts(self) -> Any:
         """The client that knows who asks."""
         return self._client("sts")
 
-    def _client(self, service: str) -> Any:
+    def _client(self, service: str, endpoint: str | None = None) -> Any:
         unsigned = {"signature_version": UNSIGNED} if self.anonymous else {}
         if not unsigned:
             self._hide()
         region = self.session.region_name or FALLBACK_REGION
         config = Config(**PATIENCE, **unsigned)
         try:
-            return self.session.client(service, region_name=region, config=config)
+            return self.session.client(
+                service, region_name=region, endpoint_url=endpoint, config=config
+            )
         except (BotoCoreError, ValueError) as error:
             raise SettingsError(scrub(f"AWS settings: {error}"), CONFIGURE) from None
 

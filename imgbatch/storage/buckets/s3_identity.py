@@ -151,7 +151,7 @@ def _caller(aws: Aws) -> str:
         if code == "SignatureDoesNotMatch" and "expired" not in str(error):
             wrong = "the secret key does not fit the key id"
             raise _RefusedError(wrong, "Copy both again.") from None
-        return f"not told whose it is ({code})"
+        return f"not told whose it is ({code or 'no such service there'})"
     except BotoCoreError as error:
         return f"STS is not reached, so not told whose it is ({type(error).__name__})"
 
