@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 RECIPE = "[analyzers.image]\n[analyzers.quality]\n"
 LIMITS = {"SHARD_SOURCES": "5", "COMMIT_SECONDS": "0.01", "LOCK_SECONDS": "2", "THREADS": "1"}
-SHARDS = 40
+SHARDS = 20
 # A commit may take a tenth of a driver's time, and on the test's server it takes half a second.
 PROGRAM = """
 import sys

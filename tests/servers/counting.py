@@ -1,4 +1,7 @@
-"""A server in front of another one: hands everything on and counts it."""
+"""A server in front of another one: hands everything on and counts it.
+
+With `bare_etags` it refuses conditions whose etag is in quotes, as Ceph does.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,7 @@ class Counting(ThreadingHTTPServer):
     """Hands requests on to an endpoint, and keeps what was asked."""
 
     daemon_threads = True
+    bare_etags = False
 
     def __init__(self, endpoint: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -49,6 +53,9 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def _hand_on(self) -> None:
+        if self.server.bare_etags and '"' in self.headers.get("If-Match", ""):
+            self.send_error(412)
+            return
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         behind = http.client.HTTPConnection(self.server.behind)
         with contextlib.closing(behind):
