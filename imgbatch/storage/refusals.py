@@ -67,6 +67,10 @@ _NOBODY_KNOWN = _Wrong(
     "Give credentials: a profile in the URL (?profile=NAME) or keys for S3, "
     "GOOGLE_APPLICATION_CREDENTIALS for Google. Then run again.",
 )
+_PAYS = _Wrong(
+    "whoever asks must pay for it, and no project is named",
+    "Name the project that is billed (?project=NAME in the URL), then run again.",
+)
 _CODES = {
     "NoSuchBucket": _BUCKET,
     "InvalidBucketName": _BUCKET,
@@ -84,6 +88,7 @@ _CODES = {
     "AuthorizationHeaderMalformed": _REGION_WRONG,
     "IllegalLocationConstraintException": _REGION_WRONG,
     "AuthenticationRequired": _NOBODY_KNOWN,
+    "UserProjectMissing": _PAYS,
 }
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imgbatch.storage import ChangedError, locate, open_store
+from tests.storage.faulty import Faults, FaultyStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,13 +34,15 @@ def turns(store: Store) -> contextlib.AbstractContextManager[object]:
     return threading.Lock() if store.root.startswith("s3") else contextlib.nullcontext()
 
 
-@pytest.fixture(params=["file", "memory", "memory-prefix", "s3", "gs"])
+@pytest.fixture(params=["file", "memory", "memory-prefix", "memory-slow", "s3", "gs"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     name = uuid.uuid4().hex
     if request.param == "s3":
         return open_store(f"s3://{request.getfixturevalue('bucket')}/{name}")
     if request.param == "gs":
         return open_store(f"gs://{request.getfixturevalue('gs_bucket')}/{name}")
+    if request.param == "memory-slow":
+        return type("Slow", (FaultyStore,), {"faults": Faults(slow=0.002)})(f"memory://{name}")
     urls = {
         "file": str(tmp_path / "new folder"),
         "memory": f"memory://{name}",

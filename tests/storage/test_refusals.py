@@ -45,6 +45,7 @@ WRONG = [
     (403, "RequestTimeTooSkewed", "clock of this machine is wrong", "timedatectl"),
     (301, "PermanentRedirect", "another region", "region="),
     (400, "AuthorizationHeaderMalformed", "another region (eu-west-1)", "region="),
+    (400, "UserProjectMissing", "must pay", "project="),
     (401, "AuthenticationRequired", "who asks", "GOOGLE_APPLICATION_CREDENTIALS"),
 ]
 
