@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import mimetypes
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 from urllib.parse import quote as percent
@@ -23,7 +24,7 @@ from imgbatch.storage.refusals import refusal
 from imgbatch.storage.secrets import cause
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from obstore import Attributes, GetOptions, ObjectMeta, UpdateVersion
     from obstore.store import ObjectStore
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from imgbatch.storage.clients import Client
 
 READ_BYTES = 2**16
+# Empty objects of a listing's page that are looked at side by side.
+MARKERS = 16
+
 # A MemoryStore is empty when made: one per name and process, or two openers would not meet.
 _MEMORY: dict[str, MemoryStore] = {}
 
@@ -74,9 +78,31 @@ class RemoteStore:
         below = f"{self._prefix}{prefix.strip('/')}".strip("/") or None
         with self._mapped(prefix):
             for page in obstore.list(self._store, prefix=below, chunk_size=1000):
-                for meta in page:
-                    name = meta["path"].removeprefix(self._prefix)
-                    yield Entry(name, meta["size"], _version(dict(meta)))
+                yield from self._without_markers([self._entry(meta) for meta in page])
+
+    def _entry(self, meta: ObjectMeta) -> Entry:
+        name = meta["path"].removeprefix(self._prefix)
+        return Entry(name, meta["size"], _version(dict(meta)))
+
+    def _without_markers(self, page: Sequence[Entry]) -> Iterator[Entry]:
+        """Leave out what consoles and tools put where they want a folder to be seen: `folder/`.
+
+        obstore lists such an empty object without the slash; asked for, it is not there.
+        """
+        empty = [entry.name for entry in page if entry.size == 0 and self._memory is None]
+        if not empty:
+            yield from page
+            return
+        with ThreadPoolExecutor(MARKERS) as pool:
+            there = dict(zip(empty, pool.map(self._holds, empty), strict=True))
+        yield from (entry for entry in page if there.get(entry.name, True))
+
+    def _holds(self, name: str) -> bool:
+        try:
+            self._meta(name)
+        except FileNotFoundError:
+            return False
+        return True
 
     def head(self, name: str) -> Entry:
         """Return size and version of one object."""
