@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from imgbatch.pipeline import Tick
+    from imgbatch.pipeline import Crewed, Tick
 
 
 class Silent:
@@ -19,3 +19,6 @@ class Silent:
 
     def tick(self, tick: Tick) -> None:
         """Sources were examined."""
+
+    def crewed(self, crew: Crewed) -> None:
+        """Workers came up or were lost."""
