@@ -186,6 +186,7 @@ def permissions_held() -> Iterator[None]:
         after(b"inf")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("allowed", "check", "action"),
     [
@@ -249,11 +250,13 @@ def test_a_server_that_ignores_conditions_is_called_dangerous() -> None:
     assert found["dataset compare and swap"].text.startswith("DANGEROUS")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("crafted")
 def test_a_server_that_ignores_ranges_is_told() -> None:
     assert failed(examined("s3://rangeless/photos", "s3://plain/d")) == ["input get a range"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("crafted")
 def test_a_clock_that_is_somewhat_off_is_a_warning() -> None:
     found = examined("s3://late/photos", "s3://plain/d")

@@ -173,6 +173,7 @@ AS_PROFILE = {
 }
 
 
+@pytest.mark.slow
 def test_refusals_that_tell_all_they_were_sent_are_told_without_secrets(planted: Planted) -> None:
     folder = planted.folder
     corpus.many(folder / "c", 1)
@@ -206,7 +207,8 @@ def test_runs_on_ray_leave_no_secret_in_datasets_reports_and_logs_of_ray(
     planted: Planted, bucket: str
 ) -> None:
     name = uuid.uuid4().hex
-    open_store(f"s3://{bucket}/{name}").put("in/a.jpg", b"no picture")
+    picture = next(corpus.many(planted.folder / "c", 1).iterdir()).read_bytes()
+    open_store(f"s3://{bucket}/{name}").put("in/a.jpg", picture)
     well = {
         "AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"],
         "AWS_DEFAULT_REGION": "us-east-1",
