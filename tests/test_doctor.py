@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING
 
 import boto3
 import pytest
+from typer.testing import CliRunner
 
 from imgbatch import doctor
+from imgbatch.cli import app
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.lock import Holder
+from imgbatch.errors import StorageError
 from imgbatch.storage import open_store
 from imgbatch.storage.buckets import open_bucket
 
@@ -358,6 +361,17 @@ def test_keys_that_end_soon_are_a_warning(crafted: pytest.MonkeyPatch) -> None:
     assert found["expiry"].state == "warning"
     assert "a longer run will stop there" in found["expiry"].text
     assert "Copy fresh keys" in found["expiry"].remedy
+
+
+@pytest.mark.usefixtures("crafted")
+def test_hardening_that_would_break_a_server_is_taken_back() -> None:
+    with pytest.raises(StorageError, match="the server refused public access, versioning"):
+        CliRunner().invoke(
+            app, ["bucket", "harden", "s3://touchy", "--yes"], catch_exceptions=False
+        )
+    left = {change.setting for change in open_bucket("s3://touchy").changes()}
+    assert left == {"public access", "versioning", "plain http"}
+    assert failed(examined("s3://plain/photos", "s3://touchy/d")) == []
 
 
 def run_doctor(*words: str | Path) -> subprocess.CompletedProcess[str]:

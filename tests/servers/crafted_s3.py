@@ -27,6 +27,14 @@ REFUSALS = {
     "slow": (503, "SlowDown", "Please reduce your request rate."),
 }
 SKEW = {"skewed": 20 * 60, "late": 5 * 60}
+# As Ceph RGW 16: blocked public access blocks all writes, versioning ends conditions.
+TOUCHY = "touchy"
+UNSET = {
+    "publicAccessBlock": "NoSuchPublicAccessBlockConfiguration",
+    "encryption": "ServerSideEncryptionConfigurationNotFoundError",
+    "policy": "NoSuchBucketPolicy",
+    "lifecycle": "NoSuchLifecycleConfiguration",
+}
 # Where an EC2 machine asks for its role's keys.
 ROLE = "latest"
 REGION = "eu-central-1"
@@ -36,7 +44,8 @@ BLIND, RANGELESS, ECHO, GOSSIP = "blind", "rangeless", "echo", "gossip"
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    objects: dict[str, bytes] = {}  # noqa: RUF012 - the server's one state
+    objects: dict[str, bytes] = {}  # noqa: RUF012 - the server's state
+    settings: dict[str, bytes] = {}  # noqa: RUF012 - of the bucket that has any
 
     def log_message(self, *words: object) -> None:
         """Say nothing."""
@@ -73,6 +82,9 @@ class Handler(BaseHTTPRequestHandler):
         if self.bucket == ROLE:
             self._role()
             return
+        if self.bucket == TOUCHY and not self.key and "list-type" not in self.query:
+            self._setting()
+            return
         if not self.key:
             self._list()
             return
@@ -99,18 +111,44 @@ class Handler(BaseHTTPRequestHandler):
                 200, b"token of the machine", {"x-aws-ec2-metadata-token-ttl-seconds": "60"}
             )
             return
+        if self.bucket == TOUCHY and not self.key:
+            self.settings |= dict.fromkeys(self.query, self.body)
+            self._answer(200, b"")
+            return
+        if self.bucket == TOUCHY and "publicAccessBlock" in self.settings:
+            self._error(403, "AccessDenied", "")
+            return
         name = f"{self.bucket}/{self.key}"
         there = self.objects.get(name)
         match, none = self.headers.get("If-Match"), self.headers.get("If-None-Match")
         stale = match is not None and (there is None or match.strip('"') != _tag(there))
-        if self.bucket != BLIND and (stale or (none == "*" and there is not None)):
+        if not self._blind() and (stale or (none == "*" and there is not None)):
             self._error(412, "PreconditionFailed", "At least one precondition did not hold")
             return
         self.objects[name] = self.body
         self._answer(200, b"", _named(self.body))
 
+    def _blind(self) -> bool:
+        versioned = self.bucket == TOUCHY and b"Enabled" in self.settings.get("versioning", b"")
+        return versioned or self.bucket == BLIND
+
+    def _setting(self) -> None:
+        name = next(iter(self.query), "")
+        if name in self.settings:
+            self._answer(200, self.settings[name])
+        elif name in UNSET:
+            self._error(404, UNSET[name], "")
+        else:
+            self._answer(200, b"<VersioningConfiguration></VersioningConfiguration>")
+
     def do_DELETE(self) -> None:
-        if self._take():
+        if not self._take():
+            return
+        if self.bucket == TOUCHY and not self.key:
+            for one in self.query:
+                self.settings.pop(one, None)
+            self._answer(204, b"")
+        else:
             self.objects.pop(f"{self.bucket}/{self.key}", None)
             self._answer(204, b"")
 
