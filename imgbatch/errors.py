@@ -15,6 +15,9 @@
     |   |   +-- OutageError       16  nobody answers there, or it asks for patience
     |   +-- JobError              17  workers were lost and their shards stay undone
     |   +-- TooManyFailedError    18  more sources failed than --max-failed allows
+    |   +-- CancelledError        20  somebody asked for the run's end with `imgbatch cancel`
+    |   +-- ClusterError          22  a Ray cluster is not reached, or does not let us in
+    |   |   +-- VersionError      21  its machines have another imgbatch, Ray or Python
     +-- SourceError               one source failed; becomes its outcome row, never ends a run
         +-- FetchError                fetch.*    its bytes could not be had
         +-- ArchiveError              archive.*  its archive does not give it out
@@ -179,6 +182,30 @@ class TooManyFailedError(RunError):
         "Look at the error classes in the report. What is finished stays: run again with a larger "
         "--max-failed to go on."
     )
+
+
+class CancelledError(RunError):
+    """Somebody asked for the run's end; what was finished is committed."""
+
+    exit_code = 20
+    remedy = "Run the same command again to go on: only the undone shards are computed."
+
+
+class ClusterError(RunError):
+    """A Ray cluster cannot be reached, does not let us in, or does not start what it is given."""
+
+    exit_code = 22
+    remedy = (
+        "Check --address and that the cluster is up; where it asks for a token, set "
+        "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH."
+    )
+
+
+class VersionError(ClusterError):
+    """Two machines of a run have different versions of imgbatch, Ray or Python."""
+
+    exit_code = 21
+    remedy = "Install the same version of imgbatch, Ray and Python on every machine."
 
 
 class SourceError(ImgbatchError):

@@ -95,8 +95,14 @@ class Limits(Settings):
             whole within it, or not at all.
         request_attempts: how often one request is sent before it counts as one failed attempt;
             none is sent again after 30 seconds.
+        cluster_seconds: a run that has had no worker for so long ends: the cluster has no room, or
+            its machines do not come. On Ray only.
         outage_sources: a shard of at least so many sources, none of which can be fetched (denied,
             failed, timeout), ends the run and is not committed; 0: it is.
+        progress_seconds: a run writes how far it is into the dataset this often, and looks whether
+            it is to end.
+        price_per_hour: what an hour of the whole run costs, in any currency; 0: not known.
+        price_per_worker_hour: the same of each worker; both are added up.
     """
 
     threads: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1)
@@ -114,7 +120,11 @@ class Limits(Settings):
     connect_seconds: float = Field(default=5.0, gt=0)
     request_seconds: float = Field(default=60.0, gt=0)
     request_attempts: int = Field(default=3, ge=1)
+    cluster_seconds: float = Field(default=900.0, gt=0)
     outage_sources: int = Field(default=20, ge=0)
+    progress_seconds: float = Field(default=3.0, gt=0)
+    price_per_hour: float = Field(default=0.0, ge=0)
+    price_per_worker_hour: float = Field(default=0.0, ge=0)
 
 
 ENVIRONMENT_PREFIX = "IMGBATCH_"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from imgbatch.cli import about, bucket, doctor, forget, past, plan, read, run
+from imgbatch.cli import about, bucket, doctor, forget, live, past, plan, read, run, submit
 
 app = typer.Typer(
     help="Turn a bucket of pictures and videos into a table that a researcher can trust.",
@@ -20,9 +20,13 @@ buckets = typer.Typer(help="Buckets themselves: made and hardened.", no_args_is_
 
 app.command()(plan.plan)
 app.command()(run.run)
+app.command()(submit.submit)
 app.command()(run.retry)
 app.command()(read.verify)
-app.command()(read.status)
+app.command()(live.status)
+app.command()(live.tail)
+app.command()(live.logs)
+app.command()(live.cancel)
 app.command()(past.explain)
 app.command()(past.history)
 app.command()(past.compare)

@@ -5,8 +5,11 @@
       manifest/                one row per source, one part per shard and generation
       tables/sources/          one row per source: its outcome
       tables/<analyzer>/       the analyzers' rows
+      outcomes.parquet         how many sources of each part of `sources` came to what; derived
       logs/<run>/*.jsonl       structured logs
       runs/<run>.json          what a run was asked, did and took
+      runs/<run>/progress.json how far it is, written again every few seconds
+      runs/<run>/cancel.json   that it is to end
       lock.json                who is changing it just now
       report/index.html
       forgotten/               keyed hashes of forgotten sources, and who forgot when
@@ -225,7 +228,8 @@ class Dataset:
         """Return the names of the objects that hold the records of runs."""
         if not _holds_any(self.store, "runs"):
             return []
-        return sorted(e.name for e in self.store.list("runs") if e.name.endswith(".json"))
+        names = [entry.name for entry in self.store.list("runs")]
+        return sorted(n for n in names if n.endswith(".json") and n.count("/") == 1)
 
     def run_record(self, name: str) -> dict[str, Any]:
         """Return the record of a run by the name of its object.

@@ -33,7 +33,7 @@ from imgbatch.errors import DamageError, DatasetError, FencedError, StorageError
 from imgbatch.storage.secrets import scrub
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     import pyarrow.compute as pc
     from deltalake.transaction import AddAction, RemoveAction
@@ -145,15 +145,23 @@ class Table:
         return _files(self._paths(names) if self._is_folder else self._mirror.paths(names), schema)
 
     def batches(
-        self, columns: Sequence[str], where: pc.Expression | None = None
+        self,
+        columns: Sequence[str],
+        where: pc.Expression | None = None,
+        only: Collection[str] | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """Yield some columns of the committed rows, a few parts in memory at a time.
+
+        Args:
+            columns: their names.
+            where: a filter.
+            only: the file names of the parts to read; all by default.
 
         Raises:
             DatasetError: there is no such table.
         """
         names, schema = list(columns), self.schema()
-        for paths in self._slices():
+        for paths in self._slices(only):
             rows = (
                 _files(self._paths(paths), schema) if self._is_folder else self._held(paths, schema)
             )
@@ -162,11 +170,13 @@ class Table:
             except (pa.ArrowException, OSError) as error:
                 raise DamageError(f"table {self.name}: {error}") from error
 
-    def _slices(self) -> Iterator[list[str]]:
+    def _slices(self, only: Collection[str] | None) -> Iterator[list[str]]:
         """Yield the parts' names, some at a time: pyarrow keeps each footer that it has read."""
         names: list[str] = []
         size = 0
         for name, part in sorted(self.parts().items()):
+            if only is not None and name not in only:
+                continue
             if names and (len(names) == SLICE or size + part.size > SLICE_BYTES):
                 yield names
                 names, size = [], 0

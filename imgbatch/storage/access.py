@@ -142,7 +142,7 @@ def adopt(told: Access, limits: Limits) -> None:
 
 
 def forget() -> None:
-    """Forget all that was said of buckets: for tests, and for who opens one in another way."""
+    """Forget all that was said of buckets; use `clients.forget`."""
     with _known.lock:
         _known.given, _known.adopted, _known.seen, _known.waits = {}, {}, set(), None
         _known.edition += 1

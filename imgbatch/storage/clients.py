@@ -14,7 +14,7 @@ import obstore
 from obstore.store import GCSStore, S3Store
 
 from imgbatch.settings import variables
-from imgbatch.storage import credentials
+from imgbatch.storage import access, credentials
 from imgbatch.storage.access import S3_KEYS, insecure, options_of, waits
 from imgbatch.storage.options import GoogleOptions, S3Options
 
@@ -185,3 +185,10 @@ def client(bucket: str) -> Client:
         if key not in _clients:
             _clients[key] = Client(bucket, options, patience)
         return _clients[key]
+
+
+def forget() -> None:
+    """Forget all that was said of buckets, and their clients: as if this process were new."""
+    access.forget()
+    with _lock:
+        _clients.clear()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # (30 minutes) would go on using them after that.
 TTL = timedelta(minutes=10)
 SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
+KEY_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
 NO_S3 = (
     "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile in the "
     "URL (?profile=NAME). A public bucket is read with ?anonymous=true."
@@ -146,12 +147,31 @@ def google_credentials(bucket: str, options: GoogleOptions) -> tuple[Any, str | 
     from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415
 
     try:
-        if options.credentials is None:
+        if options.credentials in (None, variables(KEY_FILE).get(KEY_FILE)):
             return cast("tuple[Any, str | None]", google.auth.default(scopes=[SCOPE]))
-        load: Any = google.auth.load_credentials_from_file
-        return cast("tuple[Any, str | None]", load(options.credentials, scopes=[SCOPE]))
+        return _key_file(str(options.credentials))
     except (GoogleAuthError, OSError, ValueError) as error:
         raise _none(bucket, error, NO_GOOGLE) from cause(error)
+
+
+def _key_file(path: str) -> tuple[Any, str | None]:
+    """Load a key file that only a URL or a driver names.
+
+    Of the two kinds that hold their secret themselves: others name programs or servers to ask, and
+    may not come from a URL.
+    """
+    from google.oauth2 import credentials, service_account  # noqa: PLC0415 - as above
+
+    with open(path, "rb") as file:  # noqa: PTH123 - a path as the user gave it
+        said = json.load(file)
+    kind = said.get("type")
+    if kind == "service_account":
+        load: Any = service_account.Credentials.from_service_account_info
+    elif kind == "authorized_user":
+        load = credentials.Credentials.from_authorized_user_info
+    else:
+        raise ValueError(f"{path} is of kind {kind!r}: only {KEY_FILE} may name it")
+    return load(said, scopes=[SCOPE]), said.get("project_id")
 
 
 def is_emulated(options: GoogleOptions) -> bool:

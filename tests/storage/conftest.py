@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from imgbatch.storage import access, open_store
+from imgbatch.storage import clients, open_store
 from tests.servers.scripted import Scripted
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ def untold(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere/config")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere/credentials")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    access.forget()
+    clients.forget()
     open_store.cache_clear()
     yield monkeypatch
-    access.forget()
+    clients.forget()
     open_store.cache_clear()
 
 
