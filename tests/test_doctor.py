@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -26,6 +24,7 @@ from imgbatch.dataset.lock import Holder
 from imgbatch.errors import StorageError
 from imgbatch.storage import open_store
 from imgbatch.storage.buckets import open_bucket
+from tests.conftest import server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,20 +35,8 @@ SECRET = "plantedSecretKey0123456789abcdefghijklmn"
 
 @pytest.fixture(scope="module")
 def crafted_port() -> Iterator[int]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen([sys.executable, SERVER, str(port)])
-    for _ in range(200):
-        with (
-            contextlib.suppress(ConnectionRefusedError),
-            socket.create_connection(("127.0.0.1", port)),
-        ):
-            break
-        time.sleep(0.05)
-    yield port
-    server.terminate()
-    server.wait()
+    with server(str(SERVER)) as port:
+        yield port
 
 
 @pytest.fixture
@@ -172,6 +159,16 @@ def test_a_bucket_that_is_mistyped_is_answered_with_the_names_that_are_near(buck
     assert f"Did you mean {bucket}?" in finding.remedy
 
 
+def test_a_bucket_at_google_that_is_well_is_all_ok_and_left_as_it_was(gs_bucket: str) -> None:
+    place = f"gs://{gs_bucket}/{uuid.uuid4().hex}"
+    open_store(place).put("in/a.jpg", b"picture")
+    found = examined(f"{place}/in", f"{place}/d")
+    assert failed(found) == []
+    assert "storage.objects.delete" in found["dataset permissions"].text
+    assert found["dataset compare and swap"].state == "ok"
+    assert [entry.name for entry in open_store(place).list()] == ["in/a.jpg"]
+
+
 @contextlib.contextmanager
 def permissions_held() -> Iterator[None]:
     """Let the test's S3 server look at permissions, which it does on request only."""
@@ -230,7 +227,9 @@ def test_a_permission_that_is_missing_is_named_as_a_policy_says_it(
         ("mismatch", "credentials", "does not fit", "Copy key id"),
         ("elsewhere", "region", "eu-central-1", "AWS_REGION=eu-central-1"),
         ("missing", "bucket", "no bucket missing", "imgbatch bucket create s3://missing"),
-        ("slow", "endpoint", "SlowDown", "pass by themselves"),
+        pytest.param(
+            *("slow", "endpoint", "SlowDown", "pass by themselves"), marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_server_that_refuses_everything_is_one_line_with_the_remedy(

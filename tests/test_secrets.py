@@ -10,15 +10,14 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import boto3
 import pytest
@@ -29,10 +28,12 @@ from imgbatch.dataset import MANIFEST, Dataset
 from imgbatch.storage import open_store
 from imgbatch.storage.secrets import scrub
 from tests import corpus
+from tests.conftest import server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+SAID = ("AWS_", "GOOGLE_", "STORAGE_")
 SERVER = Path(__file__).parent / "servers" / "crafted_s3.py"
 SECRET = "plantedSecretAccessKey0123456789/abc+def"
 TOKEN = "plantedSessionToken0123456789//////abcdef=="
@@ -93,20 +94,8 @@ class Planted:
 
 @pytest.fixture(scope="module")
 def crafted_url() -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen([sys.executable, SERVER, str(port)])
-    for _ in range(200):
-        with (
-            contextlib.suppress(ConnectionRefusedError),
-            socket.create_connection(("127.0.0.1", port)),
-        ):
-            break
-        time.sleep(0.05)
-    yield f"http://127.0.0.1:{port}"
-    server.terminate()
-    server.wait()
+    with server(str(SERVER)) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture
@@ -120,7 +109,7 @@ def planted(crafted_url: str) -> Iterator[Planted]:
         f"[lab]\naws_access_key_id = AKIAPROFILEKEY01\naws_secret_access_key = {PROFILE_SECRET}\n"
         f"aws_session_token = {PROFILE_TOKEN}\n"
     )
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(SAID)}
     environment = clean | {
         "AWS_ENDPOINT_URL": crafted_url,
         "AWS_ALLOW_HTTP": "true",
@@ -136,7 +125,16 @@ def planted(crafted_url: str) -> Iterator[Planted]:
         "IMGBATCH_FETCH_ATTEMPTS": "2",
     }
     inner = pem.splitlines()[2]
-    texts = [SECRET, TOKEN, PROFILE_SECRET, PROFILE_TOKEN, RAY_TOKEN, SIGNATURE, inner]
+    texts = [
+        SECRET,
+        TOKEN,
+        quote(TOKEN, safe=""),
+        PROFILE_SECRET,
+        PROFILE_TOKEN,
+        RAY_TOKEN,
+        SIGNATURE,
+        inner,
+    ]
     yield Planted(folder, environment, [text.encode() for text in texts])
     shutil.rmtree(folder)
     shutil.rmtree(outside)
