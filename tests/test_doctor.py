@@ -22,7 +22,7 @@ from imgbatch.cli import app
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.lock import Holder
 from imgbatch.errors import StorageError
-from imgbatch.storage import open_store
+from imgbatch.storage import access, open_store
 from imgbatch.storage.buckets import open_bucket
 from tests.conftest import server
 
@@ -387,6 +387,25 @@ def test_the_command_exits_as_the_worst_line_says_and_pipes_plain_text(tmp_path:
     assert "FAILED   list" in done.stdout
     assert "to do: Check the path or URL" in done.stdout
     assert done.stderr == ""
+
+
+def test_keys_in_a_url_are_refused_and_not_repeated(tmp_path: Path) -> None:
+    done = run_doctor("s3://AKIAPLANTEDKEYID:plantedSecretKey0123@photos/in", tmp_path / "d")
+    assert done.returncode == 10
+    assert "plantedSecretKey0123" not in done.stdout + done.stderr
+    assert "holds a name or a password" in done.stdout
+
+
+def test_an_input_without_keys_is_reached_as_its_url_says(
+    crafted: pytest.MonkeyPatch, crafted_port: int, tmp_path: Path
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"):
+        crafted.delenv(name)
+    options = f"?anonymous=true&endpoint=http://127.0.0.1:{crafted_port}"
+    found = examined(f"s3://plain/photos{options}", tmp_path / "d")
+    access.forget()
+    assert failed(found) == []
+    assert "not signed" in found["input credentials"].text
 
 
 def test_the_command_prints_json_lines_on_request(tmp_path: Path) -> None:

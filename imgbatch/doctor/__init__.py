@@ -6,7 +6,7 @@ refusal leaves as an error: each becomes a line with what to do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from imgbatch import errors
@@ -84,7 +84,8 @@ def worst(lines: Iterable[Line]) -> int:
 def _lines(part: Part, found: Iterator[Finding]) -> Iterator[Line]:
     for finding in found:
         kind = _CODES.get(finding.check, _DEFAULT[part])
-        yield Line(part, finding, kind.exit_code if finding.state == "failed" else 0)
+        code = kind.exit_code if finding.state == "failed" else 0
+        yield Line(part, replace(finding, text=brief(finding.text)), code)
 
 
 def _place(url: str, look: Callable[[Place], Iterator[Finding]]) -> Iterator[Finding]:

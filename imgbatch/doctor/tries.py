@@ -85,8 +85,8 @@ def tried(place: Place, check: str, verb: str, call: Callable[[], str]) -> Findi
         return Finding(check, "failed", brief(error), remedy)
 
 
-def brief(error: BaseException) -> str:
-    """Return what an error says first; servers and libraries say a lot more."""
+def brief(error: BaseException | str) -> str:
+    """Return what an error says first, on one line; servers and libraries say a lot more."""
     text = ESCAPES.sub("", scrub(str(error))).strip(": \n").partition("\n\n")[0]
     text = " ".join(text.split())
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
