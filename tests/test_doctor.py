@@ -245,6 +245,17 @@ def test_a_server_that_refuses_everything_is_one_line_with_the_remedy(
 
 
 @pytest.mark.usefixtures("crafted")
+@pytest.mark.parametrize(
+    ("bucket_name", "remedy"), [("glacier", "restore-object"), ("keyed", "kms:Decrypt")]
+)
+def test_what_no_permission_of_the_bucket_mends_has_a_remedy_of_its_own(
+    tmp_path: Path, bucket_name: str, remedy: str
+) -> None:
+    found = examined(f"s3://{bucket_name}/photos", tmp_path / "d")
+    assert remedy in found["input get"].remedy
+
+
+@pytest.mark.usefixtures("crafted")
 def test_a_server_that_ignores_conditions_is_called_dangerous() -> None:
     found = examined("s3://blind/photos", "s3://blind/d")
     assert failed(found) == ["dataset conditional put", "dataset compare and swap"]
@@ -271,6 +282,13 @@ def test_a_server_that_nobody_reaches_is_one_line(crafted: pytest.MonkeyPatch) -
     found = examined("s3://plain/photos", "s3://plain/d")
     assert failed(found) == ["input endpoint", "dataset endpoint"]
     assert "AWS_ENDPOINT_URL" in found["input endpoint"].remedy
+
+
+def test_an_endpoint_without_its_scheme_is_told(crafted: pytest.MonkeyPatch) -> None:
+    crafted.setenv("AWS_ENDPOINT_URL", "localhost:9000")
+    finding = examined("s3://plain/photos", "s3://plain/d")["input settings"]
+    assert "begins with http:// or https://" in finding.text
+    assert "the variable that it comes from" in finding.remedy
 
 
 SSO = """[profile lab]

@@ -26,6 +26,11 @@ REFUSALS = {
     "missing": (404, "NoSuchBucket", "The specified bucket does not exist"),
     "slow": (503, "SlowDown", "Please reduce your request rate."),
 }
+# The same for objects; the bucket can be listed.
+KEPT = {
+    "glacier": (403, "InvalidObjectState", "not valid for the object's storage class"),
+    "keyed": (403, "AccessDenied", "anna is not authorized to perform: kms:Decrypt on the key"),
+}
 SKEW = {"skewed": 20 * 60, "late": 5 * 60}
 # As Ceph RGW 16: blocked public access blocks all writes, versioning ends conditions.
 TOUCHY = "touchy"
@@ -66,6 +71,9 @@ class Handler(BaseHTTPRequestHandler):
             # Some are refused, some fail in a way that may pass.
             refused = (500, "InternalError") if "b.jpg" in self.key else (403, "AccessDenied")
             self._error(*refused, text)
+            return False
+        if self.bucket in KEPT and self.key:
+            self._error(*KEPT[self.bucket])
             return False
         if self.bucket in REFUSALS:
             self._error(*REFUSALS[self.bucket])
@@ -230,7 +238,7 @@ def _named(data: bytes) -> dict[str, str]:
 
 
 def main() -> None:
-    for bucket in ("plain", BLIND, RANGELESS, "late"):
+    for bucket in ("plain", BLIND, RANGELESS, "late", *KEPT):
         Handler.objects[f"{bucket}/photos/a.jpg"] = PICTURE
     for name in ("a.jpg", "b.jpg"):
         Handler.objects[f"{GOSSIP}/photos/{name}"] = PICTURE

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from imgbatch.errors import StorageError
-from imgbatch.storage.buckets import ABORT_DAYS, FORMER_DAYS, PROBE, PROBE_DAYS, Change
+from imgbatch.storage.buckets import FORMER_DAYS, PROBE, Change, s3_rules
 from imgbatch.storage.buckets import s3_look as looking
 from imgbatch.storage.buckets.s3_client import FALLBACK_REGION, Aws, code_of, told
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from imgbatch.storage.buckets import Finding
 
-TLS_ONLY = "ImgbatchTlsOnly"
-OURS = "imgbatch-"
 PUBLIC = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 # What S3 says where nothing was ever set.
 UNSET = (
@@ -150,19 +148,10 @@ class S3Bucket:
 
     def _tls(self) -> Change | None:
         policy = json.loads(self._asked("get_bucket_policy", "Policy") or '{"Statement": []}')
-        if any(_denies_plain(statement) for statement in policy["Statement"]):
+        if any(s3_rules.denies_plain(statement) for statement in policy["Statement"]):
             return None
-        everything = [f"arn:aws:s3:::{self.name}", f"arn:aws:s3:::{self.name}/*"]
-        denied = {
-            "Sid": TLS_ONLY,
-            "Effect": "Deny",
-            "Principal": "*",
-            "Action": "s3:*",
-            "Resource": everything,
-            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-        }
         policy = {"Version": "2012-10-17", **policy}
-        policy["Statement"] = [*policy["Statement"], denied]
+        policy["Statement"] = [*policy["Statement"], s3_rules.denial(self.name)]
         make = self._told(self.api.put_bucket_policy, Policy=json.dumps(policy))
         # It would lock everybody out, us first.
         plain = str(self.api.meta.endpoint_url).startswith("http:")
@@ -173,11 +162,11 @@ class S3Bucket:
 
     def _lifecycle(self) -> Iterator[Change]:
         now = self._asked("get_bucket_lifecycle_configuration", "Rules") or []
-        wanted = _rules(self.prefix)
+        wanted = s3_rules.rules(self.prefix)
         ours = {rule["ID"] for rule in wanted}
         rules = [rule for rule in now if rule.get("ID") not in ours] + wanted
-        there = [_plain(rule) for rule in now]
-        missing = [rule for rule in wanted if _plain(rule) not in there]
+        there = [s3_rules.plain(rule) for rule in now]
+        missing = [rule for rule in wanted if s3_rules.plain(rule) not in there]
         if not missing:
             return
         make = self._told(
@@ -185,7 +174,7 @@ class S3Bucket:
         )
         others = len(rules) - len(wanted)
         shown = f"{len(now)} rules" if now else "none"
-        says = "; ".join(_says(rule) for rule in missing)
+        says = "; ".join(s3_rules.says(rule) for rule in missing)
         kept = f"; {others} other rules stay" if others else ""
         yield Change("lifecycle", shown, says + kept, make)
 
@@ -260,51 +249,3 @@ class S3Bucket:
     def grant(self, verb: str) -> str:
         """Return the IAM action and the resource."""
         return looking.grant(verb, self.name, self.prefix)
-
-
-def _denies_plain(statement: dict[str, Any]) -> bool:
-    condition = statement.get("Condition", {}).get("Bool", {}).get("aws:SecureTransport")
-    return statement.get("Effect") == "Deny" and str(condition).lower() == "false"
-
-
-def _rules(prefix: str) -> list[dict[str, Any]]:
-    stem = OURS + (prefix.strip("/").replace("/", "-") + "-" if prefix else "")
-    return [
-        {
-            "ID": f"{stem}leftovers",
-            "Status": "Enabled",
-            "Filter": {"Prefix": prefix},
-            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": ABORT_DAYS},
-            "NoncurrentVersionExpiration": {"NoncurrentDays": FORMER_DAYS},
-            "Expiration": {"ExpiredObjectDeleteMarker": True},
-        },
-        {
-            "ID": f"{stem}probes",
-            "Status": "Enabled",
-            "Filter": {"Prefix": prefix + PROBE},
-            "Expiration": {"Days": PROBE_DAYS},
-        },
-    ]
-
-
-def _plain(rule: dict[str, Any]) -> dict[str, Any]:
-    """Return a rule without what a server adds of its own."""
-    expires = {k: v for k, v in rule.get("Expiration", {}).items() if v}
-    return {
-        "id": rule.get("ID"),
-        "status": rule.get("Status"),
-        "prefix": rule.get("Filter", {}).get("Prefix", rule.get("Prefix", "")),
-        "expires": expires,
-        "former": rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays"),
-        "abort": rule.get("AbortIncompleteMultipartUpload", {}).get("DaysAfterInitiation"),
-    }
-
-
-def _says(rule: dict[str, Any]) -> str:
-    below = rule["Filter"]["Prefix"] or "the whole bucket"
-    if "Days" in rule["Expiration"]:
-        return f"{below}*: deleted after {PROBE_DAYS} day"
-    return (
-        f"{below}: unfinished uploads end after {ABORT_DAYS} days, former versions after "
-        f"{FORMER_DAYS}"
-    )

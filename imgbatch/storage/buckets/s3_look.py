@@ -6,10 +6,10 @@ import difflib
 import json
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError, SSLError
 
 from imgbatch.errors import SettingsError
-from imgbatch.storage.buckets import FORMER_DAYS, Finding
+from imgbatch.storage.buckets import CERTIFICATE, FORMER_DAYS, Finding
 from imgbatch.storage.buckets.clock import clock
 from imgbatch.storage.buckets.s3_client import code_of
 from imgbatch.storage.buckets.s3_identity import EXPIRED, UNKNOWN, renew, who
@@ -137,6 +137,8 @@ def _unreached(api: Any, bucket: str, error: BotoCoreError) -> Finding:
         "Check the network, a proxy (HTTPS_PROXY), and AWS_ENDPOINT_URL (or `?endpoint=` in the "
         "URL) if the bucket is not Amazon's."
     )
+    if isinstance(error, SSLError):
+        remedy = CERTIFICATE
     text = f"{api.meta.endpoint_url} is not reached: {scrub(str(error))}"
     return Finding("endpoint", "failed", text, remedy, blocks=True)
 
