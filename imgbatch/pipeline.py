@@ -36,6 +36,7 @@ from imgbatch.examine import Examined, Examiner
 from imgbatch.media.gate import ByteGate
 from imgbatch.observe.logs import LogFile, WarningLines, logger
 from imgbatch.sources import fetch, patience, read_stream
+from imgbatch.storage.access import UNTOLD, Access, adopt
 from imgbatch.tables import table_specs
 from imgbatch.timings import Timings
 from imgbatch.watch import Watch
@@ -78,12 +79,17 @@ DURING = {"decode": "while it was decoded", "analyze": "in an analyzer, after it
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What every worker of a run is told. Small and picklable."""
+    """What every worker of a run is told. Small and picklable, and without secrets.
+
+    Attributes:
+        access: how the buckets are reached.
+    """
 
     run: str
     dataset: str
     recipe: Recipe
     limits: Limits
+    access: Access = UNTOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +143,6 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
-class Crewed:
-    """How many workers are up now, and how many were lost so far."""
-
-    alive: int
-    lost: int
-
-
-@dataclass(frozen=True, slots=True)
 class Finished:
     """One shard's parts, written and ready to be committed.
 
@@ -166,6 +164,14 @@ class Finished:
     counts: Counts = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Crewed:
+    """How many workers are up now, and how many were lost so far."""
+
+    alive: int
+    lost: int
+
+
 class Worker:
     """Threads, analyzers and a log for one process. Tasks may run in it side by side."""
 
@@ -174,6 +180,7 @@ class Worker:
         cv2.setNumThreads(1)
         threadpoolctl.threadpool_limits(1)
         self._job = job
+        adopt(job.access, job.limits)
         self._dataset = Dataset.open(job.dataset)
         self._specs = {spec.name: spec for spec in table_specs(job.recipe)}
         self._file = LogFile(self._dataset.store, job.run, name)
@@ -295,7 +302,7 @@ class Worker:
         """Yield a shard's sources examined, in order, with a bounded number under way."""
         under_way: deque[Future[list[Examined]]] = deque()
         window = CHUNKS_PER_THREAD * self._job.limits.threads
-        for chunk in _chunks(shift):
+        for chunk in _chunks(shift, self._job.limits.threads):
             # Bytes are counted before they are fetched, in order, so nothing waits in a circle.
             held = contextlib.ExitStack()
             held.enter_context(self._fetched.hold(self._held_bytes(chunk)))
@@ -359,13 +366,17 @@ class Worker:
         )
 
 
-def _chunks(shift: Shift) -> Iterator[list[tuple[int, Source]]]:
-    """Cut what is to be read into what one thread takes in one go, each source with its place."""
+def _chunks(shift: Shift, threads: int) -> Iterator[list[tuple[int, Source]]]:
+    """Cut what is to be read into what one thread takes in one go, each source with its place.
+
+    Few sources, as in a shard of which little changed, are shared among all threads.
+    """
+    most = min(CHUNK_SOURCES, -(-len(shift.places) // threads))
     chunk: list[tuple[int, Source]] = []
     size = 0
     for place in shift.places:
         source = shift.sources[place]
-        if chunk and (len(chunk) == CHUNK_SOURCES or size + source.size > CHUNK_BYTES):
+        if chunk and (len(chunk) == most or size + source.size > CHUNK_BYTES):
             yield chunk
             chunk, size = [], 0
         chunk.append((place, source))

@@ -27,7 +27,7 @@ from imgbatch.errors import CancelledError, ImgbatchError, SettingsError
 from imgbatch.listed import list_input
 from imgbatch.observe.recorder import Recorder
 from imgbatch.pipeline import Crewed, Finished, Job, Task, Tick
-from imgbatch.storage import open_store
+from imgbatch.storage import access, open_store
 from imgbatch.summary import Request, Summary, asked, new_run, now
 from imgbatch.tables import table_specs
 
@@ -222,7 +222,7 @@ class Driver:
         committer.add(parts)
         summary.adopted = len(parts)
         _announce(recorder, dataset, todo)
-        job = Job(summary.run, dataset.url, self._recipe, self._limits)
+        job = Job(summary.run, dataset.url, self._recipe, self._limits, access.access())
         try:
             budget.take(parts)
             with contextlib.closing(engine(job, _tasks(todo)) if todo else _nothing()) as events:
@@ -255,7 +255,7 @@ class Driver:
                 summary.ready_seconds = self._seconds()
             if isinstance(event, Tick):
                 recorder.tick(event)
-            else:
+            elif isinstance(event, Finished):
                 summary.work_seconds = round(self._seconds() - summary.ready_seconds, 3)
                 committer.add(event.parts)
                 summary.add(event)

@@ -28,9 +28,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from imgbatch import __version__
-from imgbatch.dataset.delta import Part, Table
+from imgbatch.dataset.delta import Table
+from imgbatch.dataset.part import Part
 from imgbatch.errors import DamageError, DatasetError
 from imgbatch.storage import Store, open_store
+from imgbatch.storage.buckets import PROBE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -86,11 +88,13 @@ class Dataset:
     Attributes:
         url: its root's canonical URL.
         store: the store at its root.
+        made_by: the version of imgbatch that made it.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, made_by: str = __version__) -> None:
         self.store = store
         self.url = store.root
+        self.made_by = made_by
         self._tables: dict[str, Table] = {}
 
     @classmethod
@@ -113,7 +117,7 @@ class Dataset:
                 f"{url} has dataset format {found}; this imgbatch {__version__} knows {FORMAT}",
                 "Use the version of imgbatch that made it, or a new dataset.",
             )
-        return cls(store)
+        return cls(store, str(marker.get("made_by")))
 
     @classmethod
     def find(cls, url: str) -> Dataset | None:
@@ -263,7 +267,10 @@ def _holds_any(store: Store, prefix: str = "") -> bool:
 
 def _is_empty(store: Store, url: str) -> bool:
     try:
-        return not _holds_any(store)
+        # What a doctor that was killed leaves there is nobody's.
+        return all(entry.name.startswith(PROBE) for entry in store.list())
+    except FileNotFoundError:
+        return True
     except NotADirectoryError:
         raise DatasetError(
             f"{url} is a file", "Give a folder that is empty or not there."

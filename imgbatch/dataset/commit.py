@@ -12,8 +12,8 @@ from imgbatch.errors import FencedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from imgbatch.dataset.delta import Part
     from imgbatch.dataset.lock import RunLock
+    from imgbatch.dataset.part import Part
 
 # A commit looks at all parts of a table: with 100,000 of them it takes seconds. The driver spends
 # at most one tenth of its time on it, however many there are.

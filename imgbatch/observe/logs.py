@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from imgbatch.errors import StorageError
+from imgbatch.storage.secrets import scrub
 
 if TYPE_CHECKING:
     from imgbatch.storage import Store
@@ -48,6 +49,7 @@ class LogFile:
 
     def msg(self, line: str) -> None:
         """Take one line; structlog calls this."""
+        line = scrub(line)
         with self._lock:
             self._lines.append(line)
             self._dirty = True
