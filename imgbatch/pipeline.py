@@ -164,14 +164,6 @@ class Finished:
     counts: Counts = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Crewed:
-    """How many workers are up now, and how many were lost so far."""
-
-    alive: int
-    lost: int
-
-
 class Worker:
     """Threads, analyzers and a log for one process. Tasks may run in it side by side."""
 

@@ -37,11 +37,10 @@ from imgbatch.terminal import (
     Workers,
     say,
 )
-from jobs.dashboard import Cluster
 from jobs.submitted import Order
 
 if TYPE_CHECKING:
-    from jobs.dashboard import Submission
+    from jobs.dashboard import Cluster, Submission
 
 # Ray's two variables for the address of a dashboard, in the order in which Ray looks at them.
 VARIABLES = ["RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"]
@@ -88,6 +87,8 @@ def submit(  # noqa: PLR0913 - one argument per flag
         }
     )
     order = Order([*words, "--", input, dataset], text, release().record(), json)
+    from jobs.dashboard import Cluster  # noqa: PLC0415 - loads ray; a typo is told without it
+
     cluster = Cluster.at(address)
     _refuse_second(cluster, dataset)
     submission = cluster.submit(
