@@ -143,6 +143,14 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class Crewed:
+    """How many workers are up now, and how many were lost so far."""
+
+    alive: int
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """One shard's parts, written and ready to be committed.
 

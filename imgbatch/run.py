@@ -255,11 +255,7 @@ class Driver:
                 summary.ready_seconds = self._seconds()
             if isinstance(event, Tick):
                 recorder.tick(event)
-<<<<<<< HEAD
-            elif isinstance(event, Finished):
-=======
             else:
->>>>>>> main
                 summary.work_seconds = round(self._seconds() - summary.ready_seconds, 3)
                 committer.add(event.parts)
                 summary.add(event)

@@ -1,13 +1,13 @@
 """A run's events enter and leave as they are; Ray's metrics carry their counts.
 
-Each node of a cluster shows them on its metrics port for Prometheus, with `ray_` in front and
-`_total` behind counters, and Ray's dashboard plots them: ray_imgbatch_sources_total and so on, each
-with the run's id.
+The node of the driver shows them on its metrics port for Prometheus, with `ray_` in front and
+`_total` behind counters, and so can Ray's dashboard: ray_imgbatch_sources_total and so on, each
+with the run's id. Ray exports them every ten seconds, and when the driver ends.
 
 Decision, 2026-11: counted in the driver, which hears of everything anyway: no worker spends time on
 it, and a lost one takes no count along. What a lost shard did counts as bytes and seconds, not as
-sources: these come with the finished shard. Drawback: Ray exports every ten seconds by default, so
-of a run that is shorter nothing may be seen.
+sources: these come with the finished shard. Drawback: all of it is on the port of the driver's
+node.
 """
 
 from __future__ import annotations

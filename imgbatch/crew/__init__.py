@@ -64,13 +64,8 @@ def execute(
 def conduct(fleet: Fleet, tasks: Sequence[Task]) -> Generator[Tick | Finished | Crewed]:
     """Do tasks with the workers of a fleet, and close it.
 
-    <<<<<<< HEAD
-    Yields an empty Tick and a Crewed whenever a worker came up, a Crewed whenever one went, and
-    while nothing happens.
-    =======
     Yields an empty Tick and a Crewed whenever a worker came up, a Crewed whenever one went, and now
     and then while nothing happens.
-    >>>>>>> main
 
     Raises:
         JobError: some tasks lost every worker that had them, and all others are done.
