@@ -161,6 +161,15 @@ def test_list_gives_every_object_below_with_its_size(store: Store) -> None:
     assert {e.name for e in store.list("folder")} == {"folder/b.txt", "folder/deep/er/c.txt"}
 
 
+def test_folders_are_named_one_by_one_without_what_is_in_them(store: Store) -> None:
+    assert list(store.folders()) == list(store.folders("t")) == []
+    for name in ("x", "t/one/a", "t/two/b/c", "t/file", "two/d", "tt/e"):
+        store.put(name, b".")
+    assert list(store.folders("t")) == ["one", "two"]
+    assert list(store.folders()) == ["t", "tt", "two"]
+    assert list(store.folders("t/one")) == list(store.folders("nowhere")) == []
+
+
 def test_list_and_head_agree_on_the_version(store: Store) -> None:
     store.put("a/b", b"x")
     assert [e.version for e in store.list()] == [store.head("a/b").version]
