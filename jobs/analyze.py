@@ -30,6 +30,7 @@ from imgbatch.terminal import (
 from jobs import hire
 from jobs.connect import connect
 from jobs.fleet import RayFleet
+from jobs.metrics import counted
 from jobs.places import need_of
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def execute(
             say=partial(typer.echo, err=True),
             make=partial(hire.worker, hire.terms(input, job.dataset)),
         )
-        yield from crew.conduct(fleet, tasks)
+        yield from counted(crew.conduct(fleet, tasks), run=job.run)
     finally:
         ray.shutdown()
 

@@ -48,10 +48,10 @@ def with_token(token: str | None = TOKEN, **more: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def head(*, cpus: int, python: str = sys.executable) -> Iterator[Head]:
+def head(*more: str, cpus: int, python: str = sys.executable) -> Iterator[Head]:
     """Start `ray start --head` as the README says it, and end it.
 
-    `python` is what its jobs and workers run with.
+    `python` is what its jobs and workers run with, `more` what `ray start` is told besides.
     """
     # Ray's sockets lie below it, and their paths may not be long.
     folder = Path(tempfile.mkdtemp(prefix="ib"))
@@ -60,7 +60,7 @@ def head(*, cpus: int, python: str = sys.executable) -> Iterator[Head]:
     words += [f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"]
     words += ["--dashboard-agent-listen-port=0", "--node-ip-address=127.0.0.1"]
     try:
-        with started(*words, cpus=cpus, folder=folder, python=python):
+        with started(*words, *more, cpus=cpus, folder=folder, python=python):
             url = f"http://127.0.0.1:{dashboard}"
             wait_for(url)
             yield Head(folder, url, f"127.0.0.1:{gcs}")
