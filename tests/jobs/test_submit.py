@@ -227,7 +227,7 @@ def test_a_token_in_a_file_is_taken_by_submit_and_by_run(
     code, out, err = done(*words, "--recipe", made / "r.toml", env=with_token(None, **path))
     assert (code, TOKEN in out + err) == (0, False)
     same(made, tmp_path / "d")
-    code, out, err = done(*words, env=with_token("wrong-" + TOKEN))
+    code, out, err = done(*words, env=with_token("wrong-" + TOKEN, RAY_NUM_REDIS_GET_RETRIES="2"))
     assert (code, TOKEN in out + err) == (22, False)
     assert "does not take our token" in err
 
