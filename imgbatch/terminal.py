@@ -17,8 +17,9 @@ from imgbatch.errors import RunError, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from imgbatch.observe.recorder import Watcher
     from imgbatch.retry import Again
-    from imgbatch.run import Engine, Watcher
+    from imgbatch.run import Engine
     from imgbatch.settings import Limits
     from imgbatch.summary import Request, Summary
 
@@ -84,7 +85,10 @@ def guarded(app: Callable[[], Any]) -> None:
         stderr.print("interrupted: finished shards stay; run again to go on", markup=False)
         sys.exit(INTERRUPTED)
     except Exception:  # noqa: BLE001 - whatever else comes here is a bug of ours, and said so
-        traceback.print_exc()
+        from imgbatch.storage.secrets import scrub  # noqa: PLC0415 - keeps `--help` quick
+
+        # An error of a library that we did not foresee may tell what it was sent.
+        stderr.print(scrub(traceback.format_exc()), markup=False)
         stderr.print("This is a bug in imgbatch. Committed shards are safe.", markup=False)
         sys.exit(BUG)
 

@@ -53,6 +53,13 @@ class WorkerLostError(Exception):
         return str(self.args[0])
 
 
+class MachineLostError(WorkerLostError):
+    """A worker went away with its machine: taken away, switched off or cut off. No source's fault.
+
+    Attributes are those of `WorkerLostError`.
+    """
+
+
 class Watch:
     """The sources that a process is at, and since when.
 

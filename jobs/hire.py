@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imgbatch import pipeline
 from imgbatch.dataset import MARKER
-from imgbatch.errors import ClusterError, SettingsError, VersionError
+from imgbatch.errors import SettingsError, VersionError
+from imgbatch.pipeline import Worker
 from imgbatch.release import read, refuse_other, release
 from imgbatch.storage import open_store
 from imgbatch.storage.addresses import unquote
@@ -37,6 +37,11 @@ class Seen:
     inode: int
     changed: int
 
+    def same(self) -> bool:
+        """Whether this machine sees it too. It may have been written to since; never before."""
+        now = Seen.at(self.path)
+        return now.inode == self.inode and now.changed >= self.changed
+
     @classmethod
     def at(cls, path: str) -> Seen:
         """Look at a path; one that is not there has inode 0."""
@@ -47,17 +52,40 @@ class Seen:
         return cls(path, told.st_ino, told.st_mtime_ns)
 
 
-class Worker(pipeline.Worker):
-    """A worker that only comes up where all is as it is with the driver."""
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a worker's process must be like: as the driver's, which made this.
 
-    def __init__(self, job: Job, name: str, driver: dict[str, str], seen: tuple[Seen, ...]) -> None:
-        self._told = release().record(), [s.path for s in seen if Seen.at(s.path) != s]
-        if self._told == (driver, []):
-            super().__init__(job, name)
+    Attributes:
+        release: its versions, as `release.Release.record` says them.
+    """
 
-    def told(self) -> tuple[dict[str, str], list[str], str]:
-        """Return its versions, the paths that it does not see as the driver does, and its host."""
-        return *self._told, socket.gethostname()
+    release: dict[str, str]
+    seen: tuple[Seen, ...]
+
+
+def terms(input: str | None, dataset: str) -> Terms:  # noqa: A002 - the word that users see
+    """Return the terms that this process sets as a driver."""
+    return Terms(release().record(), seen(input, dataset))
+
+
+def worker(terms: Terms, job: Job, name: str) -> Worker:
+    """Return a worker, in the process that it is to work in.
+
+    Raises:
+        VersionError: another imgbatch, Ray or Python than the driver's, with both named.
+        SettingsError: INPUT or DATASET is a folder that this machine does not see.
+    """
+    host = socket.gethostname()
+    refuse_other(read(terms.release), release(), places=("the driver", f"the worker on {host}"))
+    if unseen := [place.path for place in terms.seen if not place.same()]:
+        folders = " and ".join(path.removesuffix(f"/{MARKER}") for path in unseen)
+        raise SettingsError(
+            f"{folders} is not the same folder on the worker's machine {host}",
+            "On a cluster of several machines INPUT and DATASET are buckets, or folders that all "
+            "of them mount at the same path.",
+        )
+    return Worker(job, name)
 
 
 def seen(input: str | None, dataset: str) -> tuple[Seen, ...]:  # noqa: A002 - the word that users see
@@ -67,24 +95,7 @@ def seen(input: str | None, dataset: str) -> tuple[Seen, ...]:  # noqa: A002 - t
     return tuple(Seen.at(path) for path in paths if path is not None)
 
 
-def refuse_unlike(record: dict[str, str], unseen: list[str], host: str) -> None:
-    """Refuse a worker that is not like the driver, by what it told.
-
-    Raises:
-        VersionError: another imgbatch, Ray or Python, with both named.
-        SettingsError: INPUT or DATASET is a folder that it does not see.
-    """
-    refuse_other(release(), read(record), places=("the driver", f"the worker on {host}"))
-    if unseen:
-        folders = " and ".join(path.removesuffix(f"/{MARKER}") for path in unseen)
-        raise SettingsError(
-            f"{folders} is not the same folder on the worker's machine {host}",
-            "On a cluster of several machines INPUT and DATASET are buckets, or folders that all "
-            "of them mount at the same path.",
-        )
-
-
-def absent(said: str) -> ClusterError | None:
+def absent(said: str) -> VersionError | None:
     """Return the error for a machine without our modules, if that is what Ray says."""
     if not any(word in said for word in ABSENT):
         return None

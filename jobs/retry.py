@@ -15,7 +15,7 @@ from jobs.analyze import Address, execute
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from imgbatch.pipeline import Finished, Job, Task, Tick
+    from imgbatch.pipeline import Crewed, Finished, Job, Task, Tick
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -31,7 +31,7 @@ def retry(
 ) -> None:
     """Do the sources of DATASET again that failed with a class, on Ray."""
 
-    def engine(job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished]:
+    def engine(job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished | Crewed]:
         return execute(job, tasks, workers=workers, address=address)
 
     terminal.redo(Again(dataset, tuple(classes), "ray"), engine, as_json=json)

@@ -40,7 +40,7 @@ from imgbatch.terminal import (
 from jobs.submitted import Order
 
 if TYPE_CHECKING:
-    from jobs.cluster import Cluster, Submission
+    from jobs.dashboard import Cluster, Submission
 
 # Ray's two variables for the address of a dashboard, in the order in which Ray looks at them.
 VARIABLES = ["RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"]
@@ -87,7 +87,7 @@ def submit(  # noqa: PLR0913 - one argument per flag
         }
     )
     order = Order([*words, "--", input, dataset], text, release().record(), json)
-    from jobs.cluster import Cluster  # noqa: PLC0415 - loads ray; a typo is told without it
+    from jobs.dashboard import Cluster  # noqa: PLC0415 - loads ray; a typo is told without it
 
     cluster = Cluster.at(address)
     _refuse_second(cluster, dataset)

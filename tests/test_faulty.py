@@ -13,7 +13,7 @@ from imgbatch.attempts import Patience, attempt
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.verify import verify
 from imgbatch.errors import FetchError, StorageError, TooManyFailedError
-from imgbatch.observe.status import log_lines
+from imgbatch.observe.lines import log_lines
 from imgbatch.run import run
 from imgbatch.settings import Limits
 from imgbatch.storage import Entry, open_store
@@ -89,7 +89,7 @@ def test_each_attempt_that_is_followed_by_another_has_a_line(
     request = Request(url, str(tmp_path / "d"), recipe, "inline")
     run(request, LIMITS, crew.inline, corpus.Silent())
     dataset = Dataset.open(str(tmp_path / "d"))
-    lines = log_lines(dataset, dataset.runs()[-1]["run"])
+    lines = list(log_lines(dataset, dataset.runs()[-1]["run"]))
     retried = [line for line in lines if line["event"] == "fetch.retried"]
     assert retried
     assert {line["error"] for line in retried} == {"fetch.failed", "fetch.timeout"}

@@ -15,14 +15,27 @@ from imgbatch import crew
 from imgbatch.dataset.plan import Work
 from imgbatch.errors import JobError
 from imgbatch.pipeline import Finished, Poison, Task, Tick
-from imgbatch.poison import hunt
+from imgbatch.poison import hunt as hunting
 from imgbatch.records import Shard
 from imgbatch.watch import Watch, WorkerLostError, own_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from imgbatch.watch import Reason
+
+
+def hunt(
+    places: Sequence[int], suspects: Iterable[int], probe: Callable[[Sequence[int]], Reason | None]
+) -> dict[int, Reason]:
+    """Answer a hunt's trials as soon as they come."""
+    hunted = hunting(places, suspects, list)
+    answer = None
+    while True:
+        try:
+            answer = probe(hunted.send(answer))
+        except StopIteration as end:
+            return dict(end.value)
 
 
 @given(

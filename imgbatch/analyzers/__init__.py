@@ -64,10 +64,17 @@ class Needs:
     Attributes:
         min_side: a recipe that decodes the shorter side smaller than this is refused.
         batch: how many prepared pictures `infer` gets at most; never seen in the rows.
+        gpu: share of one GPU that its worker takes, 0 to 1. All analyzers of a recipe are in the
+            same worker, and on the same GPU. On Ray only.
+        memory: bytes that it makes its worker hold, beyond what decoding takes; said where that is
+            gigabytes, so that a machine is not given more workers than it has room for. On Ray
+            only.
     """
 
     min_side: int = 0
     batch: int = 1
+    gpu: float = 0.0
+    memory: int = 0
 
 
 class PictureAnalyzer(Protocol):

@@ -56,8 +56,10 @@ def fetch(source: Source, *, limits: Limits, report: Report | None = None) -> Bl
         report: told of each attempt that is followed by another: source, its number, its error.
 
     Raises:
-        FetchError: fetch.missing, fetch.denied, fetch.unreadable, fetch.changed (its size is
+        FetchError: fetch.missing, fetch.denied, fetch.unreadable, fetch.changed (its version is
             another than listed); fetch.failed and fetch.timeout after the last attempt.
+        AccessError: the store as a whole cannot be used.
+        OutageError: nobody answered there for `limits.fetch_seconds`.
         ArchiveError: archive.truncated, archive.corrupt.
         StorageError: a temporary file cannot be written.
         ValueError: the source lies in a compressed tar.
@@ -87,17 +89,17 @@ def _plain(source: Source, limits: Limits) -> Blob:
         with fetching(address):
             store, name = locate(address)
             if large or claims_video(name):
-                with store.open(name) as file:
+                with store.open(name, source.version) as file:
                     found = os.fstat(file.fileno()).st_size
                     _check_size(store, name, found, size)
                     return Held(os.dup(file.fileno()), 0, found).blob()
-            data = store.get_range(name, 0, size + 1)
+            data = store.get_range(name, 0, size + 1, source.version)
     elif large:
         return gather(_whole(source), size=size, in_memory=limits.fetched_bytes)
     else:
         with fetching(address):
             store, name = locate(address)
-            data = store.get(name)
+            data = store.get(name, source.version)
     with fetching(address):
         _check_size(store, name, len(data), size)
     return Blob.of(data)
@@ -127,7 +129,7 @@ def _whole(source: Source) -> Iterator[bytes]:
     with fetching(source.address):
         store, name = locate(source.address)
         _check_size(store, name, store.head(name).size, source.size)
-        with open_whole(store, name) as file:
+        with open_whole(store, name, source.version) as file:
             while chunk := file.read(CHUNK):
                 yield chunk
 

@@ -1,0 +1,150 @@
+"""A worker in a process of its own, on the far side of Ray: tasks in, news out, by one call.
+
+The driver asks again and again what is new (`exchange`), and hands over tasks as it asks. What was
+told stays here until the driver says that it has it: a call that the network swallowed loses
+nothing, and one that came twice doubles nothing.
+
+Decision, 2026-11: one call that waits for news, not a streaming call per task. Streams are consumed
+one object at a time, which took 6 ms each and one thread each in the driver; and what a broken
+connection swallowed of one was gone, and its task with it. Drawback: this is a protocol of ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import threading
+import traceback
+from collections import deque
+from typing import TYPE_CHECKING
+
+from imgbatch.crew.board import SIDE_BY_SIDE
+from imgbatch.crew.fleet import Back, Done, Event, Failed, Lost, Said, Up
+from imgbatch.errors import JobError
+from imgbatch.pipeline import Job, Task, Tick, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from imgbatch.crew import AnyWorker
+
+    News = list[tuple[int, Event]]
+
+
+class WorkerProcess:
+    """What a Ray actor of ours is.
+
+    Args:
+        job: what every worker of the run is told.
+        number: of this process; it is in all that is told.
+        make: a worker from a job and a name.
+    """
+
+    def __init__(
+        self, job: Job, number: int, make: Callable[[Job, str], AnyWorker] = Worker
+    ) -> None:
+        self._number = number
+        self._changed = threading.Condition()
+        self._news: deque[tuple[int, Event]] = deque()
+        self._told = 0
+        self._asked = 0
+        self._slips: deque[tuple[int, Task]] = deque()
+        self._taken: set[int] = set()
+        self._ended = False
+        self._worker: AnyWorker | None = None
+        # Not here: who waits for this to return would not hear an error of ours as it was raised.
+        self._start(self._live, job, make)
+
+    def _start(self, what: Callable[..., None], *arguments: object) -> None:
+        threading.Thread(target=what, args=arguments, daemon=True).start()
+
+    def _live(self, job: Job, make: Callable[[Job, str], AnyWorker]) -> None:
+        try:
+            worker = self._worker = make(job, f"ray-{self._number}")
+        except BaseException as error:  # noqa: BLE001 - told, and raised again by the driver
+            self._tell(Failed(_portable(error)))
+            return
+        for _ in range(SIDE_BY_SIDE):
+            self._start(self._keep_working, worker)
+        self._tell(Up(self._number))
+        if isinstance(worker, Worker) and (found := worker.guard()):
+            self._tell(Lost(self._number, found))
+
+    def _tell(self, event: Event) -> None:
+        with self._changed:
+            self._told += 1
+            self._news.append((self._told, event))
+            self._changed.notify_all()
+
+    def _keep_working(self, worker: AnyWorker) -> None:
+        while (given := self._take()) is not None:
+            slip, task = given
+            try:
+                for said in worker.work(task):
+                    self._tell(Said(slip, said))
+            except BaseException as error:  # noqa: BLE001 - told, and raised again by the driver
+                if not self._ended:
+                    self._tell(Failed(_portable(error)))
+                return
+            self._tell(Done(slip))
+
+    def _take(self) -> tuple[int, Task] | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._slips or self._ended)
+            return None if self._ended else self._slips.popleft()
+
+    def exchange(
+        self, heard: int, slips: Mapping[int, Task], *, leaving: bool, seconds: float
+    ) -> News:
+        """Take tasks, and return what is new, in order, each with its number.
+
+        Progress alone waits for so many seconds, so that it comes in one; all else goes at once. A
+        call that comes while another waits lets that one return.
+
+        Args:
+            heard: the driver has all news up to this number.
+            slips: tasks; those that came already are not taken twice.
+            leaving: give back what is not begun.
+            seconds: to wait at most.
+        """
+        with self._changed:
+            while self._news and self._news[0][0] <= heard:
+                self._news.popleft()
+            fresh = {slip: task for slip, task in slips.items() if slip not in self._taken}
+            self._taken |= fresh.keys()
+            self._slips += fresh.items()
+            if leaving:
+                self._give_back()
+            self._asked += 1
+            asked = self._asked
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._urgent() or self._asked != asked, seconds)
+            return list(self._news)
+
+    def _give_back(self) -> None:
+        while self._slips:
+            slip, _ = self._slips.popleft()
+            self._tell(Back(slip))
+
+    def _urgent(self) -> bool:
+        # Progress comes in between at most now and then: looking at all of it costs nothing.
+        return any(not isinstance(e, Said) or not isinstance(e.said, Tick) for _, e in self._news)
+
+    def close(self) -> None:
+        """End the threads and write the rest of the log."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+        if self._worker is not None:
+            self._worker.close()
+
+
+def _portable(error: BaseException) -> BaseException:
+    """Return an error that can be sent, with the lines that led to it."""
+    where = "".join(traceback.format_exception(error))
+    with contextlib.suppress(Exception):  # whatever a class of somebody else's does there
+        sent = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+        if type(sent) is type(error):
+            sent.add_note(f"In a worker:\n{where}")
+            return sent
+    return JobError(f"{type(error).__name__}: {error}", f"In a worker:\n{where}")
