@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-from imgbatch.errors import ClusterError, JobError, SettingsError, VersionError
+from imgbatch.errors import CancelledError, ClusterError, JobError, SettingsError, VersionError
 from imgbatch.release import release
 from jobs.connect import refused
 from jobs.submitted import ACCEPTED
@@ -32,6 +32,8 @@ LOST_SECONDS = 60.0
 # All before this line is Ray's own; the line itself repeats the order.
 BEGIN = re.compile(r"^Running entrypoint for job .*\n", re.MULTILINE)
 FIRST_WORD = re.compile(rf'^({ACCEPTED}: |\{{"event": "{ACCEPTED}")', re.MULTILINE)
+# What a shell and Python exit with where there is no such program or module.
+NOT_STARTED = (1, 126, 127)
 ABSENT = re.compile(r"No module named .?(jobs|imgbatch)|python: (command )?not found")
 # Ray's variables for an address win over the address that its client is given.
 OVERRIDING = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
@@ -129,7 +131,7 @@ class Submission:
         """Return its exit code if it ended without its first word, and show why; else 0.
 
         Raises:
-            ClusterError, VersionError, JobError: as `follow`.
+            CancelledError, ClusterError, JobError, VersionError: as `follow`.
         """
         with _explained(self._cluster.address):
             said = self._cluster.client.get_job_logs(self.name)
@@ -144,7 +146,8 @@ class Submission:
         Raises:
             ClusterError: the cluster did not start it, or is not reached any more.
             VersionError: the cluster has no imgbatch.
-            JobError: it was stopped or killed.
+            CancelledError: it was stopped.
+            JobError: it was killed.
         """
         reached = time.monotonic()
         while True:
@@ -186,12 +189,12 @@ class Submission:
     def _code(self, details: JobDetails) -> int:
         code, said = details.driver_exit_code, (details.message or "")
         if details.status == JobStatus.STOPPED:
-            raise JobError(f"{self.name} was stopped")
+            raise CancelledError(f"{self.name} was stopped")
         if code is None:
             raise ClusterError(f"{self.name} ended without its driver: {said.strip()}")
         if code < 0:
             raise JobError(f"{self.name} was killed by signal {-code}")
-        if ABSENT.search(said):
+        if code in NOT_STARTED and ABSENT.search(said):
             raise VersionError(
                 f"the cluster at {self._cluster.address} has no imgbatch where its `python` is; "
                 f"this machine has {release()}",

@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from imgbatch import analyzers
 from imgbatch.errors import ClusterError, JobError, RunError, SettingsError, VersionError
+from imgbatch.pipeline import Job
 from imgbatch.release import Release, read, refuse_other, release
+from imgbatch.settings import Limits, read_recipe
 from jobs import analyze, hire, submit, submitted
 from tests.jobs.cluster import free_ports
 
@@ -156,18 +159,25 @@ def test_a_release_of_a_version_that_says_other_things_is_refused() -> None:
 
 
 def test_a_worker_that_sees_another_folder_at_the_same_path_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "d").mkdir()
-    (tmp_path / "d" / "dataset.json").write_text("{}")
-    seen = hire.seen(str(tmp_path), str(tmp_path / "d"))
-    assert [one.path for one in seen] == [str(tmp_path), f"{tmp_path}/d/dataset.json"]
+    marker = tmp_path / "d" / "dataset.json"
+    marker.parent.mkdir()
+    marker.write_text("{}")
+    terms = hire.terms(str(tmp_path), str(marker.parent))
+    assert [one.path for one in terms.seen] == [str(tmp_path), str(marker)]
     assert hire.seen("s3://bucket/in", "gs://bucket/out") == ()
-    assert all(hire.Seen.at(one.path) == one for one in seen)
-    (tmp_path / "d" / "dataset.json").unlink()
-    (tmp_path / "d" / "dataset.json").write_text("{}")
-    assert [hire.Seen.at(one.path) == one for one in seen] == [True, False]
-    hire.refuse_unlike(release().record(), [], "there")
-    with pytest.raises(SettingsError, match="is not the same folder on the worker's machine there"):
-        hire.refuse_unlike(release().record(), [seen[1].path], "there")
+    assert all(one.same() for one in terms.seen)
+    (tmp_path / "other").write_text("{}")
+    (tmp_path / "other").replace(marker)
+    assert [one.same() for one in terms.seen] == [True, False]
+    recipe = read_recipe("[analyzers.image]\n", settings_of=analyzers.settings_of)
+    job = Job("r", str(marker.parent), recipe, Limits())
+    with pytest.raises(SettingsError, match=f"^{tmp_path}/d is not the same folder on the worker"):
+        hire.worker(terms, job, "w")
+    older = replace(terms, release=replace(release(), imgbatch="0.0.9").record())
+    with pytest.raises(
+        VersionError, match=r"^the driver has imgbatch 0\.0\.9 .* has imgbatch 0\.1"
+    ):
+        hire.worker(older, job, "w")
 
 
 def driver(script: str) -> list[str]:
@@ -208,4 +218,4 @@ def test_a_driver_whose_job_is_stopped_is_not_started_again() -> None:
     job.send_signal(signal.SIGTERM)
     out, err = job.communicate(timeout=30)
     assert out == ""
-    assert "JobError: the job was stopped (SIGTERM)" in err
+    assert "CancelledError: the job was stopped (SIGTERM)" in err
