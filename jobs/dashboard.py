@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ray.dashboard.modules.job import sdk
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
@@ -37,6 +38,8 @@ NOT_STARTED = (1, 126, 127)
 ABSENT = re.compile(r"No module named .?(jobs|imgbatch)|python: (command )?not found")
 # Ray's variables for an address win over the address that its client is given.
 OVERRIDING = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
+# What Ray's client raises when its connection breaks off: of its own HTTP library, or none.
+BROKEN = (sdk.aiohttp.ClientError, OSError, RuntimeError)  # type: ignore[attr-defined] # that library's own
 CHATTY = ("ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk")
 
 
@@ -67,15 +70,16 @@ class Cluster:
         for name in CHATTY:
             logging.getLogger(name).setLevel(logging.WARNING)
         with _explained(address):
-            client = JobSubmissionClient(address)
-            # Ray's own check lets every version from 2.0 on pass.
-            told = client._do_request("GET", "/api/version").json()  # noqa: SLF001 - no public call tells it
-        if told["ray_version"] != release().ray:
+            try:
+                client = JobSubmissionClient(address)
+                # Ray's own check lets every version from 2.0 on pass.
+                theirs = client._do_request("GET", "/api/version").json()["ray_version"]  # noqa: SLF001 - no public call tells it
+            except (KeyError, TypeError) as error:
+                raise ClusterError(f"what answers at {address} is no Ray dashboard") from error
+        if theirs != (ours := release().ray):
             raise VersionError(
-                f"this machine has Ray {release().ray}; the cluster at {address} has Ray "
-                f"{told['ray_version']}",
-                f"Install Ray {told['ray_version']} here, or start the cluster from an image with "
-                f"Ray {release().ray}.",
+                f"this machine has Ray {ours}; the cluster at {address} has Ray {theirs}",
+                f"Install Ray {theirs} here, or start the cluster from an image with Ray {ours}.",
             )
         return cls(address, client)
 
@@ -157,7 +161,7 @@ class Submission:
                 reached = time.monotonic()
                 if details.status.is_terminal():
                     return self._code(details)
-            except (ClusterError, OSError, RuntimeError) as error:
+            except (ClusterError, *BROKEN) as error:
                 # A tunnel or a dashboard that fails for a moment ends no run, and no watching.
                 if time.monotonic() - reached > LOST_SECONDS:
                     said = f"{self.name} is out of sight; it may well go on: {error}"

@@ -10,6 +10,7 @@ import sys
 import sysconfig
 import time
 import venv
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from imgbatch.dataset.verify import verify
 from imgbatch.storage import open_store
 from tests import corpus
 from tests.equal import assert_equal
-from tests.jobs.cluster import TOKEN, Head, head, started, with_token
+from tests.jobs.cluster import TOKEN, Head, Tunnel, head, started, with_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -168,6 +169,25 @@ def test_a_killed_driver_starts_again_and_the_dataset_is_the_undisturbed_one(
     assert out.count("the driver was killed (SIGKILL): it starts again in") == 2
     shards = Dataset.open(str(tmp_path / "d")).read("manifest")["shard"]
     assert len(set(shards.to_pylist())) == PICTURES / PER_SHARD
+    same(made, tmp_path / "d")
+
+
+def test_a_tunnel_that_breaks_while_following_costs_no_line_and_no_run(
+    cluster: Head, made: Path, tmp_path: Path
+) -> None:
+    tunnel = Tunnel(cluster.dashboard)
+    words = submit(replace(cluster, dashboard=tunnel.url), made, tmp_path / "d", "--follow")
+    child = start(*words)
+    wait_until(lambda: commits(tmp_path / "d") > 1)
+    tunnel.cut()
+    wait_until(lambda: not drivers(tmp_path / "d"))
+    assert child.poll() is None
+    tunnel.open()
+    out, err = child.communicate(timeout=60)
+    tunnel.cut()
+    assert (child.returncode, err) == (0, "")
+    for line in ("accepted: imgbatch", f"dataset: file://{tmp_path}/d"):
+        assert out.count(line) == 1
     same(made, tmp_path / "d")
 
 
