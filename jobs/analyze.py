@@ -27,6 +27,7 @@ from imgbatch.terminal import (
     Sample,
     Workers,
 )
+from jobs.cluster import quiet
 from jobs.fleet import RayFleet
 from jobs.places import need_of
 
@@ -101,6 +102,7 @@ def execute(
     if address == "local":
         options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     ray.init(address=address, **options)
+    quiet()
     try:
         fleet = RayFleet(
             job,

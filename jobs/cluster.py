@@ -10,6 +10,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+def quiet() -> None:
+    """Keep Ray from printing what its raylets say: stdout is for our results.
+
+    Decision, 2026-11: through a private name of Ray 2.60, whose `log_to_driver=False` spares the
+    lines of workers only; a lost machine printed a page of its raylet's log between our JSON lines.
+    Drawback: looked at again with each new Ray; a test would tell.
+    """
+    import ray  # noqa: PLC0415 - nothing to do must not start Ray
+
+    ray._private.worker._worker_logs_enabled = False  # noqa: SLF001 - see above
+
+
 class Cluster:
     """The cluster that this process is connected to."""
 

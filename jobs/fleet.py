@@ -368,7 +368,7 @@ class RayFleet:
         if waited > self._patience:
             raise JobError(
                 f"no worker came up in {waited:.0f} s: {said}",
-                "`ray status` says what the cluster does; IMGBATCH_CLUSTER_SECONDS is how long to wait."
+                "`ray status` says what the cluster does; IMGBATCH_CLUSTER_SECONDS is the limit."
                 " Run the same command again: only the undone shards are computed.",
             )
         if waited > SAY_SECONDS and now - self._said > SAY_AGAIN_SECONDS:
