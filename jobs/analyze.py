@@ -27,8 +27,6 @@ from imgbatch.terminal import (
     Sample,
     Workers,
 )
-from jobs.cluster import quiet
-from jobs.fleet import RayFleet
 from jobs.places import need_of
 
 if TYPE_CHECKING:
@@ -94,7 +92,11 @@ def execute(
         JobError: some tasks lost every worker that had them, and all others are done; or no worker
             came up.
     """
-    import ray  # noqa: PLC0415 - nothing to do must not start Ray
+    # Here, not above: nothing to do must not start Ray, nor wait for its import.
+    import ray  # noqa: PLC0415
+
+    from jobs.cluster import Cluster, quiet  # noqa: PLC0415
+    from jobs.fleet import RayFleet  # noqa: PLC0415
 
     # It says once per start that the cluster asks for a token, which Ray made by itself.
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
@@ -108,9 +110,11 @@ def execute(
             job,
             need_of(job.recipe),
             most=min(workers or len(tasks), len(tasks)),
-            local=address == "local",
-            patience=job.limits.cluster_seconds,
-            say=partial(typer.echo, err=True),
+            cluster=Cluster(
+                local=address == "local",
+                patience=job.limits.cluster_seconds,
+                say=partial(typer.echo, err=True),
+            ),
         )
         yield from crew.conduct(fleet, tasks)
     finally:

@@ -20,7 +20,7 @@ from imgbatch.dataset.plan import Work
 from imgbatch.pipeline import Crewed, Finished, Job, Task, Tick
 from imgbatch.records import Shard
 from imgbatch.settings import Limits, Recipe
-from jobs.cluster import quiet
+from jobs.cluster import Cluster, quiet
 from jobs.fleet import RayFleet
 from jobs.places import Need
 
@@ -65,9 +65,9 @@ def main(address: str, folder: str, count: str, seconds: str, options: str = "{}
         Job("r", folder, recipe, limits),
         Need(told.get("gpu", 0.0), told.get("memory", 0)),
         most=told.get("most", len(tasks)),
-        local=False,
-        patience=told.get("patience", 60),
-        say=lambda line: say(said=line),
+        cluster=Cluster(
+            local=False, patience=told.get("patience", 60), say=lambda line: say(said=line)
+        ),
         make=Sleeper,
     )
     outcomes = 0
