@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from imgbatch.errors import ImgbatchError
+from imgbatch.errors import ImgbatchError, OutageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ class Patience:
     """How long something is tried.
 
     Attributes:
-        attempts: in all.
+        attempts: in all; an outage is waited for however many it takes.
         seconds: after which no further one is made.
     """
 
@@ -52,7 +52,9 @@ def attempt(
             return call()
         except ImgbatchError as error:
             spent = time.monotonic() - start
-            if not error.retryable or number >= patience.attempts or spent >= patience.seconds:
+            # While nobody answers it is time that heals, not one more try.
+            worn = number >= patience.attempts and not isinstance(error, OutageError)
+            if not error.retryable or worn or spent >= patience.seconds:
                 raise
             if report:
                 report(number, error)

@@ -10,8 +10,14 @@
     |   |   +-- BusyError         19  another run is at work on this dataset
     |   +-- MissingExtraError     15  an optional package is not installed
     |   +-- StorageError          16  a store refused or failed (permission, network, full disk)
+    |   |   +-- DeniedError       16  it refuses this to whoever asks with these credentials
+    |   |   +-- AccessError       16  the bucket or the credentials are wrong, whatever is asked
+    |   |   +-- OutageError       16  nobody answers there, or it asks for patience
     |   +-- JobError              17  workers were lost and their shards stay undone
     |   +-- TooManyFailedError    18  more sources failed than --max-failed allows
+    |   +-- CancelledError        20  somebody asked for the run's end with `imgbatch cancel`
+    |   +-- ClusterError          22  a Ray cluster is not reached, or does not let us in
+    |   |   +-- VersionError      21  its machines have another imgbatch, Ray or Python
     +-- SourceError               one source failed; becomes its outcome row, never ends a run
         +-- FetchError                fetch.*    its bytes could not be had
         +-- ArchiveError              archive.*  its archive does not give it out
@@ -123,6 +129,44 @@ class StorageError(RunError):
         return True
 
 
+class DeniedError(StorageError, PermissionError):
+    """A store does not allow this with these credentials, or the system does not."""
+
+    remedy = (
+        "Allow these credentials what is refused, or give others: `imgbatch doctor INPUT DATASET` "
+        "shows which permission is missing. Then run again: finished shards stay."
+    )
+
+    @property
+    def retryable(self) -> bool:
+        """The same credentials are refused again."""
+        return False
+
+
+class AccessError(StorageError):
+    """The bucket does not exist, or credentials, region or clock are wrong: every call fails.
+
+    It ends a run and is no source's outcome: a thousand sources did not fail, one setting did.
+    """
+
+    remedy = "Check the bucket's name and its options in the URL, then run again."
+
+    @property
+    def retryable(self) -> bool:
+        """What is set up wrong stays wrong."""
+        return False
+
+
+class OutageError(StorageError):
+    """Nobody answers at the store's address, or it asks for fewer requests.
+
+    Worth waiting for as long as patience lasts, however often it was asked. Then it ends the run
+    and is no source's outcome either.
+    """
+
+    remedy = "When the store answers again, run the same command: finished shards stay."
+
+
 class JobError(RunError):
     """Workers were lost and some shards stay undone."""
 
@@ -138,6 +182,30 @@ class TooManyFailedError(RunError):
         "Look at the error classes in the report. What is finished stays: run again with a larger "
         "--max-failed to go on."
     )
+
+
+class CancelledError(RunError):
+    """Somebody asked for the run's end; what was finished is committed."""
+
+    exit_code = 20
+    remedy = "Run the same command again to go on: only the undone shards are computed."
+
+
+class ClusterError(RunError):
+    """A Ray cluster cannot be reached, does not let us in, or does not start what it is given."""
+
+    exit_code = 22
+    remedy = (
+        "Check --address and that the cluster is up; where it asks for a token, set "
+        "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH."
+    )
+
+
+class VersionError(ClusterError):
+    """Two machines of a run have different versions of imgbatch, Ray or Python."""
+
+    exit_code = 21
+    remedy = "Install the same version of imgbatch, Ray and Python on every machine."
 
 
 class SourceError(ImgbatchError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import threading
 import traceback
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from imgbatch import analyzers, media
 from imgbatch.dataset import SOURCES
-from imgbatch.errors import DecodeError, RunError, SourceError
+from imgbatch.errors import RunError, SourceError
+from imgbatch.outcomes import decided, failure, not_media, source_row
 from imgbatch.records import Outcome
 from imgbatch.rows import PictureRows, SequenceRows, missing
 from imgbatch.sources import claims_media, claims_video, is_sidecar
@@ -25,13 +25,10 @@ if TYPE_CHECKING:
     from imgbatch.analyzers import Row
     from imgbatch.carry import Shift
     from imgbatch.media import Blob, Gate
-    from imgbatch.records import Kind, Source
+    from imgbatch.records import Source
     from imgbatch.rows import Copy
     from imgbatch.settings import MediaSettings, Recipe
     from imgbatch.watch import Watch
-
-MESSAGE_LENGTH = 500
-HASH_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +117,7 @@ class ShardRows:
         timings = Timings()
         try:
             if fetch is None:
-                outcome = _verdict(source)
+                outcome = decided(source)
             else:
                 with timings.stage("fetch"):
                     blob = fetch()
@@ -138,7 +135,7 @@ class ShardRows:
 
     def _read(self, place: int, source: Source, blob: Blob, timings: Timings) -> Outcome:
         with timings.stage("hash"):
-            sha256 = digest(blob)
+            sha256 = blob.sha256()
         # All that an outcome depends on, apart from the keys.
         key = (sha256, _claims(source), self._shift.needs[place])
         mine = _First(place)
@@ -248,84 +245,6 @@ def _claims(source: Source) -> tuple[bool, bool, bool]:
     """Return what a source's name says that it is: what its bytes come to depends on that too."""
     address = source.address
     return claims_media(address), claims_video(address), is_sidecar(address)
-
-
-def digest(blob: Blob) -> str:
-    """Return the SHA-256 of all bytes, as 64 hex digits."""
-    if blob.data is not None:
-        return hashlib.sha256(blob.data).hexdigest()
-    whole = hashlib.sha256()
-    with blob.open() as file:
-        while chunk := file.read(HASH_BYTES):
-            whole.update(chunk)
-    return whole.hexdigest()
-
-
-def not_media(source: Source, blob: Blob, sha256: str) -> Outcome:
-    """Return the outcome of bytes that no decoder claims.
-
-    Raises:
-        DecodeError: the name says that it is media, so a filter would hide a loss.
-    """
-    if claims_media(source.address):
-        if blob.size == 0:
-            raise DecodeError("decode.empty", "the file has no bytes")
-        raise DecodeError(
-            "decode.unrecognised", "named like media, and its bytes are of no kind known"
-        )
-    if is_sidecar(source.address):
-        return Outcome("filtered", "sidecar", "sidecar", sha256=sha256)
-    return Outcome("filtered", "other", "not-media", sha256=sha256)
-
-
-def failure(source: Source, code: str, message: str, sha256: str | None = None) -> Outcome:
-    """Return the outcome of a source that failed."""
-    # What kind it would have been is guessed from its name: nothing better is known.
-    kind: Kind = "other"
-    if claims_media(source.address):
-        kind = "video" if claims_video(source.address) else "image"
-    return Outcome(
-        "failed",
-        kind,
-        error_class=code,
-        stage=code.partition(".")[0],
-        message=message[:MESSAGE_LENGTH],
-        sha256=sha256,
-    )
-
-
-def _verdict(source: Source) -> Outcome:
-    verdict = source.verdict
-    assert verdict is not None, "only a source with a verdict is not fetched"
-    kind: Kind = "archive" if verdict.error_class.startswith("archive") else "other"
-    stage = verdict.error_class.partition(".")[0] if verdict.status == "failed" else None
-    message = verdict.message[:MESSAGE_LENGTH]
-    return Outcome(verdict.status, kind, verdict.error_class, stage, message)
-
-
-def source_row(source: Source, outcome: Outcome) -> Row:
-    """Return a source's row of the table `sources`."""
-    facts = outcome.facts
-    return {
-        "source_id": source.source_id,
-        "version": source.version,
-        "address": source.address,
-        "kind": outcome.kind,
-        "status": outcome.status,
-        "error_class": outcome.error_class,
-        "stage": outcome.stage,
-        "message": outcome.message,
-        "notes": list(outcome.notes),
-        "format": facts and facts.format,
-        "width": facts and facts.width,
-        "height": facts and facts.height,
-        "duration": facts and facts.duration,
-        "frame_rate": facts and facts.frame_rate,
-        "codec": facts and facts.codec,
-        "n_pictures": outcome.n_pictures,
-        "size": source.size,
-        "sha256": outcome.sha256,
-    }
 
 
 def log_error(log: FilteringBoundLogger, source: Source, error: Exception, *, stage: str) -> None:

@@ -54,7 +54,7 @@ def list_input(request: Request, limits: Limits, listener: Listener) -> Listed:
         InputError: the input cannot be listed.
         StorageError: the store failed, however often it was asked.
     """
-    _refuse_nested(request)
+    refuse_nested(open_store(request.input).root, open_store(request.dataset).root)
     _refuse_other_input(request)
     dataset = Dataset.find(request.dataset)
     known = archives(dataset) if dataset else {}
@@ -108,8 +108,12 @@ def _counted(found: Iterable[Source], listener: Listener) -> Iterator[Source]:
     listener.listing(count)
 
 
-def _refuse_nested(request: Request) -> None:
-    root, inner = open_store(request.input).root, open_store(request.dataset).root
+def refuse_nested(root: str, inner: str) -> None:
+    """Refuse an input that holds the dataset.
+
+    Raises:
+        SettingsError: it does.
+    """
     if f"{inner}/".startswith(f"{root}/"):
         raise SettingsError(
             f"DATASET {inner} lies inside INPUT {root}: its tables would become sources",

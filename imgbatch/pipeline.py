@@ -11,11 +11,13 @@ feed it. Drawback: while a batch runs, that thread does not decode.
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 import threading
 import time
 from collections import Counter, deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -25,7 +27,8 @@ import threadpoolctl
 from imgbatch.attempts import attempt
 from imgbatch.budget import check_outage, failed_in
 from imgbatch.carry import look, whole
-from imgbatch.dataset import SOURCES, Dataset
+from imgbatch.dataset import Dataset
+from imgbatch.dataset.counts import OUTCOMES, Counts, counts_of
 from imgbatch.dataset.parts import write_part
 from imgbatch.dataset.shards import listed_rows
 from imgbatch.errors import ImgbatchError, PoisonError, SourceError
@@ -33,6 +36,7 @@ from imgbatch.examine import Examined, Examiner
 from imgbatch.media.gate import ByteGate
 from imgbatch.observe.logs import LogFile, WarningLines, logger
 from imgbatch.sources import fetch, patience, read_stream
+from imgbatch.storage.access import UNTOLD, Access, adopt
 from imgbatch.tables import table_specs
 from imgbatch.timings import Timings
 from imgbatch.watch import Watch
@@ -56,7 +60,8 @@ if TYPE_CHECKING:
 
 Stage = Literal["decode", "analyze"]
 
-OUTCOMES = f"tables/{SOURCES}"
+# The stages that are not the decoding threads'.
+WRITING = ("rows", "write")
 TICK_SECONDS = 0.5
 FETCHED_IN_FLIGHT = 128 * 2**20
 # What a decoding thread takes in one go. Handing over costs as much as decoding a small picture.
@@ -74,12 +79,17 @@ DURING = {"decode": "while it was decoded", "analyze": "in an analyzer, after it
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What every worker of a run is told. Small and picklable."""
+    """What every worker of a run is told. Small and picklable, and without secrets.
+
+    Attributes:
+        access: how the buckets are reached.
+    """
 
     run: str
     dataset: str
     recipe: Recipe
     limits: Limits
+    access: Access = UNTOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,30 +129,17 @@ class Tick:
 
     Attributes:
         outcomes: how many sources came to `ok`, or to which error class.
+        bytes: that were read for them.
+        stages: seconds by stage, summed over threads; what a shard took to write comes in a
+            tick behind it.
+        threads: seconds that the worker's decoding threads had, busy or not.
     """
 
     outcomes: dict[str, int]
     pictures: int
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """One shard's parts, written and ready to be committed.
-
-    Attributes:
-        outcomes: how many of the sources that were read came to `ok`, or to which error class.
-        failed: how many sources of the whole shard failed; None where outcomes were not to do.
-        stages: seconds by stage, summed over threads.
-    """
-
-    shard: Shard
-    parts: tuple[Part, ...]
-    outcomes: dict[str, int]
-    pictures: int
-    bytes: int
-    seconds: float
-    stages: dict[str, float]
-    failed: int | None = None
+    bytes: int = 0
+    stages: dict[str, float] = field(default_factory=dict)
+    threads: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +150,28 @@ class Crewed:
     lost: int
 
 
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """One shard's parts, written and ready to be committed.
+
+    Attributes:
+        outcomes: how many of the sources that were read came to `ok`, or to which error class.
+        failed: how many sources of the whole shard failed; None where outcomes were not to do.
+        stages: seconds by stage, summed over threads.
+        counts: how many rows of its part of `sources` have which status and error class.
+    """
+
+    shard: Shard
+    parts: tuple[Part, ...]
+    outcomes: dict[str, int]
+    pictures: int
+    bytes: int
+    seconds: float
+    stages: dict[str, float]
+    failed: int | None = None
+    counts: Counts = ()
+
+
 class Worker:
     """Threads, analyzers and a log for one process. Tasks may run in it side by side."""
 
@@ -161,15 +180,18 @@ class Worker:
         cv2.setNumThreads(1)
         threadpoolctl.threadpool_limits(1)
         self._job = job
+        adopt(job.access, job.limits)
         self._dataset = Dataset.open(job.dataset)
         self._specs = {spec.name: spec for spec in table_specs(job.recipe)}
         self._file = LogFile(self._dataset.store, job.run, name)
         self._log = logger(self._file, run=job.run, worker=name)
+        self._log.info("worker.started", host=socket.gethostname(), pid=os.getpid())
         self._warnings = WarningLines(self._log)
         self._warnings.install()
         limits = job.limits
         self._watch = Watch(source_seconds=limits.source_seconds, memory=limits.worker_memory)
         self._ended = threading.Event()
+        self._clock = _Clock(limits.threads)
         gate = ByteGate(limits.decoded_bytes)
         self._examiner = Examiner(job.recipe, gate, self._log, self._watch)
         self._fetched = ByteGate(FETCHED_IN_FLIGHT)
@@ -182,7 +204,8 @@ class Worker:
         self._fetchers.shutdown(cancel_futures=True)
         self._decoders.shutdown(cancel_futures=True)
         self._warnings.uninstall()
-        self._file.flush()
+        self._log.info("worker.ended")
+        self._file.close()
 
     def guard(self) -> WorkerLostError | None:
         """Wait until a source overruns a limit; None at the end. For who may end this process."""
@@ -194,6 +217,10 @@ class Worker:
         Raises:
             StorageError: none of a shard's sources could be fetched, or a part not be written.
         """
+        with self._clock.task():
+            yield from self._task(task)
+
+    def _task(self, task: Task) -> Iterator[Tick | Finished]:
         dataset = self._dataset
         shifts = [look(dataset, work, listed_rows(dataset, work.shard)) for work in task.works]
         if task.only is not None:
@@ -211,7 +238,6 @@ class Worker:
         for shift in shifts:
             fetcher = partial(self._fetch, stream=stream, given=given[shift.work.shard.name])
             yield from self._shard(shift, fetcher, write=task.only is None)
-        self._file.flush()
 
     def _shard(self, shift: Shift, fetcher: Fetcher, *, write: bool) -> Iterator[Tick | Finished]:
         start = time.perf_counter()
@@ -223,10 +249,11 @@ class Worker:
         for examined in self._examined(shift, rows.examine, fetcher):
             done.append(examined)
             timings.merge(examined.stages)
+            self._log_failed(shard, examined)
             if time.monotonic() - tick >= TICK_SECONDS:
-                yield _tick(done[ticked:])
+                yield _tick(done[ticked:], self._clock.lap())
                 tick, ticked = time.monotonic(), len(done)
-        yield _tick(done[ticked:])
+        yield _tick(done[ticked:], self._clock.lap())
         with timings.stage("rows"), self._watch.over(shard.name, None, 0):
             computed = rows.tables(done)
         if not write:
@@ -235,19 +262,24 @@ class Worker:
         with timings.stage("write"):
             # Side by side: each waits for a disk, or for a bucket.
             written = list(self._fetchers.map(partial(self._write, shift), computed.items()))
-        failed = [failed_in(rows) for part, rows in written if part.table == OUTCOMES]
+        stages = timings.seconds()
+        rows_of = {part.table: whole for part, whole in written}
+        outcomes = rows_of.get(OUTCOMES)
         finished = Finished(
             shard=shard,
             parts=tuple(part for part, _ in written),
             outcomes=_outcomes(done),
             pictures=sum(e.outcome.n_pictures for e in done),
-            bytes=sum(e.source.size for e in done if e.source.verdict is None),
+            bytes=_bytes(done),
             seconds=round(time.perf_counter() - start, 6),
-            stages=timings.seconds(),
-            failed=next(iter(failed), None),
+            stages=stages,
+            failed=None if outcomes is None else failed_in(outcomes),
+            counts=() if outcomes is None else counts_of(outcomes),
         )
         self._log_shard(finished)
         yield finished
+        spent = {name: stages[name] for name in WRITING}
+        yield Tick({}, 0, stages=spent, threads=self._clock.lap())
 
     def _write(self, shift: Shift, table: tuple[str, list[Row]]) -> tuple[Part, pa.Table]:
         name, computed = table
@@ -269,8 +301,8 @@ class Worker:
     ) -> Iterator[Examined]:
         """Yield a shard's sources examined, in order, with a bounded number under way."""
         under_way: deque[Future[list[Examined]]] = deque()
-        window = CHUNKS_PER_THREAD * self._job.limits.threads
-        for chunk in _chunks(shift):
+        window = self._window(shift)
+        for chunk in _chunks(shift, self._job.limits.threads):
             # Bytes are counted before they are fetched, in order, so nothing waits in a circle.
             held = contextlib.ExitStack()
             held.enter_context(self._fetched.hold(self._held_bytes(chunk)))
@@ -282,6 +314,16 @@ class Worker:
                 yield from under_way.popleft().result()
         while under_way:
             yield from under_way.popleft().result()
+
+    def _window(self, shift: Shift) -> int:
+        """Return how many chunks are under way: from a bucket enough to keep its fetchers busy."""
+        limits = self._job.limits
+        chunks = CHUNKS_PER_THREAD * limits.threads
+        if not shift.places or shift.sources[shift.places[0]].address.startswith("file:"):
+            return chunks
+        sizes = [shift.sources[place].size for place in shift.places]
+        per_chunk = max(1, min(CHUNK_SOURCES, CHUNK_BYTES * len(sizes) // max(1, sum(sizes))))
+        return max(chunks, limits.threads + -(-limits.fetch_threads // per_chunk))
 
     def _held_bytes(self, chunk: list[tuple[int, Source]]) -> int:
         # A larger object is read from its file, never held whole.
@@ -315,6 +357,12 @@ class Worker:
         code = error.code if isinstance(error, SourceError) else type(error).__name__
         self._log.warning("fetch.retried", source=source.source_id, attempt=number, error=code)
 
+    def _log_failed(self, shard: Shard, examined: Examined) -> None:
+        """Log a failure, without its message: that may hold a name."""
+        if examined.outcome.status == "failed":
+            source, error = examined.source.source_id, examined.outcome.error_class
+            self._log.warning("source.failed", source=source, shard=shard.label, error=error)
+
     def _log_shard(self, finished: Finished) -> None:
         self._log.info(
             "shard.finished",
@@ -328,13 +376,17 @@ class Worker:
         )
 
 
-def _chunks(shift: Shift) -> Iterator[list[tuple[int, Source]]]:
-    """Cut what is to be read into what one thread takes in one go, each source with its place."""
+def _chunks(shift: Shift, threads: int) -> Iterator[list[tuple[int, Source]]]:
+    """Cut what is to be read into what one thread takes in one go, each source with its place.
+
+    Few sources, as in a shard of which little changed, are shared among all threads.
+    """
+    most = min(CHUNK_SOURCES, -(-len(shift.places) // threads))
     chunk: list[tuple[int, Source]] = []
     size = 0
     for place in shift.places:
         source = shift.sources[place]
-        if chunk and (len(chunk) == CHUNK_SOURCES or size + source.size > CHUNK_BYTES):
+        if chunk and (len(chunk) == most or size + source.size > CHUNK_BYTES):
             yield chunk
             chunk, size = [], 0
         chunk.append((place, source))
@@ -386,5 +438,43 @@ def _outcomes(done: list[Examined]) -> dict[str, int]:
     return dict(Counter(e.outcome.error_class or "ok" for e in done))
 
 
-def _tick(done: list[Examined]) -> Tick:
-    return Tick(_outcomes(done), sum(e.outcome.n_pictures for e in done))
+def _bytes(done: list[Examined]) -> int:
+    return sum(e.source.size for e in done if e.source.verdict is None)
+
+
+def _tick(done: list[Examined], threads: float) -> Tick:
+    stages = Timings()
+    for examined in done:
+        stages.merge(examined.stages)
+    pictures = sum(e.outcome.n_pictures for e in done)
+    return Tick(_outcomes(done), pictures, _bytes(done), stages.seconds(), threads)
+
+
+class _Clock:
+    """What a worker's decoding threads had to spend, by laps that are taken from any thread."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._tasks = 0
+        self._last = time.monotonic()
+
+    @contextlib.contextmanager
+    def task(self) -> Iterator[None]:
+        """Have a task under way; the time before, in which there was none, does not count."""
+        with self._lock:
+            if not self._tasks:
+                self._last = time.monotonic()
+            self._tasks += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._tasks -= 1
+
+    def lap(self) -> float:
+        """Return the seconds since the last lap, times the number of threads."""
+        now = time.monotonic()
+        with self._lock:
+            spent, self._last = now - self._last, now
+        return round(spent * self._threads, 6)

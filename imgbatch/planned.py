@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from imgbatch import analyzers, settings
 from imgbatch.carry import needed
@@ -21,6 +22,7 @@ from imgbatch.dataset import MANIFEST, Dataset, manifest
 from imgbatch.dataset.adopt import adopt
 from imgbatch.dataset.causes import ANALYZER_CHANGED, CHANGED, REMOVED, Causes
 from imgbatch.dataset.plan import gone, undone
+from imgbatch.dataset.scratch import scratch_folder
 from imgbatch.dataset.shards import all_shards, listed_rows
 from imgbatch.listed import list_input
 from imgbatch.observe.pace import Pace, pace
@@ -103,21 +105,31 @@ class _Cost:
 
 
 class _Ahead:
-    """The manifest as it will be once a listing is frozen."""
+    """The manifest as it will be once a listing is frozen; what comes waits in a folder."""
 
-    def __init__(self, dataset: Dataset, changes: Changes, limits: Limits) -> None:
+    def __init__(self, dataset: Dataset, changes: Changes, limits: Limits, folder: str) -> None:
         self._dataset = dataset
-        came = list(manifest.upcoming(dataset, changes, limits))
-        self._rows = {shard.name: rows for shard, rows in came}
+        self._folder = folder
+        came: list[Shard] = []
+        names: set[str] = set()
+        for shard, rows in manifest.upcoming(dataset, changes, limits):
+            names.add(shard.name)
+            if rows.num_rows:
+                came.append(shard)
+                pq.write_table(rows, self._path(shard))
         here = all_shards(dataset) if dataset.table(MANIFEST).exists else []
-        self.fresh = frozenset(self._rows) - changes.touched
+        self.fresh = frozenset(names - changes.touched)
         self.shards = [shard for shard in here if shard.name not in changes.touched]
         # How a shard's bytes are read does not matter here: `stream` is left out.
-        self.shards += [shard for shard, rows in came if rows.num_rows]
+        self.shards += came
+        self._came = frozenset(shard.name for shard in came)
+
+    def _path(self, shard: Shard) -> str:
+        return f"{self._folder}/{shard.name}.parquet"
 
     def rows(self, shard: Shard) -> pa.Table:
-        if shard.name in self._rows:
-            return self._rows[shard.name]
+        if shard.name in self._came:
+            return pq.read_table(self._path(shard))
         return listed_rows(self._dataset, shard)
 
 
@@ -141,16 +153,17 @@ def plan(request: Request, limits: Limits, listener: Listener) -> Plan:
         changed=changes.changed.num_rows,
         removed=changes.removed.num_rows,
     )
-    _add_work(found, dataset, changes, specs, limits)
+    with scratch_folder() as folder:
+        ahead = _Ahead(dataset, changes, limits, folder)
+        _add_work(found, dataset, changes, specs, ahead)
     found.failed = _failed(dataset, changes, specs, found)
     found.pace = pace(dataset.runs(), [spec.name for spec in specs if found.tables[spec.name]])
     return found
 
 
 def _add_work(
-    found: Plan, dataset: Dataset, changes: Changes, specs: Sequence[TableSpec], limits: Limits
+    found: Plan, dataset: Dataset, changes: Changes, specs: Sequence[TableSpec], ahead: _Ahead
 ) -> None:
-    ahead = _Ahead(dataset, changes, limits)
     causes = Causes(dataset, specs, ahead.fresh)
     parts, works = adopt(dataset, undone(dataset, ahead.shards, specs), specs, ahead.rows)
     found.adopted.update(part.table.removeprefix("tables/") for part in parts)

@@ -20,15 +20,17 @@ from imgbatch.dataset import MANIFEST, Dataset
 from imgbatch.dataset.changes import Changes
 from imgbatch.dataset.lock import refuse_busy
 from imgbatch.errors import DatasetError, SettingsError
+from imgbatch.observe.recorder import Recorder
 from imgbatch.run import Driver
 from imgbatch.settings import nearest
-from imgbatch.summary import Request
+from imgbatch.summary import Request, new_run
 from imgbatch.tables import table_specs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from imgbatch.run import Engine, Watcher
+    from imgbatch.observe.recorder import Watcher
+    from imgbatch.run import Engine
     from imgbatch.settings import Limits
     from imgbatch.summary import Summary
 
@@ -66,13 +68,14 @@ def retry(again: Again, limits: Limits, engine: Engine, watcher: Watcher) -> Sum
     specs = table_specs(recipe)
     request = Request(last["input"], again.dataset, "", again.engine)
     refuse_busy(dataset.store)
-    driver = Driver(dataset, request, recipe, specs, limits, start=start)
-    with contextlib.closing(driver):
-        changes = _touched(dataset, failed(dataset, [s.name for s in specs], again.classes))
-        driver.summary.changed = changes.changed.num_rows
-        driver.change(changes)
-        if not changes.nothing:
-            driver.compute(engine, watcher)
+    with Recorder(again.dataset, new_run(), limits=limits, watcher=watcher) as recorder:
+        driver = Driver(dataset, request, recipe, specs, limits, start=start, run=recorder.run)
+        with contextlib.closing(driver):
+            changes = _touched(dataset, failed(dataset, [s.name for s in specs], again.classes))
+            driver.summary.changed = changes.changed.num_rows
+            driver.change(changes)
+            if not changes.nothing:
+                driver.compute(engine, recorder)
     return driver.summary
 
 

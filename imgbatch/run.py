@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-import uuid
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
@@ -19,15 +18,17 @@ from imgbatch.budget import Budget
 from imgbatch.dataset import MANIFEST, SOURCES, Dataset, manifest
 from imgbatch.dataset.adopt import adopt
 from imgbatch.dataset.commit import Committer, remove, take_number
+from imgbatch.dataset.counts import OUTCOMES, Tally
 from imgbatch.dataset.lock import RunLock, refuse_busy
 from imgbatch.dataset.plan import gone, undone
 from imgbatch.dataset.repair import Mended, mend
 from imgbatch.dataset.shards import all_shards
-from imgbatch.errors import ImgbatchError, SettingsError
-from imgbatch.listed import Listener, list_input
+from imgbatch.errors import CancelledError, ImgbatchError, SettingsError
+from imgbatch.listed import list_input
+from imgbatch.observe.recorder import Recorder
 from imgbatch.pipeline import Crewed, Finished, Job, Task, Tick
-from imgbatch.storage import open_store
-from imgbatch.summary import Request, Summary, asked, now
+from imgbatch.storage import access, open_store
+from imgbatch.summary import Request, Summary, asked, new_run, now
 from imgbatch.tables import table_specs
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from imgbatch.dataset import TableSpec
     from imgbatch.dataset.manifest import Changes, Listing
     from imgbatch.dataset.plan import Work
+    from imgbatch.observe.recorder import Watcher
     from imgbatch.settings import Limits, Recipe
 
 
@@ -45,19 +47,11 @@ class Engine(Protocol):
     def __call__(self, job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished | Crewed]:
         """Do the tasks in any order; the first thing yielded says that workers are up.
 
+        Crewed says how many, and comes again while nothing else does: who waits may want to end it.
+
         Raises:
             JobError: workers were lost and tasks stay undone.
         """
-
-
-class Watcher(Listener, Protocol):
-    """Who is told while a run goes on; `imgbatch.observe.progress` has them."""
-
-    def planned(self, *, shards: int, sources: int, note: str) -> None:
-        """So much will be computed."""
-
-    def tick(self, tick: Tick) -> None:
-        """Sources were examined."""
 
 
 def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> Summary:
@@ -67,6 +61,7 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
         SettingsError, InputError, DatasetError, StorageError: before anything is computed.
         BusyError: another run is at work on the dataset.
         JobError, FencedError: shards stay undone; what was committed stays.
+        CancelledError: somebody asked for its end; what was finished is committed.
         TooManyFailedError: more sources failed than allowed; the run ended there, what was finished
             is committed, and running again with a larger budget goes on.
     """
@@ -75,15 +70,17 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
     specs = table_specs(recipe)
     refuse_busy(open_store(request.dataset))
     mended = _mend(request, recipe, specs, limits) if request.repair else None
-    listed = list_input(request, limits, watcher)
-    driver = Driver(
-        Dataset.create(request.dataset), request, recipe, specs, limits, start=start, mended=mended
-    )
-    driver.summary.forgotten = listed.forgotten
-    with contextlib.closing(driver):
-        driver.freeze(listed.sources)
-        del listed  # its rows lie on the disk, and they are in the manifest now
-        driver.compute(engine, watcher)
+    with Recorder(request.dataset, new_run(), limits=limits, watcher=watcher) as recorder:
+        listed = list_input(request, limits, recorder)
+        dataset = Dataset.create(request.dataset)
+        driver = Driver(
+            dataset, request, recipe, specs, limits, start=start, mended=mended, run=recorder.run
+        )
+        driver.summary.forgotten = listed.forgotten
+        with contextlib.closing(driver):
+            driver.freeze(listed.sources)
+            del listed  # its rows lie on the disk, and they are in the manifest now
+            driver.compute(engine, recorder)
     return driver.summary
 
 
@@ -93,9 +90,10 @@ class Driver:
     Args:
         start: of the run, by `time.monotonic`.
         mended: what was taken out before, to be done again.
+        run: its id; a new one by default.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a run is made of
         self,
         dataset: Dataset,
         request: Request,
@@ -105,6 +103,7 @@ class Driver:
         *,
         start: float,
         mended: Mended | None = None,
+        run: str | None = None,
     ) -> None:
         self.dataset = dataset
         self._request = request
@@ -115,7 +114,7 @@ class Driver:
         self._mended = mended is not None and bool(mended.parts or mended.aside)
         self._started = datetime.now(UTC)
         self._lock: RunLock | None = None
-        self.summary = Summary(_run_id(self._started), dataset.url)
+        self.summary = Summary(run or new_run(), dataset.url)
         self.summary.repaired = len(mended.parts) if mended else 0
 
     @cached_property
@@ -168,7 +167,7 @@ class Driver:
             run, number = self.summary.run, self.number
             manifest.freeze(self.dataset, changes, limits=self._limits, run=run, number=number)
 
-    def compute(self, engine: Engine, watcher: Watcher) -> None:
+    def compute(self, engine: Engine, recorder: Recorder) -> None:
         """Compute and commit what the manifest and the recipe ask for and no table has."""
         dataset, summary = self.dataset, self.summary
         left, todo = self._plan()
@@ -186,10 +185,13 @@ class Driver:
             dataset.write_run({**record, "run": summary.run, "status": "running"})
             status = "failed"
             try:
-                self._work(todo, engine, watcher, budget)
+                self._work(todo, engine, recorder, budget)
                 status = "finished"
+            except CancelledError:
+                status = "cancelled"
+                raise
             finally:
-                summary.seconds = self._seconds()
+                summary.seconds, summary.cost = self._seconds(), recorder.cost
                 said = {**record, **summary.record(), "finished": now(), "status": status}
                 dataset.write_run(said)
         summary.seconds = self._seconds()
@@ -202,7 +204,9 @@ class Driver:
         redone = {work.shard.name for work in todo if SOURCES in work.tables}
         return Budget(self.dataset, self._request.max_failed, redone)
 
-    def _work(self, todo: Sequence[Work], engine: Engine, watcher: Watcher, budget: Budget) -> None:
+    def _work(
+        self, todo: Sequence[Work], engine: Engine, recorder: Recorder, budget: Budget
+    ) -> None:
         dataset, summary, specs = self.dataset, self.summary, self._specs
         committer = Committer(
             dataset,
@@ -211,42 +215,55 @@ class Driver:
             number=self.number,
             every=self._limits.commit_seconds,
             lock=self._lock,
+            report=recorder.committed,
         )
+        tally = Tally(dataset)
         parts, todo = adopt(dataset, todo, specs)
         committer.add(parts)
         summary.adopted = len(parts)
-        _announce(watcher, dataset, todo)
-        job = Job(summary.run, dataset.url, self._recipe, self._limits)
+        _announce(recorder, dataset, todo)
+        job = Job(summary.run, dataset.url, self._recipe, self._limits, access.access())
         try:
             budget.take(parts)
             with contextlib.closing(engine(job, _tasks(todo)) if todo else _nothing()) as events:
-                self._drain(events, committer, watcher, budget)
+                self._drain(events, committer, recorder, budget, tally)
+            recorder.committing()
         except (ImgbatchError, KeyboardInterrupt):
             # What is finished is worth keeping, whatever ended the rest. Where another run took
             # over, that is what ended it: a forgotten source's part is gone under our hands.
             committer.check()
             committer.flush()
+            tally.write()
             raise
         committer.flush()
+        tally.write()
 
     def _drain(
         self,
         events: Iterable[Tick | Finished | Crewed],
         committer: Committer,
-        watcher: Watcher,
+        recorder: Recorder,
         budget: Budget,
+        tally: Tally,
     ) -> None:
         summary = self.summary
         for event in events:
+            if isinstance(event, Crewed):
+                recorder.crewed(event)
+                continue
             if not summary.ready_seconds:
                 summary.ready_seconds = self._seconds()
             if isinstance(event, Tick):
-                watcher.tick(event)
-            elif isinstance(event, Finished):
+                recorder.tick(event)
+            else:
                 summary.work_seconds = round(self._seconds() - summary.ready_seconds, 3)
                 committer.add(event.parts)
                 summary.add(event)
+                for part in event.parts:
+                    if part.table == OUTCOMES:
+                        tally.add(part.path, event.counts)
                 budget.add(event.failed or 0)
+                recorder.finished()
 
     def _seconds(self) -> float:
         return round(time.monotonic() - self._start, 3)
@@ -280,12 +297,8 @@ def _tasks(todo: Sequence[Work]) -> list[Task]:
     return sorted(tasks, key=lambda task: -len(task.works))
 
 
-def _announce(watcher: Watcher, dataset: Dataset, todo: Sequence[Work]) -> None:
+def _announce(recorder: Recorder, dataset: Dataset, todo: Sequence[Work]) -> None:
     parts = dataset.table(MANIFEST).parts()
     count = sum(parts[work.shard.part].rows for work in todo)
     tables = sorted({name for work in todo for name in work.tables})
-    watcher.planned(shards=len(todo), sources=count, note=", ".join(tables))
-
-
-def _run_id(started: datetime) -> str:
-    return f"{started:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
+    recorder.planned(shards=len(todo), sources=count, note=", ".join(tables))

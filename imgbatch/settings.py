@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -75,9 +76,13 @@ class Limits(Settings):
 
     Attributes:
         threads: decoding threads of a worker.
-        fetch_threads: threads that fetch ahead.
+        fetch_threads: threads of a worker that fetch ahead from buckets: as many requests are under
+            way as a bucket's latency takes to keep the decoding threads fed.
         decoded_bytes: decoded pixels in flight, over all threads of a worker.
         fetched_bytes: an object up to this size is held in memory, a larger one read from its file.
+        spooled_bytes: a larger object of a bucket, or member of a plain tar in one, goes to a
+            temporary file up to this size; beyond, it is read from the bucket by ranges, once for
+            its digest and once to decode it.
         shard_sources, shard_bytes: where the manifest cuts; fixed once a shard is frozen.
         commit_seconds: the driver commits finished shards this often.
         lock_seconds: a run that gives no sign of life for so long counts as dead, and the next one
@@ -89,16 +94,26 @@ class Limits(Settings):
             may take longer in proportion. On Ray only.
         worker_memory: bytes of its own that a worker process may hold; 0: as many as there are. On
             Ray only.
+        connect_seconds: a bucket's server that takes no connection for so long is asked anew.
+        request_seconds: the same for one request, its body included: an object of 64 MiB comes
+            whole within it, or not at all.
+        request_attempts: how often one request is sent before it counts as one failed attempt;
+            none is sent again after 30 seconds.
         cluster_seconds: a run that has had no worker for so long ends: the cluster has no room, or
             its machines do not come. On Ray only.
         outage_sources: a shard of at least so many sources, none of which can be fetched (denied,
             failed, timeout), ends the run and is not committed; 0: it is.
+        progress_seconds: a run writes how far it is into the dataset this often, and looks whether
+            it is to end.
+        price_per_hour: what an hour of the whole run costs, in any currency; 0: not known.
+        price_per_worker_hour: the same of each worker; both are added up.
     """
 
     threads: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1)
-    fetch_threads: int = Field(default=4, ge=1)
+    fetch_threads: int = Field(default=32, ge=1)
     decoded_bytes: int = Field(default=256 * 2**20, ge=2**20)
     fetched_bytes: int = Field(default=64 * 2**20, ge=2**16)
+    spooled_bytes: int = Field(default=2**30, ge=0)
     shard_sources: int = Field(default=1000, ge=1)
     shard_bytes: int = Field(default=512 * 2**20, ge=1)
     commit_seconds: float = Field(default=5.0, gt=0)
@@ -107,8 +122,14 @@ class Limits(Settings):
     fetch_seconds: float = Field(default=120.0, gt=0)
     source_seconds: float = Field(default=300.0, gt=0)
     worker_memory: int = Field(default=0, ge=0)
+    connect_seconds: float = Field(default=5.0, gt=0)
+    request_seconds: float = Field(default=60.0, gt=0)
+    request_attempts: int = Field(default=3, ge=1)
     cluster_seconds: float = Field(default=900.0, gt=0)
     outage_sources: int = Field(default=20, ge=0)
+    progress_seconds: float = Field(default=3.0, gt=0)
+    price_per_hour: float = Field(default=0.0, ge=0)
+    price_per_worker_hour: float = Field(default=0.0, ge=0)
 
 
 ENVIRONMENT_PREFIX = "IMGBATCH_"
@@ -127,6 +148,29 @@ def read_limits(environment: Mapping[str, str] | None = None) -> Limits:
         if key.startswith(ENVIRONMENT_PREFIX)
     }
     return check(Limits, found, where="environment", prefix=ENVIRONMENT_PREFIX)
+
+
+def variables(*names: str) -> dict[str, str]:
+    """Return those of some variables that are set to anything: such as AWS_REGION.
+
+    They are a cloud's own, and mean here what they mean to its own programs.
+    """
+    return {name: value for name in names if (value := os.environ.get(name, ""))}
+
+
+# Variables that hold a secret say so in their names; those that say where one lies hold none.
+_SECRET = re.compile(r"SECRET|TOKEN|PASSWORD|PASSWD|PRIVATE|API_?KEY", re.IGNORECASE)
+_PLACE = re.compile(r"_(FILE|PATH|URI|URL|DIR|MODE)$", re.IGNORECASE)
+
+
+def secret_values(environment: Mapping[str, str] | None = None) -> list[str]:
+    """Return the values of variables that hold secrets, for whoever must never print one."""
+    environment = os.environ if environment is None else environment
+    return [
+        value.strip()
+        for name, value in environment.items()
+        if _SECRET.search(name) and not _PLACE.search(name)
+    ]
 
 
 def recipe_names() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import uuid
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -60,6 +61,7 @@ class Summary:
         ready_seconds: from the start until workers were up.
         work_seconds: from then until the last shard's parts were written.
         stages: seconds by stage, summed over all threads of all workers.
+        cost: hours times price; None when no price is known.
     """
 
     run: str
@@ -80,6 +82,7 @@ class Summary:
     ready_seconds: float = 0.0
     work_seconds: float = 0.0
     seconds: float = 0.0
+    cost: float | None = None
 
     def add(self, finished: Finished) -> None:
         """Count a finished shard."""
@@ -126,6 +129,11 @@ def asked(
             **{name: metadata.version(name) for name in PACKAGES},
         },
     }
+
+
+def new_run() -> str:
+    """Return the id of a run that begins now."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
 
 
 def now() -> str:

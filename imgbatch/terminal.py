@@ -15,10 +15,11 @@ from rich.console import Console
 from imgbatch.errors import RunError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from imgbatch.observe.recorder import Watcher
     from imgbatch.retry import Again
-    from imgbatch.run import Engine, Watcher
+    from imgbatch.run import Engine
     from imgbatch.settings import Limits
     from imgbatch.summary import Request, Summary
 
@@ -54,7 +55,22 @@ Classes = Annotated[
     list[str],
     typer.Option("--class", help="Error class to do again, such as 'decode.*'; may be repeated."),
 ]
+Follow = Annotated[
+    bool, typer.Option("--follow", help="Show its output, and end with its exit code.")
+]
+Ship = Annotated[
+    bool, typer.Option("--ship", help="Send this imgbatch along: the cluster's is another or none.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
+
+
+def words_of(flags: Mapping[str, str | float | bool | None]) -> list[str]:
+    """Return flags as the words of a command line: none for None and False, `--json` for True."""
+    words = []
+    for name, value in flags.items():
+        if value is not None and value is not False:
+            words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+    return words
 
 
 def guarded(app: Callable[[], Any]) -> None:
@@ -70,7 +86,10 @@ def guarded(app: Callable[[], Any]) -> None:
         stderr.print("interrupted: finished shards stay; run again to go on", markup=False)
         sys.exit(INTERRUPTED)
     except Exception:  # noqa: BLE001 - whatever else comes here is a bug of ours, and said so
-        traceback.print_exc()
+        from imgbatch.storage.secrets import scrub  # noqa: PLC0415 - keeps `--help` quick
+
+        # An error of a library that we did not foresee may tell what it was sent.
+        stderr.print(scrub(traceback.format_exc()), markup=False)
         stderr.print("This is a bug in imgbatch. Committed shards are safe.", markup=False)
         sys.exit(BUG)
 

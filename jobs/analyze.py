@@ -27,6 +27,8 @@ from imgbatch.terminal import (
     Sample,
     Workers,
 )
+from jobs import hire
+from jobs.connect import connect
 from jobs.places import need_of
 
 if TYPE_CHECKING:
@@ -72,13 +74,18 @@ def analyze(  # noqa: PLR0913 - one argument per flag
     )
 
     def engine(job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished | Crewed]:
-        return execute(job, tasks, workers=workers, address=address)
+        return execute(job, tasks, workers=workers, address=address, input=input)
 
     terminal.analyze(request, engine, as_json=json)
 
 
 def execute(
-    job: Job, tasks: Sequence[Task], *, workers: int, address: str
+    job: Job,
+    tasks: Sequence[Task],
+    *,
+    workers: int,
+    address: str,
+    input: str | None = None,  # noqa: A002 - the word that users see
 ) -> Generator[Tick | Finished | Crewed]:
     """Do tasks on Ray actors, wherever the cluster has room for them, now or later.
 
@@ -87,8 +94,11 @@ def execute(
         tasks: in any order.
         workers: no more than so many; 0: as many as there is room for.
         address: of the cluster; local: one on this machine that ends with the run.
+        input: what the run reads, where that may be a folder that workers must see.
 
     Raises:
+        ClusterError, VersionError: the cluster cannot be reached, or has other versions.
+        SettingsError: INPUT or DATASET is a folder that a worker does not see.
         JobError: some tasks lost every worker that had them, and all others are done; or no worker
             came up.
     """
@@ -103,7 +113,7 @@ def execute(
     options: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": False}
     if address == "local":
         options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
-    ray.init(address=address, **options)
+    connect(address, **options)
     quiet()
     try:
         fleet = RayFleet(
@@ -115,6 +125,7 @@ def execute(
                 patience=job.limits.cluster_seconds,
                 say=partial(typer.echo, err=True),
             ),
+            make=partial(hire.worker, hire.terms(input, job.dataset)),
         )
         yield from crew.conduct(fleet, tasks)
     finally:

@@ -26,6 +26,7 @@ from imgbatch.crew.fleet import Event, Failed, Leaving, Lost
 from imgbatch.crew.order import ATTEMPTS
 from imgbatch.errors import JobError
 from imgbatch.watch import MachineLostError, WorkerLostError
+from jobs import hire
 from jobs.actor import Actor, Answer
 from jobs.places import Need, placed
 
@@ -157,6 +158,8 @@ class RayFleet:
         lost = actor.why(error, at, machine_up=machine_up)
         if actor.up:
             return [Lost(actor.number, lost)]
+        if other := hire.absent(str(error)):
+            return [Failed(other)]
         if getattr(error, "actor_init_failed", False):
             return [Failed(JobError(f"a worker could not be made: {error}"))]
         if not isinstance(lost, MachineLostError):

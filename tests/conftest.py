@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ import boto3
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 @pytest.fixture(scope="session")
@@ -31,27 +33,61 @@ def readme(root: Path) -> str:
 
 @pytest.fixture(scope="session")
 def bucket() -> Iterator[str]:
-    """The name of a bucket on an S3 server of the test's own, which the environment points at.
-
-    A process of its own: some calls of deltalake wait for an answer with Python's lock in hand.
-    """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    with pytest.MonkeyPatch.context() as patch:
+    """The name of a bucket on an S3 server of the test's own, which the environment points at."""
+    with server("-m", "moto.server", "-H", "127.0.0.1", "-p") as port, environment() as patch:
         patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
         patch.setenv("AWS_ALLOW_HTTP", "true")
         patch.setenv("AWS_ACCESS_KEY_ID", "test")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
         patch.setenv("AWS_REGION", "us-east-1")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        _wait_for(port)
         boto3.client("s3").create_bucket(Bucket="tests")
         yield "tests"
-    server.terminate()
-    server.wait()
+
+
+@pytest.fixture(scope="session")
+def gs_server() -> Iterator[str]:
+    """The URL of a server of the test's own that answers like Google's, 100 names to the page."""
+    with server(str(Path(__file__).parent / "servers" / "gcs.py"), after=["100"]) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="session")
+def gs_bucket(gs_server: str) -> Iterator[str]:
+    """The name of a bucket there, which the environment points at."""
+    with environment() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", gs_server)
+        ask(f"{gs_server}/storage/v1/b", {"name": "tests"})
+        yield "tests"
+
+
+environment = pytest.MonkeyPatch.context
+
+
+def ask(url: str, said: object) -> None:
+    """Send JSON to a server of ours."""
+    request = urllib.request.Request(url, json.dumps(said).encode(), method="POST")
+    with urllib.request.urlopen(request) as answer:
+        answer.read()
+
+
+@contextlib.contextmanager
+def server(*words: str, after: Sequence[str] = ()) -> Iterator[int]:
+    """Run a Python program that is told a port to listen at; yield the port.
+
+    A process of its own: some calls of deltalake wait for an answer with Python's lock in hand.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    line = [sys.executable, *words, str(port), *after]
+    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _wait_for(port)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def _wait_for(port: int) -> None:
@@ -62,4 +98,4 @@ def _wait_for(port: int) -> None:
         ):
             return
         time.sleep(0.1)
-    pytest.fail("the S3 server did not come up")
+    pytest.fail("the server did not come up")

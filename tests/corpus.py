@@ -103,6 +103,8 @@ class Silent:
 
     def tick(self, tick: object) -> None: ...
 
+    def crewed(self, crew: object) -> None: ...
+
 
 def run_inline(  # noqa: PLR0913 - one argument per flag
     input_: Path,

@@ -60,6 +60,35 @@ def test_a_full_disk_ends_the_run_with_its_code_and_a_dataset_that_can_be_finish
     assert (found.problems, found.sources) == ([], 600)
 
 
+@pytest.mark.parametrize("kilobytes", [16, 100, 400])
+@pytest.mark.parametrize("command", ["export", "plan"])
+def test_a_full_temporary_folder_is_told_as_such_whatever_it_was_needed_for(
+    small_disk: Path, tmp_path: Path, command: str, kilobytes: int
+) -> None:
+    folder = corpus.many(tmp_path / "c", 30)
+    corpus.run_inline(folder, tmp_path / "d", recipe="[analyzers.image]\n[analyzers.classic]\n")
+    words = {
+        "export": ["export", tmp_path / "d", tmp_path / "out"],
+        "plan": ["plan", folder, tmp_path / "new"],
+    }
+    remount = f"remount,size={kilobytes}k"
+    subprocess.run(["mount", "-o", remount, str(small_disk)], check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "imgbatch", *map(str, words[command])],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TMPDIR": str(small_disk)},
+        check=False,
+        timeout=120,
+    )
+    assert "Traceback" not in done.stderr
+    if kilobytes == 16:
+        assert done.returncode == 16
+    if done.returncode:
+        assert "the temporary folder" in done.stderr
+        assert "TMPDIR" in done.stderr
+
+
 def test_an_analyzer_whose_package_is_missing_names_the_install_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

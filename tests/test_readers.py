@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import uuid
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -13,6 +15,7 @@ import pytest
 
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.export import export
+from imgbatch.storage import open_store
 from tests import corpus
 
 if TYPE_CHECKING:
@@ -50,6 +53,21 @@ def test_duckdb_queries_committed_rows(dataset: Path) -> None:
         connection.register("sources", sources)
         query = "SELECT status, count(*) AS n FROM sources GROUP BY status"
         assert dict(connection.execute(query).fetchall())["ok"] == OK
+
+
+@pytest.mark.parametrize("scheme", ["file", "memory"])
+def test_exported_rows_are_those_of_the_table_by_their_keys(
+    dataset: Path, tmp_path: Path, scheme: str
+) -> None:
+    out = str(tmp_path / "out") if scheme == "file" else f"memory://{uuid.uuid4().hex}"
+    opened = Dataset.open(str(dataset))
+    export(opened, out, form="parquet")
+    for name in ("sources", "motion", "hashes"):
+        rows = opened.read(name)
+        keys = [(key, "ascending") for key in ("source_id", "frame") if key in rows.column_names]
+        found = pq.read_table(io.BytesIO(open_store(out).get(f"{name}.parquet")))
+        assert found.schema.equals(rows.schema)
+        assert found.to_pylist() == rows.sort_by(keys).to_pylist()
 
 
 def test_exported_parquet_is_one_plain_file_per_table(dataset: Path, tmp_path: Path) -> None:

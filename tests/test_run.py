@@ -12,7 +12,8 @@ from imgbatch import crew
 from imgbatch.dataset import MANIFEST, Dataset
 from imgbatch.dataset.verify import verify
 from imgbatch.errors import InputError, SettingsError, StorageError, TooManyFailedError
-from imgbatch.observe.status import log_lines, status
+from imgbatch.observe.lines import log_lines
+from imgbatch.observe.status import status
 from imgbatch.run import run
 from imgbatch.settings import Limits
 from imgbatch.storage import open_store
@@ -105,11 +106,12 @@ def test_the_number_of_threads_and_the_cut_of_shards_change_no_row(
 def test_logs_name_run_shard_and_stages_and_never_an_address(made: Path) -> None:
     dataset = Dataset.open(str(made / "dataset"))
     (record,) = dataset.runs()
-    lines = log_lines(dataset, record["run"])
+    lines = list(log_lines(dataset, record["run"]))
     done = [line for line in lines if line["event"] == "shard.finished"]
     assert sum(sum(line["outcomes"].values()) for line in done) == len(corpus.EXPECTED)
     assert {"fetch", "decode", "quality", "write"} <= set(done[0]["stages"])
-    assert all(line["run"] == record["run"] and line["worker"] == "inline" for line in lines)
+    assert {line["run"] for line in lines} == {record["run"]}
+    assert {line["worker"] for line in lines} == {"driver", "inline"}
     assert not any(name in str(lines) for name in ("china.jpg", str(made)))
 
 

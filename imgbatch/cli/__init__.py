@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from imgbatch.cli import about, forget, past, plan, read, run
+from imgbatch.cli import about, bucket, doctor, forget, live, past, plan, read, run, submit
 
 app = typer.Typer(
     help="Turn a bucket of pictures and videos into a table that a researcher can trust.",
@@ -16,12 +16,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 recipes = typer.Typer(help="Recipes: what a run computes.", no_args_is_help=True)
+buckets = typer.Typer(help="Buckets themselves: made and hardened.", no_args_is_help=True)
 
 app.command()(plan.plan)
 app.command()(run.run)
+app.command()(submit.submit)
 app.command()(run.retry)
 app.command()(read.verify)
-app.command()(read.status)
+app.command()(live.status)
+app.command()(live.tail)
+app.command()(live.logs)
+app.command()(live.cancel)
 app.command()(past.explain)
 app.command()(past.history)
 app.command()(past.compare)
@@ -29,7 +34,11 @@ app.command()(read.report)
 app.command()(read.export)
 app.command()(forget.forget)
 app.command()(run.preprocess)
+app.command()(doctor.doctor)
 app.command()(about.analyzers)
+app.add_typer(buckets, name="bucket")
+buckets.command("create")(bucket.create)
+buckets.command("harden")(bucket.harden)
 app.add_typer(recipes, name="recipe")
 recipes.command("list")(about.recipe_list)
 recipes.command("show")(about.recipe_show)

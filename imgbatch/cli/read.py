@@ -1,10 +1,10 @@
-"""The commands that read a dataset: verify, status, report, export."""
+"""The commands that read a dataset: verify, report, export."""
 
 from __future__ import annotations
 
 import sys
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -97,36 +97,6 @@ def _verified_lines(found: Verified) -> list[str]:
         )
     lines += [f"problem: {problem}" for problem in found.problems]
     return lines if found.problems else [*lines, "verified: everything is as committed"]
-
-
-def status(dataset: DatasetUrl, *, json: Json = False) -> None:
-    """Show what is done, what failed, and which stage is the bottleneck."""
-    from imgbatch.dataset import Dataset  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.observe.status import status as read  # noqa: PLC0415
-
-    record = read(Dataset.open(dataset))
-    say(json, "status", record, _status_lines(record))
-
-
-def _status_lines(record: dict[str, Any]) -> list[str]:
-    lines = [f"{record['dataset']}: {record['sources']:,} sources in {record['shards']:,} shards"]
-    for state, classes in record["outcomes"].items():
-        lines += [f"  {count:>9,}  {state}: {name}" for name, count in classes.items()]
-    lines += [
-        f"  table {name}: {table['rows']:,} rows, {table['shards_done']:,} of "
-        f"{table['shards']:,} shards"
-        for name, table in record["tables"].items()
-    ]
-    last = record["last_run"]
-    if last:
-        lines.append(f"last run {last['run']}: {last['status']}, {last.get('seconds', 0):.1f} s")
-    total = sum(record["stages"].values())
-    lines += [
-        f"  {seconds:>9.2f} s  {seconds / total:>4.0%}  {stage}"
-        for stage, seconds in record["stages"].items()
-        if total
-    ]
-    return lines
 
 
 def report(

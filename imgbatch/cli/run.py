@@ -23,7 +23,15 @@ from imgbatch.terminal import (
     Sample,
     Workers,
     say,
+    words_of,
 )
+
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="A running Ray cluster, HOST:6379; without it (and RAY_ADDRESS) one starts here.",
+    ),
+]
 
 
 class EngineName(StrEnum):
@@ -47,18 +55,25 @@ def run(
     max_failed: MaxFailed = None,
     repair: Repair = False,
     add_input: AddInput = False,
+    address: Address = None,
     json: Json = False,
 ) -> None:
     """Bring DATASET up to date with INPUT and a recipe; again, it does nothing."""
     if engine is EngineName.ray:
-        words = ["--recipe", recipe, "--workers", str(workers)]
-        words += ["--limit", str(limit)] if limit is not None else []
-        words += ["--sample", str(sample)] if sample is not None else []
-        words += ["--max-failed", max_failed] if max_failed is not None else []
-        words += ["--repair"] if repair else []
-        words += ["--add-input"] if add_input else []
-        words += ["--json"] if json else []
-        raise typer.Exit(_job("analyze", *words, "--", input, dataset))
+        words = words_of(
+            {
+                "recipe": recipe,
+                "workers": workers,
+                "limit": limit,
+                "sample": sample,
+                "max-failed": max_failed,
+                "repair": repair,
+                "add-input": add_input,
+                "json": json,
+                "address": address,
+            }
+        )
+        raise typer.Exit(job("analyze", *words, "--", input, dataset))
     from imgbatch import crew, settings  # noqa: PLC0415 - keeps `--help` quick
     from imgbatch.summary import Request  # noqa: PLC0415
 
@@ -84,21 +99,22 @@ def retry(
         EngineName.ray
     ),
     workers: Workers = 0,
+    address: Address = None,
     json: Json = False,
 ) -> None:
     """Do the sources again that failed with a class; the others' rows stay as they are."""
     if engine is EngineName.ray:
         words = [word for name in classes for word in ("--class", name)]
-        words += ["--workers", str(workers), *(["--json"] if json else [])]
-        raise typer.Exit(_job("retry", *words, "--", dataset))
+        words += words_of({"workers": workers, "json": json, "address": address})
+        raise typer.Exit(job("retry", *words, "--", dataset))
     from imgbatch import crew  # noqa: PLC0415 - keeps `--help` quick
     from imgbatch.retry import Again  # noqa: PLC0415
 
     terminal.redo(Again(dataset, tuple(classes), engine), crew.inline, as_json=json)
 
 
-def _job(name: str, *words: str) -> int:
-    """Run a job as a child with this terminal; return its exit code."""
+def job(name: str, *words: str) -> int:
+    """Run a module of `jobs` as a child with this terminal; return its exit code."""
     child = subprocess.Popen([sys.executable, "-m", f"jobs.{name}", *words])  # noqa: S603 - our own module, no shell
     while True:
         try:

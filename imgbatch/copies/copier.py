@@ -13,8 +13,8 @@ from PIL import Image
 from imgbatch import media
 from imgbatch.copies.table import SCHEMA
 from imgbatch.errors import RunError, SourceError, StorageError
-from imgbatch.examine import digest, not_media
 from imgbatch.media.gate import ByteGate
+from imgbatch.outcomes import not_media
 from imgbatch.preprocess import apply_steps, fixed_steps
 from imgbatch.settings import MediaSettings
 
@@ -83,7 +83,7 @@ class Copier:
             yield row | _ended(verdict.status, verdict.error_class, verdict.message)
             return
         blob = read()
-        row["sha256"] = digest(blob)
+        row["sha256"] = blob.sha256()
         decoder = media.decoder(blob.head)
         if decoder is None:
             outcome = not_media(source, blob, row["sha256"])

@@ -64,7 +64,8 @@ def execute(
 def conduct(fleet: Fleet, tasks: Sequence[Task]) -> Generator[Tick | Finished | Crewed]:
     """Do tasks with the workers of a fleet, and close it.
 
-    Yields an empty Tick and a Crewed whenever a worker came up, a Crewed whenever one went.
+    Yields an empty Tick and a Crewed whenever a worker came up, a Crewed whenever one went, and now
+    and then while nothing happens.
 
     Raises:
         JobError: some tasks lost every worker that had them, and all others are done.
@@ -75,8 +76,11 @@ def conduct(fleet: Fleet, tasks: Sequence[Task]) -> Generator[Tick | Finished | 
             fleet.want(board.left)
             for worker, slips in board.assign(fleet.expected, fleet.deepest):
                 fleet.give(worker, slips)
-            for event in fleet.events(LOOK_SECONDS):
+            events = fleet.events(LOOK_SECONDS)
+            for event in events:
                 yield from board.take(event)
+            if not events:
+                yield board.crewed()  # nothing is new; whoever waits may want to end it
             if gone := board.leavers():
                 for worker in gone:
                     fleet.release(worker)

@@ -5,8 +5,11 @@
       manifest/                one row per source, one part per shard and generation
       tables/sources/          one row per source: its outcome
       tables/<analyzer>/       the analyzers' rows
+      outcomes.parquet         how many sources of each part of `sources` came to what; derived
       logs/<run>/*.jsonl       structured logs
       runs/<run>.json          what a run was asked, did and took
+      runs/<run>/progress.json how far it is, written again every few seconds
+      runs/<run>/cancel.json   that it is to end
       lock.json                who is changing it just now
       report/index.html
       forgotten/               keyed hashes of forgotten sources, and who forgot when
@@ -25,9 +28,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from imgbatch import __version__
-from imgbatch.dataset.delta import Part, Table
+from imgbatch.dataset.delta import Table
+from imgbatch.dataset.part import Part
 from imgbatch.errors import DamageError, DatasetError
 from imgbatch.storage import Store, open_store
+from imgbatch.storage.buckets import PROBE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -83,11 +88,13 @@ class Dataset:
     Attributes:
         url: its root's canonical URL.
         store: the store at its root.
+        made_by: the version of imgbatch that made it.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, made_by: str = __version__) -> None:
         self.store = store
         self.url = store.root
+        self.made_by = made_by
         self._tables: dict[str, Table] = {}
 
     @classmethod
@@ -110,7 +117,7 @@ class Dataset:
                 f"{url} has dataset format {found}; this imgbatch {__version__} knows {FORMAT}",
                 "Use the version of imgbatch that made it, or a new dataset.",
             )
-        return cls(store)
+        return cls(store, str(marker.get("made_by")))
 
     @classmethod
     def find(cls, url: str) -> Dataset | None:
@@ -221,7 +228,8 @@ class Dataset:
         """Return the names of the objects that hold the records of runs."""
         if not _holds_any(self.store, "runs"):
             return []
-        return sorted(e.name for e in self.store.list("runs") if e.name.endswith(".json"))
+        names = [entry.name for entry in self.store.list("runs")]
+        return sorted(n for n in names if n.endswith(".json") and n.count("/") == 1)
 
     def run_record(self, name: str) -> dict[str, Any]:
         """Return the record of a run by the name of its object.
@@ -259,7 +267,10 @@ def _holds_any(store: Store, prefix: str = "") -> bool:
 
 def _is_empty(store: Store, url: str) -> bool:
     try:
-        return not _holds_any(store)
+        # What a doctor that was killed leaves there is nobody's.
+        return all(entry.name.startswith(PROBE) for entry in store.list())
+    except FileNotFoundError:
+        return True
     except NotADirectoryError:
         raise DatasetError(
             f"{url} is a file", "Give a folder that is empty or not there."

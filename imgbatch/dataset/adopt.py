@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imgbatch.dataset import SOURCES
-from imgbatch.dataset.delta import Part
+from imgbatch.dataset.part import Part
 from imgbatch.dataset.parts import read_part
 from imgbatch.dataset.shards import listed_rows
 from imgbatch.dataset.verify import Verified, reconcile

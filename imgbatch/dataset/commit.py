@@ -12,8 +12,8 @@ from imgbatch.errors import FencedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from imgbatch.dataset.delta import Part
     from imgbatch.dataset.lock import RunLock
+    from imgbatch.dataset.part import Part
 
 # A commit looks at all parts of a table: with 100,000 of them it takes seconds. The driver spends
 # at most one tenth of its time on it, however many there are.
@@ -41,9 +41,13 @@ def take_number(dataset: Dataset, run: str) -> int:
 
 
 class Committer:
-    """Collects finished parts and commits them, one transaction per table, every few seconds."""
+    """Collects finished parts and commits them, one transaction per table, every few seconds.
 
-    def __init__(
+    Args:
+        report: told how many parts each time committed.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is a plain value
         self,
         dataset: Dataset,
         specs: Sequence[TableSpec],
@@ -53,6 +57,7 @@ class Committer:
         every: float,
         clock: Callable[[], float] = time.monotonic,
         lock: RunLock | None = None,
+        report: Callable[[int], None] | None = None,
     ) -> None:
         self._dataset = dataset
         self._run = run
@@ -61,6 +66,7 @@ class Committer:
         self._pause = every
         self._clock = clock
         self._lock = lock
+        self._report = report
         self._waiting: dict[str, list[Part]] = defaultdict(list)
         self._last = clock()
         for spec in specs:
@@ -107,6 +113,8 @@ class Committer:
                 shards = {part.shard for part in adds}
                 former = [part for part in table.parts().values() if part.shard in shards]
                 table.commit(adds, former, fence=self._number, run=self._run)
+        if self._report:
+            self._report(sum(map(len, self._waiting.values())))
         self._waiting.clear()
         self._pause = max(self._every, PATIENCE * (self._clock() - self._last))
 

@@ -1,7 +1,7 @@
 """One Delta Lake table: its committed parts, and the driver's fenced commits.
 
-Only this module imports deltalake. A commit names its run and the SHA-256 of each part it adds, so
-`verify` can tell a part that changed on the disk from one that was written so.
+Only this module and `transaction` import deltalake. A commit names its run and the SHA-256 of each
+part it adds, so `verify` can tell a part that changed on the disk from one that was written so.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -18,80 +17,32 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from deltalake.transaction import (
-    AddAction,
-    CommitProperties,
-    PostCommitHookProperties,
-    RemoveAction,
-    Transaction,
-    create_table_with_add_actions,
-)
+from deltalake.transaction import PostCommitHookProperties, create_table_with_add_actions
 
+from imgbatch.dataset.mirror import Mirror
+from imgbatch.dataset.part import Part
+from imgbatch.dataset.transaction import (
+    APP,
+    CONFIGURATION,
+    add_action,
+    mapped,
+    properties,
+    remove_action,
+)
 from imgbatch.errors import DamageError, DatasetError, FencedError, StorageError
+from imgbatch.storage.secrets import scrub
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     import pyarrow.compute as pc
+    from deltalake.transaction import AddAction, RemoveAction
 
     from imgbatch.storage import Store
 
-APP = "imgbatch"
 LOCAL = pyarrow.fs.LocalFileSystem()
 FETCHES = 8
-SLICE = 256
-# Commits name their run for as long as the dataset lives; delta's default forgets after 30 days.
-CONFIGURATION = {
-    "delta.logRetentionDuration": "interval 36500 days",
-    "delta.checkpointInterval": "100",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One immutable Parquet file of a table.
-
-    Decision, 2026-11: a name ends with the first digits of the file's own SHA-256. Whoever wakes
-    late and writes something else for the same shard, a worker that was believed lost or a run that
-    another one overtook, writes another file; no committed one is ever written to again. Drawback:
-    what such a one leaves is a file that no commit names.
-
-    Attributes:
-        table: name of the table below the dataset's root.
-        path: file name, `<shard>@<g>[-<fingerprint8>]-<sha256, 8>.parquet`.
-        sha256: of the file; "" where the commit that tells it is not at hand.
-    """
-
-    table: str
-    path: str
-    size: int
-    rows: int
-    sha256: str = ""
-
-    @property
-    def shard(self) -> str:
-        """The shard's name."""
-        return self.path.partition("@")[0]
-
-    @property
-    def label(self) -> str:
-        """The shard's name and generation: `<shard>@<g>`."""
-        return self.path.partition("-")[0]
-
-    @property
-    def stem(self) -> str:
-        """What the part is of: `<shard>@<g>[-<fingerprint8>]`."""
-        return self.path.rpartition("-")[0]
-
-    @property
-    def generation(self) -> int:
-        """The shard's generation that the part was written for."""
-        return int(self.label.partition("@")[2])
-
-    @property
-    def fingerprint(self) -> str:
-        """The first 8 digits of the fingerprint; "" for a part of the manifest."""
-        return self.stem.partition("-")[2]
+SLICE, SLICE_BYTES = 256, 64 * 2**20
 
 
 class Table:
@@ -105,10 +56,13 @@ class Table:
         self.name = name
         self._store = store
         self._asked = version
-        self._location, self._options = store.delta_location(name)
+        self._location = ""
+        self._options: dict[str, str] = {}
+        self._mirror = Mirror(store, name)
         self._delta = self._open()
 
     def _open(self) -> DeltaTable | None:
+        self._location, self._options = self._store.delta_location(self.name)
         try:
             return DeltaTable(
                 self._location, version=self._asked, storage_options=self._options or None
@@ -116,7 +70,9 @@ class Table:
         except TableNotFoundError:
             return None
         except (DeltaError, OSError) as error:
-            raise DatasetError(f"table {self.name} cannot be opened: {error}") from error
+            raise DatasetError(
+                f"table {self.name} cannot be opened: {scrub(str(error))}"
+            ) from error
 
     def refresh(self) -> None:
         """Look again for what others committed."""
@@ -180,43 +136,67 @@ class Table:
     def dataset(self) -> pads.Dataset:
         """Return the committed rows for reading by columns and filters, in no promised order.
 
-        Decision, 2026-11: not through deltalake's own reader. It hands pyarrow a file system that
-        is written in Python, pyarrow's threads may still be in it when the interpreter ends, and
-        then the process aborts (about one exit in six, deltalake 1.6.6 with pyarrow 26). Folders
-        are read by pyarrow itself, buckets by our store. Drawback: parts of a bucket are fetched
-        whole, whatever columns are asked for.
+        Of a bucket's table all parts are copied to this machine first; see `mirror`.
 
         Raises:
             DatasetError: there is no such table.
         """
-        return self._rows(list(self.parts()), self.schema())
-
-    def _rows(self, parts: Sequence[str], schema: pa.Schema) -> pads.Dataset:
-        if "://" not in self._location:
-            paths = [f"{self._location}/{path}" for path in parts]
-            return pads.dataset(paths, schema=schema, format="parquet", filesystem=LOCAL)
-        with ThreadPoolExecutor(FETCHES) as pool:
-            tables = list(pool.map(self._fetch, parts))
-        whole = pa.concat_tables([schema.empty_table(), *tables], promote_options="default")
-        return pads.dataset(whole.select(schema.names))
+        schema, names = self.schema(), list(self.parts())
+        return _files(self._paths(names) if self._is_folder else self._mirror.paths(names), schema)
 
     def batches(
-        self, columns: Sequence[str], where: pc.Expression | None = None
+        self,
+        columns: Sequence[str],
+        where: pc.Expression | None = None,
+        only: Collection[str] | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """Yield some columns of the committed rows, a few parts in memory at a time.
+
+        Args:
+            columns: their names.
+            where: a filter.
+            only: the file names of the parts to read; all by default.
 
         Raises:
             DatasetError: there is no such table.
         """
         names, schema = list(columns), self.schema()
-        paths = sorted(self.parts())
-        # By the slice: pyarrow keeps the footer of each file until its dataset is dropped.
-        for start in range(0, len(paths), SLICE):
-            rows = self._rows(paths[start : start + SLICE], schema)
+        for paths in self._slices(only):
+            rows = (
+                _files(self._paths(paths), schema) if self._is_folder else self._held(paths, schema)
+            )
             try:
                 yield from rows.to_batches(columns=names, filter=where)
             except (pa.ArrowException, OSError) as error:
                 raise DamageError(f"table {self.name}: {error}") from error
+
+    def _slices(self, only: Collection[str] | None) -> Iterator[list[str]]:
+        """Yield the parts' names, some at a time: pyarrow keeps each footer that it has read."""
+        names: list[str] = []
+        size = 0
+        for name, part in sorted(self.parts().items()):
+            if only is not None and name not in only:
+                continue
+            if names and (len(names) == SLICE or size + part.size > SLICE_BYTES):
+                yield names
+                names, size = [], 0
+            names.append(name)
+            size += part.size
+        if names:
+            yield names
+
+    @property
+    def _is_folder(self) -> bool:
+        return "://" not in self._location
+
+    def _paths(self, names: Sequence[str]) -> list[str]:
+        return [f"{self._location}/{name}" for name in names]
+
+    def _held(self, names: Sequence[str], schema: pa.Schema) -> pads.Dataset:
+        with ThreadPoolExecutor(FETCHES) as pool:
+            tables = list(pool.map(self._fetch, names))
+        whole = pa.concat_tables([schema.empty_table(), *tables], promote_options="default")
+        return pads.dataset(whole.select(schema.names))
 
     def _fetch(self, path: str) -> pa.Table:
         table = pq.read_table(pa.BufferReader(self._store.get(f"{self.name}/{path}")))
@@ -232,7 +212,7 @@ class Table:
         if self.version >= 0:
             return
         try:
-            with _mapped(self.name):
+            with mapped(self.name):
                 create_table_with_add_actions(
                     self._location,
                     Schema.from_arrow(schema),
@@ -242,12 +222,12 @@ class Table:
                     description=description,
                     configuration=CONFIGURATION,
                     storage_options=self._options or None,
-                    commit_properties=_properties(fence, run, []),
+                    commit_properties=properties(fence, run, []),
                 )
         except CommitFailedError as error:
             self.refresh()
             if not self.exists:
-                raise StorageError(f"table {self.name}: {error}") from error
+                raise StorageError(f"table {self.name}: {scrub(str(error))}") from error
             return  # another run made it at the same moment
         self.refresh()
 
@@ -268,7 +248,7 @@ class Table:
         missing = [column for column in schema if column.name not in here.names]
         if missing:
             fields = Schema.from_arrow(pa.schema(missing)).fields
-            with _mapped(self.name):
+            with mapped(self.name):
                 self._require().alter.add_columns(fields)
             self.refresh()
 
@@ -281,6 +261,8 @@ class Table:
             FencedError: a newer run committed to this table since.
             StorageError: the commit could not be written.
         """
+        if self._store.delta_location(self.name)[1] != self._options:
+            self.refresh()  # keys of a cloud last an hour; ours were renewed since we looked
         while True:
             if self.fence > fence:
                 raise FencedError(f"run {self.fence} took over table {self.name} from run {fence}")
@@ -291,7 +273,7 @@ class Table:
                 before = self.version
                 self.refresh()
                 if self.version == before:
-                    raise StorageError(f"table {self.name}: {error}") from error
+                    raise StorageError(f"table {self.name}: {scrub(str(error))}") from error
                 here = {(p.path, p.size) for p in self.parts().values()}
                 if self.fence == fence and adds and {(p.path, p.size) for p in adds} <= here:
                     return  # our own commit: an interrupt came before we saw that it was through
@@ -306,55 +288,19 @@ class Table:
     ) -> None:
         now = int(time.time() * 1000)
         delta = self._require()
-        actions: list[AddAction | RemoveAction] = [
-            AddAction(p.path, p.size, {}, now, data_change=True, stats=_stats(p)) for p in adds
-        ]
+        actions: list[AddAction | RemoveAction] = [add_action(part, now=now) for part in adds]
         # A path cannot leave and come in one transaction; adding it again replaces it.
         added = {part.path for part in adds}
-        actions += [
-            RemoveAction(p.path, data_change=True, deletion_timestamp=now, size=p.size)
-            for p in removes
-            if p.path not in added
-        ]
-        with _mapped(self.name):
+        actions += [remove_action(p, now=now) for p in removes if p.path not in added]
+        with mapped(self.name):
             delta.create_write_transaction(
                 actions,
                 mode="append",
                 schema=delta.schema(),
-                commit_properties=_properties(fence, run, adds),
+                commit_properties=properties(fence, run, adds),
                 post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=False),
             )
 
 
-def _stats(part: Part) -> str:
-    return json.dumps({"numRecords": part.rows})
-
-
-def _properties(fence: int, run: str, adds: Sequence[Part]) -> CommitProperties:
-    metadata: Mapping[str, Any] = {
-        "run": run,
-        "digests": json.dumps({part.path: part.sha256 for part in adds}),
-    }
-    return CommitProperties(
-        custom_metadata=dict(metadata),
-        max_commit_retries=0,
-        app_transactions=[Transaction(APP, fence)],
-    )
-
-
-class _mapped:  # noqa: N801 - reads as a statement where it is used
-    """Turns deltalake's errors into ours; a lost race stays CommitFailedError for the caller."""
-
-    def __init__(self, table: str) -> None:
-        self.table = table
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, CommitFailedError):
-            return
-        if isinstance(error, DeltaError):
-            raise DamageError(f"table {self.table}: {error}") from error
-        if isinstance(error, OSError):
-            raise StorageError(f"table {self.table}: {error}") from error
+def _files(paths: Sequence[str], schema: pa.Schema) -> pads.Dataset:
+    return pads.dataset(paths, schema=schema, format="parquet", filesystem=LOCAL)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import contextlib
 from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
@@ -10,49 +10,77 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from imgbatch.dataset import MANIFEST
+from imgbatch.dataset.scratch import scratch_folder
+from imgbatch.dataset.spill import Spill
 from imgbatch.storage import open_store
 
 if TYPE_CHECKING:
     from imgbatch.dataset import Dataset
 
 Format = Literal["parquet", "csv"]
-ROWS = 100_000
+ROWS = 10_000
 
 
 def export(dataset: Dataset, out: str, *, form: Format) -> dict[str, int]:
     """Write every table as one file `<table>.<form>` below `out`, sorted by its keys.
 
-    CSV is UTF-8 with a header; lists are written as JSON-like text with `;` between items, and
-    null is an empty field.
+    Rows are sorted and the file is made in the temporary folder: memory does not grow with the
+    table. CSV is UTF-8 with a header; a list is one field with `;` between items, and null is an
+    empty field.
 
     Returns:
         rows by table.
+
+    Raises:
+        DatasetError, StorageError: a table cannot be read, or a file not be written.
     """
     store = open_store(out)
     written: dict[str, int] = {}
     for name in [MANIFEST, *dataset.tables()]:
-        rows = dataset.read(name)
-        keys = [k for k in ("source_id", "frame") if k in rows.column_names]
-        rows = rows.sort_by([(key, "ascending") for key in keys])
-        buffer = io.BytesIO()
-        if form == "parquet":
-            pq.write_table(rows, buffer, compression="zstd")
-        else:
-            pacsv.write_csv(_flat(rows), buffer)
-        store.put(f"{name}.{form}", buffer.getvalue())
-        written[name] = rows.num_rows
+        with scratch_folder() as folder:
+            path = f"{folder}/{name}"
+            written[name] = _write(dataset, name, path, form)
+            store.put_file(f"{name}.{form}", path)
     return written
 
 
-def _flat(rows: pa.Table) -> pa.Table:
-    for index, column in enumerate(rows.schema):
-        if pa.types.is_list(column.type):
-            text = pa.array(
-                [
-                    None if v is None else ";".join(map(str, v))
-                    for v in rows[column.name].to_pylist()
-                ],
-                pa.string(),
-            )
-            rows = rows.set_column(index, column.name, text)
-    return rows
+def _write(dataset: Dataset, name: str, path: str, form: Format) -> int:
+    schema = dataset.table(MANIFEST if name == MANIFEST else f"tables/{name}").schema()
+    count = 0
+    with contextlib.closing(Spill()) as spill:
+        spill.fill("rows", schema, dataset.batches(name, columns=schema.names))
+        keys = ", ".join(k for k in ("source_id", "frame") if k in schema.names)
+        shown = schema if form == "parquet" else _flat_schema(schema)
+        with _writer(path, shown, form) as writer:
+            for batch in spill.batches(f"FROM rows ORDER BY {keys}", rows=ROWS):
+                rows = batch.cast(schema)
+                writer.write(rows if form == "parquet" else _flat(rows, shown))
+                count += batch.num_rows
+    return count
+
+
+def _writer(path: str, schema: pa.Schema, form: Format) -> pq.ParquetWriter | pacsv.CSVWriter:
+    if form == "parquet":
+        return pq.ParquetWriter(path, schema, compression="zstd")
+    return pacsv.CSVWriter(path, schema)
+
+
+def _flat_schema(schema: pa.Schema) -> pa.Schema:
+    return pa.schema(
+        [f if not pa.types.is_list(f.type) else pa.field(f.name, pa.string()) for f in schema]
+    )
+
+
+def _flat(rows: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Return the rows with each list as text."""
+    columns = [
+        column
+        if column.type == field.type
+        else pa.array(map(_text, column.to_pylist()), pa.string())
+        for column, field in zip(rows.columns, schema, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _text(values: list[object] | None) -> str | None:
+    return None if values is None else ";".join(map(str, values))

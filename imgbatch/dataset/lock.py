@@ -66,7 +66,7 @@ class Holder:
         return cls(
             run=run,
             host=socket.gethostname(),
-            machine=_machine(),
+            machine=this_machine(),
             pid=os.getpid(),
             token=uuid.uuid4().hex,
             since=now.isoformat(timespec="seconds"),
@@ -86,7 +86,7 @@ class Holder:
     @property
     def gone(self) -> bool:
         """Whether its process was on this machine and is no more."""
-        return self.machine == _machine() and not _runs(self.pid)
+        return is_gone(self.machine, self.pid)
 
     @property
     def silent(self) -> bool:
@@ -102,6 +102,16 @@ class Holder:
             "Wait until it ends, then run again. If it is dead, the next run takes over by itself "
             f"{self.expires:g} s after that sign of life.",
         )
+
+
+def holder(store: Store) -> Holder | None:
+    """Return who holds the lock of the dataset at this root, dead or alive.
+
+    Raises:
+        DatasetError: `lock.json` is none of ours.
+    """
+    found = _read(store)
+    return found[0] if found else None
 
 
 def refuse_busy(store: Store) -> None:
@@ -217,7 +227,12 @@ def _read(store: Store) -> tuple[Holder, str] | None:
         ) from error
 
 
-def _machine() -> str:
+def is_gone(machine: str, pid: int) -> bool:
+    """Return whether a process was on this machine and is no more."""
+    return machine == this_machine() and not _runs(pid)
+
+
+def this_machine() -> str:
     """Return what is the same for all processes whose ids mean the same to each other."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()

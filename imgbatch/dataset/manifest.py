@@ -27,7 +27,7 @@ from imgbatch.records import Shard
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from imgbatch.dataset.delta import Part
+    from imgbatch.dataset.part import Part
     from imgbatch.settings import Limits
 
 __all__ = ["LISTED", "SCHEMA", "Changes", "Listing", "compare", "freeze", "listing", "sample"]

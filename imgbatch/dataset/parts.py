@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imgbatch.dataset.delta import Part
+from imgbatch.dataset.part import Part
 from imgbatch.errors import DamageError
 
 if TYPE_CHECKING:

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 
-from imgbatch.errors import StorageError
+from imgbatch.dataset.scratch import full
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-CHUNK = 50_000
-REMEDY = "Free space there, or set TMPDIR to a folder of a larger disk, then run again."
+# What a full disk is told as: when rows are written, sorted, and when a statement ends.
+DISK_FULL = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException)
+CHUNK, CHUNK_BYTES = 50_000, 32 * 2**20
 
 
 class Spill:
@@ -79,10 +80,10 @@ class Spill:
             found: tuple[Any, ...] | None = cursor.execute(query).fetchone()
             return found
 
-    def batches(self, query: str) -> Iterator[pa.RecordBatch]:
-        """Yield what a query gives, in its order."""
+    def batches(self, query: str, *, rows: int = CHUNK) -> Iterator[pa.RecordBatch]:
+        """Yield what a query gives, in its order, so many rows at a time."""
         with self._database.cursor() as cursor, _mapped():
-            reader = cursor.sql(query).to_arrow_reader(CHUNK)
+            reader = cursor.sql(query).to_arrow_reader(rows)
             while (batch := next(reader, None)) is not None:
                 yield batch
 
@@ -120,13 +121,14 @@ class Rows:
 def _chunks(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     """Yield the same rows, many at a time: a statement costs about as much as 1,000 rows."""
     held: list[pa.RecordBatch] = []
-    count = 0
+    count = size = 0
     for batch in batches:
         held.append(batch)
         count += batch.num_rows
-        if count >= CHUNK:
+        size += batch.nbytes
+        if count >= CHUNK or size >= CHUNK_BYTES:
             yield pa.Table.from_batches(held, schema=schema)
-            held, count = [], 0
+            held, count, size = [], 0, 0
     if count:
         yield pa.Table.from_batches(held, schema=schema)
 
@@ -135,9 +137,8 @@ def _chunks(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa
 def _mapped() -> Iterator[None]:
     try:
         yield
-    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-        folder = tempfile.gettempdir()
-        raise StorageError(f"the temporary folder {folder}: {error}", REMEDY) from error
+    except DISK_FULL as error:
+        raise full(error) from error
 
 
 def _remove(database: duckdb.DuckDBPyConnection, folder: str) -> None:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from imgbatch.dataset.delta import Part, Table
+    from imgbatch.dataset.delta import Table
+    from imgbatch.dataset.part import Part
 
 KEYS = ["source_id", "version"]
 REPORT = "report/index.html"

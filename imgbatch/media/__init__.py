@@ -6,6 +6,7 @@ A decoder is one module of this folder that exports `claims(head) -> bool` and
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import io
 from dataclasses import dataclass, field
@@ -62,6 +63,13 @@ class Blob:
             return self.data
         with self.open() as file:
             return file.read()
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of all bytes, as 64 hex digits."""
+        if self.data is not None:
+            return hashlib.sha256(self.data).hexdigest()
+        with self.open() as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type] # an opener gives an io file, which has readinto
 
 
 class Gate(Protocol):

@@ -51,7 +51,7 @@ def explain(dataset: Dataset, source: str) -> dict[str, Any]:
         SettingsError: there never was such a source; with those whose addresses are near.
     """
     past = Past(dataset)
-    wanted = _ids(source)
+    wanted = ids_of(source)
     row = _row(dataset, wanted)
     former = [] if row else _former(dataset, past, wanted)
     if not (row or former):
@@ -74,7 +74,7 @@ def explain(dataset: Dataset, source: str) -> dict[str, Any]:
     }
 
 
-def _ids(source: str) -> list[str]:
+def ids_of(source: str) -> list[str]:
     """Return the ids that may be meant: of an address, of a file's path, or the text itself."""
     found = [source, source_id_of(source)]
     if "://" not in source:

@@ -1,18 +1,23 @@
-"""Structured logs: JSON lines per worker below the dataset's logs/, flushed while running."""
+"""Structured logs: JSON lines per worker below the dataset's logs/, written while running."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
-import time
+import uuid
 from typing import TYPE_CHECKING
 
 import structlog
+
+from imgbatch.errors import StorageError
+from imgbatch.storage.secrets import scrub
 
 if TYPE_CHECKING:
     from imgbatch.storage import Store
 
 SEGMENT_BYTES = 2**20
+FLUSH_SECONDS = 5.0
 WARNING_LENGTH = 500
 PY_WARNINGS = logging.getLogger("py.warnings")
 
@@ -20,46 +25,75 @@ PY_WARNINGS = logging.getLogger("py.warnings")
 class LogFile:
     """Lines of one worker. An object cannot be appended to, so it is put again while it grows.
 
-    A full segment is left behind for a new one, so that each flush costs at most one segment.
+    A full segment is left behind for a new one, so that each time costs at most one segment. A
+    thread writes every few seconds what is new, also where no further line comes: a worker that
+    dies loses what it said since. A worker that replaces a lost one of its name writes other files.
+
+    Args:
+        every: seconds between two looks at whether something is new.
     """
 
-    def __init__(self, store: Store, run: str, worker: str, *, every: float = 5.0) -> None:
+    def __init__(
+        self, store: Store, run: str, worker: str, *, every: float = FLUSH_SECONDS
+    ) -> None:
         self._store = store
-        self._stem = f"logs/{run}/{worker}"
+        self._stem = f"logs/{run}/{worker}-{uuid.uuid4().hex[:6]}"
         self._every = every
-        self._lock = threading.Lock()
+        self._lock, self._putting = threading.Lock(), threading.Lock()
         self._segment = 0
         self._lines: list[str] = []
-        self._size = 0
         self._dirty = False
-        self._flushed = time.monotonic()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="log", daemon=True)
+        self._thread.start()
 
     def msg(self, line: str) -> None:
         """Take one line; structlog calls this."""
+        line = scrub(line)
         with self._lock:
             self._lines.append(line)
-            self._size += len(line)
             self._dirty = True
-            if time.monotonic() - self._flushed >= self._every:
-                self._put()
 
     # structlog calls the method that is named like the level
     debug = info = warning = error = critical = msg
 
     def flush(self) -> None:
-        """Write what is not written yet."""
-        with self._lock:
-            if self._dirty:
-                self._put()
+        """Write what is not written yet.
 
-    def _put(self) -> None:
-        data = ("\n".join(self._lines) + "\n").encode()
-        self._store.put(f"{self._stem}-{self._segment:04d}.jsonl", data)
-        self._dirty = False
-        self._flushed = time.monotonic()
-        if self._size > SEGMENT_BYTES:
-            self._segment += 1
-            self._lines, self._size = [], 0
+        Raises:
+            StorageError: it could not be written; it is kept for the next time.
+        """
+        with self._putting:
+            with self._lock:
+                if not self._dirty:
+                    return
+                lines, self._dirty = list(self._lines), False
+            data = ("\n".join(lines) + "\n").encode()
+            try:
+                self._store.put(f"{self._stem}-{self._segment:04d}.jsonl", data)
+            except BaseException:
+                self._dirty = True
+                raise
+            if len(data) > SEGMENT_BYTES:
+                self._segment += 1
+                with self._lock:
+                    del self._lines[: len(lines)]
+
+    def close(self) -> None:
+        """Write the rest.
+
+        Raises:
+            StorageError: it could not be written.
+        """
+        self._stop.set()
+        self._thread.join()
+        self.flush()
+
+    def _keep(self) -> None:
+        while not self._stop.wait(self._every):
+            # A store that fails for a while: the lines are kept, and `close` says so if it lasts.
+            with contextlib.suppress(StorageError, OSError):
+                self.flush()
 
 
 class WarningLines(logging.Handler):

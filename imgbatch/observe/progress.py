@@ -25,6 +25,30 @@ class Advance(Protocol):
     def pictures(self) -> int:
         """How many pictures they gave."""
 
+    @property
+    def bytes(self) -> int:
+        """How many bytes were read for them."""
+
+    @property
+    def stages(self) -> dict[str, float]:
+        """Seconds by stage, summed over threads."""
+
+    @property
+    def threads(self) -> float:
+        """Seconds that the decoding threads had."""
+
+
+class Crew(Protocol):
+    """Who is at work."""
+
+    @property
+    def alive(self) -> int:
+        """Workers that are up."""
+
+    @property
+    def lost(self) -> int:
+        """Workers that were lost so far."""
+
 
 class Meter:
     """Counts what was done, and how fast."""
@@ -32,7 +56,10 @@ class Meter:
     def __init__(self) -> None:
         self.total = 0
         self.outcomes: Counter[str] = Counter()
-        self.pictures = 0
+        self.pictures = self.bytes = 0
+        self.stages: Counter[str] = Counter()
+        self.threads = 0.0
+        self.alive = self.lost = 0
         self._start = time.monotonic()
 
     def begin(self, total: int) -> None:
@@ -47,6 +74,13 @@ class Meter:
             self._start = time.monotonic()
         self.outcomes.update(advance.outcomes)
         self.pictures += advance.pictures
+        self.bytes += advance.bytes
+        self.stages.update(advance.stages)
+        self.threads += advance.threads
+
+    def crewed(self, crew: Crew) -> None:
+        """Take note of who is at work."""
+        self.alive, self.lost = crew.alive, crew.lost
 
     @property
     def done(self) -> int:
@@ -54,16 +88,20 @@ class Meter:
         return self.outcomes.total()
 
     @property
+    def spent(self) -> float:
+        """Seconds since workers were up."""
+        return time.monotonic() - self._start
+
+    @property
     def rate(self) -> float:
         """Pictures per second; 0 before there is one."""
-        spent = time.monotonic() - self._start
-        return self.pictures / spent if spent > 0 else 0.0
+        return self.pictures / self.spent if self.spent > 0 else 0.0
 
     @property
     def eta(self) -> float | None:
         """Seconds that are left, None when nobody can tell yet."""
-        spent = time.monotonic() - self._start
-        return spent / self.done * (self.total - self.done) if self.done and spent > 1 else None
+        spent, left = self.spent, self.total - self.done
+        return spent / self.done * left if self.done > 0 and spent > 1 else None
 
     def record(self) -> dict[str, Any]:
         """Return all of it."""
@@ -79,10 +117,11 @@ class Meter:
     def line(self) -> str:
         """Return it as one line of text."""
         other = ", ".join(f"{n} {name}" for name, n in self.outcomes.items() if name != "ok")
-        eta = "" if self.eta is None else f", {_clock(self.eta)} left"
+        lost = f", {self.lost} workers lost" if self.lost else ""
+        eta = "" if self.eta is None else f", {clock(self.eta)} left"
         return (
             f"{self.done:,} of {self.total:,} sources, {self.rate:,.0f} pictures/s"
-            f"{'; ' + other if other else ''}{eta}"
+            f"{'; ' + other if other else ''}{lost}{eta}"
         )
 
 
@@ -112,6 +151,14 @@ class Lines:
         self._meter.add(tick)
         if self._meter.done and time.monotonic() - self._last >= self._every:
             self._say("progress", self._meter.record(), self._meter.line())
+
+    def crewed(self, crew: Crew) -> None:
+        """Tell when workers were lost."""
+        lost = crew.lost - self._meter.lost
+        self._meter.crewed(crew)
+        if lost > 0:
+            record = {"alive": crew.alive, "lost": crew.lost}
+            self._say("workers", record, f"workers lost: {crew.lost}; at work: {crew.alive}")
 
     def close(self) -> None:
         """Nothing is left open."""
@@ -169,6 +216,10 @@ class Bar:
             line=self._meter.line(),
         )
 
+    def crewed(self, crew: Crew) -> None:
+        """Keep in mind who is at work."""
+        self._meter.crewed(crew)
+
     def close(self) -> None:
         """Leave the terminal as it was."""
         if self._progress is not None:
@@ -182,7 +233,8 @@ def watcher(*, as_json: bool) -> Bar | Lines:
     return Bar() if sys.stderr.isatty() else Lines(sys.stderr, as_json=False)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Return seconds as a clock shows them."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,28 +1,38 @@
-"""The state of a dataset, read back from its tables, runs and logs alone."""
+"""The state of a dataset and of the run that is at work on it, read back from the dataset alone.
+
+Quick however large it is: what a run does is told by its progress, what came of sources by the
+driver's own counts (`imgbatch.dataset.counts`); rows are read only of parts that it did not count.
+"""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from imgbatch.dataset import MANIFEST, SOURCES
+from imgbatch.dataset import MANIFEST, SOURCES, counts
+from imgbatch.observe import life as lives
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from imgbatch.dataset import Dataset
+    from imgbatch.observe.life import Life
+
+# Ids begin with the time by the clock of the machine that ran it. Of so many that began last, the
+# one with the largest number is the last.
+RECENT = 4
 
 
 def status(dataset: Dataset) -> dict[str, Any]:
-    """Return what is there, what is done, and where the time went.
+    """Return what is there, what is done, what is going on, and where the time went.
 
     Returns:
         dataset, sources and shards of the manifest, outcomes by status and class, tables (rows,
-        parts done of all shards), the last run's record, and its stages: seconds summed over
-        threads, slowest first, as far as its logs tell.
+        parts done of all shards), runs: how many; run: the run that is at work or began last, its
+        state and progress; last_run: the record of the last run that has one; and its stages:
+        seconds summed over threads, slowest first.
     """
     parts = dataset.table(MANIFEST).parts()
     labels = {part.label for part in parts.values()}
-    runs = dataset.runs()
     tables = {}
     for name in dataset.tables():
         own = dataset.table(f"tables/{name}").parts().values()
@@ -32,49 +42,42 @@ def status(dataset: Dataset) -> dict[str, Any]:
             "shards_done": len(done & labels),
             "shards": len(labels),
         }
+    names = dataset.run_names()
+    life = lives.last(dataset)
+    last = last_record(dataset, names)
     return {
         "dataset": dataset.url,
         "sources": sum(part.rows for part in parts.values()),
         "shards": len(labels),
-        "outcomes": outcomes(dataset),
+        "outcomes": outcomes(dataset) if SOURCES in tables else {},
         "tables": tables,
-        "runs": len(runs),
-        "last_run": runs[-1] if runs else None,
-        "stages": stages(dataset, runs[-1]["run"]) if runs else {},
+        "runs": len(names),
+        "run": life.told() if life else None,
+        "last_run": last,
+        "stages": stages(life, last),
     }
+
+
+def last_record(dataset: Dataset, names: list[str]) -> dict[str, Any] | None:
+    """Return the record of the last run that has one, by the names of all."""
+    records = [dataset.run_record(name) for name in names[-RECENT:]]
+    return max(records, key=lambda record: int(record["number"]), default=None)
 
 
 def outcomes(dataset: Dataset) -> dict[str, dict[str, int]]:
     """Return committed sources by status and class: {"failed": {"decode.corrupt": 2}}."""
     if SOURCES not in dataset.tables():
         return {}
-    counts: Counter[tuple[str, str | None]] = Counter()
-    for batch in dataset.batches(SOURCES, columns=["status", "error_class"]):
-        counts.update(zip(*(column.to_pylist() for column in batch.columns), strict=True))
     found: dict[str, dict[str, int]] = {}
-    for (state, error_class), count in counts.most_common():
+    for (state, error_class), count in counts.outcomes(dataset).most_common():
         found.setdefault(state, {})[error_class or "ok"] = count
     return found
 
 
-def log_lines(dataset: Dataset, run: str) -> list[dict[str, Any]]:
-    """Return all log lines of a run so far, by time."""
-    lines = [
-        json.loads(line)
-        for entry in dataset.store.list(f"logs/{run}")
-        for line in dataset.store.get(entry.name).splitlines()
-    ]
-    return sorted(lines, key=lambda line: str(line["timestamp"]))
-
-
-def stages(dataset: Dataset, run: str) -> dict[str, float]:
-    """Return seconds by stage over a run's finished shards, the bottleneck first."""
-    total: Counter[str] = Counter()
-    try:
-        lines = log_lines(dataset, run)
-    except FileNotFoundError:
-        return {}
-    for line in lines:
-        if line["event"] == "shard.finished":
-            total.update(line["stages"])
-    return {name: round(seconds, 3) for name, seconds in total.most_common()}
+def stages(life: Life | None, last: Mapping[str, Any] | None) -> dict[str, float]:
+    """Return seconds by stage of the run that began last, the slowest first."""
+    if life and life.progress and not (last and last["run"] == life.run and "stages" in last):
+        found = life.progress["stages"]
+    else:
+        found = last.get("stages", {}) if last else {}
+    return dict(sorted(found.items(), key=lambda item: -item[1]))

@@ -14,8 +14,9 @@ import tempfile
 import weakref
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from imgbatch.errors import FetchError, StorageError
+from imgbatch.errors import AccessError, FetchError, OutageError, StorageError
 from imgbatch.media import HEAD_BYTES, Blob
+from imgbatch.storage import ChangedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -42,11 +43,21 @@ BUFFER = 2**16
 def fetching(address: str) -> Iterator[None]:
     """Turn what a store raises into the FetchError of one source.
 
+    Decision, 2026-11: a source that is not in the version which the listing saw is fetch.changed,
+    and final for this run: a row must be of the version that it names. The next run's listing sees
+    the new version and does it again, unasked. Drawback: until then it is a failure.
+
     Raises:
-        FetchError: fetch.missing, fetch.denied, fetch.unreadable, fetch.timeout or fetch.failed.
+        FetchError: fetch.missing, fetch.changed, fetch.denied, fetch.unreadable, fetch.timeout or
+            fetch.failed.
+        AccessError, OutageError: of no one source: they end the run.
     """
     try:
         yield
+    except (AccessError, OutageError):
+        raise
+    except ChangedError as error:
+        raise FetchError("fetch.changed", f"{address} is another than was listed") from error
     except FileNotFoundError as error:
         raise FetchError("fetch.missing", f"{address} is not there any more") from error
     except PermissionError as error:
@@ -94,16 +105,23 @@ class _Whole(io.RawIOBase):
         super().close()
 
 
-def open_whole(store: Store, name: str) -> BinaryIO:
+def open_whole(store: Store, name: str, version: str = "", *, size: int | None = None) -> BinaryIO:
     """Open an object so that a body that is cut short on its way is an error and no end of file.
+
+    Args:
+        store: where it lies.
+        name: of the object.
+        version: in which it must be; "" for any.
+        size: of the object where it is known, which saves asking.
 
     Raises:
         StorageError: from its reads too.
     """
-    file = store.open(name)
+    file = store.open(name, version)
     if store.root.startswith(LOCAL_SCHEME):
         return file
-    return cast("BinaryIO", io.BufferedReader(_Whole(file, store.head(name).size), CHUNK))
+    size = store.head(name).size if size is None else size
+    return cast("BinaryIO", io.BufferedReader(_Whole(file, size), BUFFER))
 
 
 class Held:

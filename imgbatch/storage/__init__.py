@@ -61,8 +61,9 @@ class Former:
 class Store(Protocol):
     """Objects under one root.
 
-    Missing objects raise FileNotFoundError, refused ones PermissionError; whatever else goes wrong
-    raises StorageError.
+    Missing objects raise FileNotFoundError, refused ones PermissionError (DeniedError in buckets);
+    a bucket that cannot be used at all AccessError, one that is out OutageError; whatever else goes
+    wrong StorageError.
 
     Attributes:
         root: canonical URL, no trailing slash.
@@ -76,17 +77,32 @@ class Store(Protocol):
     def head(self, name: str) -> Entry:
         """Return size and version of one object."""
 
-    def get(self, name: str) -> bytes:
-        """Return a whole object."""
+    def get(self, name: str, version: str = "") -> bytes:
+        """Return a whole object.
 
-    def get_range(self, name: str, start: int, length: int) -> bytes:
-        """Return `length` bytes from `start`; fewer only where the object ends."""
+        Raises:
+            ChangedError: it is not in the version that is asked for.
+        """
 
-    def open(self, name: str) -> BinaryIO:
-        """Open an object as a seekable file."""
+    def get_range(self, name: str, start: int, length: int, version: str = "") -> bytes:
+        """Return `length` bytes from `start`; fewer only where the object ends.
+
+        Raises:
+            ChangedError: it is not in the version that is asked for.
+        """
+
+    def open(self, name: str, version: str = "") -> BinaryIO:
+        """Open an object as a seekable file; all that it reads is of one version.
+
+        Raises:
+            ChangedError: from its reads too: it is not in that version, or not any more.
+        """
 
     def put(self, name: str, data: bytes) -> None:
         """Write an object whole: readers see the old one or the new one, never a part."""
+
+    def put_file(self, name: str, path: str) -> None:
+        """Write an object whole from a file of this machine, which may be larger than memory."""
 
     def put_once(self, name: str, data: bytes) -> None:
         """Write an object that must not exist yet.
@@ -134,16 +150,22 @@ class Store(Protocol):
     def address(self, name: str) -> str:
         """Return the canonical address of an object: its URL, readable, one per object."""
 
+    def link(self, name: str, seconds: int) -> str | None:
+        """Return a URL that opens an object in a browser for so long; None where there is none."""
+
     def delta_location(self, name: str) -> tuple[str, dict[str, str]]:
-        """Return what Delta Lake opens a table below this root by: its URI and storage options."""
+        """Return what Delta Lake opens a table below this root by: its URI and storage options.
+
+        They may hold keys, those of this moment: ask again rather than keep them.
+        """
 
 
 @lru_cache(maxsize=64)
 def open_store(url: str) -> Store:
-    """Open the store at a URL or a plain path.
+    """Open the store at a URL or a plain path; the query of a bucket's URL holds its options.
 
     Raises:
-        SettingsError: the scheme is not known.
+        SettingsError: the scheme is not known, or an option (see `storage.options`).
     """
     scheme, separator, rest = url.partition("://")
     if not separator or scheme == "file":

@@ -8,8 +8,10 @@ import fcntl
 import os
 import stat
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import quote as percent
 
 from imgbatch.errors import StorageError
 from imgbatch.storage import ChangedError, Entry, Former
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 PARTIAL = ".imgbatch-partial-"
+COPIED_BYTES = 2**20
 # File systems keep times to a second or better.
 MTIME_STEPS = (1, 10**6, 2 * 10**9)
 
@@ -56,58 +59,68 @@ class LocalStore:
         """Return size and version of one file."""
         return _entry(name, Path(self._path(name)), missing_ok=False)
 
-    def get(self, name: str) -> bytes:
+    def get(self, name: str, version: str = "") -> bytes:
         """Return a whole file."""
-        with self.open(name) as file:
+        with self.open(name, version) as file:
             return file.read()
 
-    def get_range(self, name: str, start: int, length: int) -> bytes:
+    def get_range(self, name: str, start: int, length: int, version: str = "") -> bytes:
         """Return a part of a file."""
         # Not through a file object: this is how each picture is read, and every system call is a
         # place where a thread may lose the interpreter lock.
-        descriptor, size = self._descriptor(name)
+        descriptor, size = self._descriptor(name, version)
         try:
             return _read_at(descriptor, start, min(length, size - start))
         finally:
             os.close(descriptor)
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, name: str, version: str = "") -> BinaryIO:
         """Open a regular file for reading; a pipe or device is refused, it could hang for ever."""
-        return os.fdopen(self._descriptor(name)[0], "rb")
+        return os.fdopen(self._descriptor(name, version)[0], "rb")
 
-    def _descriptor(self, name: str) -> tuple[int, int]:
+    def _descriptor(self, name: str, version: str) -> tuple[int, int]:
         with _mapped(name):
             descriptor = os.open(self._path(name), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
                 os.close(descriptor)
                 raise PermissionError(errno.EACCES, "not a regular file", name)
+            if version and _version(found) != version:
+                os.close(descriptor)
+                raise ChangedError(errno.EEXIST, "changed meanwhile", name)
             return descriptor, found.st_size
 
     def put(self, name: str, data: bytes) -> None:
         """Write beside, flush to disk, rename."""
-        with _mapped(name), self._partial(name, data) as partial:
-            os.replace(partial, self._path(name))
+        with _mapped(name), self._partial(name, [data]) as written:
+            os.replace(written, self._path(name))
+
+    def put_file(self, name: str, path: str) -> None:
+        """Copy beside, then rename over."""
+        with _mapped(name), open(path, "rb") as file:
+            chunks = iter(partial(file.read, COPIED_BYTES), b"")
+            with self._partial(name, chunks) as written:
+                os.replace(written, self._path(name))
 
     def put_once(self, name: str, data: bytes) -> None:
         """Write beside, then link under the name, which fails when it is taken."""
-        with _mapped(name), self._partial(name, data) as partial:
-            os.link(partial, self._path(name))
+        with _mapped(name), self._partial(name, [data]) as written:
+            os.link(written, self._path(name))
 
     @contextlib.contextmanager
-    def _partial(self, name: str, data: bytes) -> Iterator[str]:
+    def _partial(self, name: str, chunks: Iterable[bytes]) -> Iterator[str]:
         folder = os.path.dirname(self._path(name))
         os.makedirs(folder, exist_ok=True)
-        partial = os.path.join(folder, PARTIAL + uuid.uuid4().hex)
+        written = os.path.join(folder, PARTIAL + uuid.uuid4().hex)
         try:
-            with open(partial, "xb") as file:
-                file.write(data)
+            with open(written, "xb") as file:
+                file.writelines(chunks)
                 file.flush()
                 os.fsync(file.fileno())
-            yield partial
+            yield written
         finally:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(partial)
+                os.unlink(written)
 
     def replace(self, name: str, data: bytes, version: str) -> str:
         """Write beside, compare and rename while the file that is replaced is locked.
@@ -121,9 +134,9 @@ class LocalStore:
             here, locked = os.stat(path), os.fstat(former.fileno())
             if here.st_ino != locked.st_ino or _version(here) != version:
                 raise ChangedError(errno.EEXIST, "changed meanwhile", name)
-            with self._partial(name, data) as partial:
-                _advance(partial, here)
-                os.replace(partial, path)
+            with self._partial(name, [data]) as written:
+                _advance(written, here)
+                os.replace(written, path)
                 return _version(os.stat(path))
 
     def delete(self, name: str) -> None:
@@ -150,6 +163,10 @@ class LocalStore:
     def address(self, name: str) -> str:
         """Return `file://` and the absolute path; readable; see `quote`."""
         return f"{self.root}/{quote(name)}"
+
+    def link(self, name: str, seconds: int) -> str | None:  # noqa: ARG002 - a file has no such end
+        """Return the file's URL, as browsers take it."""
+        return "file://" + percent(os.fsencode(self._path(name)))
 
     def delta_location(self, name: str) -> tuple[str, dict[str, str]]:
         """Return the path of a table's folder."""

@@ -4,39 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import io
-from datetime import timedelta
-from typing import TYPE_CHECKING, BinaryIO, cast
+import mimetypes
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal, cast
+from urllib.parse import quote as percent
 
 import obstore
-from obstore.exceptions import (
-    AlreadyExistsError,
-    BaseError,
-    PermissionDeniedError,
-    PreconditionError,
-    UnauthenticatedError,
-)
-from obstore.store import MemoryStore, from_url
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+from obstore.store import MemoryStore
 
-from imgbatch.errors import StorageError
-from imgbatch.storage import ChangedError, Entry, versions
-from imgbatch.storage.addresses import quote
+from imgbatch.errors import OutageError, StorageError
+from imgbatch.storage import ChangedError, Entry, access, versions
+from imgbatch.storage.addresses import quote, unquote
+from imgbatch.storage.ahead import AheadFile
+from imgbatch.storage.clients import client
+from imgbatch.storage.options import split
+from imgbatch.storage.refusals import refusal
+from imgbatch.storage.secrets import cause
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from _typeshed import WriteableBuffer as Buffer
-    from obstore import UpdateVersion
-    from obstore.store import ObjectStore, RetryConfig
+    from obstore import Attributes, GetOptions, ObjectMeta, UpdateVersion
+    from obstore.store import ObjectStore
 
     from imgbatch.storage import Former
+    from imgbatch.storage.clients import Client
 
-READ_BYTES = 2**20
-# A request that a bucket drops or answers with 5xx is repeated by obstore itself, so few times that
-# they do not multiply with the attempts that are made and logged above it.
-REPEATS: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=30)}
-# A request that takes longer than obstore allows (30 s); its text is all that it says.
-TIMED_OUT = ("timed out", "timeout")
-
+READ_BYTES = 2**16
 # A MemoryStore is empty when made: one per name and process, or two openers would not meet.
 _MEMORY: dict[str, MemoryStore] = {}
 
@@ -45,21 +40,39 @@ class RemoteStore:
     """A bucket, a prefix of one, or a named store in this process's memory."""
 
     def __init__(self, url: str) -> None:
-        scheme, _, rest = url.rstrip("/").partition("://")
-        self.root = f"{scheme}://{quote(rest)}"
-        self._scheme = scheme
-        self.bucket, _, prefix = rest.partition("/")
+        bare, given = split(url)
+        self._scheme, _, rest = bare.partition("://")
+        self.bucket, _, prefix = unquote(rest).strip("/").partition("/")
+        self.place = f"{self._scheme}://{self.bucket}"
         self._prefix = f"{prefix}/" if prefix else ""
-        self._store: ObjectStore
-        if scheme == "memory":
-            self._store = _MEMORY.setdefault(self.bucket, MemoryStore())
+        self.root = self._canonical(prefix)
+        self._memory: ObjectStore | None = None
+        self._made: tuple[int, Client] | None = None
+        if self._scheme == "memory":
+            self._memory = _MEMORY.setdefault(self.bucket, MemoryStore())
         else:
-            self._store = from_url(f"{scheme}://{self.bucket}", retry_config=REPEATS)
+            access.remember(self.place, given)
+
+    @property
+    def _store(self) -> ObjectStore:
+        return self._client.store if self._memory is None else self._memory
+
+    @property
+    def _client(self) -> Client:
+        """Return the bucket's client, as this process knows now how to reach it."""
+        edition = access.edition()
+        if self._made is None or self._made[0] != edition:
+            self._made = (edition, client(self.place))
+        return self._made[1]
+
+    def _canonical(self, name: str) -> str:
+        # `?` begins the options of a bucket.
+        return f"{self.place}/{quote(name).replace('?', '%3F')}".rstrip("/")
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """Yield every object below a prefix, as the store pages them."""
         below = f"{self._prefix}{prefix.strip('/')}".strip("/") or None
-        with _mapped(prefix):
+        with self._mapped(prefix):
             for page in obstore.list(self._store, prefix=below, chunk_size=1000):
                 for meta in page:
                     name = meta["path"].removeprefix(self._prefix)
@@ -67,142 +80,165 @@ class RemoteStore:
 
     def head(self, name: str) -> Entry:
         """Return size and version of one object."""
-        with _mapped(name):
-            meta = obstore.head(self._store, self._prefix + name)
+        meta = self._meta(name)
         return Entry(name, meta["size"], _version(dict(meta)))
 
-    def get(self, name: str) -> bytes:
-        """Return a whole object."""
-        with _mapped(name):
-            return bytes(obstore.get(self._store, self._prefix + name).bytes())
+    def _meta(self, name: str) -> ObjectMeta:
+        try:
+            with self._mapped(name):
+                return obstore.head(self._store, self._prefix + name)
+        except StorageError as error:
+            # Answers to HEAD have no body that says why.
+            if not error.timed_out and not isinstance(error, OutageError):
+                with self._mapped(name):
+                    obstore.get_range(self._store, self._prefix + name, start=0, length=1)
+            raise
 
-    def get_range(self, name: str, start: int, length: int) -> bytes:
+    def get(self, name: str, version: str = "") -> bytes:
+        """Return a whole object."""
+        with self._mapped(name):
+            return self._got(name, version, {})
+
+    def get_range(self, name: str, start: int, length: int, version: str = "") -> bytes:
         """Return a part of an object."""
         if length == 0:
             return b""
-        key = self._prefix + name
         try:
-            with _mapped(name):
-                return bytes(obstore.get_range(self._store, key, start=start, length=length))
-        except StorageError:
+            with self._mapped(name):
+                return self._got(name, version, {"range": (start, start + length)})
+        except StorageError as error:
             # A range behind the end is refused: worth a second request only then.
-            if start >= self.head(name).size:
+            if type(error) is StorageError and start >= self.head(name).size:
                 return b""
             raise
 
-    def open(self, name: str) -> BinaryIO:
-        """Open an object as a seekable file that reads by ranges."""
-        with _mapped(name):
-            reader = obstore.open_reader(self._store, self._prefix + name)
-        return cast("BinaryIO", io.BufferedReader(_RangeFile(reader), READ_BYTES))
+    def _got(self, name: str, version: str, options: GetOptions) -> bytes:
+        """Get bytes, and hold the version that came with them against the one that is meant.
+
+        Decision, 2026-11: the answer's own version is looked at, not If-Match sent: every store
+        says its version, not every one knows the condition. Drawback: what has changed is
+        transferred once.
+        """
+        found = obstore.get(self._store, self._prefix + name, options=options)
+        if version and _version(dict(found.meta)) != version:
+            raise ChangedError(f"{self.address(name)} changed meanwhile")
+        return bytes(found.bytes())
+
+    def open(self, name: str, version: str = "") -> BinaryIO:
+        """Open an object as a seekable file that reads ranges ahead, all of one version."""
+        entry = self.head(name)
+        if version and entry.version != version:
+            raise ChangedError(f"{self.address(name)} changed meanwhile")
+
+        def get(start: int, length: int) -> bytes:
+            return self.get_range(name, start, length, entry.version)
+
+        return cast("BinaryIO", io.BufferedReader(AheadFile(get, entry.size), READ_BYTES))
 
     def put(self, name: str, data: bytes) -> None:
         """Write an object in one request."""
-        with _mapped(name):
-            obstore.put(self._store, self._prefix + name, data, use_multipart=False)
+        self._put(name, data, "overwrite")
+
+    def put_file(self, name: str, path: str) -> None:
+        """Write an object from a file; in several requests where it is large."""
+        with self._mapped(name):
+            obstore.put(self._store, self._prefix + name, Path(path))
 
     def put_once(self, name: str, data: bytes) -> None:
         """Write an object by a conditional request."""
-        with _mapped(name):
-            obstore.put(self._store, self._prefix + name, data, mode="create", use_multipart=False)
+        self._put(name, data, "create")
+
+    def _put(
+        self, name: str, data: bytes, mode: Literal["create", "overwrite"] | UpdateVersion
+    ) -> str:
+        kind = mimetypes.guess_type(name)[0]
+        said: Attributes = {"Content-Type": kind} if kind else {}
+        with self._mapped(name):
+            written = obstore.put(
+                self._store,
+                self._prefix + name,
+                data,
+                mode=mode,
+                attributes=said,
+                use_multipart=False,
+            )
+        return _version(dict(written))
 
     def replace(self, name: str, data: bytes, version: str) -> str:
         """Write an object by a request that names the etag (S3) or generation it must still have.
 
         Looked up first, since what we call the version may be another of the two.
         """
-        key = self._prefix + name
-        with _mapped(name):
-            meta = obstore.head(self._store, key)
-            if _version(dict(meta)) != version:
-                raise ChangedError(f"{name} changed meanwhile")
-            seen: dict[str, str] = {
-                k: str(v) for k, v in dict(meta).items() if k in ("e_tag", "version") and v
-            }
-            written = obstore.put(
-                self._store, key, data, mode=cast("UpdateVersion", seen), use_multipart=False
-            )
-        return _version(dict(written))
+        meta = self._meta(name)
+        if _version(dict(meta)) != version:
+            raise ChangedError(f"{self.address(name)} changed meanwhile")
+        seen = {k: str(v) for k, v in dict(meta).items() if k in ("e_tag", "version") and v}
+        try:
+            return self._put(name, data, cast("UpdateVersion", seen))
+        except ChangedError:
+            if self.head(name).version != version:
+                raise
+        # Ceph (16.2) compares the condition, quotes and all, with an etag that has none.
+        seen["e_tag"] = seen.get("e_tag", "").strip('"')
+        return self._put(name, data, cast("UpdateVersion", seen))
 
     def delete(self, name: str) -> None:
         """Delete an object."""
-        with contextlib.suppress(FileNotFoundError), _mapped(name):
+        with contextlib.suppress(FileNotFoundError), self._mapped(name):
             obstore.delete(self._store, self._prefix + name)
 
     def former(self, prefix: str = "") -> Iterator[Former]:
         """Yield the versions that a bucket with versioning keeps of what is gone."""
         below = f"{self._prefix}{prefix}/" if prefix else self._prefix
         if self._scheme == "s3":
-            yield from versions.s3_former(self.bucket, below)
+            yield from versions.s3_former(self.place, below)
         elif self._scheme == "gs":
-            yield from versions.gs_former(self.bucket, below)
+            yield from versions.gs_former(self.place, below)
 
     def recall(self, former: Former) -> bytes:
         """Return the bytes of such a version."""
         recall = versions.gs_recall if self._scheme == "gs" else versions.s3_recall
-        return recall(self.bucket, former)
+        return recall(self.place, former)
 
     def erase(self, former: Iterable[Former]) -> None:
         """Delete such versions."""
+        if self._memory is not None:
+            return
         erase = versions.gs_erase if self._scheme == "gs" else versions.s3_erase
-        erase(self.bucket, former)
+        erase(self.place, former)
 
     def address(self, name: str) -> str:
         """Return the object's URL, readable; see `quote`."""
-        return f"{self.root}/{quote(name)}"
+        return self._canonical(self._prefix + name)
+
+    def link(self, name: str, seconds: int) -> str | None:
+        """Return a link that opens an object for so long; None where nobody can sign one."""
+        if self._memory is not None:
+            return None
+        with self._mapped(name):
+            return self._client.link(self._prefix + name, seconds)
 
     def delta_location(self, name: str) -> tuple[str, dict[str, str]]:
-        """Return the URL of a table; credentials come from the environment, as for the store."""
-        return f"{self.root}/{name}", {}
+        """Return the URL of a table, and what deltalake is told; see `Client.delta_options`."""
+        options = {} if self._memory is not None else self._client.delta_options()
+        return f"{self.place}/{percent(self._prefix + name)}", options
 
-
-class _RangeFile(io.RawIOBase):
-    """An obstore reader as a raw file: its own read() gives a buffer type that is no `bytes`."""
-
-    def __init__(self, reader: obstore.ReadableFile) -> None:
-        self._reader = reader
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Buffer) -> int:
-        view = memoryview(buffer)
-        with _mapped("range read"):
-            data = self._reader.read(len(view))
-        view[: len(data)] = data
-        return len(data)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._reader.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._reader.tell()
+    @contextlib.contextmanager
+    def _mapped(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except ChangedError:
+            raise
+        except PreconditionError as error:
+            raise ChangedError(f"{self.address(name)} changed meanwhile") from cause(error)
+        except AlreadyExistsError as error:
+            raise FileExistsError(f"{self.address(name)} is there already") from cause(error)
+        except (BaseError, FileNotFoundError) as error:
+            raise refusal(self.root, name, error) from cause(error)
 
 
 def _version(meta: dict[str, object]) -> str:
+    # The etag first: listings of buckets with versioning give it alone, other answers both.
     return str(
-        meta.get("version") or meta.get("e_tag") or f"{meta['size']}-{meta['last_modified']}"
+        meta.get("e_tag") or meta.get("version") or f"{meta['size']}-{meta['last_modified']}"
     )
-
-
-@contextlib.contextmanager
-def _mapped(name: str) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except ChangedError:
-        raise
-    except PreconditionError as error:
-        raise ChangedError(str(error)) from error
-    except AlreadyExistsError as error:
-        raise FileExistsError(str(error)) from error
-    except (PermissionDeniedError, UnauthenticatedError) as error:
-        raise PermissionError(str(error)) from error
-    except BaseError as error:
-        failed = StorageError(f"{name}: {error}")
-        failed.timed_out = any(words in str(error).lower() for words in TIMED_OUT)
-        raise failed from error

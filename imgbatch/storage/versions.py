@@ -1,8 +1,8 @@
 """Enters: a bucket and a prefix. Leaves: what a versioned bucket still keeps of objects gone.
 
 Deleting or replacing an object in a bucket with versioning hides the former one and keeps its
-bytes. obstore has no verb for those, so this goes through the makers' own libraries: boto3 (S3 and
-what speaks like it) and google-cloud-storage, which are loaded only here and only when needed.
+bytes. obstore has no verb for those, so this goes through the makers' own libraries
+(`storage.sdk`). Buckets are named with their scheme: `s3://photos`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.errors import StorageError
-from imgbatch.storage import Former
+from imgbatch.storage import Former, sdk
+from imgbatch.storage.secrets import cause, scrub
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,13 +36,12 @@ def s3_former(bucket: str, prefix: str) -> Iterator[Former]:
     Raises:
         StorageError: versions may not be listed.
     """
-    import boto3  # noqa: PLC0415 - a heavy import, wanted by two commands only
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - a heavy import
 
     try:
-        pages = boto3.client("s3").get_paginator("list_object_versions")
+        pages = sdk.s3(bucket).get_paginator("list_object_versions")
         markers = []
-        for page in pages.paginate(Bucket=bucket, Prefix=prefix):
+        for page in pages.paginate(Bucket=_name(bucket), Prefix=prefix):
             for found in page.get("Versions", ()):
                 if not found["IsLatest"]:
                     yield Former(found["Key"], found["VersionId"])
@@ -52,9 +52,9 @@ def s3_former(bucket: str, prefix: str) -> Iterator[Former]:
         yield from markers
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") not in UNKNOWN_CALL:
-            raise _failed(bucket, prefix, error) from error
+            raise _failed(bucket, prefix, error) from cause(error)
     except BotoCoreError as error:
-        raise _failed(bucket, prefix, error) from error
+        raise _failed(bucket, prefix, error) from cause(error)
 
 
 def s3_recall(bucket: str, former: Former) -> bytes:
@@ -63,16 +63,15 @@ def s3_recall(bucket: str, former: Former) -> bytes:
     Raises:
         StorageError: it may not be read.
     """
-    import boto3  # noqa: PLC0415 - a heavy import, wanted by two commands only
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - a heavy import
 
     try:
-        found = boto3.client("s3").get_object(
-            Bucket=bucket, Key=former.name, VersionId=former.version
+        found = sdk.s3(bucket).get_object(
+            Bucket=_name(bucket), Key=former.name, VersionId=former.version
         )
         return bytes(found["Body"].read())
     except (BotoCoreError, ClientError) as error:
-        raise _failed(bucket, former.name, error) from error
+        raise _failed(bucket, former.name, error) from cause(error)
 
 
 def s3_erase(bucket: str, former: Iterable[Former]) -> None:
@@ -81,17 +80,17 @@ def s3_erase(bucket: str, former: Iterable[Former]) -> None:
     Raises:
         StorageError: one may not be deleted; others may be gone.
     """
-    import boto3  # noqa: PLC0415 - a heavy import, wanted by two commands only
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - a heavy import
 
-    client = boto3.client("s3")
+    client = sdk.s3(bucket)
     left = iter(former)
     while page := list(itertools.islice(left, PAGE)):
         objects = [{"Key": gone.name, "VersionId": gone.version} for gone in page]
         try:
-            said = client.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+            wanted = {"Objects": objects, "Quiet": True}
+            said = client.delete_objects(Bucket=_name(bucket), Delete=wanted)
         except (BotoCoreError, ClientError) as error:
-            raise _failed(bucket, page[0].name, error) from error
+            raise _failed(bucket, page[0].name, error) from cause(error)
         if refused := said.get("Errors"):
             first = refused[0]
             raise _failed(bucket, first["Key"], first.get("Message") or first.get("Code"))
@@ -106,7 +105,7 @@ def gs_former(bucket: str, prefix: str) -> Iterator[Former]:
         StorageError: generations may not be listed.
     """
     with _google(bucket, prefix) as client:
-        for blob in client.list_blobs(bucket, prefix=prefix, versions=True):
+        for blob in client.list_blobs(_name(bucket), prefix=prefix, versions=True):
             if blob.time_deleted is not None:
                 yield Former(blob.name, str(blob.generation))
 
@@ -118,7 +117,7 @@ def gs_recall(bucket: str, former: Former) -> bytes:
         StorageError: it may not be read.
     """
     with _google(bucket, former.name) as client:
-        blob = client.bucket(bucket).blob(former.name, generation=int(former.version))
+        blob = client.bucket(_name(bucket)).blob(former.name, generation=int(former.version))
         return bytes(blob.download_as_bytes())
 
 
@@ -129,7 +128,7 @@ def gs_erase(bucket: str, former: Iterable[Former]) -> None:
         StorageError: one may not be deleted; others may be gone.
     """
     with _google(bucket, "") as client:
-        place = client.bucket(bucket)
+        place = client.bucket(_name(bucket))
         for gone in former:
             place.delete_blob(gone.name, generation=int(gone.version))
 
@@ -138,13 +137,16 @@ def gs_erase(bucket: str, former: Iterable[Former]) -> None:
 def _google(bucket: str, prefix: str) -> Iterator[Any]:
     from google.api_core.exceptions import GoogleAPIError  # noqa: PLC0415 - a heavy import
     from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415
-    from google.cloud import storage  # noqa: PLC0415
 
     try:
-        yield storage.Client()
+        yield sdk.google(bucket)
     except (GoogleAPIError, GoogleAuthError) as error:
-        raise _failed(bucket, prefix, error) from error
+        raise _failed(bucket, prefix, error) from cause(error)
+
+
+def _name(bucket: str) -> str:
+    return bucket.partition("://")[2]
 
 
 def _failed(bucket: str, name: str, why: object) -> StorageError:
-    return StorageError(f"{bucket}/{name}: former versions: {why}", REMEDY)
+    return StorageError(f"{bucket}/{name}: former versions: {scrub(str(why))}", REMEDY)

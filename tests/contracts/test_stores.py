@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from imgbatch.storage import Store
 
 
-@pytest.fixture(params=["file", "memory", "memory-prefix", "s3"])
+@pytest.fixture(params=["file", "memory", "memory-prefix", "s3", "gs"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     name = uuid.uuid4().hex
     if request.param == "s3":
         return open_store(f"s3://{request.getfixturevalue('bucket')}/{name}")
+    if request.param == "gs":
+        return open_store(f"gs://{request.getfixturevalue('gs_bucket')}/{name}")
     urls = {
         "file": str(tmp_path / "new folder"),
         "memory": f"memory://{name}",
@@ -46,6 +48,17 @@ def test_put_replaces_and_changes_the_version(store: Store) -> None:
     assert (first.size, second.size) == (3, 5)
     assert first.version != second.version
     assert store.get("x") == b"three"
+
+
+def test_a_file_is_put_whole_also_where_it_takes_several_requests(
+    store: Store, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(bytes(range(256)) * 50_000)
+    store.put("x", b"former")
+    store.put_file("x", str(tmp_path / "file"))
+    assert store.head("x").size == 12_800_000
+    assert store.get_range("x", 12_799_999, 9) == b"\xff"
+    assert [entry.name for entry in store.list()] == ["x"]
 
 
 def test_put_once_writes_once(store: Store) -> None:

@@ -92,7 +92,7 @@ def test_a_foreign_file_is_named_and_put_aside(whole: Path, copy: Path) -> None:
 
 
 def test_an_unreadable_record_of_a_run_is_named_and_put_aside(whole: Path, copy: Path) -> None:
-    (record,) = (copy / "runs").iterdir()
+    (record,) = (copy / "runs").glob("*.json")
     record.write_bytes(record.read_bytes()[:50])
     with pytest.raises(DamageError, match=record.name):
         verify(Dataset.open(str(copy)))

@@ -16,7 +16,7 @@ from imgbatch import crew
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.shards import read_shard
 from imgbatch.dataset.verify import verify
-from imgbatch.observe.status import log_lines
+from imgbatch.observe.lines import log_lines
 from imgbatch.pipeline import Finished, Job, Poison, Task, Tick
 from imgbatch.run import run
 from imgbatch.settings import Limits
@@ -115,7 +115,7 @@ def test_each_poison_has_one_outcome_and_all_else_is_complete(
     request = Request(str(poisoned), str(tmp_path / "known"), RECIPE, "inline")
     run(request, limits, known, corpus.Silent())
     assert_equal(tmp_path / "ray", tmp_path / "known")
-    lines = log_lines(dataset, dataset.runs()[-1]["run"])
+    lines = list(log_lines(dataset, dataset.runs()[-1]["run"]))
     quarantined = {line["source"] for line in lines if line["event"] == "source.quarantined"}
     assert quarantined == {r["source_id"] for r in failed}
     # A later run leaves them alone: it does not even start Ray.

@@ -63,14 +63,14 @@ class FaultyStore(RemoteStore):
         self.faults.strike(name)
         return super().head(name)
 
-    def get(self, name: str) -> bytes:
+    def get(self, name: str, version: str = "") -> bytes:
         self.faults.strike(name)
-        return self.faults.shorten(super().get(name))
+        return self.faults.shorten(super().get(name, version))
 
-    def get_range(self, name: str, start: int, length: int) -> bytes:
+    def get_range(self, name: str, start: int, length: int, version: str = "") -> bytes:
         self.faults.strike(name)
-        return self.faults.shorten(super().get_range(name, start, length))
+        return self.faults.shorten(super().get_range(name, start, length, version))
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, name: str, version: str = "") -> BinaryIO:
         self.faults.strike(name)
-        return io.BytesIO(self.faults.shorten(super().get(name)))
+        return io.BytesIO(self.faults.shorten(super().get(name, version)))

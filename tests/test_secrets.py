@@ -1,0 +1,272 @@
+"""Keys, tokens and signatures leave no trace: not on a terminal, in a dataset, in Ray's logs.
+
+They are planted where users have them, and servers tell all that they are sent, in errors too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from imgbatch.dataset import MANIFEST, Dataset
+from imgbatch.storage import open_store
+from imgbatch.storage.secrets import scrub
+from tests import corpus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SERVER = Path(__file__).parent / "servers" / "crafted_s3.py"
+SECRET = "plantedSecretAccessKey0123456789/abc+def"
+TOKEN = "plantedSessionToken0123456789//////abcdef=="
+PROFILE_SECRET = "plantedProfileKey0123456789ABCDEFGHIJKL"
+PROFILE_TOKEN = "plantedProfileToken0123456789ABCDEFGH"
+RAY_TOKEN = "plantedRayAuthToken0123456789abcdefghijk"
+SIGNATURE = "SECRETsignature0123456789abcdef"
+# What our own requests were signed with, as the servers tell it.
+SIGNED = re.compile(rb"Signature=[0-9a-f]{64}|assertion=eyJ|Bearer ey")
+
+
+@dataclass
+class Planted:
+    """An environment full of secrets, and all that was said in it.
+
+    Attributes:
+        folder: where datasets and Ray's logs go.
+        needles: what must be found nowhere.
+    """
+
+    folder: Path
+    environment: dict[str, str]
+    needles: list[bytes]
+    said: list[str] = field(default_factory=list)
+
+    def imgbatch(self, *words: str | Path, **variables: str) -> int:
+        done = subprocess.run(
+            [sys.executable, "-m", "imgbatch", *map(str, words)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            stdin=subprocess.DEVNULL,
+            env=self.environment | variables,
+        )
+        self.said += [done.stdout, done.stderr]
+        return done.returncode
+
+    def leaks(self, *datasets: str) -> list[str]:
+        """Return where a needle is found: in files, on the terminal, in the rows of datasets."""
+        texts = {f"terminal {n}": text.encode() for n, text in enumerate(self.said)}
+        for path in self.folder.rglob("*"):
+            with contextlib.suppress(OSError):  # sockets, and what Ray takes away meanwhile
+                texts[str(path)] = path.read_bytes() if path.is_file() else b""
+        for url in datasets:
+            dataset = Dataset.open(url)
+            for table in (MANIFEST, *dataset.tables()):
+                texts[f"{url} {table}"] = repr(dataset.read(table).to_pylist()).encode()
+            for entry in dataset.store.list():
+                texts[f"{url}/{entry.name}"] = dataset.store.get(entry.name)
+        return [
+            f"{where}: {needle.decode()}"
+            for where, text in texts.items()
+            for needle in (*self.needles, *SIGNED.findall(text))
+            if needle in text
+        ]
+
+
+@pytest.fixture(scope="module")
+def crafted_url() -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen([sys.executable, SERVER, str(port)])
+    for _ in range(200):
+        with (
+            contextlib.suppress(ConnectionRefusedError),
+            socket.create_connection(("127.0.0.1", port)),
+        ):
+            break
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{port}"
+    server.terminate()
+    server.wait()
+
+
+@pytest.fixture
+def planted(crafted_url: str) -> Iterator[Planted]:
+    # Ray puts sockets there, whose paths may not be long.
+    folder = Path(tempfile.mkdtemp(prefix="s"))
+    outside = Path(tempfile.mkdtemp(prefix="k"))
+    pem = private_key()
+    (outside / "google.json").write_text(google_key(pem, f"{crafted_url}/token"))
+    (outside / "credentials").write_text(
+        f"[lab]\naws_access_key_id = AKIAPROFILEKEY01\naws_secret_access_key = {PROFILE_SECRET}\n"
+        f"aws_session_token = {PROFILE_TOKEN}\n"
+    )
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    environment = clean | {
+        "AWS_ENDPOINT_URL": crafted_url,
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "AKIAPLANTEDKEYID",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_SESSION_TOKEN": TOKEN,
+        "AWS_SHARED_CREDENTIALS_FILE": str(outside / "credentials"),
+        "GOOGLE_APPLICATION_CREDENTIALS": str(outside / "google.json"),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": RAY_TOKEN,
+        "RAY_TMPDIR": str(folder),
+        "IMGBATCH_FETCH_ATTEMPTS": "2",
+    }
+    inner = pem.splitlines()[2]
+    texts = [SECRET, TOKEN, PROFILE_SECRET, PROFILE_TOKEN, RAY_TOKEN, SIGNATURE, inner]
+    yield Planted(folder, environment, [text.encode() for text in texts])
+    shutil.rmtree(folder)
+    shutil.rmtree(outside)
+
+
+def private_key() -> str:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
+
+
+def google_key(pem: str, token_uri: str) -> str:
+    return json.dumps(
+        {
+            "type": "service_account",
+            "project_id": "lab",
+            "private_key_id": "0123456789abcdef",
+            "private_key": pem,
+            "client_email": "anna@lab.iam.gserviceaccount.com",
+            "client_id": "1",
+            "token_uri": token_uri,
+        }
+    )
+
+
+AS_PROFILE = {
+    "AWS_PROFILE": "lab",
+    "AWS_ACCESS_KEY_ID": "",
+    "AWS_SECRET_ACCESS_KEY": "",
+    "AWS_SESSION_TOKEN": "",
+}
+
+
+def test_refusals_that_tell_all_they_were_sent_are_told_without_secrets(planted: Planted) -> None:
+    folder = planted.folder
+    corpus.many(folder / "c", 1)
+    words = ["--engine", "inline"]
+    codes = {
+        "input": planted.imgbatch("run", "s3://echo/photos", folder / "d", *words),
+        "dataset": planted.imgbatch("run", folder / "c", "s3://echo/d", *words),
+        "doctor": planted.imgbatch("doctor", "s3://echo/photos", "s3://echo/d"),
+        "profile": planted.imgbatch("doctor", "s3://echo/a", "s3://echo/d", **AS_PROFILE),
+        "verify": planted.imgbatch("verify", "s3://echo/d"),
+        "status": planted.imgbatch("status", "s3://echo/d"),
+        "harden": planted.imgbatch("bucket", "harden", "s3://echo/d"),
+        "google": planted.imgbatch("doctor", "gs://echo/photos", folder / "d"),
+        "google run": planted.imgbatch("run", "gs://echo/photos", folder / "d", *words),
+    }
+    assert {name for name, code in codes.items() if code in (0, 1, 2)} == set(), planted.said
+    assert planted.leaks() == []
+
+
+def test_what_becomes_a_row_or_a_log_line_holds_no_secret(planted: Planted) -> None:
+    dataset = planted.folder / "d"
+    assert planted.imgbatch("run", "s3://gossip/photos", dataset, "--engine", "inline") == 0
+    rows = Dataset.open(str(dataset)).read("sources").to_pylist()
+    assert {row["error_class"] for row in rows} == {"fetch.denied", "fetch.failed"}
+    assert planted.imgbatch("report", dataset) == 0
+    assert planted.leaks(str(dataset)) == []
+
+
+@pytest.mark.slow
+def test_runs_on_ray_leave_no_secret_in_datasets_reports_and_logs_of_ray(
+    planted: Planted, bucket: str
+) -> None:
+    name = uuid.uuid4().hex
+    open_store(f"s3://{bucket}/{name}").put("in/a.jpg", b"no picture")
+    well = {
+        "AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"],
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    place = f"s3://{bucket}/{name}"
+    ran = [
+        planted.imgbatch("run", f"{place}/in", f"{place}/d", **well),
+        planted.imgbatch("status", f"{place}/d", **well),
+        planted.imgbatch("report", f"{place}/d", **well),
+        planted.imgbatch("doctor", f"{place}/in", f"{place}/d", **well),
+        planted.imgbatch("run", "s3://gossip/photos", planted.folder / "d"),
+    ]
+    assert ran == [0] * 5, planted.said
+    assert list(planted.folder.glob("**/*.log")), "Ray kept its logs elsewhere"
+    assert planted.leaks(f"{place}/d", str(planted.folder / "d")) == []
+    assert boto3.client("s3").list_objects_v2(Bucket=bucket, Prefix=f"{name}/d/logs/")["KeyCount"]
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (
+            "GET https://b.s3.amazonaws.com/k?X-Amz-Credential=AKIA&X-Amz-Signature=deadbeef99&x=1",
+            "GET https://b.s3.amazonaws.com/k?X-Amz-Credential=AKIA&X-Amz-Signature=***&x=1",
+        ),
+        (
+            "https://h/x?Signature=aB%2Fcd12345&Expires=3&AWSAccessKeyId=AK",
+            "https://h/x?Signature=***&Expires=3&AWSAccessKeyId=AK",
+        ),
+        (
+            "https://b.storage.googleapis.com/k?X-Goog-Signature=0123456789abcdef",
+            "https://b.storage.googleapis.com/k?X-Goog-Signature=***",
+        ),
+        (
+            "Authorization: AWS4-HMAC-SHA256 Credential=AKIA/x, Signature=0123456789abcdef",
+            "Authorization: AWS4-HMAC-SHA256 Credential=AKIA/x, Signature=***",
+        ),
+        ("authorization: Bearer 0123.456-789", "authorization: Bearer ***"),
+        ("x-amz-security-token:FQoGZXIvYXdzEX", "x-amz-security-token:***"),
+        (
+            r"{\"refresh_token\": \"1//0gabcdef\", \"a\": 1}",
+            r"{\"refresh_token\": \"***\", \"a\": 1}",
+        ),
+        ("<SessionToken>FwoGZXIvYXdz</SessionToken>", "<SessionToken>***</SessionToken>"),
+        ("<StringToSign>AWS4\nabc</StringToSign>", "<StringToSign>***</StringToSign>"),
+        ("https://anna:hunter2hunter@host/x", "https://anna:***@host/x"),
+        (
+            '{"private_key": "-----BEGIN PRIVATE KEY-----\\nMIIE\\n-----END PRIVATE KEY-----\\n"}',
+            '{"private_key": "***\\n"}',
+        ),
+        ("a basic problem; the token expired; design=abcdefghi", None),
+    ],
+)
+def test_scrub_hides_secrets_and_leaves_the_rest(text: str, left: str | None) -> None:
+    assert scrub(text) == (text if left is None else left)
+
+
+def test_scrub_hides_what_the_environment_says_is_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_API_KEY", "abc-planted-value")
+    monkeypatch.setenv("LAB_TOKEN_FILE", "/run/secrets/token-of-the-lab")
+    assert scrub("sent abc-planted-value from /run/secrets/token-of-the-lab") == (
+        "sent *** from /run/secrets/token-of-the-lab"
+    )
