@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.verify import verify
-from imgbatch.observe.status import log_lines
+from imgbatch.observe.lines import log_lines
 from imgbatch.settings import Limits
 from tests import corpus
 from tests.equal import assert_equal
