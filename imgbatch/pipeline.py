@@ -301,7 +301,7 @@ class Worker:
     ) -> Iterator[Examined]:
         """Yield a shard's sources examined, in order, with a bounded number under way."""
         under_way: deque[Future[list[Examined]]] = deque()
-        window = CHUNKS_PER_THREAD * self._job.limits.threads
+        window = self._window(shift)
         for chunk in _chunks(shift, self._job.limits.threads):
             # Bytes are counted before they are fetched, in order, so nothing waits in a circle.
             held = contextlib.ExitStack()
@@ -314,6 +314,16 @@ class Worker:
                 yield from under_way.popleft().result()
         while under_way:
             yield from under_way.popleft().result()
+
+    def _window(self, shift: Shift) -> int:
+        """Return how many chunks are under way: from a bucket enough to keep its fetchers busy."""
+        limits = self._job.limits
+        chunks = CHUNKS_PER_THREAD * limits.threads
+        if not shift.places or shift.sources[shift.places[0]].address.startswith("file:"):
+            return chunks
+        sizes = [shift.sources[place].size for place in shift.places]
+        per_chunk = max(1, min(CHUNK_SOURCES, CHUNK_BYTES * len(sizes) // max(1, sum(sizes))))
+        return max(chunks, limits.threads + -(-limits.fetch_threads // per_chunk))
 
     def _held_bytes(self, chunk: list[tuple[int, Source]]) -> int:
         # A larger object is read from its file, never held whole.

@@ -76,9 +76,13 @@ class Limits(Settings):
 
     Attributes:
         threads: decoding threads of a worker.
-        fetch_threads: threads that fetch ahead.
+        fetch_threads: threads of a worker that fetch ahead from buckets: as many requests are under
+            way as a bucket's latency takes to keep the decoding threads fed.
         decoded_bytes: decoded pixels in flight, over all threads of a worker.
         fetched_bytes: an object up to this size is held in memory, a larger one read from its file.
+        spooled_bytes: a larger object of a bucket, or member of a plain tar in one, goes to a
+            temporary file up to this size; beyond, it is read from the bucket by ranges, once for
+            its digest and once to decode it.
         shard_sources, shard_bytes: where the manifest cuts; fixed once a shard is frozen.
         commit_seconds: the driver commits finished shards this often.
         lock_seconds: a run that gives no sign of life for so long counts as dead, and the next one
@@ -106,9 +110,10 @@ class Limits(Settings):
     """
 
     threads: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1)
-    fetch_threads: int = Field(default=4, ge=1)
+    fetch_threads: int = Field(default=32, ge=1)
     decoded_bytes: int = Field(default=256 * 2**20, ge=2**20)
     fetched_bytes: int = Field(default=64 * 2**20, ge=2**16)
+    spooled_bytes: int = Field(default=2**30, ge=0)
     shard_sources: int = Field(default=1000, ge=1)
     shard_bytes: int = Field(default=512 * 2**20, ge=1)
     commit_seconds: float = Field(default=5.0, gt=0)

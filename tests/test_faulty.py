@@ -72,7 +72,7 @@ def test_a_store_that_fails_and_cuts_bodies_gives_what_a_sound_one_gives(
 ) -> None:
     do(url, tmp_path / "sound")
     assert outcomes(tmp_path / "sound", url) == corpus.EXPECTED
-    faults.fail, faults.cut, faults.slow = 0.1, 0.4, 0.001
+    faults.fail, faults.cut, faults.slow = 0.3, 0.4, 0.001
     do(url, tmp_path / "faulty")
     assert faults.failed > 3
     assert faults.shortened > 3
@@ -84,7 +84,7 @@ def test_each_attempt_that_is_followed_by_another_has_a_line(
     url: str, faults: Faults, tmp_path: Path
 ) -> None:
     do(url, tmp_path / "d")
-    faults.fail = 0.3
+    faults.fail = 0.5
     recipe = corpus.RECIPE + "[analyzers.color]\n"
     request = Request(url, str(tmp_path / "d"), recipe, "inline")
     run(request, LIMITS, crew.inline, corpus.Silent())

@@ -105,8 +105,14 @@ class _Whole(io.RawIOBase):
         super().close()
 
 
-def open_whole(store: Store, name: str, version: str = "") -> BinaryIO:
+def open_whole(store: Store, name: str, version: str = "", *, size: int | None = None) -> BinaryIO:
     """Open an object so that a body that is cut short on its way is an error and no end of file.
+
+    Args:
+        store: where it lies.
+        name: of the object.
+        version: in which it must be; "" for any.
+        size: of the object where it is known, which saves asking.
 
     Raises:
         StorageError: from its reads too.
@@ -114,7 +120,8 @@ def open_whole(store: Store, name: str, version: str = "") -> BinaryIO:
     file = store.open(name, version)
     if store.root.startswith(LOCAL_SCHEME):
         return file
-    return cast("BinaryIO", io.BufferedReader(_Whole(file, store.head(name).size), CHUNK))
+    size = store.head(name).size if size is None else size
+    return cast("BinaryIO", io.BufferedReader(_Whole(file, size), BUFFER))
 
 
 class Held:

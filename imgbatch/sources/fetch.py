@@ -16,6 +16,7 @@ from imgbatch.errors import ArchiveError, FetchError
 from imgbatch.media import Blob
 from imgbatch.sources.blobs import CHUNK, LOCAL_SCHEME, Held, fetching, gather, open_whole
 from imgbatch.sources.names import claims_video
+from imgbatch.sources.ranges import Stretch
 from imgbatch.sources.tars import BLOCK
 from imgbatch.sources.unpack import LOCAL, unpack_zip
 from imgbatch.storage import locate
@@ -48,7 +49,8 @@ def fetch(source: Source, *, limits: Limits, report: Report | None = None) -> Bl
 
     Up to `limits.fetched_bytes` they are in memory. Beyond, and for videos on this machine, the
     Blob reads from the file, which it keeps open; from a bucket or out of a compressed member they
-    go to a temporary file, which vanishes with the Blob.
+    go to a temporary file, which vanishes with the Blob; from a bucket, beyond
+    `limits.spooled_bytes`, the Blob reads from the bucket, by ranges that are fetched ahead.
 
     Args:
         source: what to fetch.
@@ -94,6 +96,9 @@ def _plain(source: Source, limits: Limits) -> Blob:
                     _check_size(store, name, found, size)
                     return Held(os.dup(file.fileno()), 0, found).blob()
             data = store.get_range(name, 0, size + 1, source.version)
+    elif size > limits.spooled_bytes:
+        store, name = locate(address)
+        return _stretch(store, name, source, limits).blob()
     elif large:
         return gather(_whole(source), size=size, in_memory=limits.fetched_bytes)
     else:
@@ -103,6 +108,21 @@ def _plain(source: Source, limits: Limits) -> Blob:
     with fetching(address):
         _check_size(store, name, len(data), size)
     return Blob.of(data)
+
+
+def _stretch(store: Store, name: str, source: Source, limits: Limits) -> Stretch:
+    """Return where a large source lies in its bucket, to be read there."""
+    inside = source.container is not None
+    return Stretch(
+        store=store,
+        name=name,
+        start=source.offset or 0,
+        size=source.size,
+        whole=None if inside else source.size,
+        # A member's version is not its archive's.
+        version="" if inside else source.version,
+        patience=patience(limits),
+    )
 
 
 def _check_size(store: Store, name: str, found: int, listed: int) -> None:
@@ -128,8 +148,7 @@ def _range(store: Store, name: str, start: int, length: int) -> bytes:
 def _whole(source: Source) -> Iterator[bytes]:
     with fetching(source.address):
         store, name = locate(source.address)
-        _check_size(store, name, store.head(name).size, source.size)
-        with open_whole(store, name, source.version) as file:
+        with open_whole(store, name, source.version, size=source.size) as file:
             while chunk := file.read(CHUNK):
                 yield chunk
 
@@ -179,6 +198,8 @@ def _tar_member(source: Source, limits: Limits) -> Blob:
                 if os.fstat(file.fileno()).st_size < offset + source.size:
                     raise _cut()
                 return Held(os.dup(file.fileno()), offset, source.size).blob()
+    if source.size > limits.spooled_bytes:
+        return _stretch(store, name, source, limits).blob()
     return gather(_tar_chunks(store, source), size=source.size, in_memory=limits.fetched_bytes)
 
 

@@ -124,7 +124,7 @@ def _object(store: Store, entry: Entry, known: Known | None) -> Iterator[Source]
     while verdict is None:
         try:
             # After a failed attempt those that were given already are passed over.
-            for member in islice(_members(store, entry.name, address, form), count, None):
+            for member in islice(_members(store, entry, address, form), count, None):
                 count += 1
                 yield member
             verdict = Verdict("filtered", "archive", f"{count} members")
@@ -137,8 +137,8 @@ def _object(store: Store, entry: Entry, known: Known | None) -> Iterator[Source]
     yield Source(address, entry.version, entry.size, verdict=verdict)
 
 
-def _members(store: Store, name: str, address: str, form: str) -> Iterator[Source]:
-    with fetching(address), open_whole(store, name) as file:
+def _members(store: Store, entry: Entry, address: str, form: str) -> Iterator[Source]:
+    with fetching(address), open_whole(store, entry.name, entry.version, size=entry.size) as file:
         if form == "zip":
             yield from list_zip(file, address)
             return

@@ -7,7 +7,20 @@ import os
 import sys
 from pathlib import Path
 
-from scripts.benchmarks import images, memory, peers, plan, report, rerun, scale, video
+from scripts.benchmarks import (
+    images,
+    listing,
+    memory,
+    peers,
+    plan,
+    report,
+    rerun,
+    s3,
+    scale,
+    shards,
+    video,
+    workers,
+)
 from scripts.benchmarks.setting import Setting
 
 SECTIONS = {
@@ -18,6 +31,10 @@ SECTIONS = {
     "plan": plan.measure,
     "scale": scale.measure,
     "rerun": rerun.measure,
+    "s3": s3.measure,
+    "workers": workers.measure,
+    "shards": shards.measure,
+    "listing": listing.measure,
 }
 
 
@@ -30,6 +47,8 @@ def main() -> int:
         repeats=arguments.repeats,
         threads=len(os.sched_getaffinity(0)),
         sources=arguments.sources,
+        shards=arguments.shards,
+        objects=arguments.objects,
     )
     figures = []
     for name in arguments.sections or SECTIONS:
@@ -50,6 +69,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=20_000, help="JPEGs; fewer for a quick look")
     parser.add_argument("--repeats", type=int, default=3, help="rounds of each section")
     parser.add_argument("--sources", type=int, default=1_000_000, help="sources that are planned")
+    parser.add_argument("--shards", type=int, default=20_000, help="empty shards on Ray")
+    parser.add_argument("--objects", type=int, default=200_000, help="objects that are listed")
     arguments = parser.parse_args()
     for name in arguments.sections:
         if name not in SECTIONS:

@@ -1,4 +1,6 @@
-"""A folder in, a measured run of imgbatch out: the only module that knows its command line.
+"""A folder or a bucket in, a measured run of imgbatch out.
+
+The only module that knows its command line.
 
 What a run took is read from its own record, `runs/<run>.json`: `seconds` from listing to the last
 commit, `work_seconds` from workers that are up until the last part was written.
@@ -15,6 +17,8 @@ from typing import TYPE_CHECKING
 from scripts.benchmarks.child import Ended, run_child
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from scripts.benchmarks.setting import Setting
 
 RECIPE = Path(__file__).parent / "recipe.toml"
@@ -52,8 +56,24 @@ class Run:
         return self.sources / self.ended.seconds
 
 
-def run_imgbatch(setting: Setting, folder: Path, *, engine: str, expected: int) -> Run:
-    """Run the recipe `image + quality + hashes` over a folder into a new dataset.
+def run_imgbatch(
+    setting: Setting,
+    folder: Path | str,
+    *,
+    engine: str,
+    expected: int,
+    workers: int = 0,
+    environment: Mapping[str, str] | None = None,
+) -> Run:
+    """Run the recipe `image + quality + hashes` over a folder into a new dataset on this machine.
+
+    Args:
+        setting: how many threads a worker has, and where the dataset goes.
+        folder: the input, or the URL of a prefix.
+        engine: inline or ray.
+        expected: how many sources there are.
+        workers: on Ray; 0: as many as it takes by itself.
+        environment: variables that are set on top.
 
     Raises:
         SystemExit: it failed, or not every source came to `ok`.
@@ -62,8 +82,9 @@ def run_imgbatch(setting: Setting, folder: Path, *, engine: str, expected: int) 
     dataset = setting.fresh(name)
     command = [sys.executable, "-m", "imgbatch", "run", folder, dataset]
     command += ["--recipe", RECIPE, "--engine", engine]
-    threads = {"IMGBATCH_THREADS": str(setting.threads)}
-    ended = run_child(command, log=setting.log(name), environment=threads)
+    command += ["--workers", str(workers)] if workers else []
+    variables = {"IMGBATCH_THREADS": str(setting.threads), **(environment or {})}
+    ended = run_child(command, log=setting.log(name), environment=variables)
     (record,) = [json.loads(path.read_bytes()) for path in (dataset / "runs").glob("*.json")]
     if record["outcomes"] != {"ok": expected}:
         raise SystemExit(f"bench: {expected} sources were to be ok, not {record['outcomes']}")

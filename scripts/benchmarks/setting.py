@@ -23,6 +23,8 @@ class Setting:
         repeats: rounds; in each, everything that is compared runs once, in turn.
         threads: threads of the bare loops; imgbatch and the peers take as many cores.
         sources: how many sources the planned manifest has.
+        shards: how many empty shards are scheduled.
+        objects: how many objects of a bucket are listed.
     """
 
     out: Path
@@ -30,6 +32,8 @@ class Setting:
     repeats: int
     threads: int
     sources: int
+    shards: int = 20_000
+    objects: int = 200_000
 
     @property
     def corpora(self) -> Path:

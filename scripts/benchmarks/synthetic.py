@@ -35,6 +35,7 @@ from imgbatch.records import Source, source_id_of
 from imgbatch.settings import Limits
 from imgbatch.summary import Request
 from imgbatch.tables import table_specs
+from scripts.benchmarks.silent import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -83,7 +84,7 @@ def _run(step: str, dataset: str, count: int, recipe: str) -> None:
     sources.open_input = listing
     engines = {"pretend": _pretend, "fill": _fill, "again": _refuse}
     request = Request(INPUT, dataset, recipe, "synthetic")
-    summary = driver.run(request, Limits(), engines.get(step, _leave), _Silent())
+    summary = driver.run(request, Limits(), engines.get(step, _leave), Silent())
     if step == "delta":
         _check((summary.changed, summary.new) == (count // CHANGED, 0), summary)
     if step == "again":
@@ -101,19 +102,6 @@ def _forget(url: str, count: int) -> None:
     number = take_number(dataset, "forget")
     freeze(dataset, changes, limits=Limits(), run="forget", number=number)
     _check(len(all_shards(dataset)) == before, before)
-
-
-class _Silent:
-    """A Watcher that says nothing."""
-
-    def listing(self, found: int) -> None:
-        pass
-
-    def planned(self, *, shards: int, sources: int, note: str) -> None:
-        pass
-
-    def tick(self, tick: Tick) -> None:
-        pass
 
 
 def _shards(tasks: Sequence[Task]) -> Iterator[Shard]:

@@ -13,18 +13,22 @@ import time
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from imgbatch.analyzers import settings_of
+from imgbatch.dataset import MARKER, Dataset
 from imgbatch.errors import ClusterError, JobError, RunError, SettingsError, VersionError
+from imgbatch.pipeline import Job
 from imgbatch.release import Release, read, refuse_other, release
+from imgbatch.settings import Limits, read_recipe
 from jobs import analyze, hire, submit, submitted
 from tests.jobs.cluster import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 def imgbatch(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -156,18 +160,30 @@ def test_a_release_of_a_version_that_says_other_things_is_refused() -> None:
 
 
 def test_a_worker_that_sees_another_folder_at_the_same_path_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "d").mkdir()
-    (tmp_path / "d" / "dataset.json").write_text("{}")
-    seen = hire.seen(str(tmp_path), str(tmp_path / "d"))
-    assert [one.path for one in seen] == [str(tmp_path), f"{tmp_path}/d/dataset.json"]
+    dataset = Dataset.create(str(tmp_path / "d"))
+    seen = hire.seen(str(tmp_path), dataset.url)
+    marker = Path(seen[1].path)
+    assert [one.path for one in seen] == [str(tmp_path), f"{tmp_path}/d/{MARKER}"]
     assert hire.seen("s3://bucket/in", "gs://bucket/out") == ()
-    assert all(hire.Seen.at(one.path) == one for one in seen)
-    (tmp_path / "d" / "dataset.json").unlink()
-    (tmp_path / "d" / "dataset.json").write_text("{}")
-    assert [hire.Seen.at(one.path) == one for one in seen] == [True, False]
-    hire.refuse_unlike(release().record(), [], "there")
-    with pytest.raises(SettingsError, match="is not the same folder on the worker's machine there"):
-        hire.refuse_unlike(release().record(), [seen[1].path], "there")
+    (tmp_path / "new.jpg").touch()
+    assert all(one.same() for one in seen), "who writes into a folder makes no other one of it"
+    recipe = read_recipe("[analyzers.image]", settings_of=settings_of)
+    job = Job("run", dataset.url, recipe, Limits())
+    terms = hire.terms(str(tmp_path), dataset.url)
+    hire.worker(terms, job, "here").close()
+    marker.rename(tmp_path / "aside")
+    marker.write_bytes((tmp_path / "aside").read_bytes())
+    assert [one.same() for one in seen] == [True, False]
+    with pytest.raises(SettingsError, match=f"{tmp_path}/d is not the same folder on the worker"):
+        hire.worker(terms, job, "there")
+
+
+def test_a_worker_of_another_release_is_refused(tmp_path: Path) -> None:
+    recipe = read_recipe("[analyzers.image]", settings_of=settings_of)
+    job = Job("run", str(tmp_path), recipe, Limits())
+    terms = hire.Terms({**HERE.record(), "source": "0" * 12}, ())
+    with pytest.raises(VersionError, match=r"the driver has .*source 0{12}.*; the worker on "):
+        hire.worker(terms, job, "there")
 
 
 def driver(script: str) -> list[str]:

@@ -1,0 +1,21 @@
+"""A Watcher that says nothing: for runs whose progress nobody looks at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from imgbatch.pipeline import Tick
+
+
+class Silent:
+    """Is told everything and does nothing."""
+
+    def listing(self, found: int) -> None:
+        """So many sources are listed so far."""
+
+    def planned(self, *, shards: int, sources: int, note: str) -> None:
+        """So much will be computed."""
+
+    def tick(self, tick: Tick) -> None:
+        """Sources were examined."""
