@@ -29,11 +29,7 @@ from imgbatch.terminal import (
 )
 from jobs import hire
 from jobs.connect import connect
-<<<<<<< HEAD
-from jobs.fleet import RayFleet
 from jobs.metrics import counted
-=======
->>>>>>> helper-cluster
 from jobs.places import need_of
 
 if TYPE_CHECKING:
