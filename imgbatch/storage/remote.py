@@ -104,6 +104,13 @@ class RemoteStore:
             return False
         return True
 
+    def folders(self, prefix: str = "") -> Sequence[str]:
+        """Return what the names below a prefix have up to their next slash."""
+        below = f"{self._prefix}{prefix.strip('/')}".strip("/")
+        with self._mapped(prefix):
+            found = obstore.list_with_delimiter(self._store, prefix=below or None)
+        return sorted(path.rpartition("/")[2] for path in found["common_prefixes"])
+
     def head(self, name: str) -> Entry:
         """Return size and version of one object."""
         meta = self._meta(name)

@@ -227,6 +227,15 @@ def test_a_link_opens_the_object_wherever_one_can_be_given(store: Store) -> None
         assert page.read() == b"<html>"
 
 
+def test_folders_are_named_one_by_one_without_what_is_in_them(store: Store) -> None:
+    assert list(store.folders()) == list(store.folders("t")) == []
+    for name in ("x", "t/one/a", "t/two/b/c", "t/file", "two/d", "tt/e"):
+        store.put(name, b".")
+    assert list(store.folders("t")) == ["one", "two"]
+    assert list(store.folders()) == ["t", "tt", "two"]
+    assert list(store.folders("t/one")) == list(store.folders("nowhere")) == []
+
+
 def test_list_and_head_agree_on_the_version(store: Store) -> None:
     store.put("a/b", b"x")
     assert [e.version for e in store.list()] == [store.head("a/b").version]
