@@ -165,8 +165,8 @@ class OutageError(StorageError):
     """
 
     remedy = (
-        "Check the endpoint and the network. When it answers, run the same command: finished shards "
-        "stay."
+        "Check the endpoint and the network. When it answers, run the same command: finished "
+        "shards stay."
     )
 
 

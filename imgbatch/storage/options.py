@@ -89,8 +89,8 @@ def split(url: str) -> tuple[str, dict[str, Any]]:
     A `?` that is part of a name is written %3F, as addresses write it.
 
     Raises:
-        SettingsError: the URL names no bucket or holds credentials, or an option that is not known or does not fit;
-            values are not shown.
+        SettingsError: the URL names no bucket or holds credentials, or an option is not known or
+            does not fit; what it holds of secrets is not shown.
     """
     scheme, _, rest = url.partition("://")
     if "@" in rest.partition("/")[0]:
