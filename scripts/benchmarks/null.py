@@ -23,7 +23,7 @@ from imgbatch.records import Shard, Source
 from imgbatch.settings import Limits, read_recipe
 from imgbatch.summary import Request
 from imgbatch.tables import table_specs
-from jobs import analyze
+from jobs import analyze, hire
 from scripts.benchmarks.silent import Silent
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 INPUT = "file:///synthetic"
 RECIPE = "[analyzers.image]"
-WORKERS = 4
+WORKERS = 4  # no more than so many; a machine of four cores has room for two
 # Memory is looked at when so much of all shards came back, and at the end.
 EARLY = 0.1
 PAGE = resource.getpagesize()
@@ -60,6 +60,11 @@ class NullWorker:
 
     def close(self) -> None:
         """End."""
+
+
+def hired(terms: hire.Terms, job: Job, name: str) -> NullWorker:  # noqa: ARG001 - as hire.worker
+    """Return a worker, whatever the terms."""
+    return NullWorker(job, name)
 
 
 def finished(shard: Shard, specs: Sequence[TableSpec]) -> Finished:
@@ -110,7 +115,7 @@ def on_ray(dataset: str, count: int) -> dict[str, float]:
 
     sources.open_input = listing
     # The one thing that is not real here.
-    setattr(analyze, "Worker", NullWorker)  # noqa: B010 - another class, which types would refuse
+    setattr(hire, "worker", hired)  # noqa: B010 - of another type, which mypy would refuse
     watch = Watch(count)
     frozen = 0.0
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.benchmarks.child import Ended, run_child
+from scripts.benchmarks.child import Ended, module, run_child
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +62,7 @@ def run_imgbatch(
     *,
     engine: str,
     expected: int,
-    workers: int = 0,
+    nodes: int = 0,
     environment: Mapping[str, str] | None = None,
 ) -> Run:
     """Run the recipe `image + quality + hashes` over a folder into a new dataset on this machine.
@@ -72,7 +72,7 @@ def run_imgbatch(
         folder: the input, or the URL of a prefix.
         engine: inline or ray.
         expected: how many sources there are.
-        workers: on Ray; 0: as many as it takes by itself.
+        nodes: on Ray, over so many nodes of one core each; 0: on this machine as it is.
         environment: variables that are set on top.
 
     Raises:
@@ -80,9 +80,10 @@ def run_imgbatch(
     """
     name = f"imgbatch-{engine}"
     dataset = setting.fresh(name)
-    command = [sys.executable, "-m", "imgbatch", "run", folder, dataset]
-    command += ["--recipe", RECIPE, "--engine", engine]
-    command += ["--workers", str(workers)] if workers else []
+    words = [str(folder), str(dataset), "--recipe", str(RECIPE)]
+    command = [sys.executable, "-m", "imgbatch", "run", *words, "--engine", engine]
+    if nodes:
+        command = module("nodes", nodes, sys.executable, "-m", "jobs.analyze", *words)
     variables = {"IMGBATCH_THREADS": str(setting.threads), **(environment or {})}
     ended = run_child(command, log=setting.log(name), environment=variables)
     (record,) = [json.loads(path.read_bytes()) for path in (dataset / "runs").glob("*.json")]

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from imgbatch.pipeline import Tick
-
 
 class Silent:
     """Is told everything and does nothing."""
@@ -17,5 +12,8 @@ class Silent:
     def planned(self, *, shards: int, sources: int, note: str) -> None:
         """So much will be computed."""
 
-    def tick(self, tick: Tick) -> None:
+    def tick(self, tick: object) -> None:
         """Sources were examined."""
+
+    def crewed(self, crew: object) -> None:
+        """Workers came or went."""

@@ -85,7 +85,7 @@ def _imgbatch(setting: Setting, folder: Path, count: int, number: int) -> float:
         folder,
         engine="ray",
         expected=count,
-        workers=number,
+        nodes=number,
         environment={"IMGBATCH_SHARD_SOURCES": str(max(1, count // SHARDS))},
     )
     return run.after_start_up

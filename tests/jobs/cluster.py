@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from dataclasses import dataclass
@@ -120,6 +121,46 @@ def free_ports(count: int) -> list[int]:
         for one in taken:
             one.bind(("127.0.0.1", 0))
         return [one.getsockname()[1] for one in taken]
+
+
+class Tunnel:
+    """A port that leads to another one, until it is cut; then again, on the same port."""
+
+    def __init__(self, url: str) -> None:
+        self._to = ("127.0.0.1", int(url.rpartition(":")[2]))
+        (self._port,) = free_ports(1)
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._ends: list[socket.socket] = []
+        self.open()
+
+    def open(self) -> None:
+        server = socket.create_server(("127.0.0.1", self._port))
+        self._ends.append(server)
+        threading.Thread(target=self._accept, args=[server], daemon=True).start()
+
+    def cut(self) -> None:
+        """End it, and all that goes through it."""
+        for end in self._ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+        self._ends.clear()
+
+    def _accept(self, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                here = server.accept()[0]
+                there = socket.create_connection(self._to)
+                self._ends += [here, there]
+                for pair in ((here, there), (there, here)):
+                    threading.Thread(target=_pump, args=pair, daemon=True).start()
+
+
+def _pump(source: socket.socket, to: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(2**16):
+            to.sendall(data)
+        to.shutdown(socket.SHUT_WR)
 
 
 def wait_for(url: str) -> None:

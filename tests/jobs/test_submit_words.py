@@ -43,12 +43,13 @@ def imgbatch(*words: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def dashboard_of(version: str) -> Iterator[str]:
+def dashboard_of(version: str | None) -> Iterator[str]:
     """Serve what the dashboard of a cluster with another Ray says of itself."""
 
     class Version(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = json.dumps({"version": "4", "ray_version": version, "ray_commit": ""}).encode()
+            told = {"version": "4", "ray_version": version, "ray_commit": ""}
+            body = json.dumps(told if version else {}).encode()
             self.send_response(200)
             self.end_headers()
             self.wfile.write(body)
@@ -91,6 +92,11 @@ def test_a_cluster_with_another_ray_is_refused_with_both_named(tmp_path: Path) -
     assert (done.returncode, done.stdout) == (21, "")
     ours = f"VersionError: this machine has Ray {release().ray}"
     assert f"{ours}; the cluster at {address} has Ray 2.9.0" in done.stderr
+
+
+def test_a_server_that_is_no_ray_is_told_so(tmp_path: Path) -> None:
+    with dashboard_of(None) as address, pytest.raises(ClusterError, match="is no Ray dashboard"):
+        called("submit", tmp_path, tmp_path / "d", "--address", address)
 
 
 def test_a_flag_wins_over_rays_own_variables(
@@ -224,4 +230,4 @@ def test_a_driver_whose_job_is_stopped_is_not_started_again() -> None:
     job.send_signal(signal.SIGTERM)
     out, err = job.communicate(timeout=30)
     assert out == ""
-    assert "JobError: the job was stopped (SIGTERM)" in err
+    assert "CancelledError: the job was stopped (SIGTERM)" in err
