@@ -16,6 +16,7 @@ from imgbatch import analyzers, errors
 from imgbatch.cli import app
 from imgbatch.dataset import SOURCES
 from imgbatch.settings import ENVIRONMENT_PREFIX, Limits, MediaSettings, VideoSettings
+from imgbatch.storage.options import GoogleOptions, S3Options
 from imgbatch.tables import columns_of
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ def reference() -> str:
         *_settings("[media.video]", VideoSettings),
         "## Environment\n",
         *_settings("Limits of a worker; no row depends on them", Limits, prefix=ENVIRONMENT_PREFIX),
+        "## Options of a bucket, in the query of its URL\n",
+        *_settings("s3://BUCKET/PREFIX?key=value", S3Options),
+        *_settings("gs://BUCKET/PREFIX?key=value", GoogleOptions),
         "## Tables\n",
         *_table(SOURCES, "one row per source"),
         *(part for name in analyzers.available() for part in _analyzer(name)),

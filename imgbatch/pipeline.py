@@ -19,7 +19,7 @@ from collections import Counter, deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import cv2
 import threadpoolctl
@@ -27,7 +27,7 @@ import threadpoolctl
 from imgbatch.attempts import attempt
 from imgbatch.budget import check_outage, failed_in
 from imgbatch.carry import look, whole
-from imgbatch.dataset import Dataset
+from imgbatch.dataset import MANIFEST, Dataset
 from imgbatch.dataset.counts import OUTCOMES, Counts, counts_of
 from imgbatch.dataset.parts import write_part
 from imgbatch.dataset.shards import listed_rows
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     Fetcher = Callable[[Source], Callable[[], Blob] | None]
     Examine = Callable[[int, Source, Callable[[], Blob] | None], Examined]
 
+T = TypeVar("T")
 Stage = Literal["decode", "analyze"]
 
 # The stages that are not the decoding threads'.
@@ -181,7 +182,7 @@ class Worker:
         threadpoolctl.threadpool_limits(1)
         self._job = job
         adopt(job.access, job.limits)
-        self._dataset = Dataset.open(job.dataset)
+        self._dataset = attempt(partial(Dataset.open, job.dataset), patience(job.limits))
         self._specs = {spec.name: spec for spec in table_specs(job.recipe)}
         self._file = LogFile(self._dataset.store, job.run, name)
         self._log = logger(self._file, run=job.run, worker=name)
@@ -221,8 +222,7 @@ class Worker:
             yield from self._task(task)
 
     def _task(self, task: Task) -> Iterator[Tick | Finished]:
-        dataset = self._dataset
-        shifts = [look(dataset, work, listed_rows(dataset, work.shard)) for work in task.works]
+        shifts = [self._look(work) for work in task.works]
         if task.only is not None:
             shifts = [shift.only(task.only) for shift in shifts]
         given = {s.work.shard.name: _poisoned(s, task.poisons) for s in shifts}
@@ -281,17 +281,28 @@ class Worker:
         spent = {name: stages[name] for name in WRITING}
         yield Tick({}, 0, stages=spent, threads=self._clock.lap())
 
+    def _look(self, work: Work) -> Shift:
+        def read() -> Shift:
+            return look(self._dataset, work, listed_rows(self._dataset, work.shard))
+
+        return self._tried(read, work.shard, MANIFEST)
+
     def _write(self, shift: Shift, table: tuple[str, list[Row]]) -> tuple[Part, pa.Table]:
         name, computed = table
-        label, spec = shift.work.shard.label, self._specs[name]
+        shard, spec = shift.work.shard, self._specs[name]
+        read = partial(whole, self._dataset, shift, spec, computed)
+        rows = self._tried(read, shard, name)
+        write = partial(write_part, self._dataset.store, spec, shard.label, rows)
+        return self._tried(write, shard, name), rows
+
+    def _tried(self, call: Callable[[], T], shard: Shard, table: str) -> T:
+        """Read or write parts of a shard, as often as patience allows."""
 
         def report(number: int, error: ImgbatchError) -> None:
-            said = {"shard": label, "table": name, "attempt": number}
+            said = {"shard": shard.label, "table": table, "attempt": number}
             self._log.warning("part.retried", error=type(error).__name__, **said)
 
-        rows = whole(self._dataset, shift, spec, computed)
-        write = partial(write_part, self._dataset.store, spec, label, rows)
-        return attempt(write, patience(self._job.limits), report), rows
+        return attempt(call, patience(self._job.limits), report)
 
     def _examined(
         self,

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from imgbatch import analyzers, settings
+from imgbatch.attempts import attempt
 from imgbatch.budget import Budget
 from imgbatch.dataset import MANIFEST, SOURCES, Dataset, manifest
 from imgbatch.dataset.adopt import adopt
@@ -27,6 +28,7 @@ from imgbatch.errors import CancelledError, ImgbatchError, SettingsError
 from imgbatch.listed import list_input
 from imgbatch.observe.recorder import Recorder
 from imgbatch.pipeline import Crewed, Finished, Job, Task, Tick
+from imgbatch.sources import patience
 from imgbatch.storage import access, open_store
 from imgbatch.summary import Request, Summary, asked, new_run, now
 from imgbatch.tables import table_specs
@@ -215,6 +217,7 @@ class Driver:
             number=self.number,
             every=self._limits.commit_seconds,
             lock=self._lock,
+            outage=self._limits.fetch_seconds,
             report=recorder.committed,
         )
         tally = Tally(dataset)
@@ -235,7 +238,7 @@ class Driver:
             committer.flush()
             tally.write()
             raise
-        committer.flush()
+        attempt(committer.flush, patience(self._limits))
         tally.write()
 
     def _drain(

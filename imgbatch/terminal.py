@@ -31,7 +31,8 @@ RecipeName = Annotated[
     str, typer.Option("--recipe", help="Name (see `imgbatch recipe list`) or path of a .toml file.")
 ]
 Workers = Annotated[
-    int, typer.Option("--workers", min=0, help="Worker processes; 0: one per two cores.")
+    int,
+    typer.Option("--workers", min=0, help="Worker processes at most; 0: one per two cores or GPU."),
 ]
 Limit = Annotated[
     int | None, typer.Option("--limit", min=1, help="Only the first N sources, by address.")

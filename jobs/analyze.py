@@ -29,7 +29,7 @@ from imgbatch.terminal import (
 )
 from jobs import hire
 from jobs.connect import connect
-from jobs.fleet import RayFleet
+from jobs.metrics import counted
 from jobs.places import need_of
 
 if TYPE_CHECKING:
@@ -103,7 +103,11 @@ def execute(
         JobError: some tasks lost every worker that had them, and all others are done; or no worker
             came up.
     """
-    import ray  # noqa: PLC0415 - nothing to do must not start Ray
+    # Here, not above: nothing to do must not start Ray, nor wait for its import.
+    import ray  # noqa: PLC0415
+
+    from jobs.cluster import Cluster, quiet  # noqa: PLC0415
+    from jobs.fleet import RayFleet  # noqa: PLC0415
 
     # It says once per start that the cluster asks for a token, which Ray made by itself.
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
@@ -111,17 +115,20 @@ def execute(
     if address == "local":
         options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     connect(address, **options)
+    quiet()
     try:
         fleet = RayFleet(
             job,
             need_of(job.recipe),
             most=min(workers or len(tasks), len(tasks)),
-            local=address == "local",
-            patience=job.limits.cluster_seconds,
-            say=partial(typer.echo, err=True),
+            cluster=Cluster(
+                local=address == "local",
+                patience=job.limits.cluster_seconds,
+                say=partial(typer.echo, err=True),
+            ),
             make=partial(hire.worker, hire.terms(input, job.dataset)),
         )
-        yield from crew.conduct(fleet, tasks)
+        yield from counted(crew.conduct(fleet, tasks), run=job.run)
     finally:
         ray.shutdown()
 

@@ -1,33 +1,57 @@
-"""What a Ray cluster says of itself, and how it is asked for more machines."""
+"""The cluster: which machines it has, and which are about to go; it is asked and waited for more.
+
+Decision, 2026-11: two names of Ray 2.60 that are not public are used here. The public list of nodes
+does not say which are drained, and Ray's state API needs the dashboard, which a local Ray does not
+have. And `log_to_driver=False` spares the lines of workers only: a lost machine printed a page of
+its raylet's log between the JSON lines of our stdout. Drawback: looked at again with each new Ray;
+tests/jobs/test_cluster.py would tell.
+"""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
-from jobs.places import CORES_PER_WORKER, Machine, Need
+import ray
+
+from imgbatch.errors import JobError
+from jobs.places import CORES_PER_WORKER, Machine, Need, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# Where workers run, more machines are asked for after so long; where none do, at once.
+ASK_SECONDS = 5.0
+# Without any worker, this is told so soon, and every so often from then on.
+SAY_SECONDS, SAY_AGAIN_SECONDS = 5.0, 60.0
+
+
+def quiet() -> None:
+    """Keep Ray from printing what its raylets say: stdout is for our results."""
+    ray._private.worker._worker_logs_enabled = False  # noqa: SLF001 - see the top of this file
+
 
 class Cluster:
-    """The cluster that this process is connected to."""
+    """The cluster that this process is connected to.
 
-    def __init__(self) -> None:
-        import ray  # noqa: PLC0415 - nothing to do must not start Ray
+    Args:
+        local: it is this machine, started by us: it cannot grow.
+        patience: seconds without any worker until the run is ended.
+        say: tells the user a line.
+    """
 
-        self._ray = ray
+    def __init__(self, *, local: bool, patience: float, say: Callable[[str], None]) -> None:
+        self._local = local
+        self._patience = patience
+        self._say = say
         self._asks: list[Any] = []
         self._asked: tuple[Need, int] | None = None
+        self._full = self._manned = time.monotonic()
+        self._said = self._manned - SAY_AGAIN_SECONDS + SAY_SECONDS
 
     def machines(self) -> tuple[list[Machine], set[str]]:
-        """Return the machines that are up, and the nodes of those that are about to go.
-
-        Decision, 2026-11: who is about to go is read through a private name of Ray 2.60. The public
-        list of nodes does not say it, and Ray's state API needs the dashboard, which a local Ray
-        does not have. Drawback: looked at again with each new Ray; a test would tell.
-        """
-        leaving = set(self._ray._private.state.state.get_draining_nodes())  # noqa: SLF001 - see above
+        """Return the machines that are up, and the nodes of those that are about to go."""
+        leaving = set(ray._private.state.state.get_draining_nodes())  # noqa: SLF001 - as above
         up = [
             Machine(
                 node["NodeID"],
@@ -35,10 +59,57 @@ class Cluster:
                 node["Resources"].get("GPU", 0.0),
                 node["Resources"].get("memory", 0.0),
             )
-            for node in self._ray.nodes()  # type: ignore[no-untyped-call] # ray leaves it bare
+            for node in ray.nodes()  # type: ignore[no-untyped-call] # ray leaves it bare
             if node["Alive"]
         ]
         return up, leaving
+
+    def reckon(self, need: Need, *, lacking: int, started: int, running: int) -> None:
+        """Ask for more machines where tasks outnumber workers, and see that some worker runs.
+
+        Args:
+            need: of one worker.
+            lacking: how many more workers would have something to do.
+            started: how many are up or on their way.
+            running: how many processes there are.
+
+        Raises:
+            JobError: none runs after all that time, or none can ever.
+        """
+        now = time.monotonic()
+        if lacking <= 0:
+            self._full = now
+        if lacking <= 0 or self._local:
+            self.ask(need, 0)
+        elif not started or now - self._full > ASK_SECONDS:
+            # As many again as there are: what the cluster cannot give costs no more than that.
+            self.ask(need, min(lacking, max(1, running)))
+        if running:
+            self._manned = now
+            self._said = now - SAY_AGAIN_SECONDS + SAY_SECONDS
+        else:
+            self._without(need, now, started)
+
+    def _without(self, need: Need, now: float, started: int) -> None:
+        waited = now - self._manned
+        wait = self._local or waited > self._patience or now - self._said > SAY_AGAIN_SECONDS
+        if not wait:
+            return
+        said = f"each worker needs {need}; the cluster has {told(self.machines()[0])}"
+        if self._local and not started:
+            raise JobError(
+                f"no worker can run on this machine: {said}",
+                "Run on a cluster that has it (--address), or leave out the analyzer that asks.",
+            )
+        if waited > self._patience:
+            raise JobError(
+                f"no worker came up in {waited:.0f} s: {said}",
+                "`ray status` says what the cluster does; IMGBATCH_CLUSTER_SECONDS is the limit. "
+                "Run the same command again: only the undone shards are computed.",
+            )
+        if now - self._said > SAY_AGAIN_SECONDS:
+            self._said = now
+            self._say(f"waiting for workers: {said}")
 
     def ask(self, need: Need, count: int) -> None:
         """Have so many more workers' worth of resources asked for: what autoscalers look at.
@@ -50,22 +121,15 @@ class Cluster:
         """
         if self._asked == (need, count):
             return
-        self.withdraw()
+        for ask in self._asks:
+            ray.cancel(ask)
         self._asked = (need, count)
-        if not count:
-            return
         # By the core: a machine of one core may be all that the cluster can get.
         bundles = count if need.gpu or need.memory else count * CORES_PER_WORKER
-        remote: Any = self._ray.remote(_nothing)
+        remote: Any = ray.remote(_nothing)
         options = {"num_cpus": 1, "num_gpus": need.gpu, "memory": need.memory or None}
-        task: Callable[[], Any] = remote.options(**options, max_retries=0).remote
-        self._asks = [task() for _ in range(bundles)]
-
-    def withdraw(self) -> None:
-        """Ask for nothing any more."""
-        for ask in self._asks:
-            self._ray.cancel(ask)
-        self._asks, self._asked = [], None
+        asking = remote.options(**options, max_retries=0)
+        self._asks = [asking.remote() for _ in range(bundles)]
 
 
 def _nothing() -> None:

@@ -11,10 +11,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ray.dashboard.modules.job import sdk
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-from imgbatch.errors import ClusterError, JobError, SettingsError, VersionError
+from imgbatch.errors import CancelledError, ClusterError, JobError, SettingsError, VersionError
 from imgbatch.release import release
 from jobs.connect import refused
 from jobs.submitted import ACCEPTED
@@ -32,9 +33,13 @@ LOST_SECONDS = 60.0
 # All before this line is Ray's own; the line itself repeats the order.
 BEGIN = re.compile(r"^Running entrypoint for job .*\n", re.MULTILINE)
 FIRST_WORD = re.compile(rf'^({ACCEPTED}: |\{{"event": "{ACCEPTED}")', re.MULTILINE)
+# What a shell and Python exit with where there is no such program or module.
+NOT_STARTED = (1, 126, 127)
 ABSENT = re.compile(r"No module named .?(jobs|imgbatch)|python: (command )?not found")
 # Ray's variables for an address win over the address that its client is given.
 OVERRIDING = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
+# What Ray's client raises when its connection breaks off: of its own HTTP library, or none.
+BROKEN = (sdk.aiohttp.ClientError, OSError, RuntimeError)  # type: ignore[attr-defined] # that library's own
 CHATTY = ("ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk")
 
 
@@ -65,15 +70,16 @@ class Cluster:
         for name in CHATTY:
             logging.getLogger(name).setLevel(logging.WARNING)
         with _explained(address):
-            client = JobSubmissionClient(address)
-            # Ray's own check lets every version from 2.0 on pass.
-            told = client._do_request("GET", "/api/version").json()  # noqa: SLF001 - no public call tells it
-        if told["ray_version"] != release().ray:
+            try:
+                client = JobSubmissionClient(address)
+                # Ray's own check lets every version from 2.0 on pass.
+                theirs = client._do_request("GET", "/api/version").json()["ray_version"]  # noqa: SLF001 - no public call tells it
+            except (KeyError, TypeError) as error:
+                raise ClusterError(f"what answers at {address} is no Ray dashboard") from error
+        if theirs != (ours := release().ray):
             raise VersionError(
-                f"this machine has Ray {release().ray}; the cluster at {address} has Ray "
-                f"{told['ray_version']}",
-                f"Install Ray {told['ray_version']} here, or start the cluster from an image with "
-                f"Ray {release().ray}.",
+                f"this machine has Ray {ours}; the cluster at {address} has Ray {theirs}",
+                f"Install Ray {theirs} here, or start the cluster from an image with Ray {ours}.",
             )
         return cls(address, client)
 
@@ -129,7 +135,7 @@ class Submission:
         """Return its exit code if it ended without its first word, and show why; else 0.
 
         Raises:
-            ClusterError, VersionError, JobError: as `follow`.
+            CancelledError, ClusterError, JobError, VersionError: as `follow`.
         """
         with _explained(self._cluster.address):
             said = self._cluster.client.get_job_logs(self.name)
@@ -144,7 +150,8 @@ class Submission:
         Raises:
             ClusterError: the cluster did not start it, or is not reached any more.
             VersionError: the cluster has no imgbatch.
-            JobError: it was stopped or killed.
+            CancelledError: it was stopped.
+            JobError: it was killed.
         """
         reached = time.monotonic()
         while True:
@@ -154,7 +161,7 @@ class Submission:
                 reached = time.monotonic()
                 if details.status.is_terminal():
                     return self._code(details)
-            except (ClusterError, OSError, RuntimeError) as error:
+            except (ClusterError, *BROKEN) as error:
                 # A tunnel or a dashboard that fails for a moment ends no run, and no watching.
                 if time.monotonic() - reached > LOST_SECONDS:
                     said = f"{self.name} is out of sight; it may well go on: {error}"
@@ -186,12 +193,12 @@ class Submission:
     def _code(self, details: JobDetails) -> int:
         code, said = details.driver_exit_code, (details.message or "")
         if details.status == JobStatus.STOPPED:
-            raise JobError(f"{self.name} was stopped")
+            raise CancelledError(f"{self.name} was stopped")
         if code is None:
             raise ClusterError(f"{self.name} ended without its driver: {said.strip()}")
         if code < 0:
             raise JobError(f"{self.name} was killed by signal {-code}")
-        if ABSENT.search(said):
+        if code in NOT_STARTED and ABSENT.search(said):
             raise VersionError(
                 f"the cluster at {self._cluster.address} has no imgbatch where its `python` is; "
                 f"this machine has {release()}",

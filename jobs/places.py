@@ -93,14 +93,14 @@ def _split(cores: int, count: int) -> list[int]:
 
 
 def told(machines: Sequence[Machine]) -> str:
-    """Return in words what a cluster has."""
-    if not machines:
-        return "no machine that may run workers"
+    """Return in words what a cluster has to run workers on."""
     kinds: dict[str, int] = {}
     for machine in machines:
+        if not machine.cores:
+            continue  # a head that only heads
         words = [f"{machine.cores} cores"]
         words += [f"{machine.gpus:g} GPU"] if machine.gpus else []
         words += [f"{machine.memory / 2**30:.1f} GiB"]
         kind = " ".join(words)
         kinds[kind] = kinds.get(kind, 0) + 1
-    return ", ".join(f"{count} x ({kind})" for kind, count in kinds.items())
+    return ", ".join(f"{count} x ({kind})" for kind, count in kinds.items()) or "no machine for it"

@@ -90,12 +90,13 @@ def submit(  # noqa: PLR0913 - one argument per flag
     from jobs.dashboard import Cluster  # noqa: PLC0415 - loads ray; a typo is told without it
 
     cluster = Cluster.at(address)
-    _refuse_second(cluster, dataset)
+    root = open_store(dataset).root
+    _refuse_second(cluster, root)
     submission = cluster.submit(
         f"exec python -P -m jobs.submitted {shlex.quote(order.encoded())}",
         name=f"imgbatch-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}",
         runtime_env=_runtime_env(ship=ship),
-        metadata={DATASET: dataset},
+        metadata={DATASET: root},
     )
     record = {"submission": submission.name, "address": address, "dataset": dataset}
     say(json, "submitted", record, _next(submission.name, address, dataset))
@@ -128,7 +129,7 @@ def _next(name: str, address: str, dataset: str) -> list[str]:
     return [
         f"submitted: {name} to {address}",
         f"  imgbatch status {shown}    how far it is",
-        f"  imgbatch tail {shown}      what its workers say",
+        f"  imgbatch tail -f {shown}   what its workers say",
         f"  imgbatch cancel {shown}    end it; what is finished stays",
     ]
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imgbatch import terminal
-from imgbatch.errors import JobError
+from imgbatch.errors import CancelledError, JobError
 from imgbatch.release import read, refuse_other, release
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ class Watchman:
         """Return the driver's own exit code, whichever of its lives it comes from.
 
         Raises:
-            JobError: it was killed too often, or the job was stopped.
+            CancelledError: the job was stopped.
+            JobError: it was killed too often.
         """
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
@@ -102,7 +103,7 @@ class Watchman:
                 return code
             name = signal.Signals(-code).name
             if self._stopped:
-                raise JobError(f"the job was stopped ({name})")
+                raise CancelledError(f"the job was stopped ({name})")
             deaths = 1 if time.monotonic() - began > LONG else deaths + 1
             if deaths > AGAIN:
                 raise JobError(f"the driver was killed {deaths} times in a row, last by {name}")
@@ -111,7 +112,7 @@ class Watchman:
             sys.stderr.write(f"{said}, time {deaths} of {AGAIN}\n")
             time.sleep(pause)
             if self._stopped:
-                raise JobError("the job was stopped")
+                raise CancelledError("the job was stopped")
 
     def _stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - what signal gives
         self._stopped = True

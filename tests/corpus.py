@@ -82,14 +82,15 @@ def make(folder: Path) -> Path:
     return folder
 
 
-def many(folder: Path, count: int) -> Path:
+def many(folder: Path, count: int, *, width: int = 96, height: int = 64) -> Path:
     """Fill a folder with small distinct JPEGs."""
     folder.mkdir(parents=True, exist_ok=True)
     with Image.open(PHOTOS["china.jpg"]) as photo:
         for number in range(count):
             left, top = number % 37 * 8, number % 23 * 8
             buffer = io.BytesIO()
-            photo.crop((left, top, left + 96, top + 64 + number % 7)).save(buffer, "JPEG")
+            box = (left, top, left + width, top + height + number % 7)
+            photo.crop(box).save(buffer, "JPEG")
             (folder / f"{number:05}.jpg").write_bytes(buffer.getvalue())
     return folder
 

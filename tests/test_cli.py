@@ -122,6 +122,7 @@ def test_preprocess_writes_copies_and_counts_them(made: Path, tmp_path: Path) ->
         (["run", "{tmp}", "{tmp}/../d", "--recipe", "{tmp}/bad.toml"], 10, "'brightnes'"),
         (["run", "{tmp}", "s4://bucket"], 10, "did you mean 's3'"),
         (["run", "{tmp}", "{tmp}/../d", "--max-failed", "many"], 10, "--max-failed 'many'"),
+        (["run", "{tmp}", "{tmp}/../d", "--address", "1.2.3.4:6379"], 10, "inline uses none"),
         (["run", "{tmp}"], 2, "DATASET"),
         (["nonsense"], 2, "nonsense"),
     ],

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -17,12 +15,16 @@ from typing import TYPE_CHECKING
 
 import boto3
 import pytest
+from typer.testing import CliRunner
 
 from imgbatch import doctor
+from imgbatch.cli import app
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.lock import Holder
-from imgbatch.storage import open_store
+from imgbatch.errors import StorageError
+from imgbatch.storage import access, open_store
 from imgbatch.storage.buckets import open_bucket
+from tests.conftest import server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,20 +35,8 @@ SECRET = "plantedSecretKey0123456789abcdefghijklmn"
 
 @pytest.fixture(scope="module")
 def crafted_port() -> Iterator[int]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen([sys.executable, SERVER, str(port)])
-    for _ in range(200):
-        with (
-            contextlib.suppress(ConnectionRefusedError),
-            socket.create_connection(("127.0.0.1", port)),
-        ):
-            break
-        time.sleep(0.05)
-    yield port
-    server.terminate()
-    server.wait()
+    with server(str(SERVER)) as port:
+        yield port
 
 
 @pytest.fixture
@@ -169,6 +159,16 @@ def test_a_bucket_that_is_mistyped_is_answered_with_the_names_that_are_near(buck
     assert f"Did you mean {bucket}?" in finding.remedy
 
 
+def test_a_bucket_at_google_that_is_well_is_all_ok_and_left_as_it_was(gs_bucket: str) -> None:
+    place = f"gs://{gs_bucket}/{uuid.uuid4().hex}"
+    open_store(place).put("in/a.jpg", b"picture")
+    found = examined(f"{place}/in", f"{place}/d")
+    assert failed(found) == []
+    assert "storage.objects.delete" in found["dataset permissions"].text
+    assert found["dataset compare and swap"].state == "ok"
+    assert [entry.name for entry in open_store(place).list()] == ["in/a.jpg"]
+
+
 @contextlib.contextmanager
 def permissions_held() -> Iterator[None]:
     """Let the test's S3 server look at permissions, which it does on request only."""
@@ -186,6 +186,7 @@ def permissions_held() -> Iterator[None]:
         after(b"inf")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("allowed", "check", "action"),
     [
@@ -226,7 +227,9 @@ def test_a_permission_that_is_missing_is_named_as_a_policy_says_it(
         ("mismatch", "credentials", "does not fit", "Copy key id"),
         ("elsewhere", "region", "eu-central-1", "AWS_REGION=eu-central-1"),
         ("missing", "bucket", "no bucket missing", "imgbatch bucket create s3://missing"),
-        ("slow", "endpoint", "SlowDown", "pass by themselves"),
+        pytest.param(
+            *("slow", "endpoint", "SlowDown", "pass by themselves"), marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_server_that_refuses_everything_is_one_line_with_the_remedy(
@@ -242,6 +245,17 @@ def test_a_server_that_refuses_everything_is_one_line_with_the_remedy(
 
 
 @pytest.mark.usefixtures("crafted")
+@pytest.mark.parametrize(
+    ("bucket_name", "remedy"), [("glacier", "restore-object"), ("keyed", "kms:Decrypt")]
+)
+def test_what_no_permission_of_the_bucket_mends_has_a_remedy_of_its_own(
+    tmp_path: Path, bucket_name: str, remedy: str
+) -> None:
+    found = examined(f"s3://{bucket_name}/photos", tmp_path / "d")
+    assert remedy in found["input get"].remedy
+
+
+@pytest.mark.usefixtures("crafted")
 def test_a_server_that_ignores_conditions_is_called_dangerous() -> None:
     found = examined("s3://blind/photos", "s3://blind/d")
     assert failed(found) == ["dataset conditional put", "dataset compare and swap"]
@@ -249,11 +263,13 @@ def test_a_server_that_ignores_conditions_is_called_dangerous() -> None:
     assert found["dataset compare and swap"].text.startswith("DANGEROUS")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("crafted")
 def test_a_server_that_ignores_ranges_is_told() -> None:
     assert failed(examined("s3://rangeless/photos", "s3://plain/d")) == ["input get a range"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("crafted")
 def test_a_clock_that_is_somewhat_off_is_a_warning() -> None:
     found = examined("s3://late/photos", "s3://plain/d")
@@ -266,6 +282,13 @@ def test_a_server_that_nobody_reaches_is_one_line(crafted: pytest.MonkeyPatch) -
     found = examined("s3://plain/photos", "s3://plain/d")
     assert failed(found) == ["input endpoint", "dataset endpoint"]
     assert "AWS_ENDPOINT_URL" in found["input endpoint"].remedy
+
+
+def test_an_endpoint_without_its_scheme_is_told(crafted: pytest.MonkeyPatch) -> None:
+    crafted.setenv("AWS_ENDPOINT_URL", "localhost:9000")
+    finding = examined("s3://plain/photos", "s3://plain/d")["input settings"]
+    assert "begins with http:// or https://" in finding.text
+    assert "the variable that it comes from" in finding.remedy
 
 
 SSO = """[profile lab]
@@ -357,6 +380,17 @@ def test_keys_that_end_soon_are_a_warning(crafted: pytest.MonkeyPatch) -> None:
     assert "Copy fresh keys" in found["expiry"].remedy
 
 
+@pytest.mark.usefixtures("crafted")
+def test_hardening_that_would_break_a_server_is_taken_back() -> None:
+    with pytest.raises(StorageError, match="the server refused public access, versioning"):
+        CliRunner().invoke(
+            app, ["bucket", "harden", "s3://touchy", "--yes"], catch_exceptions=False
+        )
+    left = {change.setting for change in open_bucket("s3://touchy").changes()}
+    assert left == {"public access", "versioning", "plain http"}
+    assert failed(examined("s3://plain/photos", "s3://touchy/d")) == []
+
+
 def run_doctor(*words: str | Path) -> subprocess.CompletedProcess[str]:
     words = ("-m", "imgbatch", "doctor", *map(str, words))
     return subprocess.run(
@@ -371,6 +405,25 @@ def test_the_command_exits_as_the_worst_line_says_and_pipes_plain_text(tmp_path:
     assert "FAILED   list" in done.stdout
     assert "to do: Check the path or URL" in done.stdout
     assert done.stderr == ""
+
+
+def test_keys_in_a_url_are_refused_and_not_repeated(tmp_path: Path) -> None:
+    done = run_doctor("s3://AKIAPLANTEDKEYID:plantedSecretKey0123@photos/in", tmp_path / "d")
+    assert done.returncode == 10
+    assert "plantedSecretKey0123" not in done.stdout + done.stderr
+    assert "holds a name or a password" in done.stdout
+
+
+def test_an_input_without_keys_is_reached_as_its_url_says(
+    crafted: pytest.MonkeyPatch, crafted_port: int, tmp_path: Path
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"):
+        crafted.delenv(name)
+    options = f"?anonymous=true&endpoint=http://127.0.0.1:{crafted_port}"
+    found = examined(f"s3://plain/photos{options}", tmp_path / "d")
+    access.forget()
+    assert failed(found) == []
+    assert "not signed" in found["input credentials"].text
 
 
 def test_the_command_prints_json_lines_on_request(tmp_path: Path) -> None:

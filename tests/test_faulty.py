@@ -12,7 +12,7 @@ from imgbatch import attempts, crew
 from imgbatch.attempts import Patience, attempt
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.verify import verify
-from imgbatch.errors import FetchError, StorageError, TooManyFailedError
+from imgbatch.errors import FetchError, OutageError, StorageError, TooManyFailedError
 from imgbatch.observe.lines import log_lines
 from imgbatch.run import run
 from imgbatch.settings import Limits
@@ -164,6 +164,32 @@ def test_a_part_that_could_not_be_written_is_written_again(
     corpus.run_inline(corpus.many(tmp_path / "in", 5), tmp_path / "d")
     assert len(struck) == 5
     assert verify(Dataset.open(str(tmp_path / "d"))).problems == []
+
+
+def test_what_a_worker_reads_of_its_dataset_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = corpus.many(tmp_path / "in", 6)
+    corpus.run_inline(folder, tmp_path / "d")
+    (folder / "00003.jpg").write_bytes(corpus.PHOTOS["flower.jpg"].read_bytes())
+    get, struck = LocalStore.get, set[str]()
+
+    def hiccups(self: LocalStore, name: str) -> bytes:
+        if name.startswith(("manifest/", "tables/")) and name not in struck:
+            struck.add(name)
+            raise OutageError(f"{name}: nobody answers")
+        return get(self, name)
+
+    def begin() -> None:
+        monkeypatch.setattr(LocalStore, "get", hiccups)
+
+    monkeypatch.setattr(attempts, "FIRST", 0.0001)
+    corpus.run_inline(folder, tmp_path / "d", before_work=begin)
+    # The shard's listing, and its former parts: five of its rows are carried over.
+    assert {name.partition("/")[0] for name in struck} == {"manifest", "tables"}
+    monkeypatch.undo()
+    corpus.run_inline(folder, tmp_path / "fresh")
+    assert_equal(tmp_path / "fresh", tmp_path / "d")
 
 
 def test_final_errors_are_not_tried_again_and_others_end_with_patience() -> None:

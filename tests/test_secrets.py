@@ -10,15 +10,14 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import boto3
 import pytest
@@ -29,10 +28,12 @@ from imgbatch.dataset import MANIFEST, Dataset
 from imgbatch.storage import open_store
 from imgbatch.storage.secrets import scrub
 from tests import corpus
+from tests.conftest import server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+SAID = ("AWS_", "GOOGLE_", "STORAGE_")
 SERVER = Path(__file__).parent / "servers" / "crafted_s3.py"
 SECRET = "plantedSecretAccessKey0123456789/abc+def"
 TOKEN = "plantedSessionToken0123456789//////abcdef=="
@@ -93,20 +94,8 @@ class Planted:
 
 @pytest.fixture(scope="module")
 def crafted_url() -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen([sys.executable, SERVER, str(port)])
-    for _ in range(200):
-        with (
-            contextlib.suppress(ConnectionRefusedError),
-            socket.create_connection(("127.0.0.1", port)),
-        ):
-            break
-        time.sleep(0.05)
-    yield f"http://127.0.0.1:{port}"
-    server.terminate()
-    server.wait()
+    with server(str(SERVER)) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture
@@ -120,7 +109,7 @@ def planted(crafted_url: str) -> Iterator[Planted]:
         f"[lab]\naws_access_key_id = AKIAPROFILEKEY01\naws_secret_access_key = {PROFILE_SECRET}\n"
         f"aws_session_token = {PROFILE_TOKEN}\n"
     )
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(SAID)}
     environment = clean | {
         "AWS_ENDPOINT_URL": crafted_url,
         "AWS_ALLOW_HTTP": "true",
@@ -136,7 +125,16 @@ def planted(crafted_url: str) -> Iterator[Planted]:
         "IMGBATCH_FETCH_ATTEMPTS": "2",
     }
     inner = pem.splitlines()[2]
-    texts = [SECRET, TOKEN, PROFILE_SECRET, PROFILE_TOKEN, RAY_TOKEN, SIGNATURE, inner]
+    texts = [
+        SECRET,
+        TOKEN,
+        quote(TOKEN, safe=""),
+        PROFILE_SECRET,
+        PROFILE_TOKEN,
+        RAY_TOKEN,
+        SIGNATURE,
+        inner,
+    ]
     yield Planted(folder, environment, [text.encode() for text in texts])
     shutil.rmtree(folder)
     shutil.rmtree(outside)
@@ -173,6 +171,7 @@ AS_PROFILE = {
 }
 
 
+@pytest.mark.slow
 def test_refusals_that_tell_all_they_were_sent_are_told_without_secrets(planted: Planted) -> None:
     folder = planted.folder
     corpus.many(folder / "c", 1)
@@ -206,7 +205,8 @@ def test_runs_on_ray_leave_no_secret_in_datasets_reports_and_logs_of_ray(
     planted: Planted, bucket: str
 ) -> None:
     name = uuid.uuid4().hex
-    open_store(f"s3://{bucket}/{name}").put("in/a.jpg", b"no picture")
+    picture = next(corpus.many(planted.folder / "c", 1).iterdir()).read_bytes()
+    open_store(f"s3://{bucket}/{name}").put("in/a.jpg", picture)
     well = {
         "AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"],
         "AWS_DEFAULT_REGION": "us-east-1",

@@ -31,14 +31,15 @@ def create(
     if bucket.exists():
         lines = [f"{url} is there already; nothing was changed"]
         changes = bucket.changes()
-        lines += _lines(changes, "would change: `imgbatch bucket harden " + url + " --yes`")
-        say(json, "bucket", _record(url, changes, created=False, made=False), lines)
+        lines += _lines(changes, "would change: `imgbatch bucket harden " + url + " --yes`", {})
+        say(json, "bucket", _record(url, changes, {}, created=False, made=False), lines)
         return
     bucket.create(region)
     changes = bucket.changes()
-    _make(changes)
-    lines = [f"{url} is made", *_lines(changes, "set")]
-    say(json, "bucket", _record(url, changes, created=True, made=True), lines)
+    failed = _make(changes)
+    lines = [f"{url} is made", *_lines(changes, "set", failed)]
+    say(json, "bucket", _record(url, changes, failed, created=True, made=True), lines)
+    _end(url, failed)
 
 
 def harden(
@@ -53,13 +54,13 @@ def harden(
     bucket = open_bucket(url)
     _refuse_missing(url, bucket)
     changes = bucket.changes()
-    if yes:
-        _make(changes)
+    failed = _make(changes) if yes else {}
     head = "changed" if yes else "would change; nothing was changed yet: add --yes"
     able = any(not change.refused for change in changes)
     lines = [] if able else [f"{url} is hardened already: nothing to change"]
-    lines += _lines(changes, head)
-    say(json, "bucket", _record(url, changes, created=False, made=yes), lines)
+    lines += _lines(changes, head, failed)
+    say(json, "bucket", _record(url, changes, failed, created=False, made=yes), lines)
+    _end(url, failed)
 
 
 def _refuse_missing(url: str, bucket: Bucket) -> None:
@@ -69,34 +70,57 @@ def _refuse_missing(url: str, bucket: Bucket) -> None:
         raise StorageError(f"{url}: there is no such bucket", f"`imgbatch bucket create {url}`")
 
 
-def _make(changes: list[Change]) -> None:
+def _make(changes: list[Change]) -> dict[str, str]:
+    """Make each change; return what was refused, by setting. The others do not wait for it."""
+    from imgbatch.errors import StorageError  # noqa: PLC0415 - keeps `--help` quick
+
+    failed = {}
     for change in changes:
-        if not change.refused:
+        if change.refused:
+            continue
+        try:
             change.make()
+        except StorageError as error:
+            failed[change.setting] = str(error)
+    return failed
 
 
-def _lines(changes: list[Change], head: str) -> list[str]:
+def _end(url: str, failed: dict[str, str]) -> None:
+    from imgbatch.errors import StorageError  # noqa: PLC0415 - keeps `--help` quick
+
+    if failed:
+        raise StorageError(
+            f"{url}: the server refused {', '.join(failed)}; the rest is set",
+            "A server that is not Amazon's may not know a setting. Else see what you may do: "
+            "s3:PutBucket* and s3:Put*Configuration, or roles/storage.admin at Google.",
+        )
+
+
+def _lines(changes: list[Change], head: str, failed: dict[str, str]) -> list[str]:
     if not changes:
         return []
     wide = max(len(change.setting) for change in changes)
-    able = [change for change in changes if not change.refused]
+    able = [c for c in changes if not c.refused and c.setting not in failed]
     lines = [f"{head}:"] if able else []
     lines += [f"  {c.setting.ljust(wide)}  {c.now} -> {c.wanted}" for c in able]
-    unable = [change for change in changes if change.refused]
-    return [*lines, *(f"  {c.setting.ljust(wide)}  stays: {c.refused}" for c in unable)]
+    unable = {c.setting: c.refused for c in changes if c.refused} | failed
+    return [*lines, *(f"  {name.ljust(wide)}  stays: {why}" for name, why in unable.items())]
 
 
-def _record(url: str, changes: list[Change], *, created: bool, made: bool) -> dict[str, Any]:
+def _record(
+    url: str, changes: list[Change], failed: dict[str, str], *, created: bool, made: bool
+) -> dict[str, Any]:
+    able = [change for change in changes if not change.refused and change.setting not in failed]
     return {
         "url": url,
         "created": created,
-        "changed": made and any(not change.refused for change in changes),
+        "changed": made and bool(able),
         "changes": [
             {
                 "setting": change.setting,
                 "now": change.now,
                 "wanted": change.wanted,
-                "refused": change.refused,
+                "refused": failed.get(change.setting, change.refused),
             }
             for change in changes
         ],

@@ -30,6 +30,7 @@ def doctor(
 ) -> None:
     """Look whether a run could work; each line is ok, or says what to do."""
     from imgbatch.doctor import examine, worst  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.storage.secrets import scrub  # noqa: PLC0415 - keeps `--help` quick
 
     titles = {"here": "this machine", "input": f"INPUT {input}", "dataset": f"DATASET {dataset}"}
     console = Console(highlight=False, soft_wrap=True)
@@ -41,7 +42,7 @@ def doctor(
             _write(_record(line))
             continue
         if line.part != part:
-            console.print(Text(("\n" if part else "") + titles[line.part], style="bold"))
+            console.print(Text(("\n" if part else "") + scrub(titles[line.part]), style="bold"))
             part = line.part
         _print(console, line)
     code = worst(lines)

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from imgbatch.dataset.verify import Verified
 
 
+# A link that is signed with keys of an hour ends with them.
+LINK_SECONDS = 24 * 3600
+
+
 class ExportFormat(StrEnum):
     """What export writes."""
 
@@ -104,11 +108,16 @@ def report(
     *,
     thumbnails: Annotated[bool, typer.Option(help="Show pictures of the corpus.")] = True,
 ) -> None:
-    """Write DATASET/report/index.html and the codebook; print where it is."""
+    """Write DATASET/report/index.html and the codebook; print where it is, and a link to it."""
     from imgbatch.dataset import Dataset  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.report import write_report  # noqa: PLC0415
+    from imgbatch.report import PAGE, write_report  # noqa: PLC0415
 
-    sys.stdout.write(write_report(Dataset.open(dataset), thumbnails=thumbnails) + "\n")
+    opened = Dataset.open(dataset)
+    sys.stdout.write(write_report(opened, thumbnails=thumbnails) + "\n")
+    link = opened.store.link(PAGE, LINK_SECONDS)
+    if link and not link.startswith("file:"):
+        hours = LINK_SECONDS // 3600
+        sys.stdout.write(f"for {hours} hours it opens, for whoever has this link, at:\n{link}\n")
 
 
 def export(

@@ -95,7 +95,8 @@ class Order:
             return [said] if run.heard else []
         told, run.told = run.told, []
         if said.shard.name in self.finished:
-            return []  # the other run was first
+            # Another run was first, and may be lost since.
+            return [_opposite(tick) for tick in told] if run.heard else []
         self.finished.add(said.shard.name)
         if run.heard:
             return [said]

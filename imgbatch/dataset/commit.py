@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from imgbatch.dataset import MANIFEST, Dataset, TableSpec
-from imgbatch.errors import FencedError
+from imgbatch.errors import FencedError, OutageError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -44,6 +44,7 @@ class Committer:
     """Collects finished parts and commits them, one transaction per table, every few seconds.
 
     Args:
+        outage: so many seconds nobody may answer at the dataset's store before a run ends of it.
         report: told how many parts each time committed.
     """
 
@@ -57,6 +58,7 @@ class Committer:
         every: float,
         clock: Callable[[], float] = time.monotonic,
         lock: RunLock | None = None,
+        outage: float = 0.0,
         report: Callable[[int], None] | None = None,
     ) -> None:
         self._dataset = dataset
@@ -66,6 +68,8 @@ class Committer:
         self._pause = every
         self._clock = clock
         self._lock = lock
+        self._outage = outage
+        self._out: float | None = None
         self._report = report
         self._waiting: dict[str, list[Part]] = defaultdict(list)
         self._last = clock()
@@ -76,11 +80,27 @@ class Committer:
             table.add_columns(spec.schema)
 
     def add(self, parts: Iterable[Part]) -> None:
-        """Take the parts of one finished shard; commits when it is time."""
+        """Take the parts of one finished shard; commits when it is time.
+
+        Raises:
+            FencedError: as for `flush`.
+            StorageError: a commit failed, and not because nobody answered, or they did not for
+                `outage` seconds.
+        """
         for part in parts:
             self._waiting[part.table].append(part)
-        if self._clock() - self._last >= self._pause:
+        if self._clock() - self._last < self._pause:
+            return
+        try:
             self.flush()
+        except StorageError as error:
+            # What waits is written and safe: the next commit takes it along.
+            passing = isinstance(error, OutageError) or error.timed_out
+            self._out = self._clock() if self._out is None else self._out
+            if not passing or self._clock() - self._out >= self._outage:
+                raise
+        else:
+            self._out = None
 
     def check(self) -> None:
         """Refuse when the dataset is not ours any more.

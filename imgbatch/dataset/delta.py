@@ -25,11 +25,20 @@ from imgbatch.dataset.transaction import (
     APP,
     CONFIGURATION,
     add_action,
+    failed,
     mapped,
     properties,
     remove_action,
 )
-from imgbatch.errors import DamageError, DatasetError, FencedError, StorageError
+from imgbatch.errors import (
+    AccessError,
+    DamageError,
+    DatasetError,
+    DeniedError,
+    FencedError,
+    OutageError,
+    StorageError,
+)
 from imgbatch.storage.secrets import scrub
 
 if TYPE_CHECKING:
@@ -70,6 +79,9 @@ class Table:
         except TableNotFoundError:
             return None
         except (DeltaError, OSError) as error:
+            ours = failed(self._store.root, self.name, error)
+            if isinstance(ours, AccessError | OutageError | DeniedError):
+                raise ours from error
             raise DatasetError(
                 f"table {self.name} cannot be opened: {scrub(str(error))}"
             ) from error
@@ -93,7 +105,8 @@ class Table:
         """The number of the newest run that committed here; 0 when there is none."""
         if self._delta is None:
             return 0
-        return int(self._delta.transaction_version(APP) or 0)
+        with mapped(self._store.root, self.name):
+            return int(self._delta.transaction_version(APP) or 0)
 
     def schema(self) -> pa.Schema:
         """Return the table's columns.
@@ -131,7 +144,8 @@ class Table:
 
     def history(self) -> list[dict[str, Any]]:
         """Return what each commit said of itself, the newest first."""
-        return [] if self._delta is None else self._delta.history()
+        with mapped(self._store.root, self.name):
+            return [] if self._delta is None else self._delta.history()
 
     def dataset(self) -> pads.Dataset:
         """Return the committed rows for reading by columns and filters, in no promised order.
@@ -212,7 +226,7 @@ class Table:
         if self.version >= 0:
             return
         try:
-            with mapped(self.name):
+            with mapped(self._store.root, self.name):
                 create_table_with_add_actions(
                     self._location,
                     Schema.from_arrow(schema),
@@ -248,7 +262,7 @@ class Table:
         missing = [column for column in schema if column.name not in here.names]
         if missing:
             fields = Schema.from_arrow(pa.schema(missing)).fields
-            with mapped(self.name):
+            with mapped(self._store.root, self.name):
                 self._require().alter.add_columns(fields)
             self.refresh()
 
@@ -292,7 +306,7 @@ class Table:
         # A path cannot leave and come in one transaction; adding it again replaces it.
         added = {part.path for part in adds}
         actions += [remove_action(p, now=now) for p in removes if p.path not in added]
-        with mapped(self.name):
+        with mapped(self._store.root, self.name):
             delta.create_write_transaction(
                 actions,
                 mode="append",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
 
-from imgbatch.errors import DamageError, StorageError
+from imgbatch.errors import DamageError, RunError, StorageError
 from imgbatch.storage.secrets import scrub
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from imgbatch.dataset.part import Part
 
 APP = "imgbatch"
+# What begins the sentence of an error that a bucket's server caused.
+OF_STORES = ("Generic S3 error", "Generic GCS error")
 # Commits name their run for as long as the dataset lives; delta's default forgets after 30 days.
 CONFIGURATION = {
     "delta.logRetentionDuration": "interval 36500 days",
@@ -48,10 +50,31 @@ def properties(fence: int, run: str, adds: Sequence[Part]) -> CommitProperties:
     )
 
 
+def failed(root: str, table: str, error: BaseException) -> RunError:
+    """Return our error for one of deltalake's: damage, or what a store said.
+
+    Args:
+        root: URL of the dataset.
+        table: its name.
+        error: what deltalake raised.
+    """
+    text = scrub(str(error))
+    said = f"table {table}: {text}"
+    if isinstance(error, DeltaError) and not any(words in said for words in OF_STORES):
+        return DamageError(said)
+    if root.startswith("file:"):
+        return StorageError(said)
+    from imgbatch.storage.refusals import refusal  # noqa: PLC0415 - of buckets only
+
+    found = refusal(root, table, Exception(text))
+    return found if isinstance(found, RunError) else StorageError(f"table {table}: {found}")
+
+
 class mapped:  # noqa: N801 - reads as a statement where it is used
     """Turns deltalake's errors into ours; a lost race stays CommitFailedError for the caller."""
 
-    def __init__(self, table: str) -> None:
+    def __init__(self, root: str, table: str) -> None:
+        self.root = root
         self.table = table
 
     def __enter__(self) -> None:
@@ -60,7 +83,6 @@ class mapped:  # noqa: N801 - reads as a statement where it is used
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, CommitFailedError):
             return
-        if isinstance(error, DeltaError):
-            raise DamageError(f"table {self.table}: {scrub(str(error))}") from error
-        if isinstance(error, OSError):
-            raise StorageError(f"table {self.table}: {scrub(str(error))}") from error
+        # An OSError that is ours already says more.
+        if isinstance(error, DeltaError | OSError) and not isinstance(error, RunError):
+            raise failed(self.root, self.table, error) from error

@@ -6,12 +6,12 @@ refusal leaves as an error: each becomes a line with what to do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from imgbatch import errors
 from imgbatch.doctor import here, reading, writing
-from imgbatch.doctor.tries import BUCKETS, Place, brief
+from imgbatch.doctor.tries import BUCKETS, Place, brief, settings_wrong
 from imgbatch.errors import RunError
 from imgbatch.listed import refuse_nested
 from imgbatch.storage import open_store
@@ -84,7 +84,8 @@ def worst(lines: Iterable[Line]) -> int:
 def _lines(part: Part, found: Iterator[Finding]) -> Iterator[Line]:
     for finding in found:
         kind = _CODES.get(finding.check, _DEFAULT[part])
-        yield Line(part, finding, kind.exit_code if finding.state == "failed" else 0)
+        code = kind.exit_code if finding.state == "failed" else 0
+        yield Line(part, replace(finding, text=brief(finding.text)), code)
 
 
 def _place(url: str, look: Callable[[Place], Iterator[Finding]]) -> Iterator[Finding]:
@@ -98,7 +99,7 @@ def _place(url: str, look: Callable[[Place], Iterator[Finding]]) -> Iterator[Fin
                 return
         place.store  # noqa: B018 - opened for the first time
     except RunError as error:
-        yield Finding("settings", "failed", brief(error), error.remedy)
+        yield settings_wrong(error)
         return
     yield from look(place)
 
@@ -107,7 +108,7 @@ def _nested(input_url: str, dataset_url: str) -> Iterator[Finding]:
     try:
         refuse_nested(*(_root(url) for url in (input_url, dataset_url)))
     except RunError as error:
-        yield Finding("settings", "failed", brief(error), error.remedy)
+        yield settings_wrong(error)
 
 
 def _root(url: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from packaging.requirements import Requirement
 
 from imgbatch import __version__
-from imgbatch.doctor.tries import brief, size
+from imgbatch.doctor.tries import settings_wrong, size
 from imgbatch.errors import SettingsError
 from imgbatch.settings import read_limits
 from imgbatch.storage.buckets import Finding
@@ -61,7 +61,7 @@ def _settings() -> Finding:
     try:
         limits = read_limits()
     except SettingsError as error:
-        return Finding("settings", "failed", brief(error), error.remedy)
+        return settings_wrong(error)
     return Finding("settings", "ok", f"{limits.threads} threads for decoding")
 
 

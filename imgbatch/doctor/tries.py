@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imgbatch.errors import ImgbatchError, RunError
+from imgbatch.errors import ImgbatchError, OutageError, RunError, SettingsError
 from imgbatch.storage import Store, open_store
-from imgbatch.storage.buckets import Bucket, Finding, open_bucket
+from imgbatch.storage.buckets import CERTIFICATE, Bucket, Finding, open_bucket
 from imgbatch.storage.secrets import scrub
 
 if TYPE_CHECKING:
@@ -16,6 +16,17 @@ if TYPE_CHECKING:
 
 BUCKETS = ("s3://", "gs://")
 LONGEST = 400
+# What a server says that no permission of the object store's own mends.
+HINTS = {
+    "kms:": (
+        "The bucket encrypts with a key of its owner's. Whoever administers that key permits you "
+        "kms:Decrypt, and kms:GenerateDataKey for writing."
+    ),
+    "InvalidObjectState": (
+        "The object lies in an archive (Glacier). Restore it first: `aws s3api restore-object`, or "
+        "give an INPUT without archived objects: each would be `fetch.denied`."
+    ),
+}
 REFUSED = ("AccessDenied", "403 Forbidden")
 ESCAPES = re.compile(r"\x1b\[[\d;]*m")
 
@@ -71,9 +82,11 @@ def tried(place: Place, check: str, verb: str, call: Callable[[], str]) -> Findi
     try:
         return Finding(check, "ok", call())
     except PermissionError as error:
-        return Finding(check, "failed", f"refused: {brief(error)}", place.grant(verb))
+        remedy = _hinted(str(error)) or place.grant(verb)
+        return Finding(check, "failed", f"refused: {brief(error)}", remedy)
     except FileNotFoundError as error:
         gone = "Another process may delete here, or the store does not show what was just written."
+        gone = "Check the path or URL: nothing can be made there." if verb == "put" else gone
         return Finding(check, "failed", f"not there: {brief(error)}", gone)
     except WrongError as error:
         return Finding(check, "failed", *error.args)
@@ -82,11 +95,25 @@ def tried(place: Place, check: str, verb: str, call: Callable[[], str]) -> Findi
         if any(words in str(error) for words in REFUSED):
             return Finding(check, "failed", f"refused: {brief(error)}", place.grant(verb))
         remedy = error.remedy if isinstance(error, RunError) else "Mend this, then look again."
+        if isinstance(error, OutageError) and place.bucket:
+            # boto3 was answered a moment ago: what differs is whose certificates are trusted.
+            remedy = f"{remedy} {CERTIFICATE}"
         return Finding(check, "failed", brief(error), remedy)
 
 
-def brief(error: BaseException) -> str:
-    """Return what an error says first; servers and libraries say a lot more."""
+def _hinted(text: str) -> str:
+    return next((hint for word, hint in HINTS.items() if word in text), "")
+
+
+def settings_wrong(error: RunError) -> Finding:
+    """Return the finding for a URL or a variable that does not fit."""
+    usual = error.remedy == SettingsError.remedy
+    remedy = "Correct the URL, or the variable that it comes from." if usual else error.remedy
+    return Finding("settings", "failed", brief(error), remedy)
+
+
+def brief(error: BaseException | str) -> str:
+    """Return what an error says first, on one line; servers and libraries say a lot more."""
     text = ESCAPES.sub("", scrub(str(error))).strip(": \n").partition("\n\n")[0]
     text = " ".join(text.split())
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 # Different bytes each: on S3 the same bytes are the same version.
 FIRST, AGAIN, SECOND, THIRD = (b"imgbatch doctor %d" % n for n in range(4))
+LOCKLESS = (
+    "A run could not keep its lock here. Use Amazon S3, Google Cloud Storage or a server that "
+    "takes an etag in If-Match as it gives it out, or a folder."
+)
 DANGEROUS = (
     "Two runs could destroy each other's work here. Use a server that knows conditional writes "
     "(Amazon S3, Google Cloud Storage, Ceph, MinIO in their present versions), or a folder."
@@ -123,7 +127,10 @@ class _Probe:
 
     def replace(self) -> str:
         former = self._store.head(self.name).version
-        self._store.replace(self.name, SECOND, former)
+        try:
+            self._store.replace(self.name, SECOND, former)
+        except ChangedError:
+            raise WrongError("one over the version that is there is refused", LOCKLESS) from None
         try:
             self._store.replace(self.name, THIRD, former)
         except ChangedError:

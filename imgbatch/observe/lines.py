@@ -7,6 +7,7 @@ what was read of one stays as it was, and only what is behind it is new.
 from __future__ import annotations
 
 import heapq
+import io
 import json
 import time
 from collections import defaultdict, deque
@@ -22,6 +23,7 @@ from imgbatch.observe.logs import FLUSH_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
 
     from imgbatch.dataset import Dataset
     from imgbatch.storage import Entry, Store
@@ -31,7 +33,7 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 MEMORY, LEAST, MOST = 64 * 2**20, 2**14, 2**20
 FETCHES = 16
 # Threads of a worker may hand their lines over in another order than they timed them.
-SHUFFLED = 64
+SHUFFLED = 32
 # Clocks of workers may differ by so much before lines of two come in the wrong order.
 SKEW_SECONDS = 2.0
 # Lines that wait for late ones of other workers: in seconds, and in number.
@@ -96,19 +98,15 @@ def log_lines(dataset: Dataset, run: str) -> Iterator[dict[str, Any]]:
 
 def merged(store: Store, run: str, wanted: Wanted = ALL) -> Iterator[Line]:
     """Yield the lines of all workers of a run by time: as many streams as there were workers."""
-    streams = list(_streams(store, run).values())
-    size = max(LEAST, min(MOST, MEMORY // max(1, len(streams))))
-
-    def begin(entries: Sequence[Entry]) -> bytes:
-        return store.get_range(entries[0].name, 0, min(size, entries[0].size))
-
-    with ThreadPoolExecutor(FETCHES) as pool:
-        firsts = list(pool.map(begin, streams))
-    lines = [
-        _ordered(_whole(store, entries, size, first))
-        for entries, first in zip(streams, firsts, strict=True)
-    ]
-    return filter(wanted.takes, heapq.merge(*lines))
+    streams = _streams(store, run).values()
+    # Of each worker one piece is being read while the one before it is used.
+    size = max(LEAST, min(MOST, MEMORY // 2 // max(1, len(streams))))
+    pool = ThreadPoolExecutor(FETCHES)
+    try:
+        lines = [_ordered(_lines(_pieces(store, entries, size, pool))) for entries in streams]
+        yield from filter(wanted.takes, heapq.merge(*lines))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _streams(store: Store, run: str) -> dict[str, list[Entry]]:
@@ -126,30 +124,40 @@ def _entries(store: Store, run: str) -> list[Entry]:
         return []
 
 
-def _whole(store: Store, entries: Iterable[Entry], size: int, first: bytes) -> Iterator[Line]:
-    for entry in entries:
-        yield from _lines(_chunks(store, entry, 0, size, first))
-        first = b""
+def _pieces(
+    store: Store, entries: Sequence[Entry], size: int, pool: ThreadPoolExecutor
+) -> Iterator[bytes]:
+    """Return a worker's log in pieces; the first is being read when this returns."""
+    ranges = (
+        (entry.name, start, min(size, entry.size - start))
+        for entry in entries
+        for start in range(0, entry.size, size)
+    )
+
+    def begin() -> Future[bytes] | None:
+        wanted = next(ranges, None)
+        return pool.submit(store.get_range, *wanted) if wanted else None
+
+    return _read_ahead(begin(), begin)
 
 
-def _chunks(store: Store, entry: Entry, start: int, size: int, first: bytes) -> Iterator[bytes]:
-    """Yield an object's bytes from `start` to where the listing saw its end."""
-    if first:
-        yield first
-        start += len(first)
-    while start < entry.size:
-        chunk = store.get_range(entry.name, start, min(size, entry.size - start))
-        if not chunk:
-            return  # it was written again, shorter: lines of a forgotten source are gone
-        yield chunk
-        start += len(chunk)
+def _read_ahead(
+    first: Future[bytes] | None, begin: Callable[[], Future[bytes] | None]
+) -> Iterator[bytes]:
+    under_way = first
+    while under_way is not None:
+        piece, under_way = under_way.result(), begin()
+        yield piece
 
 
-def _lines(chunks: Iterable[bytes]) -> Iterator[Line]:
+def _lines(pieces: Iterable[bytes]) -> Iterator[Line]:
     rest = b""
-    for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from (Line.of(line) for line in whole if line)
+    for piece in pieces:
+        # Not split(): a list of all lines of a piece, for each of a thousand workers.
+        for line in io.BytesIO(rest + piece):
+            rest = b"" if line.endswith(b"\n") else line
+            if not rest and line != b"\n":
+                yield Line.of(line[:-1])
     if rest:
         yield Line.of(rest)
 
@@ -240,9 +248,10 @@ class Tail:
         yield from self._ripe(until)
 
     def _news(self, entry: Entry) -> list[Line]:
-        chunks = _chunks(self._store, entry, self._seen.get(entry.name, 0), MOST, b"")
+        start = self._seen.get(entry.name, 0)
+        data = self._store.get_range(entry.name, start, entry.size - start)
         self._seen[entry.name] = entry.size
-        return list(filter(self._wanted.takes, _lines(chunks)))
+        return list(filter(self._wanted.takes, _lines([data])))
 
     def _take(self, lines: list[Line]) -> None:
         for line in lines:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imgbatch.dataset import MANIFEST, SOURCES, counts
+from imgbatch.dataset import MANIFEST, counts
 from imgbatch.observe import life as lives
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def status(dataset: Dataset) -> dict[str, Any]:
         "dataset": dataset.url,
         "sources": sum(part.rows for part in parts.values()),
         "shards": len(labels),
-        "outcomes": outcomes(dataset) if SOURCES in tables else {},
+        "outcomes": outcomes(dataset),
         "tables": tables,
         "runs": len(names),
         "run": life.told() if life else None,
@@ -66,7 +66,7 @@ def last_record(dataset: Dataset, names: list[str]) -> dict[str, Any] | None:
 
 def outcomes(dataset: Dataset) -> dict[str, dict[str, int]]:
     """Return committed sources by status and class: {"failed": {"decode.corrupt": 2}}."""
-    if SOURCES not in dataset.tables():
+    if not dataset.table(counts.OUTCOMES).exists:
         return {}
     found: dict[str, dict[str, int]] = {}
     for (state, error_class), count in counts.outcomes(dataset).most_common():

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from imgbatch.attempts import pause
-from imgbatch.errors import InputError, SourceError
+from imgbatch.errors import DeniedError, InputError, SourceError
 from imgbatch.records import Source, Verdict
 from imgbatch.sources.blobs import LOCAL_SCHEME, fetching, open_whole
 from imgbatch.sources.names import archive_form
@@ -88,6 +88,8 @@ def _entries(store: Store) -> Iterator[Entry]:
         raise
     except FileNotFoundError as error:
         raise InputError(f"{_where(store, error)} is not there") from error
+    except DeniedError as error:
+        raise InputError(str(error), error.remedy) from error
     except OSError as error:
         raise InputError(f"{_where(store, error)}: {error.strerror or error}", UNLISTED) from error
 
@@ -104,6 +106,8 @@ def _single(store: Store, known: Known | None) -> Iterator[Source]:
         entry = parent.head(name)
     except FileNotFoundError as error:
         raise InputError(f"{store.root}: nothing is there") from error
+    except DeniedError as error:
+        raise InputError(str(error), error.remedy) from error
     except PermissionError as error:
         raise InputError(f"{store.root}: {error}") from error
     yield from _object(parent, entry, known)

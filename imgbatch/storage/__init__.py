@@ -20,7 +20,7 @@ from imgbatch.settings import nearest
 from imgbatch.storage.addresses import unquote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 REMOTE_SCHEMES = ("s3", "gs", "memory")
 
@@ -73,6 +73,9 @@ class Store(Protocol):
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """Yield every object below a folder, recursively, in no promised order."""
+
+    def folders(self, prefix: str = "") -> Sequence[str]:
+        """Return the names of the folders in a folder, without looking at what is in them."""
 
     def head(self, name: str) -> Entry:
         """Return size and version of one object."""

@@ -147,7 +147,10 @@ class Client:
         return told
 
     def link(self, key: str, seconds: int) -> str | None:
-        """Return a link that opens an object for anybody who has it; None where nobody can sign."""
+        """Return a link that opens an object for anybody who has it; None where nobody can sign.
+
+        With Google it takes a key file to sign one.
+        """
         options, store = self.options, self.store
         if isinstance(options, GoogleOptions):
             path = None if options.anonymous else credentials.signing_key(options)

@@ -40,7 +40,6 @@ class Chain:
     """Credentials of S3 that are found and refreshed by boto3.
 
     Attributes:
-        provider: gives the keys of the moment to obstore.
         region, endpoint: of the profile or the environment, if they say any.
 
     Raises:
@@ -117,7 +116,8 @@ def s3_keys(bucket: str, chain: Chain | None) -> dict[str, str]:
         "aws_access_key_id": found["access_key_id"],
         "aws_secret_access_key": found["secret_access_key"],
     }
-    return keys | ({"aws_session_token": found["token"]} if found["token"] else {})
+    token = found.get("token")
+    return keys | ({"aws_session_token": token} if token else {})
 
 
 def google_provider(bucket: str, options: GoogleOptions) -> Callable[[], Any] | None:

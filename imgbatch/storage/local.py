@@ -18,7 +18,7 @@ from imgbatch.storage import ChangedError, Entry, Former
 from imgbatch.storage.addresses import quote, unquote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 PARTIAL = ".imgbatch-partial-"
 COPIED_BYTES = 2**20
@@ -54,6 +54,14 @@ class LocalStore:
                         folders.append(name)
                         continue
                     yield _entry(name, item)
+
+    def folders(self, prefix: str = "") -> Sequence[str]:
+        """Return the names of the folders in a folder; a link to one is none."""
+        try:
+            with os.scandir(self._path(prefix.strip("/"))) as found:
+                return sorted(item.name for item in found if item.is_dir(follow_symlinks=False))
+        except FileNotFoundError:
+            return []  # a bucket has no empty folders either
 
     def head(self, name: str) -> Entry:
         """Return size and version of one file."""

@@ -25,12 +25,7 @@ REMEDY = (
 
 
 class _Options(Settings):
-    """What both kinds have.
-
-    Attributes:
-        endpoint: URL of the server, where it is not the cloud's own.
-        anonymous: read without credentials, as public buckets allow.
-    """
+    """What both kinds have."""
 
     endpoint: str | None = None
     anonymous: bool = False
@@ -52,6 +47,8 @@ class S3Options(_Options):
     """How a bucket of S3, or of what speaks like it, is reached.
 
     Attributes:
+        endpoint: URL of the server, where it is not Amazon's own.
+        anonymous: read without credentials, as public buckets allow.
         profile: of ~/.aws/config: its credentials, and its region and endpoint where none is said.
         region: where the bucket is; us-east-1 where nobody says.
         requester_pays: requests and traffic are billed to us.
@@ -72,6 +69,8 @@ class GoogleOptions(_Options):
     """How a bucket of Google Cloud Storage is reached.
 
     Attributes:
+        endpoint: URL of the server, where it is not Google's own.
+        anonymous: read without credentials, as public buckets allow.
         credentials: path of a key file, on each machine; else the application default credentials.
         project: billed for requests and traffic, where the requester pays.
     """

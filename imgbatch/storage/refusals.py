@@ -20,6 +20,8 @@ _CODE = re.compile(r"<Code>\s*([A-Za-z]+)\s*</Code>")
 _SAID = re.compile(r"<Message>([^<]{1,300})")
 _REGION = re.compile(r"<Region>([\w-]+)</Region>")
 _DETAILS = "\n\nDebug source:"
+# deltalake draws the same sentence as a tree, one clause to the line.
+_BRANCH = re.compile("\\s*\x1b\\[31m\u21b3\x1b\\[0m\\s*")
 _BODY = re.compile(r" - Server returned non-2xx status code: \d{3}[^:]*: ?")
 _REDIRECTED = "redirect without LOCATION"
 _PROVIDER = "credential provider"
@@ -65,6 +67,10 @@ _NOBODY_KNOWN = _Wrong(
     "Give credentials: a profile in the URL (?profile=NAME) or keys for S3, "
     "GOOGLE_APPLICATION_CREDENTIALS for Google. Then run again.",
 )
+_PAYS = _Wrong(
+    "whoever asks must pay for it, and no project is named",
+    "Name the project that is billed (?project=NAME in the URL), then run again.",
+)
 _CODES = {
     "NoSuchBucket": _BUCKET,
     "InvalidBucketName": _BUCKET,
@@ -82,6 +88,7 @@ _CODES = {
     "AuthorizationHeaderMalformed": _REGION_WRONG,
     "IllegalLocationConstraintException": _REGION_WRONG,
     "AuthenticationRequired": _NOBODY_KNOWN,
+    "UserProjectMissing": _PAYS,
 }
 
 
@@ -96,7 +103,7 @@ def refusal(root: str, name: str, error: Exception) -> Exception:
     Returns:
         AccessError, DeniedError, OutageError, FileNotFoundError, or StorageError for all else.
     """
-    text = scrub(str(error))
+    text = scrub(_BRANCH.sub(": ", str(error)))
     status = int(found[1]) if (found := _STATUS.search(text)) else 0
     bucket = "/".join(root.split("/", 3)[:3])
     wrong = _wrong(text, status, error)

@@ -23,7 +23,7 @@ from imgbatch.storage.refusals import refusal
 from imgbatch.storage.secrets import cause
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from obstore import Attributes, GetOptions, ObjectMeta, UpdateVersion
     from obstore.store import ObjectStore
@@ -77,6 +77,13 @@ class RemoteStore:
                 for meta in page:
                     name = meta["path"].removeprefix(self._prefix)
                     yield Entry(name, meta["size"], _version(dict(meta)))
+
+    def folders(self, prefix: str = "") -> Sequence[str]:
+        """Return what the names below a prefix have up to their next slash."""
+        below = f"{self._prefix}{prefix.strip('/')}".strip("/")
+        with self._mapped(prefix):
+            found = obstore.list_with_delimiter(self._store, prefix=below or None)
+        return sorted(path.rpartition("/")[2] for path in found["common_prefixes"])
 
     def head(self, name: str) -> Entry:
         """Return size and version of one object."""

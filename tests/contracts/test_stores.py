@@ -1,15 +1,26 @@
-"""What every store promises, run by each of them."""
+"""What every store promises, run by each of them.
+
+What it proves: the verbs of `storage.Store` do the same over a folder, memory, S3 and Google. Where
+S3 is moto's server it proves that requests and answers are understood, and nothing of races: moto
+looks at an etag and writes in two steps, so those racers take turns. Where Google is our own
+server (`tests/servers/gcs.py`), conditional writes are decided in one step as Google promises it,
+and racers race; what that server does not have is said there. `tests/live` runs this suite on real
+buckets.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import threading
+import urllib.request
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
 from imgbatch.storage import ChangedError, locate, open_store
+from tests.storage.faulty import Faults, FaultyStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,13 +28,21 @@ if TYPE_CHECKING:
     from imgbatch.storage import Store
 
 
-@pytest.fixture(params=["file", "memory", "memory-prefix", "s3", "gs"])
+@pytest.fixture
+def turns(store: Store) -> contextlib.AbstractContextManager[object]:
+    """What racers hold while they write: on moto's server a lock."""
+    return threading.Lock() if store.root.startswith("s3") else contextlib.nullcontext()
+
+
+@pytest.fixture(params=["file", "memory", "memory-prefix", "memory-slow", "s3", "gs"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     name = uuid.uuid4().hex
     if request.param == "s3":
         return open_store(f"s3://{request.getfixturevalue('bucket')}/{name}")
     if request.param == "gs":
         return open_store(f"gs://{request.getfixturevalue('gs_bucket')}/{name}")
+    if request.param == "memory-slow":
+        return type("Slow", (FaultyStore,), {"faults": Faults(slow=0.002)})(f"memory://{name}")
     urls = {
         "file": str(tmp_path / "new folder"),
         "memory": f"memory://{name}",
@@ -119,11 +138,10 @@ def test_replacing_what_is_not_there_is_a_file_not_found(store: Store) -> None:
     assert list(store.list()) == []
 
 
-def test_of_many_racers_that_replace_one_version_exactly_one_wins(store: Store) -> None:
+def test_of_many_racers_that_replace_one_version_exactly_one_wins(
+    store: Store, turns: contextlib.AbstractContextManager[object]
+) -> None:
     store.put_once("race", b"first")
-    # The test's S3 server looks at the etag and writes in two steps of its own (moto 5.2): there
-    # the racers come one after the other, each with the version that was.
-    turns = threading.Lock() if store.root.startswith("s3") else contextlib.nullcontext()
     for turn in range(5):
         version = store.head("race").version
         won: list[int] = []
@@ -159,6 +177,63 @@ def test_list_gives_every_object_below_with_its_size(store: Store) -> None:
         store.put(name, name.encode())
     assert {e.name: e.size for e in store.list()} == {name: len(name) for name in names}
     assert {e.name for e in store.list("folder")} == {"folder/b.txt", "folder/deep/er/c.txt"}
+
+
+def test_a_listing_of_several_pages_is_whole(store: Store) -> None:
+    names = {f"folder/{number:03}.txt" for number in range(230)}
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: store.put(name, name.encode()), [*names, "folder2"]))
+    found = [entry.name for entry in store.list("folder")]
+    assert len(found) == len(names)
+    assert set(found) == names
+
+
+def test_what_is_read_is_of_the_version_that_is_asked_for(store: Store) -> None:
+    store.put("a.jpg", b"one")
+    (entry,) = store.list()
+    assert store.get("a.jpg", entry.version) == b"one"
+    assert store.get_range("a.jpg", 1, 2, entry.version) == b"ne"
+    with store.open("a.jpg", entry.version) as file:
+        assert file.read() == b"one"
+    newer = store.replace("a.jpg", b"two", entry.version)
+    assert store.get("a.jpg", newer) == b"two"
+    for read in (store.get, store.open):
+        with pytest.raises(ChangedError):
+            read("a.jpg", entry.version)
+    with pytest.raises(ChangedError):
+        store.get_range("a.jpg", 0, 3, entry.version)
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_never_a_mix_of_both(store: Store) -> None:
+    size = 3 * 2**20
+    store.put("a.mp4", b"1" * size)
+    with store.open("a.mp4") as file:
+        begun = file.read(10)
+        store.put("a.mp4", b"2" * size)
+        try:
+            rest = file.read()
+        except ChangedError:
+            return
+    assert begun + rest == b"1" * size  # a folder keeps what is open
+
+
+def test_a_link_opens_the_object_wherever_one_can_be_given(store: Store) -> None:
+    store.put("report/in dex?.html", b"<html>")
+    link = store.link("report/in dex?.html", 60)
+    if link is None:
+        assert store.root.startswith(("memory:", "gs:"))
+        return
+    with urllib.request.urlopen(link) as page:
+        assert page.read() == b"<html>"
+
+
+def test_folders_are_named_one_by_one_without_what_is_in_them(store: Store) -> None:
+    assert list(store.folders()) == list(store.folders("t")) == []
+    for name in ("x", "t/one/a", "t/two/b/c", "t/file", "two/d", "tt/e"):
+        store.put(name, b".")
+    assert list(store.folders("t")) == ["one", "two"]
+    assert list(store.folders()) == ["t", "tt", "two"]
+    assert list(store.folders("t/one")) == list(store.folders("nowhere")) == []
 
 
 def test_list_and_head_agree_on_the_version(store: Store) -> None:

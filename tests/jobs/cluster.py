@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from dataclasses import dataclass
@@ -48,10 +49,10 @@ def with_token(token: str | None = TOKEN, **more: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def head(*, cpus: int, python: str = sys.executable) -> Iterator[Head]:
+def head(*more: str, cpus: int, python: str = sys.executable) -> Iterator[Head]:
     """Start `ray start --head` as the README says it, and end it.
 
-    `python` is what its jobs and workers run with.
+    `python` is what its jobs and workers run with, `more` what `ray start` is told besides.
     """
     # Ray's sockets lie below it, and their paths may not be long.
     folder = Path(tempfile.mkdtemp(prefix="ib"))
@@ -60,7 +61,7 @@ def head(*, cpus: int, python: str = sys.executable) -> Iterator[Head]:
     words += [f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"]
     words += ["--dashboard-agent-listen-port=0", "--node-ip-address=127.0.0.1"]
     try:
-        with started(*words, cpus=cpus, folder=folder, python=python):
+        with started(*words, *more, cpus=cpus, folder=folder, python=python):
             url = f"http://127.0.0.1:{dashboard}"
             wait_for(url)
             yield Head(folder, url, f"127.0.0.1:{gcs}")
@@ -120,6 +121,46 @@ def free_ports(count: int) -> list[int]:
         for one in taken:
             one.bind(("127.0.0.1", 0))
         return [one.getsockname()[1] for one in taken]
+
+
+class Tunnel:
+    """A port that leads to another one, until it is cut; then again, on the same port."""
+
+    def __init__(self, url: str) -> None:
+        self._to = ("127.0.0.1", int(url.rpartition(":")[2]))
+        (self._port,) = free_ports(1)
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._ends: list[socket.socket] = []
+        self.open()
+
+    def open(self) -> None:
+        server = socket.create_server(("127.0.0.1", self._port))
+        self._ends.append(server)
+        threading.Thread(target=self._accept, args=[server], daemon=True).start()
+
+    def cut(self) -> None:
+        """End it, and all that goes through it."""
+        for end in self._ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+        self._ends.clear()
+
+    def _accept(self, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                here = server.accept()[0]
+                there = socket.create_connection(self._to)
+                self._ends += [here, there]
+                for pair in ((here, there), (there, here)):
+                    threading.Thread(target=_pump, args=pair, daemon=True).start()
+
+
+def _pump(source: socket.socket, to: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(2**16):
+            to.sendall(data)
+        to.shutdown(socket.SHUT_WR)
 
 
 def wait_for(url: str) -> None:

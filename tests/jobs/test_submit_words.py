@@ -13,18 +13,22 @@ import time
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from imgbatch.analyzers import settings_of
+from imgbatch.dataset import MARKER, Dataset
 from imgbatch.errors import ClusterError, JobError, RunError, SettingsError, VersionError
+from imgbatch.pipeline import Job
 from imgbatch.release import Release, read, refuse_other, release
+from imgbatch.settings import Limits, read_recipe
 from jobs import analyze, hire, submit, submitted
 from tests.jobs.cluster import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 def imgbatch(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -39,12 +43,13 @@ def imgbatch(*words: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def dashboard_of(version: str) -> Iterator[str]:
+def dashboard_of(version: str | None) -> Iterator[str]:
     """Serve what the dashboard of a cluster with another Ray says of itself."""
 
     class Version(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = json.dumps({"version": "4", "ray_version": version, "ray_commit": ""}).encode()
+            told = {"version": "4", "ray_version": version, "ray_commit": ""}
+            body = json.dumps(told if version else {}).encode()
             self.send_response(200)
             self.end_headers()
             self.wfile.write(body)
@@ -87,6 +92,11 @@ def test_a_cluster_with_another_ray_is_refused_with_both_named(tmp_path: Path) -
     assert (done.returncode, done.stdout) == (21, "")
     ours = f"VersionError: this machine has Ray {release().ray}"
     assert f"{ours}; the cluster at {address} has Ray 2.9.0" in done.stderr
+
+
+def test_a_server_that_is_no_ray_is_told_so(tmp_path: Path) -> None:
+    with dashboard_of(None) as address, pytest.raises(ClusterError, match="is no Ray dashboard"):
+        called("submit", tmp_path, tmp_path / "d", "--address", address)
 
 
 def test_a_flag_wins_over_rays_own_variables(
@@ -156,18 +166,30 @@ def test_a_release_of_a_version_that_says_other_things_is_refused() -> None:
 
 
 def test_a_worker_that_sees_another_folder_at_the_same_path_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "d").mkdir()
-    (tmp_path / "d" / "dataset.json").write_text("{}")
-    seen = hire.seen(str(tmp_path), str(tmp_path / "d"))
-    assert [one.path for one in seen] == [str(tmp_path), f"{tmp_path}/d/dataset.json"]
+    dataset = Dataset.create(str(tmp_path / "d"))
+    seen = hire.seen(str(tmp_path), dataset.url)
+    marker = Path(seen[1].path)
+    assert [one.path for one in seen] == [str(tmp_path), f"{tmp_path}/d/{MARKER}"]
     assert hire.seen("s3://bucket/in", "gs://bucket/out") == ()
-    assert all(hire.Seen.at(one.path) == one for one in seen)
-    (tmp_path / "d" / "dataset.json").unlink()
-    (tmp_path / "d" / "dataset.json").write_text("{}")
-    assert [hire.Seen.at(one.path) == one for one in seen] == [True, False]
-    hire.refuse_unlike(release().record(), [], "there")
-    with pytest.raises(SettingsError, match="is not the same folder on the worker's machine there"):
-        hire.refuse_unlike(release().record(), [seen[1].path], "there")
+    (tmp_path / "new.jpg").touch()
+    assert all(one.same() for one in seen), "who writes into a folder makes no other one of it"
+    recipe = read_recipe("[analyzers.image]", settings_of=settings_of)
+    job = Job("run", dataset.url, recipe, Limits())
+    terms = hire.terms(str(tmp_path), dataset.url)
+    hire.worker(terms, job, "here").close()
+    marker.rename(tmp_path / "aside")
+    marker.write_bytes((tmp_path / "aside").read_bytes())
+    assert [one.same() for one in seen] == [True, False]
+    with pytest.raises(SettingsError, match=f"{tmp_path}/d is not the same folder on the worker"):
+        hire.worker(terms, job, "there")
+
+
+def test_a_worker_of_another_release_is_refused(tmp_path: Path) -> None:
+    recipe = read_recipe("[analyzers.image]", settings_of=settings_of)
+    job = Job("run", str(tmp_path), recipe, Limits())
+    terms = hire.Terms({**HERE.record(), "source": "0" * 12}, ())
+    with pytest.raises(VersionError, match=r"the driver has .*source 0{12}.*; the worker on "):
+        hire.worker(terms, job, "there")
 
 
 def driver(script: str) -> list[str]:
@@ -208,4 +230,4 @@ def test_a_driver_whose_job_is_stopped_is_not_started_again() -> None:
     job.send_signal(signal.SIGTERM)
     out, err = job.communicate(timeout=30)
     assert out == ""
-    assert "JobError: the job was stopped (SIGTERM)" in err
+    assert "CancelledError: the job was stopped (SIGTERM)" in err

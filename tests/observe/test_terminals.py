@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-RECIPE = "[analyzers.image]\n[analyzers.quality]\n"
+RECIPE = "[analyzers.quality]\n[analyzers.color]\n[analyzers.classic]\n"
 LIMITS = {
     "IMGBATCH_SHARD_SOURCES": "20",
     "IMGBATCH_COMMIT_SECONDS": "0.5",
@@ -38,10 +38,10 @@ LIMITS = {
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """3,600 pictures, some of them cut short: half a minute of work for one thread."""
     folder = tmp_path_factory.mktemp("watched")
-    first = many(folder / "in/0", 300)
+    first = many(folder / "in/0", 300, width=340, height=240)
     for number in range(0, 300, 30):
         file = first / f"{number:05}.jpg"
-        file.write_bytes(file.read_bytes()[:700])
+        file.write_bytes(file.read_bytes()[:3000])
     for number in range(1, 12):
         shutil.copytree(first, folder / f"in/{number}", copy_function=os.link)
     (folder / "r.toml").write_text(RECIPE)
@@ -107,7 +107,7 @@ def test_a_run_is_watched_and_ended_from_other_terminals(made: Path, dataset: st
     assert progress["outcomes"]["decode.truncated"] > 0
     assert progress["cost"] > 0
     assert {"fetch", "decode", "quality"} <= set(progress["stages"])
-    assert progress["bound"] in ("decoding", "quality", "image", "fetching", "writing", "waiting")
+    assert progress["bound"] in ("decoding", "color", "quality", "classic", "waiting")
     following = start("tail", dataset, "-f", "-n", "100000", "--json")
     failing = start("tail", dataset, "-f", "-n", "100000", "--level", "warning", "--class", "dec*")
     watching = start("status", dataset, "--watch")

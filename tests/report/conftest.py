@@ -6,7 +6,7 @@ import os
 import tarfile
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import skimage
@@ -19,9 +19,7 @@ from imgbatch.report import write_report
 from imgbatch.run import run
 from imgbatch.settings import Limits
 from imgbatch.summary import Request
-
-if TYPE_CHECKING:
-    from imgbatch.pipeline import Tick
+from tests.corpus import Silent
 
 RECIPE = "[media]\n[analyzers.image]\n[analyzers.quality]\n[analyzers.color]\n"
 SKIMAGE = Path(skimage.__file__).parent / "data"
@@ -36,16 +34,6 @@ HOSTILE = (
     "{{ 7 * 7 }}.jpg",
 )
 UNPRINTABLE = (b"bell\x07 and \xe2\x80\xaegpj.exe.jpg", b"caf\xe9.jpg")
-
-
-class Silent:
-    """A watcher that looks away."""
-
-    def listing(self, found: int) -> None: ...
-
-    def planned(self, *, shards: int, sources: int, note: str) -> None: ...
-
-    def tick(self, tick: Tick) -> None: ...
 
 
 def run_over(folder: Path, dataset: Path, recipe: str = RECIPE) -> Dataset:

@@ -26,7 +26,20 @@ REFUSALS = {
     "missing": (404, "NoSuchBucket", "The specified bucket does not exist"),
     "slow": (503, "SlowDown", "Please reduce your request rate."),
 }
+# The same for objects; the bucket can be listed.
+KEPT = {
+    "glacier": (403, "InvalidObjectState", "not valid for the object's storage class"),
+    "keyed": (403, "AccessDenied", "anna is not authorized to perform: kms:Decrypt on the key"),
+}
 SKEW = {"skewed": 20 * 60, "late": 5 * 60}
+# As Ceph RGW 16: blocked public access blocks all writes, versioning ends conditions.
+TOUCHY = "touchy"
+UNSET = {
+    "publicAccessBlock": "NoSuchPublicAccessBlockConfiguration",
+    "encryption": "ServerSideEncryptionConfigurationNotFoundError",
+    "policy": "NoSuchBucketPolicy",
+    "lifecycle": "NoSuchLifecycleConfiguration",
+}
 # Where an EC2 machine asks for its role's keys.
 ROLE = "latest"
 REGION = "eu-central-1"
@@ -36,7 +49,8 @@ BLIND, RANGELESS, ECHO, GOSSIP = "blind", "rangeless", "echo", "gossip"
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    objects: dict[str, bytes] = {}  # noqa: RUF012 - the server's one state
+    objects: dict[str, bytes] = {}  # noqa: RUF012 - the server's state
+    settings: dict[str, bytes] = {}  # noqa: RUF012 - of the bucket that has any
 
     def log_message(self, *words: object) -> None:
         """Say nothing."""
@@ -58,6 +72,9 @@ class Handler(BaseHTTPRequestHandler):
             refused = (500, "InternalError") if "b.jpg" in self.key else (403, "AccessDenied")
             self._error(*refused, text)
             return False
+        if self.bucket in KEPT and self.key:
+            self._error(*KEPT[self.bucket])
+            return False
         if self.bucket in REFUSALS:
             self._error(*REFUSALS[self.bucket])
             return False
@@ -72,6 +89,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         if self.bucket == ROLE:
             self._role()
+            return
+        if self.bucket == TOUCHY and not self.key and "list-type" not in self.query:
+            self._setting()
             return
         if not self.key:
             self._list()
@@ -99,18 +119,44 @@ class Handler(BaseHTTPRequestHandler):
                 200, b"token of the machine", {"x-aws-ec2-metadata-token-ttl-seconds": "60"}
             )
             return
+        if self.bucket == TOUCHY and not self.key:
+            self.settings |= dict.fromkeys(self.query, self.body)
+            self._answer(200, b"")
+            return
+        if self.bucket == TOUCHY and "publicAccessBlock" in self.settings:
+            self._error(403, "AccessDenied", "")
+            return
         name = f"{self.bucket}/{self.key}"
         there = self.objects.get(name)
         match, none = self.headers.get("If-Match"), self.headers.get("If-None-Match")
         stale = match is not None and (there is None or match.strip('"') != _tag(there))
-        if self.bucket != BLIND and (stale or (none == "*" and there is not None)):
+        if not self._blind() and (stale or (none == "*" and there is not None)):
             self._error(412, "PreconditionFailed", "At least one precondition did not hold")
             return
         self.objects[name] = self.body
         self._answer(200, b"", _named(self.body))
 
+    def _blind(self) -> bool:
+        versioned = self.bucket == TOUCHY and b"Enabled" in self.settings.get("versioning", b"")
+        return versioned or self.bucket == BLIND
+
+    def _setting(self) -> None:
+        name = next(iter(self.query), "")
+        if name in self.settings:
+            self._answer(200, self.settings[name])
+        elif name in UNSET:
+            self._error(404, UNSET[name], "")
+        else:
+            self._answer(200, b"<VersioningConfiguration></VersioningConfiguration>")
+
     def do_DELETE(self) -> None:
-        if self._take():
+        if not self._take():
+            return
+        if self.bucket == TOUCHY and not self.key:
+            for one in self.query:
+                self.settings.pop(one, None)
+            self._answer(204, b"")
+        else:
             self.objects.pop(f"{self.bucket}/{self.key}", None)
             self._answer(204, b"")
 
@@ -192,7 +238,7 @@ def _named(data: bytes) -> dict[str, str]:
 
 
 def main() -> None:
-    for bucket in ("plain", BLIND, RANGELESS, "late"):
+    for bucket in ("plain", BLIND, RANGELESS, "late", *KEPT):
         Handler.objects[f"{bucket}/photos/a.jpg"] = PICTURE
     for name in ("a.jpg", "b.jpg"):
         Handler.objects[f"{GOSSIP}/photos/{name}"] = PICTURE

@@ -5,8 +5,8 @@ What it keeps of the real one: preconditions are honoured, looked at and acted o
 ifGenerationMatch in the JSON API, which google-cloud-storage speaks); generations only grow;
 listings come in pages, in order of names, and show what is there at once; ranges, also behind the
 end; versioning keeps former generations; error bodies have Google's codes; ETags of the XML API are
-MD5s. Tokens are asked for once a test says so (POST /_fake), and issued to signed requests of a
-service account, whose signature is not looked at.
+MD5s. When a test says so (POST /_fake) it is out, or asks for tokens; it issues them to requests
+that a service account signs, and does not look at the signature.
 
 What it is not: signatures, permissions, quotas, eventual anything, resumable uploads, soft
 delete, composed objects. A bucket exists once it was made (POST /storage/v1/b).
@@ -72,6 +72,7 @@ class State:
         self.numbers = itertools.count(1)
         self.tokens: dict[str, float] = {}
         self.asks_tokens = False
+        self.out = False
         self.token_seconds = 3600
 
     def bucket(self, name: str) -> Bucket:
@@ -160,7 +161,7 @@ class Handler(BaseHTTPRequestHandler):
             elif parts.path == "/token":
                 self._token()
             else:
-                self._ask_token()
+                self._admit()
                 if json_api:
                     self._json_api(parts.path)
                 else:
@@ -195,6 +196,7 @@ class Handler(BaseHTTPRequestHandler):
     def _configure(self) -> None:
         said = json.loads(self.body)
         self.state.asks_tokens = said.get("tokens", self.state.asks_tokens)
+        self.state.out = said.get("out", self.state.out)
         self.state.token_seconds = said.get("token_seconds", self.state.token_seconds)
         if said.get("revoke"):
             self.state.tokens.clear()
@@ -208,7 +210,9 @@ class Handler(BaseHTTPRequestHandler):
         self.state.tokens[token] = time.monotonic() + seconds
         self.answer_json({"access_token": token, "expires_in": seconds, "token_type": "Bearer"})
 
-    def _ask_token(self) -> None:
+    def _admit(self) -> None:
+        if self.state.out:
+            raise Refused(503, "ServiceUnavailable")
         if not self.state.asks_tokens:
             return
         token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
@@ -221,9 +225,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _xml_api(self, path: str) -> None:
         bucket, _, name = path.lstrip("/").partition("/")
-        name = unquote(name)
+        bucket, name = unquote(bucket), unquote(name)
         if not name:
-            self._xml_list(unquote(bucket))
+            self._xml_list(bucket)
         elif "uploads" in self.query or "uploadId" in self.query:
             self._xml_upload(bucket, name)
         elif self.command in ("GET", "HEAD"):
@@ -357,7 +361,7 @@ class Handler(BaseHTTPRequestHandler):
         with state.lock:
             place = state.bucket(bucket)
             kept = [*place.here.values()]
-            kept += place.former if query.get("versions") == "true" else []
+            kept += place.former if query.get("versions", "").lower() == "true" else []
             prefix = query.get("prefix", "")
             found = sorted(
                 (v for v in kept if v.name.startswith(prefix)),

@@ -225,6 +225,7 @@ def test_what_a_google_bucket_does_by_itself_to_a_dataset_is_told(google: Google
 def test_no_google_login_is_told_with_the_command(
     monkeypatch: pytest.MonkeyPatch, tmp_path: pytest.TempPathFactory
 ) -> None:
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", f"{tmp_path}/none.json")
     (finding,) = open_bucket("gs://photos").look()
     assert finding.state == "failed"

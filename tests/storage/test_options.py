@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -144,6 +146,30 @@ def test_anonymous_requests_are_not_signed(scripted: Scripted) -> None:
     assert open_store(f"s3://b?endpoint={scripted.url}&anonymous=true").get("x") == b"x"
     assert open_store(f"gs://b?endpoint={scripted.url}&anonymous=true").get("x") == b"x"
     assert all("authorization" not in asked.headers for asked in scripted.asked)
+
+
+@pytest.mark.usefixtures("untold")
+def test_who_pays_with_google_is_said_in_each_request(scripted: Scripted) -> None:
+    scripted.always = Answer(body=b"x", headers=STAMPED)
+    open_store(f"gs://b?endpoint={scripted.url}&anonymous=true&project=lab").get("x")
+    assert scripted.asked[0].headers["x-goog-user-project"] == "lab"
+
+
+@pytest.mark.usefixtures("keys")
+def test_many_threads_that_open_one_bucket_share_a_client_and_its_options(
+    scripted: Scripted,
+) -> None:
+    scripted.always = Answer(body=b"x", headers=STAMPED)
+    barrier = threading.Barrier(16)
+
+    def read(number: int) -> int:
+        barrier.wait()
+        store = open_store(f"s3://b/{number % 4}?endpoint={scripted.url}")
+        assert store.get("x") == b"x"
+        return id(client("s3://b"))
+
+    with ThreadPoolExecutor(16) as pool:
+        assert len(set(pool.map(read, range(16)))) == 1
 
 
 @pytest.mark.usefixtures("keys")

@@ -17,6 +17,10 @@ from imgbatch.storage.options import KINDS, split
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+CERTIFICATE = (
+    "If its certificate comes from your institution: `export SSL_CERT_FILE=FILE "
+    "AWS_CA_BUNDLE=FILE` with the institution's root certificate (PEM)."
+)
 State = Literal["ok", "warning", "failed", "skipped"]
 
 # What the doctor writes, and deletes again unless it is killed. Not `doctor/`: a lifecycle rule for

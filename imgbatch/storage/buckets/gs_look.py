@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 SECONDS = 15
 NONE = (
     "As a person: `gcloud auth application-default login`. With a key file: `export "
-    "GOOGLE_APPLICATION_CREDENTIALS=FILE`. On a Google machine: give it a service account."
+    "GOOGLE_APPLICATION_CREDENTIALS=FILE`. On a Google machine: give it a service account. "
+    "For a public bucket: add `?anonymous=true` to the URL."
 )
 AGAIN = (
     "Log in again: `gcloud auth application-default login`; or give a key file that is still "

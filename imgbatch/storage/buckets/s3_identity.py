@@ -30,9 +30,9 @@ SSO = (SSOTokenLoadError, TokenRetrievalError, UnauthorizedSSOTokenError)
 SHOWN = 12
 SOON = timedelta(hours=1)
 NONE = (
-    "With an access key: `aws configure`. With a profile: `export AWS_PROFILE=NAME`. With a login "
-    "of your institution: `aws sso login --profile NAME`. For a public bucket: `export "
-    "AWS_SKIP_SIGNATURE=true`."
+    "With an access key: `aws configure`. With a profile: add `?profile=NAME` to the URL, or "
+    "`export AWS_PROFILE=NAME`. With a login of your institution: `aws sso login --profile NAME`, "
+    "then the same. For a public bucket: add `?anonymous=true` to the URL."
 )
 SOURCES = {
     "env": "the environment (AWS_ACCESS_KEY_ID)",
@@ -56,7 +56,7 @@ def who(aws: Aws) -> Iterator[Finding]:
     """Yield whose keys are used, whether they are whole, and until when they hold."""
     of = aws.session
     if aws.anonymous:
-        yield Finding("credentials", "ok", "none: requests are not signed (AWS_SKIP_SIGNATURE)")
+        yield Finding("credentials", "ok", "none: requests are not signed, as was asked")
         return
     try:
         found = of.get_credentials()

@@ -6,10 +6,10 @@ import difflib
 import json
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError, SSLError
 
 from imgbatch.errors import SettingsError
-from imgbatch.storage.buckets import FORMER_DAYS, Finding
+from imgbatch.storage.buckets import CERTIFICATE, FORMER_DAYS, Finding
 from imgbatch.storage.buckets.clock import clock
 from imgbatch.storage.buckets.s3_client import code_of
 from imgbatch.storage.buckets.s3_identity import EXPIRED, UNKNOWN, renew, who
@@ -89,7 +89,8 @@ def _region(of: boto3.Session, api: Any, said: dict[str, Any]) -> Finding:
 def _elsewhere(of: boto3.Session, here: str, there: str | None) -> Finding:
     asked = "the settings say" if of.region_name else "no region is set, which means"
     where = f"the bucket is in {there}" if there else "the bucket is in another region"
-    remedy = f"`export AWS_REGION={there or 'REGION'}`"
+    region = there or "REGION"
+    remedy = f"Add `?region={region}` to the URL, or `export AWS_REGION={region}`"
     aside = "" if there else "; `aws s3api get-bucket-location --bucket NAME` tells which"
     return Finding("region", "failed", f"{where}; {asked} {here}", remedy + aside, blocks=True)
 
@@ -133,9 +134,11 @@ def _unreached(api: Any, bucket: str, error: BotoCoreError) -> Finding:
         text = f"{bucket!r} cannot be the name of a bucket"
         return Finding("bucket", "failed", text, "Check the URL.", blocks=True)
     remedy = (
-        "Check the network, a proxy (HTTPS_PROXY), and AWS_ENDPOINT_URL if the bucket is not "
-        "Amazon's."
+        "Check the network, a proxy (HTTPS_PROXY), and AWS_ENDPOINT_URL (or `?endpoint=` in the "
+        "URL) if the bucket is not Amazon's."
     )
+    if isinstance(error, SSLError):
+        remedy = CERTIFICATE
     text = f"{api.meta.endpoint_url} is not reached: {scrub(str(error))}"
     return Finding("endpoint", "failed", text, remedy, blocks=True)
 

@@ -1,0 +1,206 @@
+"""Crews on several real raylets: machines that come, go, are drained, killed, small or absent."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+from ray._raylet import GcsClient
+from ray.cluster_utils import Cluster
+from ray.core.generated.autoscaler_pb2 import DrainNodeReason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+pytestmark = [
+    pytest.mark.slow,
+    # Ray's own Cluster leaves its log files and children to the interpreter's end.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+PREEMPTED = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
+STORE = 80 * 2**20
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """A head that runs no workers: machines are added by the test."""
+    # A lost machine is noticed after 3 s, not 15: before its tasks are given out twice.
+    noticed = {"health_check_period_ms": 1000, "health_check_failure_threshold": 3}
+    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE}
+    made = Cluster(initialize_head=True, head_node_args={**head, "_system_config": noticed})
+    yield made
+    made.shutdown()
+
+
+def machine(cluster: Cluster, cores: int, **more: Any) -> Any:
+    return cluster.add_node(num_cpus=cores, object_store_memory=STORE, **more)
+
+
+class Driver:
+    """`tests.jobs.sleepers` in a process of its own."""
+
+    def __init__(
+        self, cluster: Cluster, root: Path, folder: Path, count: int, seconds: float, **told: object
+    ) -> None:
+        self.folder = folder / "done"
+        self.folder.mkdir()
+        self.lines = folder / "lines"
+        words = [cluster.address, self.folder, count, seconds, json.dumps(told)]
+        with self.lines.open("w") as out, (folder / "errors").open("w") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.jobs.sleepers", *map(str, words)],
+                cwd=root,
+                env={**os.environ, "PYTHONPATH": str(root)},
+                stdout=out,
+                stderr=errors,
+            )
+        self.errors = folder / "errors"
+
+    def told(self, key: str) -> list[Any]:
+        lines = self.lines.read_text().splitlines(keepends=True)
+        read = [json.loads(line) for line in lines if line.endswith("\n")]
+        return [line[key] for line in read if key in line]
+
+    def until(self, condition: Callable[[], object], *, seconds: float = 40) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert self.process.poll() is None, self.errors.read_text() + self.lines.read_text()
+            assert time.monotonic() < end, self.lines.read_text()
+            time.sleep(0.05)
+
+    def begun(self) -> list[dict[str, Any]]:
+        files = [(path.name[:4], path.read_text()) for path in self.folder.iterdir()]
+        found = [{"shard": shard, **json.loads(text)} for shard, text in files if text]
+        return sorted(found, key=lambda began: began["at"])
+
+    def nodes(self) -> set[str]:
+        return {began["node"] for began in self.begun()}
+
+    def finish(self, count: int, *, seconds: float = 60) -> None:
+        """Wait for its end: every shard came once, and every picture was counted once."""
+        assert self.process.wait(seconds) == 0, self.errors.read_text()
+        assert sorted(self.told("finished")) == [f"{n:04}" for n in range(count)]
+        assert self.told("outcomes") == [count]
+
+
+@pytest.fixture
+def start(cluster: Cluster, root: Path, tmp_path: Path) -> Iterator[Callable[..., Driver]]:
+    drivers: list[Driver] = []
+
+    def begin(count: int, seconds: float, **told: object) -> Driver:
+        drivers.append(Driver(cluster, root, tmp_path, count, seconds, **told))
+        return drivers[-1]
+
+    yield begin
+    for driver in drivers:
+        driver.process.kill()
+        driver.process.wait()
+
+
+def alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def gone(pids: Iterable[int]) -> None:
+    end = time.monotonic() + 30
+    while left := [pid for pid in pids if alive(pid)]:
+        assert time.monotonic() < end, f"left: {left}"
+        time.sleep(0.1)
+
+
+def test_machines_of_all_sizes_work_and_a_killed_one_costs_nothing(
+    cluster: Cluster, start: Callable[..., Driver]
+) -> None:
+    large, small = machine(cluster, 4), machine(cluster, 1)
+    driver = start(120, 0.4)
+    driver.until(lambda: driver.told("alive")[-1:] == [3])
+    driver.until(lambda: {large.node_id, small.node_id} <= driver.nodes())
+    cluster.remove_node(large, allow_graceful=False)
+    late = machine(cluster, 2)
+    driver.until(lambda: late.node_id in driver.nodes())
+    driver.until(lambda: driver.told("lost")[-1] == 2)
+    driver.finish(120)
+    assert cluster.head_node.node_id not in driver.nodes()
+
+
+def test_a_run_waits_for_machines_says_so_and_uses_what_comes(
+    cluster: Cluster, start: Callable[..., Driver]
+) -> None:
+    driver = start(30, 0.2)
+    driver.until(lambda: driver.told("said"))
+    said = driver.told("said")[0]
+    assert said.startswith("waiting for workers: each worker needs a core; the cluster has ")
+    first = machine(cluster, 1)
+    driver.until(lambda: first.node_id in driver.nodes())
+    second = machine(cluster, 2)
+    driver.until(lambda: second.node_id in driver.nodes())
+    driver.finish(30)
+    assert driver.told("lost")[-1] == 0
+
+
+def test_a_run_that_no_machine_comes_for_ends_and_names_what_it_lacks(
+    cluster: Cluster, start: Callable[..., Driver]
+) -> None:
+    machine(cluster, 1)
+    driver = start(5, 0.1, gpu=0.5, memory=2**30, patience=3)
+    assert driver.process.wait(60) == 1
+    said = driver.errors.read_text()
+    assert "no worker came up in 3 s: each worker needs a core, 0.5 GPU, 1.0 GiB of memory" in said
+    assert "1 x (1 cores" in said
+
+
+def test_a_worker_has_its_share_of_a_gpu(cluster: Cluster, start: Callable[..., Driver]) -> None:
+    machine(cluster, 4)
+    graphic = machine(cluster, 4, num_gpus=1)
+    driver = start(12, 0.1, gpu=0.5)
+    driver.finish(12)
+    assert driver.nodes() == {graphic.node_id}
+    assert len({began["pid"] for began in driver.begun()}) == 2
+
+
+def test_a_drained_machine_ends_what_it_is_at_and_is_given_nothing_more(
+    cluster: Cluster, start: Callable[..., Driver]
+) -> None:
+    going, staying = machine(cluster, 2), machine(cluster, 2)
+    driver = start(40, 1.0)
+    driver.until(lambda: {going.node_id, staying.node_id} <= driver.nodes())
+    deadline = int((time.time() + 60) * 1000)
+    gcs = GcsClient(address=cluster.address)
+    assert gcs.drain_node(going.node_id, PREEMPTED, "a test", deadline)[0]
+    drained = time.time()
+    driver.until(lambda: driver.told("alive")[-1] == 1)
+    driver.finish(40)
+    last = max(began["at"] for began in driver.begun() if began["node"] == going.node_id)
+    assert last < drained + 3  # it is noticed within a second, and one hand-out may be under way
+    assert driver.told("lost")[-1] == 0
+    assert len(driver.begun()) == 40, "nothing was done twice"
+
+
+def test_a_stopped_worker_does_not_hold_up_the_end_and_counts_nothing_twice(
+    cluster: Cluster, start: Callable[..., Driver]
+) -> None:
+    machine(cluster, 4)
+    driver = start(8, 0.5)
+    driver.until(lambda: len(driver.begun()) >= 3)
+    stopped = driver.begun()[-1]["pid"]
+    os.kill(stopped, signal.SIGSTOP)
+    driver.finish(8)
+    gone([stopped])
+
+
+def test_no_worker_outlives_a_killed_driver(cluster: Cluster, start: Callable[..., Driver]) -> None:
+    machine(cluster, 4)
+    driver = start(400, 0.3)
+    driver.until(lambda: len({began["pid"] for began in driver.begun()}) == 2)
+    pids = {began["pid"] for began in driver.begun()}
+    driver.process.kill()
+    gone(pids)
