@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 READ_BYTES = 2**16
+# Empty objects of a listing's page that are looked at side by side.
+MARKERS = 16
+
 # A MemoryStore is empty when made: one per name and process, or two openers would not meet.
 _MEMORY: dict[str, MemoryStore] = {}
 
@@ -76,9 +79,31 @@ class RemoteStore:
         below = f"{self._prefix}{prefix.strip('/')}".strip("/") or None
         with self._mapped(prefix):
             for page in _ahead(obstore.list(self._store, prefix=below, chunk_size=1000)):
-                for meta in page:
-                    name = meta["path"].removeprefix(self._prefix)
-                    yield Entry(name, meta["size"], _version(dict(meta)))
+                yield from self._without_markers([self._entry(meta) for meta in page])
+
+    def _entry(self, meta: ObjectMeta) -> Entry:
+        name = meta["path"].removeprefix(self._prefix)
+        return Entry(name, meta["size"], _version(dict(meta)))
+
+    def _without_markers(self, page: Sequence[Entry]) -> Iterator[Entry]:
+        """Leave out what consoles and tools put where they want a folder to be seen: `folder/`.
+
+        obstore lists such an empty object without the slash; asked for, it is not there.
+        """
+        empty = [entry.name for entry in page if entry.size == 0 and self._memory is None]
+        if not empty:
+            yield from page
+            return
+        with ThreadPoolExecutor(MARKERS) as pool:
+            there = dict(zip(empty, pool.map(self._holds, empty), strict=True))
+        yield from (entry for entry in page if there.get(entry.name, True))
+
+    def _holds(self, name: str) -> bool:
+        try:
+            self._meta(name)
+        except FileNotFoundError:
+            return False
+        return True
 
     def folders(self, prefix: str = "") -> Sequence[str]:
         """Return what the names below a prefix have up to their next slash."""
