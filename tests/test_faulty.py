@@ -225,6 +225,8 @@ def test_a_run_stops_where_its_budget_is_overrun_and_goes_on_with_a_larger_one(
     with pytest.raises(TooManyFailedError):
         corpus.run_inline(folder, tmp_path / "d", limits=limits, max_failed=0.15)
     summary = corpus.run_inline(folder, tmp_path / "d", limits=limits, max_failed=30)
-    assert summary.sources == 60 - done
+    # A second shard may have been written when the budget was overrun: its parts are adopted.
+    shards_adopted = summary.adopted / len(Dataset.open(str(tmp_path / "d")).tables())
+    assert summary.sources == 60 - done - 10 * shards_adopted
     corpus.run_inline(folder, tmp_path / "fresh", limits=limits)
     assert_equal(tmp_path / "d", tmp_path / "fresh")
