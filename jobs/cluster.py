@@ -64,7 +64,7 @@ class Cluster:
         ]
         return up, leaving
 
-    def reckon(self, need: Need, *, lacking: int, started: int, running: int) -> None:
+    def reckon(self, need: Need, *, lacking: int, started: int, running: int, up: int) -> None:
         """Ask for more machines where tasks outnumber workers, and see that some worker runs.
 
         Args:
@@ -72,9 +72,10 @@ class Cluster:
             lacking: how many more workers would have something to do.
             started: how many are up or on their way.
             running: how many processes there are.
+            up: how many of them can be given tasks.
 
         Raises:
-            JobError: none runs after all that time, or none can ever.
+            JobError: none is up after all that time, or none can ever be.
         """
         now = time.monotonic()
         if lacking <= 0:
@@ -84,19 +85,24 @@ class Cluster:
         elif not started or now - self._full > ASK_SECONDS:
             # As many again as there are: what the cluster cannot give costs no more than that.
             self.ask(need, min(lacking, max(1, running)))
-        if running:
-            self._manned = now
+        if running or self._local:
             self._said = now - SAY_AGAIN_SECONDS + SAY_SECONDS
+        if up:
+            self._manned = now
         else:
-            self._without(need, now, started)
+            self._without(need, now, never=self._local and not started)
 
-    def _without(self, need: Need, now: float, started: int) -> None:
+    def _without(self, need: Need, now: float, *, never: bool) -> None:
+        """Say that no worker is up, where it is time to; `never`: and none can be.
+
+        Raises:
+            JobError: as for `reckon`.
+        """
         waited = now - self._manned
-        wait = self._local or waited > self._patience or now - self._said > SAY_AGAIN_SECONDS
-        if not wait:
+        if not never and waited <= self._patience and now - self._said <= SAY_AGAIN_SECONDS:
             return
         said = f"each worker needs {need}; the cluster has {told(self.machines()[0])}"
-        if self._local and not started:
+        if never:
             raise JobError(
                 f"no worker can run on this machine: {said}",
                 "Run on a cluster that has it (--address), or leave out the analyzer that asks.",
@@ -107,9 +113,8 @@ class Cluster:
                 "`ray status` says what the cluster does; IMGBATCH_CLUSTER_SECONDS is the limit. "
                 "Run the same command again: only the undone shards are computed.",
             )
-        if now - self._said > SAY_AGAIN_SECONDS:
-            self._said = now
-            self._say(f"waiting for workers: {said}")
+        self._said = now
+        self._say(f"waiting for workers: {said}")
 
     def ask(self, need: Need, count: int) -> None:
         """Have so many more workers' worth of resources asked for: what autoscalers look at.

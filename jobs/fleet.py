@@ -201,6 +201,7 @@ class RayFleet:
             lacking=self._wanted - len(self._actors),
             started=len(self._actors),
             running=sum(actor.answered for actor in self._actors.values()),
+            up=sum(actor.up for actor in self._actors.values()),
         )
         return found
 

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     News = list[tuple[int, Event]]
 
 
+# A call that is tried again is a few seconds old, and so are its slips; they grow.
+TAKEN = 10_000
+
+
 class WorkerProcess:
     """What a Ray actor of ours is.
 
@@ -112,6 +116,8 @@ class WorkerProcess:
                 self._news.popleft()
             fresh = {slip: task for slip, task in slips.items() if slip not in self._taken}
             self._taken |= fresh.keys()
+            if len(self._taken) > TAKEN:
+                self._taken = set(sorted(self._taken)[-TAKEN // 2 :])
             self._slips += fresh.items()
             if leaving:
                 self._give_back()

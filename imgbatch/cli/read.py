@@ -124,7 +124,7 @@ def report(
         if signed is None:
             raise SettingsError(
                 f"nobody here can sign a link into {dataset}",
-                "Google: name a key file (?credentials=KEY.json). Or copy the page to your machine.",
+                "Google: name a key file (?credentials=KEY.json). Or copy the page to yourself.",
             )
         sys.stdout.write(f"for whoever has this link it opens, for 24 hours, at:\n{signed}\n")
 
