@@ -164,7 +164,10 @@ class OutageError(StorageError):
     and is no source's outcome either.
     """
 
-    remedy = "When the store answers again, run the same command: finished shards stay."
+    remedy = (
+        "Check the endpoint and the network. When it answers, run the same command: finished "
+        "shards stay."
+    )
 
 
 class JobError(RunError):

@@ -119,8 +119,9 @@ class Cluster:
         machines, and their bill, up for nobody. Drawback: where there is room after all they run,
         for a moment.
         """
-        if self._asked == (need, count):
-            return
+        stand = not self._asks or not ray.wait(self._asks, timeout=0)[0]
+        if self._asked == (need, count) and stand:
+            return  # nobody has answered yet
         for ask in self._asks:
             ray.cancel(ask)
         self._asked = (need, count)

@@ -28,7 +28,7 @@ from imgbatch import analyzers, crew, pipeline, run
 from imgbatch.__main__ import main as imgbatch
 from imgbatch.dataset import Dataset, delta
 from imgbatch.dataset.verify import verify
-from imgbatch.observe import progress
+from imgbatch.observe import logs, progress
 from imgbatch.storage.local import LocalStore
 from tests import corpus
 from tests.equal import assert_equal
@@ -42,6 +42,8 @@ RECIPES = {
     "A": "[analyzers.quality]\n",
     "B": "[analyzers.quality]\nblank_levels = 9.0\n",
 }
+# What is written now and then, and not by what a run does, would be another number of calls.
+logs.FLUSH_SECONDS = 600.0
 # Loaded before any fork.
 IMPORTED = (crew, pipeline, run, progress, analyzers.load("quality"))
 

@@ -22,11 +22,12 @@ from imgbatch.dataset.delta import Table
 from imgbatch.dataset.manifest import SCHEMA
 from imgbatch.dataset.part import Part
 from imgbatch.dataset.verify import verify
-from imgbatch.errors import FencedError, OutageError
+from imgbatch.errors import AccessError, FencedError, OutageError
 from imgbatch.pipeline import Finished
 from imgbatch.run import run
 from imgbatch.settings import Limits
-from imgbatch.storage import clients, open_store
+from imgbatch.storage import clients, open_store, sdk
+from imgbatch.storage.addresses import unquote
 from imgbatch.summary import Request
 from tests import corpus
 from tests.conftest import ask
@@ -77,6 +78,36 @@ def test_a_folder_and_a_bucket_give_the_same_outcomes_and_a_rerun_is_free(
     assert (found.problems, found.sources) == ([], len(corpus.EXPECTED))
     again = do(source, dataset)
     assert (again.shards, again.new, again.changed, again.removed) == (0, 0, 0, 0)
+
+
+def test_folders_that_consoles_make_are_no_sources_and_empty_objects_are(cloud: str) -> None:
+    store = open_store(cloud)
+    for name in ("a/x.jpg", "a/empty.jpg"):
+        store.put(name, b"x" if name == "a/x.jpg" else b"")
+    raw(cloud, "a/")
+    raw(cloud, "a/b/")
+    assert sorted(e.name for e in store.list()) == ["a/empty.jpg", "a/x.jpg"]
+    assert sorted(e.name for e in store.list("a")) == ["a/empty.jpg", "a/x.jpg"]
+    assert sorted(e.name for e in open_store(f"{cloud}/a").list()) == ["empty.jpg", "x.jpg"]
+
+
+def test_a_name_that_cannot_be_used_is_told_before_anything_is_written(cloud: str) -> None:
+    raw(cloud, "a//b.jpg")
+    with pytest.raises(AccessError, match="name cannot be used") as caught:
+        list(open_store(cloud).list())
+    assert "a//b.jpg" in str(caught.value)
+    assert "Rename it" in caught.value.remedy
+
+
+def raw(url: str, name: str) -> None:
+    """Put an empty object under a name that obstore does not put."""
+    scheme, _, rest = open_store(url).root.partition("://")
+    bucket, _, prefix = rest.partition("/")
+    key = f"{unquote(prefix)}/{name}"
+    if scheme == "s3":
+        sdk.s3(f"s3://{bucket}").put_object(Bucket=bucket, Key=key)
+    else:
+        sdk.google(f"gs://{bucket}").bucket(bucket).blob(key).upload_from_string(b"")
 
 
 def test_an_object_replaced_between_listing_and_fetching_is_a_failure_and_heals(

@@ -33,12 +33,10 @@ class LogFile:
         every: seconds between two looks at whether something is new.
     """
 
-    def __init__(
-        self, store: Store, run: str, worker: str, *, every: float = FLUSH_SECONDS
-    ) -> None:
+    def __init__(self, store: Store, run: str, worker: str, *, every: float | None = None) -> None:
         self._store = store
         self._stem = f"logs/{run}/{worker}-{uuid.uuid4().hex[:6]}"
-        self._every = every
+        self._every = FLUSH_SECONDS if every is None else every
         self._lock, self._putting = threading.Lock(), threading.Lock()
         self._segment = 0
         self._lines: list[str] = []

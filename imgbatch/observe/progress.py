@@ -103,6 +103,10 @@ class Meter:
         spent, left = self.spent, self.total - self.done
         return spent / self.done * left if self.done > 0 and spent > 1 else None
 
+    def _told(self) -> dict[str, int]:
+        # What a lost worker told is taken back, and told again by another one.
+        return {name: count for name, count in self.outcomes.items() if count}
+
     def record(self) -> dict[str, Any]:
         """Return all of it."""
         return {
@@ -110,13 +114,13 @@ class Meter:
             "of": self.total,
             "pictures": self.pictures,
             "pictures_per_second": round(self.rate, 1),
-            "outcomes": dict(self.outcomes),
+            "outcomes": self._told(),
             "eta_seconds": None if self.eta is None else round(self.eta, 1),
         }
 
     def line(self) -> str:
         """Return it as one line of text."""
-        other = ", ".join(f"{n} {name}" for name, n in self.outcomes.items() if name != "ok")
+        other = ", ".join(f"{n} {name}" for name, n in self._told().items() if name != "ok")
         lost = f", {self.lost} workers lost" if self.lost else ""
         eta = "" if self.eta is None else f", {clock(self.eta)} left"
         return (

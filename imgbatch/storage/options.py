@@ -89,12 +89,14 @@ def split(url: str) -> tuple[str, dict[str, Any]]:
     A `?` that is part of a name is written %3F, as addresses write it.
 
     Raises:
-        SettingsError: the URL holds credentials, or an option that is not known or does not fit;
-            values are not shown.
+        SettingsError: the URL names no bucket or holds credentials, or an option is not known or
+            does not fit; what it holds of secrets is not shown.
     """
     scheme, _, rest = url.partition("://")
     if "@" in rest.partition("/")[0]:
         raise SettingsError(f"the URL of {scheme}:// holds a name or a password", REMEDY)
+    if scheme in KINDS and not rest.partition("?")[0].partition("/")[0]:
+        raise SettingsError(f"{scheme}:// names no bucket", f"Give {scheme}://BUCKET/PREFIX.")
     if scheme not in KINDS or "?" not in rest:
         return url, {}
     bare, _, query = rest.partition("?")

@@ -23,6 +23,7 @@ _DETAILS = "\n\nDebug source:"
 # deltalake draws the same sentence as a tree, one clause to the line.
 _BRANCH = re.compile("\\s*\x1b\\[31m\u21b3\x1b\\[0m\\s*")
 _BODY = re.compile(r" - Server returned non-2xx status code: \d{3}[^:]*: ?")
+_ODD_NAME = "object with invalid path: "
 _REDIRECTED = "redirect without LOCATION"
 _PROVIDER = "credential provider"
 _NOBODY = ("kind: Connect", "dns error", "tcp connect error", "Connection refused")
@@ -70,6 +71,11 @@ _NOBODY_KNOWN = _Wrong(
 _PAYS = _Wrong(
     "whoever asks must pay for it, and no project is named",
     "Name the project that is billed (?project=NAME in the URL), then run again.",
+)
+_NAME = _Wrong(
+    "it holds an object whose name cannot be used",
+    "Rename it, or give a prefix without it: between two slashes of a name there must be "
+    "something, and neither `.` nor `..`. Nothing was written.",
 )
 _CODES = {
     "NoSuchBucket": _BUCKET,
@@ -123,6 +129,8 @@ def _wrong(text: str, status: int, error: Exception) -> _Wrong | None:
         return _CODES[code[1]]
     if _PROVIDER in text:
         return _EXPIRED
+    if _ODD_NAME in text:
+        return _NAME
     if status == MOVED or _REDIRECTED in text:
         return _REGION_WRONG
     if status == UNAUTHORIZED or isinstance(error, UnauthenticatedError):
@@ -144,8 +152,9 @@ def _passing(text: str, status: int, bucket: str, what: str) -> StorageError:
 
 
 def _in_its_words(text: str) -> str:
-    if _PROVIDER in text:
-        return f": {_short(text).partition(_PROVIDER)[2].lstrip(': ')}"
+    for mark in (_PROVIDER, _ODD_NAME):
+        if mark in text:
+            return f": {_short(text).partition(mark)[2].lstrip(': ')}"
     code, said = _CODE.search(text), _SAID.search(text)
     words = [found[1].strip() for found in (code, said) if found]
     return f" (it says: {', '.join(words)})" if words else ""

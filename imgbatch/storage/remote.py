@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import mimetypes
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, BinaryIO, Literal, TypeVar, cast
 from urllib.parse import quote as percent
 
 import obstore
@@ -31,7 +32,11 @@ if TYPE_CHECKING:
     from imgbatch.storage import Former
     from imgbatch.storage.clients import Client
 
+T = TypeVar("T")
 READ_BYTES = 2**16
+# Empty objects of a listing's page that are looked at side by side.
+MARKERS = 16
+
 # A MemoryStore is empty when made: one per name and process, or two openers would not meet.
 _MEMORY: dict[str, MemoryStore] = {}
 
@@ -70,13 +75,35 @@ class RemoteStore:
         return f"{self.place}/{quote(name).replace('?', '%3F')}".rstrip("/")
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
-        """Yield every object below a prefix, as the store pages them."""
+        """Yield every object below a prefix, as the store pages them, a page ahead."""
         below = f"{self._prefix}{prefix.strip('/')}".strip("/") or None
         with self._mapped(prefix):
-            for page in obstore.list(self._store, prefix=below, chunk_size=1000):
-                for meta in page:
-                    name = meta["path"].removeprefix(self._prefix)
-                    yield Entry(name, meta["size"], _version(dict(meta)))
+            for page in _ahead(obstore.list(self._store, prefix=below, chunk_size=1000)):
+                yield from self._without_markers([self._entry(meta) for meta in page])
+
+    def _entry(self, meta: ObjectMeta) -> Entry:
+        name = meta["path"].removeprefix(self._prefix)
+        return Entry(name, meta["size"], _version(dict(meta)))
+
+    def _without_markers(self, page: Sequence[Entry]) -> Iterator[Entry]:
+        """Leave out what consoles and tools put where they want a folder to be seen: `folder/`.
+
+        obstore lists such an empty object without the slash; asked for, it is not there.
+        """
+        empty = [entry.name for entry in page if entry.size == 0 and self._memory is None]
+        if not empty:
+            yield from page
+            return
+        with ThreadPoolExecutor(MARKERS) as pool:
+            there = dict(zip(empty, pool.map(self._holds, empty), strict=True))
+        yield from (entry for entry in page if there.get(entry.name, True))
+
+    def _holds(self, name: str) -> bool:
+        try:
+            self._meta(name)
+        except FileNotFoundError:
+            return False
+        return True
 
     def folders(self, prefix: str = "") -> Sequence[str]:
         """Return what the names below a prefix have up to their next slash."""
@@ -242,6 +269,15 @@ class RemoteStore:
             raise FileExistsError(f"{self.address(name)} is there already") from cause(error)
         except (BaseError, FileNotFoundError) as error:
             raise refusal(self.root, name, error) from cause(error)
+
+
+def _ahead(pages: Iterator[T]) -> Iterator[T]:
+    """Yield pages; the next one is asked for while one is looked at."""
+    with ThreadPoolExecutor(1, "list") as pool:
+        coming = pool.submit(next, pages, None)
+        while (page := coming.result()) is not None:
+            coming = pool.submit(next, pages, None)
+            yield page
 
 
 def _version(meta: dict[str, object]) -> str:

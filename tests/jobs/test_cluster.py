@@ -16,6 +16,10 @@ from ray._raylet import GcsClient
 from ray.cluster_utils import Cluster
 from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 
+from imgbatch.dataset import Dataset
+from imgbatch.errors import JobError
+from tests import corpus
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
@@ -167,22 +171,51 @@ def test_a_worker_has_its_share_of_a_gpu(cluster: Cluster, start: Callable[..., 
     assert len({began["pid"] for began in driver.begun()}) == 2
 
 
+def test_an_analyzer_that_asks_for_a_gpu_runs_where_there_is_one_and_nowhere_else(
+    cluster: Cluster, root: Path, tmp_path: Path
+) -> None:
+    machine(cluster, 2, num_gpus=1)
+    corpus.many(tmp_path / "in", 20)
+    (tmp_path / "r.toml").write_text('[analyzers."tests.graphic"]\n')
+
+    def analyze(address: str) -> subprocess.CompletedProcess[str]:
+        words = [tmp_path / "in", tmp_path / "d", "--recipe", tmp_path / "r.toml"]
+        return subprocess.run(
+            [sys.executable, "-m", "jobs.analyze", *map(str, words), "--address", address],
+            cwd=root,
+            env={**os.environ, "PYTHONPATH": str(root)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    here = analyze("local")
+    assert here.returncode == JobError.exit_code, here.stderr
+    assert "no worker can run on this machine: each worker needs a core, 0.5 GPU" in here.stderr
+    there = analyze(cluster.address)
+    assert there.returncode == 0, there.stderr
+    rows = Dataset.open(str(tmp_path / "d")).read("tests.graphic").to_pylist()
+    assert {row["gpu"] for row in rows} == {"0"}
+    assert len(rows) == 20
+
+
 def test_a_drained_machine_ends_what_it_is_at_and_is_given_nothing_more(
     cluster: Cluster, start: Callable[..., Driver]
 ) -> None:
     going, staying = machine(cluster, 2), machine(cluster, 2)
-    driver = start(40, 1.0)
+    driver = start(24, 1.0)
     driver.until(lambda: {going.node_id, staying.node_id} <= driver.nodes())
     deadline = int((time.time() + 60) * 1000)
     gcs = GcsClient(address=cluster.address)
     assert gcs.drain_node(going.node_id, PREEMPTED, "a test", deadline)[0]
     drained = time.time()
     driver.until(lambda: driver.told("alive")[-1] == 1)
-    driver.finish(40)
+    driver.finish(24)
     last = max(began["at"] for began in driver.begun() if began["node"] == going.node_id)
     assert last < drained + 3  # it is noticed within a second, and one hand-out may be under way
     assert driver.told("lost")[-1] == 0
-    assert len(driver.begun()) == 40, "nothing was done twice"
+    assert len(driver.begun()) == 24, "nothing was done twice"
 
 
 def test_a_stopped_worker_does_not_hold_up_the_end_and_counts_nothing_twice(

@@ -69,7 +69,7 @@ def on_ray(root: Path, folder: Path, dataset: Path, *, seconds: float = 2.0) -> 
         "PYTHONPATH": str(root),
         "IMGBATCH_SHARD_SOURCES": str(SHARD_SOURCES),
         "IMGBATCH_SOURCE_SECONDS": str(seconds),
-        "IMGBATCH_WORKER_MEMORY": str(1500 * 2**20),
+        "IMGBATCH_WORKER_MEMORY": str(900 * 2**20),
     }
     words = ["run", folder, dataset, "--recipe", folder.parent / "r.toml", "--workers", "2"]
     done = subprocess.run(

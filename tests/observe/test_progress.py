@@ -47,6 +47,16 @@ def test_a_meter_that_saw_nothing_has_no_rate_and_no_eta() -> None:
     assert meter.rate == 0.0
 
 
+def test_what_a_lost_worker_told_is_taken_back() -> None:
+    meter = Meter()
+    meter.begin(10)
+    meter.add(Tick({"ok": 3, "decode.corrupt": 1}, 3))
+    meter.add(Tick({"ok": -1, "decode.corrupt": -1}, -1))
+    assert (meter.done, meter.pictures) == (2, 2)
+    assert meter.record()["outcomes"] == {"ok": 2}
+    assert "decode.corrupt" not in meter.line()
+
+
 def test_the_rate_counts_from_when_workers_were_up() -> None:
     meter = Meter()
     meter.begin(100)

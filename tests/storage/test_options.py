@@ -58,6 +58,9 @@ def test_a_query_says_how_a_bucket_is_reached_and_is_no_part_of_root_or_addresse
         ("s3://b?endpoint=minio:9000", "http://"),
         ("s3://b?region=a&region=b", "'region' is given twice"),
         ("s3://b?anonymous=true&profile=lab", "exclude each other"),
+        ("s3://", "names no bucket"),
+        ("gs:///x", "names no bucket"),
+        ("s3://?region=x", "names no bucket"),
     ],
 )
 def test_an_option_that_is_not_known_or_does_not_fit_is_refused(url: str, says: str) -> None:

@@ -1,0 +1,70 @@
+"""How many workers each machine is to have, by what they need: no Ray in it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imgbatch.settings import Recipe
+from jobs.places import CORES_PER_WORKER, Machine, Need, need_of, placed, told
+
+GIB = 2**30
+
+
+def test_each_machine_is_cut_by_its_own_cores() -> None:
+    machines = [Machine("a", 4), Machine("b", 1), Machine("c", 7), Machine("head", 0)]
+    assert placed(machines, Need(), 100) == {"a": [2, 2], "b": [1], "c": [3, 2, 2]}
+
+
+def test_few_workers_are_spread_and_share_all_cores_of_their_machines() -> None:
+    machines = [Machine("a", 4), Machine("b", 8), Machine("c", 4)]
+    assert placed(machines, Need(), 1) == {"b": [8]}
+    assert placed(machines, Need(), 3) == {"b": [8], "a": [4], "c": [4]}
+    assert placed(machines, Need(), 4) == {"b": [4, 4], "a": [4], "c": [4]}
+
+
+@pytest.mark.parametrize(
+    ("need", "expected"),
+    [
+        (Need(gpu=1.0), {"a": [4, 4]}),
+        (Need(gpu=0.5), {"a": [2, 2, 2, 2]}),
+        (Need(gpu=1 / 3), {"a": [2, 2, 1, 1, 1, 1]}),
+        (Need(gpu=0.5, memory=20 * GIB), {"a": [3, 3, 2]}),
+        (Need(memory=20 * GIB), {"a": [3, 3, 2], "b": [8]}),
+        (Need(memory=100 * GIB), {}),
+    ],
+)
+def test_gpus_and_memory_bound_the_workers_of_a_machine(
+    need: Need, expected: dict[str, list[int]]
+) -> None:
+    machines = [Machine("a", 8, gpus=2, memory=64 * GIB), Machine("b", 8, memory=32 * GIB)]
+    assert placed(machines, need, 100) == expected
+
+
+@given(
+    st.lists(
+        st.builds(Machine, st.uuids().map(str), st.integers(0, 96), st.integers(0, 8)), max_size=9
+    ),
+    st.sampled_from([Need(), Need(gpu=0.25), Need(gpu=1.0)]),
+    st.integers(0, 200),
+)
+def test_no_machine_is_given_more_than_it_has(
+    machines: list[Machine], need: Need, most: int
+) -> None:
+    places = placed(machines, need, most)
+    assert sum(map(len, places.values())) == min(most, sum(m.room(need) for m in machines))
+    for machine in machines:
+        cores = places.get(machine.node, [])
+        assert all(core >= 1 for core in cores)
+        assert sum(cores) in (0, machine.cores)
+        assert len(cores) * need.gpu <= machine.gpus
+        assert need.gpu or len(cores) <= max(1, machine.cores // CORES_PER_WORKER)
+
+
+def test_what_a_worker_needs_is_what_all_its_analyzers_do() -> None:
+    assert need_of(Recipe(analyzers={"image": {}, "hashes": {}})) == Need()
+    both = need_of(Recipe(analyzers={"image": {}, "tests.graphic": {}}))
+    assert both == Need(gpu=0.5, memory=100 * 2**20)
+    assert str(both) == "a core, 0.5 GPU, 0.1 GiB of memory"
+    assert told([Machine("h", 0), Machine("a", 4, 1, 2 * GIB)]) == "1 x (4 cores 1 GPU 2.0 GiB)"
