@@ -17,9 +17,8 @@ import threading
 import time
 from collections import Counter, deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import threadpoolctl
@@ -28,21 +27,23 @@ from imgbatch.attempts import attempt
 from imgbatch.budget import check_outage, failed_in
 from imgbatch.carry import look, whole
 from imgbatch.dataset import MANIFEST, Dataset
-from imgbatch.dataset.counts import OUTCOMES, Counts, counts_of
+from imgbatch.dataset.counts import OUTCOMES, counts_of
 from imgbatch.dataset.parts import write_part
 from imgbatch.dataset.shards import listed_rows
 from imgbatch.errors import ImgbatchError, PoisonError, SourceError
 from imgbatch.examine import Examined, Examiner
 from imgbatch.media.gate import ByteGate
+from imgbatch.messages import Finished, Job, Task, Tick
 from imgbatch.observe.logs import LogFile, WarningLines, logger
+from imgbatch.quarantine import poisoned
 from imgbatch.sources import fetch, patience, read_stream
-from imgbatch.storage.access import UNTOLD, Access, adopt
+from imgbatch.storage.access import adopt
 from imgbatch.tables import table_specs
-from imgbatch.timings import Timings
+from imgbatch.timings import Clock, Timings
 from imgbatch.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import pyarrow as pa
 
@@ -52,14 +53,12 @@ if TYPE_CHECKING:
     from imgbatch.dataset.plan import Work
     from imgbatch.media import Blob
     from imgbatch.records import Shard, Source
-    from imgbatch.settings import Limits, Recipe
-    from imgbatch.watch import Reason, WorkerLostError
+    from imgbatch.watch import WorkerLostError
 
     Fetcher = Callable[[Source], Callable[[], Blob] | None]
     Examine = Callable[[int, Source, Callable[[], Blob] | None], Examined]
 
 T = TypeVar("T")
-Stage = Literal["decode", "analyze"]
 
 # The stages that are not the decoding threads'.
 WRITING = ("rows", "write")
@@ -69,108 +68,6 @@ FETCHED_IN_FLIGHT = 128 * 2**20
 CHUNK_SOURCES = 16
 CHUNK_BYTES = 2**20
 CHUNKS_PER_THREAD = 3
-# What the outcome of a poison says.
-SAID = {
-    "crash": "its worker's process died",
-    "memory": "its worker took more memory than it may",
-    "hang": "it was not done within its time limit",
-}
-DURING = {"decode": "while it was decoded", "analyze": "in an analyzer, after it was decoded"}
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What every worker of a run is told. Small and picklable, and without secrets.
-
-    Attributes:
-        access: how the buckets are reached.
-    """
-
-    run: str
-    dataset: str
-    recipe: Recipe
-    limits: Limits
-    access: Access = UNTOLD
-
-
-@dataclass(frozen=True, slots=True)
-class Poison:
-    """A source that ends whichever process works on it.
-
-    Attributes:
-        shard: name of its shard.
-        place: its place in the shard.
-        stage: what ended it: decoding, or an analyzer afterwards.
-    """
-
-    shard: str
-    place: int
-    reason: Reason
-    stage: Stage
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What one worker does in one go: a shard, or all undone shards of one compressed tar.
-
-    Attributes:
-        works: what is to do for each shard.
-        poisons: sources that are not to be touched again; their outcomes say why.
-        only: a probe: of the sources only those at these places are read, and nothing is written.
-    """
-
-    works: tuple[Work, ...]
-    poisons: tuple[Poison, ...] = ()
-    only: frozenset[int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Progress since the worker's last tick.
-
-    Attributes:
-        outcomes: how many sources came to `ok`, or to which error class.
-        bytes: that were read for them.
-        stages: seconds by stage, summed over threads; what a shard took to write comes in a
-            tick behind it.
-        threads: seconds that the worker's decoding threads had, busy or not.
-    """
-
-    outcomes: dict[str, int]
-    pictures: int
-    bytes: int = 0
-    stages: dict[str, float] = field(default_factory=dict)
-    threads: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Crewed:
-    """How many workers are up now, and how many were lost so far."""
-
-    alive: int
-    lost: int
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """One shard's parts, written and ready to be committed.
-
-    Attributes:
-        outcomes: how many of the sources that were read came to `ok`, or to which error class.
-        failed: how many sources of the whole shard failed; None where outcomes were not to do.
-        stages: seconds by stage, summed over threads.
-        counts: how many rows of its part of `sources` have which status and error class.
-    """
-
-    shard: Shard
-    parts: tuple[Part, ...]
-    outcomes: dict[str, int]
-    pictures: int
-    bytes: int
-    seconds: float
-    stages: dict[str, float]
-    failed: int | None = None
-    counts: Counts = ()
 
 
 class Worker:
@@ -192,7 +89,7 @@ class Worker:
         limits = job.limits
         self._watch = Watch(source_seconds=limits.source_seconds, memory=limits.worker_memory)
         self._ended = threading.Event()
-        self._clock = _Clock(limits.threads)
+        self._clock = Clock(limits.threads)
         gate = ByteGate(limits.decoded_bytes)
         self._examiner = Examiner(job.recipe, gate, self._log, self._watch)
         self._fetched = ByteGate(FETCHED_IN_FLIGHT)
@@ -225,7 +122,7 @@ class Worker:
         shifts = [self._look(work) for work in task.works]
         if task.only is not None:
             shifts = [shift.only(task.only) for shift in shifts]
-        given = {s.work.shard.name: _poisoned(s, task.poisons) for s in shifts}
+        given = {s.work.shard.name: poisoned(s, task.poisons) for s in shifts}
         stream = None
         if archive := task.works[0].shard.stream:
             wanted = [
@@ -416,25 +313,6 @@ def _to_fetch(source: Source, given: Mapping[str, PoisonError]) -> bool:
     return source.verdict is None and source.source_id not in given
 
 
-def _poisoned(shift: Shift, poisons: Iterable[Poison]) -> dict[str, PoisonError]:
-    """Return what is to be said of each poison of a shard, by source."""
-    found = {}
-    for poison in poisons:
-        if poison.shard == shift.work.shard.name:
-            source = shift.sources[poison.place]
-            said = f"{SAID[poison.reason]} {DURING[poison.stage]}; {_where(source)}"
-            found[source.source_id] = PoisonError(f"poison.{poison.reason}", said)
-    return found
-
-
-def _where(source: Source) -> str:
-    if source.container is None:
-        return f"{source.size} bytes of {source.address}"
-    size = source.size if source.packed_size is None else source.packed_size
-    unpacked = " unpacked" if source.packing == "stream" else ""
-    return f"{size} bytes at {source.offset} of {source.container}{unpacked}"
-
-
 def _release(held: contextlib.ExitStack, _: Future[list[Examined]]) -> None:
     held.close()
 
@@ -459,33 +337,3 @@ def _tick(done: list[Examined], threads: float) -> Tick:
         stages.merge(examined.stages)
     pictures = sum(e.outcome.n_pictures for e in done)
     return Tick(_outcomes(done), pictures, _bytes(done), stages.seconds(), threads)
-
-
-class _Clock:
-    """What a worker's decoding threads had to spend, by laps that are taken from any thread."""
-
-    def __init__(self, threads: int) -> None:
-        self._threads = threads
-        self._lock = threading.Lock()
-        self._tasks = 0
-        self._last = time.monotonic()
-
-    @contextlib.contextmanager
-    def task(self) -> Iterator[None]:
-        """Have a task under way; the time before, in which there was none, does not count."""
-        with self._lock:
-            if not self._tasks:
-                self._last = time.monotonic()
-            self._tasks += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._tasks -= 1
-
-    def lap(self) -> float:
-        """Return the seconds since the last lap, times the number of threads."""
-        now = time.monotonic()
-        with self._lock:
-            spent, self._last = now - self._last, now
-        return round(spent * self._threads, 6)

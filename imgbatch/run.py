@@ -26,8 +26,8 @@ from imgbatch.dataset.repair import Mended, mend
 from imgbatch.dataset.shards import all_shards
 from imgbatch.errors import CancelledError, ImgbatchError, SettingsError
 from imgbatch.listed import list_input
+from imgbatch.messages import Crewed, Finished, Job, Task, Tick
 from imgbatch.observe.recorder import Recorder
-from imgbatch.pipeline import Crewed, Finished, Job, Task, Tick
 from imgbatch.sources import patience
 from imgbatch.storage import access, open_store
 from imgbatch.summary import Request, Summary, asked, new_run, now

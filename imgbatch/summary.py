@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from imgbatch.dataset import TableSpec
-    from imgbatch.pipeline import Finished
+    from imgbatch.messages import Finished
     from imgbatch.settings import Recipe
 
 # Their versions can change pixels or files, so each run says which it had.

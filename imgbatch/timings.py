@@ -1,13 +1,15 @@
-"""Seconds by stage, summed over the threads that spent them."""
+"""Seconds by stage, summed over the threads that spent them; and what those had to spend."""
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 class Timings:
@@ -43,3 +45,33 @@ class _Stage:
 
     def __exit__(self, *_: object) -> None:
         self._seconds[self._name] += time.perf_counter() - self._start
+
+
+class Clock:
+    """What a worker's decoding threads had to spend, by laps that are taken from any thread."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._tasks = 0
+        self._last = time.monotonic()
+
+    @contextlib.contextmanager
+    def task(self) -> Iterator[None]:
+        """Have a task under way; the time before, in which there was none, does not count."""
+        with self._lock:
+            if not self._tasks:
+                self._last = time.monotonic()
+            self._tasks += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._tasks -= 1
+
+    def lap(self) -> float:
+        """Return the seconds since the last lap, times the number of threads."""
+        now = time.monotonic()
+        with self._lock:
+            spent, self._last = now - self._last, now
+        return round(spent * self._threads, 6)

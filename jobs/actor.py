@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from imgbatch.crew.fleet import Event
-    from imgbatch.pipeline import Job, Task
+    from imgbatch.messages import Job, Task
     from jobs.places import Need
 
 # A process in which any thread can run answers a call after so long, whether there is news or not.

@@ -35,7 +35,7 @@ from jobs.places import need_of
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from imgbatch.pipeline import Crewed, Finished, Job, Task, Tick
+    from imgbatch.messages import Crewed, Finished, Job, Task, Tick
 
 Address = Annotated[
     str, typer.Option(envvar="RAY_ADDRESS", help="A Ray cluster; local: on this machine.")

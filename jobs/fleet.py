@@ -33,7 +33,7 @@ from jobs.places import Need, placed
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from imgbatch.pipeline import Job, Task
+    from imgbatch.messages import Job, Task
     from jobs.cluster import Cluster
 
 DEEPEST = 64

@@ -19,7 +19,7 @@ from imgbatch.storage import open_store
 from imgbatch.storage.addresses import unquote
 
 if TYPE_CHECKING:
-    from imgbatch.pipeline import Job
+    from imgbatch.messages import Job
 
 # What Ray and Python say of a machine that lacks our modules.
 ABSENT = ("No module named 'imgbatch", "No module named 'jobs", "failed to import")

@@ -15,14 +15,14 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from imgbatch.pipeline import Crewed, Finished
+from imgbatch.messages import Crewed, Finished
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from ray.util.metrics import Counter
 
-    from imgbatch.pipeline import Tick
+    from imgbatch.messages import Tick
 
     Events = Generator[Tick | Finished | Crewed]
 

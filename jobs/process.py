@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 from imgbatch.crew.board import SIDE_BY_SIDE
 from imgbatch.crew.fleet import Back, Done, Event, Failed, Lost, Said, Up
 from imgbatch.errors import JobError
-from imgbatch.pipeline import Job, Task, Tick, Worker
+from imgbatch.messages import Job, Task, Tick
+from imgbatch.pipeline import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -15,7 +15,7 @@ from jobs.analyze import Address, execute
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from imgbatch.pipeline import Crewed, Finished, Job, Task, Tick
+    from imgbatch.messages import Crewed, Finished, Job, Task, Tick
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

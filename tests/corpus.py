@@ -21,7 +21,7 @@ from imgbatch.summary import Request, Summary
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from imgbatch.pipeline import Finished, Job, Task, Tick
+    from imgbatch.messages import Finished, Job, Task, Tick
 
 RECIPE = "[media]\n[analyzers.image]\n[analyzers.quality]\n[analyzers.hashes]\n[analyzers.motion]\n"
 PHOTOS = {

@@ -13,7 +13,7 @@ from imgbatch.crew.board import LOOK_SECONDS, SLOW_SECONDS, Board
 from imgbatch.crew.fleet import Back, Done, Leaving, Lost, Said, Up
 from imgbatch.crew.order import MACHINES
 from imgbatch.dataset.plan import Work
-from imgbatch.pipeline import Crewed, Finished, Task, Tick
+from imgbatch.messages import Crewed, Finished, Task, Tick
 from imgbatch.records import Shard
 from imgbatch.watch import MachineLostError, WorkerLostError
 

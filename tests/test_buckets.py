@@ -23,7 +23,7 @@ from imgbatch.dataset.manifest import SCHEMA
 from imgbatch.dataset.part import Part
 from imgbatch.dataset.verify import verify
 from imgbatch.errors import AccessError, FencedError, OutageError
-from imgbatch.pipeline import Finished
+from imgbatch.messages import Finished
 from imgbatch.run import run
 from imgbatch.settings import Limits
 from imgbatch.storage import clients, open_store, sdk
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from pathlib import Path
 
-    from imgbatch.pipeline import Job, Task, Tick
+    from imgbatch.messages import Job, Task, Tick
     from imgbatch.summary import Summary
 
 

@@ -10,7 +10,7 @@ import pytest
 from imgbatch import crew
 from imgbatch.dataset.plan import Work
 from imgbatch.errors import JobError, StorageError
-from imgbatch.pipeline import Finished, Task, Tick
+from imgbatch.messages import Finished, Task, Tick
 from imgbatch.records import Shard
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
-    from imgbatch.pipeline import Finished, Job, Task, Tick
+    from imgbatch.messages import Finished, Job, Task, Tick
     from imgbatch.planned import Plan
 
 RECIPE = "[analyzers.image]\n[analyzers.quality]\n"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from imgbatch import crew
 from imgbatch.dataset.plan import Work
 from imgbatch.errors import JobError
-from imgbatch.pipeline import Finished, Poison, Task, Tick
+from imgbatch.messages import Finished, Poison, Task, Tick
 from imgbatch.poison import hunt as hunting
 from imgbatch.records import Shard
 from imgbatch.watch import Watch, WorkerLostError, own_memory

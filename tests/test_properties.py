@@ -19,7 +19,7 @@ from imgbatch.dataset.given import given as source_of
 from imgbatch.dataset.given import look_up
 from imgbatch.dataset.verify import verify
 from imgbatch.errors import JobError
-from imgbatch.pipeline import Finished
+from imgbatch.messages import Finished
 from imgbatch.retry import Again, retry
 from imgbatch.run import run
 from imgbatch.settings import Limits
@@ -30,7 +30,7 @@ from tests.equal import assert_equal
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from imgbatch.pipeline import Job, Task, Tick
+    from imgbatch.messages import Job, Task, Tick
 
 pytestmark = pytest.mark.slow
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from pathlib import Path
 
-    from imgbatch.pipeline import Finished, Job, Task, Tick
+    from imgbatch.messages import Finished, Job, Task, Tick
 
 
 @pytest.fixture(scope="module")

@@ -23,13 +23,14 @@ from imgbatch.crew.board import SIDE_BY_SIDE, Board
 from imgbatch.crew.order import ATTEMPTS
 from imgbatch.crew.threads import AnyWorker, Threads
 from imgbatch.errors import JobError
-from imgbatch.pipeline import Crewed, Finished, Job, Task, Tick, Worker
+from imgbatch.pipeline import Worker
 from imgbatch.watch import WorkerLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from imgbatch.crew.fleet import Fleet
+    from imgbatch.messages import Crewed, Finished, Job, Task, Tick
 
 __all__ = [
     "ATTEMPTS",

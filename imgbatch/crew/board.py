@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from imgbatch.crew.fleet import Back, Done, Event, Failed, Leaving, Lost, Said, Up
 from imgbatch.crew.order import ATTEMPTS, Order
-from imgbatch.pipeline import Crewed, Finished, Task, Tick
+from imgbatch.messages import Crewed, Finished, Task, Tick
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

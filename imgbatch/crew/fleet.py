@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from imgbatch.pipeline import Finished, Task, Tick
+    from imgbatch.messages import Finished, Task, Tick
     from imgbatch.watch import WorkerLostError
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.dataset import SOURCES
-from imgbatch.pipeline import Finished, Poison, Task, Tick
+from imgbatch.messages import Finished, Poison, Task, Tick
 from imgbatch.poison import hunt
 from imgbatch.watch import MachineLostError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from imgbatch.dataset.plan import Work
-    from imgbatch.pipeline import Stage
+    from imgbatch.messages import Stage
     from imgbatch.watch import Reason, WorkerLostError
 
 # Workers lost on a task before it is searched, and before it is given up.

@@ -17,7 +17,7 @@ from imgbatch.watch import WorkerLostError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from imgbatch.pipeline import Finished, Task, Tick
+    from imgbatch.messages import Finished, Task, Tick
 
 
 class AnyWorker(Protocol):

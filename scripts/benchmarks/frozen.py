@@ -22,7 +22,7 @@ from scripts.benchmarks.silent import Silent
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from imgbatch.pipeline import Finished, Job, Task, Tick
+    from imgbatch.messages import Finished, Job, Task, Tick
 
 RECIPE = "[analyzers.image]"
 

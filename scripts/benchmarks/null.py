@@ -18,7 +18,7 @@ from imgbatch import run as driver
 from imgbatch.analyzers import settings_of
 from imgbatch.dataset import Part
 from imgbatch.dataset.plan import Work
-from imgbatch.pipeline import Finished, Job, Task, Tick
+from imgbatch.messages import Finished, Job, Task, Tick
 from imgbatch.records import Shard, Source
 from imgbatch.settings import Limits, read_recipe
 from imgbatch.summary import Request

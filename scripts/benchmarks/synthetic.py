@@ -30,7 +30,7 @@ from imgbatch.dataset.manifest import freeze
 from imgbatch.dataset.parts import write_part
 from imgbatch.dataset.shards import all_shards, read_rows
 from imgbatch.dataset.verify import verify
-from imgbatch.pipeline import Finished
+from imgbatch.messages import Finished
 from imgbatch.records import Source, source_id_of
 from imgbatch.settings import Limits
 from imgbatch.summary import Request
@@ -40,7 +40,7 @@ from scripts.benchmarks.silent import Silent
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
-    from imgbatch.pipeline import Job, Task, Tick
+    from imgbatch.messages import Job, Task, Tick
     from imgbatch.records import Shard
 
 # It lists nothing: the name only has to be canonical.

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from pathlib import Path
 
-    from imgbatch.pipeline import Finished, Job, Task, Tick
+    from imgbatch.messages import Finished, Job, Task, Tick
 
 FORMER = "[analyzers.classic]\n"
 RECIPE = "[analyzers.image]\n[analyzers.quality]\n[analyzers.motion]\n"

@@ -17,7 +17,7 @@ import ray
 
 from imgbatch import crew
 from imgbatch.dataset.plan import Work
-from imgbatch.pipeline import Crewed, Finished, Job, Task, Tick
+from imgbatch.messages import Crewed, Finished, Job, Task, Tick
 from imgbatch.records import Shard
 from imgbatch.settings import Limits, Recipe
 from jobs.cluster import Cluster, quiet

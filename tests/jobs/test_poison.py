@@ -16,8 +16,8 @@ from imgbatch import crew
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.shards import read_shard
 from imgbatch.dataset.verify import verify
+from imgbatch.messages import Finished, Job, Poison, Task, Tick
 from imgbatch.observe.lines import log_lines
-from imgbatch.pipeline import Finished, Job, Poison, Task, Tick
 from imgbatch.run import run
 from imgbatch.settings import Limits
 from imgbatch.summary import Request

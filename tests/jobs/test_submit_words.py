@@ -21,7 +21,7 @@ import pytest
 from imgbatch.analyzers import settings_of
 from imgbatch.dataset import MARKER, Dataset
 from imgbatch.errors import ClusterError, JobError, RunError, SettingsError, VersionError
-from imgbatch.pipeline import Job
+from imgbatch.messages import Job
 from imgbatch.release import Release, read, refuse_other, release
 from imgbatch.settings import Limits, read_recipe
 from jobs import analyze, hire, submit, submitted

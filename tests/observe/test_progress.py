@@ -3,8 +3,8 @@ from __future__ import annotations
 import io
 import json
 
+from imgbatch.messages import Tick
 from imgbatch.observe.progress import Bar, Lines, Meter
-from imgbatch.pipeline import Tick
 
 
 def test_lines_say_what_is_done_of_how_many_and_what_failed() -> None:

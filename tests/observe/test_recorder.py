@@ -11,10 +11,10 @@ import pytest
 from imgbatch import crew
 from imgbatch.dataset import Dataset
 from imgbatch.errors import BusyError, CancelledError, JobError
+from imgbatch.messages import Crewed, Finished, Job, Task, Tick
 from imgbatch.observe import cancel, life
 from imgbatch.observe.lines import log_lines
 from imgbatch.observe.recorder import Recorder, name
-from imgbatch.pipeline import Crewed, Finished, Job, Task, Tick
 from imgbatch.retry import Again, retry
 from imgbatch.run import run
 from imgbatch.settings import Limits
