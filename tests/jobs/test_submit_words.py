@@ -234,7 +234,7 @@ def test_a_driver_whose_job_is_stopped_is_not_started_again() -> None:
 
 
 def test_every_dashboard_that_we_start_or_tell_to_start_is_on_loopback(root: Path) -> None:
-    files = [root / "README.md", root / "Dockerfile", *(root / "jobs").glob("*.py")]
+    files = [root / "jobs/README.md", root / "Dockerfile", *(root / "jobs").glob("*.py")]
     text = "\n".join(file.read_text("utf-8") for file in files)
     hosts = re.findall(r"dashboard[-_]host[= \"']+([\w.:*]+)", text)
     assert set(hosts) == {"127.0.0.1"}
