@@ -221,7 +221,7 @@ def test_every_command_works_on_buckets_that_only_their_urls_know_how_to_reach(
     assert "nothing to do" in cli("run", source, dataset, "--engine", engine)
     assert "everything is as committed" in cli("verify", dataset)
     assert f"{len(corpus.EXPECTED)} sources" in cli("status", dataset)
-    read_report(cli("report", dataset).splitlines(), f"{place}/d")
+    read_report(cli("report", dataset, "--link").splitlines(), f"{place}/d")
     assert "rows in sources.parquet" in cli("export", dataset, str(tmp_path / "out"))
     assert "rows in sources.csv" in cli("export", dataset, f"{place}/csv", "--format", "csv")
     assert open_store(f"{place}/csv").head("sources.csv").size > 0

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Small: large sources and members are read by their other way, from a temporary file.
-LIMITS = Limits(fetched_bytes=2**16, fetch_attempts=20)
+# One takes several requests, each of which may fail: so many attempts that all come through.
+LIMITS = Limits(fetched_bytes=2**16, fetch_attempts=300)
 NAMES = itertools.count()
 
 
@@ -39,6 +40,7 @@ def faults(monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
     monkeypatch.setattr(FaultyStore, "faults", made)
     monkeypatch.setattr("imgbatch.storage.remote.RemoteStore", FaultyStore)
     monkeypatch.setattr(attempts, "FIRST", 0.0001)
+    monkeypatch.setattr(attempts, "LONGEST", 0.001)
     monkeypatch.setattr("imgbatch.sources.listing.ATTEMPTS", 20)
     open_store.cache_clear()
     yield made
@@ -161,6 +163,7 @@ def test_a_part_that_could_not_be_written_is_written_again(
 
     monkeypatch.setattr(LocalStore, "put", hiccups)
     monkeypatch.setattr(attempts, "FIRST", 0.0001)
+    monkeypatch.setattr(attempts, "LONGEST", 0.001)
     corpus.run_inline(corpus.many(tmp_path / "in", 5), tmp_path / "d")
     assert len(struck) == 5
     assert verify(Dataset.open(str(tmp_path / "d"))).problems == []
@@ -184,6 +187,7 @@ def test_what_a_worker_reads_of_its_dataset_is_read_again(
         monkeypatch.setattr(LocalStore, "get", hiccups)
 
     monkeypatch.setattr(attempts, "FIRST", 0.0001)
+    monkeypatch.setattr(attempts, "LONGEST", 0.001)
     corpus.run_inline(folder, tmp_path / "d", before_work=begin)
     # The shard's listing, and its former parts: five of its rows are carried over.
     assert {name.partition("/")[0] for name in struck} == {"manifest", "tables"}

@@ -107,17 +107,26 @@ def report(
     dataset: DatasetUrl,
     *,
     thumbnails: Annotated[bool, typer.Option(help="Show pictures of the corpus.")] = True,
+    link: Annotated[
+        bool, typer.Option("--link", help="Also print a link that opens it for 24 hours.")
+    ] = False,
 ) -> None:
-    """Write DATASET/report/index.html and the codebook; print where it is, and a link to it."""
+    """Write DATASET/report/index.html and the codebook; print where it is."""
     from imgbatch.dataset import Dataset  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.errors import SettingsError  # noqa: PLC0415
     from imgbatch.report import PAGE, write_report  # noqa: PLC0415
 
     opened = Dataset.open(dataset)
     sys.stdout.write(write_report(opened, thumbnails=thumbnails) + "\n")
-    link = opened.store.link(PAGE, LINK_SECONDS)
-    if link and not link.startswith("file:"):
-        hours = LINK_SECONDS // 3600
-        sys.stdout.write(f"for {hours} hours it opens, for whoever has this link, at:\n{link}\n")
+    # Only when asked for: whoever has the link has the report, and terminals end up in logs.
+    if link:
+        signed = opened.store.link(PAGE, LINK_SECONDS)
+        if signed is None:
+            raise SettingsError(
+                f"nobody here can sign a link into {dataset}",
+                "Google: name a key file (?credentials=KEY.json). Or copy the page to yourself.",
+            )
+        sys.stdout.write(f"for whoever has this link it opens, for 24 hours, at:\n{signed}\n")
 
 
 def export(

@@ -12,6 +12,8 @@ only the rows of sources that were not touched since.
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -35,6 +37,7 @@ __all__ = ["LISTED", "SCHEMA", "Changes", "Listing", "compare", "freeze", "listi
 SCHEMA = pa.schema(
     [*LISTED, ("shard", pa.string()), ("generation", pa.int32()), ("touched", pa.int32())]
 )
+WRITES = 8
 METADATA = {"table": MANIFEST, "format": str(FORMAT)}
 
 
@@ -42,12 +45,21 @@ def freeze(dataset: Dataset, changes: Changes, *, limits: Limits, run: str, numb
     """Write and commit what a listing changes; a shard that holds no source any more leaves."""
     table = dataset.table(MANIFEST)
     former = [part for part in table.parts().values() if part.shard in changes.touched]
-    parts = [
-        _write(dataset, shard, rows)
-        for shard, rows in upcoming(dataset, changes, limits)
-        if rows.num_rows
-    ]
+    parts = list(_written(dataset, upcoming(dataset, changes, limits)))
     table.commit(parts, former, fence=number, run=run)
+
+
+def _written(dataset: Dataset, shards: Iterable[tuple[Shard, pa.Table]]) -> Iterator[Part]:
+    """Write a few shards at a time: each waits for a disk, or for a bucket."""
+    under_way: deque[Future[Part]] = deque()
+    with ThreadPoolExecutor(WRITES, "manifest") as pool:
+        for shard, rows in shards:
+            if rows.num_rows:
+                under_way.append(pool.submit(_write, dataset, shard, rows))
+            if len(under_way) >= WRITES:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
 
 
 def _write(dataset: Dataset, shard: Shard, rows: pa.Table) -> Part:

@@ -7,7 +7,7 @@ import io
 import mimetypes
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, BinaryIO, Literal, TypeVar, cast
 from urllib.parse import quote as percent
 
 import obstore
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from imgbatch.storage import Former
     from imgbatch.storage.clients import Client
 
+T = TypeVar("T")
 READ_BYTES = 2**16
 # Empty objects of a listing's page that are looked at side by side.
 MARKERS = 16
@@ -74,10 +75,10 @@ class RemoteStore:
         return f"{self.place}/{quote(name).replace('?', '%3F')}".rstrip("/")
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
-        """Yield every object below a prefix, as the store pages them."""
+        """Yield every object below a prefix, as the store pages them, a page ahead."""
         below = f"{self._prefix}{prefix.strip('/')}".strip("/") or None
         with self._mapped(prefix):
-            for page in obstore.list(self._store, prefix=below, chunk_size=1000):
+            for page in _ahead(obstore.list(self._store, prefix=below, chunk_size=1000)):
                 yield from self._without_markers([self._entry(meta) for meta in page])
 
     def _entry(self, meta: ObjectMeta) -> Entry:
@@ -268,6 +269,15 @@ class RemoteStore:
             raise FileExistsError(f"{self.address(name)} is there already") from cause(error)
         except (BaseError, FileNotFoundError) as error:
             raise refusal(self.root, name, error) from cause(error)
+
+
+def _ahead(pages: Iterator[T]) -> Iterator[T]:
+    """Yield pages; the next one is asked for while one is looked at."""
+    with ThreadPoolExecutor(1, "list") as pool:
+        coming = pool.submit(next, pages, None)
+        while (page := coming.result()) is not None:
+            coming = pool.submit(next, pages, None)
+            yield page
 
 
 def _version(meta: dict[str, object]) -> str:

@@ -67,7 +67,7 @@ def _gets(setting: Setting, server: Server, client: str, url: str) -> dict[str, 
 def _clients(server: Server, gets: dict[str, list[dict[str, float]]]) -> list[Figure]:
     store, boto3, two = (gets[client] for client in CLIENTS)
     title = f"Store.get of {store[0]['bytes'] / 1000:.0f} kB, {THREADS} threads, {server.name}"
-    limit = median(answer["rate"] for answer in two)
+    limit = max(median(answer["rate"] for answer in answers) for answers in (store, two))
     times = limit / median(answer["rate"] for answer in boto3)
 
     def values(answers: list[dict[str, float]], key: str) -> tuple[float, ...]:

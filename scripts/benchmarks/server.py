@@ -32,6 +32,7 @@ KEYS = ("imgbatchbench", "imgbatchbenchsecret")
 BUCKET = "bench"
 OBJECT_BYTES = 6 * 2**30
 SECONDS = 90
+AGAIN = 5  # times that a store which gave up is started again
 CORES = 3  # with fewer a server of its own core would leave one to what is measured
 REMEDY = (
     "Give a server that is up: BENCH_S3=http://127.0.0.1:9000 AWS_ACCESS_KEY_ID=... "
@@ -198,6 +199,7 @@ class _Ceph:
         self._root = folder / "root"
         self._data = folder / "data"
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._again = AGAIN
         usr = self._root / "usr"
         triplet = next(path.parent.name for path in usr.glob("lib/*/librados.so.2"))
         libraries = [f"{usr}/lib/{triplet}", f"{usr}/lib/{triplet}/ceph"]
@@ -238,7 +240,7 @@ class _Ceph:
         self._ceph("osd", "new", store, "0")
         self._tool("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", store)
         self._spawn("ceph-osd", "-i", "0")
-        self._wait("its store", lambda: "1 up" in self._ceph("osd", "stat"))
+        self._wait("its store", self._stored)
         self._spawn("radosgw", "-n", "client.rgw")
         self._wait("its gateway", lambda: _answers(self.endpoint))
         key, secret = KEYS
@@ -261,6 +263,20 @@ class _Ceph:
                 process.kill()
                 process.wait()
         shutil.rmtree(self._data, ignore_errors=True)
+
+    def _stored(self) -> bool:
+        """Say whether the store is up, and start it again where it gave up.
+
+        It does when it speaks to the monitor before it was told which cluster this is.
+        """
+        if "1 up" in self._ceph("osd", "stat"):
+            return True
+        store = self._processes[-1]
+        if store.poll() is not None and self._again:
+            self._again -= 1
+            self._processes.remove(store)
+            self._spawn("ceph-osd", "-i", "0")
+        return False
 
     def _tool(self, name: str, *words: str | Path) -> str:
         program = self._root / "usr" / "bin" / name
@@ -287,9 +303,12 @@ class _Ceph:
 
     def _wait(self, what: str, ready: Callable[[], bool]) -> None:
         end = time.monotonic() + SECONDS
-        while not ready():
-            ended = [process.args for process in self._processes if process.poll() is not None]
-            if ended or time.monotonic() > end:
+        while True:
+            ended = [process for process in self._processes if process.poll() is not None]
+            if ready():
+                return
+            # One that was replaced meanwhile is no longer among ours.
+            if any(one in self._processes for one in ended) or time.monotonic() > end:
                 said = "\n".join(p.read_text("utf-8", "replace")[-800:] for p in self._logs())
                 raise SystemExit(f"{said}\nbench: Ceph did not come up ({what}). {REMEDY}")
             time.sleep(0.3)

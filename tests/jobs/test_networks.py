@@ -84,7 +84,7 @@ def drive(net: Networks, made: Made, dataset: Path | str, folder: Path) -> Drive
     return Driver(made, dataset, net.address, folder, inside=inside, settings=environment)
 
 
-def test_a_killed_node_and_a_drained_one_lose_nothing(
+def test_a_killed_node_a_drained_one_and_a_killed_driver_lose_nothing(
     net: Networks, made: Made, tmp_path: Path
 ) -> None:
     with drive(net, made, tmp_path / "d", tmp_path) as driver:
@@ -92,21 +92,13 @@ def test_a_killed_node_and_a_drained_one_lose_nothing(
         net.kill(FIRST)
         net.start(FIRST)
         net.up(FIRST)
-        driver.reach(0.5)
-        net.drain(SECOND, 3)
-        time.sleep(3)
-        net.kill(SECOND)
-        driver.finish()
-    made.check(tmp_path / "d")
-
-
-def test_a_killed_driver_leaves_what_the_next_one_finishes(
-    net: Networks, made: Made, tmp_path: Path
-) -> None:
-    with drive(net, made, tmp_path / "d", tmp_path) as driver:
         driver.reach(0.4)
         driver.kill()
     with drive(net, made, tmp_path / "d", tmp_path) as driver:
+        driver.reach(0.2)
+        net.drain(SECOND, 2)
+        time.sleep(2)
+        net.kill(SECOND)
         driver.finish()
     made.check(tmp_path / "d")
 

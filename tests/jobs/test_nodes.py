@@ -44,94 +44,63 @@ def cluster(head: Raylets) -> Iterator[Raylets]:
             head.kill(node)
 
 
-def test_a_killed_node_is_made_up_for_and_an_added_one_helps(
-    cluster: Raylets, made: Made, tmp_path: Path
-) -> None:
-    dataset = tmp_path / "d"
-    with Driver(made, dataset, cluster.address, tmp_path) as driver:
-        driver.reach(0.2)
-        cluster.kill(next(iter(cluster.cluster.worker_nodes)))
-        added = cluster.add()
-        driver.reach(0.8)
-        assert cluster.workers(added), "the new node has no worker"
-        driver.finish()
-    made.check(dataset)
-
-
-def test_a_run_waits_for_nodes_when_all_have_died(
-    cluster: Raylets, made: Made, tmp_path: Path
-) -> None:
-    dataset = tmp_path / "d"
-    with Driver(made, dataset, cluster.address, tmp_path) as driver:
-        driver.reach(0.3)
-        for node in [*cluster.cluster.worker_nodes]:
-            cluster.kill(node)
-        time.sleep(3)
-        cluster.add()
-        driver.finish()
-    made.check(dataset)
-
-
-def test_a_killed_driver_leaves_what_the_next_one_finishes(
-    cluster: Raylets, made: Made, tmp_path: Path
-) -> None:
-    dataset = tmp_path / "d"
-    for share in (0.2, 0.5):
-        with Driver(made, dataset, cluster.address, tmp_path) as driver:
-            driver.reach(share)
-            driver.kill()
-    with Driver(made, dataset, cluster.address, tmp_path) as driver:
-        # The cluster is the same: what the dead driver had asked for is free again.
-        driver.finish()
-    made.check(dataset)
-
-
-def test_a_worker_that_is_stopped_is_replaced_and_changes_nothing_when_it_wakes(
-    cluster: Raylets, made: Made, tmp_path: Path
-) -> None:
-    dataset = tmp_path / "d"
-    hasty = {"IMGBATCH_SOURCE_SECONDS": "2"}
-    with Driver(made, dataset, cluster.address, tmp_path, settings=hasty) as driver:
-        driver.reach(0.3)
-        stopped = [w for node in cluster.cluster.worker_nodes for w in cluster.workers(node)][:1]
-        send(stopped, signal.SIGSTOP)
-        driver.finish()
-    send(stopped, signal.SIGCONT)
-    made.check(dataset)
-    gone(stopped)
-    made.check(dataset)
-
-
-def test_a_node_that_freezes_is_given_up_and_changes_nothing_when_it_wakes(
-    cluster: Raylets, made: Made, tmp_path: Path
-) -> None:
-    dataset = tmp_path / "d"
-    with Driver(made, dataset, cluster.address, tmp_path) as driver:
-        driver.reach(0.3)
-        node = next(iter(cluster.cluster.worker_nodes))
-        workers = cluster.workers(node)
-        cluster.pause(node)
-        driver.finish()
-    assert all(worker.is_running() for worker in workers), "no zombie is left to wake"
-    cluster.resume(node)
-    gone(workers)
-    made.check(dataset)
-
-
-def test_a_drained_node_and_one_that_leaves_lose_nothing(
+def test_nodes_that_die_come_leave_and_are_drained_lose_nothing(
     cluster: Raylets, made: Made, tmp_path: Path
 ) -> None:
     dataset = tmp_path / "d"
     first, second = cluster.cluster.worker_nodes
     with Driver(made, dataset, cluster.address, tmp_path) as driver:
-        driver.reach(0.2)
-        cluster.add()
-        cluster.drain(first, 5)
-        driver.reach(0.4)
-        cluster.leave(second)
-        driver.reach(0.6)
+        driver.reach(0.1)
         cluster.kill(first)
+        added = cluster.add()
+        driver.until(lambda: cluster.workers(added) != [])
+        cluster.drain(second, 3)
+        cluster.add()
+        driver.reach(0.5)
+        cluster.kill(second)
+        driver.reach(0.7)
+        cluster.leave(added)
         driver.finish()
+    made.check(dataset)
+
+
+def test_a_killed_driver_and_a_cluster_without_nodes_lose_nothing(
+    cluster: Raylets, made: Made, tmp_path: Path
+) -> None:
+    dataset = tmp_path / "d"
+    with Driver(made, dataset, cluster.address, tmp_path) as driver:
+        driver.reach(0.3)
+        driver.kill()
+    # What the dead driver had asked the cluster for is free again.
+    with Driver(made, dataset, cluster.address, tmp_path) as driver:
+        driver.reach(0.4)
+        for node in [*cluster.cluster.worker_nodes]:
+            cluster.kill(node)
+        time.sleep(2)
+        assert driver.process.poll() is None
+        cluster.add()
+        driver.finish()
+    made.check(dataset)
+
+
+def test_a_worker_and_a_node_that_freeze_are_given_up_and_change_nothing_when_they_wake(
+    cluster: Raylets, made: Made, tmp_path: Path
+) -> None:
+    dataset = tmp_path / "d"
+    first, second = cluster.cluster.worker_nodes
+    hasty = {"IMGBATCH_SOURCE_SECONDS": "2"}
+    with Driver(made, dataset, cluster.address, tmp_path, settings=hasty) as driver:
+        driver.reach(0.2)
+        stopped, frozen = cluster.workers(first), cluster.workers(second)
+        assert stopped
+        assert frozen
+        send(stopped, signal.SIGSTOP)
+        cluster.pause(second)
+        driver.finish()
+    assert all(worker.is_running() for worker in frozen), "no zombie is left to wake"
+    send(stopped, signal.SIGCONT)
+    cluster.resume(second)
+    gone([*stopped, *frozen])
     made.check(dataset)
 
 

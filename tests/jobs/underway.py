@@ -22,10 +22,10 @@ from tests import corpus
 from tests.equal import assert_equal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 ROOT = Path(__file__).parents[2]
-RECIPE = '[analyzers.image]\n[analyzers.quality]\n[analyzers."tests.sleeper"]\nseconds = {}\n'
+RECIPE = '[analyzers.image]\n[analyzers."tests.sleeper"]\nseconds = {}\n'
 SHARDS, SOURCES = 400, 4
 # Of each picture: 400 shards then take some eight seconds of two workers of two threads.
 SECONDS = 0.02
@@ -118,14 +118,18 @@ class Driver:
         progress = [line for line in self.told() if line["event"] == "progress"]
         return progress[-1]["sources"] / progress[-1]["of"] if progress else 0.0
 
-    def reach(self, share: float, seconds: float = 60) -> None:
+    def reach(self, share: float) -> None:
         """Wait until so much is done, and some is not."""
+        self.until(lambda: self.done >= share)
+        assert self.done < 1, "it is over already: nothing would be disturbed"
+
+    def until(self, condition: Callable[[], bool], seconds: float = 60) -> None:
+        """Wait for something that must come to pass while it runs."""
         end = time.monotonic() + seconds
-        while self.done < share:
+        while not condition():
             assert self.process.poll() is None, self.said.read_text()
             assert time.monotonic() < end, f"it did not come to that: {self.said.read_text()}"
             time.sleep(0.05)
-        assert self.done < 1, "it is over already: nothing would be disturbed"
 
     def finish(self, seconds: float = 60) -> dict[str, Any]:
         """Wait for its end; returns what it said last."""
