@@ -179,6 +179,7 @@ class RayFleet:
     def _forget(self, actor: Actor) -> None:
         if self._actors.pop(actor.number, None):
             self._on[actor.node] -= 1
+            self._looked = -math.inf  # there may be room for another one
 
     # -- machines ----------------------------------------------------------------------------------
 

@@ -139,7 +139,7 @@ def test_machines_of_all_sizes_work_and_a_killed_one_costs_nothing(
 def test_a_run_waits_for_machines_says_so_and_uses_what_comes(
     cluster: Cluster, start: Callable[..., Driver]
 ) -> None:
-    driver = start(30, 0.2)
+    driver = start(150, 0.2)
     driver.until(lambda: driver.told("said"))
     said = driver.told("said")[0]
     assert said.startswith("waiting for workers: each worker needs a core; the cluster has ")
@@ -147,7 +147,7 @@ def test_a_run_waits_for_machines_says_so_and_uses_what_comes(
     driver.until(lambda: first.node_id in driver.nodes())
     second = machine(cluster, 2)
     driver.until(lambda: second.node_id in driver.nodes())
-    driver.finish(30)
+    driver.finish(150)
     assert driver.told("lost")[-1] == 0
 
 
