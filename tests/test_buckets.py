@@ -199,7 +199,8 @@ class Commands:
         return self._capsys.readouterr().out
 
 
-@pytest.mark.parametrize("engine", ["inline", pytest.param("ray", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["inline", "ray"])
 def test_every_command_works_on_buckets_that_only_their_urls_know_how_to_reach(
     bucket: str,
     engine: str,

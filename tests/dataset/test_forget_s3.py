@@ -47,6 +47,7 @@ def kept(bucket: str) -> dict[str, list[Any]]:
     return {kind: [v for v in own if v["Key"] != "own/lock.json"] for kind, own in found.items()}
 
 
+@pytest.mark.slow
 def test_former_versions_of_the_dataset_go_and_those_beside_it_stay(versioned: str) -> None:
     for name in ("rocket.jpg", "china.jpg"):
         open_store(f"s3://{versioned}").put(f"in/{name}", corpus.PHOTOS[name].read_bytes())
