@@ -106,5 +106,9 @@ def split(url: str) -> tuple[str, dict[str, Any]]:
             raise SettingsError(f"{scheme}://{bare}: option {name!r} is given twice")
         given[name] = value
     bucket = f"{scheme}://{bare.partition('/')[0]}"
-    check(KINDS[scheme], given, where=f"options of {bucket}")
+    try:
+        check(KINDS[scheme], given, where=f"options of {bucket}")
+    except SettingsError as error:
+        known = ", ".join(sorted(KINDS[scheme].model_fields))
+        raise SettingsError(str(error), f"Options of {scheme}:// are {known}.") from error
     return f"{scheme}://{bare}", given
