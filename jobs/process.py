@@ -12,8 +12,10 @@ connection swallowed of one was gone, and its task with it. Drawback: this is a 
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
 import threading
+import time
 import traceback
 from collections import deque
 from typing import TYPE_CHECKING
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 
 # A call that is tried again is a few seconds old, and so are its slips; they grow.
 TAKEN = 10_000
+
+# How often it is looked whether Ray is still there, and how long logs may take to be written then.
+PARENT_SECONDS, GRACE_SECONDS = 1.0, 5.0
 
 
 class WorkerProcess:
@@ -57,6 +62,7 @@ class WorkerProcess:
         self._taken: set[int] = set()
         self._ended = False
         self._worker: AnyWorker | None = None
+        self._start(_end_with, os.getppid())
         # Not here: who waits for this to return would not hear an error of ours as it was raised.
         self._start(self._live, job, make)
 
@@ -144,6 +150,18 @@ class WorkerProcess:
             self._changed.notify_all()
         if self._worker is not None:
             self._worker.close()
+
+
+def _end_with(parent: int) -> None:
+    """End this process when Ray's own process on this machine is gone.
+
+    Ray asks it to end then. Python waits for all threads before it does, and one that hangs in a
+    source never ends: the process would stay, with its memory and its share of a GPU.
+    """
+    while os.getppid() == parent:
+        time.sleep(PARENT_SECONDS)
+    time.sleep(GRACE_SECONDS)
+    os._exit(1)
 
 
 def _portable(error: BaseException) -> BaseException:

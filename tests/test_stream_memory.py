@@ -20,16 +20,18 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 OBJECT = 24 * 2**20
 IN_FLIGHT = 128 * 2**20
-# A run whose peak is asked of the kernel when all is done.
+# A run whose peak is asked of the kernel when all is done; of the whole process, as getrusage says
+# it, the peak would be that of pytest, which it was forked from.
 PROGRAM = """
-import json, resource, sys
+import json, pathlib, re, sys
 from imgbatch.__main__ import main
 sys.argv = ["imgbatch", *sys.argv[1:]]
 try:
     main()
 except SystemExit as ended:
     assert not ended.code, ended.code
-print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+told = pathlib.Path("/proc/self/status").read_text()
+print(json.dumps(int(re.search(r"VmHWM:\\s+(\\d+) kB", told)[1]) * 1024))
 """
 
 
@@ -49,16 +51,17 @@ def peak(url: str, dataset: Path, recipe: Path) -> int:
 def test_many_large_objects_take_no_more_memory_than_may_be_in_flight(
     bucket: str, tmp_path: Path
 ) -> None:
-    """Sixteen objects of 24 MiB: 384 in all, of which 128 may be in flight."""
+    """Objects of 24 MiB: 576 in all, of which 128 may be in flight."""
     store = open_store(root := f"s3://{bucket}/{uuid.uuid4().hex}")
     photo = PHOTOS["china.jpg"].read_bytes()
     store.put("one/0.jpg", photo)
-    for number in range(16):
+    for number in range(24):
         # Decoders stop at the end of the picture; what follows is fetched and hashed all the same.
         store.put(f"many/{number}.jpg", photo + number.to_bytes(4) * ((OBJECT - len(photo)) // 4))
     (recipe := tmp_path / "r.toml").write_text("[analyzers.image]\n")
     small = peak(f"{root}/one", tmp_path / "one", recipe)
     large = peak(f"{root}/many", tmp_path / "many", recipe)
-    # An object is held twice for a moment: as it came from the network, and as Python's bytes.
-    assert large - small < 1.75 * IN_FLIGHT
+    # An object is held twice for a moment, as it came from the network and as Python's bytes, and
+    # what it comes into grows by doubling.
+    assert large - small < 2.5 * IN_FLIGHT
     assert large - small > OBJECT, "nothing was fetched"
