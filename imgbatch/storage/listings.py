@@ -78,17 +78,17 @@ class Listing:
         """Yield obstore's pages, a page ahead.
 
         Raises:
-            InvalidPathError: at the page with the first odd name; in a whole bucket at the first
-                page where one begins with a slash.
+            InvalidPathError: at the page with the first odd name. That are also names that obstore
+                gives without their slash: one in front, anywhere in a whole bucket; one at the end,
+                where the same page has the name without it.
         """
         pages = _ahead(obstore.list(self._store, prefix=start[:-1] or None, chunk_size=PAGE))
-        if start or self._odd is None:
-            yield from pages
-            return
         with ThreadPoolExecutor(1, "leads") as side:
-            leads = side.submit(self._leads)
+            leads = side.submit(self._leads) if not start and self._odd else None
             for page in pages:
-                if leads.result():
+                if len({meta["path"] for meta in page}) < len(page):
+                    raise InvalidPathError("two keys are one but for a slash")
+                if leads and leads.result():
                     raise InvalidPathError("a key begins with a slash")
                 yield page
 
@@ -109,11 +109,7 @@ class Listing:
             yield from page
             return
         there = self._looked_at(empty)
-        full = {entry.name for entry in page if entry.size}
-        for entry in page:
-            # `x` and the marker `x/` are listed by one name: it is given once.
-            if entry.size or (entry.name not in full and there.pop(entry.name, None)):
-                yield entry
+        yield from (entry for entry in page if there.get(entry.name, entry) is not None)
 
     def _with_versions(self, page: Sequence[Entry]) -> Iterator[Entry]:
         """Give entries of the SDK their names, and the versions that only obstore knows."""

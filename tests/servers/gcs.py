@@ -5,8 +5,9 @@ What it keeps of the real one: preconditions are honoured, looked at and acted o
 ifGenerationMatch in the JSON API, which google-cloud-storage speaks); generations only grow;
 listings come in pages, in order of names, and show what is there at once; ranges, also behind the
 end; versioning keeps former generations; error bodies have Google's codes; ETags of the XML API are
-MD5s, but where a bucket has a key of the customer's own. When a test says so (POST /_fake) it is out, or asks for tokens; it issues them to requests
-that a service account signs, and does not look at the signature.
+MD5s, but where a bucket has a key of the customer's own. When a test says so (POST /_fake) it is
+out, or asks for tokens; it issues them to requests that a service account signs, and does not look
+at the signature.
 
 What it is not: signatures, permissions, quotas, eventual anything, resumable uploads, soft
 delete, composed objects. A bucket exists once it was made (POST /storage/v1/b).

@@ -13,8 +13,9 @@ Decision, 2026-11: obstore lists `/lead.jpg` as `lead.jpg` and says nothing, so 
 whole bucket asks first whether there is such a key. Drawback: one request more for each listing of
 a whole bucket, beside its first page; none below a prefix.
 
-What is not seen: an object with bytes whose name ends with a slash, as long as nothing else in the
-listing is odd. obstore lists it without the slash, and it is `fetch.missing`.
+What is not seen: an object with bytes whose name ends with a slash, as long as nothing else there
+is odd and no name on its page is the same but for the slash. obstore lists it without the slash,
+and it is `fetch.missing`.
 """
 
 from __future__ import annotations

@@ -84,7 +84,8 @@ class GoogleObjects:
         def read() -> bytes:
             with _retold():
                 return bytes(
-                    blob.download_as_bytes(
+                    # `blob` itself asks for its generation, and a replaced one would be missing.
+                    self._bucket.blob(key).download_as_bytes(
                         start=start,
                         end=end,
                         raw_download=True,
