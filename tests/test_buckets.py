@@ -22,7 +22,7 @@ from imgbatch.dataset.delta import Table
 from imgbatch.dataset.manifest import SCHEMA
 from imgbatch.dataset.part import Part
 from imgbatch.dataset.verify import verify
-from imgbatch.errors import AccessError, FencedError, OutageError
+from imgbatch.errors import FencedError, OutageError
 from imgbatch.messages import Finished
 from imgbatch.run import run
 from imgbatch.settings import Limits
@@ -89,14 +89,6 @@ def test_folders_that_consoles_make_are_no_sources_and_empty_objects_are(cloud: 
     assert sorted(e.name for e in store.list()) == ["a/empty.jpg", "a/x.jpg"]
     assert sorted(e.name for e in store.list("a")) == ["a/empty.jpg", "a/x.jpg"]
     assert sorted(e.name for e in open_store(f"{cloud}/a").list()) == ["empty.jpg", "x.jpg"]
-
-
-def test_a_name_that_cannot_be_used_is_told_before_anything_is_written(cloud: str) -> None:
-    raw(cloud, "a//b.jpg")
-    with pytest.raises(AccessError, match="name cannot be used") as caught:
-        list(open_store(cloud).list())
-    assert "a//b.jpg" in str(caught.value)
-    assert "Rename it" in caught.value.remedy
 
 
 def raw(url: str, name: str) -> None:

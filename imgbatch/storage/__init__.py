@@ -1,8 +1,8 @@
 """Few verbs over every store: list, head, get, open, put, replace, delete, erase, and the like.
 
 `file://` (and plain paths) are served by `storage.local`; `s3://`, `gs://` and `memory://` by
-`storage.remote` through obstore; `storage.versions` has the makers' own SDKs for the one thing that
-obstore cannot do.
+`storage.remote` through obstore; what obstore cannot do goes through the makers' own SDKs: versions
+(`storage.versions`), and objects whose names it cannot say (`storage.odd`).
 
 Decision, 2026-11: folders do not go through obstore. Its local store decodes names as UTF-8 and
 percent-encodes some characters; a corpus folder holds whatever names a scraper left there, and

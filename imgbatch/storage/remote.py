@@ -5,26 +5,27 @@ from __future__ import annotations
 import contextlib
 import io
 import mimetypes
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 from urllib.parse import quote as percent
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import MemoryStore
 
-from imgbatch.errors import OutageError, StorageError
+from imgbatch.errors import AccessError, OutageError, StorageError
 from imgbatch.storage import ChangedError, Entry, access, versions
 from imgbatch.storage.addresses import quote, unquote
 from imgbatch.storage.ahead import AheadFile
 from imgbatch.storage.clients import client
+from imgbatch.storage.listings import Listing, version_of
+from imgbatch.storage.odd import OddNames, RetoldError, is_odd
 from imgbatch.storage.options import split
 from imgbatch.storage.refusals import refusal
 from imgbatch.storage.secrets import cause
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from obstore import Attributes, GetOptions, ObjectMeta, UpdateVersion
     from obstore.store import ObjectStore
@@ -32,10 +33,11 @@ if TYPE_CHECKING:
     from imgbatch.storage import Former
     from imgbatch.storage.clients import Client
 
-T = TypeVar("T")
 READ_BYTES = 2**16
-# Empty objects of a listing's page that are looked at side by side.
-MARKERS = 16
+ODD = (
+    "Give a place whose URL has something between two slashes, neither `.` nor `..`, and no "
+    "control characters."
+)
 
 # A MemoryStore is empty when made: one per name and process, or two openers would not meet.
 _MEMORY: dict[str, MemoryStore] = {}
@@ -50,7 +52,8 @@ class RemoteStore:
         self.bucket, _, prefix = unquote(rest).strip("/").partition("/")
         self.place = f"{self._scheme}://{self.bucket}"
         self._prefix = f"{prefix}/" if prefix else ""
-        self.root = self._canonical(prefix)
+        self.root = self._canonical(prefix).rstrip("/")
+        self._odd = OddNames(self.place)
         self._memory: ObjectStore | None = None
         self._made: tuple[int, Client] | None = None
         if self._scheme == "memory":
@@ -72,38 +75,15 @@ class RemoteStore:
 
     def _canonical(self, name: str) -> str:
         # `?` begins the options of a bucket.
-        return f"{self.place}/{quote(name).replace('?', '%3F')}".rstrip("/")
+        return f"{self.place}/{quote(name).replace('?', '%3F')}"
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """Yield every object below a prefix, as the store pages them, a page ahead."""
-        below = f"{self._prefix}{prefix.strip('/')}".strip("/") or None
+        folder = prefix.strip("/")
+        odd = self._odd if self._memory is None else None
+        listing = Listing(self._store, odd, prefix=self._prefix, look=self.head)
         with self._mapped(prefix):
-            for page in _ahead(obstore.list(self._store, prefix=below, chunk_size=1000)):
-                yield from self._without_markers([self._entry(meta) for meta in page])
-
-    def _entry(self, meta: ObjectMeta) -> Entry:
-        name = meta["path"].removeprefix(self._prefix)
-        return Entry(name, meta["size"], _version(dict(meta)))
-
-    def _without_markers(self, page: Sequence[Entry]) -> Iterator[Entry]:
-        """Leave out what consoles and tools put where they want a folder to be seen: `folder/`.
-
-        obstore lists such an empty object without the slash; asked for, it is not there.
-        """
-        empty = [entry.name for entry in page if entry.size == 0 and self._memory is None]
-        if not empty:
-            yield from page
-            return
-        with ThreadPoolExecutor(MARKERS) as pool:
-            there = dict(zip(empty, pool.map(self._holds, empty), strict=True))
-        yield from (entry for entry in page if there.get(entry.name, True))
-
-    def _holds(self, name: str) -> bool:
-        try:
-            self._meta(name)
-        except FileNotFoundError:
-            return False
-        return True
+            yield from listing.below(self._prefix + (f"{folder}/" if folder else ""))
 
     def folders(self, prefix: str = "") -> Sequence[str]:
         """Return what the names below a prefix have up to their next slash."""
@@ -114,8 +94,14 @@ class RemoteStore:
 
     def head(self, name: str) -> Entry:
         """Return size and version of one object."""
+        if self._is_odd(name):
+            with self._mapped(name):
+                return Entry(name, *self._odd.objects.head(self._prefix + name))
         meta = self._meta(name)
-        return Entry(name, meta["size"], _version(dict(meta)))
+        return Entry(name, meta["size"], version_of(dict(meta)))
+
+    def _is_odd(self, name: str) -> bool:
+        return self._memory is None and is_odd(self._prefix + name)
 
     def _meta(self, name: str) -> ObjectMeta:
         try:
@@ -131,7 +117,7 @@ class RemoteStore:
     def get(self, name: str, version: str = "") -> bytes:
         """Return a whole object."""
         with self._mapped(name):
-            return self._got(name, version, {})
+            return self._got(name, version)
 
     def get_range(self, name: str, start: int, length: int, version: str = "") -> bytes:
         """Return a part of an object."""
@@ -139,24 +125,31 @@ class RemoteStore:
             return b""
         try:
             with self._mapped(name):
-                return self._got(name, version, {"range": (start, start + length)})
+                return self._got(name, version, (start, start + length))
         except StorageError as error:
             # A range behind the end is refused: worth a second request only then.
             if type(error) is StorageError and start >= self.head(name).size:
                 return b""
             raise
 
-    def _got(self, name: str, version: str, options: GetOptions) -> bytes:
+    def _got(self, name: str, version: str, stretch: tuple[int, int] | None = None) -> bytes:
         """Get bytes, and hold the version that came with them against the one that is meant.
 
         Decision, 2026-11: the answer's own version is looked at, not If-Match sent: every store
         says its version, not every one knows the condition. Drawback: what has changed is
         transferred once.
         """
-        found = obstore.get(self._store, self._prefix + name, options=options)
-        if version and _version(dict(found.meta)) != version:
+        found, read = self._answer(name, stretch)
+        if version and found != version:
             raise ChangedError(f"{self.address(name)} changed meanwhile")
-        return bytes(found.bytes())
+        return bytes(read())
+
+    def _answer(self, name: str, stretch: tuple[int, int] | None) -> tuple[str, Callable[[], Any]]:
+        if self._is_odd(name):
+            return self._odd.objects.read(self._prefix + name, stretch)
+        options: GetOptions = {"range": stretch} if stretch else {}
+        found = obstore.get(self._store, self._prefix + name, options=options)
+        return version_of(dict(found.meta)), found.bytes
 
     def open(self, name: str, version: str = "") -> BinaryIO:
         """Open an object as a seekable file that reads ranges ahead, all of one version."""
@@ -170,13 +163,17 @@ class RemoteStore:
         return cast("BinaryIO", io.BufferedReader(AheadFile(get, entry.size), READ_BYTES))
 
     def put(self, name: str, data: bytes) -> None:
-        """Write an object in one request."""
+        """Write an object in one request.
+
+        Raises:
+            AccessError: the name is odd, here and wherever something is written or deleted.
+        """
         self._put(name, data, "overwrite")
 
     def put_file(self, name: str, path: str) -> None:
         """Write an object from a file; in several requests where it is large."""
         with self._mapped(name):
-            obstore.put(self._store, self._prefix + name, Path(path))
+            obstore.put(self._store, self._writable(name), Path(path))
 
     def put_once(self, name: str, data: bytes) -> None:
         """Write an object by a conditional request."""
@@ -190,21 +187,22 @@ class RemoteStore:
         with self._mapped(name):
             written = obstore.put(
                 self._store,
-                self._prefix + name,
+                self._writable(name),
                 data,
                 mode=mode,
                 attributes=said,
                 use_multipart=False,
             )
-        return _version(dict(written))
+        return version_of(dict(written))
 
     def replace(self, name: str, data: bytes, version: str) -> str:
         """Write an object by a request that names the etag (S3) or generation it must still have.
 
         Looked up first, since what we call the version may be another of the two.
         """
+        self._writable(name)
         meta = self._meta(name)
-        if _version(dict(meta)) != version:
+        if version_of(dict(meta)) != version:
             raise ChangedError(f"{self.address(name)} changed meanwhile")
         seen = {k: str(v) for k, v in dict(meta).items() if k in ("e_tag", "version") and v}
         try:
@@ -219,7 +217,13 @@ class RemoteStore:
     def delete(self, name: str) -> None:
         """Delete an object."""
         with contextlib.suppress(FileNotFoundError), self._mapped(name):
-            obstore.delete(self._store, self._prefix + name)
+            obstore.delete(self._store, self._writable(name))
+
+    def _writable(self, name: str) -> str:
+        """Return the key of what is to be written; nothing of ours has an odd one."""
+        if self._is_odd(name):
+            raise AccessError(f"{self.address(name)}: such a name is read and never written", ODD)
+        return self._prefix + name
 
     def former(self, prefix: str = "") -> Iterator[Former]:
         """Yield the versions that a bucket with versioning keeps of what is gone."""
@@ -247,7 +251,7 @@ class RemoteStore:
 
     def link(self, name: str, seconds: int) -> str | None:
         """Return a link that opens an object for so long; None where nobody can sign one."""
-        if self._memory is not None:
+        if self._memory is not None or self._is_odd(name):
             return None
         with self._mapped(name):
             return self._client.link(self._prefix + name, seconds)
@@ -267,21 +271,5 @@ class RemoteStore:
             raise ChangedError(f"{self.address(name)} changed meanwhile") from cause(error)
         except AlreadyExistsError as error:
             raise FileExistsError(f"{self.address(name)} is there already") from cause(error)
-        except (BaseError, FileNotFoundError) as error:
+        except (BaseError, RetoldError, FileNotFoundError) as error:
             raise refusal(self.root, name, error) from cause(error)
-
-
-def _ahead(pages: Iterator[T]) -> Iterator[T]:
-    """Yield pages; the next one is asked for while one is looked at."""
-    with ThreadPoolExecutor(1, "list") as pool:
-        coming = pool.submit(next, pages, None)
-        while (page := coming.result()) is not None:
-            coming = pool.submit(next, pages, None)
-            yield page
-
-
-def _version(meta: dict[str, object]) -> str:
-    # The etag first: listings of buckets with versioning give it alone, other answers both.
-    return str(
-        meta.get("e_tag") or meta.get("version") or f"{meta['size']}-{meta['last_modified']}"
-    )

@@ -1,7 +1,7 @@
 """Enters: a bucket. Leaves: the maker's own client for it, reached as obstore reaches it.
 
-boto3 and google-cloud-storage do what obstore has no verb for: versions, and administration. They
-are loaded only here and in what calls this, and only when needed.
+boto3 and google-cloud-storage do what obstore has no verb for: versions, administration, and names
+that it cannot say. They are loaded only here and in what calls this, and only when needed.
 """
 
 from __future__ import annotations

@@ -5,8 +5,9 @@ What it keeps of the real one: preconditions are honoured, looked at and acted o
 ifGenerationMatch in the JSON API, which google-cloud-storage speaks); generations only grow;
 listings come in pages, in order of names, and show what is there at once; ranges, also behind the
 end; versioning keeps former generations; error bodies have Google's codes; ETags of the XML API are
-MD5s. When a test says so (POST /_fake) it is out, or asks for tokens; it issues them to requests
-that a service account signs, and does not look at the signature.
+MD5s, but where a bucket has a key of the customer's own. When a test says so (POST /_fake) it is
+out, or asks for tokens; it issues them to requests that a service account signs, and does not look
+at the signature.
 
 What it is not: signatures, permissions, quotas, eventual anything, resumable uploads, soft
 delete, composed objects. A bucket exists once it was made (POST /storage/v1/b).
@@ -32,6 +33,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 STAMP = "2026-11-21T08:00:00.000Z"
+# The JSON API has no codes; what it says instead.
+WORDS = {"NoSuchBucket": "The specified bucket does not exist."}
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
@@ -48,10 +51,11 @@ class Version:
     generation: int
     kind: str = "application/octet-stream"
     deleted: bool = False
+    key: str = ""
 
     @property
     def etag(self) -> str:
-        return f'"{hashlib.md5(self.data).hexdigest()}"'
+        return f'"{hashlib.md5(self.data + self.key.encode()).hexdigest()}"'
 
 
 @dataclass
@@ -94,7 +98,8 @@ class State:
             place = self.bucket(bucket)
             self._expect(place, name, expected)
             self._retire(place, name)
-            place.here[name] = Version(name, data, next(self.generations), kind)
+            key = place.settings.get("encryption", {}).get("defaultKmsKeyName", "")
+            place.here[name] = Version(name, data, next(self.generations), kind, key=key)
             return place.here[name]
 
     def delete(self, bucket: str, name: str, generation: str, expected: str) -> None:
@@ -185,7 +190,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _refuse(self, refused: Refused, *, as_json: bool) -> None:
         if as_json:
-            said = {"error": {"code": refused.status, "message": refused.code}}
+            words = WORDS.get(refused.code, refused.code)
+            said = {"error": {"code": refused.status, "message": words}}
             self.answer_json(said, refused.status)
             return
         body = f"<?xml version='1.0'?><Error><Code>{refused.code}</Code></Error>"
@@ -362,18 +368,19 @@ class Handler(BaseHTTPRequestHandler):
             place = state.bucket(bucket)
             kept = [*place.here.values()]
             kept += place.former if query.get("versions", "").lower() == "true" else []
-            prefix = query.get("prefix", "")
+            prefix, start = query.get("prefix", ""), query.get("startOffset", "")
+            end = query.get("endOffset") or chr(sys.maxunicode)
             found = sorted(
-                (v for v in kept if v.name.startswith(prefix)),
+                (v for v in kept if v.name.startswith(prefix) and start <= v.name < end),
                 key=lambda v: (v.name, v.generation),
             )
-        start = int(query.get("pageToken") or 0)
-        end = start + min(int(query.get("maxResults") or 1000), state.page)
+        first = int(query.get("pageToken") or 0)
+        next_one = first + min(int(query.get("maxResults") or 1000), state.page)
         said = {
             "kind": "storage#objects",
-            "items": [_resource(bucket, v) for v in found[start:end]],
+            "items": [_resource(bucket, v) for v in found[first:next_one]],
         }
-        self.answer_json(said | ({"nextPageToken": str(end)} if end < len(found) else {}))
+        self.answer_json(said | ({"nextPageToken": str(next_one)} if next_one < len(found) else {}))
 
     def _json_object(self, bucket: str, name: str) -> None:
         generation = self.query.get("generation", "")
@@ -382,6 +389,8 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(204)
             return
         found = self.state.find(bucket, name, generation)
+        if self.query.get("ifGenerationMatch", str(found.generation)) != str(found.generation):
+            raise Refused(412, "conditionNotMet")
         if self.query.get("alt") == "media":
             self._send(found)
         else:
@@ -421,6 +430,7 @@ def _resource(bucket: str, version: Version) -> dict[str, object]:
         "timeCreated": STAMP,
         "updated": STAMP,
     }
+    said |= {"kmsKeyName": version.key} if version.key else {}
     return said | ({"timeDeleted": STAMP} if version.deleted else {})
 
 
