@@ -56,7 +56,7 @@ class RunError(ImgbatchError):
     """The run cannot go on: what happened, and what to do about it."""
 
     exit_code: ClassVar[int] = 1
-    remedy: str = "Run again with --verbose and report what it prints."
+    remedy: str = "Report what it printed. Committed shards are safe."
 
     def __init__(self, message: str, remedy: str | None = None) -> None:
         super().__init__(message)
@@ -110,6 +110,7 @@ class MissingExtraError(RunError):
     """An optional package is needed and not installed; the message names the install command."""
 
     exit_code = 15
+    remedy = "Install the package that the message names."
 
 
 class StorageError(RunError):
