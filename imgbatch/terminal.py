@@ -76,13 +76,13 @@ def words_of(flags: Mapping[str, str | float | bool | None]) -> list[str]:
     return words
 
 
-def guarded(app: Callable[[], Any]) -> None:
-    """Run an app and exit with the code of what it raised; every command goes through here."""
+def process(app: Callable[[], Any]) -> None:
+    """Run an app as all that this process is for: end with the code of what it raised."""
     code = [BUG]
     # Registered before all that the app will register, so it comes after them.
     atexit.register(_leave, code)
     try:
-        _guarded(app)
+        guarded(app)
         code[0] = 0
     except SystemExit as ended:
         code[0] = ended.code if isinstance(ended.code, int) else BUG if ended.code else 0
@@ -104,7 +104,8 @@ def _leave(code: list[int]) -> None:
     os._exit(code[0])
 
 
-def _guarded(app: Callable[[], Any]) -> None:
+def guarded(app: Callable[[], Any]) -> None:
+    """Run an app and exit with the code of what it raised; every command goes through here."""
     stderr = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         app()

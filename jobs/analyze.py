@@ -134,4 +134,4 @@ def execute(
 
 
 if __name__ == "__main__":
-    terminal.guarded(app)
+    terminal.process(app)

@@ -38,4 +38,4 @@ def retry(
 
 
 if __name__ == "__main__":
-    terminal.guarded(app)
+    terminal.process(app)

@@ -184,4 +184,4 @@ def _refuse_second(cluster: Cluster, dataset: str) -> None:
 
 
 if __name__ == "__main__":
-    terminal.guarded(app)
+    terminal.process(app)

@@ -122,4 +122,4 @@ class Watchman:
 
 
 if __name__ == "__main__":
-    terminal.guarded(app)
+    terminal.process(app)

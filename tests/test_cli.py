@@ -159,3 +159,16 @@ def test_help_loads_nothing_heavy() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_process_that_runs_a_command_within_keeps_its_own_exit_code(tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "from imgbatch.__main__ import main\n"
+        "try:\n"
+        f"    sys.argv = ['imgbatch', 'status', {str(tmp_path)!r}]\n"
+        "    main()\n"
+        "except SystemExit as ended:\n"
+        "    assert ended.code == 12, ended\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
