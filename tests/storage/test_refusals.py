@@ -141,7 +141,7 @@ def nobody() -> str:
         return f"http://127.0.0.1:{free.getsockname()[1]}"
 
 
-@pytest.mark.parametrize("where", [nobody(), "http://no-such-host.invalid"])
+@pytest.mark.parametrize("where", [nobody(), "http://no-such-host.invalid"], ids=["port", "host"])
 @pytest.mark.parametrize("verb", VERBS)
 def test_where_nobody_answers_it_is_an_outage(
     keys: pytest.MonkeyPatch, verb: str, where: str
