@@ -102,7 +102,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _dated(path: Path, month: int) -> None:
     exif = Image.Exif()
     exif.get_ifd(0x8769)[0x9003] = f"2019:{month:02d}:15 12:30:00"
-    exif.get_ifd(0x8825)[2] = (52.0, 31.0, 12.0)  # GPSLatitude
+    exif.get_ifd(0x8825)[2] = (57.0, 43.8437, 12.9518)  # GPSLatitude: 57.7343... degrees
     exif.get_ifd(0x8825)[1] = "N"
     with Image.open(SKLEARN / "flower.jpg") as image:
         image.rotate(month).save(path, exif=exif)
