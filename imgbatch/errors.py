@@ -15,6 +15,7 @@
     |   |   +-- OutageError       16  nobody answers there, or it asks for patience
     |   +-- JobError              17  workers were lost and their shards stay undone
     |   +-- TooManyFailedError    18  more sources failed than --max-failed allows
+    |   +-- WeightsError          23  weights of a model are missing, or not what they should be
     |   +-- CancelledError        20  somebody asked for the run's end with `imgbatch cancel`
     |   +-- ClusterError          22  a Ray cluster is not reached, or does not let us in
     |   |   +-- VersionError      21  its machines have another imgbatch, Ray or Python
@@ -210,6 +211,13 @@ class VersionError(ClusterError):
 
     exit_code = 21
     remedy = "Install the same version of imgbatch, Ray and Python on every machine."
+
+
+class WeightsError(RunError):
+    """Weights of a model cannot be had, or are not what they should be; none of it is used."""
+
+    exit_code = 23
+    remedy = "`imgbatch models show NAME` says where it comes from and where it should lie."
 
 
 class SourceError(ImgbatchError):

@@ -107,6 +107,9 @@ class Limits(Settings):
             it is to end.
         price_per_hour: what an hour of the whole run costs, in any currency; 0: not known.
         price_per_worker_hour: the same of each worker; both are added up.
+        model_cache: the folder where a machine keeps weights.
+        model_mirror: the store that has weights, as `imgbatch models push` put them there; where
+            one is set, they come from nowhere else.
     """
 
     threads: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1)
@@ -130,6 +133,8 @@ class Limits(Settings):
     progress_seconds: float = Field(default=3.0, gt=0)
     price_per_hour: float = Field(default=0.0, ge=0)
     price_per_worker_hour: float = Field(default=0.0, ge=0)
+    model_cache: str = Field(default="~/.cache/imgbatch", min_length=1)
+    model_mirror: str = ""
 
 
 ENVIRONMENT_PREFIX = "IMGBATCH_"

@@ -12,6 +12,7 @@ from imgbatch import __version__, analyzers
 from imgbatch.analyzers import Column
 from imgbatch.dataset import SOURCES, TableSpec
 from imgbatch.errors import SettingsError
+from imgbatch.models.weights import FINGERPRINT
 
 if TYPE_CHECKING:
     from imgbatch.settings import MediaSettings, Recipe
@@ -75,6 +76,7 @@ def table_specs(recipe: Recipe) -> list[TableSpec]:
 
     Raises:
         SettingsError: the recipe decodes smaller than one of its analyzers needs.
+        WeightsError: weights of the user's own have no digest.
     """
     return [_sources_spec(recipe.media), *(_spec(recipe, name) for name in recipe.analyzers)]
 
@@ -95,10 +97,14 @@ def _spec(recipe: Recipe, name: str) -> TableSpec:
             f"[media] min_side is {recipe.media.min_side}",
             f"Set min_side = {module.NEEDS.min_side} or more in [media], or leave {name} out.",
         )
+    settings = recipe.analyzers[name]
+    weights = analyzers.weights(name, settings)
     seed = {
         "analyzer": name,
         "version": module.VERSION,
-        "settings": recipe.analyzers[name].model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json", context=FINGERPRINT),
+        # Only where there are some: the fingerprints of the others stay what they were.
+        **({"weights": weights} if weights else {}),
         **_media_seed(recipe.media),
     }
     metadata = _metadata(seed, name, analyzers.summary(name))

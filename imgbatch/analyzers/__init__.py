@@ -10,6 +10,12 @@ A module in this folder is an analyzer of that name when it exports:
     Settings   its `[analyzers.NAME]` table.
     Analyzer   the class below, made with one argument, its Settings.
 
+One that loads weights exports besides:
+
+    weights    a function of its Settings: the digest of every file that its rows depend on, by the
+               model's name in the registry, or by the key of the settings that holds an `Own`. It
+               reads no file, and loads nothing.
+
 Nothing else is edited to add one: recipes, tables, codebook, `imgbatch analyzers` and the contract
 suite find it here. Analyzers never import each other.
 
@@ -162,6 +168,16 @@ def _foreign(name: str) -> Module:
             "`imgbatch.analyzers` says what an analyzer exports.",
         )
     return cast("Module", module)
+
+
+def weights(name: str, settings: Settings) -> dict[str, str]:
+    """Return the digests of the weights that an analyzer's rows depend on; {} where it has none.
+
+    Raises:
+        WeightsError: weights of the user's own have no digest.
+    """
+    said = getattr(load(name), "weights", None)
+    return dict(said(settings)) if said else {}
 
 
 def settings_of(name: str) -> type[Settings]:
