@@ -18,6 +18,7 @@
     |   +-- CancelledError        20  somebody asked for the run's end with `imgbatch cancel`
     |   +-- ClusterError          22  a Ray cluster is not reached, or does not let us in
     |   |   +-- VersionError      21  its machines have another imgbatch, Ray or Python
+    |   +-- WeightsError          23  a model's weights cannot be had, or do not fit
     +-- SourceError               one source failed; becomes its outcome row, never ends a run
         +-- FetchError                fetch.*    its bytes could not be had
         +-- ArchiveError              archive.*  its archive does not give it out
@@ -210,6 +211,13 @@ class VersionError(ClusterError):
 
     exit_code = 21
     remedy = "Install the same version of imgbatch, Ray and Python on every machine."
+
+
+class WeightsError(RunError):
+    """A model's weights cannot be had, have another digest, or do not fit its architecture."""
+
+    exit_code = 23
+    remedy = "`imgbatch models list` shows what there is, `imgbatch models pull NAME` gets it."
 
 
 class SourceError(ImgbatchError):

@@ -1,0 +1,1 @@
+"""Models: weights from a verified cache (`weights`), and sessions that run them (`sessions`)."""
