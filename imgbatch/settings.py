@@ -266,7 +266,8 @@ def _problem(kind: type[Settings], problem: Any, prefix: str) -> str:
     for step in path:
         kind = kind.model_fields[str(step)].annotation  # type: ignore[assignment] # a nested Settings
     known = [prefix + (name.upper() if prefix else name) for name in kind.model_fields]
-    return f"unknown key {shown!r}{nearest(prefix + str(last), known)}"
+    word = shown if prefix else str(last)
+    return f"unknown key {shown!r}{nearest(word, known)}"
 
 
 def nearest(word: str, known: list[str]) -> str:

@@ -79,8 +79,6 @@ def _open(
     options.inter_op_num_threads = 1
     options.log_severity_level = ERRORS_ONLY
     try:
-        return runtime.InferenceSession(  # type: ignore[no-any-return] # a module by its name
-            str(path), sess_options=options, providers=list(providers)
-        )
+        return runtime.InferenceSession(str(path), sess_options=options, providers=list(providers))
     except Exception as error:
         raise WeightsError(f"{path} cannot be run by ONNX Runtime: {error}") from error
