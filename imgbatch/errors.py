@@ -19,6 +19,7 @@
     |   +-- CancelledError        20  somebody asked for the run's end with `imgbatch cancel`
     |   +-- ClusterError          22  a Ray cluster is not reached, or does not let us in
     |   |   +-- VersionError      21  its machines have another imgbatch, Ray or Python
+    |   +-- WeightsError          23  a model's weights cannot be had, or do not fit
     +-- SourceError               one source failed; becomes its outcome row, never ends a run
         +-- FetchError                fetch.*    its bytes could not be had
         +-- ArchiveError              archive.*  its archive does not give it out
@@ -214,7 +215,7 @@ class VersionError(ClusterError):
 
 
 class WeightsError(RunError):
-    """Weights of a model cannot be had, or are not what they should be; none of it is used."""
+    """Weights of a model cannot be had, are not what they should be, or do not fit; none are used."""
 
     exit_code = 23
     remedy = "`imgbatch models show NAME` says where it comes from and where it should lie."

@@ -26,7 +26,6 @@ second table `NAME_regions` under the same fingerprint:
 Columns that depend on settings are functions instead: `columns(settings)`, `regions(settings)`;
 the latter may return () where the settings ask for no such table.
 
-
 Nothing else is edited to add one: recipes, tables, codebook, `imgbatch analyzers` and the contract
 suite find it here. Analyzers never import each other.
 
