@@ -18,6 +18,7 @@
     |   +-- CancelledError        20  somebody asked for the run's end with `imgbatch cancel`
     |   +-- ClusterError          22  a Ray cluster is not reached, or does not let us in
     |   |   +-- VersionError      21  its machines have another imgbatch, Ray or Python
+    |   +-- GroupError            24  the tables do not hold what is to be grouped
     +-- SourceError               one source failed; becomes its outcome row, never ends a run
         +-- FetchError                fetch.*    its bytes could not be had
         +-- ArchiveError              archive.*  its archive does not give it out
@@ -210,6 +211,13 @@ class VersionError(ClusterError):
 
     exit_code = 21
     remedy = "Install the same version of imgbatch, Ray and Python on every machine."
+
+
+class GroupError(RunError):
+    """The tables do not hold what is to be grouped: none, mixed, or fewer rows than groups."""
+
+    exit_code = 24
+    remedy = "Nothing was written. Look at the tables with `imgbatch status DATASET`."
 
 
 class SourceError(ImgbatchError):
