@@ -19,11 +19,8 @@
     |   +-- CancelledError        20  somebody asked for the run's end with `imgbatch cancel`
     |   +-- ClusterError          22  a Ray cluster is not reached, or does not let us in
     |   |   +-- VersionError      21  its machines have another imgbatch, Ray or Python
-<<<<<<< HEAD
     |   +-- WeightsError          23  a model's weights cannot be had, or do not fit
-=======
     |   +-- GroupError            24  the tables do not hold what is to be grouped
->>>>>>> helper-groups
     +-- SourceError               one source failed; becomes its outcome row, never ends a run
         +-- FetchError                fetch.*    its bytes could not be had
         +-- ArchiveError              archive.*  its archive does not give it out
@@ -218,19 +215,18 @@ class VersionError(ClusterError):
     remedy = "Install the same version of imgbatch, Ray and Python on every machine."
 
 
-<<<<<<< HEAD
 class WeightsError(RunError):
-    """Weights of a model cannot be had, are not what they should be, or do not fit; none are used."""
+    """A model's weights cannot be had, are not what they should be, or do not fit it."""
 
     exit_code = 23
     remedy = "`imgbatch models show NAME` says where it comes from and where it should lie."
-=======
+
+
 class GroupError(RunError):
     """The tables do not hold what is to be grouped: none, mixed, or fewer rows than groups."""
 
     exit_code = 24
     remedy = "Nothing was written. Look at the tables with `imgbatch status DATASET`."
->>>>>>> helper-groups
 
 
 class SourceError(ImgbatchError):
