@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import zipfile
 import zlib
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from imgbatch.errors import WeightsError
@@ -23,7 +24,8 @@ CHUNK = 2**20
 def fetch_pack(wanted: Wanted) -> Path:
     """Return the folder with the files of a pack, such as `det_10g.onnx`.
 
-    Folders within the zip file are left out: some packs have one, some none.
+    Where all files of the zip file are in one folder, that folder is left out: some packs have
+    one, some none.
 
     Raises:
         WeightsError: it cannot be had, is not what it should be, or is no zip file.
@@ -44,8 +46,17 @@ def fetch_pack(wanted: Wanted) -> Path:
 
 
 def _members(opened: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    found = [member for member in opened.infolist() if not member.is_dir()]
-    return {member.filename.rpartition("/")[2]: member for member in found}
+    """Return what is in a zip file, by the path below the folder.
+
+    Raises:
+        WeightsError: a path leads out of the folder.
+    """
+    found = {PurePosixPath(m.filename): m for m in opened.infolist() if not m.is_dir()}
+    if any(path.is_absolute() or ".." in path.parts for path in found):
+        raise WeightsError(f"{opened.filename}: a path in it leads elsewhere: it is not unpacked")
+    tops = {path.parts[0] for path in found}
+    nested = len(tops) == 1 and all(len(path.parts) > 1 for path in found)
+    return {str(path.relative_to(*tops) if nested else path): m for path, m in found.items()}
 
 
 def _unpacked(members: dict[str, zipfile.ZipInfo], folder: Path) -> bool:
@@ -68,8 +79,9 @@ def _unpack(
 ) -> None:
     for gone in (begun, folder):
         shutil.rmtree(gone, ignore_errors=True)
-    begun.mkdir()
+    begun.mkdir(parents=True)
     for name, member in members.items():
+        (begun / name).parent.mkdir(parents=True, exist_ok=True)
         with opened.open(member) as packed, (begun / name).open("wb") as written:
             shutil.copyfileobj(packed, written, CHUNK)
     begun.replace(folder)
