@@ -34,34 +34,35 @@ def fetch_pack(wanted: Wanted) -> Path:
     folder = cache.path_of(file_of(wanted)).parent / "models" / archive.stem
     try:
         with zipfile.ZipFile(archive) as opened:
-            members = _members(opened)
-            if not _unpacked(members, folder):
+            if not is_unpacked(opened, folder):
                 with cache.writing(folder) as begun:
                     # Another process may have unpacked it while this one waited.
-                    if not _unpacked(members, folder):
-                        _unpack(opened, members, begun, folder)
+                    if not is_unpacked(opened, folder):
+                        _unpack(opened, begun, folder)
     except zipfile.BadZipFile as error:
         raise WeightsError(f"{archive.name} is no zip file: {error}") from error
     return folder
+
+
+def is_unpacked(opened: zipfile.ZipFile, folder: Path) -> bool:
+    """Return whether each file is in a folder as the archive, which was verified, has it."""
+    return all(_same(folder / name, member) for name, member in _members(opened).items())
 
 
 def _members(opened: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """Return what is in a zip file, by the path below the folder.
 
     Raises:
-        WeightsError: a path leads out of the folder.
+        WeightsError: a path leads out of the folder, or there is none.
     """
     found = {PurePosixPath(m.filename): m for m in opened.infolist() if not m.is_dir()}
+    if not found:
+        raise WeightsError(f"{opened.filename} holds no file")
     if any(path.is_absolute() or ".." in path.parts for path in found):
         raise WeightsError(f"{opened.filename}: a path in it leads elsewhere: it is not unpacked")
     tops = {path.parts[0] for path in found}
     nested = len(tops) == 1 and all(len(path.parts) > 1 for path in found)
     return {str(path.relative_to(*tops) if nested else path): m for path, m in found.items()}
-
-
-def _unpacked(members: dict[str, zipfile.ZipInfo], folder: Path) -> bool:
-    """Return whether each file is there as the archive, which is verified, has it."""
-    return all(_same(folder / name, member) for name, member in members.items())
 
 
 def _same(path: Path, member: zipfile.ZipInfo) -> bool:
@@ -74,13 +75,10 @@ def _same(path: Path, member: zipfile.ZipInfo) -> bool:
     return found == member.CRC
 
 
-def _unpack(
-    opened: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], begun: Path, folder: Path
-) -> None:
+def _unpack(opened: zipfile.ZipFile, begun: Path, folder: Path) -> None:
     for gone in (begun, folder):
         shutil.rmtree(gone, ignore_errors=True)
-    begun.mkdir(parents=True)
-    for name, member in members.items():
+    for name, member in _members(opened).items():
         (begun / name).parent.mkdir(parents=True, exist_ok=True)
         with opened.open(member) as packed, (begun / name).open("wb") as written:
             shutil.copyfileobj(packed, written, CHUNK)
