@@ -19,6 +19,8 @@
     |   +-- CancelledError        20  somebody asked for the run's end with `imgbatch cancel`
     |   +-- ClusterError          22  a Ray cluster is not reached, or does not let us in
     |   |   +-- VersionError      21  its machines have another imgbatch, Ray or Python
+    |   +-- WeightsError          23  a model's weights cannot be had, or do not fit
+    |   +-- GroupError            24  the tables do not hold what is to be grouped
     +-- SourceError               one source failed; becomes its outcome row, never ends a run
         +-- FetchError                fetch.*    its bytes could not be had
         +-- ArchiveError              archive.*  its archive does not give it out
@@ -214,10 +216,17 @@ class VersionError(ClusterError):
 
 
 class WeightsError(RunError):
-    """Weights of a model cannot be had, or are not what they should be; none of it is used."""
+    """A model's weights cannot be had, are not what they should be, or do not fit it."""
 
     exit_code = 23
     remedy = "`imgbatch models show NAME` says where it comes from and where it should lie."
+
+
+class GroupError(RunError):
+    """The tables do not hold what is to be grouped: none, mixed, or fewer rows than groups."""
+
+    exit_code = 24
+    remedy = "Nothing was written. Look at the tables with `imgbatch status DATASET`."
 
 
 class SourceError(ImgbatchError):

@@ -65,12 +65,13 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME")], *, json: Json = F
     model = find(name)
     path = cache.path_of(file_of(model))
     record = _record(model)
+    whole = len(model.sha256) == WHOLE_DIGEST
     lies = "on this machine" if record["here"] else "not on this machine; it would lie"
     lines = [
         f"{model.name}: {model.task}, {model.loader} {model.builder} {model.variant}".rstrip(),
         f"  from      {model.url}",
         f"  size      {_size(model)}",
-        f"  sha256    {model.sha256}{'' if len(model.sha256) == WHOLE_DIGEST else '... (published so)'}",
+        f"  sha256    {model.sha256}{'' if whole else '... (published so)'}",
         f"  input     {_input(model)}",
         *_licence(model),
         f"  here      {lies} at {path}",
