@@ -18,6 +18,7 @@
     |   +-- CancelledError        20  somebody asked for the run's end with `imgbatch cancel`
     |   +-- ClusterError          22  a Ray cluster is not reached, or does not let us in
     |   |   +-- VersionError      21  its machines have another imgbatch, Ray or Python
+    |   +-- SearchError           25  a search has nothing to compare, or nothing to look for
     +-- SourceError               one source failed; becomes its outcome row, never ends a run
         +-- FetchError                fetch.*    its bytes could not be had
         +-- ArchiveError              archive.*  its archive does not give it out
@@ -210,6 +211,13 @@ class VersionError(ClusterError):
 
     exit_code = 21
     remedy = "Install the same version of imgbatch, Ray and Python on every machine."
+
+
+class SearchError(RunError):
+    """A search has nothing to compare, or nothing to look for; nothing was written."""
+
+    exit_code = 25
+    remedy = "`imgbatch status DATASET` names the tables that are there; see `imgbatch search --help`."
 
 
 class SourceError(ImgbatchError):

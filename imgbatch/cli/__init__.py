@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from imgbatch.cli import about, bucket, doctor, forget, live, past, plan, read, run, submit
+from imgbatch.cli import about, bucket, doctor, forget, live, past, plan, read, run, search, submit
 
 app = typer.Typer(
     help="Turn a bucket of pictures and videos into a table that a researcher can trust.",
@@ -32,6 +32,7 @@ app.command()(past.history)
 app.command()(past.compare)
 app.command()(read.report)
 app.command()(read.export)
+app.command()(search.search)
 app.command()(forget.forget)
 app.command()(run.preprocess)
 app.command()(doctor.doctor)
