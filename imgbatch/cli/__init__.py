@@ -7,11 +7,20 @@ from __future__ import annotations
 
 import typer
 
-<<<<<<< HEAD
-from imgbatch.cli import about, bucket, doctor, forget, live, past, plan, read, run, search, submit
-=======
-from imgbatch.cli import about, bucket, doctor, forget, group, live, past, plan, read, run, submit
->>>>>>> main
+from imgbatch.cli import (
+    about,
+    bucket,
+    doctor,
+    forget,
+    group,
+    live,
+    past,
+    plan,
+    read,
+    run,
+    search,
+    submit,
+)
 
 app = typer.Typer(
     help="Turn a bucket of pictures and videos into a table that a researcher can trust.",
