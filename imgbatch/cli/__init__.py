@@ -19,6 +19,7 @@ from imgbatch.cli import (
     plan,
     read,
     run,
+    search,
     submit,
 )
 
@@ -47,6 +48,7 @@ app.command()(past.history)
 app.command()(past.compare)
 app.command()(read.report)
 app.command()(read.export)
+app.command()(search.search)
 app.command()(forget.forget)
 app.command()(run.preprocess)
 app.command()(doctor.doctor)
