@@ -160,12 +160,18 @@ class Driver:
         whole = request.limit is None and request.share is None
         root = open_store(request.input).root
         changes = manifest.compare(self.dataset, listed, root=root, whole=whole)
+        self._get_ready(changes)
         if not changes.nothing and self._overtaken():
             changes = manifest.compare(self.dataset, listed, root=root, whole=whole)
         summary.new = changes.new.num_rows
         summary.changed = changes.changed.num_rows
         summary.removed = changes.removed.num_rows
         self.change(changes)
+
+    def _get_ready(self, changes: Changes) -> None:
+        """Have the weights here before anything is written, if there will be sources to analyze."""
+        if changes.new.num_rows or changes.changed.num_rows:
+            ready(self._recipe, self._limits)
 
     def change(self, changes: Changes) -> None:
         """Commit changes of the manifest, if there are any.
@@ -174,8 +180,7 @@ class Driver:
             WeightsError: what came or changed could not be analyzed; nothing is committed.
         """
         if not changes.nothing:
-            if changes.new.num_rows or changes.changed.num_rows:
-                ready(self._recipe, self._limits)
+            self._get_ready(changes)
             run, number = self.summary.run, self.number
             manifest.freeze(self.dataset, changes, limits=self._limits, run=run, number=number)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from imgbatch.errors import StorageError, WeightsError
 from imgbatch.models import cache
-from imgbatch.storage import locate, open_store
+from imgbatch.storage import locate
 from imgbatch.storage.secrets import cause, scrub
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from requests import Response
+
+    from imgbatch.storage import Store
 
     # Told how many bytes are there now, each time that some came.
     Listener = Callable[[int], None]
@@ -47,10 +49,10 @@ def from_url(url: str, partial: Path, listener: Listener | None = None) -> None:
     if "://" not in url:
         raise WeightsError(f"this machine has no {url}")
     store, name = locate(url)
-    from_store(store.root, name, partial, listener)
+    from_store(store, name, partial, listener)
 
 
-def from_store(root: str, name: str, partial: Path, listener: Listener | None = None) -> None:
+def from_store(store: Store, name: str, partial: Path, listener: Listener | None = None) -> None:
     """Write a partial file from an object of a store, from its beginning.
 
     Raises:
@@ -58,10 +60,10 @@ def from_store(root: str, name: str, partial: Path, listener: Listener | None = 
         WeightsError: it is not there.
     """
     try:
-        with open_store(root).open(name) as found, partial.open("wb") as written:
+        with store.open(name) as found, partial.open("wb") as written:
             _copy(iter(lambda: found.read(CHUNK), b""), written, listener)
     except FileNotFoundError as error:
-        raise WeightsError(f"{root} has no {name}") from error
+        raise WeightsError(f"{store.address(name)} is not there") from error
 
 
 def look(url: str) -> None:
@@ -76,19 +78,19 @@ def look(url: str) -> None:
     if "://" not in url:
         raise WeightsError(f"this machine has no {url}")
     store, name = locate(url)
-    look_in(store.root, name)
+    look_in(store, name)
 
 
-def look_in(root: str, name: str) -> None:
+def look_in(store: Store, name: str) -> None:
     """Ask once whether a store has an object.
 
     Raises:
         StorageError, WeightsError: it has not, or does not say.
     """
     try:
-        open_store(root).head(name)
+        store.head(name)
     except FileNotFoundError as error:
-        raise WeightsError(f"{root} has no {name}") from error
+        raise WeightsError(f"{store.address(name)} is not there") from error
 
 
 def _from_web(url: str, partial: Path, listener: Listener | None) -> None:

@@ -19,6 +19,7 @@ from imgbatch.errors import ImgbatchError, StorageError, WeightsError
 from imgbatch.models import cache, download
 from imgbatch.models.registry import Model
 from imgbatch.settings import Settings
+from imgbatch.storage import open_store
 from imgbatch.storage.addresses import unquote
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def where(wanted: Wanted) -> How:
     mirror = cache.told().model_mirror
     try:
         if mirror:
-            download.look_in(mirror, file.key)
+            download.look_in(open_store(mirror), file.key)
             return "mirror"
         download.look(wanted.url)
     except (StorageError, PermissionError, WeightsError) as error:
@@ -154,7 +155,7 @@ def get(wanted: Wanted, *, mirrored: bool = True, listener: Listener | None = No
             path.unlink()
         mirror = cache.told().model_mirror if mirrored else ""
         if mirror:
-            write = partial(download.from_store, mirror, file.key, begun, listener)
+            write = partial(download.from_store, open_store(mirror), file.key, begun, listener)
         else:
             write = partial(download.from_url, wanted.url, begun, listener)
         _complete(wanted, file, begun, mirror, write)

@@ -53,7 +53,7 @@ def test_what_the_mirror_lacks_is_said_with_how_to_push_it(
     wanted = on(hub)
     told(model_mirror=mirror)
     for ask in (where, fetch):
-        with pytest.raises(WeightsError, match=r"cannot be had: .* has no .*net\.pth") as caught:
+        with pytest.raises(WeightsError, match=r"cannot be had: .*net\.pth is not there") as caught:
             ask(wanted)
         assert f"`imgbatch models push {wanted.url} {mirror}`" in caught.value.remedy
     assert hub.asked == []

@@ -55,7 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Say nothing."""
 
-    def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_GET(self) -> None:
         owner, asked = self.owner, self.headers.get("Range", "")
         owner.asked.append(f"{self.path} {asked}".strip())
         fault = owner.faults.pop(0) if owner.faults else Fault()
