@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     # Told how many bytes are there now, each time that some came.
     Listener = Callable[[int], None]
 
-CHUNK = 2**20
+CHUNK = 2**18
 WEB = ("http://", "https://")
 # What a server says that may be better in a moment.
 PASSING = {
@@ -53,14 +53,15 @@ def from_url(url: str, partial: Path, listener: Listener | None = None) -> None:
 
 
 def from_store(store: Store, name: str, partial: Path, listener: Listener | None = None) -> None:
-    """Write a partial file from an object of a store, from its beginning.
+    """Complete a partial file from an object of a store.
 
     Raises:
         StorageError: in a way that may pass, or the store refuses it.
         WeightsError: it is not there.
     """
     try:
-        with store.open(name) as found, partial.open("wb") as written:
+        with store.open(name) as found, partial.open("ab") as written:
+            found.seek(written.tell())
             _copy(iter(lambda: found.read(CHUNK), b""), written, listener)
     except FileNotFoundError as error:
         raise WeightsError(f"{store.address(name)} is not there") from error

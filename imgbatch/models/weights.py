@@ -185,7 +185,7 @@ def _complete(
     for continued in (begun.exists(), False):
         if not continued:
             begun.unlink(missing_ok=True)
-        _patiently(write, wanted, mirror)
+        _patiently(write, wanted, begun, mirror)
         if cache.is_whole(begun, file.sha256):
             return
         if not continued:
@@ -200,14 +200,24 @@ def _complete(
     )
 
 
-def _patiently(write: Callable[[], None], wanted: Wanted, mirror: str) -> None:
+def _patiently(write: Callable[[], None], wanted: Wanted, begun: Path, mirror: str) -> None:
+    """Go on until all of it is there; as long as each round brings some, however long it takes."""
     limits = cache.told()
-    try:
-        attempt(write, Patience(limits.fetch_attempts, limits.fetch_seconds))
-    except (StorageError, PermissionError, WeightsError) as error:
-        raise _lacking(wanted, mirror, error) from (
-            error if isinstance(error, ImgbatchError) else None
-        )
+    while True:
+        before = _size(begun)
+        try:
+            attempt(write, Patience(limits.fetch_attempts, limits.fetch_seconds))
+        except (StorageError, PermissionError, WeightsError) as error:
+            if isinstance(error, StorageError) and error.retryable and _size(begun) > before:
+                continue
+            raise _lacking(wanted, mirror, error) from (
+                error if isinstance(error, ImgbatchError) else None
+            )
+        return
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _lacking(wanted: Wanted, mirror: str, error: Exception) -> WeightsError:

@@ -107,6 +107,25 @@ def test_a_download_that_is_cut_off_goes_on_where_it_ended(hub: Files) -> None:
     assert 0 < started <= 2**20 + 7
 
 
+def test_a_download_that_brings_some_each_time_is_patiently_gone_on_with(
+    hub: Files, told: Told
+) -> None:
+    told(fetch_attempts=1)
+    wanted = on(hub)
+    hub.faults = [Fault(cut=2**19) for _ in range(5)]
+    assert fetch(wanted).read_bytes() == DATA
+    assert len(hub.asked) == 6
+
+
+def test_a_server_that_breaks_each_time_is_given_up(hub: Files, told: Told) -> None:
+    told(fetch_attempts=2)
+    wanted = on(hub)
+    hub.faults = [Fault(cut=0) for _ in range(9)]
+    with pytest.raises(WeightsError, match="cannot be had"):
+        fetch(wanted)
+    assert len(hub.asked) == 2
+
+
 def test_a_server_without_ranges_is_asked_for_all_of_it_again(hub: Files) -> None:
     wanted = on(hub)
     hub.ranges = False
