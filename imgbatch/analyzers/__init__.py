@@ -24,7 +24,8 @@ second table `NAME_regions` under the same fingerprint:
                adds the keys and numbers them, and counts them in the main table (`n_regions`).
 
 Columns that depend on settings are functions instead: `columns(settings)`, `regions(settings)`;
-the latter may return () where the settings ask for no such table.
+the latter may return () where the settings ask for no such table. Likewise `needs(settings)`,
+beside NEEDS, which is then what it needs with its defaults.
 
 Nothing else is edited to add one: recipes, tables, codebook, `imgbatch analyzers` and the contract
 suite find it here. Analyzers never import each other.
@@ -216,6 +217,12 @@ def columns_of(module: Module, settings: Settings) -> tuple[Column, ...]:
 def regions_of(module: Module, settings: Settings) -> tuple[Column, ...]:
     """Return the columns of its region table, without keys; none where there is no such table."""
     found: tuple[Column, ...] = _by_settings(module, "regions", settings)
+    return found
+
+
+def needs_of(module: Module, settings: Settings) -> Needs:
+    """Return what an analyzer needs with these settings."""
+    found: Needs = _by_settings(module, "needs", settings)
     return found
 
 
