@@ -12,6 +12,7 @@ from imgbatch import __version__, analyzers
 from imgbatch.analyzers import Column
 from imgbatch.dataset import SOURCES, TableSpec
 from imgbatch.errors import SettingsError
+from imgbatch.models.weights import FINGERPRINT
 from imgbatch.records import REGIONS, analyzer_of
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def table_specs(recipe: Recipe) -> list[TableSpec]:
 
     Raises:
         SettingsError: the recipe decodes smaller than one of its analyzers needs.
+        WeightsError: weights of the user's own have no digest.
     """
     own = [spec for name in recipe.analyzers for spec in _specs(recipe, name)]
     return [_sources_spec(recipe.media), *own]
@@ -123,13 +125,16 @@ def _specs(recipe: Recipe, name: str) -> list[TableSpec]:
             f"[media] min_side is {recipe.media.min_side}",
             f"Set min_side = {module.NEEDS.min_side} or more in [media], or leave {name} out.",
         )
+    settings = recipe.analyzers[name]
+    weights = analyzers.weights(name, settings)
     seed = {
         "analyzer": name,
         "version": module.VERSION,
-        "settings": recipe.analyzers[name].model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json", context=FINGERPRINT),
+        # Only where there are some: the fingerprints of the others stay what they were.
+        **({"weights": weights} if weights else {}),
         **_media_seed(recipe.media),
     }
-    settings = recipe.analyzers[name]
 
     def spec(table: str, grain: str, rows: str) -> TableSpec:
         metadata = _metadata(seed, table, analyzers.summary(name) + rows)

@@ -10,8 +10,14 @@ A module in this folder is an analyzer of that name when it exports:
     Settings   its `[analyzers.NAME]` table. Each key has a default.
     Analyzer   the class below, made with one argument, its Settings.
 
-and, where a picture has any number of something (faces, boxes), of which each is a row of a second
-table `NAME_regions` under the same fingerprint:
+One that loads weights exports besides:
+
+    weights    a function of its Settings: the digest of every file that its rows depend on, by the
+               model's name in the registry, or by the key of the settings that holds an `Own`. It
+               reads no file, and loads nothing.
+
+One that finds any number of something in a picture (faces, boxes), of which each is a row of a
+second table `NAME_regions` under the same fingerprint:
 
     REGIONS    the columns of that table, in order, without its keys. Each row that `infer` returns
                has one key more, "regions": a list of dicts with exactly these columns. The frame
@@ -184,6 +190,16 @@ def _foreign(name: str) -> Module:
             "`imgbatch.analyzers` says what an analyzer exports.",
         )
     return cast("Module", module)
+
+
+def weights(name: str, settings: Settings) -> dict[str, str]:
+    """Return the digests of the weights that an analyzer's rows depend on; {} where it has none.
+
+    Raises:
+        WeightsError: weights of the user's own have no digest.
+    """
+    said = getattr(load(name), "weights", None)
+    return dict(said(settings)) if said else {}
 
 
 def _exports(module: ModuleType, word: str) -> bool:
