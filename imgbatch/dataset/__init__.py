@@ -5,7 +5,7 @@
       manifest/                one row per source, one part per shard and generation
       tables/sources/          one row per source: its outcome
       tables/<analyzer>/       the analyzers' rows
-      tables/<analyzer>_regions/  those of what was found in pictures, where it looks for such
+      tables/<analyzer>_regions/  what was found in pictures, where it looks for such
       groups/<name>/           labels: one row per thing that a grouper labelled
       outcomes.parquet         how many sources of each part of `sources` came to what; derived
       logs/<run>/*.jsonl       structured logs
