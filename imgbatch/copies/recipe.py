@@ -13,10 +13,18 @@ from imgbatch.settings import Settings, VideoSettings, check
 
 
 class OutputSettings(Settings):
-    """The files that are written. JPEG has 4:2:0 chroma; its `quality` is libjpeg's."""
+    """The files that are written. JPEG has 4:2:0 chroma; its `quality` is libjpeg's.
+
+    Attributes:
+        videos: `frames` writes the sampled frames of a video as images, as `[media.video]` says;
+            `mp4` writes all frames as one video, with the times they had and without sound.
+        crf: of x264, for `mp4`: 0 is without loss, 18 hard to tell from the original.
+    """
 
     format: Literal["jpeg", "png"] = "jpeg"
     quality: int = Field(default=90, ge=1, le=100)
+    videos: Literal["frames", "mp4"] = "frames"
+    crf: int = Field(default=20, ge=0, le=51)
 
 
 class CopyMedia(Settings):
