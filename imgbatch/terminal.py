@@ -20,6 +20,8 @@ from imgbatch.errors import RunError, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from imgbatch.dataset.ordered import Spread
+    from imgbatch.grouping import Wish
     from imgbatch.observe.recorder import Watcher
     from imgbatch.retry import Again
     from imgbatch.run import Engine
@@ -63,6 +65,17 @@ Follow = Annotated[
 ]
 Ship = Annotated[
     bool, typer.Option("--ship", help="Send this imgbatch along: the cluster's is another or none.")
+]
+Grouper = Annotated[str, typer.Argument(metavar="NAME", help="See `imgbatch groupers`.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A setting of the grouper; may be repeated."),
+]
+LabelName = Annotated[
+    str, typer.Option("--name", help="Keep these labels beside others, as groups/NAME-<this>.")
+]
+Anew = Annotated[
+    bool, typer.Option("--anew", help="Take nothing over from the labels that are there.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
 
@@ -157,6 +170,26 @@ def redo(again: Again, engine: Engine, *, as_json: bool) -> None:
 
     summary = _watched(partial(retry, again), engine, as_json=as_json)
     say(as_json, "retried", summary.record(), _retried_lines(summary))
+
+
+def group(wish: Wish, spread: Spread, *, as_json: bool) -> None:
+    """Label rows of a dataset's tables, and say what it came to."""
+    from imgbatch.grouping import group as label  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.settings import read_limits  # noqa: PLC0415
+
+    def tell(text: str) -> None:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+    made = label(wish, read_limits(), spread=spread, say=tell)
+    place = f"{wish.dataset.rstrip('/')}/groups/{made['name']}"
+    counts = f"{made['grouped']:,} of {made['rows']:,} rows are in {made['groups']:,} groups"
+    lines = [
+        f"{counts} ({made['seconds']:.1f} s)",
+        *(f"  {place}/_files/{made['run']}/{file}" for file in made["files"]),
+        f"labels: {place}",
+    ]
+    say(as_json, "grouped", made, lines)
 
 
 def _watched(

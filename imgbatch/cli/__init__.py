@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from imgbatch.cli import about, bucket, doctor, forget, live, past, plan, read, run, submit
+from imgbatch.cli import about, bucket, doctor, forget, group, live, past, plan, read, run, submit
 
 app = typer.Typer(
     help="Turn a bucket of pictures and videos into a table that a researcher can trust.",
@@ -27,6 +27,7 @@ app.command()(live.status)
 app.command()(live.tail)
 app.command()(live.logs)
 app.command()(live.cancel)
+app.command()(group.group)
 app.command()(past.explain)
 app.command()(past.history)
 app.command()(past.compare)
@@ -36,6 +37,7 @@ app.command()(forget.forget)
 app.command()(run.preprocess)
 app.command()(doctor.doctor)
 app.command()(about.analyzers)
+app.command()(group.groupers)
 app.add_typer(buckets, name="bucket")
 buckets.command("create")(bucket.create)
 buckets.command("harden")(bucket.harden)

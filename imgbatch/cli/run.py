@@ -75,7 +75,7 @@ def run(
             }
         )
         raise typer.Exit(job("analyze", *words, "--", input, dataset))
-    _refuse_address(address)
+    refuse_address(address)
     from imgbatch import crew, settings  # noqa: PLC0415 - keeps `--help` quick
     from imgbatch.summary import Request  # noqa: PLC0415
 
@@ -109,14 +109,19 @@ def retry(
         words = [word for name in classes for word in ("--class", name)]
         words += words_of({"workers": workers, "json": json, "address": address})
         raise typer.Exit(job("retry", *words, "--", dataset))
-    _refuse_address(address)
+    refuse_address(address)
     from imgbatch import crew  # noqa: PLC0415 - keeps `--help` quick
     from imgbatch.retry import Again  # noqa: PLC0415
 
     terminal.redo(Again(dataset, tuple(classes), engine), crew.inline, as_json=json)
 
 
-def _refuse_address(address: str | None) -> None:
+def refuse_address(address: str | None) -> None:
+    """Refuse --address for what runs in this process.
+
+    Raises:
+        SettingsError: it was given.
+    """
     if address is not None:
         raise SettingsError(
             "--address is a Ray cluster's, and --engine inline uses none",

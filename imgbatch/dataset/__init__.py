@@ -5,6 +5,7 @@
       manifest/                one row per source, one part per shard and generation
       tables/sources/          one row per source: its outcome
       tables/<analyzer>/       the analyzers' rows
+      groups/<name>/           labels: one row per thing that a grouper labelled
       outcomes.parquet         how many sources of each part of `sources` came to what; derived
       logs/<run>/*.jsonl       structured logs
       runs/<run>.json          what a run was asked, did and took
@@ -164,10 +165,13 @@ class Dataset:
 
     def tables(self) -> list[str]:
         """Return the names of the tables below `tables/`, `sources` first."""
+        return sorted(self.folders("tables"), key=lambda name: (name != SOURCES, name))
+
+    def folders(self, below: str) -> list[str]:
+        """Return the names of the Delta tables right below a folder, in order."""
         # Not by all that lies there: of a large dataset that is a million files.
-        found = self.store.folders("tables")
-        names = [n for n in found if _holds_any(self.store, f"tables/{n}/_delta_log")]
-        return sorted(names, key=lambda name: (name != SOURCES, name))
+        found = self.store.folders(below)
+        return sorted(n for n in found if _holds_any(self.store, f"{below}/{n}/_delta_log"))
 
     def read(
         self,

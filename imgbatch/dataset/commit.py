@@ -33,8 +33,11 @@ def take_number(dataset: Dataset, run: str) -> int:
     manifest.refresh()
     number = manifest.fence + 1
     manifest.commit([], [], fence=number, run=run)
-    for name in dataset.tables():
-        table = dataset.table(f"tables/{name}")
+    folders = [
+        f"{below}/{name}" for below in ("tables", "groups") for name in dataset.folders(below)
+    ]
+    for folder in folders:
+        table = dataset.table(folder)
         table.refresh()
         table.commit([], [], fence=number, run=run)
     return number

@@ -42,10 +42,10 @@ from imgbatch.errors import (
 from imgbatch.storage.secrets import scrub
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     import pyarrow.compute as pc
-    from deltalake.transaction import AddAction, RemoveAction
+    from deltalake.transaction import AddAction, CommitProperties, RemoveAction
 
     from imgbatch.storage import Store
 
@@ -267,9 +267,22 @@ class Table:
             self.refresh()
 
     def commit(
-        self, adds: Sequence[Part], removes: Iterable[Part], *, fence: int, run: str
+        self,
+        adds: Sequence[Part],
+        removes: Iterable[Part],
+        *,
+        fence: int,
+        run: str,
+        said: Mapping[str, str] | None = None,
     ) -> None:
         """Add and remove parts in one transaction.
+
+        Args:
+            adds: parts to come.
+            removes: parts to go.
+            fence: the run's number.
+            run: its id.
+            said: what else the commit says of itself; `history` shows it.
 
         Raises:
             FencedError: a newer run committed to this table since.
@@ -281,7 +294,7 @@ class Table:
             if self.fence > fence:
                 raise FencedError(f"run {self.fence} took over table {self.name} from run {fence}")
             try:
-                self._commit(adds, removes, fence=fence, run=run)
+                self._commit(adds, removes, properties(fence, run, adds, said))
             except CommitFailedError as error:
                 # Somebody committed since our snapshot. Not us: one driver commits one at a time.
                 before = self.version
@@ -298,7 +311,7 @@ class Table:
             return
 
     def _commit(
-        self, adds: Sequence[Part], removes: Iterable[Part], *, fence: int, run: str
+        self, adds: Sequence[Part], removes: Iterable[Part], told: CommitProperties
     ) -> None:
         now = int(time.time() * 1000)
         delta = self._require()
@@ -311,7 +324,7 @@ class Table:
                 actions,
                 mode="append",
                 schema=delta.schema(),
-                commit_properties=properties(fence, run, adds),
+                commit_properties=told,
                 post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=False),
             )
 

@@ -37,9 +37,12 @@ def remove_action(part: Part, *, now: int) -> RemoveAction:
     return RemoveAction(part.path, data_change=True, deletion_timestamp=now, size=part.size)
 
 
-def properties(fence: int, run: str, adds: Sequence[Part]) -> CommitProperties:
-    """Return what a commit says of itself: its run, its fence, and the digests of its parts."""
+def properties(
+    fence: int, run: str, adds: Sequence[Part], said: Mapping[str, str] | None = None
+) -> CommitProperties:
+    """Return what a commit says of itself: its run, fence, parts' digests, and more."""
     metadata: Mapping[str, Any] = {
+        **(said or {}),
         "run": run,
         "digests": json.dumps({part.path: part.sha256 for part in adds}),
     }

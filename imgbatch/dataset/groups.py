@@ -1,0 +1,175 @@
+"""Labels enter and leave: the Delta tables below `groups/`, what each was made of, and the files.
+
+    DATASET/groups/<name>/                 Delta: one row per thing that was labelled
+    DATASET/groups/<name>/_files/<run>/    what the grouper wrote beside it: contact sheets, models
+    DATASET/runs/<run>/group.json          what a grouping was asked, read and came to
+
+A grouping replaces all labels in one commit, and the commit itself says what they were made of.
+Files come before it, under the run's own name, and former ones go after it: whenever it is killed,
+the labels that a reader sees have their own files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from imgbatch.dataset import MANIFEST
+from imgbatch.dataset.ordered import state
+from imgbatch.dataset.parts import put_table, read_part
+from imgbatch.dataset.tombstones import names_below
+from imgbatch.errors import FencedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from imgbatch.dataset import Dataset, Part, Table
+
+FOLDER = "groups"
+FILES = "_files"
+# What the commit of labels says of them, beside its run and digests.
+SAID = "group"
+PART_ROWS = 1_000_000
+
+
+def path_of(name: str) -> str:
+    """Return the folder of a table of labels below the dataset's root."""
+    return f"{FOLDER}/{name}"
+
+
+def names(dataset: Dataset) -> list[str]:
+    """Return the names of the tables of labels that hold some: as below `groups/`."""
+    return [name for name in dataset.folders(FOLDER) if record(dataset.table(path_of(name)))]
+
+
+def record(table: Table) -> dict[str, Any] | None:
+    """Return what the labels of a table were made of; None where there are none yet.
+
+    Returns:
+        run, number, grouper, version, settings, tables (of each that was read its version,
+        fingerprint, rows and state), rows, groups: how many, grouped: rows that are in one, files,
+        finished, imgbatch: its version.
+    """
+    for commit in table.history():
+        if SAID in commit:
+            found: dict[str, Any] = json.loads(commit[SAID])
+            return found
+    return None
+
+
+def former(table: Table, made: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the record of labels that are to stay as they are, if the table has such.
+
+    Args:
+        table: of the labels.
+        made: grouper, version, settings and tables of those that will come.
+    """
+    table.refresh()
+    last = record(table)
+    if last is None or any(last[key] != made[key] for key in ("grouper", "version", "settings")):
+        return None
+    before, now = (
+        {name: read["fingerprint"] for name, read in one["tables"].items() if name != "sources"}
+        for one in (last, made)
+    )
+    return last if before == now else None
+
+
+def stale(dataset: Dataset, made: Mapping[str, Any]) -> list[str]:
+    """Return the tables that are not any more what labels were made of."""
+    return [
+        name
+        for name, read in made["tables"].items()
+        if state(dataset.table(f"tables/{name}")) != read["state"]
+    ]
+
+
+def read(dataset: Dataset, name: str) -> pa.Table:
+    """Return the labels of a table.
+
+    Raises:
+        DamageError: a part is missing or cannot be read.
+    """
+    table = dataset.table(path_of(name))
+    parts = [read_part(dataset.store, part)[0] for part in table.parts().values()]
+    plain = [one.replace_schema_metadata(None) for one in parts]
+    return pa.concat_tables([table.schema().empty_table(), *plain], promote_options="default")
+
+
+def file_name(name: str, run: str, file: str) -> str:
+    """Return the name of the object that a grouping's file is."""
+    return f"{path_of(name)}/{FILES}/{run}/{file}"
+
+
+def read_file(dataset: Dataset, name: str, made: Mapping[str, Any], file: str) -> bytes | None:
+    """Return a file that labels were committed with; None where it is not there."""
+    with contextlib.suppress(FileNotFoundError):
+        return dataset.store.get(file_name(name, made["run"], file))
+    return None
+
+
+def commit(
+    dataset: Dataset, name: str, labels: pa.Table, made: Mapping[str, Any], folder: Path
+) -> None:
+    """Write labels and their files, and replace the former ones by them in one commit.
+
+    Args:
+        dataset: to write to, under the number in `made`, which was taken by `take_number`.
+        name: of the table.
+        labels: all of them; nobody else's rows stay.
+        made: what they were made of; see `record`.
+        folder: holds the files in `made["files"]`.
+
+    Raises:
+        FencedError: another run took the dataset over; the former labels stay.
+    """
+    table, run, number = dataset.table(path_of(name)), made["run"], made["number"]
+    for file in made["files"]:
+        dataset.store.put_file(file_name(name, run, file), str(folder / file))
+    parts = _write(dataset, table.name, labels, made)
+    # In this order: whoever takes the next number after our look finds the table and closes it.
+    table.create(labels.schema, fence=number, run=run, description=f"Labels by {made['grouper']}")
+    manifest = dataset.table(MANIFEST)
+    manifest.refresh()
+    if manifest.fence != number:
+        raise FencedError(f"run number {manifest.fence} took over from {number}")
+    table.add_columns(labels.schema)
+    former_parts = list(table.parts().values())
+    table.commit(parts, former_parts, fence=number, run=run, said={SAID: json.dumps(made)})
+    _clear(dataset, name, run)
+
+
+def _write(
+    dataset: Dataset, path: str, labels: pa.Table, made: Mapping[str, Any]
+) -> Sequence[Part]:
+    told = {
+        "table": path,
+        "grouper": made["grouper"],
+        "version": str(made["version"]),
+        "settings": json.dumps(made["settings"]),
+        "tables": json.dumps(made["tables"]),
+        "run": made["run"],
+    }
+    starts = range(0, labels.num_rows, PART_ROWS)
+    return [
+        put_table(
+            dataset.store,
+            path,
+            f"labels{at:05}@{made['number']}-{made['run'][-6:]}",
+            labels.slice(start, PART_ROWS),
+            told,
+        )
+        for at, start in enumerate(starts)
+    ]
+
+
+def _clear(dataset: Dataset, name: str, run: str) -> None:
+    """Delete the files of former labels."""
+    own = file_name(name, run, "")
+    for found in names_below(dataset.store, f"{path_of(name)}/{FILES}"):
+        if not found.startswith(own):
+            dataset.store.delete(found)

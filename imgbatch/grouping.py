@@ -1,0 +1,221 @@
+"""A dataset and a grouper enter; committed labels leave, or an error and nothing changed.
+
+    lock -> tables as they are -> the grouper -> a look at its labels -> number -> commit
+
+The lock is held all the while: what was read is still so when the labels are committed. The number
+is taken last, so that a grouping that fails, or is killed at its work, leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import tomllib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imgbatch import __version__, groupers
+from imgbatch.analyzers import Column
+from imgbatch.dataset import MANIFEST, Dataset, groups
+from imgbatch.dataset.commit import take_number
+from imgbatch.dataset.lock import RunLock
+from imgbatch.dataset.ordered import Ordered, here, in_order
+from imgbatch.dataset.scratch import scratch_folder
+from imgbatch.errors import FencedError, SettingsError
+from imgbatch.settings import check
+from imgbatch.summary import new_run, now
+from imgbatch.tables import PICTURE_KEYS, schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from imgbatch.dataset.ordered import Spread
+    from imgbatch.settings import Limits
+
+LABEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}")
+FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
+REGION = Column("region_id", pa.string(), "the region: picture_id and its number, joined by '-'")
+KEY_COLUMNS = {c.name: c for c in (*PICTURE_KEYS, REGION) if c.name in groupers.KEYS}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a grouping is asked for.
+
+    Attributes:
+        grouper: its name.
+        settings: of it, as `--set` gives them.
+        label: of this grouping, where there are several by one grouper; "" for the plain one.
+        anew: take no former labels over.
+        engine: where it works, for the record.
+    """
+
+    dataset: str
+    grouper: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    label: str = ""
+    anew: bool = False
+    engine: str = "inline"
+
+    @property
+    def name(self) -> str:
+        """The name of its table below `groups/`."""
+        return f"{self.grouper}-{self.label}" if self.label else self.grouper
+
+
+def settings_of(texts: Sequence[str]) -> dict[str, Any]:
+    """Read settings as `--set` gives them: each KEY=VALUE, the value as TOML or as a plain word.
+
+    Raises:
+        SettingsError: one has no `=`, or comes twice.
+    """
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or key in found:
+            said = "comes twice" if equals else "is not KEY=VALUE"
+            raise SettingsError(f"--set {text!r} {said}", "See `imgbatch groupers`.")
+        try:
+            found[key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[key] = value
+    return found
+
+
+def columns_of(labels: pa.Table, module: groupers.Module) -> tuple[Column, ...]:
+    """Return the columns of a grouper's table: the keys that its labels have, then its own."""
+    keys = [KEY_COLUMNS[key] for key in groupers.KEYS if key in labels.column_names]
+    return (*keys, *module.COLUMNS)
+
+
+def group(
+    wish: Wish, limits: Limits, *, spread: Spread = here, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Label the rows of a dataset's tables and commit the labels; return the grouping's record.
+
+    Args:
+        wish: what is asked for.
+        limits: how long a lock lasts.
+        spread: where a grouper's heavy work goes.
+        say: is told what is going on.
+
+    Raises:
+        SettingsError: no such grouper or setting.
+        GroupError: the tables do not hold what is to be grouped.
+        BusyError, FencedError: another run is at work on the dataset, or took it over.
+    """
+    module = groupers.load(wish.grouper)
+    settings = check(module.Settings, dict(wish.settings), where=f"--set of {wish.grouper}")
+    if wish.label and not LABEL.fullmatch(wish.label):
+        raise SettingsError(
+            f"--name {wish.label!r} is no name for labels",
+            "Small letters, digits, - and _, at most 40, beginning with a letter or digit.",
+        )
+    dataset = Dataset.open(wish.dataset)
+    run = new_run()
+    lock = RunLock.take(dataset.store, run, expires=limits.lock_seconds)
+    try:
+        with scratch_folder() as folder:
+            work = _Work(dataset, module, settings, wish, run, Path(folder))
+            labels, made = work.done(spread, say)
+            lock.check()
+            return work.committed(labels, made)
+    finally:
+        lock.release()
+
+
+class _Work:
+    """One grouping at work."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        module: groupers.Module,
+        settings: Any,
+        wish: Wish,
+        run: str,
+        folder: Path,
+    ) -> None:
+        self._dataset = dataset
+        self._module = module
+        self._settings = settings
+        self._wish = wish
+        self._run = run
+        self._folder = folder
+        self._files: list[str] = []
+        self._start = time.monotonic()
+        self._manifest = dataset.table(MANIFEST)
+        self._manifest.refresh()
+        self._looked = self._manifest.version
+
+    def done(self, spread: Spread, say: Callable[[str], None]) -> tuple[pa.Table, dict[str, Any]]:
+        """Return the labels, in order, and what they are made of."""
+        module, dataset, wish = self._module, self._dataset, self._wish
+        sorting, scratch, files = (self._folder / n for n in ("sorted", "scratch", "files"))
+        for folder in (sorting, scratch, files):
+            folder.mkdir()
+        tables = Ordered(dataset, module.READS(self._settings), sorting, spread=spread)
+        made: dict[str, Any] = {
+            "run": self._run,
+            "grouper": wish.grouper,
+            "version": module.VERSION,
+            "settings": self._settings.model_dump(mode="json"),
+            "tables": tables.read(),
+            "engine": wish.engine,
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "imgbatch": __version__,
+        }
+        table = dataset.table(groups.path_of(wish.name))
+        last = None if wish.anew else groups.former(table, made)
+        context = groupers.Context(
+            former=groups.read(dataset, wish.name) if last else None,
+            folder=scratch,
+            say=say,
+            write=self._keep,
+            read=lambda file: groups.read_file(dataset, wish.name, last, file) if last else None,
+        )
+        labels = _checked(module.group(tables, self._settings, context), module)
+        label = labels[module.COLUMNS[0].name]
+        made["rows"] = labels.num_rows
+        made["groups"] = pc.count_distinct(label, mode="only_valid").as_py()
+        made["grouped"] = labels.num_rows - label.null_count
+        return labels, made
+
+    def _keep(self, name: str, data: bytes) -> None:
+        assert FILE.fullmatch(name), f"{name!r} is no name for a file beside labels"
+        (self._folder / "files" / name).write_bytes(data)
+        self._files = sorted({*self._files, name})
+
+    def committed(self, labels: pa.Table, made: dict[str, Any]) -> dict[str, Any]:
+        """Commit; return the whole record."""
+        dataset = self._dataset
+        number = take_number(dataset, self._run)
+        # Not ours alone since we looked: what was read may not be so any more.
+        if self._manifest.version != self._looked + 1:
+            raise FencedError("another run committed to this dataset while it was grouped")
+        made |= {"number": number, "files": self._files, "finished": now()}
+        made["seconds"] = round(time.monotonic() - self._start, 3)
+        told = {**made, "name": self._wish.name}
+        name = f"runs/{self._run}/group.json"
+        dataset.store.put(name, json.dumps(told | {"status": "running"}, indent=1).encode())
+        groups.commit(dataset, self._wish.name, labels, made, self._folder / "files")
+        dataset.store.put(name, json.dumps(told | {"status": "finished"}, indent=1).encode())
+        return told
+
+
+def _checked(labels: pa.Table, module: groupers.Module) -> pa.Table:
+    """Return labels in the order of their keys, once they are as a grouper promises them."""
+    columns = columns_of(labels, module)
+    wanted = schema(columns)
+    assert labels.schema.names == wanted.names, f"{labels.schema.names} are not {wanted.names}"
+    labels = in_order(labels).cast(wanted)
+    keys = [c.name for c in columns[: -len(module.COLUMNS)] if c.name != "version"]
+    distinct = pc.count_distinct(labels[keys[-1]]).as_py()
+    assert distinct == labels.num_rows, f"{labels.num_rows} labels of {distinct} {keys[-1]}"
+    return labels

@@ -1,0 +1,98 @@
+"""A URL enters; a partial file of this machine leaves, with all that the URL gives in it.
+
+Where a former download was cut off, this one goes on after its last byte; the digest of the whole
+is looked at by whoever asked. An answer that is no file (an error, a page) never gets that far.
+"""
+
+from __future__ import annotations
+
+import shutil
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from imgbatch.errors import StorageError, WeightsError
+from imgbatch.models import cache
+from imgbatch.storage import locate, open_store
+from imgbatch.storage.secrets import cause, scrub
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from requests import Response
+
+CHUNK = 2**20
+WEB = ("http://", "https://")
+# What a server says that may be better in a moment.
+PASSING = {
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    *(status for status in HTTPStatus if status >= HTTPStatus.INTERNAL_SERVER_ERROR),
+}
+
+
+def from_url(url: str, partial: Path) -> None:
+    """Complete a partial file from a URL: http, https, or one of our stores.
+
+    Raises:
+        StorageError: in a way that may pass, or its store refuses it.
+        WeightsError: it is not there.
+    """
+    if url.startswith(WEB):
+        _from_web(url, partial)
+        return
+    store, name = locate(url)
+    from_store(store.root, name, partial)
+
+
+def from_store(root: str, name: str, partial: Path) -> None:
+    """Write a partial file from an object of a store, from its beginning.
+
+    Raises:
+        StorageError: in a way that may pass, or the store refuses it.
+        WeightsError: it is not there.
+    """
+    try:
+        with open_store(root).open(name) as found, partial.open("wb") as written:
+            shutil.copyfileobj(found, written, CHUNK)
+    except FileNotFoundError as error:
+        raise WeightsError(f"{root} has no {name}") from error
+
+
+def _from_web(url: str, partial: Path) -> None:
+    from requests import RequestException, get  # noqa: PLC0415 - a heavy import
+
+    limits = cache.told()
+    done = partial.stat().st_size if partial.exists() else 0
+    asked = {"Accept-Encoding": "identity", **({"Range": f"bytes={done}-"} if done else {})}
+    waits = (limits.connect_seconds, limits.request_seconds)
+    try:
+        with get(url, headers=asked, stream=True, timeout=waits) as answer:
+            if done and answer.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                return  # all of it is there; if it is not the right one, its digest says so
+            _refuse(url, answer)
+            going_on = answer.status_code == HTTPStatus.PARTIAL_CONTENT
+            _write(answer, partial, going_on=going_on)
+    except RequestException as error:
+        said = scrub(f"{url}: {error}")
+        raise StorageError(said) from cause(error)
+
+
+def _refuse(url: str, answer: Response) -> None:
+    """Refuse an answer that holds no file.
+
+    Raises:
+        StorageError: the server may give it in a moment.
+        WeightsError: it does not give it.
+    """
+    if answer.ok:
+        return
+    said = scrub(f"{url}: {answer.status_code} {answer.reason}")
+    if answer.status_code in PASSING:
+        raise StorageError(said)
+    raise WeightsError(said)
+
+
+def _write(answer: Response, partial: Path, *, going_on: bool) -> None:
+    with partial.open("ab" if going_on else "wb") as written:
+        for chunk in answer.iter_content(CHUNK):
+            written.write(chunk)
