@@ -50,9 +50,11 @@ from typing import TYPE_CHECKING, Any
 
 from imgbatch import __version__
 from imgbatch.copies.copier import FOLDER, OURS, Copier, put
+from imgbatch.copies.faces import look_of, mask_of
 from imgbatch.copies.recipe import CopyRecipe, read_copy_recipe
 from imgbatch.copies.table import TableFile
 from imgbatch.errors import DatasetError, SettingsError, SourceError
+from imgbatch.models.weights import adopt
 from imgbatch.sources import fetch, open_input, read_stream
 from imgbatch.storage import open_store
 
@@ -126,6 +128,7 @@ def write_copies(
 
     Raises:
         SettingsError: the recipe is wrong, or OUT lies inside INPUT.
+        MissingExtraError, WeightsError: the face detector cannot be loaded.
         InputError: INPUT cannot be listed.
         DatasetError: OUT holds something else.
         StorageError: OUT cannot be written.
@@ -133,13 +136,15 @@ def write_copies(
     recipe = read_copy_recipe(recipe_text)
     store = open_store(out_url)
     _refuse_nested(open_store(input_url).root, store.root)
+    adopt(limits)
+    look = None if mask_of(recipe.steps) is None else look_of(recipe.faces)
     listed = sorted(open_input(input_url), key=_reading_order)
     origin = {"input": open_store(input_url).root, "recipe": recipe_text}
     _take(store, origin)
     store.delete(TABLE)
     summary = CopySummary()
     table = TableFile({**origin, "imgbatch": __version__})
-    copier = Copier(store, recipe, limits)
+    copier = Copier(store, recipe, limits, look)
     written: set[str] = set()
     for rows in _copied(copier, listed, limits):
         written.update(row["file"] for row in rows if row["file"])

@@ -7,8 +7,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from imgbatch.copies.faces import FaceSettings, mask_of
 from imgbatch.errors import SettingsError
 from imgbatch.preprocess import read_steps
+from imgbatch.preprocess.augment import Augment
 from imgbatch.settings import Settings, VideoSettings, check
 
 
@@ -40,6 +42,7 @@ class CopyRecipe(Settings):
 
     media: CopyMedia = CopyMedia()
     output: OutputSettings = OutputSettings()
+    faces: FaceSettings = FaceSettings()
     steps: tuple[Any, ...] = ()
 
 
@@ -47,11 +50,23 @@ def read_copy_recipe(text: str) -> CopyRecipe:
     """Read a preprocess recipe.
 
     Raises:
-        SettingsError: not TOML, an unknown step or key, or a value out of range.
+        SettingsError: not TOML, an unknown step or key, a value out of range, or parts that do not
+            go together.
     """
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"recipe is not valid TOML: {error}") from error
     recipe = check(CopyRecipe, raw, where="preprocess recipe")
-    return recipe.model_copy(update={"steps": read_steps(recipe.steps)})
+    steps = read_steps(recipe.steps)
+    if "faces" in raw and mask_of(steps) is None:
+        raise SettingsError(
+            "the recipe has [faces], and no step that masks them",
+            'Begin it with [[steps]] and name = "mask_faces".',
+        )
+    if recipe.output.videos == "mp4" and any(isinstance(step, Augment) for step in steps):
+        raise SettingsError(
+            "augment draws anew for every frame, which makes no video",
+            'Leave it out, or leave output.videos at "frames".',
+        )
+    return recipe.model_copy(update={"steps": steps})

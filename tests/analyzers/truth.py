@@ -104,8 +104,8 @@ class Score:
         kinds = ", ".join(f"{kind} {n} of {of}" for kind, (n, of) in sorted(self.by_kind.items()))
         return "\n".join(
             [
-                f"{title}: precision {self.precision:.3f}, recall {self.recall:.3f}"
-                f" ({self.hits} hits, {len(self.misses)} misses, {len(self.alarms)} false alarms)",
+                f"{title}: precision {self.precision:.3f}, recall {self.recall:.3f}",
+                f"  {self.hits} hits, {len(self.misses)} misses, {len(self.alarms)} false alarms",
                 f"  found: {kinds}",
                 *(f"  miss         {line}" for line in self.misses),
                 *(f"  false alarm  {line}" for line in self.alarms),
