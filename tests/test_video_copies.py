@@ -213,12 +213,10 @@ def test_a_video_that_is_another_at_second_sight_fails(tmp_path: Path) -> None:
 
 
 def test_frames_of_changing_size_are_refused(tmp_path: Path) -> None:
-    with (
-        pytest.raises(PreprocessError, match="after one of"),
-        VideoFile(str(tmp_path / "x.mp4"), crf=20) as file,
-    ):
+    with VideoFile(str(tmp_path / "x.mp4"), crf=20) as file:
         file.add(drawn(0), 0)
-        file.add(drawn(1, wide=162), 1)
+        with pytest.raises(PreprocessError, match="after one of"):
+            file.add(drawn(1, wide=162), 1)
 
 
 def test_a_copy_has_one_stream_and_no_tags(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_the_cascade_finds_most_faces_that_look_at_the_camera(
 def test_what_is_masked_of_a_face_that_was_found_is_all_of_it(
     photographs: dict[str, Pixels], ultraface: Look
 ) -> None:
-    # Measured on 2026-11-21 with boxes grown by 0.2, as `mask_faces` does: 0.992 of the face that is
+    # Measured on 2026-11-21 with boxes grown by 0.2, as mask_faces does: 0.992 of the face that is
     # covered least.
     shares = []
     for name, asked in labels("photos").items():
