@@ -20,7 +20,9 @@ from PIL import Image
 
 from imgbatch import preprocess as pre
 from imgbatch.copies import CopySummary, read_copy_recipe, write_copies
+from imgbatch.copies.faces import FaceSettings, look_of
 from imgbatch.errors import SettingsError, WeightsError
+from imgbatch.models.weights import Own
 from imgbatch.settings import Limits
 from tests.analyzers.truth import labels
 from tests.red import write_red_detector
@@ -192,7 +194,7 @@ def clip(path: Path, *, sound: bool = False, seconds: int = 2) -> Path:
         stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 320, 240, "yuv420p", 10**6
         tone = container.add_stream("aac", rate=8000, layout="mono") if sound else None
         for n in range(10 * seconds):
-            frame = av.VideoFrame.from_ndarray(picture(at=20 + 8 * n), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(picture(at=20 + 8 * (n % 30)), format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
         if tone is not None:
@@ -224,6 +226,36 @@ def test_a_video_loses_its_faces_its_sound_and_its_tags_and_keeps_its_times(
         frames = list(container.decode(video=0))
     assert [frame.time for frame in frames] == pytest.approx([n / 10 for n in range(20)])
     assert max(reddish(frame.to_ndarray(format="rgb24")) for frame in frames) == 0
+
+
+PROGRAM = """
+import pathlib, re, sys
+from imgbatch.copies import write_copies
+from imgbatch.settings import Limits
+folder, out, recipe = sys.argv[1:]
+found = write_copies(folder, out, recipe, limits=Limits(threads=2))
+assert found.ok == 1, found
+told = pathlib.Path("/proc/self/status").read_text()
+print(int(re.search(r"VmHWM:\\s+(\\d+) kB", told)[1]) * 1024)
+"""
+
+
+@pytest.mark.slow
+def test_a_long_video_takes_no_more_memory_than_a_short_one(
+    tmp_path: Path, recipe: Callable[..., str]
+) -> None:
+    """A minute is 600 frames of 225 KiB, 132 MiB in all; ten seconds are 22 MiB."""
+    peaks = []
+    for seconds in (10, 60):
+        folder = tmp_path / f"in{seconds}"
+        folder.mkdir()
+        clip(folder / "a.mp4", seconds=seconds)
+        words = [str(folder), str(tmp_path / f"out{seconds}"), recipe(output='videos = "mp4"')]
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True, check=True
+        )
+        peaks.append(int(done.stdout))
+    assert peaks[1] - peaks[0] < 20 * 2**20
 
 
 def test_images_and_videos_of_one_folder_in_one_command(
@@ -292,22 +324,61 @@ def test_an_unknown_detector_is_refused_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
-def test_ultraface_masks_every_face_that_looks_at_the_camera(shared: Path, tmp_path: Path) -> None:
-    weights, photos = shared / "models" / "ultraface-rfb-320.onnx", shared / "corpora" / "photos"
-    if not (weights.is_file() and photos.is_dir()):
-        pytest.skip("no weights or photographs in the shared folder")
+DIGEST = "34cd7e60aeff28744c657de7a3dc64e872d506741de66987f3426f2b79f88017"
+
+
+@pytest.fixture
+def ultraface(shared: Path) -> Path:
+    path = shared / "models" / "ultraface-rfb-320.onnx"
+    if not path.is_file():
+        pytest.skip(f"no {path.name} in the shared folder")
+    return path
+
+
+@pytest.mark.parametrize("mode", ["solid", "blur"])
+def test_ultraface_finds_a_man_in_every_frame_of_a_video_and_in_none_of_its_copy(
+    shared: Path, ultraface: Path, folder: Path, tmp_path: Path, mode: str
+) -> None:
+    video = shared / "corpora" / "videos" / "carphone_pristine.mp4"
+    if not video.is_file():
+        pytest.skip(f"no {video.name} in the shared folder")
+    (folder / "a.mp4").write_bytes(video.read_bytes())
+    out = tmp_path / "out"
+    text = f"""
+    [[steps]]
+    name = "mask_faces"
+    mode = "{mode}"
+    [faces]
+    weights = {{ url = "{ultraface}", sha256 = "{DIGEST}" }}
+    [output]
+    videos = "mp4"
+    """
+    write_copies(str(folder), str(out), text, limits=LIMITS)
+    (row,) = table(out)
+    assert (row["n_frames"], row["n_faces"], row["n_masked"]) == (120, 120, 120)
+    look = look_of(FaceSettings(weights=Own(url=str(ultraface), sha256=DIGEST)))
+    with av.open(str(out / row["file"])) as container:
+        found = [len(look(f.to_ndarray(format="rgb24"))) for f in container.decode(video=0)]
+    assert found == [0] * 120
+
+
+def test_ultraface_masks_every_face_that_looks_at_the_camera(
+    shared: Path, ultraface: Path, tmp_path: Path
+) -> None:
+    photos = shared / "corpora" / "photos"
+    if not photos.is_dir():
+        pytest.skip("no photographs in the shared folder")
     folder = tmp_path / "in"
     folder.mkdir()
     names = ["img10.jpg", "img11.jpg", "img14.jpg", "img44.jpg", "selfie-many-people.jpg"]
     for name in names:
         (folder / name).write_bytes((photos / name).read_bytes())
-    digest = "34cd7e60aeff28744c657de7a3dc64e872d506741de66987f3426f2b79f88017"
     text = f"""
     [[steps]]
     name = "mask_faces"
     background = "#ff00ff"
     [faces]
-    weights = {{ url = "{weights}", sha256 = "{digest}" }}
+    weights = {{ url = "{ultraface}", sha256 = "{DIGEST}" }}
     [output]
     format = "png"
     """

@@ -7,7 +7,8 @@ resolution.
 Decision, 2026-11: a blur is a mosaic that is smoothed, because a Gaussian alone can be undone where
 its width is known. Drawback: neither hides a face from a program that knows who may be in the
 picture and was trained on pictures masked in the same way (McPherson, Shokri and Shmatikov 2016,
-"Defeating image obfuscation with deep learning"). Only `solid` does.
+"Defeating image obfuscation with deep learning"); and in a video the means change from frame to
+frame as a face moves, which tells more than one of them. Only `solid` hides it.
 """
 
 from __future__ import annotations
