@@ -21,6 +21,7 @@
     |   |   +-- VersionError      21  its machines have another imgbatch, Ray or Python
     |   +-- WeightsError          23  a model's weights cannot be had, or do not fit
     |   +-- GroupError            24  the tables do not hold what is to be grouped
+    |   +-- SearchError           25  a search has nothing to compare, or nothing to look for
     +-- SourceError               one source failed; becomes its outcome row, never ends a run
         +-- FetchError                fetch.*    its bytes could not be had
         +-- ArchiveError              archive.*  its archive does not give it out
@@ -227,6 +228,15 @@ class GroupError(RunError):
 
     exit_code = 24
     remedy = "Nothing was written. Look at the tables with `imgbatch status DATASET`."
+
+
+class SearchError(RunError):
+    """A search has nothing to compare, or nothing to look for; nothing was written."""
+
+    exit_code = 25
+    remedy = (
+        "`imgbatch status DATASET` names the tables that are there; see `imgbatch search --help`."
+    )
 
 
 class SourceError(ImgbatchError):

@@ -1,0 +1,208 @@
+"""Enters: a dataset, and maybe a table's name. Leaves: the vectors that may be compared.
+
+Two vectors compare only where the same code, settings, weights and pixels made them: all parts of a
+table that is searched have one fingerprint, and a photo from outside is analysed as they were.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from imgbatch import analyzers
+from imgbatch.dataset import SOURCES
+from imgbatch.errors import DamageError, SearchError, SettingsError
+from imgbatch.settings import nearest, recipe_of
+from imgbatch.tables import table_specs
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from imgbatch.dataset import Dataset, Part, Table
+    from imgbatch.settings import Recipe
+
+Grain = Literal["picture", "region"]
+
+# A column of that name holds vectors; where a table has several, the first counts.
+VECTORS = ("embedding", "pixels")
+# What is searched when no table is named: the first of these that is there.
+PREFERRED = ("embed", "clip", "classic")
+RUN_AGAIN = (
+    "Bring the dataset up to date with one recipe, `imgbatch run INPUT DATASET --recipe RECIPE`; "
+    "then search again."
+)
+KEYS = ("source_id", "version", "picture_id", "frame", "time")
+REGION_KEYS = ("region", "region_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """The vectors of one table, all made alike.
+
+    Attributes:
+        dataset: it is in.
+        table: its name below `tables/`.
+        column: holds the vectors.
+        grain: what has a vector: a picture, or a region of one (a face).
+        fingerprint: of everything that the vectors depend on.
+        made_of: analyzer, version, settings and media settings, as the parts themselves say.
+    """
+
+    dataset: Dataset
+    table: str
+    column: str
+    grain: Grain
+    fingerprint: str
+    made_of: Mapping[str, Any]
+
+    @property
+    def analyzer(self) -> str:
+        """The analyzer that made the vectors."""
+        return str(self.made_of["analyzer"])
+
+    @property
+    def model(self) -> str:
+        """What makes the vectors: the model that the settings name, else the analyzer itself."""
+        named = self.made_of.get("settings", {}).get("model")
+        return named if isinstance(named, str) else self.analyzer
+
+    @property
+    def key(self) -> str:
+        """The column that names what has a vector."""
+        return "picture_id" if self.grain == "picture" else "region_id"
+
+    @property
+    def rows(self) -> Table:
+        """The table."""
+        return self.dataset.table(f"tables/{self.table}")
+
+    def columns(self) -> list[str]:
+        """Return the names of the keys that its rows have, and of what places a region."""
+        names = self.rows.schema().names
+        boxes = [name for name in names if name.startswith("box_")]
+        wanted = (*KEYS, *REGION_KEYS, *boxes, "score")
+        return [name for name in wanted if name in names]
+
+    def batches(
+        self, only: Collection[str] | None = None, where: pc.Expression | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield keys and vectors, without the rows that have none, a few parts in memory at a time.
+
+        Args:
+            only: the file names of the parts to read; all by default.
+            where: a filter besides.
+        """
+        there = pc.field(self.column).is_valid()
+        if "status" in self.rows.schema().names:
+            there &= pc.field("status") == "ok"
+        wanted = there if where is None else there & where
+        return self.rows.batches([*self.columns(), self.column], wanted, only)
+
+    def recipe(self) -> Recipe:
+        """Return the recipe that makes such vectors of a photo, here and now.
+
+        Raises:
+            SearchError: this imgbatch would make others: another version, or other weights.
+            MissingExtraError: what the analyzer needs is not installed.
+        """
+        settings = {self.analyzer: self.made_of["settings"]}
+        raw = {"media": self.made_of["media"], "analyzers": settings}
+        try:
+            recipe = recipe_of(raw, settings_of=analyzers.settings_of)
+            made = {spec.fingerprint for spec in table_specs(recipe)}
+        except SettingsError as error:
+            raise _other_version(self, str(error)) from error
+        if self.fingerprint not in made:
+            raise _other_version(self, "analyzer, media or weights have another version")
+        return recipe
+
+
+def _other_version(space: Space, why: str) -> SearchError:
+    return SearchError(
+        f"the vectors of table {space.table} were made by another imgbatch than this one, so a "
+        f"photo from outside cannot be compared with them: {why}",
+        f"{RUN_AGAIN} A photo that is a source of the dataset needs no analyzer.",
+    )
+
+
+def open_space(dataset: Dataset, on: str | None, *, grain: Grain = "picture") -> Space:
+    """Return the vectors of a table.
+
+    Args:
+        dataset: it is in.
+        on: its name; by default the first of PREFERRED that is there, else the only one.
+        grain: what must have a vector.
+
+    Raises:
+        SearchError: no such table, none with vectors, none chosen of several, an empty one, or one
+            whose parts were made by more than one recipe.
+    """
+    columns = _vector_tables(dataset, grain)
+    table = _chosen(dataset, columns, on, grain)
+    parts = [part for part in dataset.table(f"tables/{table}").parts().values() if part.rows]
+    if not parts:
+        raise SearchError(
+            f"table {table} has no rows yet", "Run first: `imgbatch run INPUT DATASET`."
+        )
+    made_by = Counter(part.fingerprint for part in parts)
+    if len(made_by) > 1:
+        counts = ", ".join(f"{count:,} of {name}" for name, count in made_by.most_common())
+        raise SearchError(
+            f"the parts of table {table} were made by {len(made_by)} recipes or versions "
+            f"({counts}): their vectors do not compare",
+            RUN_AGAIN,
+        )
+    told = _told(dataset, parts[0])
+    made_of = json.loads(told["made_of"])
+    return Space(dataset, table, columns[table], grain, told["fingerprint"], made_of)
+
+
+def _vector_tables(dataset: Dataset, grain: Grain) -> dict[str, str]:
+    """Return the column with vectors of each table that has one."""
+    found = {}
+    for name in dataset.tables():
+        names = dataset.table(f"tables/{name}").schema().names
+        column = next((column for column in VECTORS if column in names), None)
+        if name != SOURCES and column and ("region" in names) == (grain == "region"):
+            found[name] = column
+    return found
+
+
+def _chosen(dataset: Dataset, columns: Mapping[str, str], on: str | None, grain: Grain) -> str:
+    what = "pictures" if grain == "picture" else "faces"
+    if on is not None:
+        if on in columns:
+            return on
+        if on in dataset.tables():
+            raise SearchError(f"table {on} has no vectors of {what}{nearest(on, list(columns))}")
+        raise SearchError(f"no table {on!r} in {dataset.url}{nearest(on, list(columns))}")
+    for name in (*PREFERRED, *(columns if len(columns) == 1 else ())):
+        if name in columns:
+            return name
+    if columns:
+        known = ", ".join(sorted(columns))
+        raise SearchError(f"several tables have vectors: {known}", "Name one with --on TABLE.")
+    remedy = (
+        "Add [analyzers.classic] to the recipe (it needs no weights), or [analyzers.embed], and run"
+        if grain == "picture"
+        else "Add [analyzers.faces] to the recipe, with a recogniser, and run"
+    )
+    raise SearchError(f"no table of {dataset.url} has vectors of {what}", f"{remedy} again.")
+
+
+def _told(dataset: Dataset, part: Part) -> dict[str, str]:
+    """Return what a part says of itself."""
+    name = f"{part.table}/{part.path}"
+    try:
+        with dataset.store.open(name) as file:
+            metadata = pq.read_schema(file).metadata or {}
+    except (pa.ArrowException, OSError) as error:
+        raise DamageError(f"{name}: {error}") from error
+    told = {key.decode(): value.decode() for key, value in metadata.items()}
+    return {key.removeprefix("imgbatch."): value for key, value in told.items()}
