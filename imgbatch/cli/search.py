@@ -53,9 +53,7 @@ def search(
         written.append(hits.write(out, hits.as_file(found.hits, form)))
     if html or form == ".html":
         made = page.render(found, limits)
-        written.append(
-            hits.write(out, made) if out and form == ".html" else page.put(found, made)
-        )
+        written.append(hits.write(out, made) if out and form == ".html" else page.put(found, made))
     _say(found, written, as_json=json)
 
 

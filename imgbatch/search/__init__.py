@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from imgbatch.errors import SearchError
 from imgbatch.search.asked import Query, ask
-from imgbatch.search.hits import sources_of, table_of
 from imgbatch.search.cosine import nearest
+from imgbatch.search.hits import sources_of, table_of
 from imgbatch.search.space import Space, open_space
 
 if TYPE_CHECKING:
@@ -74,7 +74,9 @@ class Found:
         }
 
 
-def like(dataset: Dataset, photo: str, limits: Limits, *, k: int = K, on: str | None = None) -> Found:
+def like(
+    dataset: Dataset, photo: str, limits: Limits, *, k: int = K, on: str | None = None
+) -> Found:
     """Return the pictures that are most similar to a photo; the photo itself is left out.
 
     Args:
@@ -129,7 +131,7 @@ def look(
         asked,
         space,
         queries,
-        table_of(space, found.best, sources, threshold),
+        table_of(found.best, sources, threshold),
         sources,
         found.compared,
         found.pointless,

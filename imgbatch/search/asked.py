@@ -25,6 +25,7 @@ from imgbatch.errors import (
     SourceError,
 )
 from imgbatch.media.gate import ByteGate
+from imgbatch.models import weights
 from imgbatch.observe.explain import ids_of
 from imgbatch.report.thumbnails import pictures_at
 from imgbatch.sources import fetch, open_input
@@ -136,6 +137,7 @@ def _why(dataset: Dataset, source_id: str) -> str:
 def _analysed(space: Space, photo: str, limits: Limits) -> list[Query]:
     source = _single(space.dataset, photo)
     recipe = space.recipe()
+    weights.adopt(limits)
     analyzer = analyzers.load(space.analyzer).Analyzer(recipe.analyzers[space.analyzer])
     try:
         picture = _decoded(source, recipe.media, limits)

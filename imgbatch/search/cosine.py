@@ -98,7 +98,7 @@ def nearest(
                 rough = (vectors @ asked.T.astype(vectors.dtype)) / norms[:, None]
             keys = rows.drop_columns([column])
             for place, one in enumerate(kept):
-                one.see(keys, vectors, norms, np.where(pointing, rough[:, place], -np.inf))
+                one.see(keys, vectors, np.where(pointing, rough[:, place], -np.inf))
     return Nearest([one.best() for one in kept], compared, pointless)
 
 
@@ -136,7 +136,6 @@ class _Kept:
         self,
         rows: pa.RecordBatch,
         vectors: NDArray[np.float32] | NDArray[np.float64],
-        norms: NDArray[np.float64],
         rough: NDArray[np.float64],
     ) -> None:
         """Take the rows that may be among the best."""
@@ -148,7 +147,10 @@ class _Kept:
         at = np.flatnonzero((rough >= floor - ROUNDING) & np.isfinite(rough))
         if not len(at):
             return
-        exact = vectors[at].astype(np.float64) @ self._query / norms[at]
+        # Row by row, and not by a matrix product: that rounds by the number of rows.
+        wide = vectors[at].astype(np.float64)
+        norms = np.sqrt(np.einsum("ij,ij->i", wide, wide))
+        exact = np.einsum("ij,j->i", wide, self._query) / norms
         found = pa.Table.from_batches([rows]).take(at)
         if self._leave is not None:
             others = pc.not_equal(found[self._key], self._leave).to_numpy()

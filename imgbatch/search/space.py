@@ -69,8 +69,8 @@ class Space:
     @property
     def model(self) -> str:
         """What makes the vectors: the model that the settings name, else the analyzer itself."""
-        named = self.made_of.get("settings", {}).get("model")
-        return named if isinstance(named, str) else self.analyzer
+        named = self.made_of.get("settings", {}).get("model") or self.analyzer
+        return named if isinstance(named, str) else f"own weights {named['sha256'][:8]}"
 
     @property
     def key(self) -> str:
@@ -111,8 +111,7 @@ class Space:
             SearchError: this imgbatch would make others: another version, or other weights.
             MissingExtraError: what the analyzer needs is not installed.
         """
-        settings = {self.analyzer: self.made_of["settings"]}
-        raw = {"media": self.made_of["media"], "analyzers": settings}
+        raw = {"media": self.made_of["media"], "analyzers": {self.analyzer: self._settings()}}
         try:
             recipe = recipe_of(raw, settings_of=analyzers.settings_of)
             made = {spec.fingerprint for spec in table_specs(recipe)}
@@ -121,6 +120,17 @@ class Space:
         if self.fingerprint not in made:
             raise _other_version(self, "analyzer, media or weights have another version")
         return recipe
+
+    def _settings(self) -> Mapping[str, Any]:
+        """Return the analyzer's settings as the newest run that made such vectors was told them.
+
+        A part does not say where weights of the user's own lie, only their digest.
+        """
+        for run in reversed(self.dataset.runs()):
+            told = run.get("recipe", {}).get("analyzers", {})
+            if run.get("tables", {}).get(self.table) == self.fingerprint and self.analyzer in told:
+                return dict(told[self.analyzer])
+        return dict(self.made_of["settings"])
 
 
 def _other_version(space: Space, why: str) -> SearchError:
@@ -174,9 +184,7 @@ def _vector_tables(dataset: Dataset, grain: Grain) -> dict[str, str]:
     return found
 
 
-def _chosen(
-    dataset: Dataset, columns: Mapping[str, str], on: str | None, grain: Grain
-) -> str:
+def _chosen(dataset: Dataset, columns: Mapping[str, str], on: str | None, grain: Grain) -> str:
     what = "pictures" if grain == "picture" else "faces"
     if on is not None:
         if on in columns:
@@ -184,7 +192,8 @@ def _chosen(
         if on in dataset.tables():
             raise SearchError(f"table {on} has no vectors of {what}{nearest(on, list(columns))}")
         raise SearchError(f"no table {on!r} in {dataset.url}{nearest(on, list(columns))}")
-    for name in (*PREFERRED, *(columns if len(columns) == 1 else ())):
+    only = list(columns) if len(columns) == 1 else []
+    for name in [*PREFERRED, *only]:
         if name in columns:
             return name
     if columns:
