@@ -15,6 +15,7 @@ import typer
 from imgbatch import analyzers, errors
 from imgbatch.cli import app
 from imgbatch.dataset import SOURCES
+from imgbatch.records import REGIONS
 from imgbatch.settings import ENVIRONMENT_PREFIX, Limits, MediaSettings, VideoSettings
 from imgbatch.storage.options import GoogleOptions, S3Options
 from imgbatch.tables import columns_of
@@ -90,6 +91,8 @@ def _analyzer(name: str) -> Iterator[str]:
     about = analyzers.describe(name)
     per = "picture" if about["grain"] == "picture" else "source"
     yield from _table(name, f"{about['summary']} One row per {per} that was decoded.")
+    if analyzers.has_regions(analyzers.load(name)):
+        yield from _table(name + REGIONS, f"What `{name}` found in a picture. One row per region.")
     if about["settings"]:
         rows = [(f"`{k}`", _shown(v.get("default"))) for k, v in about["settings"].items()]
         yield _rows((f"setting of [analyzers.{name}]", "default"), rows)

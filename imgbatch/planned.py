@@ -228,6 +228,8 @@ def _failed(
     for spec in specs:
         if found.tables[spec.name][ANALYZER_CHANGED] or not dataset.table(spec.path).exists:
             continue
+        if "status" not in spec.schema.names:
+            continue  # regions: what failed is in the main table
         columns = ["source_id", "error_class"]
         rows = dataset.read(spec.name, columns=columns, where=pc.field("status") == "failed")
         rows = rows.filter(pc.invert(pc.is_in(rows["source_id"], value_set=leaving)))

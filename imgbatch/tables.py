@@ -13,10 +13,13 @@ from imgbatch.analyzers import Column
 from imgbatch.dataset import SOURCES, TableSpec
 from imgbatch.errors import SettingsError
 from imgbatch.models.weights import FINGERPRINT
+from imgbatch.records import REGIONS, analyzer_of
 
 if TYPE_CHECKING:
     from imgbatch.settings import MediaSettings, Recipe, Settings
 
+# What a field of a table says of itself, so that it is known without its analyzer.
+SAID = ("meaning", "unit", "range", "missing")
 # Grows when the same bytes and [media] settings would give other pixels or another outcome.
 MEDIA_VERSION = 1
 
@@ -86,12 +89,11 @@ def columns_of(name: str, settings: Settings | None = None) -> tuple[Column, ...
     """
     if name == SOURCES:
         return SOURCE_COLUMNS
-    module = analyzers.load(analyzers.of_table(name))
+    module = analyzers.load(analyzer_of(name))
     settings = settings or module.Settings()
-    regions = analyzers.regions_of(module, settings)
-    if name.endswith(analyzers.SUFFIX):
-        return (*REGION_KEYS, *regions)
-    counts = (N_REGIONS,) if regions else ()
+    if name.endswith(REGIONS):
+        return (*REGION_KEYS, *analyzers.regions_of(module, settings))
+    counts = (N_REGIONS,) if analyzers.has_regions(module) else ()
     return (*GRAIN_KEYS[module.GRAIN], *STATUS, *counts, *analyzers.columns_of(module, settings))
 
 
@@ -141,11 +143,11 @@ def _specs(recipe: Recipe, name: str) -> list[TableSpec]:
         return TableSpec(table, own, _digest(seed), metadata, grain)
 
     main = spec(name, module.GRAIN, "")
-    if not analyzers.regions_of(module, settings):
+    if not analyzers.has_regions(module):
         return [main]
     if module.GRAIN != "picture":
         raise SettingsError(f"analyzer {name} has regions, and no pictures for them to be in")
-    return [main, spec(name + analyzers.SUFFIX, "region", " One row per region")]
+    return [main, spec(name + REGIONS, "region", " One row per region")]
 
 
 def _media_seed(media: MediaSettings) -> dict[str, Any]:
@@ -170,5 +172,6 @@ def _metadata(seed: dict[str, Any], name: str, summary: str) -> dict[str, str]:
 def schema(columns: tuple[Column, ...]) -> pa.Schema:
     """Return the Arrow schema of columns, each with its meaning as field metadata."""
     return pa.schema(
-        pa.field(c.name, c.type, metadata={"meaning": c.meaning, "unit": c.unit}) for c in columns
+        pa.field(c.name, c.type, metadata={name: getattr(c, name) for name in SAID})
+        for c in columns
     )

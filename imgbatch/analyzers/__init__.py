@@ -23,8 +23,8 @@ second table `NAME_regions` under the same fingerprint:
                has one key more, "regions": a list of dicts with exactly these columns. The frame
                adds the keys and numbers them, and counts them in the main table (`n_regions`).
 
-Columns that depend on settings are functions instead: `columns(settings)`, `regions(settings)`;
-the latter may return () where the settings ask for no such table.
+Columns that depend on settings are functions instead: `columns(settings)`, `regions(settings)`.
+Settings that ask for no regions leave that table empty, so that rows of former settings leave it.
 
 Nothing else is edited to add one: recipes, tables, codebook, `imgbatch analyzers` and the contract
 suite find it here. Analyzers never import each other.
@@ -42,6 +42,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from imgbatch.errors import MissingExtraError, SettingsError
+from imgbatch.records import REGIONS, analyzer_of
 from imgbatch.settings import Settings, nearest
 
 if TYPE_CHECKING:
@@ -56,8 +57,6 @@ Row = dict[str, Any]
 EXPORTS = ("GRAIN", "VERSION", "TOLERANCE", "COLUMNS", "NEEDS", "Settings", "Analyzer")
 # What a module may export in place of a constant: a function of its settings.
 INSTEAD = {"COLUMNS": "columns"}
-# What the name of an analyzer's second table ends with.
-SUFFIX = "_regions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +152,10 @@ def load(name: str) -> Module:
         SettingsError: there is none of that name; says which are near.
         MissingExtraError: a package that it needs is not installed.
     """
-    if name.endswith(SUFFIX):
+    if name.endswith(REGIONS):
         raise SettingsError(
             f"no analyzer {name!r}: that is the name of a region table",
-            f"Its analyzer is {of_table(name)}; both tables come from it.",
+            f"Its analyzer is {analyzer_of(name)}; both tables come from it.",
         )
     if "." in name:
         return _foreign(name)
@@ -214,19 +213,19 @@ def columns_of(module: Module, settings: Settings) -> tuple[Column, ...]:
 
 
 def regions_of(module: Module, settings: Settings) -> tuple[Column, ...]:
-    """Return the columns of its region table, without keys; none where there is no such table."""
+    """Return the columns of its region table, without keys."""
     found: tuple[Column, ...] = _by_settings(module, "regions", settings)
     return found
+
+
+def has_regions(module: Module) -> bool:
+    """Say whether an analyzer fills a region table."""
+    return hasattr(module, "REGIONS") or hasattr(module, "regions")
 
 
 def _by_settings(module: Module, name: str, settings: Settings) -> Any:
     chosen = getattr(module, name, None)
     return chosen(settings) if chosen else getattr(module, name.upper(), ())
-
-
-def of_table(table: str) -> str:
-    """Return the name of the analyzer that fills a table."""
-    return table.removesuffix(SUFFIX)
 
 
 def settings_of(name: str) -> type[Settings]:

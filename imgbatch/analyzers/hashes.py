@@ -80,8 +80,8 @@ class Analyzer:
             return []
         heights = [len(rows) for rows in batch]
         whole = np.split(levels(np.concatenate(batch)), np.cumsum(heights)[:-1])
-        small = levels(np.stack([weights(len(rows), 8).T @ rows[:, :9] for rows in whole]))
-        large = levels(np.stack([weights(len(rows), 32).T @ rows[:, 9:] for rows in whole]))
+        small = levels(np.stack([shares(len(rows), 8).T @ rows[:, :9] for rows in whole]))
+        large = levels(np.stack([shares(len(rows), 32).T @ rows[:, 9:] for rows in whole]))
         pairs = zip(dhashes(small), phashes(large), strict=True)
         return [{"dhash": dhash, "phash": phash} for dhash, phash in pairs]
 
@@ -94,7 +94,7 @@ def narrow(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     Returns:
         (height, 9 + 32), not yet rounded to levels.
     """
-    return luma.astype(np.float32) @ weights(luma.shape[1], 9, 32)
+    return luma.astype(np.float32) @ shares(luma.shape[1], 9, 32)
 
 
 def levels(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -121,7 +121,7 @@ def _hex(bits: NDArray[np.bool_]) -> list[str]:
 
 
 @lru_cache(maxsize=128)
-def weights(length: int, *reduced: int) -> NDArray[np.float32]:
+def shares(length: int, *reduced: int) -> NDArray[np.float32]:
     """Return the Lanczos weights from `length` to one or more sizes, side by side.
 
     Returns:

@@ -14,6 +14,7 @@ from imgbatch.cli import (
     forget,
     group,
     live,
+    models,
     past,
     plan,
     read,
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 recipes = typer.Typer(help="Recipes: what a run computes.", no_args_is_help=True)
 buckets = typer.Typer(help="Buckets themselves: made and hardened.", no_args_is_help=True)
+weights = typer.Typer(help="Weights of models: got, verified, mirrored.", no_args_is_help=True)
 
 app.command()(plan.plan)
 app.command()(run.run)
@@ -55,6 +57,12 @@ app.command()(group.groupers)
 app.add_typer(buckets, name="bucket")
 buckets.command("create")(bucket.create)
 buckets.command("harden")(bucket.harden)
+app.add_typer(weights, name="models")
+weights.command("list")(models.list_)
+weights.command("show")(models.show)
+weights.command("pull")(models.pull)
+weights.command("push")(models.push)
+weights.command("verify")(models.verify)
 app.add_typer(recipes, name="recipe")
 recipes.command("list")(about.recipe_list)
 recipes.command("show")(about.recipe_show)

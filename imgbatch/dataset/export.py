@@ -49,7 +49,7 @@ def _write(dataset: Dataset, name: str, path: str, form: Format) -> int:
     count = 0
     with contextlib.closing(Spill()) as spill:
         spill.fill("rows", schema, dataset.batches(name, columns=schema.names))
-        keys = ", ".join(k for k in ("source_id", "frame") if k in schema.names)
+        keys = ", ".join(k for k in ("source_id", "frame", "region") if k in schema.names)
         shown = schema if form == "parquet" else _flat_schema(schema)
         with _writer(path, shown, form) as writer:
             for batch in spill.batches(f"FROM rows ORDER BY {keys}", rows=ROWS):

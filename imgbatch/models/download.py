@@ -6,9 +6,8 @@ is looked at by whoever asked. An answer that is no file (an error, a page) neve
 
 from __future__ import annotations
 
-import shutil
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from imgbatch.errors import StorageError, WeightsError
 from imgbatch.models import cache
@@ -16,9 +15,13 @@ from imgbatch.storage import locate, open_store
 from imgbatch.storage.secrets import cause, scrub
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from requests import Response
+
+    # Told how many bytes are there now, each time that some came.
+    Listener = Callable[[int], None]
 
 CHUNK = 2**20
 WEB = ("http://", "https://")
@@ -30,7 +33,7 @@ PASSING = {
 }
 
 
-def from_url(url: str, partial: Path) -> None:
+def from_url(url: str, partial: Path, listener: Listener | None = None) -> None:
     """Complete a partial file from a URL: http, https, or one of our stores.
 
     Raises:
@@ -38,13 +41,15 @@ def from_url(url: str, partial: Path) -> None:
         WeightsError: it is not there.
     """
     if url.startswith(WEB):
-        _from_web(url, partial)
+        _from_web(url, partial, listener)
         return
+    if "://" not in url:
+        raise WeightsError(f"this machine has no {url}")
     store, name = locate(url)
-    from_store(store.root, name, partial)
+    from_store(store.root, name, partial, listener)
 
 
-def from_store(root: str, name: str, partial: Path) -> None:
+def from_store(root: str, name: str, partial: Path, listener: Listener | None = None) -> None:
     """Write a partial file from an object of a store, from its beginning.
 
     Raises:
@@ -53,12 +58,12 @@ def from_store(root: str, name: str, partial: Path) -> None:
     """
     try:
         with open_store(root).open(name) as found, partial.open("wb") as written:
-            shutil.copyfileobj(found, written, CHUNK)
+            _copy(iter(lambda: found.read(CHUNK), b""), written, listener)
     except FileNotFoundError as error:
         raise WeightsError(f"{root} has no {name}") from error
 
 
-def _from_web(url: str, partial: Path) -> None:
+def _from_web(url: str, partial: Path, listener: Listener | None) -> None:
     from requests import RequestException, get  # noqa: PLC0415 - a heavy import
 
     limits = cache.told()
@@ -71,7 +76,8 @@ def _from_web(url: str, partial: Path) -> None:
                 return  # all of it is there; if it is not the right one, its digest says so
             _refuse(url, answer)
             going_on = answer.status_code == HTTPStatus.PARTIAL_CONTENT
-            _write(answer, partial, going_on=going_on)
+            with partial.open("ab" if going_on else "wb") as written:
+                _copy(answer.iter_content(CHUNK), written, listener)
     except RequestException as error:
         said = scrub(f"{url}: {error}")
         raise StorageError(said) from cause(error)
@@ -92,7 +98,8 @@ def _refuse(url: str, answer: Response) -> None:
     raise WeightsError(said)
 
 
-def _write(answer: Response, partial: Path, *, going_on: bool) -> None:
-    with partial.open("ab" if going_on else "wb") as written:
-        for chunk in answer.iter_content(CHUNK):
-            written.write(chunk)
+def _copy(chunks: Iterable[bytes], written: BinaryIO, listener: Listener | None) -> None:
+    for chunk in chunks:
+        written.write(chunk)
+        if listener:
+            listener(written.tell())

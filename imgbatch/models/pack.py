@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import zipfile
 import zlib
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from imgbatch.errors import WeightsError
@@ -23,7 +24,8 @@ CHUNK = 2**20
 def fetch_pack(wanted: Wanted) -> Path:
     """Return the folder with the files of a pack, such as `det_10g.onnx`.
 
-    Folders within the zip file are left out: some packs have one, some none.
+    Where all files of the zip file are in one folder, that folder is left out: some packs have
+    one, some none.
 
     Raises:
         WeightsError: it cannot be had, is not what it should be, or is no zip file.
@@ -32,25 +34,35 @@ def fetch_pack(wanted: Wanted) -> Path:
     folder = cache.path_of(file_of(wanted)).parent / "models" / archive.stem
     try:
         with zipfile.ZipFile(archive) as opened:
-            members = _members(opened)
-            if not _unpacked(members, folder):
+            if not is_unpacked(opened, folder):
                 with cache.writing(folder) as begun:
                     # Another process may have unpacked it while this one waited.
-                    if not _unpacked(members, folder):
-                        _unpack(opened, members, begun, folder)
+                    if not is_unpacked(opened, folder):
+                        _unpack(opened, begun, folder)
     except zipfile.BadZipFile as error:
         raise WeightsError(f"{archive.name} is no zip file: {error}") from error
     return folder
 
 
+def is_unpacked(opened: zipfile.ZipFile, folder: Path) -> bool:
+    """Return whether each file is in a folder as the archive, which was verified, has it."""
+    return all(_same(folder / name, member) for name, member in _members(opened).items())
+
+
 def _members(opened: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    found = [member for member in opened.infolist() if not member.is_dir()]
-    return {member.filename.rpartition("/")[2]: member for member in found}
+    """Return what is in a zip file, by the path below the folder.
 
-
-def _unpacked(members: dict[str, zipfile.ZipInfo], folder: Path) -> bool:
-    """Return whether each file is there as the archive, which is verified, has it."""
-    return all(_same(folder / name, member) for name, member in members.items())
+    Raises:
+        WeightsError: a path leads out of the folder, or there is none.
+    """
+    found = {PurePosixPath(m.filename): m for m in opened.infolist() if not m.is_dir()}
+    if not found:
+        raise WeightsError(f"{opened.filename} holds no file")
+    if any(path.is_absolute() or ".." in path.parts for path in found):
+        raise WeightsError(f"{opened.filename}: a path in it leads elsewhere: it is not unpacked")
+    tops = {path.parts[0] for path in found}
+    nested = len(tops) == 1 and all(len(path.parts) > 1 for path in found)
+    return {str(path.relative_to(*tops) if nested else path): m for path, m in found.items()}
 
 
 def _same(path: Path, member: zipfile.ZipInfo) -> bool:
@@ -63,13 +75,11 @@ def _same(path: Path, member: zipfile.ZipInfo) -> bool:
     return found == member.CRC
 
 
-def _unpack(
-    opened: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], begun: Path, folder: Path
-) -> None:
+def _unpack(opened: zipfile.ZipFile, begun: Path, folder: Path) -> None:
     for gone in (begun, folder):
         shutil.rmtree(gone, ignore_errors=True)
-    begun.mkdir()
-    for name, member in members.items():
+    for name, member in _members(opened).items():
+        (begun / name).parent.mkdir(parents=True, exist_ok=True)
         with opened.open(member) as packed, (begun / name).open("wb") as written:
             shutil.copyfileobj(packed, written, CHUNK)
     begun.replace(folder)

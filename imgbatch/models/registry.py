@@ -2,8 +2,8 @@
 
 Decision, 2026-11: only weights whose digest is published are in the registry, in full or, as
 torchvision publishes them, its first eight digits in the file's name. Who computes a fingerprint
-then needs no download, and what was pulled can be checked. Drawback: weights whose makers publish
-no digest are used as a user's own, with a digest that the user vouches for.
+then needs no download, and what was pulled can be checked. Drawback: weights whose digest nobody
+publishes are used as a user's own, with a digest that the user vouches for.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Model(Settings):
         variant: what the loader calls these weights, such as `IMAGENET1K_V2` or `openai`.
         url: where they come from.
         sha256: digest of the file, as it is published: in full, or its first digits.
-        size: of the file, in bytes, to the precision of who publishes it.
+        size: of the file, in bytes, to the precision of who publishes it; 0: nobody does.
         licence: its terms.
         input: side of the square that the network sees, in pixels; of a detector the shorter
             side.
@@ -63,7 +63,7 @@ class Model(Settings):
     variant: str = ""
     url: str
     sha256: Digest
-    size: int = Field(ge=1)
+    size: int = Field(default=0, ge=0)
     licence: Licence
     input: int = Field(ge=1)
     resize: int = Field(default=0, ge=0)

@@ -24,6 +24,7 @@ from imgbatch.storage.addresses import unquote
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from imgbatch.models.download import Listener
     from imgbatch.settings import Limits
 
 # The context of a dump that goes into a fingerprint: where weights lie decides over no row.
@@ -106,12 +107,13 @@ def fetch(wanted: Wanted) -> Path:
     return had.path
 
 
-def get(wanted: Wanted, *, mirrored: bool = True) -> Had:
+def get(wanted: Wanted, *, mirrored: bool = True, listener: Listener | None = None) -> Had:
     """Return a verified file of weights, and how it was had.
 
     Args:
         wanted: which.
         mirrored: to take it from the mirror, where one is set; else from its URL in any case.
+        listener: told how much of it is there, while it comes.
 
     Raises:
         WeightsError: it cannot be had, or is not what it should be; says what to do.
@@ -132,7 +134,11 @@ def get(wanted: Wanted, *, mirrored: bool = True) -> Had:
         if damaged:
             path.unlink()
         mirror = cache.told().model_mirror if mirrored else ""
-        _complete(wanted, file, begun, mirror)
+        if mirror:
+            write = partial(download.from_store, mirror, file.key, begun, listener)
+        else:
+            write = partial(download.from_url, wanted.url, begun, listener)
+        _complete(wanted, file, begun, mirror, write)
         cache.finish(begun, path)
     return Had(path, "mirror" if mirror else "url", damaged=damaged)
 
@@ -152,12 +158,14 @@ def name_of(wanted: Wanted) -> str:
     return wanted.name if isinstance(wanted, Model) else wanted.url
 
 
-def _complete(wanted: Wanted, file: cache.File, begun: Path, mirror: str) -> None:
+def _complete(
+    wanted: Wanted, file: cache.File, begun: Path, mirror: str, write: Callable[[], None]
+) -> None:
     """Write the partial file whole; one that was continued and is wrong is begun anew, once."""
     for continued in (begun.exists(), False):
         if not continued:
             begun.unlink(missing_ok=True)
-        _patiently(partial(_write, wanted, file, begun, mirror), wanted, mirror)
+        _patiently(write, wanted, mirror)
         if cache.is_whole(begun, file.sha256):
             return
         if not continued:
@@ -170,13 +178,6 @@ def _complete(wanted: Wanted, file: cache.File, begun: Path, mirror: str) -> Non
         "Whoever keeps it replaced it, or it is damaged there. Ask them, or push it anew: "
         "`imgbatch models push NAME STORE-URL`.",
     )
-
-
-def _write(wanted: Wanted, file: cache.File, begun: Path, mirror: str) -> None:
-    if mirror:
-        download.from_store(mirror, file.key, begun)
-    else:
-        download.from_url(wanted.url, begun)
 
 
 def _patiently(write: Callable[[], None], wanted: Wanted, mirror: str) -> None:
@@ -194,12 +195,13 @@ def _remedy(wanted: Wanted, mirror: str) -> str:
     name = name_of(wanted)
     if mirror:
         return (
-            f"Where {wanted.url} can be reached: `imgbatch models push {name} {mirror}`. "
+            f"From a machine that reaches {wanted.url}: `imgbatch models push {name} {mirror}`. "
             "IMGBATCH_MODEL_MIRROR is set, so nothing else is asked."
         )
     return (
-        f"Where {wanted.url} can be reached: `imgbatch models pull {name}`, or "
-        f"`imgbatch models push {name} STORE-URL` and IMGBATCH_MODEL_MIRROR=STORE-URL here."
+        f"Once {wanted.url} can be reached from here: `imgbatch models pull {name}`. Or from a "
+        f"machine that reaches it: `imgbatch models push {name} STORE-URL`, and here "
+        "IMGBATCH_MODEL_MIRROR=STORE-URL."
     )
 
 

@@ -55,7 +55,8 @@ def codebook(dataset: Dataset) -> list[Entry]:
 def columns_known(dataset: Dataset, table: str) -> list[Column]:
     """Return the columns of a table that is in the dataset, with all that is known of them.
 
-    A table of an analyzer that this installation does not have is described by its own schema.
+    What other settings than the defaults bring, or an analyzer that this installation does not
+    have, is described by the table's own schema.
     """
     schema = dataset.table(f"tables/{table}").schema()
     try:
@@ -68,7 +69,14 @@ def columns_known(dataset: Dataset, table: str) -> list[Column]:
 def _undescribed(field: pa.Field) -> Column:
     words = {k.decode(): v.decode("utf-8", "replace") for k, v in (field.metadata or {}).items()}
     meaning = words.get("meaning", "not described: its analyzer is not installed here")
-    return Column(field.name, field.type, meaning, words.get("unit", ""), missing="not known")
+    return Column(
+        field.name,
+        field.type,
+        meaning,
+        words.get("unit", ""),
+        words.get("range", ""),
+        words.get("missing", "not known"),
+    )
 
 
 def to_csv(entries: Sequence[Entry]) -> bytes:

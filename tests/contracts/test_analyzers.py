@@ -167,7 +167,7 @@ def table_of(module: Module, rows: Sequence[Row]) -> pa.Table:
     """Return rows as a table with exactly the declared columns; checks keys, types and nulls."""
     settings = settings_for(module)
     main, regions = analyzers.columns_of(module, settings), analyzers.regions_of(module, settings)
-    if regions:
+    if analyzers.has_regions(module):
         table_by(regions, [region for row in rows for region in row["regions"]])
         rows = [{key: value for key, value in row.items() if key != "regions"} for row in rows]
     return table_by(main, rows)
@@ -201,7 +201,8 @@ def assert_same(module: Module, rows: Sequence[Row], others: Sequence[Row]) -> N
     """Compare two lists of rows: floats within TOLERANCE, everything else exactly."""
     left, right = table_of(module, rows), table_of(module, others)
     assert_near(left, right, module.TOLERANCE)
-    if columns := analyzers.regions_of(module, settings_for(module)):
+    if analyzers.has_regions(module):
+        columns = analyzers.regions_of(module, settings_for(module))
         for row, other in zip(rows, others, strict=True):
             pair = [table_by(columns, one["regions"]) for one in (row, other)]
             assert_near(*pair, module.TOLERANCE)
@@ -251,7 +252,7 @@ def test_exports_what_an_analyzer_exports(module: Module) -> None:
     assert module.NEEDS.min_side >= 0
     assert module.NEEDS.batch >= 1
     assert issubclass(module.Settings, Settings)
-    assert module.GRAIN == "picture" or not analyzers.regions_of(module, settings_for(module))
+    assert module.GRAIN == "picture" or not analyzers.has_regions(module)
     methods = ("prepare", "infer") if module.GRAIN == "picture" else ("start",)
     assert all(inspect.isfunction(getattr(module.Analyzer, name)) for name in methods)
 
@@ -263,7 +264,10 @@ def test_every_column_has_a_name_a_type_and_a_meaning(module: Module) -> None:
     assert isinstance(columns, tuple)
     assert isinstance(regions, tuple)
     assert columns
-    for table in (name_of(module), *([f"{name_of(module)}_regions"] if regions else [])):
+    for table in (
+        name_of(module),
+        *([f"{name_of(module)}_regions"] if analyzers.has_regions(module) else []),
+    ):
         names = [column.name for column in tables.columns_of(table, settings)]
         assert len(set(names)) == len(names)
     for column in (*columns, *regions):
