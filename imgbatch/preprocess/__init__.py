@@ -11,7 +11,8 @@ Conventions, the same everywhere in this room:
     kernel      Pillow's bicubic unless told.
     center      a spare pixel falls to the right or the bottom, cut or padded.
 
-`color`, `geometry` and `flat` hold the functions; `steps`, `augment` and `recipe` give them names in TOML.
+`color`, `geometry` and `flat` hold the functions; `steps`, `augment` and `recipe` give them names
+in TOML.
 """
 
 from __future__ import annotations

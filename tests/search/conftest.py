@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
@@ -10,6 +10,9 @@ from PIL import Image
 from imgbatch.dataset import Dataset
 from tests import corpus
 from tests.media.clips import Encoding, clip
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 RECIPE = "[media]\n[media.video]\nsample = 'every_n'\nevery_n = 5\n[analyzers.classic]\n"
 

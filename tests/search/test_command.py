@@ -7,7 +7,7 @@ import io
 import json
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import boto3
 import numpy as np
@@ -24,6 +24,9 @@ from tests.corpus import PHOTOS
 from tests.report.conftest import HOSTILE, Page
 from tests.report.test_browser import CHROMIUM, POLICY, browse
 from tests.search.conftest import RECIPE
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def imgbatch(*words: str | Path) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from imgbatch.errors import SearchError
 from imgbatch.search import cosine
-from imgbatch.search.cosine import nearest
+from imgbatch.search.cosine import Nearest, nearest
 
 LENGTH = 24
 
@@ -23,7 +23,9 @@ def batches_of(vectors: np.ndarray, size: int) -> list[pa.RecordBatch]:
     return [batch_of(vectors[at : at + size], at) for at in range(0, len(vectors), size)]
 
 
-def search(batches: list[pa.RecordBatch], queries: np.ndarray, k: int, leave: str | None = None):
+def search(
+    batches: list[pa.RecordBatch], queries: np.ndarray, k: int, leave: str | None = None
+) -> Nearest:
     own = [leave] * len(queries)
     return nearest(batches, list(queries), column="vector", key="picture_id", k=k, leave=own)
 

@@ -1,9 +1,8 @@
-"""Similar pictures of real photographs, by `classic`: which vectors compare, and which photo asks."""
+"""Similar pictures of real photographs, by `classic`: what compares with what."""
 
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +16,7 @@ from imgbatch.errors import JobError, SearchError
 from imgbatch.messages import Finished
 from imgbatch.records import source_id_of
 from imgbatch.run import run
-from imgbatch.search import like
+from imgbatch.search import Found, like
 from imgbatch.search.asked import ask
 from imgbatch.search.space import open_space
 from imgbatch.settings import Limits
@@ -28,13 +27,14 @@ from tests.search.conftest import RECIPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from imgbatch.messages import Crewed, Job, Task, Tick
 
 LIMITS = Limits(threads=2)
 
 
-def names(found) -> list[str]:
+def names(found: Found) -> list[str]:
     return [address.rpartition("/in/")[2] for address in found.hits["address"].to_pylist()]
 
 
@@ -119,7 +119,7 @@ def test_a_member_of_an_archive_and_a_frame_of_a_video_can_ask(
     assert other.hits["time"][0].as_py() in {0.8, 1.2}
 
 
-def test_the_photo_is_decoded_as_the_table_was(made: Path, tmp_path: Path) -> None:
+def test_the_photo_is_decoded_as_the_table_was(tmp_path: Path) -> None:
     # Another ground under what is transparent, another vector: the table's own setting decides.
     photo = Image.open(PHOTOS["coffee.png"]).convert("RGBA")
     photo.putalpha(Image.radial_gradient("L").resize(photo.size))
