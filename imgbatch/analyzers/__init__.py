@@ -25,6 +25,7 @@ second table `NAME_regions` under the same fingerprint:
 
 Columns that depend on settings are functions instead: `columns(settings)`, `regions(settings)`.
 Settings that ask for no regions leave that table empty, so that rows of former settings leave it.
+What it needs may depend on them too: `needs(settings)`, beside NEEDS for its defaults.
 
 Nothing else is edited to add one: recipes, tables, codebook, `imgbatch analyzers` and the contract
 suite find it here. Analyzers never import each other.
@@ -217,6 +218,12 @@ def columns_of(module: Module, settings: Settings) -> tuple[Column, ...]:
 def regions_of(module: Module, settings: Settings) -> tuple[Column, ...]:
     """Return the columns of its region table, without keys."""
     found: tuple[Column, ...] = _by_settings(module, "regions", settings)
+    return found
+
+
+def needs_of(module: Module, settings: Settings) -> Needs:
+    """Return what an analyzer needs with these settings."""
+    found: Needs = _by_settings(module, "needs", settings)
     return found
 
 

@@ -7,7 +7,6 @@ import json
 import math
 import warnings
 import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -36,6 +35,7 @@ from tests import facemodels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
