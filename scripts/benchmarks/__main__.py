@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from scripts.benchmarks import (
+    faces,
     images,
     listing,
     memory,
@@ -37,6 +38,7 @@ SECTIONS = {
     "shards": shards.measure,
     "listing": listing.measure,
     "search": search.measure,
+    "faces": faces.measure,
 }
 
 

@@ -29,7 +29,7 @@ from tests.corpus import PHOTOS, run_inline
 pytest.importorskip("onnxruntime", reason="the extra `models` is not installed")
 pytest.importorskip("insightface", reason="the extra `models` is not installed")
 
-from imgbatch.analyzers.faces import BATCH, Analyzer, Settings, regions, weights
+from imgbatch.analyzers.faces import BATCH, Analyzer, Settings, regions, shared_out, weights
 from imgbatch.models.faces.packs import Pack
 from tests import facemodels
 
@@ -90,7 +90,7 @@ def test_boxes_and_landmarks_lie_where_the_squares_were_drawn(of_pack: dict[str,
         assert np.allclose(region["landmarks"], points, atol=1e-3)
         shares = [region[f"{k}_share"] for k in ("x", "y", "width", "height")]
         assert np.allclose(shares, [x / WIDE, y / HIGH, width / WIDE, height / HIGH])
-        assert region["size_share"] == pytest.approx(width * height / (WIDE * HIGH))
+        assert region["area_share"] == pytest.approx(width * height / (WIDE * HIGH))
         assert 0.5 < region["score"] <= 1
 
 
@@ -123,7 +123,7 @@ def test_a_face_at_the_edge_covers_only_what_lies_in_the_picture() -> None:
     face = (WIDE - 20, HIGH - 30, 40, 60)
     region = _box_of(face)
     assert region["x"] + region["width"] == pytest.approx(WIDE + 20)
-    assert region["size_share"] == pytest.approx(20 * 30 / (WIDE * HIGH))
+    assert region["area_share"] == pytest.approx(20 * 30 / (WIDE * HIGH))
 
 
 def _box_of(face: tuple[int, int, int, int]) -> Row:
@@ -248,13 +248,22 @@ def test_faces_of_many_pictures_share_a_call(
     settings = Settings(**everything(of_pack, tmp_path) | {"sides": (320,)})
     run(tmp_path / "in", tmp_path / "d", settings, tmp_path / "cache", min_side=HIGH)
     faces = sum(counts)
-    assert faces > BATCH
+    assert faces > 2 * BATCH["cpu"]
     assert sum(row["n_faces"] for row in table(tmp_path / "d", "faces")) == faces
     assert len(table(tmp_path / "d", "faces_regions")) == faces
     for sizes in calls.values():
-        assert len(sizes) == math.ceil(faces / BATCH)
+        assert len(sizes) <= math.ceil(faces / BATCH["cpu"])
         assert sum(sizes) == faces
     assert len(calls) == 4
+
+
+@pytest.mark.parametrize("faces", [0, 1, 31, 32, 33, 63, 64, 100, 257])
+def test_left_over_faces_cost_no_call_of_their_own(faces: int) -> None:
+    batches = [list(some) for some in shared_out(range(faces), 32)]
+    assert [face for some in batches for face in some] == list(range(faces))
+    assert len(batches) == (max(1, faces // 32) if faces else 0)
+    assert all(len(some) < 64 for some in batches)
+    assert max(map(len, batches), default=0) - min(map(len, batches), default=0) <= 1
 
 
 def _count(part: Any, calls: dict[str, list[int]], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -385,7 +394,7 @@ def test_output_says_what_is_kept_of_people(of_pack: dict[str, Any]) -> None:
     assert kept["boxes"]["n_faces"] == 3
     assert set(kept["boxes"]["regions"][0]) == {
         *("x", "y", "width", "height", "x_share", "y_share", "width_share", "height_share"),
-        *("score", "size_share"),
+        *("score", "area_share"),
     }
     assert {"landmarks", "yaw", "sharpness"} <= set(kept["full"]["regions"][0])
     assert regions(Settings(**of_pack, output="count")) == ()
