@@ -2,7 +2,7 @@
 
 Run as a process of its own:
 
-    faces_ways make FOLDER COUNT                a pack of usual size, and JPEGs with eight faces each
+    faces_ways make FOLDER COUNT                a pack of usual size, and COUNT JPEGs of 8 faces
     faces_ways loop FOLDER PHOTOS               FaceAnalysis of InsightFace, one by one
     faces_ways imgbatch FOLDER PHOTOS DATASET   the same by imgbatch, its calls of networks counted
 
