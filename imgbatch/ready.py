@@ -8,7 +8,7 @@ by a thousand workers. Drawback: the driver of a cluster holds weights that only
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from imgbatch import analyzers
 from imgbatch.errors import WeightsError
@@ -110,9 +110,16 @@ def _wanted(key: str, digest: str, settings: Settings) -> Wanted | None:
     return next((model for model in registry.known() if model.name == key), None)
 
 
-def _own(settings: Settings) -> Iterator[Own]:
-    for _, value in settings:
-        if isinstance(value, Own):
-            yield value
-        elif isinstance(value, Settings):
-            yield from _own(value)
+def _own(value: Any) -> Iterator[Own]:
+    """Yield the weights of the user's own that settings hold, however deep."""
+    if isinstance(value, Own):
+        yield value
+    elif isinstance(value, Settings):
+        for _, below in value:
+            yield from _own(below)
+    elif isinstance(value, dict):
+        for below in value.values():
+            yield from _own(below)
+    elif isinstance(value, (list, tuple)):
+        for below in value:
+            yield from _own(below)

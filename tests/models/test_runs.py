@@ -17,10 +17,14 @@ from imgbatch.cli.plan_lines import lines
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.verify import verify
 from imgbatch.errors import WeightsError
+from imgbatch.models.weights import Own
+from imgbatch.ready import needs
 from imgbatch.report import write_report
+from imgbatch.settings import Settings as BaseSettings
 from imgbatch.summary import Request
 from imgbatch.tables import table_specs
 from tests import corpus
+from tests.weighted import Settings as WeightedSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,6 +82,22 @@ def test_weights_decide_over_rows_by_their_digest_and_not_by_where_they_lie(
     assert verify(Dataset.open(str(tmp_path / "d"))).problems == []
     part = next(iter((tmp_path / "d" / "tables" / NAME).glob("*.parquet")))
     assert sha256(b"2").encode() in part.read_bytes() or sha256(b"1").encode() in part.read_bytes()
+
+
+class Deep(BaseSettings):
+    """Settings that hold weights here and there."""
+
+    heads: dict[str, list[WeightedSettings]]
+    plain: int = 3
+
+
+def test_weights_are_found_however_deep_settings_hold_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    owns = [Own(url=f"net-{digit}.pth", sha256=digit * 64) for digit in "abc"]
+    deep = Deep(heads={own.url: [WeightedSettings(weights=own)] for own in owns})
+    told = {own.url: own.sha256 for own in owns} | {"came-with-a-package": "f" * 64}
+    monkeypatch.setattr(analyzers, "weights", lambda _, __: told)
+    found = needs(settings.Recipe(analyzers={NAME: deep}))
+    assert [need.wanted for need in found] == owns
 
 
 def test_without_its_weights_a_new_run_ends_before_anything_is_written(

@@ -14,6 +14,7 @@ import pytest
 
 from imgbatch.errors import WeightsError
 from imgbatch.models import cache, registry, weights
+from imgbatch.models.audit import audit
 from imgbatch.models.weights import Own, digest_of, fetch, get, where
 from tests.servers.files import Fault, Files
 
@@ -244,6 +245,19 @@ def test_a_missing_digest_of_a_file_that_is_here_is_told(tmp_path: Path) -> None
     with pytest.raises(WeightsError, match="have no sha256") as caught:
         digest_of(Own(url="https://example.org/mine.pth"))
     assert "sha256sum" in caught.value.remedy
+
+
+def test_what_is_made_of_weights_is_known_again_until_it_is_damaged() -> None:
+    path = cache.folder().parent / "onnx" / "key" / "net.onnx"
+    assert not cache.is_sealed(path)
+    with cache.writing(path) as partial:
+        partial.write_bytes(DATA)
+        cache.seal(partial, path)
+    assert cache.is_sealed(path)
+    assert [kept.state for kept in audit()] == ["whole"]
+    damage(path)
+    assert not cache.is_sealed(path)
+    assert [(kept.path, kept.state) for kept in audit()] == [(path, "damaged")]
 
 
 def test_where_weights_lie_is_said_without_fetching_them(hub: Files) -> None:
