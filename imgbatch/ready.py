@@ -85,8 +85,18 @@ def ready(recipe: Recipe, limits: Limits) -> None:
         WeightsError: some cannot be had, or are not what they should be.
     """
     weights.adopt(limits)
+    lacking: dict[str, WeightsError] = {}
     for need in needs(recipe):
-        weights.fetch(need.wanted)
+        try:
+            weights.fetch(need.wanted)
+        except WeightsError as error:
+            lacking[str(error)] = error
+    if lacking:
+        # All at once, so that nobody pulls one, waits for a run, and learns of the next.
+        remedies = dict.fromkeys(error.remedy for error in lacking.values())
+        raise WeightsError("; ".join(lacking), "\n       ".join(remedies)) from next(
+            iter(lacking.values())
+        )
 
 
 def look(recipe: Recipe, limits: Limits) -> Iterator[Lying]:

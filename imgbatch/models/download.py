@@ -122,8 +122,15 @@ def _asked(url: str, headers: dict[str, str]) -> Iterator[Response]:
             _refuse(url, answer)
             yield answer
     except RequestException as error:
-        said = scrub(f"{url}: {error}")
+        said = scrub(f"{url}: {_first(error)}")
         raise StorageError(said) from cause(error)
+
+
+def _first(error: Exception) -> str:
+    """Return what kept us from a server, without the layers of libraries around it."""
+    inner = error.args[0] if error.args else error
+    said = str(getattr(inner, "reason", inner))
+    return said.partition("): ")[2] or said
 
 
 def _refuse(url: str, answer: Response) -> None:

@@ -223,11 +223,14 @@ def _size(path: Path) -> int:
 def _lacking(wanted: Wanted, mirror: str, error: Exception) -> WeightsError:
     name = name_of(wanted)
     return WeightsError(
-        f"{name} is not on this machine and cannot be had: {error}", _remedy(wanted, name, mirror)
+        f"{name} is not on this machine and cannot be had: {error}", _remedy(wanted, mirror)
     )
 
 
-def _remedy(wanted: Wanted, name: str, mirror: str) -> str:
+def _remedy(wanted: Wanted, mirror: str) -> str:
+    name = name_of(wanted)
+    if isinstance(wanted, Own):
+        name += f" --sha256 {wanted.sha256}"
     if mirror:
         return (
             f"From a machine that reaches {wanted.url}: `imgbatch models push {name} {mirror}`. "

@@ -55,7 +55,8 @@ def test_what_the_mirror_lacks_is_said_with_how_to_push_it(
     for ask in (where, fetch):
         with pytest.raises(WeightsError, match=r"cannot be had: .*net\.pth is not there") as caught:
             ask(wanted)
-        assert f"`imgbatch models push {wanted.url} {mirror}`" in caught.value.remedy
+        push_it = f"`imgbatch models push {wanted.url} --sha256 {wanted.sha256} {mirror}`"
+        assert push_it in caught.value.remedy
     assert hub.asked == []
     assert push(wanted, mirror).sent  # who pushes asks the hub, mirror or not
 

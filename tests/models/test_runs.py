@@ -113,6 +113,16 @@ def test_without_its_weights_a_new_run_ends_before_anything_is_written(
         assert not (tmp_path / "d").exists()
 
 
+def test_all_that_is_missing_is_told_at_once(
+    pictures: Path, hub: Files, told: Told, tmp_path: Path
+) -> None:
+    text = recipe(f"{hub.url}/gone.txt", b"1") + "[analyzers.classify]\n"
+    with pytest.raises(WeightsError, match=r"gone\.txt is not .*; resnet50 is not") as caught:
+        corpus.run_inline(pictures, tmp_path / "d", recipe=text, limits=told(fetch_attempts=1))
+    assert "models pull resnet50" in caught.value.remedy
+    assert f"models pull {hub.url}/gone.txt" in caught.value.remedy
+
+
 def test_weights_that_are_others_than_their_digest_end_a_run_before_anything_is_written(
     pictures: Path, hub: Files, told: Told, tmp_path: Path
 ) -> None:
@@ -211,7 +221,7 @@ def test_workers_on_ray_read_the_mirror_though_no_hub_is_there(
     (tmp_path / "r.toml").write_text(recipe(url, b"1"))
     mirror = str(tmp_path / "mirror")
     there = {"IMGBATCH_MODEL_CACHE": str(tmp_path / "pusher")}
-    pushed = imgbatch("models", "push", url, mirror, "--sha256", sha256(b"1"), **there)
+    pushed = imgbatch("models", "push", url, "--sha256", sha256(b"1"), mirror, **there)
     assert pushed.returncode == 0, pushed.stderr
     hub.files.clear()
     words = ("run", pictures, tmp_path / "d", "--recipe", tmp_path / "r.toml")
