@@ -14,8 +14,11 @@ import typer
 
 from imgbatch import analyzers, errors
 from imgbatch.cli import app
+from imgbatch.copies.faces import FaceSettings
+from imgbatch.copies.recipe import OutputSettings
 from imgbatch.dataset import SOURCES
 from imgbatch.models import registry
+from imgbatch.preprocess.recipe import STEPS
 from imgbatch.records import REGIONS
 from imgbatch.settings import ENVIRONMENT_PREFIX, Limits, MediaSettings, VideoSettings
 from imgbatch.storage.options import GoogleOptions, S3Options
@@ -42,6 +45,10 @@ def reference() -> str:
         "## Recipe: how media are decoded\n",
         *_settings("[media]", MediaSettings),
         *_settings("[media.video]", VideoSettings),
+        "## Recipe of `imgbatch preprocess`: copies\n",
+        *(part for step in STEPS.values() for part in _step(step)),
+        *_settings("[faces]", FaceSettings),
+        *_settings("[output]", OutputSettings),
         "## Environment\n",
         *_settings("Limits of a worker; no row depends on them", Limits, prefix=ENVIRONMENT_PREFIX),
         "## Options of a bucket, in the query of its URL\n",
@@ -86,7 +93,14 @@ def _settings(title: str, kind: type[Settings], *, prefix: str = "") -> Iterator
     yield _rows(("key", "default"), rows)
 
 
+def _step(kind: type[Settings]) -> Iterator[str]:
+    name = kind.model_fields["name"].default
+    yield from _settings(f'[[steps]] name = "{name}"', kind)
+
+
 def _default(field: Any) -> str:
+    if field.is_required():
+        return "required"
     return "the machine's cores" if field.default_factory else _shown(field.default)
 
 
