@@ -275,3 +275,11 @@ def test_where_weights_lie_decides_over_no_row(tmp_path: Path) -> None:
     dumps = [own.model_dump(mode="json", context=weights.FINGERPRINT) for own in (here, there)]
     assert dumps[0] == dumps[1] == {"sha256": "0" * 64}
     assert Own.model_validate(here.model_dump(mode="json")) == here
+
+
+def test_a_secret_in_the_address_of_weights_is_not_told(hub: Files) -> None:
+    url = f"{hub.url}/gone.pth?X-Amz-Signature=0123456789abcdef0123"
+    with pytest.raises(WeightsError, match=r"gone\.pth") as caught:
+        fetch(Own(url=url, sha256="0" * 64))
+    assert "0123456789abcdef" not in f"{caught.value} {caught.value.remedy}"
+    assert hub.asked == ["/gone.pth?X-Amz-Signature=0123456789abcdef0123"]
