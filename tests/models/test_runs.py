@@ -235,6 +235,19 @@ def test_workers_on_ray_read_the_mirror_though_no_hub_is_there(
     assert said(tmp_path / "d") == [1, 1, 1]
 
 
+def test_all_that_a_recipe_needs_is_pulled_and_pushed_at_once(hub: Files, tmp_path: Path) -> None:
+    hub.files["one.txt"] = b"1"
+    (tmp_path / "r.toml").write_text(recipe(f"{hub.url}/one.txt", b"1"))
+    cache = {"IMGBATCH_MODEL_CACHE": str(tmp_path / "cache")}
+    words = ("--recipe", tmp_path / "r.toml", "--json")
+    pulled = imgbatch("models", "pull", *words, **cache)
+    assert json.loads(pulled.stdout)["how"] == "url", pulled.stderr
+    pushed = imgbatch("models", "push", tmp_path / "mirror", *words, **cache)
+    assert json.loads(pushed.stdout)["sent"], pushed.stderr
+    assert (tmp_path / "mirror" / sha256(b"1") / "one.txt").read_bytes() == b"1"
+    assert imgbatch("models", "pull", **cache).returncode == 10
+
+
 def test_the_commands_tell_what_they_did_and_say_it_in_json(hub: Files, tmp_path: Path) -> None:
     cache = {"IMGBATCH_MODEL_CACHE": str(tmp_path / "cache")}
     hub.files["one.txt"] = b"1"
