@@ -90,7 +90,8 @@ def pull(
 
     for name, wanted in _all(names or [], recipe, sha256):
         with _listening(name, wanted, shown=not json) as listener:
-            had = get(wanted, listener=listener)
+            # A copy that the user has at hand is taken, whatever a mirror has.
+            had = get(wanted, mirrored=not wanted.url.startswith("file:"), listener=listener)
         say(json, "pulled", _pulled(name, had), _pulled_lines(name, wanted, had))
 
 
@@ -145,7 +146,10 @@ def _all(names: list[str], recipe: str | None, sha256: str) -> list[tuple[str, W
     from imgbatch.ready import needs  # noqa: PLC0415
 
     if not names and recipe is None:
-        raise SettingsError("nothing is asked for", "Name models, or a recipe with --recipe.")
+        raise SettingsError(
+            "no model is asked for",
+            "Name models, or a recipe with --recipe; for push, the store stands after them.",
+        )
     found = {name: _wanted(name, sha256) for name in names}
     if recipe is not None:
         text = settings.recipe_text(recipe)
@@ -158,7 +162,7 @@ def _wanted(name: str, sha256: str) -> Wanted:
     """Return what a word of the command line names: a model, or a file of the user's own."""
     from imgbatch.errors import WeightsError  # noqa: PLC0415 - keeps `--help` quick
     from imgbatch.models import cache  # noqa: PLC0415
-    from imgbatch.models.registry import find  # noqa: PLC0415
+    from imgbatch.models.registry import find, of_file  # noqa: PLC0415
     from imgbatch.models.weights import Own  # noqa: PLC0415
     from imgbatch.settings import check  # noqa: PLC0415
 
@@ -168,7 +172,9 @@ def _wanted(name: str, sha256: str) -> Wanted:
         return check(Own, {"url": name, "sha256": sha256}, where="weights")
     path = Path(name)
     if path.is_file() and (path.suffix or path.parent != Path()):
-        return check(Own, {"url": name, "sha256": sha256 or cache.digest(path)}, where="weights")
+        digest = cache.digest(path)
+        copied = of_file(digest, path.absolute().as_uri())
+        return copied or check(Own, {"url": name, "sha256": sha256 or digest}, where="weights")
     return find(name)
 
 

@@ -170,7 +170,8 @@ def file_of(wanted: Wanted) -> cache.File:
     Raises:
         WeightsError: the user's own have no digest.
     """
-    name = wanted.url.partition("?")[0].rstrip("/").rpartition("/")[2]
+    name = wanted.file if isinstance(wanted, Model) else ""
+    name = name or wanted.url.partition("?")[0].rstrip("/").rpartition("/")[2]
     # A name of dots alone is another folder's.
     return cache.File(name if name.strip(".") else "weights", digest_of(wanted))
 
@@ -239,9 +240,9 @@ def _remedy(wanted: Wanted, mirror: str) -> str:
             "IMGBATCH_MODEL_MIRROR is set, so nothing else is asked."
         )
     return (
-        f"Once {url} can be reached from here: `imgbatch models pull {name}`. Or from a machine "
-        f"that reaches it: `imgbatch models push {name} STORE-URL`, and here "
-        "IMGBATCH_MODEL_MIRROR=STORE-URL."
+        f"Once {url} can be reached from here: `imgbatch models pull {name}` (with a copy of the "
+        f"file: `pull FILE`). Or from a machine that reaches it: `imgbatch models push {name} "
+        "STORE-URL`, and here IMGBATCH_MODEL_MIRROR=STORE-URL."
     )
 
 

@@ -262,3 +262,15 @@ def test_the_commands_tell_what_they_did_and_say_it_in_json(hub: Files, tmp_path
     pulled = imgbatch(*words[:-1], **cache)
     assert "what lay in the cache was damaged, and was replaced" in pulled.stdout
     assert imgbatch("models", "verify", **cache).returncode == 0
+
+
+def test_a_copy_of_a_models_file_is_taken_for_the_model(shared: Path, tmp_path: Path) -> None:
+    path = shared / "models" / "ultraface-rfb-320.onnx"
+    if not path.exists():
+        pytest.skip("the shared folder has no UltraFace")
+    cache = {"IMGBATCH_MODEL_CACHE": str(tmp_path / "cache")}
+    assert imgbatch("models", "pull", path, **cache).returncode == 0
+    shown = imgbatch("models", "show", "ultraface-rfb-320", "--json", **cache)
+    assert json.loads(shown.stdout)["here"]
+    pulled = imgbatch("models", "pull", "ultraface-rfb-320", **cache)
+    assert "was there already" in pulled.stdout, pulled.stderr
