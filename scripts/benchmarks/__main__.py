@@ -18,6 +18,7 @@ from scripts.benchmarks import (
     rerun,
     s3,
     scale,
+    search,
     shards,
     video,
     workers,
@@ -37,6 +38,7 @@ SECTIONS = {
     "shards": shards.measure,
     "listing": listing.measure,
     "models": models.measure,
+    "search": search.measure,
 }
 
 
