@@ -17,6 +17,7 @@ from imgbatch.cli import app
 from imgbatch.copies.faces import FaceSettings
 from imgbatch.copies.recipe import OutputSettings
 from imgbatch.dataset import SOURCES
+from imgbatch.models import registry
 from imgbatch.preprocess.recipe import STEPS
 from imgbatch.records import REGIONS
 from imgbatch.settings import ENVIRONMENT_PREFIX, Limits, MediaSettings, VideoSettings
@@ -24,7 +25,7 @@ from imgbatch.storage.options import GoogleOptions, S3Options
 from imgbatch.tables import columns_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from imgbatch.settings import Settings
 
@@ -56,6 +57,8 @@ def reference() -> str:
         "## Tables\n",
         *_table(SOURCES, "one row per source"),
         *(part for name in analyzers.available() for part in _analyzer(name)),
+        "## Models\n",
+        *_models(),
         "## Errors\n",
         *_errors(),
     ]
@@ -119,6 +122,29 @@ def _table(name: str, says: str) -> Iterator[str]:
         for c in columns_of(name)
     ]
     yield _rows(("column", "type", "unit", "range", "missing", "meaning"), rows)
+
+
+def _models() -> Iterator[str]:
+    models = registry.known()
+    yield (
+        "`imgbatch models pull` brings them here, `push` into a store of your own. The digest is "
+        "as its makers publish it, in full or its first digits.\n"
+    )
+    rows = [
+        (f"`{m.name}`", m.task, f"{m.builder} {m.variant}".rstrip(), str(m.input), m.licence.name)
+        for m in models
+    ]
+    yield _rows(("model", "for", "what", "input, pixels", "licence"), rows)
+    yield "### What a licence does not allow\n"
+    limited = dict.fromkeys(m.licence for m in models if m.licence.limits)
+    told = [
+        (", ".join(_named(models, licence)), licence.limits, licence.url) for licence in limited
+    ]
+    yield _rows(("models", "limits", "where it is read"), told)
+
+
+def _named(models: Sequence[registry.Model], licence: registry.Licence) -> list[str]:
+    return [f"`{m.name}`" for m in models if m.licence == licence]
 
 
 def _errors() -> Iterator[str]:
