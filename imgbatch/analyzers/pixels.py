@@ -81,7 +81,7 @@ class Settings(BaseSettings):
         fixed = [step for step in read_steps(told) if not isinstance(step, Augment | MaskFaces)]
         if len(fixed) < len(told):
             raise SettingsError(
-                "[analyzers.pixels] steps: augment draws at random, mask_faces asks a detector, and "
+                "[analyzers.pixels] steps: augment draws at random and mask_faces asks a detector; "
                 "a row is to follow from the picture alone",
                 "Leave both out here; `imgbatch preprocess` makes such copies.",
             )
