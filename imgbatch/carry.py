@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from imgbatch.dataset import SOURCES
 from imgbatch.dataset.parts import read_part
 from imgbatch.dataset.shards import sources_at
+from imgbatch.records import REGIONS, analyzer_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -121,6 +122,11 @@ def needed(dataset: Dataset, work: Work, listed: pa.Table) -> Needed:
         # What was no picture gives no rows; of what was one, only rows that no part holds are due.
         due = pc.and_(is_ok, pc.invert(_holds(work.former.get(name), listed)))
         tables[name] = pc.invert(known) if name == SOURCES else pc.or_(pc.invert(known), due)
+    for name in work.tables:
+        if name.endswith(REGIONS):
+            # A run that was killed may have committed one of the two: both come from one look.
+            main = analyzer_of(name)
+            tables[name] = tables[main] = pc.or_(tables[name], tables[main])
     return Needed(known, status, n_pictures, tables)
 
 
@@ -179,7 +185,7 @@ def _rows_of(rows: pa.Table, listed: pa.Table) -> pa.Table:
 
 def _in_order(rows: pa.Table, listed: pa.Table) -> pa.Table:
     keys = [("place", "ascending")]
-    keys += [("frame", "ascending")] if "frame" in rows.column_names else []
+    keys += [(name, "ascending") for name in ("frame", "region") if name in rows.column_names]
     places = pc.index_in(rows["source_id"], value_set=_column(listed, "source_id"))
     order = pc.sort_indices(
         pa.table({"place": places, **{k: rows[k] for k, _ in keys[1:]}}), sort_keys=keys

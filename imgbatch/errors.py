@@ -15,10 +15,13 @@
     |   |   +-- OutageError       16  nobody answers there, or it asks for patience
     |   +-- JobError              17  workers were lost and their shards stay undone
     |   +-- TooManyFailedError    18  more sources failed than --max-failed allows
+    |   +-- WeightsError          23  weights of a model are missing, or not what they should be
     |   +-- CancelledError        20  somebody asked for the run's end with `imgbatch cancel`
     |   +-- ClusterError          22  a Ray cluster is not reached, or does not let us in
     |   |   +-- VersionError      21  its machines have another imgbatch, Ray or Python
+    |   +-- WeightsError          23  a model's weights cannot be had, or do not fit
     |   +-- GroupError            24  the tables do not hold what is to be grouped
+    |   +-- SearchError           25  a search has nothing to compare, or nothing to look for
     +-- SourceError               one source failed; becomes its outcome row, never ends a run
         +-- FetchError                fetch.*    its bytes could not be had
         +-- ArchiveError              archive.*  its archive does not give it out
@@ -213,11 +216,27 @@ class VersionError(ClusterError):
     remedy = "Install the same version of imgbatch, Ray and Python on every machine."
 
 
+class WeightsError(RunError):
+    """A model's weights cannot be had, are not what they should be, or do not fit it."""
+
+    exit_code = 23
+    remedy = "`imgbatch models show NAME` says where it comes from and where it should lie."
+
+
 class GroupError(RunError):
     """The tables do not hold what is to be grouped: none, mixed, or fewer rows than groups."""
 
     exit_code = 24
     remedy = "Nothing was written. Look at the tables with `imgbatch status DATASET`."
+
+
+class SearchError(RunError):
+    """A search has nothing to compare, or nothing to look for; nothing was written."""
+
+    exit_code = 25
+    remedy = (
+        "`imgbatch status DATASET` names the tables that are there; see `imgbatch search --help`."
+    )
 
 
 class SourceError(ImgbatchError):
@@ -277,7 +296,10 @@ class AnalyzeError(SourceError):
 
 
 class PreprocessError(SourceError):
-    """A step of preprocessing does not work on a picture: preprocess.size, preprocess.failed."""
+    """A step of preprocessing does not work on a picture.
+
+    preprocess.size, preprocess.failed, preprocess.mask (the face detector failed on it).
+    """
 
 
 class PoisonError(SourceError):

@@ -12,8 +12,8 @@ from imgbatch import analyzers, media
 from imgbatch.dataset import SOURCES
 from imgbatch.errors import RunError, SourceError
 from imgbatch.outcomes import decided, failure, not_media, source_row
-from imgbatch.records import Outcome
-from imgbatch.rows import PictureRows, SequenceRows, missing
+from imgbatch.records import REGIONS, Outcome, analyzer_of
+from imgbatch.rows import PictureRows, SequenceRows, missing, region_rows
 from imgbatch.sources import claims_media, claims_video, is_sidecar
 from imgbatch.timings import Timings
 
@@ -57,11 +57,16 @@ class Examiner:
         self._analyzers = {
             name: module.Analyzer(recipe.analyzers[name]) for name, module in self._modules.items()
         }
+        self._batches = {
+            name: analyzers.needs_of(module, recipe.analyzers[name]).batch
+            for name, module in self._modules.items()
+        }
         self._locks = {name: threading.Lock() for name in self._modules}
 
     def shard(self, shift: Shift) -> ShardRows:
         """Return a place for the rows of one shard, for the tables that are to do."""
-        rows = {name: self._rows(name) for name in shift.work.tables if name != SOURCES}
+        names = {analyzer_of(name) for name in shift.work.tables if name != SOURCES}
+        rows = {name: self._rows(name) for name in self._modules if name in names}
         return ShardRows(rows, shift, self._media, self._gate, self._log, self._watch)
 
     def _rows(self, name: str) -> PictureRows | SequenceRows:
@@ -74,7 +79,7 @@ class Examiner:
             return SequenceRows(self._analyzers[name], report=report)
         return PictureRows(
             self._analyzers[name],
-            batch=module.NEEDS.batch,
+            batch=self._batches[name],
             infer_lock=self._locks[name],
             report=report,
         )
@@ -191,6 +196,9 @@ class ShardRows:
     def tables(self, done: list[Examined]) -> dict[str, list[Row]]:
         """Return the computed rows of each table, once all was examined, in the shard's order."""
         found = {name: self._table(name, rows, done) for name, rows in self._rows.items()}
+        for name in self._shift.work.tables:
+            if name.endswith(REGIONS):
+                found[name] = region_rows(found[analyzer_of(name)])
         if SOURCES in self._shift.work.tables:
             new = [e for e in done if SOURCES in self._shift.needs[e.place]]
             found[SOURCES] = [source_row(e.source, e.outcome) for e in new]

@@ -34,6 +34,7 @@ from imgbatch.errors import ImgbatchError, PoisonError, SourceError
 from imgbatch.examine import Examined, Examiner
 from imgbatch.media.gate import ByteGate
 from imgbatch.messages import Finished, Job, Task, Tick
+from imgbatch.models import weights
 from imgbatch.observe.logs import LogFile, WarningLines, logger
 from imgbatch.quarantine import poisoned
 from imgbatch.sources import fetch, patience, read_stream
@@ -79,6 +80,7 @@ class Worker:
         threadpoolctl.threadpool_limits(1)
         self._job = job
         adopt(job.access, job.limits)
+        weights.adopt(job.limits)
         self._dataset = attempt(partial(Dataset.open, job.dataset), patience(job.limits))
         self._specs = {spec.name: spec for spec in table_specs(job.recipe)}
         self._file = LogFile(self._dataset.store, job.run, name)

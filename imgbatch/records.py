@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 Status = Literal["ok", "failed", "filtered"]
 Kind = Literal["image", "video", "archive", "sidecar", "other"]
 Packing = Literal["zip", "tar", "stream"]
+# What the name of an analyzer's second table ends with: one row per region of a picture.
+REGIONS = "_regions"
+
+
+def analyzer_of(table: str) -> str:
+    """Return the name of the analyzer that fills a table; it is that of its main table."""
+    return table.removesuffix(REGIONS)
 
 
 def source_id_of(address: str) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("imgbatch", "jobs")
 # What decides over rows; pages, bytecode and an editor's leftovers do not.
-SUFFIXES = (".py", ".toml")
+SUFFIXES = (".py", ".toml", ".txt")
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,8 @@ def retry(again: Again, limits: Limits, engine: Engine, watcher: Watcher) -> Sum
     with Recorder(again.dataset, new_run(), limits=limits, watcher=watcher) as recorder:
         driver = Driver(dataset, request, recipe, specs, limits, start=start, run=recorder.run)
         with contextlib.closing(driver):
-            changes = _touched(dataset, failed(dataset, [s.name for s in specs], again.classes))
+            tables = [spec.name for spec in specs if "status" in spec.schema.names]
+            changes = _touched(dataset, failed(dataset, tables, again.classes))
             driver.summary.changed = changes.changed.num_rows
             driver.change(changes)
             if not changes.nothing:

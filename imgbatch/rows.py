@@ -17,6 +17,8 @@ OK: Row = {"status": "ok", "error_class": None}
 WAITING_BYTES = 16 * 2**20
 FAILED: Row = {"status": "failed", "error_class": "analyze.failed"}
 
+PICTURE_KEYS = ("source_id", "version", "picture_id", "frame", "time")
+
 # A place in the shard, the source there, and the place of one with the same bytes.
 Copy = tuple[int, "Source", int]
 
@@ -156,6 +158,24 @@ def copied(row: Row, source: Source) -> Row:
     if "picture_id" in row:
         keys["picture_id"] = f"{source.source_id}-{row['frame']}"
     return row | keys
+
+
+def region_rows(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows of a region table; the rows of the main table get their count of them.
+
+    Args:
+        rows: of the main table; in those that are ok their analyzer put `regions`.
+    """
+    found: list[Row] = []
+    for row in rows:
+        if row["status"] != "ok":
+            continue
+        row["n_regions"] = len(row["regions"])
+        keys = {name: row[name] for name in PICTURE_KEYS}
+        for number, region in enumerate(row["regions"]):
+            place = {"region_id": f"{row['picture_id']}-{number}", "region": number}
+            found.append(keys | place | region)
+    return found
 
 
 def missing(source: Source, n_pictures: int | None, error_class: str) -> list[Row]:

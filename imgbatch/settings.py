@@ -75,7 +75,11 @@ class Limits(Settings):
     """What a worker may use. Never changes a row, so it is no part of a recipe or fingerprint.
 
     Attributes:
-        threads: decoding threads of a worker.
+        threads: decoding threads of a worker, and what a model computes with on a CPU.
+        device: what models run on: `auto` takes CUDA where there is some; `cpu`; `cuda`, which
+            is an error where there is none.
+        torch_compile: have torch compile a model first, on CUDA; takes a minute at each worker's
+            start.
         fetch_threads: threads of a worker that fetch ahead from buckets: as many requests are under
             way as a bucket's latency takes to keep the decoding threads fed.
         decoded_bytes: decoded pixels in flight, over all threads of a worker.
@@ -107,9 +111,14 @@ class Limits(Settings):
             it is to end.
         price_per_hour: what an hour of the whole run costs, in any currency; 0: not known.
         price_per_worker_hour: the same of each worker; both are added up.
+        model_cache: the folder where a machine keeps weights.
+        model_mirror: the store that has weights, as `imgbatch models push` put them there; where
+            one is set, they come from nowhere else.
     """
 
     threads: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    torch_compile: bool = False
     fetch_threads: int = Field(default=32, ge=1)
     decoded_bytes: int = Field(default=256 * 2**20, ge=2**20)
     fetched_bytes: int = Field(default=64 * 2**20, ge=2**16)
@@ -130,6 +139,8 @@ class Limits(Settings):
     progress_seconds: float = Field(default=3.0, gt=0)
     price_per_hour: float = Field(default=0.0, ge=0)
     price_per_worker_hour: float = Field(default=0.0, ge=0)
+    model_cache: str = Field(default="~/.cache/imgbatch", min_length=1)
+    model_mirror: str = ""
 
 
 ENVIRONMENT_PREFIX = "IMGBATCH_"
@@ -263,7 +274,8 @@ def _problem(kind: type[Settings], problem: Any, prefix: str) -> str:
     for step in path:
         kind = kind.model_fields[str(step)].annotation  # type: ignore[assignment] # a nested Settings
     known = [prefix + (name.upper() if prefix else name) for name in kind.model_fields]
-    return f"unknown key {shown!r}{nearest(prefix + str(last), known)}"
+    word = shown if prefix else str(last)
+    return f"unknown key {shown!r}{nearest(word, known)}"
 
 
 def nearest(word: str, known: list[str]) -> str:

@@ -12,10 +12,14 @@ from imgbatch import __version__, analyzers
 from imgbatch.analyzers import Column
 from imgbatch.dataset import SOURCES, TableSpec
 from imgbatch.errors import SettingsError
+from imgbatch.models.weights import FINGERPRINT
+from imgbatch.records import REGIONS, analyzer_of
 
 if TYPE_CHECKING:
-    from imgbatch.settings import MediaSettings, Recipe
+    from imgbatch.settings import MediaSettings, Recipe, Settings
 
+# What a field of a table says of itself, so that it is known without its analyzer.
+SAID = ("meaning", "unit", "range", "missing")
 # Grows when the same bytes and [media] settings would give other pixels or another outcome.
 MEDIA_VERSION = 1
 
@@ -65,15 +69,38 @@ SOURCE_COLUMNS = (
     Column("size", pa.int64(), "of the source, unpacked", "bytes", ">= 0"),
     Column("sha256", pa.string(), "of its bytes", range="64 hex digits", missing="if not fetched"),
 )
+REGION_KEYS = (
+    *PICTURE_KEYS,
+    Column("region_id", pa.string(), "the region: picture_id and region, joined by '-'"),
+    Column("region", pa.int32(), "counts the regions of a picture", range="0, 1, 2, ..."),
+)
+N_REGIONS = Column(
+    "n_regions",
+    pa.int32(),
+    "rows of this picture in the table of regions",
+    range=">= 0",
+)
 GRAIN_KEYS = {"picture": PICTURE_KEYS, "sequence": KEYS}
 
 
-def columns_of(name: str) -> tuple[Column, ...]:
-    """Return all columns of a table, `sources` or an analyzer's, keys first."""
+def columns_of(name: str, settings: Settings | None = None) -> tuple[Column, ...]:
+    """Return all columns of a table, `sources` or an analyzer's, keys first.
+
+    Args:
+        name: of the table.
+        settings: of its analyzer, where columns depend on them; the defaults otherwise.
+
+    Raises:
+        SettingsError: there is no such table.
+    """
     if name == SOURCES:
         return SOURCE_COLUMNS
-    module = analyzers.load(name)
-    return (*GRAIN_KEYS[module.GRAIN], *STATUS, *module.COLUMNS)
+    module = analyzers.load(analyzer_of(name))
+    settings = settings or module.Settings()
+    if name.endswith(REGIONS):
+        return (*REGION_KEYS, *analyzers.regions_of(module, settings))
+    counts = (N_REGIONS,) if analyzers.has_regions(module) else ()
+    return (*GRAIN_KEYS[module.GRAIN], *STATUS, *counts, *analyzers.columns_of(module, settings))
 
 
 def table_specs(recipe: Recipe) -> list[TableSpec]:
@@ -81,8 +108,10 @@ def table_specs(recipe: Recipe) -> list[TableSpec]:
 
     Raises:
         SettingsError: the recipe decodes smaller than one of its analyzers needs.
+        WeightsError: weights of the user's own have no digest.
     """
-    return [_sources_spec(recipe.media), *(_spec(recipe, name) for name in recipe.analyzers)]
+    own = [spec for name in recipe.analyzers for spec in _specs(recipe, name)]
+    return [_sources_spec(recipe.media), *own]
 
 
 def _sources_spec(media: MediaSettings) -> TableSpec:
@@ -93,22 +122,38 @@ def _sources_spec(media: MediaSettings) -> TableSpec:
     )
 
 
-def _spec(recipe: Recipe, name: str) -> TableSpec:
+def _specs(recipe: Recipe, name: str) -> list[TableSpec]:
+    """Return the main table of an analyzer, and that of its regions where it has them."""
     module = analyzers.load(name)
-    if module.NEEDS.min_side > recipe.media.min_side:
+    needed = analyzers.needs_of(module, recipe.analyzers[name]).min_side
+    if needed > recipe.media.min_side:
         raise SettingsError(
-            f"analyzer {name} needs pictures of at least {module.NEEDS.min_side} pixels, and "
+            f"analyzer {name} needs pictures of at least {needed} pixels, and "
             f"[media] min_side is {recipe.media.min_side}",
-            f"Set min_side = {module.NEEDS.min_side} or more in [media], or leave {name} out.",
+            f"Set min_side = {needed} or more in [media], or leave {name} out.",
         )
+    settings = recipe.analyzers[name]
+    weights = analyzers.weights(name, settings)
     seed = {
         "analyzer": name,
         "version": module.VERSION,
-        "settings": recipe.analyzers[name].model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json", context=FINGERPRINT),
+        # Only where there are some: the fingerprints of the others stay what they were.
+        **({"weights": weights} if weights else {}),
         **_media_seed(recipe.media),
     }
-    metadata = _metadata(seed, name, analyzers.summary(name))
-    return TableSpec(name, schema(columns_of(name)), _digest(seed), metadata, module.GRAIN)
+
+    def spec(table: str, grain: str, rows: str) -> TableSpec:
+        metadata = _metadata(seed, table, analyzers.summary(name) + rows)
+        own = schema(columns_of(table, settings))
+        return TableSpec(table, own, _digest(seed), metadata, grain)
+
+    main = spec(name, module.GRAIN, "")
+    if not analyzers.has_regions(module):
+        return [main]
+    if module.GRAIN != "picture":
+        raise SettingsError(f"analyzer {name} has regions, and no pictures for them to be in")
+    return [main, spec(name + REGIONS, "region", " One row per region")]
 
 
 def _media_seed(media: MediaSettings) -> dict[str, Any]:
@@ -133,5 +178,6 @@ def _metadata(seed: dict[str, Any], name: str, summary: str) -> dict[str, str]:
 def schema(columns: tuple[Column, ...]) -> pa.Schema:
     """Return the Arrow schema of columns, each with its meaning as field metadata."""
     return pa.schema(
-        pa.field(c.name, c.type, metadata={"meaning": c.meaning, "unit": c.unit}) for c in columns
+        pa.field(c.name, c.type, metadata={name: getattr(c, name) for name in SAID})
+        for c in columns
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -19,10 +20,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
+@pytest.fixture(scope="session", autouse=True)
+def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for weights and what is made of them, in place of the user's own."""
+    folder = tmp_path_factory.mktemp("models")
+    with environment() as patch:
+        patch.setenv("IMGBATCH_MODEL_CACHE", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The folder of the checkout."""
     return Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared(root: Path) -> Path:
+    """The folder of corpora and models beside the checkout, or where TEST_SHARED says."""
+    folder = Path(os.environ.get("TEST_SHARED") or root.parent / "shared")
+    if not folder.is_dir():
+        pytest.skip("no shared folder beside the checkout; TEST_SHARED names another")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -9,11 +9,12 @@ import pyarrow.types as pt
 
 from imgbatch import analyzers
 from imgbatch.dataset import SOURCES, Dataset
+from imgbatch.records import analyzer_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-KEYS = ["source_id", "version", "frame"]
+KEYS = ["source_id", "version", "frame", "region"]
 
 
 def rows(dataset: Dataset, name: str) -> list[dict[str, Any]]:
@@ -34,7 +35,7 @@ def assert_equal(one: Path | str, other: Path | str) -> None:
     listed = [d.read("manifest", columns=ids).sort_by("source_id") for d in (first, second)]
     assert listed[0].equals(listed[1])
     for name in names:
-        tolerance = 0.0 if name == SOURCES else analyzers.load(name).TOLERANCE
+        tolerance = 0.0 if name == SOURCES else analyzers.load(analyzer_of(name)).TOLERANCE
         left, right = rows(first, name), rows(second, name)
         assert len(left) == len(right), f"{name}: {len(left)} rows and {len(right)}"
         schema = first.table(f"tables/{name}").schema()

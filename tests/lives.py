@@ -30,7 +30,7 @@ from imgbatch.dataset import Dataset, delta
 from imgbatch.dataset.verify import verify
 from imgbatch.observe import logs, progress
 from imgbatch.storage.local import LocalStore
-from tests import corpus
+from tests import corpus, squares
 from tests.equal import assert_equal
 
 if TYPE_CHECKING:
@@ -41,11 +41,12 @@ SIDE_BY_SIDE = 4
 RECIPES = {
     "A": "[analyzers.quality]\n",
     "B": "[analyzers.quality]\nblank_levels = 9.0\n",
+    "R": '[analyzers."tests.squares"]\n',
 }
 # What is written now and then, and not by what a run does, would be another number of calls.
 logs.FLUSH_SECONDS = 600.0
 # Loaded before any fork.
-IMPORTED = (crew, pipeline, run, progress, analyzers.load("quality"))
+IMPORTED = (crew, pipeline, run, progress, analyzers.load("quality"), squares)
 
 
 @dataclass
@@ -201,17 +202,22 @@ def first(folder: Path) -> Scene:
     return scene
 
 
-def change(folder: Path) -> Scene:
+def change(folder: Path, recipe: str = "A") -> Scene:
     """Return the scene of a run after sources changed, left and came; one shard lost all of its."""
-    scene = Scene(folder, folder / "base", "A", (("A", folder / "whole"),))
-    assert scene.life(folder / "base", "A") == 0
+    scene = Scene(folder, folder / "base", recipe, ((recipe, folder / "whole"),))
+    assert scene.life(folder / "base", recipe) == 0
     files = sorted((folder / "in").glob("0*.jpg"))
     files[0].write_bytes(corpus.PHOTOS["flower.jpg"].read_bytes())
     for gone in files[2:]:
         gone.unlink()
     (folder / "in" / "new.jpg").write_bytes(files[1].read_bytes())
-    assert scene.life(folder / "whole", "A") == 0
+    assert scene.life(folder / "whole", recipe) == 0
     return scene
+
+
+def regions(folder: Path) -> Scene:
+    """Return the scene of `change`, with an analyzer that has two tables."""
+    return change(folder, "R")
 
 
 def recipes(folder: Path) -> Scene:
@@ -265,7 +271,8 @@ def main(words: Sequence[str]) -> None:
     (folder / "in" / "lies.jpg").write_text("no picture")
     for name, recipe in RECIPES.items():
         (folder / f"{name}.toml").write_text(recipe)
-    scene = {"first": first, "change": change, "recipes": recipes}[words[1]](folder)
+    scenes = {"first": first, "change": change, "recipes": recipes, "regions": regions}
+    scene = scenes[words[1]](folder)
     with contextlib.redirect_stdout(sys.stderr):
         found = races(scene, step) if words[3:] == ["races"] else trials(scene, step)
     sys.stdout.write(json.dumps(found))

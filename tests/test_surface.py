@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import subprocess
 import sys
@@ -82,7 +83,8 @@ def test_every_module_says_what_it_is_in_one_line(root: Path) -> None:
 
 
 def test_every_import_is_a_declared_dependency(root: Path, project: dict[str, Any]) -> None:
-    declared = asked_for(project["project"]["dependencies"])
+    extras = project["project"]["optional-dependencies"].values()
+    declared = asked_for([*project["project"]["dependencies"], *itertools.chain(*extras)])
     owners = packages_distributions()
     # _typeshed is there for type checkers only
     own_or_standard = {*sys.stdlib_module_names, "imgbatch", "jobs", "_typeshed"}

@@ -7,8 +7,25 @@ A module in this folder is an analyzer of that name when it exports:
     TOLERANCE  how far a float may differ between two runs over the same pixels (0.0: not at all).
     COLUMNS    the columns of its table, in order, without the keys that every table has.
     NEEDS      what it needs of the decoder and the machine.
-    Settings   its `[analyzers.NAME]` table.
+    Settings   its `[analyzers.NAME]` table. Each key has a default.
     Analyzer   the class below, made with one argument, its Settings.
+
+One that loads weights exports besides:
+
+    weights    a function of its Settings: the digest of every file that its rows depend on, by the
+               model's name in the registry, or by the key of the settings that holds an `Own`. It
+               reads no file, and loads nothing.
+
+One that finds any number of something in a picture (faces, boxes), of which each is a row of a
+second table `NAME_regions` under the same fingerprint:
+
+    REGIONS    the columns of that table, in order, without its keys. Each row that `infer` returns
+               has one key more, "regions": a list of dicts with exactly these columns. The frame
+               adds the keys and numbers them, and counts them in the main table (`n_regions`).
+
+Columns that depend on settings are functions instead: `columns(settings)`, `regions(settings)`.
+Settings that ask for no regions leave that table empty, so that rows of former settings leave it.
+What it needs may depend on them too: `needs(settings)`, beside NEEDS for its defaults.
 
 Nothing else is edited to add one: recipes, tables, codebook, `imgbatch analyzers` and the contract
 suite find it here. Analyzers never import each other.
@@ -26,10 +43,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from imgbatch.errors import MissingExtraError, SettingsError
+from imgbatch.records import REGIONS, analyzer_of
 from imgbatch.settings import Settings, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from types import ModuleType
 
     import pyarrow as pa
 
@@ -37,6 +56,8 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 EXPORTS = ("GRAIN", "VERSION", "TOLERANCE", "COLUMNS", "NEEDS", "Settings", "Analyzer")
+# What a module may export in place of a constant: a function of its settings.
+INSTEAD = {"COLUMNS": "columns"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +68,7 @@ class Column:
         unit: of the values: "pixels", "seconds", "0-1", ...; "" where there is none.
         range: of possible values, in words or as an interval; "" where open.
         missing: when the value is null; "never" by default (in rows whose status is ok).
+        mark: "biometric": it tells people apart; "sensitive": what a model perceives of a person.
     """
 
     name: str
@@ -55,6 +77,7 @@ class Column:
     unit: str = ""
     range: str = ""
     missing: str = "never"
+    mark: Literal["", "biometric", "sensitive"] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +128,10 @@ class SequenceAnalyzer(Protocol):
 
 
 class Module(Protocol):
-    """What a module of this folder exports; see the top of this file."""
+    """What a module of this folder exports; see the top of this file.
+
+    COLUMNS may be missing: `columns_of` and `regions_of` know what stands there instead.
+    """
 
     __name__: str
     GRAIN: Literal["picture", "sequence"]
@@ -129,6 +155,11 @@ def load(name: str) -> Module:
         SettingsError: there is none of that name; says which are near.
         MissingExtraError: a package that it needs is not installed.
     """
+    if name.endswith(REGIONS):
+        raise SettingsError(
+            f"no analyzer {name!r}: that is the name of a region table",
+            f"Its analyzer is {analyzer_of(name)}; both tables come from it.",
+        )
     if "." in name:
         return _foreign(name)
     if name not in available():
@@ -156,12 +187,54 @@ def _foreign(name: str) -> Module:
             f"no analyzer {name!r}: Python finds no module {error.name}",
             "Install it where imgbatch is, or put its folder on PYTHONPATH.",
         ) from error
-    if lacking := [word for word in EXPORTS if not hasattr(module, word)]:
+    if lacking := [word for word in EXPORTS if not _exports(module, word)]:
         raise SettingsError(
             f"the module {name} is no analyzer: it has no {', '.join(lacking)}",
             "`imgbatch.analyzers` says what an analyzer exports.",
         )
     return cast("Module", module)
+
+
+def weights(name: str, settings: Settings) -> dict[str, str]:
+    """Return the digests of the weights that an analyzer's rows depend on; {} where it has none.
+
+    Raises:
+        WeightsError: weights of the user's own have no digest.
+    """
+    said = getattr(load(name), "weights", None)
+    return dict(said(settings)) if said else {}
+
+
+def _exports(module: ModuleType, word: str) -> bool:
+    return hasattr(module, word) or hasattr(module, INSTEAD.get(word, word))
+
+
+def columns_of(module: Module, settings: Settings) -> tuple[Column, ...]:
+    """Return the columns of an analyzer's main table, without keys, as its settings ask for."""
+    found: tuple[Column, ...] = _by_settings(module, "columns", settings)
+    return found
+
+
+def regions_of(module: Module, settings: Settings) -> tuple[Column, ...]:
+    """Return the columns of its region table, without keys."""
+    found: tuple[Column, ...] = _by_settings(module, "regions", settings)
+    return found
+
+
+def needs_of(module: Module, settings: Settings) -> Needs:
+    """Return what an analyzer needs with these settings."""
+    found: Needs = _by_settings(module, "needs", settings)
+    return found
+
+
+def has_regions(module: Module) -> bool:
+    """Say whether an analyzer fills a region table."""
+    return hasattr(module, "REGIONS") or hasattr(module, "regions")
+
+
+def _by_settings(module: Module, name: str, settings: Settings) -> Any:
+    chosen = getattr(module, name, None)
+    return chosen(settings) if chosen else getattr(module, name.upper(), ())
 
 
 def settings_of(name: str) -> type[Settings]:
@@ -184,5 +257,6 @@ def describe(name: str) -> Mapping[str, Any]:
         "version": module.VERSION,
         "min_side": module.NEEDS.min_side,
         "settings": module.Settings.model_json_schema().get("properties", {}),
-        "columns": module.COLUMNS,
+        "columns": columns_of(module, module.Settings()),
+        "regions": regions_of(module, module.Settings()),
     }

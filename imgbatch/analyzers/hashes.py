@@ -90,7 +90,7 @@ class Analyzer:
         heights = [len(rows) for rows in batch]
         whole = np.split(levels(np.concatenate(batch)), np.cumsum(heights)[:-1])
         across, down, low = (
-            levels(np.stack([weights(len(rows), height).T @ rows[:, part] for rows in whole]))
+            levels(np.stack([shares(len(rows), height).T @ rows[:, part] for rows in whole]))
             for height, part in ((8, WIDE), (9, HIGH), (32, LARGE))
         )
         hashes = zip(dhashes(across), dhashes_vertical(down), phashes(low), strict=True)
@@ -105,7 +105,7 @@ def narrow(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     Returns:
         (height, 9 + 8 + 32), not yet rounded to levels.
     """
-    return luma.astype(np.float32) @ weights(luma.shape[1], 9, 8, 32)
+    return luma.astype(np.float32) @ shares(luma.shape[1], 9, 8, 32)
 
 
 def levels(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -137,7 +137,7 @@ def _hex(bits: NDArray[np.bool_]) -> list[str]:
 
 
 @lru_cache(maxsize=128)
-def weights(length: int, *reduced: int) -> NDArray[np.float32]:
+def shares(length: int, *reduced: int) -> NDArray[np.float32]:
     """Return the Lanczos weights from `length` to one or more sizes, side by side.
 
     Returns:

@@ -7,7 +7,21 @@ from __future__ import annotations
 
 import typer
 
-from imgbatch.cli import about, bucket, doctor, forget, group, live, past, plan, read, run, submit
+from imgbatch.cli import (
+    about,
+    bucket,
+    doctor,
+    forget,
+    group,
+    live,
+    models,
+    past,
+    plan,
+    read,
+    run,
+    search,
+    submit,
+)
 
 app = typer.Typer(
     help="Turn a bucket of pictures and videos into a table that a researcher can trust.",
@@ -17,6 +31,7 @@ app = typer.Typer(
 )
 recipes = typer.Typer(help="Recipes: what a run computes.", no_args_is_help=True)
 buckets = typer.Typer(help="Buckets themselves: made and hardened.", no_args_is_help=True)
+weights = typer.Typer(help="Weights of models: got, verified, mirrored.", no_args_is_help=True)
 
 app.command()(plan.plan)
 app.command()(run.run)
@@ -33,6 +48,7 @@ app.command()(past.history)
 app.command()(past.compare)
 app.command()(read.report)
 app.command()(read.export)
+app.command()(search.search)
 app.command()(forget.forget)
 app.command()(run.preprocess)
 app.command()(doctor.doctor)
@@ -41,6 +57,12 @@ app.command()(group.groupers)
 app.add_typer(buckets, name="bucket")
 buckets.command("create")(bucket.create)
 buckets.command("harden")(bucket.harden)
+app.add_typer(weights, name="models")
+weights.command("list")(models.list_)
+weights.command("show")(models.show)
+weights.command("pull")(models.pull)
+weights.command("push")(models.push)
+weights.command("verify")(models.verify)
 app.add_typer(recipes, name="recipe")
 recipes.command("list")(about.recipe_list)
 recipes.command("show")(about.recipe_show)

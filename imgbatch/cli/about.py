@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imgbatch.records import REGIONS
 from imgbatch.terminal import Json, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from imgbatch.analyzers import Column
 
 
 def analyzers(*, json: Json = False) -> None:
@@ -16,10 +22,7 @@ def analyzers(*, json: Json = False) -> None:
 
     for name in room.available():
         about = room.describe(name)
-        columns = [
-            {"name": c.name, "type": str(c.type), "unit": c.unit, "meaning": c.meaning}
-            for c in about["columns"]
-        ]
+        columns, regions = _columns(about["columns"]), _columns(about["regions"])
         per = "picture" if about["grain"] == "picture" else "source"
         lines = [
             f"{name}: {about['summary']}",
@@ -29,8 +32,16 @@ def analyzers(*, json: Json = False) -> None:
                 for key, value in about["settings"].items()
             ),
             *(f"  {c['name']} ({c['type']}): {c['meaning']}" for c in columns),
+            *([f"  and one row per region of a picture in {name}{REGIONS}"] if regions else []),
+            *(f"  {c['name']} ({c['type']}): {c['meaning']}" for c in regions),
         ]
-        say(json, "analyzer", {**about, "columns": columns}, lines)
+        say(json, "analyzer", {**about, "columns": columns, "regions": regions}, lines)
+
+
+def _columns(columns: Sequence[Column]) -> list[dict[str, str]]:
+    return [
+        {"name": c.name, "type": str(c.type), "unit": c.unit, "meaning": c.meaning} for c in columns
+    ]
 
 
 def recipe_list() -> None:

@@ -168,7 +168,7 @@ def _attempt(entry: Mapping[str, Any]) -> str:
 
 
 def _values(row: Mapping[str, Any]) -> str:
-    keys = ("source_id", "version", "picture_id")
+    keys = ("source_id", "version", "picture_id", "region_id")
     told = {name: value for name, value in row.items() if name not in keys and value is not None}
     return "  " + ", ".join(f"{name} {_plain(value)}" for name, value in told.items())
 

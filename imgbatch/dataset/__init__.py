@@ -5,6 +5,7 @@
       manifest/                one row per source, one part per shard and generation
       tables/sources/          one row per source: its outcome
       tables/<analyzer>/       the analyzers' rows
+      tables/<analyzer>_regions/  what was found in pictures, where it looks for such
       groups/<name>/           labels: one row per thing that a grouper labelled
       outcomes.parquet         how many sources of each part of `sources` came to what; derived
       logs/<run>/*.jsonl       structured logs
@@ -58,8 +59,8 @@ class TableSpec:
         schema: all its columns, keys first.
         fingerprint: of everything that its rows depend on; its first 8 digits are in part names.
         metadata: goes into each part's Parquet metadata, so that a part explains itself.
-        grain: `source` (one row per source), `picture` (one per picture of an ok source), or
-            `sequence` (one per ok source).
+        grain: `source` (one row per source), `picture` (one per picture of an ok source),
+            `sequence` (one per ok source), or `region` (any number per picture).
     """
 
     name: str

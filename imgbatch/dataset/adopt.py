@@ -3,7 +3,8 @@
 Two things leave such parts: a driver that died between a worker's last write and its own commit,
 and a recipe that was changed and is now as it was before. A part is only taken after a look at all
 of it: its digest is the one in its name, its metadata name the fingerprint, its rows are of exactly
-the sources that the manifest has, and the tables of a shard agree.
+the sources that the manifest has, and the tables of a shard agree. Where one of an analyzer's two
+tables was committed and the other was not, the first is looked at like a part that was not.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from imgbatch.dataset.parts import read_part
 from imgbatch.dataset.shards import listed_rows
 from imgbatch.dataset.verify import Verified, reconcile
 from imgbatch.errors import DamageError
+from imgbatch.records import analyzer_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -60,7 +62,12 @@ def adopt(
         replace(work, tables=tuple(n for n in work.tables if n not in own))
         for work, own in zip(works, adopted, strict=True)
     ]
-    parts = [part for own in adopted for part in own.values()]
+    parts = [
+        part
+        for work, own in zip(works, adopted, strict=True)
+        for name, part in own.items()
+        if not _is_committed(work, name, part.path)
+    ]
     return parts, [work for work in left if work.tables]
 
 
@@ -90,11 +97,16 @@ def _adopt(
     label = work.shard.label
     read: dict[str, tuple[Part, pa.Table]] = {}
     for name in work.tables:
-        spec = specs[name]
-        for path in candidates.get((name, spec.stem(label)), ()):
-            if (whole := _read(dataset, spec, path)) is not None:
+        stem = specs[name].stem(label)
+        paths = list(candidates.get((name, stem), ()))
+        if (former := work.former.get(name)) is not None and former.stem == stem:
+            paths.insert(0, former.path)
+        for path in paths:
+            if (whole := _read(dataset, specs[name], path)) is not None:
                 read[name] = whole
                 break
+    for name in [name for name in work.tables if not _has_partner(name, work.tables, read)]:
+        read.pop(name, None)
     rows = {name: table for name, (_, table) in read.items()}
     if SOURCES not in work.tables:
         rows[SOURCES] = read_part(dataset.store, work.former[SOURCES])[0]
@@ -103,6 +115,15 @@ def _adopt(
     checked = Verified()
     reconcile(label, rows_of(work.shard), rows, checked)
     return {} if checked.problems else {name: part for name, (part, _) in read.items()}
+
+
+def _has_partner(name: str, tables: Iterable[str], read: Container[str]) -> bool:
+    """Say whether all tables of a table's analyzer were read."""
+    return all(other in read for other in tables if analyzer_of(other) == analyzer_of(name))
+
+
+def _is_committed(work: Work, name: str, path: str) -> bool:
+    return name in work.former and work.former[name].path == path
 
 
 def _read(dataset: Dataset, spec: TableSpec, path: str) -> tuple[Part, pa.Table] | None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Format = Literal["parquet", "csv"]
 ROWS = 10_000
-KEYS = ("source_id", "frame", "picture_id", "region_id")
+KEYS = ("source_id", "frame", "region", "picture_id", "region_id")
 
 
 def export(dataset: Dataset, out: str, *, form: Format) -> dict[str, int]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from imgbatch.dataset import SOURCES
+from imgbatch.records import analyzer_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,6 +45,8 @@ def gone(dataset: Dataset, shards: Sequence[Shard]) -> set[str]:
 def undone(dataset: Dataset, shards: Sequence[Shard], specs: Sequence[TableSpec]) -> list[Work]:
     """Return what each shard still needs; shards with nothing to do are left out.
 
+    An analyzer's two tables are written together: how many regions a picture has and what they are
+    come from one look at it.
     Where the outcomes of a shard are to be written, all its tables are: outcomes and rows come from
     one reading of each source, and never from two that may have come to different ends.
     """
@@ -56,8 +59,10 @@ def undone(dataset: Dataset, shards: Sequence[Shard], specs: Sequence[TableSpec]
     works = []
     for shard in shards:
         tables = tuple(s.name for s in specs if s.stem(shard.label) not in stems[s.name])
-        if SOURCES in tables:
-            tables = tuple(spec.name for spec in specs)
+        analyzers = {analyzer_of(name) for name in tables}
+        tables = tuple(
+            s.name for s in specs if SOURCES in tables or analyzer_of(s.name) in analyzers
+        )
         if tables:
             former = {
                 name: last[name][shard.name]

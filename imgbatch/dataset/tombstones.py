@@ -38,6 +38,8 @@ KEY_BYTES = 32
 HASH_BYTES = 16
 ID_LENGTH = 32
 MEMBER = "!/"
+# Columns whose values begin with the id of a source, in any table.
+KEYS = ("source_id", "picture_id", "region_id")
 SCHEMA = pa.schema([("tombstone", pa.binary(HASH_BYTES))])
 
 
@@ -98,7 +100,7 @@ class Tombstones:
         """Return for each row of any table whether one of its keys is of a forgotten source."""
         gone = pa.chunked_array([pa.array([False] * rows.num_rows, pa.bool_())])
         for field in rows.schema:
-            if field.name.endswith(("source_id", "picture_id")) and pa.types.is_string(field.type):
+            if field.name.endswith(KEYS) and pa.types.is_string(field.type):
                 gone = pc.or_(gone, self.among(rows[field.name]))
         return gone
 

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from imgbatch.dataset import MANIFEST, SOURCES, Dataset, groups, labels
 from imgbatch.dataset.parts import read_part
 from imgbatch.errors import DamageError
+from imgbatch.records import REGIONS, analyzer_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,8 +65,9 @@ def verify(dataset: Dataset) -> Verified:
     Checked: each part's file has the size and SHA-256 of its commit, its pages their checksums,
     its columns the table's; each shard has one outcome per source, with the same versions, and in
     every table that the last run filled one row per picture, or per ok source, and no row is
-    double; no source lies in two shards; the report shows living sources only; labels are as
-    committed, and of sources that are there.
+    double; a table of regions has as many rows of each picture as its main table says; no source
+    lies in two shards; the report shows living sources only; labels are as committed, and of
+    sources that are there.
 
     Raises:
         DatasetError: there is no manifest.
@@ -220,6 +222,9 @@ def reconcile(label: str, listed: pa.Table, rows: dict[str, pa.Table], found: Ve
     for name, table in rows.items():
         if name == SOURCES:
             continue
+        if name.endswith(REGIONS):
+            _reconcile_regions(label, name, rows, found)
+            continue
         is_picture = "frame" in table.column_names
         wanted = Counter(
             dict(zip(ok["source_id"].to_pylist(), ok["n_pictures"].to_pylist(), strict=True))
@@ -233,6 +238,25 @@ def reconcile(label: str, listed: pa.Table, rows: dict[str, pa.Table], found: Ve
             found.problems.append(f"shard {label}: table {name} has not one row per {unit}")
         if not _ids(table) <= _ids(ok):
             found.problems.append(f"shard {label}: table {name} has rows of other versions")
+
+
+def _reconcile_regions(label: str, name: str, rows: dict[str, pa.Table], found: Verified) -> None:
+    """Check the rows of a region table against the counts of its main table."""
+    where = f"shard {label}: table {name}"
+    table = rows[name]
+    if pc.count_distinct(table["region_id"]).as_py() != table.num_rows:
+        found.problems.append(f"{where} has a region twice")
+    main = rows.get(analyzer_of(name))
+    if main is None:
+        return  # it is said of that table already
+    counts = main["n_regions"].fill_null(0)
+    wanted = Counter(dict(zip(_pictures(main), counts.to_pylist(), strict=True)))
+    if Counter(_pictures(table)) != +wanted:
+        found.problems.append(f"{where} has other regions than table {analyzer_of(name)} counts")
+
+
+def _pictures(table: pa.Table) -> list[tuple[str, str]]:
+    return list(zip(table["picture_id"].to_pylist(), table["version"].to_pylist(), strict=True))
 
 
 def _ids(table: pa.Table) -> set[tuple[str, str]]:

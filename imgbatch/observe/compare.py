@@ -17,6 +17,7 @@ from imgbatch import analyzers
 from imgbatch.dataset import MANIFEST, SOURCES
 from imgbatch.dataset.past import Past, read_former, vacuumed
 from imgbatch.observe.rows import KEYS, Differences
+from imgbatch.records import analyzer_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -155,6 +156,7 @@ def _table(dataset: Dataset, name: str, pair: _Pair) -> dict[str, Any]:
 
 def _tolerance(name: str) -> float:
     # The table of an analyzer that this imgbatch does not have is compared exactly.
+    name = analyzer_of(name)
     return analyzers.load(name).TOLERANCE if name in analyzers.available() else 0.0
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 NEAR = 5
 FILE_GONE, NOT_IN_IT = "its file is gone", "it is not in it"
+ORDER = ("source_id", "frame", "region")
 SAID = ("version", "status", "error_class", "message", "n_pictures")
 
 
@@ -129,7 +130,7 @@ def _rows(dataset: Dataset, source_id: str) -> dict[str, list[dict[str, Any]]]:
     for path in map(groups.path_of, groups.names(dataset)):
         tables[path] = dataset.table(path).dataset().to_table(filter=where)
     return {
-        name: rows.sort_by("frame" if "frame" in rows.column_names else "source_id").to_pylist()
+        name: rows.sort_by([(k, "ascending") for k in ORDER if k in rows.column_names]).to_pylist()
         for name, rows in tables.items()
         if rows.num_rows
     }

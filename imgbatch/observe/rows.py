@@ -1,7 +1,7 @@
 """The rows of one shard in two states enter; which values differ leaves.
 
-Rows are matched by source and frame. Floats are equal within the analyzer's own tolerance, as in
-every comparison of datasets.
+Rows are matched by source, frame and region. Floats are equal within the analyzer's own tolerance,
+as in every comparison of datasets.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pyarrow.types as pt
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-KEYS = ("source_id", "version", "picture_id", "frame")
+KEYS = ("source_id", "version", "picture_id", "frame", "region_id", "region")
 # A column with more kinds of flips (hashes, messages) is counted and not listed.
 KINDS = 200
 
@@ -102,9 +102,9 @@ def _columns(left: pa.Schema, right: pa.Schema) -> Iterable[str]:
 
 
 def _key(rows: pa.Table) -> pa.ChunkedArray:
-    if "frame" not in rows.column_names:
-        return rows["source_id"]
-    return pc.binary_join_element_wise(rows["source_id"], rows["frame"].cast(pa.string()), "-")
+    numbers = [name for name in ("frame", "region") if name in rows.column_names]
+    texts = [rows[name].cast(pa.string()) for name in numbers]
+    return pc.binary_join_element_wise(rows["source_id"], *texts, "-")
 
 
 def differ(left: pa.ChunkedArray, right: pa.ChunkedArray, tolerance: float) -> pa.ChunkedArray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 from imgbatch import groupers
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from imgbatch.dataset import Dataset
+    from imgbatch.report.weights import Used
 
 HEADER = ("table", "column", "type", "unit", "range", "missing", "meaning")
 # A spreadsheet runs a cell that begins so; ranges such as -180 to 180 are harmless.
@@ -59,7 +60,8 @@ def codebook(dataset: Dataset) -> list[Entry]:
 def columns_known(dataset: Dataset, table: str) -> list[Column]:
     """Return the columns of a table that is in the dataset, with all that is known of them.
 
-    A table of an analyzer that this installation does not have is described by its own schema.
+    What other settings than the defaults bring, or an analyzer that this installation does not
+    have, is described by the table's own schema.
     """
     schema = dataset.table(f"tables/{table}").schema()
     try:
@@ -84,7 +86,14 @@ def labels_known(dataset: Dataset, name: str) -> list[Column]:
 def _undescribed(field: pa.Field) -> Column:
     words = {k.decode(): v.decode("utf-8", "replace") for k, v in (field.metadata or {}).items()}
     meaning = words.get("meaning", "not described: its analyzer is not installed here")
-    return Column(field.name, field.type, meaning, words.get("unit", ""), missing="not known")
+    return Column(
+        field.name,
+        field.type,
+        meaning,
+        words.get("unit", ""),
+        words.get("range", ""),
+        words.get("missing", "not known"),
+    )
 
 
 def to_csv(entries: Sequence[Entry]) -> bytes:
@@ -101,8 +110,8 @@ def _inert(cell: str) -> str:
     return f"'{cell}" if risky else cell
 
 
-def to_markdown(entries: Sequence[Entry], *, title: str) -> bytes:
-    """Return the codebook as Markdown, one table per table of the dataset."""
+def to_markdown(entries: Sequence[Entry], *, title: str, weights: Sequence[Used] = ()) -> bytes:
+    """Return the codebook as Markdown, one table per table of the dataset, and one of weights."""
     lines = [f"# Codebook of {_plain(title)}"]
     table = None
     for entry in entries:
@@ -111,6 +120,10 @@ def to_markdown(entries: Sequence[Entry], *, title: str) -> bytes:
             lines += ["", f"## {_plain(table)}", "", "| " + " | ".join(HEADER[1:]) + " |"]
             lines.append("|" + " --- |" * len(HEADER[1:]))
         lines.append("| " + " | ".join(_plain(cell) for cell in entry.cells()[1:]) + " |")
+    if weights:
+        head = ("analyzer", "weights", "sha256", "licence", "what it does not allow")
+        lines += ["", "## Weights", "", "| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+        lines += ["| " + " | ".join(_plain(str(c)) for c in astuple(w)) + " |" for w in weights]
     return ("\n".join(lines) + "\n").encode("utf-8", "replace")
 
 

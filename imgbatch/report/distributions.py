@@ -28,7 +28,12 @@ NAMES_SHOWN = 8
 FORMS = ("numbers", "names", "other")
 # Texts that are mostly different, or that many, are names or digests and no categories.
 FEW_NAMES, MANY_NAMES = 12, 500
-KEYS = frozenset({"source_id", "version", "picture_id", "frame", "time", "status", "error_class"})
+KEYS = frozenset(
+    {
+        *("source_id", "version", "picture_id", "frame", "time", "region_id", "region"),
+        *("status", "error_class"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +75,20 @@ def summaries(dataset: Dataset, table: str) -> list[Summary]:
     found = []
     for group in _groups(columns, rows):
         names = [c.name for c in group if _readable(c.type)]
-        read = dataset.read(table, columns=[*names, "status"], where=pc.field("status") == "ok")
+        read = read_ok(dataset, table, names)
         found += [
             summary(table, c, read[c.name] if c.name in names else None, read.num_rows)
             for c in group
         ]
     # Figures of one form stand side by side.
     return sorted(found, key=lambda s: FORMS.index(s.form))
+
+
+def read_ok(dataset: Dataset, table: str, columns: Sequence[str]) -> pa.Table:
+    """Return some columns of a table, over its rows that are ok: regions have no other."""
+    if "status" not in dataset.table(f"tables/{table}").schema().names:
+        return dataset.read(table, columns=columns)
+    return dataset.read(table, columns=[*columns, "status"], where=pc.field("status") == "ok")
 
 
 def _groups(columns: Sequence[Column], rows: int) -> Iterator[Sequence[Column]]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from imgbatch import __version__
 from imgbatch.records import source_id_of
 from imgbatch.report.words import counted, data_size, duration, number, share, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from imgbatch.report.story import Story
 
 # Nothing may be loaded, run, framed or sent, whatever a file name of the corpus says.
@@ -27,14 +29,25 @@ STATE_WORDS = {
 
 def render(story: Story) -> str:
     """Return the page as HTML; every value is escaped where it is put in."""
-    environment = Environment(
-        loader=PackageLoader("imgbatch.report"),
+    template = environment(inputs=story.inputs).get_template("index.html")
+    return template.render(story=story, policy=POLICY, version=__version__, state_words=STATE_WORDS)
+
+
+def environment(*rooms: str, inputs: Sequence[str]) -> Environment:
+    """Return what fills templates: escapes every value, and knows our words.
+
+    Args:
+        rooms: packages that have templates of their own; those of this one are found too.
+        inputs: addresses are shown without these beginnings.
+    """
+    made = Environment(
+        loader=ChoiceLoader([PackageLoader(room) for room in (*rooms, "imgbatch.report")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    made.filters |= {
         "number": number,
         "counted": counted,
         "share": share,
@@ -42,13 +55,12 @@ def render(story: Story) -> str:
         "duration": duration,
         "shown": shown,
         "source_id": source_id_of,
-        "near": lambda address: near(address, story.inputs),
+        "near": lambda address: near(address, inputs),
     }
-    template = environment.get_template("index.html")
-    return template.render(story=story, policy=POLICY, version=__version__, state_words=STATE_WORDS)
+    return made
 
 
-def near(address: str, inputs: tuple[str, ...]) -> str:
+def near(address: str, inputs: Sequence[str]) -> str:
     """Return an address without the input that it lies below."""
     root = next((i for i in inputs if i and address.startswith(f"{i}/")), "")
     return address[len(root) :].lstrip("/") if root else address

@@ -67,7 +67,7 @@ def contact_sheet(dataset: Dataset) -> Strip:
     one than that of `--sample`, which goes by the first digits.
     """
     ids = _drawn(dataset, OK, 2 * SHEET)
-    chosen = sorted(_choices(dataset, ids), key=lambda choice: not choice.reachable)[:SHEET]
+    chosen = sorted(choices_of(dataset, ids), key=lambda choice: not choice.reachable)[:SHEET]
     note = f"{number(len(chosen))} of the ok sources, drawn at random"
     return Strip("Contact sheet", note, tuple(chosen))
 
@@ -75,7 +75,7 @@ def contact_sheet(dataset: Dataset) -> Strip:
 def video_strip(dataset: Dataset) -> Strip:
     """Return a sample of the videos."""
     ids = _drawn(dataset, OK & (pc.field("kind") == "video"), VIDEOS)
-    return Strip("Videos", "the first frame of each", tuple(_choices(dataset, ids)))
+    return Strip("Videos", "the first frame of each", tuple(choices_of(dataset, ids)))
 
 
 def _drawn(dataset: Dataset, where: pc.Expression, count: int) -> dict[str, str]:
@@ -95,14 +95,14 @@ def end_strips(dataset: Dataset) -> list[Strip]:
                 ends = _ends(dataset, table, column)
                 for title, ids in zip((low, high), ends, strict=True):
                     if title and len(ids) > 1:  # one value has no ends
-                        choices = tuple(_choices(dataset, ids))
+                        choices = tuple(choices_of(dataset, ids))
                         found.append(Strip(title, f"{table}.{column}", choices))
     return found
 
 
 def strip_of(dataset: Dataset, title: str, note: str, captions: dict[str, str]) -> Strip:
     """Return some sources, by their ids, under one title; each with its caption."""
-    return Strip(title, note, tuple(_choices(dataset, captions)))
+    return Strip(title, note, tuple(choices_of(dataset, captions)))
 
 
 def _columns(dataset: Dataset, table: str) -> set[str]:
@@ -134,7 +134,7 @@ def _ends(dataset: Dataset, table: str, column: str) -> tuple[dict[str, str], di
     return low, high
 
 
-def _choices(dataset: Dataset, ids: dict[str, str]) -> Iterable[Choice]:
+def choices_of(dataset: Dataset, ids: dict[str, str]) -> Iterable[Choice]:
     """Return the sources of some ids as they can be fetched, in the order of the ids."""
     if not ids:
         return []

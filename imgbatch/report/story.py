@@ -20,6 +20,7 @@ from imgbatch.report.sheet import Strip, contact_sheet, end_strips, sources_of, 
 from imgbatch.report.thumbnails import HEIGHT, Thumbnail
 from imgbatch.report.thumbnails import thumbnails as make_thumbnails
 from imgbatch.report.timeline import TimeLine, time_lines
+from imgbatch.report.weights import limited
 from imgbatch.report.words import number, share
 from imgbatch.settings import MediaSettings, read_limits
 
@@ -144,6 +145,7 @@ def findings(
         *_copies(corpus, outcomes),
         *_mixtures(provenance),
         *_old(labels),
+        *limited(provenance.weights),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Enters: chosen sources. Leaves: their first pictures as small JPEG data, or why there is none."""
+"""Enters: chosen sources. Leaves: pictures of them as small JPEG data, or why there is none."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from imgbatch.media.gate import ByteGate
 from imgbatch.sources import fetch, read_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 
     from imgbatch.media import Blob, Gate
     from imgbatch.records import Picture, Source
@@ -34,6 +34,8 @@ THREADS = 4
 REMOTE_BYTES = 128 * 2**20
 # After so many refusals a store is not asked again: each may take a minute to fail.
 REFUSALS = 6
+# Frames come one after the other: of what lies further in a video, none is shown.
+FAR = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +57,35 @@ class Thumbnail:
 def thumbnails(
     choices: Mapping[str, Choice], settings: MediaSettings, limits: Limits
 ) -> dict[str, Thumbnail]:
-    """Fetch and decode the chosen sources; every one of them gets a thumbnail or a reason."""
-    maker = _Maker(settings, limits)
-    found: dict[str, Thumbnail] = {}
+    """Fetch and decode the chosen sources; every one of them gets a thumbnail or a reason.
+
+    Of a video it is the first frame; see `of_frames`.
+    """
+    made = of_frames(choices, {}, settings, limits)
+    return {key: frames[0] for key, frames in made.items()}
+
+
+def of_frames(
+    choices: Mapping[str, Choice],
+    frames: Mapping[str, Collection[int]],
+    settings: MediaSettings,
+    limits: Limits,
+) -> dict[str, dict[int, Thumbnail]]:
+    """Fetch and decode the chosen sources; each wanted frame gets a thumbnail or a reason.
+
+    Args:
+        choices: by source_id.
+        frames: the wanted ones of some sources, as `settings` sample them; else the first.
+        settings: of decoding.
+        limits: of fetching and decoding.
+    """
+    maker = _Maker(frames, settings, limits)
+    found: dict[str, dict[int, Thumbnail]] = {}
     plain = []
     for key, choice in choices.items():
         reason = _refusal(choice)
         if reason:
-            found[key] = Thumbnail(reason=reason)
+            found[key] = maker.none(choice.source, reason)
         elif choice.source.packing != "stream":
             plain.append(choice.source)
     with ThreadPoolExecutor(THREADS, "thumbnail") as pool:
@@ -87,54 +110,78 @@ def _refusal(choice: Choice) -> str:
 class _Maker:
     """Makes thumbnails; stops asking a store that keeps refusing."""
 
-    def __init__(self, settings: MediaSettings, limits: Limits) -> None:
+    def __init__(
+        self, frames: Mapping[str, Collection[int]], settings: MediaSettings, limits: Limits
+    ) -> None:
+        self._frames = frames
         self._settings = settings
         self._limits = limits
         self._gate = ByteGate(limits.decoded_bytes)
         self._refused = 0
 
-    def plain(self, source: Source) -> Thumbnail:
-        """Return the thumbnail of a source that is read by itself."""
+    def _wanted(self, source: Source) -> Collection[int]:
+        return self._frames.get(source.source_id, (0,))
+
+    def none(self, source: Source, reason: str, detail: str = "") -> dict[int, Thumbnail]:
+        """Return why there is no thumbnail of a source."""
+        return dict.fromkeys(self._wanted(source), Thumbnail(reason=reason, detail=detail))
+
+    def plain(self, source: Source) -> dict[int, Thumbnail]:
+        """Return the thumbnails of a source that is read by itself."""
         if self._refused >= REFUSALS:
-            return Thumbnail(reason="not tried: the store kept refusing")
+            return self.none(source, "not tried: the store kept refusing")
         try:
             blob = fetch(source, limits=self._limits)
         except SourceError as error:
             if isinstance(error, FetchError) and error.code in ("fetch.denied", "fetch.failed"):
                 self._refused += 1
-            return Thumbnail(reason=error.code, detail=str(error))
-        return self._thumbnail(blob)
+            return self.none(source, error.code, str(error))
+        return self._thumbnails(source, blob)
 
-    def streams(self, sources: Iterable[Source]) -> Iterator[tuple[Source, Thumbnail]]:
+    def streams(self, sources: Iterable[Source]) -> Iterator[tuple[Source, dict[int, Thumbnail]]]:
         """Yield the thumbnails of members of compressed tars, each tar in one pass."""
         ordered = sorted(sources, key=lambda s: (s.container or "", s.offset or 0))
         for container, group in groupby(ordered, key=lambda s: s.container or ""):
             for source, blob in read_stream(container, group, limits=self._limits):
-                yield source, self._given(blob)
+                yield source, self._given(source, blob)
 
-    def _given(self, blob: Blob | SourceError) -> Thumbnail:
+    def _given(self, source: Source, blob: Blob | SourceError) -> dict[int, Thumbnail]:
         if isinstance(blob, SourceError):
-            return Thumbnail(reason=blob.code, detail=str(blob))
-        return self._thumbnail(blob)
+            return self.none(source, blob.code, str(blob))
+        return self._thumbnails(source, blob)
 
-    def _thumbnail(self, blob: Blob) -> Thumbnail:
+    def _thumbnails(self, source: Source, blob: Blob) -> dict[int, Thumbnail]:
+        found = self.none(source, "no picture in it")
         try:
-            picture = first_picture(blob, self._settings, self._gate)
+            for picture in pictures_at(self._wanted(source), blob, self._settings, self._gate):
+                found[picture.frame] = encode(picture)
         except SourceError as error:
-            return Thumbnail(reason=error.code, detail=str(error))
+            return self.none(source, error.code, str(error)) | _made(found)
         except Exception as error:  # noqa: BLE001 - nothing that a file holds may end a report
-            return Thumbnail(reason="decode.unexpected", detail=f"{type(error).__name__}: {error}")
-        return encode(picture) if picture is not None else Thumbnail(reason="no picture in it")
+            detail = f"{type(error).__name__}: {error}"
+            return self.none(source, "decode.unexpected", detail) | _made(found)
+        return found
 
 
-def first_picture(blob: Blob, settings: MediaSettings, gate: Gate) -> Picture | None:
-    """Decode the first picture of a source."""
+def _made(found: Mapping[int, Thumbnail]) -> dict[int, Thumbnail]:
+    return {frame: made for frame, made in found.items() if made.data}
+
+
+def pictures_at(
+    frames: Collection[int], blob: Blob, settings: MediaSettings, gate: Gate
+) -> Generator[Picture]:
+    """Decode a source as far as needed; yield its pictures of some frames, up to FAR."""
     decoder = media.decoder(blob.head)
     if decoder is None:
-        return None
+        return
+    last = min(max(frames), FAR)
     opened = decoder.decode(blob, settings, gate)
     with contextlib.closing(opened.pictures) as pictures:
-        return next(pictures, None)
+        for picture in pictures:
+            if picture.frame in frames:
+                yield picture
+            if picture.frame >= last:
+                return
 
 
 def encode(picture: Picture) -> Thumbnail:

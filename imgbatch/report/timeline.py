@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from imgbatch.report.codebook import columns_known
-from imgbatch.report.distributions import analyzer_tables
+from imgbatch.report.distributions import analyzer_tables, read_ok
 from imgbatch.report.figures import Histogram, Tick, histogram_bars
 
 if TYPE_CHECKING:
@@ -58,9 +57,7 @@ def time_lines(dataset: Dataset) -> list[TimeLine]:
         there = set(dataset.table(f"tables/{table}").schema().names)
         for column in columns_known(dataset, table):
             if column.name in there and pa.types.is_temporal(column.type):
-                read = dataset.read(table, columns=[column.name], where=pc.field("status") == "ok")[
-                    column.name
-                ]
+                read = read_ok(dataset, table, [column.name])[column.name]
                 line = time_line(table, column.name, column.meaning, read)
                 found += [line] if line else []
     return found

@@ -16,16 +16,18 @@ import skimage
 import sklearn
 from PIL import Image
 
-from imgbatch import analyzers
+from imgbatch import analyzers, tables
+from imgbatch.errors import MissingExtraError
 from imgbatch.records import Facts, Picture
 from imgbatch.settings import Settings, read_recipe, recipe_text
+from tests.contracts.made import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from imgbatch.analyzers import Module, Row
+    from imgbatch.analyzers import Column, Module, Row
 
 THREADS = 4
 SKIMAGE = Path(skimage.__file__).parent / "data"
@@ -109,8 +111,36 @@ def film(first: str, *, frames: int = 6) -> list[Picture]:
     return [picture(pixels, i, i / 2) for i, pixels in enumerate(cut)]
 
 
+# Settings with made weights, by analyzer; filled once each.
+MADE: dict[str, Settings] = {}
+EXTRAS = {"insightface", "onnx", "onnxruntime", "open_clip", "torch", "torchvision"}
+
+
+def settings_for(module: Module) -> Settings:
+    return MADE.get(name_of(module)) or module.Settings()
+
+
+def name_of(module: Module) -> str:
+    return module.__name__.rpartition(".")[2]
+
+
 def made(module: Module) -> Any:
-    return module.Analyzer(module.Settings())
+    try:
+        return module.Analyzer(settings_for(module))
+    except MissingExtraError as error:
+        pytest.skip(str(error))
+
+
+def loaded(name: str, factory: pytest.TempPathFactory) -> Module:
+    """Return an analyzer that is ready to be made: what it needs is written, or the test skips."""
+    if name in SETTINGS and name not in MADE:
+        try:
+            MADE[name] = SETTINGS[name](factory.mktemp(name))
+        except ModuleNotFoundError as error:
+            if error.name not in EXTRAS:
+                raise
+            pytest.skip(f"{error.name} is not installed")
+    return analyzers.load(name)
 
 
 def rows_of(module: Module, pictures: Iterable[Picture], batch: int) -> list[Row]:
@@ -135,12 +165,21 @@ def row_of(analyzer: Any, frames: Iterable[Picture]) -> Row:
 
 def table_of(module: Module, rows: Sequence[Row]) -> pa.Table:
     """Return rows as a table with exactly the declared columns; checks keys, types and nulls."""
-    schema = pa.schema([pa.field(c.name, c.type) for c in module.COLUMNS])
+    settings = settings_for(module)
+    main, regions = analyzers.columns_of(module, settings), analyzers.regions_of(module, settings)
+    if analyzers.has_regions(module):
+        table_by(regions, [region for row in rows for region in row["regions"]])
+        rows = [{key: value for key, value in row.items() if key != "regions"} for row in rows]
+    return table_by(main, rows)
+
+
+def table_by(columns: Sequence[Column], rows: Sequence[Row]) -> pa.Table:
+    schema = pa.schema([pa.field(c.name, c.type) for c in columns])
     for row in rows:
         assert set(row) == set(schema.names)
     table = pa.Table.from_pylist(list(rows), schema=schema)
     table.validate(full=True)
-    for column in module.COLUMNS:
+    for column in columns:
         if column.missing == "never":
             assert table[column.name].null_count == 0, column.name
         values = [leaf for value in table[column.name].to_pylist() for leaf in leaves(value)]
@@ -161,12 +200,21 @@ def leaves(value: Any) -> Iterable[Any]:
 def assert_same(module: Module, rows: Sequence[Row], others: Sequence[Row]) -> None:
     """Compare two lists of rows: floats within TOLERANCE, everything else exactly."""
     left, right = table_of(module, rows), table_of(module, others)
+    assert_near(left, right, module.TOLERANCE)
+    if analyzers.has_regions(module):
+        columns = analyzers.regions_of(module, settings_for(module))
+        for row, other in zip(rows, others, strict=True):
+            pair = [table_by(columns, one["regions"]) for one in (row, other)]
+            assert_near(*pair, module.TOLERANCE)
+
+
+def assert_near(left: pa.Table, right: pa.Table, tolerance: float) -> None:
     assert len(left) == len(right)
     for name in left.column_names:
         for a, b in zip(left[name].to_pylist(), right[name].to_pylist(), strict=True):
             for x, y in zip(leaves(a), leaves(b), strict=True):
                 if isinstance(x, float) and isinstance(y, float):
-                    assert abs(x - y) <= module.TOLERANCE, name
+                    assert abs(x - y) <= tolerance, name
                 else:
                     assert x == y, name
 
@@ -177,13 +225,15 @@ def module(request: pytest.FixtureRequest) -> Module:
 
 
 @pytest.fixture(params=OF_PICTURES)
-def of_pictures(request: pytest.FixtureRequest) -> Module:
-    return analyzers.load(request.param)
+def of_pictures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Module:
+    return loaded(request.param, tmp_path_factory)
 
 
 @pytest.fixture(params=OF_SEQUENCES)
-def of_sequences(request: pytest.FixtureRequest) -> Module:
-    return analyzers.load(request.param)
+def of_sequences(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Module:
+    return loaded(request.param, tmp_path_factory)
 
 
 def test_the_folder_has_both_grains() -> None:
@@ -202,16 +252,25 @@ def test_exports_what_an_analyzer_exports(module: Module) -> None:
     assert module.NEEDS.min_side >= 0
     assert module.NEEDS.batch >= 1
     assert issubclass(module.Settings, Settings)
+    assert module.GRAIN == "picture" or not analyzers.has_regions(module)
     methods = ("prepare", "infer") if module.GRAIN == "picture" else ("start",)
     assert all(inspect.isfunction(getattr(module.Analyzer, name)) for name in methods)
 
 
 def test_every_column_has_a_name_a_type_and_a_meaning(module: Module) -> None:
-    assert isinstance(module.COLUMNS, tuple)
-    assert module.COLUMNS
-    names = [column.name for column in module.COLUMNS]
-    assert len(set(names)) == len(names)
-    for column in module.COLUMNS:
+    settings = settings_for(module)
+    columns = analyzers.columns_of(module, settings)
+    regions = analyzers.regions_of(module, settings)
+    assert isinstance(columns, tuple)
+    assert isinstance(regions, tuple)
+    assert columns
+    for table in (
+        name_of(module),
+        *([f"{name_of(module)}_regions"] if analyzers.has_regions(module) else []),
+    ):
+        names = [column.name for column in tables.columns_of(table, settings)]
+        assert len(set(names)) == len(names)
+    for column in (*columns, *regions):
         assert column.name.isidentifier()
         assert column.name == column.name.lower()
         assert isinstance(column.type, pa.DataType)

@@ -1,0 +1,83 @@
+"""A model file enters; a session leaves that runs it on this machine's device.
+
+The names that other modules take: `onnx_session`, `batched`, `torch_device`.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from imgbatch.errors import WeightsError
+from imgbatch.models.batches import Batches, batched, out_of_memory
+from imgbatch.models.devices import device, need, torch_device
+from imgbatch.models.devices import threads as adopted_threads
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import onnxruntime
+
+__all__ = [
+    "Batches",
+    "batched",
+    "device",
+    "need",
+    "onnx_session",
+    "out_of_memory",
+    "torch_device",
+]
+
+ERRORS_ONLY = 3
+
+_lock = threading.Lock()
+# One copy per file and device, for as long as anybody holds it.
+_sessions: WeakValueDictionary[tuple[Any, ...], onnxruntime.InferenceSession] = (
+    WeakValueDictionary()
+)
+
+
+def onnx_session(path: Path, *, threads: int | None = None) -> onnxruntime.InferenceSession:
+    """Return the session of an ONNX file: one per file and device in this process, whoever asks.
+
+    Args:
+        path: the file; one that was written anew is another one.
+        threads: that one call computes with on a CPU; by default as many as the run's limits say.
+            The first who asks for a file decides.
+
+    Raises:
+        MissingExtraError: onnxruntime is not installed.
+        WeightsError: the file is no ONNX model, or one that ONNX Runtime cannot run.
+    """
+    runtime = need("onnxruntime")
+    providers = _providers(runtime)
+    told = path.stat()
+    key = (str(path.resolve()), told.st_size, told.st_mtime_ns, providers)
+    with _lock:
+        session = _sessions.get(key)
+        if session is None:
+            session = _open(runtime, path, providers, threads or adopted_threads())
+            _sessions[key] = session
+        return session
+
+
+def _providers(runtime: Any) -> tuple[str, ...]:
+    """Return what runs a model: CUDA where both the machine and this ONNX Runtime have it."""
+    cuda = "CUDAExecutionProvider"
+    if device() == "cuda" and cuda in runtime.get_available_providers():
+        return cuda, "CPUExecutionProvider"
+    return ("CPUExecutionProvider",)
+
+
+def _open(
+    runtime: Any, path: Path, providers: tuple[str, ...], threads: int
+) -> onnxruntime.InferenceSession:
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = ERRORS_ONLY
+    try:
+        return runtime.InferenceSession(str(path), sess_options=options, providers=list(providers))
+    except Exception as error:
+        raise WeightsError(f"{path} cannot be run by ONNX Runtime: {error}") from error
