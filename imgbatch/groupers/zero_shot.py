@@ -27,6 +27,7 @@ from pydantic import Field
 from imgbatch import analyzers
 from imgbatch.analyzers import Column
 from imgbatch.errors import GroupError, SettingsError
+from imgbatch.models.choice import Choice
 from imgbatch.models.clip import logit_scale, text_embeddings
 from imgbatch.settings import Settings as BaseSettings
 from imgbatch.settings import check
@@ -58,6 +59,10 @@ EMBEDDING = "embedding"
 MARK = ": "
 LABELS = 2
 REPORT = "prompts.csv"
+NEEDED = (
+    "Words compare with the embeddings of a CLIP model. Where there are none: add [analyzers.clip] "
+    "to the recipe, run again, and leave `table` out."
+)
 
 
 class Settings(BaseSettings):
@@ -97,7 +102,7 @@ def read_prompts(lines: Sequence[str]) -> list[Prompt]:
         text = line.strip()
         if not text or text.startswith("#"):
             continue
-        label, mark, prompt = text.partition(MARK) if MARK in text else (text, MARK, text)
+        label, _, prompt = text.partition(MARK) if MARK in text else (text, MARK, text)
         one = Prompt(label.strip(), prompt.strip())
         if not one.label or not one.text or text.endswith(MARK.strip()):
             raise GroupError(f"{text!r} is not LABEL: PROMPT", "Write both, or a prompt alone.")
@@ -132,7 +137,7 @@ def group(tables: Tables, settings: Settings, context: Context) -> pa.Table:
     return table
 
 
-def _model(made: Mapping[str, Any], table: str) -> Any:
+def _model(made: Mapping[str, Any], table: str) -> Choice:
     """Return the settings of the model that made a table's embeddings.
 
     Raises:
@@ -144,6 +149,8 @@ def _model(made: Mapping[str, Any], table: str) -> Any:
         here = dict(analyzers.weights(name, model))
     except SettingsError as error:
         raise GroupError(f"table {table} was made by another imgbatch: {error}") from error
+    if not isinstance(model, Choice):
+        raise GroupError(f"table {table} was made by {name}, which knows no words", NEEDED)
     if here != made.get("weights", {}):
         raise GroupError(
             f"table {table} was made with other weights than this imgbatch knows by that name",
@@ -153,7 +160,7 @@ def _model(made: Mapping[str, Any], table: str) -> Any:
 
 
 def _spoken(
-    model: Any, prompts: Sequence[Prompt], table: str
+    model: Choice, prompts: Sequence[Prompt], table: str
 ) -> tuple[NDArray[np.float64], float]:
     """Return the embeddings of the prompts, (prompts, dimension), and the model's scale."""
     try:
@@ -162,22 +169,14 @@ def _spoken(
     except SettingsError as error:
         raise GroupError(
             f"the embeddings of table {table} cannot be compared with these words: {error}",
-            "Words compare with the embeddings of a CLIP model, and a prompt has a limit. Add "
-            "[analyzers.clip] to the recipe and run again where there is no such table.",
-        ) from error
-    except AttributeError as error:
-        raise GroupError(
-            f"table {table} was made by no CLIP model: its embeddings compare with no words",
-            "Add [analyzers.clip] to the recipe, run again, and leave `table` out.",
+            NEEDED,
         ) from error
 
 
 class _Pass:
     """One pass over the pictures, some at a time."""
 
-    def __init__(
-        self, prompts: Sequence[Prompt], texts: NDArray[np.float64], scale: float
-    ) -> None:
+    def __init__(self, prompts: Sequence[Prompt], texts: NDArray[np.float64], scale: float) -> None:
         self._prompts = prompts
         self._labels = list(dict.fromkeys(one.label for one in prompts))
         self._texts = texts
@@ -259,7 +258,9 @@ class _Pass:
         total = int(self._counts.sum())
         for label, count in zip(self._labels, self._counts, strict=True):
             yield f"{label}: {count:,} of {total:,} pictures"
-        several = {label for label, row in zip(self._labels, self._own, strict=True) if row.sum() > 1}
+        several = {
+            label for label, row in zip(self._labels, self._own, strict=True) if row.sum() > 1
+        }
         for label, text, _, got, kept, _ in self._rows():
             if label in several:
                 yield (

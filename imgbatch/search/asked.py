@@ -26,6 +26,8 @@ from imgbatch.errors import (
 )
 from imgbatch.media.gate import ByteGate
 from imgbatch.models import weights
+from imgbatch.models.choice import Choice
+from imgbatch.models.clip import text_embeddings
 from imgbatch.observe.explain import ids_of
 from imgbatch.report.thumbnails import pictures_at
 from imgbatch.sources import fetch, open_input
@@ -43,6 +45,11 @@ if TYPE_CHECKING:
 
 PICTURE_ID = re.compile(r"([0-9a-f]{32})-(\d+)")
 READABLE = "Give a photo that opens, or a source of the dataset: its address or source_id."
+
+WORDS = (
+    "Words are compared with the vectors of a CLIP model: --on clip. Where there is no such table, "
+    "add [analyzers.clip] to the recipe and run again."
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,18 +103,15 @@ def ask_words(space: Space, words: str, limits: Limits) -> Query:
         SearchError: that model reads no words, or not these.
         WeightsError, MissingExtraError: it is not at hand.
     """
-    from imgbatch.models.clip import text_embeddings  # noqa: PLC0415 - not in a light install
-
     weights.adopt(limits)
-    recipe = space.recipe()
+    model = space.recipe().analyzers[space.analyzer]
+    said = f"table {space.table} (model {space.named}) cannot be asked {words!r}"
+    if not isinstance(model, Choice):
+        raise SearchError(f"{said}: {space.analyzer} knows no words", WORDS)
     try:
-        [vector] = text_embeddings(recipe.analyzers[space.analyzer], [words])
+        [vector] = text_embeddings(model, [words])
     except SettingsError as error:
-        raise SearchError(
-            f"table {space.table} (model {space.named}) cannot be asked {words!r}: {error}",
-            "Words are compared with the vectors of a CLIP model: --on clip. Add "
-            "[analyzers.clip] to the recipe and run again where there is no such table.",
-        ) from error
+        raise SearchError(f"{said}: {error}", WORDS) from error
     return Query(words, np.asarray(vector, np.float64))
 
 
