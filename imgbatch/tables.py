@@ -136,7 +136,6 @@ def _specs(recipe: Recipe, name: str) -> list[TableSpec]:
         **({"weights": weights} if weights else {}),
         **_media_seed(recipe.media),
     }
-    settings = recipe.analyzers[name]
 
     def spec(table: str, grain: str, rows: str) -> TableSpec:
         metadata = _metadata(seed, table, analyzers.summary(name) + rows)

@@ -68,6 +68,7 @@ class Column:
         unit: of the values: "pixels", "seconds", "0-1", ...; "" where there is none.
         range: of possible values, in words or as an interval; "" where open.
         missing: when the value is null; "never" by default (in rows whose status is ok).
+        mark: "biometric": it tells people apart; "sensitive": what a model perceives of a person.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Column:
     unit: str = ""
     range: str = ""
     missing: str = "never"
+    mark: Literal["", "biometric", "sensitive"] = ""
 
 
 @dataclass(frozen=True, slots=True)

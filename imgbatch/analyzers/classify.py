@@ -8,8 +8,8 @@ weights of your own fine-tuning, of any number of classes:
     weights = { url = "s3://bucket/protest.pth", sha256 = "..." }
     classes = ["no protest", "protest"]        # or the path of a file with a name per line
 
-Probabilities are the softmax over all classes of the network. A class of ImageNet is named by its
-WordNet id too: two of its classes are called "crane", and two "maillot".
+Probabilities are the softmax over all classes of the network. A class of ImageNet has torchvision's
+label and its WordNet id, which says which "crane" is meant.
 """
 
 from __future__ import annotations

@@ -113,6 +113,6 @@ def wordnet_ids() -> tuple[str, ...]:
 
 @cache
 def imagenet_labels() -> tuple[str, ...]:
-    """Return what torchvision calls ImageNet's 1,000 classes, in their order; two share a name."""
+    """Return what torchvision calls ImageNet's 1,000 classes, in their order."""
     text = (resources.files(__package__) / "imagenet_labels.txt").read_text("ascii")
     return tuple(text.splitlines())

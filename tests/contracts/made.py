@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from imgbatch.analyzers import clip, embed
+from tests import networks
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -15,4 +18,8 @@ if TYPE_CHECKING:
     from imgbatch.settings import Settings
 
 # One line per analyzer: its name, and the function.
-SETTINGS: dict[str, Callable[[Path], Settings]] = {}
+SETTINGS: dict[str, Callable[[Path], Settings]] = {
+    "classify": networks.classes,
+    "clip": lambda folder: clip.Settings(**networks.clip_network(folder)),
+    "embed": lambda folder: embed.Settings(**networks.classifier(folder)),
+}
