@@ -132,8 +132,9 @@ def _stored(space: Space, photo: str, listed: dict[str, str], frame: int | None)
     first = min((row["frame"] for row in rows), default=0)
     rows = [row for row in rows if row["frame"] == (first if frame is None else frame)]
     if not rows:
+        what = "no face of it that has a vector" if space.grain == "region" else "no vector of it"
         raise SearchError(
-            f"{photo} is a source of the dataset, and table {space.table} has no vector of it"
+            f"{photo} is a source of the dataset, and table {space.table} has {what}"
             f"{_why(space.dataset, listed['source_id'])}",
             "Give another photo.",
         )
@@ -216,13 +217,13 @@ def _single(dataset: Dataset, photo: str) -> Source:
         SearchError: it is not there, or is a folder or an archive.
     """
     try:
-        near = similar(dataset, given(photo))
-    except SettingsError as error:
-        raise SearchError(f"there is no {photo!r}: {error}", READABLE) from error
-    try:
+        named = given(photo)
         with contextlib.closing(open_input(photo)) as found:  # type: ignore[type-var] # a generator
             source = next(found)
-    except (InputError, SettingsError, StopIteration) as error:
+    except SettingsError as error:
+        raise SearchError(f"there is no {photo!r}: {error}", READABLE) from error
+    except (InputError, StopIteration) as error:
+        near = similar(dataset, named)
         raise SearchError(
             f"{photo} is no source of {dataset.url}{near}, and cannot be had: {error}", READABLE
         ) from error
