@@ -163,6 +163,28 @@ def test_labels_are_the_softmax_of_the_models_scale_times_the_cosines(made: Made
     assert record["settings"]["prompts"] == list(PROMPTS)
     assert record["tables"]["clip"]["rows"] == 5
     assert any("a street" in line for line in said)
+    name = groups.file_name("zero_shot", record["run"], "model.json")
+    told = json.loads(made.dataset.store.get(name))
+    digest = hashlib.sha256((made.folder / "clip.pt").read_bytes()).hexdigest()
+    assert told["weights"] == {BUILDER: digest}
+    assert told["logit_scale"] == pytest.approx(float(made.network.logit_scale.detach().exp()))
+
+
+def test_pieces_of_any_size_give_the_same_labels(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels, told = [], []
+    for block in (1, 2**22):
+        monkeypatch.setattr("imgbatch.groupers.zero_shot.BLOCK", block)
+        wish = Wish(str(made.folder / "d"), "zero_shot", {"prompts": list(PROMPTS)}, f"b{block}")
+        record = group(wish, made.limits, spread=here, say=lambda _: None)
+        labels.append(groups.read(made.dataset, wish.name))
+        name = groups.file_name(wish.name, record["run"], "prompts.csv")
+        told.append(made.dataset.store.get(name))
+    assert labels[0]["label"] == labels[1]["label"]
+    assert told[0] == told[1]
+    shares = [np.array(table["probabilities"].to_pylist()) for table in labels]
+    assert np.abs(shares[0] - shares[1]).max() < 1e-6
 
 
 def test_how_much_hangs_on_a_prompt_is_told_beside_the_labels(made: Made) -> None:
@@ -186,6 +208,7 @@ def test_how_much_hangs_on_a_prompt_is_told_beside_the_labels(made: Made) -> Non
         assert int(row["of"]) == len(keys)
 
 
+@pytest.mark.slow
 def test_the_commands_work_from_a_terminal(made: Made, tmp_path: Path) -> None:
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("# what there is\n\ncity: a street\nother: a photo of something else\n")
