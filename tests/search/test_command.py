@@ -175,3 +175,14 @@ def test_the_frame_that_was_found_is_the_one_that_is_shown(made: Path, dataset: 
     assert all(s.startswith("data:image/jpeg;base64,") for s in sources)
     with Image.open(io.BytesIO(base64.b64decode(sources[0].partition(",")[2]))) as image:
         assert image.size == (96, 64)
+
+
+def test_a_frame_far_inside_a_video_is_not_waited_for(
+    made: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = like(dataset, f"file://{made / 'in' / 'clip.mp4'}", Limits(), k=3)
+    last = max(found.hits["frame"].to_pylist())
+    monkeypatch.setattr("imgbatch.report.thumbnails.FAR", last - 1)
+    shown = Page(page.render(found, Limits()).decode())
+    assert len(shown.attributes("img", "src")) == 3
+    assert "far inside a video" in shown.text
