@@ -214,7 +214,7 @@ class _Pass:
         probabilities = softmax(self._scale * cosines)
         best = probabilities.argmax(axis=1)
         self._count(best, cosines, alone)
-        at = pa.array(_places(there, rows.num_rows))
+        at = pa.array(_places(there, rows.num_rows), pa.int64())
         width = len(self._labels)
         starts = np.arange(0, probabilities.size + 1, width, dtype=np.int32)
         lists = pa.ListArray.from_arrays(starts, probabilities.astype(np.float32).ravel())

@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
 from imgbatch.dataset import Dataset, groups
+from imgbatch.dataset.made import made_of
 from imgbatch.dataset.ordered import here
 from imgbatch.errors import GroupError, RunError, SearchError
+from imgbatch.groupers import Context, zero_shot
 from imgbatch.groupers.zero_shot import read_prompts
 from imgbatch.grouping import Wish, group
 from imgbatch.search import like, text
@@ -206,6 +209,56 @@ def test_how_much_hangs_on_a_prompt_is_told_beside_the_labels(made: Made) -> Non
         assert int(row["kept_alone"]) == int((then == before).sum())
         assert int(row["pictures_alone"]) == int((then == LABELS.index(row["label"])).sum())
         assert int(row["of"]) == len(keys)
+
+
+@dataclass(frozen=True)
+class Held:
+    """A table in memory, given out in pieces, made as the dataset's was."""
+
+    rows: pa.Table
+    made: Made
+
+    def batches(self, name: str) -> Iterator[pa.RecordBatch]:
+        assert name == "clip"
+        yield from self.rows.to_batches(max_chunksize=3)
+
+    def count(self, name: str) -> int:
+        assert name == "clip"
+        return int(self.rows.num_rows)
+
+    def made_of(self, name: str) -> dict[str, Any]:
+        return made_of(self.made.dataset, name)
+
+
+def test_a_picture_without_an_embedding_has_a_row_without_a_label(
+    made: Made, tmp_path: Path
+) -> None:
+    vectors = list(made.pictures().values())
+    embeddings = [vectors[0], None, vectors[1], None, None, None, vectors[2]]
+    keys = {name: [f"{name}{n}" for n in range(7)] for name in ("source_id", "version")}
+    rows = pa.table(
+        {
+            **keys,
+            "picture_id": keys["source_id"],
+            "embedding": pa.array(embeddings, pa.list_(pa.float32())),
+        }
+    )
+    files: dict[str, bytes] = {}
+    context = Context(None, tmp_path, lambda _: None, files.__setitem__, lambda _: None)
+    settings = zero_shot.Settings(prompts=PROMPTS)
+    labels = zero_shot.group(Held(rows, made), settings, context)
+    assert labels.column_names == [
+        *("source_id", "version", "picture_id"),
+        *(column.name for column in zero_shot.COLUMNS),
+    ]
+    assert labels["picture_id"].to_pylist() == rows["picture_id"].to_pylist()
+    there = [n for n, vector in enumerate(embeddings) if vector is not None]
+    for column in zero_shot.COLUMNS:
+        values = labels[column.name].to_pylist()
+        assert [n for n, value in enumerate(values) if value is not None] == there
+    alone = zero_shot.group(Held(rows.take(there), made), settings, context)
+    assert labels.take(there).to_pylist() == alone.to_pylist()
+    assert files["prompts.csv"].decode().splitlines()[1].endswith(",3")
 
 
 @pytest.mark.slow
