@@ -12,6 +12,7 @@ from scripts.benchmarks import (
     images,
     listing,
     memory,
+    models,
     peers,
     plan,
     report,
@@ -37,6 +38,7 @@ SECTIONS = {
     "workers": workers.measure,
     "shards": shards.measure,
     "listing": listing.measure,
+    "models": models.measure,
     "search": search.measure,
     "faces": faces.measure,
 }
