@@ -6,8 +6,8 @@ once: as many calls as batches are filled.
 
 `detector` is one of
 
-    lbp         without weights: a first look; frontal faces of a fifth of the picture and more
     ultraface   UltraFace RFB-320 (MIT): boxes and scores
+    lbp         without weights: a first look; frontal faces of a third of the picture and more
     buffalo_l   and other packs of InsightFace that `imgbatch models list` shows: boxes, scores and
                 landmarks, and models for recognition, pose, perceived age and gender. For
                 non-commercial research only
@@ -153,7 +153,7 @@ class Settings(BaseSettings):
             weights and classes, and how it sees a face. Sensitive.
     """
 
-    detector: str = detectors.LBP
+    detector: str = detectors.ULTRAFACE
     weights: Own | None = None
     output: Literal["none", "count", "boxes", "full"] = "full"
     min_score: float = Field(default=0.0, ge=0, lt=1)

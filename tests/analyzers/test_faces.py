@@ -22,6 +22,7 @@ from imgbatch.models.faces import crops
 from imgbatch.models.weights import Own, adopt
 from imgbatch.records import Facts, Picture
 from imgbatch.report.codebook import codebook
+from imgbatch.report.story import _marked
 from imgbatch.settings import Limits, read_recipe
 from imgbatch.tables import table_specs
 from tests.corpus import PHOTOS, run_inline
@@ -435,6 +436,10 @@ def test_the_codebook_marks_what_is_biometric_and_what_is_sensitive(
         "perceived_mood": "sensitive",
         "perceived_mood_probabilities": "sensitive",
     }
+    said = _marked(codebook(Dataset.open(str(tmp_path / "d"))))
+    assert said[0].startswith("It holds biometric data")
+    assert "faces_regions.embedding" in said[0]
+    assert "faces_regions.perceived_mood" in said[1]
     # By default poses come from five points; here they do not, and the codebook must say so.
     assert "landmark_3d_68" in entries["yaw"].meaning
 
@@ -505,7 +510,8 @@ ASTRONAUT = (172.0, 72.0, 104.0, 136.0)
 
 def test_the_cascade_without_weights_finds_the_astronaut() -> None:
     left, top = 100, 10
-    (row,) = rows([seen(np.ascontiguousarray(astronaut()[top : top + 256, left : left + 256]))])
+    part = np.ascontiguousarray(astronaut()[top : top + 256, left : left + 256])
+    (row,) = rows([seen(part)], detector="lbp")
     assert row["n_faces"] == 1
     face = (ASTRONAUT[0] - left, ASTRONAUT[1] - top, *ASTRONAUT[2:])
     assert over(row["regions"][0], face) > 0.4
@@ -527,8 +533,8 @@ def test_ultraface_finds_the_astronaut(shared: Path) -> None:
     [
         ('detector = "bufalo_l"', "did you mean 'buffalo_l'"),
         ('detector = "pack"', "no weights are named"),
-        ('weights = { url = "x.onnx" }', "detector lbp has no weights"),
-        ("recognition = true", "recognition takes a pack, and detector is 'lbp'"),
+        ('detector = "lbp"\nweights = { url = "x.onnx" }', "detector lbp has no weights"),
+        ("recognition = true", "recognition takes a pack, and detector is 'ultraface'"),
         ('perceived = ["age"]', "age takes a pack"),
         ('perceived = ["race"]', "'age' or 'gender'"),
         ('output = "boxs"', "'none', 'count', 'boxes' or 'full'"),
@@ -595,7 +601,7 @@ def test_a_head_with_another_number_of_outputs_is_refused(tmp_path: Path) -> Non
         ({"classes": tuple("abcd"), "colors": "grey"}, "no square of a fixed size with 1 channels"),
     ]:
         with pytest.raises(WeightsError, match=told):
-            Analyzer(Settings(heads={"h": {"weights": own, **change}}))
+            Analyzer(Settings(detector="lbp", heads={"h": {"weights": own, **change}}))
 
 
 def test_only_what_is_asked_for_is_loaded(pack: Path, tmp_path: Path) -> None:
