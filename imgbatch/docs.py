@@ -17,8 +17,8 @@ from imgbatch.cli import app
 from imgbatch.copies.faces import FaceSettings
 from imgbatch.copies.recipe import OutputSettings
 from imgbatch.dataset import SOURCES
-from imgbatch.models import registry
 from imgbatch.learners.kinds import KINDS
+from imgbatch.models import registry
 from imgbatch.preprocess.recipe import STEPS
 from imgbatch.records import REGIONS
 from imgbatch.settings import ENVIRONMENT_PREFIX, Limits, MediaSettings, VideoSettings
