@@ -39,7 +39,16 @@ from tests import corpus
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-RECIPE = '[media]\nexact = true\n[analyzers.pixels]\nwidth = 8\nheight = 8\nmode = "L"\n'
+RECIPE = """
+[media]
+exact = true
+[analyzers.classic]
+[analyzers.faces]
+[analyzers.pixels]
+width = 8
+height = 8
+mode = "L"
+"""
 LIMITS = Limits(threads=2)
 # Digits to learn from and to be judged by; file names are numbers, of different lengths.
 TRAIN, TEST = 300, 100
@@ -271,6 +280,20 @@ def test_a_name_that_ends_two_addresses_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "train.csv", [("1.png", "x")])
     with pytest.raises(LabelsError, match=r"1\.png ends two addresses"):
         fit(wish(tmp_path, test=""), str(tmp_path / "m.skops"), LIMITS)
+
+
+def test_embeddings_are_learned_from_as_pixels_are(made: Path, tmp_path: Path) -> None:
+    record = fit(wish(made, on="classic", model="logistic"), str(tmp_path / "m.skops"), LIMITS)
+    table = Dataset.open(str(made / "d")).read("classic", columns=["embedding"])
+    assert record["column"] == "embedding"
+    assert record["dimensions"] == len(table["embedding"][0])
+    assert record["scores"]["accuracy"] > 0.4
+    assert apply(made, tmp_path / "m.skops", label="classic")["grouped"] == 400
+
+
+def test_rows_of_regions_are_refused(made: Path, tmp_path: Path) -> None:
+    with pytest.raises((LabelsError, GroupError), match="faces_regions"):
+        fit(wish(made, on="faces_regions"), str(tmp_path / "m.skops"), LIMITS)
 
 
 def test_a_table_that_is_not_there_is_told(made: Path, tmp_path: Path) -> None:
