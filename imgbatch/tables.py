@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from imgbatch.settings import MediaSettings, Recipe, Settings
 
 # What a field of a table says of itself, so that it is known without its analyzer.
-SAID = ("meaning", "unit", "range", "missing")
+SAID = ("meaning", "unit", "range", "missing", "mark")
 # Grows when the same bytes and [media] settings would give other pixels or another outcome.
 MEDIA_VERSION = 1
 
@@ -32,6 +32,12 @@ PICTURE_KEYS = (
     Column("picture_id", pa.string(), "the picture: source_id and frame, joined by '-'"),
     Column("frame", pa.int32(), "0 for an image; counts the sampled frames of a video"),
     Column("time", pa.float64(), "since the video's start", "seconds", ">= 0", "for images"),
+)
+# What rows of labels may be known by, in order: those of a grouper's table are among these.
+KEY_COLUMNS = (
+    *KEYS,
+    next(column for column in PICTURE_KEYS if column.name == "picture_id"),
+    Column("region_id", pa.string(), "the region: picture_id and its number, joined by '-'"),
 )
 STATUS = (
     Column("status", pa.string(), "whether the analyzer succeeded", range="ok, failed"),
@@ -119,11 +125,12 @@ def _sources_spec(media: MediaSettings) -> TableSpec:
 def _specs(recipe: Recipe, name: str) -> list[TableSpec]:
     """Return the main table of an analyzer, and that of its regions where it has them."""
     module = analyzers.load(name)
-    if module.NEEDS.min_side > recipe.media.min_side:
+    needed = analyzers.needs_of(module, recipe.analyzers[name]).min_side
+    if needed > recipe.media.min_side:
         raise SettingsError(
-            f"analyzer {name} needs pictures of at least {module.NEEDS.min_side} pixels, and "
+            f"analyzer {name} needs pictures of at least {needed} pixels, and "
             f"[media] min_side is {recipe.media.min_side}",
-            f"Set min_side = {module.NEEDS.min_side} or more in [media], or leave {name} out.",
+            f"Set min_side = {needed} or more in [media], or leave {name} out.",
         )
     settings = recipe.analyzers[name]
     weights = analyzers.weights(name, settings)
@@ -135,7 +142,6 @@ def _specs(recipe: Recipe, name: str) -> list[TableSpec]:
         **({"weights": weights} if weights else {}),
         **_media_seed(recipe.media),
     }
-    settings = recipe.analyzers[name]
 
     def spec(table: str, grain: str, rows: str) -> TableSpec:
         metadata = _metadata(seed, table, analyzers.summary(name) + rows)

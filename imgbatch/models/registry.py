@@ -46,6 +46,7 @@ class Model(Settings):
         builder: what the loader calls the network, such as `resnet50` or `ViT-B-32`.
         variant: what the loader calls these weights, such as `IMAGENET1K_V2` or `openai`.
         url: where they come from.
+        file: what they are called in cache and mirror; "": as at the URL.
         sha256: digest of the file, as it is published: in full, or its first digits.
         size: of the file, in bytes, to the precision of who publishes it; 0: nobody does.
         licence: its terms.
@@ -62,6 +63,7 @@ class Model(Settings):
     builder: str
     variant: str = ""
     url: str
+    file: str = ""
     sha256: Digest
     size: int = Field(default=0, ge=0)
     licence: Licence
@@ -92,6 +94,20 @@ def find(name: str) -> Model:
     return found
 
 
+def of_file(sha256: str, url: str) -> Model | None:
+    """Return the model that a file is the weights of, as it would be had from there.
+
+    Args:
+        sha256: of the file, in full.
+        url: of the file.
+    """
+    for model in known():
+        if sha256.startswith(model.sha256):
+            name = model.url.rpartition("/")[2]
+            return model.model_copy(update={"url": url, "file": name})
+    return None
+
+
 @cache
 def _read() -> dict[str, Model]:
     text = (resources.files(__package__) / "registry.toml").read_text("utf-8")
@@ -109,3 +125,10 @@ def wordnet_ids() -> tuple[str, ...]:
     """Return the WordNet ids of ImageNet's 1,000 classes, in the order of the classes."""
     text = (resources.files(__package__) / "imagenet_wnids.txt").read_text("ascii")
     return tuple(text.split())
+
+
+@cache
+def imagenet_labels() -> tuple[str, ...]:
+    """Return what torchvision calls ImageNet's 1,000 classes, in their order."""
+    text = (resources.files(__package__) / "imagenet_labels.txt").read_text("ascii")
+    return tuple(text.splitlines())

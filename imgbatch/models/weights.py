@@ -19,7 +19,9 @@ from imgbatch.errors import ImgbatchError, StorageError, WeightsError
 from imgbatch.models import cache, download
 from imgbatch.models.registry import Model
 from imgbatch.settings import Settings
+from imgbatch.storage import open_store
 from imgbatch.storage.addresses import unquote
+from imgbatch.storage.secrets import scrub
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +53,7 @@ class Own(Settings):
 
 
 Wanted = Model | Own
+How = Literal["there", "mirror", "url"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ class Had:
     """
 
     path: Path
-    how: Literal["there", "mirror", "url"]
+    how: How
     damaged: bool = False
 
 
@@ -83,11 +86,11 @@ def digest_of(wanted: Wanted) -> str:
     path = _local(wanted)
     if path is None or not path.is_file():
         raise WeightsError(
-            f"weights {wanted.url} have no sha256",
+            f"weights {name_of(wanted)} have no sha256",
             "Write the digest of the file beside its url: `sha256sum FILE` shows it.",
         )
     raise WeightsError(
-        f"weights {wanted.url} have no sha256",
+        f"weights {name_of(wanted)} have no sha256",
         f'Of the file that lies there now it is: sha256 = "{cache.digest(path)}"',
     )
 
@@ -107,6 +110,28 @@ def fetch(wanted: Wanted) -> Path:
     return had.path
 
 
+def where(wanted: Wanted) -> How:
+    """Return from where weights would be had; brings none of them here.
+
+    Raises:
+        WeightsError: they cannot be had now, or are not what they should be; says what to do.
+    """
+    file = file_of(wanted)
+    if _here(wanted, file):
+        return "there"
+    mirror = cache.told().model_mirror
+    try:
+        if mirror:
+            download.look_in(open_store(mirror), file.key)
+            return "mirror"
+        download.look(wanted.url)
+    except (StorageError, PermissionError, WeightsError) as error:
+        raise _lacking(wanted, mirror, error) from (
+            error if isinstance(error, ImgbatchError) else None
+        )
+    return "url"
+
+
 def get(wanted: Wanted, *, mirrored: bool = True, listener: Listener | None = None) -> Had:
     """Return a verified file of weights, and how it was had.
 
@@ -119,13 +144,9 @@ def get(wanted: Wanted, *, mirrored: bool = True, listener: Listener | None = No
         WeightsError: it cannot be had, or is not what it should be; says what to do.
     """
     file = file_of(wanted)
-    local = _local(wanted)
-    if local is not None and local.is_file():
-        _refuse_other(local, file, said=str(local))
-        return Had(local, "there")
+    if here := _here(wanted, file):
+        return Had(here, "there")
     path = cache.path_of(file)
-    if path.is_file() and cache.is_whole(path, file.sha256):
-        return Had(path, "there")
     with cache.writing(path) as begun:
         # Another process may have got it while this one waited.
         damaged = path.is_file() and not cache.is_whole(path, file.sha256)
@@ -135,7 +156,7 @@ def get(wanted: Wanted, *, mirrored: bool = True, listener: Listener | None = No
             path.unlink()
         mirror = cache.told().model_mirror if mirrored else ""
         if mirror:
-            write = partial(download.from_store, mirror, file.key, begun, listener)
+            write = partial(download.from_store, open_store(mirror), file.key, begun, listener)
         else:
             write = partial(download.from_url, wanted.url, begun, listener)
         _complete(wanted, file, begun, mirror, write)
@@ -149,13 +170,15 @@ def file_of(wanted: Wanted) -> cache.File:
     Raises:
         WeightsError: the user's own have no digest.
     """
-    name = wanted.url.partition("?")[0].rstrip("/").rpartition("/")[2]
-    return cache.File(name, digest_of(wanted))
+    name = wanted.file if isinstance(wanted, Model) else ""
+    name = name or wanted.url.partition("?")[0].rstrip("/").rpartition("/")[2]
+    # A name of dots alone is another folder's.
+    return cache.File(name if name.strip(".") else "weights", digest_of(wanted))
 
 
 def name_of(wanted: Wanted) -> str:
-    """Return what messages call it, and what `imgbatch models pull` takes."""
-    return wanted.name if isinstance(wanted, Model) else wanted.url
+    """Return what messages call it, and what `imgbatch models pull` takes; without a secret."""
+    return wanted.name if isinstance(wanted, Model) else scrub(wanted.url)
 
 
 def _complete(
@@ -165,14 +188,14 @@ def _complete(
     for continued in (begun.exists(), False):
         if not continued:
             begun.unlink(missing_ok=True)
-        _patiently(write, wanted, mirror)
+        _patiently(write, wanted, begun, mirror)
         if cache.is_whole(begun, file.sha256):
             return
         if not continued:
             break
     found = cache.digest(begun)
     begun.unlink()
-    came = f"the mirror {mirror}" if mirror else wanted.url
+    came = f"the mirror {mirror}" if mirror else scrub(wanted.url)
     raise WeightsError(
         f"{name_of(wanted)} from {came} has sha256 {found}, not {file.sha256}: it is not used",
         "Whoever keeps it replaced it, or it is damaged there. Ask them, or push it anew: "
@@ -180,29 +203,65 @@ def _complete(
     )
 
 
-def _patiently(write: Callable[[], None], wanted: Wanted, mirror: str) -> None:
+def _patiently(write: Callable[[], None], wanted: Wanted, begun: Path, mirror: str) -> None:
+    """Go on until all of it is there; as long as each round brings some, however long it takes."""
     limits = cache.told()
-    try:
-        attempt(write, Patience(limits.fetch_attempts, limits.fetch_seconds))
-    except (StorageError, PermissionError, WeightsError) as error:
-        raise WeightsError(
-            f"{name_of(wanted)} is not on this machine and cannot be had: {error}",
-            _remedy(wanted, mirror),
-        ) from (error if isinstance(error, ImgbatchError) else None)
+    while True:
+        before = _size(begun)
+        try:
+            attempt(write, Patience(limits.fetch_attempts, limits.fetch_seconds))
+        except (StorageError, PermissionError, WeightsError) as error:
+            if isinstance(error, StorageError) and error.retryable and _size(begun) > before:
+                continue
+            raise _lacking(wanted, mirror, error) from (
+                error if isinstance(error, ImgbatchError) else None
+            )
+        return
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _lacking(wanted: Wanted, mirror: str, error: Exception) -> WeightsError:
+    name = name_of(wanted)
+    return WeightsError(
+        f"{name} is not on this machine and cannot be had: {error}", _remedy(wanted, mirror)
+    )
 
 
 def _remedy(wanted: Wanted, mirror: str) -> str:
-    name = name_of(wanted)
+    name, url = name_of(wanted), scrub(wanted.url)
+    if isinstance(wanted, Own):
+        name += f" --sha256 {wanted.sha256}"
     if mirror:
         return (
-            f"From a machine that reaches {wanted.url}: `imgbatch models push {name} {mirror}`. "
+            f"From a machine that reaches {url}: `imgbatch models push {name} {mirror}`. "
             "IMGBATCH_MODEL_MIRROR is set, so nothing else is asked."
         )
     return (
-        f"Once {wanted.url} can be reached from here: `imgbatch models pull {name}`. Or from a "
-        f"machine that reaches it: `imgbatch models push {name} STORE-URL`, and here "
-        "IMGBATCH_MODEL_MIRROR=STORE-URL."
+        f"Once {url} can be reached from here: `imgbatch models pull {name}` (with a copy of the "
+        f"file: `pull FILE`). Or from a machine that reaches it: `imgbatch models push {name} "
+        "STORE-URL`, and here IMGBATCH_MODEL_MIRROR=STORE-URL."
     )
+
+
+def _here(wanted: Wanted, file: cache.File) -> Path | None:
+    """Return the verified file, where it is on this machine.
+
+    Raises:
+        WeightsError: the user's own file is another one than the digest says.
+    """
+    local = _local(wanted)
+    if local is not None and local.is_file():
+        if not cache.is_whole(local, file.sha256):
+            raise WeightsError(
+                f"{local} has sha256 {cache.digest(local)}, not {file.sha256}: it is not used",
+                "Give the digest of the file that you mean, or put that file there.",
+            )
+        return local
+    path = cache.path_of(file)
+    return path if path.is_file() and cache.is_whole(path, file.sha256) else None
 
 
 def _local(wanted: Wanted) -> Path | None:
@@ -212,11 +271,3 @@ def _local(wanted: Wanted) -> Path | None:
     if wanted.url.startswith("file://"):
         return Path(unquote(wanted.url.removeprefix("file://")))
     return None if "://" in wanted.url else Path(wanted.url).expanduser()
-
-
-def _refuse_other(path: Path, file: cache.File, *, said: str) -> None:
-    if not cache.is_whole(path, file.sha256):
-        raise WeightsError(
-            f"{said} has sha256 {cache.digest(path)}, not {file.sha256}: it is not used",
-            "Give the digest of the file that you mean, or put that file there.",
-        )

@@ -11,12 +11,14 @@ from scripts.benchmarks import (
     images,
     listing,
     memory,
+    models,
     peers,
     plan,
     report,
     rerun,
     s3,
     scale,
+    search,
     shards,
     video,
     workers,
@@ -35,6 +37,8 @@ SECTIONS = {
     "workers": workers.measure,
     "shards": shards.measure,
     "listing": listing.measure,
+    "models": models.measure,
+    "search": search.measure,
 }
 
 
