@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from imgbatch.analyzers import Column
 from imgbatch.errors import MissingExtraError, SettingsError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from imgbatch.dataset import Dataset
     from imgbatch.report.weights import Used
 
-HEADER = ("table", "column", "type", "unit", "range", "missing", "meaning")
+HEADER = ("table", "column", "type", "unit", "range", "missing", "meaning", "mark")
 # A spreadsheet runs a cell that begins so; ranges such as -180 to 180 are harmless.
 FORMULA = re.compile(r"[=+\-@\t\r]")
 HARMLESS = re.compile(r"[+-]?\d+(\.\d+)?(( to |-|, )[+-]?\d+(\.\d+)?)?$")
@@ -38,6 +38,7 @@ class Entry:
     range: str
     missing: str
     meaning: str
+    mark: str = ""
 
     def cells(self) -> tuple[str, ...]:
         """Return the values in the order of HEADER."""
@@ -47,7 +48,7 @@ class Entry:
 def codebook(dataset: Dataset) -> list[Entry]:
     """Return one entry per column of every table that the dataset has, in the tables' order."""
     return [
-        Entry(table, c.name, str(c.type), c.unit, c.range, c.missing, c.meaning)
+        Entry(table, c.name, str(c.type), c.unit, c.range, c.missing, c.meaning, c.mark)
         for table in dataset.tables()
         for c in columns_known(dataset, table)
     ]
@@ -64,11 +65,14 @@ def columns_known(dataset: Dataset, table: str) -> list[Column]:
         described = {column.name: column for column in columns_of(table)}
     except (SettingsError, MissingExtraError):
         described = {}
-    return [described.get(field.name) or _undescribed(field) for field in schema]
+    return [_described(field, described.get(field.name)) for field in schema]
 
 
-def _undescribed(field: pa.Field) -> Column:
+def _described(field: pa.Field, known: Column | None) -> Column:
     words = {k.decode(): v.decode("utf-8", "replace") for k, v in (field.metadata or {}).items()}
+    # What was written may mean something else than the same column does by default.
+    if known is not None and words.get("meaning", known.meaning) == known.meaning:
+        return known
     meaning = words.get("meaning", "not described: its analyzer is not installed here")
     return Column(
         field.name,
@@ -77,6 +81,7 @@ def _undescribed(field: pa.Field) -> Column:
         words.get("unit", ""),
         words.get("range", ""),
         words.get("missing", "not known"),
+        cast("Any", words.get("mark", "")),
     )
 
 

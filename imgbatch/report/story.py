@@ -90,7 +90,7 @@ def tell(dataset: Dataset, codebook: Sequence[Entry], *, thumbnails: bool) -> St
         inputs=tuple(dict.fromkeys(str(run.get("input", "")) for run in dataset.runs())),
         outcomes=outcomes,
         corpus=corpus,
-        findings=tuple(findings(outcomes, corpus, provenance)),
+        findings=(*findings(outcomes, corpus, provenance), *_marked(codebook)),
         strips=tuple(strips),
         thumbnails=make_thumbnails(sources_of(strips), _media(last), read_limits()),
         with_thumbnails=thumbnails,
@@ -136,6 +136,20 @@ def findings(outcomes: Outcomes, corpus: Corpus | None, provenance: Provenance) 
         *_mixtures(provenance),
         *limited(provenance.weights),
     ]
+
+
+def _marked(codebook: Sequence[Entry]) -> list[str]:
+    """Say which columns tell people apart, or what a model takes them for."""
+    told = {
+        "biometric": "It holds biometric data, which tells people apart",
+        "sensitive": "It holds what a model perceives of people, which is no fact about them",
+    }
+    found = []
+    for mark, says in told.items():
+        names = [f"{entry.table}.{entry.column}" for entry in codebook if entry.mark == mark]
+        if names:
+            found.append(f"{says}: {', '.join(names)}.")
+    return found
 
 
 def _undone(outcomes: Outcomes, provenance: Provenance) -> list[str]:
