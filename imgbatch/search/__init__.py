@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Found", "face", "like", "look", "text"]
 
 METRIC = "cosine"
+K = 20
 # Tables that are searched when none is named.
 FACES = ("faces_regions",)
 WORDS = ("clip", "embed")

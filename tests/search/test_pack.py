@@ -52,7 +52,8 @@ def test_a_face_from_outside_finds_its_own_in_the_dataset(tmp_path: Path) -> Non
     pack = facemodels.pack(tmp_path)
     own = facemodels.own(pack)
     recipe = (
-        '[media]\nexact = true\n[analyzers.faces]\ndetector = "pack"\nrecognition = true\nsides = [320]\n'
+        '[media]\nexact = true\n[analyzers.faces]\ndetector = "pack"\n'
+        "recognition = true\nsides = [320]\n"
         f'weights = {{ url = "{own.url}", sha256 = "{own.sha256}" }}\n'
     )
     limits = Limits(threads=2, model_cache=str(tmp_path / "cache"))

@@ -1,4 +1,4 @@
-"""How far apart two embeddings of one person's faces may be, by the pack whose recogniser made them.
+"""How far apart the embeddings of one person's faces may be, by the pack that made them.
 
 As DeepFace 0.0.100 publishes it for the same network (ResNet50 trained on WebFace600K): a cosine
 distance of 0.55, tuned on photographs of people in the news. For other packs nothing is published,
