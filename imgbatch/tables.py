@@ -33,6 +33,12 @@ PICTURE_KEYS = (
     Column("frame", pa.int32(), "0 for an image; counts the sampled frames of a video"),
     Column("time", pa.float64(), "since the video's start", "seconds", ">= 0", "for images"),
 )
+# What rows of labels may be known by, in order: those of a grouper's table are among these.
+KEY_COLUMNS = (
+    *KEYS,
+    next(column for column in PICTURE_KEYS if column.name == "picture_id"),
+    Column("region_id", pa.string(), "the region: picture_id and its number, joined by '-'"),
+)
 STATUS = (
     Column("status", pa.string(), "whether the analyzer succeeded", range="ok, failed"),
     Column("error_class", pa.string(), "why not", range="analyze.*", missing="when status is ok"),

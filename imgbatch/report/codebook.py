@@ -8,10 +8,12 @@ import re
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from imgbatch import groupers
 from imgbatch.analyzers import Column
+from imgbatch.dataset import groups
 from imgbatch.errors import MissingExtraError, SettingsError
 from imgbatch.report.words import shown
-from imgbatch.tables import columns_of
+from imgbatch.tables import KEY_COLUMNS, columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,10 +49,12 @@ class Entry:
 
 def codebook(dataset: Dataset) -> list[Entry]:
     """Return one entry per column of every table that the dataset has, in the tables' order."""
+    known = {table: columns_known(dataset, table) for table in dataset.tables()}
+    known |= {groups.path_of(name): labels_known(dataset, name) for name in groups.names(dataset)}
     return [
         Entry(table, c.name, str(c.type), c.unit, c.range, c.missing, c.meaning, c.mark)
-        for table in dataset.tables()
-        for c in columns_known(dataset, table)
+        for table, columns in known.items()
+        for c in columns
     ]
 
 
@@ -66,6 +70,18 @@ def columns_known(dataset: Dataset, table: str) -> list[Column]:
     except (SettingsError, MissingExtraError):
         described = {}
     return [_described(field, described.get(field.name)) for field in schema]
+
+
+def labels_known(dataset: Dataset, name: str) -> list[Column]:
+    """Return the columns of a table of labels, with all that is known of them."""
+    table = dataset.table(groups.path_of(name))
+    grouper = (groups.record(table) or {}).get("grouper", "")
+    try:
+        own = groupers.load(grouper).COLUMNS
+    except (SettingsError, MissingExtraError):
+        own = ()
+    described = {column.name: column for column in (*KEY_COLUMNS, *own)}
+    return [_described(field, described.get(field.name)) for field in table.schema()]
 
 
 def _described(field: pa.Field, known: Column | None) -> Column:
