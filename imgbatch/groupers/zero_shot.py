@@ -152,9 +152,7 @@ def _model(made: Mapping[str, Any], table: str) -> Any:
     return model
 
 
-def _spoken(
-    model: Any, prompts: Sequence[Prompt], table: str
-) -> tuple[NDArray[np.float64], float]:
+def _spoken(model: Any, prompts: Sequence[Prompt], table: str) -> tuple[NDArray[np.float64], float]:
     """Return the embeddings of the prompts, (prompts, dimension), and the model's scale."""
     try:
         found = text_embeddings(model, [one.text for one in prompts])
@@ -175,9 +173,7 @@ def _spoken(
 class _Pass:
     """One pass over the pictures, some at a time."""
 
-    def __init__(
-        self, prompts: Sequence[Prompt], texts: NDArray[np.float64], scale: float
-    ) -> None:
+    def __init__(self, prompts: Sequence[Prompt], texts: NDArray[np.float64], scale: float) -> None:
         self._prompts = prompts
         self._labels = list(dict.fromkeys(one.label for one in prompts))
         self._texts = texts
@@ -259,7 +255,9 @@ class _Pass:
         total = int(self._counts.sum())
         for label, count in zip(self._labels, self._counts, strict=True):
             yield f"{label}: {count:,} of {total:,} pictures"
-        several = {label for label, row in zip(self._labels, self._own, strict=True) if row.sum() > 1}
+        several = {
+            label for label, row in zip(self._labels, self._own, strict=True) if row.sum() > 1
+        }
         for label, text, _, got, kept, _ in self._rows():
             if label in several:
                 yield (
