@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from imgbatch import analyzers, errors
+from imgbatch import analyzers, errors, groupers
 from imgbatch.cli import app
 from imgbatch.copies.faces import FaceSettings
 from imgbatch.copies.recipe import OutputSettings
 from imgbatch.dataset import SOURCES
+from imgbatch.learners.kinds import KINDS
 from imgbatch.models import registry
 from imgbatch.preprocess.recipe import STEPS
 from imgbatch.records import REGIONS
@@ -27,6 +28,7 @@ from imgbatch.tables import columns_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from imgbatch.analyzers import Column
     from imgbatch.settings import Settings
 
 PATH = Path(__file__).with_name("REFERENCE.md")
@@ -49,6 +51,8 @@ def reference() -> str:
         *(part for step in STEPS.values() for part in _step(step)),
         *_settings("[faces]", FaceSettings),
         *_settings("[output]", OutputSettings),
+        "## Models of `imgbatch fit`\n",
+        *(part for name, kind in KINDS.items() for part in _settings(f"--model {name}", kind)),
         "## Environment\n",
         *_settings("Limits of a worker; no row depends on them", Limits, prefix=ENVIRONMENT_PREFIX),
         "## Options of a bucket, in the query of its URL\n",
@@ -57,6 +61,8 @@ def reference() -> str:
         "## Tables\n",
         *_table(SOURCES, "one row per source"),
         *(part for name in analyzers.available() for part in _analyzer(name)),
+        "## Groups: labels of finished tables\n",
+        *(part for name in groupers.available() for part in _grouper(name)),
         "## Models\n",
         *_models(),
         "## Errors\n",
@@ -115,13 +121,25 @@ def _analyzer(name: str) -> Iterator[str]:
         yield _rows((f"setting of [analyzers.{name}]", "default"), rows)
 
 
+def _grouper(name: str) -> Iterator[str]:
+    about = groupers.describe(name)
+    says = inspect.cleandoc(groupers.load(name).__doc__ or "")
+    yield f"### `groups/{name}`\n\n{says}\n\nReads {', '.join(about['reads'])}.\n"
+    yield _columns(about["columns"])
+    if about["settings"]:
+        rows = [(f"`{k}`", _shown(v.get("default"))) for k, v in about["settings"].items()]
+        yield f"{inspect.cleandoc(groupers.load(name).Settings.__doc__ or '')}\n"
+        yield _rows(("--set", "default"), rows)
+
+
 def _table(name: str, says: str) -> Iterator[str]:
     yield f"### `{name}`\n\n{says}\n"
-    rows = [
-        (f"`{c.name}`", str(c.type), c.unit, c.range, c.missing, c.meaning)
-        for c in columns_of(name)
-    ]
-    yield _rows(("column", "type", "unit", "range", "missing", "meaning"), rows)
+    yield _columns(columns_of(name))
+
+
+def _columns(columns: Iterable[Column]) -> str:
+    rows = [(f"`{c.name}`", str(c.type), c.unit, c.range, c.missing, c.meaning) for c in columns]
+    return _rows(("column", "type", "unit", "range", "missing", "meaning"), rows)
 
 
 def _models() -> Iterator[str]:

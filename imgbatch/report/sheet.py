@@ -91,13 +91,18 @@ def end_strips(dataset: Dataset) -> list[Strip]:
     found = []
     for column, low, high in ENDS:
         for table, names in tables.items():
-            if {column, "frame"} <= names:
+            if {column, "frame", "status"} <= names:  # of pictures: a region has no status
                 ends = _ends(dataset, table, column)
                 for title, ids in zip((low, high), ends, strict=True):
                     if title and len(ids) > 1:  # one value has no ends
                         choices = tuple(choices_of(dataset, ids))
                         found.append(Strip(title, f"{table}.{column}", choices))
     return found
+
+
+def strip_of(dataset: Dataset, title: str, note: str, captions: dict[str, str]) -> Strip:
+    """Return some sources, by their ids, under one title; each with its caption."""
+    return Strip(title, note, tuple(choices_of(dataset, captions)))
 
 
 def _columns(dataset: Dataset, table: str) -> set[str]:
