@@ -14,14 +14,18 @@ import typer
 
 from imgbatch import analyzers, errors
 from imgbatch.cli import app
+from imgbatch.copies.faces import FaceSettings
+from imgbatch.copies.recipe import OutputSettings
 from imgbatch.dataset import SOURCES
+from imgbatch.models import registry
+from imgbatch.preprocess.recipe import STEPS
 from imgbatch.records import REGIONS
 from imgbatch.settings import ENVIRONMENT_PREFIX, Limits, MediaSettings, VideoSettings
 from imgbatch.storage.options import GoogleOptions, S3Options
 from imgbatch.tables import columns_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from imgbatch.settings import Settings
 
@@ -41,6 +45,10 @@ def reference() -> str:
         "## Recipe: how media are decoded\n",
         *_settings("[media]", MediaSettings),
         *_settings("[media.video]", VideoSettings),
+        "## Recipe of `imgbatch preprocess`: copies\n",
+        *(part for step in STEPS.values() for part in _step(step)),
+        *_settings("[faces]", FaceSettings),
+        *_settings("[output]", OutputSettings),
         "## Environment\n",
         *_settings("Limits of a worker; no row depends on them", Limits, prefix=ENVIRONMENT_PREFIX),
         "## Options of a bucket, in the query of its URL\n",
@@ -49,6 +57,8 @@ def reference() -> str:
         "## Tables\n",
         *_table(SOURCES, "one row per source"),
         *(part for name in analyzers.available() for part in _analyzer(name)),
+        "## Models\n",
+        *_models(),
         "## Errors\n",
         *_errors(),
     ]
@@ -83,7 +93,14 @@ def _settings(title: str, kind: type[Settings], *, prefix: str = "") -> Iterator
     yield _rows(("key", "default"), rows)
 
 
+def _step(kind: type[Settings]) -> Iterator[str]:
+    name = kind.model_fields["name"].default
+    yield from _settings(f'[[steps]] name = "{name}"', kind)
+
+
 def _default(field: Any) -> str:
+    if field.is_required():
+        return "required"
     return "the machine's cores" if field.default_factory else _shown(field.default)
 
 
@@ -105,6 +122,29 @@ def _table(name: str, says: str) -> Iterator[str]:
         for c in columns_of(name)
     ]
     yield _rows(("column", "type", "unit", "range", "missing", "meaning"), rows)
+
+
+def _models() -> Iterator[str]:
+    models = registry.known()
+    yield (
+        "`imgbatch models pull` brings them here, `push` into a store of your own. The digest is "
+        "as its makers publish it, in full or its first digits.\n"
+    )
+    rows = [
+        (f"`{m.name}`", m.task, f"{m.builder} {m.variant}".rstrip(), str(m.input), m.licence.name)
+        for m in models
+    ]
+    yield _rows(("model", "for", "what", "input, pixels", "licence"), rows)
+    yield "### What a licence does not allow\n"
+    limited = dict.fromkeys(m.licence for m in models if m.licence.limits)
+    told = [
+        (", ".join(_named(models, licence)), licence.limits, licence.url) for licence in limited
+    ]
+    yield _rows(("models", "limits", "where it is read"), told)
+
+
+def _named(models: Sequence[registry.Model], licence: registry.Licence) -> list[str]:
+    return [f"`{m.name}`" for m in models if m.licence == licence]
 
 
 def _errors() -> Iterator[str]:

@@ -296,7 +296,10 @@ class AnalyzeError(SourceError):
 
 
 class PreprocessError(SourceError):
-    """A step of preprocessing does not work on a picture: preprocess.size, preprocess.failed."""
+    """A step of preprocessing does not work on a picture.
+
+    preprocess.size, preprocess.failed, preprocess.mask (the face detector failed on it).
+    """
 
 
 class PoisonError(SourceError):

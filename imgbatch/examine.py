@@ -57,6 +57,10 @@ class Examiner:
         self._analyzers = {
             name: module.Analyzer(recipe.analyzers[name]) for name, module in self._modules.items()
         }
+        self._batches = {
+            name: analyzers.needs_of(module, recipe.analyzers[name]).batch
+            for name, module in self._modules.items()
+        }
         self._locks = {name: threading.Lock() for name in self._modules}
 
     def shard(self, shift: Shift) -> ShardRows:
@@ -75,7 +79,7 @@ class Examiner:
             return SequenceRows(self._analyzers[name], report=report)
         return PictureRows(
             self._analyzers[name],
-            batch=module.NEEDS.batch,
+            batch=self._batches[name],
             infer_lock=self._locks[name],
             report=report,
         )

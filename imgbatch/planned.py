@@ -26,6 +26,7 @@ from imgbatch.dataset.scratch import scratch_folder
 from imgbatch.dataset.shards import all_shards, listed_rows
 from imgbatch.listed import list_input
 from imgbatch.observe.pace import Pace, pace
+from imgbatch.ready import Lying, look
 from imgbatch.storage import open_store
 from imgbatch.tables import table_specs
 
@@ -57,6 +58,7 @@ class Plan:
             be no picture gets none.
         why: by table, how many sources each difference to the former settings costs.
         failed: sources that failed before, in any table, and stay as they are, by error class.
+        weights: from where the analyzers' weights would be had, or what keeps them from it.
         pace: how fast the last runs here were; None when there were none.
     """
 
@@ -72,6 +74,7 @@ class Plan:
     tables: dict[str, Counter[str]] = field(default_factory=dict)
     why: dict[str, Counter[str]] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
+    weights: list[Lying] = field(default_factory=list)
     pace: Pace | None = None
 
     @property
@@ -91,7 +94,14 @@ class Plan:
         """Return all of it, as `--json` says it."""
         own = {item.name: getattr(self, item.name) for item in fields(self)}
         told = asdict(self.pace) if self.pace else None
-        return {**own, "pace": told, "seconds": self.seconds, "nothing": self.nothing}
+        weights = [asdict(each) for each in self.weights]
+        return {
+            **own,
+            "weights": weights,
+            "pace": told,
+            "seconds": self.seconds,
+            "nothing": self.nothing,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +166,8 @@ def plan(request: Request, limits: Limits, listener: Listener) -> Plan:
     with scratch_folder() as folder:
         ahead = _Ahead(dataset, changes, limits, folder)
         _add_work(found, dataset, changes, specs, ahead)
+    if found.shards:
+        found.weights = list(look(recipe, limits))
     found.failed = _failed(dataset, changes, specs, found)
     found.pace = pace(dataset.runs(), [spec.name for spec in specs if found.tables[spec.name]])
     return found

@@ -28,6 +28,7 @@ from imgbatch.errors import CancelledError, ImgbatchError, SettingsError
 from imgbatch.listed import list_input
 from imgbatch.messages import Crewed, Finished, Job, Task, Tick
 from imgbatch.observe.recorder import Recorder
+from imgbatch.ready import needs, ready
 from imgbatch.sources import patience
 from imgbatch.storage import access, open_store
 from imgbatch.summary import Request, Summary, asked, new_run, now
@@ -61,6 +62,7 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
 
     Raises:
         SettingsError, InputError, DatasetError, StorageError: before anything is computed.
+        WeightsError: weights are missing, or are not what they should be; nothing is written.
         BusyError: another run is at work on the dataset.
         JobError, FencedError: shards stay undone; what was committed stays.
         CancelledError: somebody asked for its end; what was finished is committed.
@@ -71,6 +73,8 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
     recipe = settings.read_recipe(request.recipe, settings_of=analyzers.settings_of)
     specs = table_specs(recipe)
     refuse_busy(open_store(request.dataset))
+    if needs(recipe) and Dataset.find(request.dataset) is None:
+        ready(recipe, limits)  # before the listing, which may take long
     mended = _mend(request, recipe, specs, limits) if request.repair else None
     with Recorder(request.dataset, new_run(), limits=limits, watcher=watcher) as recorder:
         listed = list_input(request, limits, recorder)
@@ -156,6 +160,7 @@ class Driver:
         whole = request.limit is None and request.share is None
         root = open_store(request.input).root
         changes = manifest.compare(self.dataset, listed, root=root, whole=whole)
+        self._get_ready(changes)
         if not changes.nothing and self._overtaken():
             changes = manifest.compare(self.dataset, listed, root=root, whole=whole)
         summary.new = changes.new.num_rows
@@ -163,16 +168,32 @@ class Driver:
         summary.removed = changes.removed.num_rows
         self.change(changes)
 
+    def _get_ready(self, changes: Changes) -> None:
+        """Have the weights here before anything is written, if there will be sources to analyze."""
+        if changes.new.num_rows or changes.changed.num_rows:
+            ready(self._recipe, self._limits)
+
     def change(self, changes: Changes) -> None:
-        """Commit changes of the manifest, if there are any."""
+        """Commit changes of the manifest, if there are any.
+
+        Raises:
+            WeightsError: what came or changed could not be analyzed; nothing is committed.
+        """
         if not changes.nothing:
+            self._get_ready(changes)
             run, number = self.summary.run, self.number
             manifest.freeze(self.dataset, changes, limits=self._limits, run=run, number=number)
 
     def compute(self, engine: Engine, recorder: Recorder) -> None:
-        """Compute and commit what the manifest and the recipe ask for and no table has."""
+        """Compute and commit what the manifest and the recipe ask for and no table has.
+
+        Raises:
+            WeightsError: weights are missing, or are not what they should be.
+        """
         dataset, summary = self.dataset, self.summary
         left, todo = self._plan()
+        if todo:
+            ready(self._recipe, self._limits)
         if (left or todo) and self._overtaken():
             left, todo = self._plan()
         if left:

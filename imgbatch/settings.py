@@ -78,6 +78,8 @@ class Limits(Settings):
         threads: decoding threads of a worker, and what a model computes with on a CPU.
         device: what models run on: `auto` takes CUDA where there is some; `cpu`; `cuda`, which
             is an error where there is none.
+        torch_compile: have torch compile a model first, on CUDA; takes a minute at each worker's
+            start.
         fetch_threads: threads of a worker that fetch ahead from buckets: as many requests are under
             way as a bucket's latency takes to keep the decoding threads fed.
         decoded_bytes: decoded pixels in flight, over all threads of a worker.
@@ -116,6 +118,7 @@ class Limits(Settings):
 
     threads: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    torch_compile: bool = False
     fetch_threads: int = Field(default=32, ge=1)
     decoded_bytes: int = Field(default=256 * 2**20, ge=2**20)
     fetched_bytes: int = Field(default=64 * 2**20, ge=2**16)

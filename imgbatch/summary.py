@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import uuid
 from collections import Counter
@@ -11,6 +12,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from imgbatch import __version__
+from imgbatch.ready import needs
 from imgbatch.storage import open_store
 
 if TYPE_CHECKING:
@@ -18,10 +20,13 @@ if TYPE_CHECKING:
 
     from imgbatch.dataset import TableSpec
     from imgbatch.messages import Finished
+    from imgbatch.ready import Need
     from imgbatch.settings import Recipe
 
 # Their versions can change pixels or files, so each run says which it had.
 PACKAGES = ("av", "deltalake", "numpy", "opencv-python-headless", "pillow", "pillow-heif")
+# Of the extra `models`: they compute what weights say.
+NETWORKS = ("insightface", "onnxruntime", "open-clip-torch", "torch", "torchvision")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +128,28 @@ def asked(
             "analyzers": {n: s.model_dump(mode="json") for n, s in recipe.analyzers.items()},
         },
         "tables": {spec.name: spec.fingerprint for spec in specs},
+        "weights": [_used(need) for need in needs(recipe)],
         "versions": {
             "imgbatch": __version__,
             "python": platform.python_version(),
             **{name: metadata.version(name) for name in PACKAGES},
+            **(_installed(NETWORKS) if needs(recipe) else {}),
         },
     }
+
+
+def _installed(packages: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for name in packages:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def _used(need: Need) -> dict[str, str]:
+    """Return what a record says of weights: enough to know years later what they allow."""
+    said = {"analyzer": need.analyzer, "name": need.name, "sha256": need.sha256}
+    return {**said, "licence": need.licence, "limits": need.limits}
 
 
 def new_run() -> str:

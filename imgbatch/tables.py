@@ -119,11 +119,12 @@ def _sources_spec(media: MediaSettings) -> TableSpec:
 def _specs(recipe: Recipe, name: str) -> list[TableSpec]:
     """Return the main table of an analyzer, and that of its regions where it has them."""
     module = analyzers.load(name)
-    if module.NEEDS.min_side > recipe.media.min_side:
+    needed = analyzers.needs_of(module, recipe.analyzers[name]).min_side
+    if needed > recipe.media.min_side:
         raise SettingsError(
-            f"analyzer {name} needs pictures of at least {module.NEEDS.min_side} pixels, and "
+            f"analyzer {name} needs pictures of at least {needed} pixels, and "
             f"[media] min_side is {recipe.media.min_side}",
-            f"Set min_side = {module.NEEDS.min_side} or more in [media], or leave {name} out.",
+            f"Set min_side = {needed} or more in [media], or leave {name} out.",
         )
     settings = recipe.analyzers[name]
     weights = analyzers.weights(name, settings)

@@ -63,7 +63,10 @@ class Machine:
 
 def need_of(recipe: Recipe) -> Need:
     """Return what a worker needs that has all analyzers of a recipe."""
-    needs = [analyzers.load(name).NEEDS for name in recipe.analyzers]
+    needs = [
+        analyzers.needs_of(analyzers.load(name), settings)
+        for name, settings in recipe.analyzers.items()
+    ]
     # Shares of one GPU: what asks for more than all of it in sum still takes turns there.
     gpu = min(1.0, sum(need.gpu for need in needs))
     return Need(gpu, sum(need.memory for need in needs))

@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
+@pytest.fixture(scope="session", autouse=True)
+def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for weights and what is made of them, in place of the user's own."""
+    folder = tmp_path_factory.mktemp("models")
+    with environment() as patch:
+        patch.setenv("IMGBATCH_MODEL_CACHE", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The folder of the checkout."""

@@ -15,13 +15,14 @@ from PIL import Image
 
 from imgbatch import crew
 from imgbatch.run import run
-from imgbatch.settings import Limits
+from imgbatch.settings import read_limits
 from imgbatch.summary import Request, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from imgbatch.messages import Finished, Job, Task, Tick
+    from imgbatch.settings import Limits
 
 RECIPE = "[media]\n[analyzers.image]\n[analyzers.quality]\n[analyzers.hashes]\n[analyzers.motion]\n"
 PHOTOS = {
@@ -138,4 +139,4 @@ def run_inline(  # noqa: PLR0913 - one argument per flag
             before_work()
         return crew.inline(job, tasks)
 
-    return run(request, limits or Limits(), engine, Silent())
+    return run(request, limits or read_limits(), engine, Silent())

@@ -398,7 +398,9 @@ def test_flipping_twice_changes_nothing(height: int, width: int, direction: str)
 
 
 EVERY_STEP: list[dict[str, object]] = [
+    {"name": "mask_faces", "mode": "mosaic"},
     {"name": "grayscale"},
+    {"name": "mask", "boxes": [[1, 2, 3, 4]], "background": "white"},
     {"name": "scale", "factor": 2},
     {"name": "pad_square", "background": "#ff8000"},
     {"name": "rotate", "degrees": -45, "expand": True, "background": "white"},
@@ -418,8 +420,8 @@ def test_every_step_works_on_grey_and_color_and_gives_contiguous_bytes(channels:
     assert {step["name"] for step in EVERY_STEP} == set(STEPS)
     pixels = noise(30, 41, channels)
     pixels = pixels[:, :, 0].copy() if channels == 1 else pixels
-    steps = pre.read_steps(EVERY_STEP if channels == 1 else EVERY_STEP[1:])
-    for step in pre.fixed_steps(steps, source_id="00", frame=0):
+    steps = pre.read_steps([s for s in EVERY_STEP if channels == 1 or s["name"] != "grayscale"])
+    for step in pre.fixed_steps(steps, source_id="00", frame=0, faces=[(5, 5, 10, 10)]):
         pixels = step.apply(pixels)
         assert pixels.dtype == np.uint8
         assert pixels.flags.c_contiguous

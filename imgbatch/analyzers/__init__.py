@@ -25,6 +25,7 @@ second table `NAME_regions` under the same fingerprint:
 
 Columns that depend on settings are functions instead: `columns(settings)`, `regions(settings)`.
 Settings that ask for no regions leave that table empty, so that rows of former settings leave it.
+What it needs may depend on them too: `needs(settings)`, beside NEEDS for its defaults.
 
 Nothing else is edited to add one: recipes, tables, codebook, `imgbatch analyzers` and the contract
 suite find it here. Analyzers never import each other.
@@ -67,6 +68,7 @@ class Column:
         unit: of the values: "pixels", "seconds", "0-1", ...; "" where there is none.
         range: of possible values, in words or as an interval; "" where open.
         missing: when the value is null; "never" by default (in rows whose status is ok).
+        mark: "biometric": it tells people apart; "sensitive": what a model perceives of a person.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Column:
     unit: str = ""
     range: str = ""
     missing: str = "never"
+    mark: Literal["", "biometric", "sensitive"] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +218,12 @@ def columns_of(module: Module, settings: Settings) -> tuple[Column, ...]:
 def regions_of(module: Module, settings: Settings) -> tuple[Column, ...]:
     """Return the columns of its region table, without keys."""
     found: tuple[Column, ...] = _by_settings(module, "regions", settings)
+    return found
+
+
+def needs_of(module: Module, settings: Settings) -> Needs:
+    """Return what an analyzer needs with these settings."""
+    found: Needs = _by_settings(module, "needs", settings)
     return found
 
 

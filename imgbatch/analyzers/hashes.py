@@ -1,8 +1,9 @@
-"""Perceptual hashes: a picture's pixels enter; dHash and pHash leave, as 16 hex digits each.
+"""Perceptual hashes: a picture's pixels enter; dHash both ways and pHash leave, 16 hex digits each.
 
-Both are what the package imagehash computes from the same pixels: equal for photographs, and one
+All are what the package imagehash computes from the same pixels: equal for photographs, and one
 bit off now and then where a value lies on a rounding edge. Two pictures look alike when few of the
-64 bits differ (Hamming distance).
+64 bits differ (Hamming distance). With both dHashes the hashes of the picture turned by quarters
+are known too, which is how `imgbatch group DATASET duplicates` finds turned copies.
 
 Decision, 2026-11: Pillow's Lanczos resize takes nine tenths of imagehash's time, most of it to
 compute weights that depend on the size alone. Here they are kept, and a picture is reduced by two
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from imgbatch.records import Picture
 
 GRAIN = "picture"
-VERSION = 1
+VERSION = 2
 TOLERANCE = 0.0
 COLUMNS = (
     Column(
@@ -40,6 +41,12 @@ COLUMNS = (
         pa.string(),
         "Difference hash (Krawetz 2013): is each pixel of a 9 x 8 reduction brighter than its"
         " left neighbor; row by row, the highest bit first",
+        range="16 hex digits",
+    ),
+    Column(
+        "dhash_vertical",
+        pa.string(),
+        "The same downwards: is each pixel of an 8 x 9 reduction brighter than its upper neighbor",
         range="16 hex digits",
     ),
     Column(
@@ -53,6 +60,8 @@ COLUMNS = (
 # What is small is done for a whole batch at once: threads wait for the interpreter lock.
 NEEDS = Needs(batch=32)
 
+# Where the values of each reduction lie in a row; see `narrow`.
+WIDE, HIGH, LARGE = slice(0, 9), slice(9, 17), slice(17, 49)
 LANCZOS_LOBES = 3
 # What is above the median by less is noise of the DCT (in stripes and ramps most terms are zero).
 ROUNDING = 1e-6
@@ -80,21 +89,23 @@ class Analyzer:
             return []
         heights = [len(rows) for rows in batch]
         whole = np.split(levels(np.concatenate(batch)), np.cumsum(heights)[:-1])
-        small = levels(np.stack([shares(len(rows), 8).T @ rows[:, :9] for rows in whole]))
-        large = levels(np.stack([shares(len(rows), 32).T @ rows[:, 9:] for rows in whole]))
-        pairs = zip(dhashes(small), phashes(large), strict=True)
-        return [{"dhash": dhash, "phash": phash} for dhash, phash in pairs]
+        across, down, low = (
+            levels(np.stack([shares(len(rows), height).T @ rows[:, part] for rows in whole]))
+            for height, part in ((8, WIDE), (9, HIGH), (32, LARGE))
+        )
+        hashes = zip(dhashes(across), dhashes_vertical(down), phashes(low), strict=True)
+        return [dict(zip(("dhash", "dhash_vertical", "phash"), row, strict=True)) for row in hashes]
 
 
 def narrow(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the rows of (height, width) luma reduced with Lanczos to 9 and, beside, to 32 values.
+    """Return the rows of (height, width) luma reduced with Lanczos to 9, to 8 and to 32 values.
 
-    One product gives both: to go through the picture is what takes the time.
+    One product gives all: to go through the picture is what takes the time.
 
     Returns:
-        (height, 9 + 32), not yet rounded to levels.
+        (height, 9 + 8 + 32), not yet rounded to levels.
     """
-    return luma.astype(np.float32) @ shares(luma.shape[1], 9, 32)
+    return luma.astype(np.float32) @ shares(luma.shape[1], 9, 8, 32)
 
 
 def levels(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -107,6 +118,11 @@ def levels(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def dhashes(luma: NDArray[np.float32]) -> list[str]:
     """Return the difference hashes of (n, 8, 9) luma values."""
     return _hex(luma[:, :, 1:] > luma[:, :, :-1])
+
+
+def dhashes_vertical(luma: NDArray[np.float32]) -> list[str]:
+    """Return the downward difference hashes of (n, 9, 8) luma values."""
+    return _hex(luma[:, 1:] > luma[:, :-1])
 
 
 def phashes(luma: NDArray[np.float32]) -> list[str]:

@@ -23,7 +23,7 @@ from pydantic import Field, field_validator, model_validator
 
 from imgbatch.analyzers import Column, Needs
 from imgbatch.errors import SettingsError, WeightsError
-from imgbatch.models.devices import need
+from imgbatch.models.devices import cuda_devices, need
 from imgbatch.models.registry import find, known
 from imgbatch.models.weights import Own, digest_of
 from imgbatch.settings import Settings as BaseSettings
@@ -74,7 +74,7 @@ REGIONS = (
     Column("height_share", pa.float32(), f"Height of the box, {_SHARE} height", range="0-1"),
     Column("area_share", pa.float32(), f"Area of the box, {_SHARE} area", range="0-1"),
 )
-NEEDS = Needs(min_side=320, batch=BATCH)
+NEEDS = Needs(min_side=320)
 
 
 class Settings(BaseSettings):
@@ -119,7 +119,7 @@ def weights(settings: Settings) -> dict[str, str]:
 
 def needs(settings: Settings) -> Needs:
     """Return what the network needs: pictures that are not to be enlarged."""
-    return Needs(min_side=find(settings.model).input, batch=BATCH)
+    return Needs(min_side=find(settings.model).input, batch=BATCH if cuda_devices() else 1)
 
 
 def _wanted(settings: Settings) -> Model | Own:

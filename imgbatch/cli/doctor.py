@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from imgbatch.terminal import DatasetUrl, Input, Json
+from imgbatch.terminal import DatasetUrl, Input, Json, RecipeName
 
 if TYPE_CHECKING:
     from imgbatch.doctor import Line
@@ -26,6 +26,7 @@ def doctor(
     input: Input,  # noqa: A002 - the word that users see
     dataset: DatasetUrl,
     *,
+    recipe: RecipeName = "quick",
     json: Json = False,
 ) -> None:
     """Look whether a run could work; each line is ok, or says what to do."""
@@ -36,7 +37,7 @@ def doctor(
     console = Console(highlight=False, soft_wrap=True)
     lines: list[Line] = []
     part = ""
-    for line in examine(input, dataset):
+    for line in examine(input, dataset, recipe):
         lines.append(line)
         if json:
             _write(_record(line))

@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from imgbatch.planned import Plan
 
 
+WEIGHTS = {
+    "there": "is on this machine",
+    "mirror": "comes from the mirror",
+    "url": "is downloaded first",
+}
+
+
 def lines(found: Plan) -> list[str]:
     """Return a plan as lines."""
     same = found.listed - found.new - found.changed
@@ -21,7 +28,7 @@ def lines(found: Plan) -> list[str]:
     if found.nothing:
         told.append("nothing to do: all are up to date")
     else:
-        told += ["", *_table(found), *_why(found), "", *_cost(found)]
+        told += ["", *_table(found), *_why(found), "", *_cost(found), *_weights(found)]
     if found.failed:
         classes = ", ".join(f"{count:,} {name}" for name, count in found.failed.items())
         total = sum(found.failed.values())
@@ -70,6 +77,18 @@ def _cost(found: Plan) -> list[str]:
     read = f"{counted(found.sources, 'source')} ({data_size(found.bytes)})"
     work = f"{read} for {counted(found.shards, 'shard')}"
     return [*lines, f"to read: {work}", f"expected time: {_time(found)}"]
+
+
+def _weights(found: Plan) -> list[str]:
+    lines = []
+    for each in found.weights:
+        head = f"weights of {each.analyzer}: {each.name} "
+        if each.how == "lacking":
+            lines += [f"{head}is missing, and a run would end at once: {each.error}"]
+            lines += [f"  to do: {each.remedy}"]
+        else:
+            lines.append(f"{head}{WEIGHTS[each.how]}")
+    return lines
 
 
 def _time(found: Plan) -> str:

@@ -147,7 +147,7 @@ def preprocess(
     recipe: Annotated[str, typer.Option(help="A .toml file with [[steps]].")],
     json: Json = False,
 ) -> None:
-    """Write a changed copy of every picture of INPUT, and a table of what was done."""
+    """Write a changed copy of every picture of INPUT, faces masked if asked for, and a table."""
     from imgbatch.copies import write_copies  # noqa: PLC0415 - keeps `--help` quick
     from imgbatch.settings import read_file, read_limits  # noqa: PLC0415
 
@@ -158,6 +158,13 @@ def preprocess(
         "failed": found.failed,
         "filtered": found.filtered,
         "copies": found.copies,
+        "without_face": found.without_face,
     }
     counts = f"{found.ok:,} ok + {found.failed:,} failed + {found.filtered:,} filtered"
-    say(json, "copied", record, [f"{found.sources:,} sources = {counts}: {found.copies:,} copies"])
+    lines = [f"{found.sources:,} sources = {counts}: {found.copies:,} copies"]
+    if found.without_face:
+        lines.append(
+            f"{found.without_face:,} of them show no face that the detector found (n_faces = 0): "
+            "look at these before you share them"
+        )
+    say(json, "copied", record, lines)

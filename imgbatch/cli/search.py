@@ -22,10 +22,20 @@ def search(
         str | None,
         typer.Option(metavar="PHOTO", help="A path, a URL, or a source's address or id."),
     ] = None,
+    text: Annotated[
+        str | None, typer.Option(metavar="WORDS", help="Words, by the model of the table clip.")
+    ] = None,
+    face: Annotated[
+        str | None, typer.Option(metavar="PHOTO", help="A photo: each of its faces is looked for.")
+    ] = None,
     k: Annotated[int, typer.Option("-k", min=1, max=10_000, help="How many to find.")] = 20,
     on: Annotated[
         str | None,
         typer.Option(metavar="TABLE", help="Whose vectors to compare: embed, clip, classic, ..."),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=2.0, help="Of --face: the largest distance of a match."),
     ] = None,
     html: Annotated[
         bool, typer.Option("--html", help="Also write a page of thumbnails; print where it is.")
@@ -36,18 +46,27 @@ def search(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Find the pictures of DATASET that are most similar to a photo."""
+    """Find what is most similar in DATASET to a photo, to words, or to the faces of a photo."""
     from imgbatch import search as room  # noqa: PLC0415 - keeps `--help` quick
     from imgbatch.dataset import Dataset  # noqa: PLC0415
     from imgbatch.search import hits, page  # noqa: PLC0415
     from imgbatch.settings import read_limits  # noqa: PLC0415
 
-    if like is None:
-        raise SettingsError("search for what?", "Give --like PHOTO.")
+    if [like, text, face].count(None) != len(("text", "face")):
+        raise SettingsError(
+            "search for what?", "Give one of --like PHOTO, --text WORDS and --face PHOTO."
+        )
+    if threshold is not None and face is None:
+        raise SettingsError("--threshold is of --face", "Leave it out.")
     form = hits.check_form(out) if out else ""
     limits = read_limits()
     opened = Dataset.open(dataset)
-    found = room.like(opened, like, limits, k=k, on=on)
+    if face is not None:
+        found = room.face(opened, face, limits, k=k, on=on, threshold=threshold)
+    elif text is not None:
+        found = room.text(opened, text, limits, k=k, on=on)
+    else:
+        found = room.like(opened, str(like), limits, k=k, on=on)
     written = []
     if out and form != ".html":
         written.append(hits.write(out, hits.as_file(found.hits, form)))

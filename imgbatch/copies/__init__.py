@@ -19,9 +19,23 @@ A recipe names its steps in the order of work, and may set how pixels are read a
     [media]
     alpha = "white"
 
+A recipe that masks faces says so in its first step, and who finds them in `[faces]`:
+
+    [[steps]]
+    name = "mask_faces"
+    mode = "solid"               # or "mosaic", "blur"
+    [faces]
+    detector = "ultraface"
+    [output]
+    videos = "mp4"               # whole videos; else their sampled frames become images
+
 Decision, 2026-11: copies start from full-size pixels, decoded exactly, never from the scaled
 pixels that analyzers see: what the steps say is all that happened. Drawback: slower than a run.
-Copies carry no EXIF, so no camera, date or position leaves with them.
+Copies carry no EXIF, so no camera, date, position or embedded thumbnail leaves with them, and
+copies of videos no tags, subtitles or data streams.
+
+Decision, 2026-11: whole videos lose their sound. A voice tells who speaks as a face does, and
+nothing here masks voices. Drawback: what is said is lost too; whoever may keep it has the original.
 """
 
 from __future__ import annotations
@@ -36,9 +50,11 @@ from typing import TYPE_CHECKING, Any
 
 from imgbatch import __version__
 from imgbatch.copies.copier import FOLDER, OURS, Copier, put
+from imgbatch.copies.faces import look_of, mask_of
 from imgbatch.copies.recipe import CopyRecipe, read_copy_recipe
 from imgbatch.copies.table import TableFile
 from imgbatch.errors import DatasetError, SettingsError, SourceError
+from imgbatch.models.weights import adopt
 from imgbatch.sources import fetch, open_input, read_stream
 from imgbatch.storage import open_store
 
@@ -65,6 +81,8 @@ class CopySummary:
         ok: sources all of whose pictures were copied.
         failed: sources with at least one failed row.
         copies: files written.
+        without_face: files written though the detector saw no face in them; always 0 where the
+            recipe masks none.
     """
 
     sources: int = 0
@@ -72,6 +90,7 @@ class CopySummary:
     failed: int = 0
     filtered: int = 0
     copies: int = 0
+    without_face: int = 0
 
     def add(self, rows: Sequence[Row]) -> None:
         """Count the rows of one source."""
@@ -80,7 +99,9 @@ class CopySummary:
         self.failed += "failed" in found
         self.filtered += "filtered" in found
         self.ok += found == {"ok"}
-        self.copies += sum(row["file"] is not None for row in rows)
+        written = [row for row in rows if row["file"] is not None]
+        self.copies += len(written)
+        self.without_face += sum(row["n_faces"] == 0 for row in written)
 
 
 def write_copies(
@@ -107,6 +128,7 @@ def write_copies(
 
     Raises:
         SettingsError: the recipe is wrong, or OUT lies inside INPUT.
+        MissingExtraError, WeightsError: the face detector cannot be loaded.
         InputError: INPUT cannot be listed.
         DatasetError: OUT holds something else.
         StorageError: OUT cannot be written.
@@ -114,13 +136,15 @@ def write_copies(
     recipe = read_copy_recipe(recipe_text)
     store = open_store(out_url)
     _refuse_nested(open_store(input_url).root, store.root)
+    adopt(limits)
+    look = None if mask_of(recipe.steps) is None else look_of(recipe.faces)
     listed = sorted(open_input(input_url), key=_reading_order)
     origin = {"input": open_store(input_url).root, "recipe": recipe_text}
     _take(store, origin)
     store.delete(TABLE)
     summary = CopySummary()
     table = TableFile({**origin, "imgbatch": __version__})
-    copier = Copier(store, recipe, limits)
+    copier = Copier(store, recipe, limits, look)
     written: set[str] = set()
     for rows in _copied(copier, listed, limits):
         written.update(row["file"] for row in rows if row["file"])

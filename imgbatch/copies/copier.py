@@ -6,25 +6,32 @@ import contextlib
 import io
 import json
 import re
+import tempfile
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from imgbatch import media
+from imgbatch.copies.faces import boxes_of, mask_of
 from imgbatch.copies.table import SCHEMA
 from imgbatch.errors import RunError, SourceError, StorageError
 from imgbatch.media.gate import ByteGate
 from imgbatch.outcomes import not_media
-from imgbatch.preprocess import apply_steps, fixed_steps
-from imgbatch.settings import MediaSettings
+from imgbatch.preprocess import apply_steps, fixed_steps, to_rgb
+from imgbatch.settings import MediaSettings, VideoSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from imgbatch.copies.faces import Look
     from imgbatch.copies.recipe import CopyRecipe, OutputSettings
     from imgbatch.copies.table import Row
-    from imgbatch.media import Blob
+    from imgbatch.copies.video import VideoCopy
+    from imgbatch.media import Blob, Decoder
     from imgbatch.preprocess.color import Pixels
+    from imgbatch.preprocess.masks import Box
     from imgbatch.preprocess.recipe import Step
     from imgbatch.records import Picture, Source
     from imgbatch.settings import Limits
@@ -33,18 +40,28 @@ if TYPE_CHECKING:
 MESSAGE_LENGTH = 500
 FOLDER = "copies"
 STEM_LENGTH = 40
-OURS = re.compile(r"[0-9a-f]{32}(-f\d+)?\.(jpg|png)$")
+OURS = re.compile(r"[0-9a-f]{32}(-f\d+)?\.(jpg|png|mp4)$")
 # More than any picture has: no decoder scales down.
 FULL_SIZE = 2**31
 JPEG_SIDE = 65_500
+EVERY_FRAME = VideoSettings(sample="every_n", every_n=1, max_frames=2**62)
 
 
 class Copier:
-    """Makes the copies of one source after another; called from several threads at once."""
+    """Makes the copies of one source after another; called from several threads at once.
 
-    def __init__(self, store: Store, recipe: CopyRecipe, limits: Limits) -> None:
+    Where the recipe masks faces, no pixel goes out that the detector did not look at: whatever
+    cannot be decoded or looked at is a row without a file.
+    """
+
+    def __init__(
+        self, store: Store, recipe: CopyRecipe, limits: Limits, look: Look | None = None
+    ) -> None:
         self._store = store
         self._steps: Sequence[Step] = recipe.steps
+        self._mask = mask_of(recipe.steps)
+        assert self._mask is None or look, "who masks faces has a detector"
+        self._look = look
         self._output = recipe.output
         self._gate = ByteGate(limits.decoded_bytes)
         self._media = MediaSettings(
@@ -89,6 +106,9 @@ class Copier:
             outcome = not_media(source, blob, row["sha256"])
             yield row | _ended(outcome.status, outcome.error_class, outcome.message)
             return
+        if self._output.videos == "mp4" and _is_video(decoder):
+            yield self._copy_video(source, decoder, blob, row)
+            return
         opened = decoder.decode(blob, self._media, self._gate)
         # The same list in every row of the source: it is read once all pictures were decoded.
         row["notes"] = opened.notes
@@ -97,13 +117,14 @@ class Copier:
                 yield self._copy_picture(source, picture, row)
 
     def _copy_picture(self, source: Source, picture: Picture, row: Row) -> Row:
-        steps = fixed_steps(self._steps, source_id=source.source_id, frame=picture.frame)
-        row = row | {
-            "frame": picture.frame,
-            "time": picture.time,
-            "steps": json.dumps([step.model_dump() for step in steps]),
-        }
+        row = row | {"frame": picture.frame, "time": picture.time}
         try:
+            faces = self._faces(picture)
+            steps = fixed_steps(
+                self._steps, source_id=source.source_id, frame=picture.frame, faces=faces
+            )
+            row["steps"] = json.dumps([step.model_dump() for step in steps])
+            row["n_faces"] = None if faces is None else len(faces)
             pixels = apply_steps(steps, picture.pixels)
             data = encode(pixels, self._output)
         except SourceError as error:
@@ -114,6 +135,63 @@ class Copier:
         put(self._store, name, data)
         height, width = pixels.shape[:2]
         return row | {"status": "ok", "file": name, "width": width, "height": height}
+
+    def _faces(self, picture: Picture) -> list[Box] | None:
+        return None if self._look is None else boxes_of(self._look, picture.pixels)
+
+    def _copy_video(self, source: Source, decoder: Decoder, blob: Blob, row: Row) -> Row:
+        """Write one MP4 of all frames; a video that fails anywhere leaves no file."""
+        row = row | {"steps": json.dumps([step.model_dump() for step in self._steps])}
+        with tempfile.TemporaryDirectory(prefix="imgbatch-") as folder:
+            path = str(Path(folder) / "copy.mp4")
+            try:
+                copied = self._written(source, decoder, blob, row, path)
+            except SourceError as error:
+                return row | _failed(error.code, str(error))
+            name = copy_name(source, None, self._output)
+            try:
+                self._store.put_file(name, path)
+            except OSError as error:
+                raise StorageError(f"{self._store.root}/{name}: {error}") from error
+        return row | {
+            "status": "ok",
+            "file": name,
+            "width": copied.width,
+            "height": copied.height,
+            "n_frames": copied.frames,
+            "n_faces": copied.faces,
+            "n_masked": copied.masked,
+        }
+
+    def _written(
+        self, source: Source, decoder: Decoder, blob: Blob, row: Row, path: str
+    ) -> VideoCopy:
+        from imgbatch.copies.video import copy_video  # noqa: PLC0415 - images need no video library
+
+        settings = self._media.model_copy(update={"video": EVERY_FRAME})
+
+        def opened() -> media.Media:
+            found = decoder.decode(blob, settings, self._gate)
+            row["notes"] = found.notes
+            return found
+
+        return copy_video(
+            opened,
+            path,
+            change=partial(self._changed, source),
+            masking=(self._look, self._mask.carry) if self._look and self._mask else None,
+            crf=self._output.crf,
+        )
+
+    def _changed(self, source: Source, picture: Picture, faces: Sequence[Box] | None) -> Pixels:
+        steps = fixed_steps(
+            self._steps, source_id=source.source_id, frame=picture.frame, faces=faces
+        )
+        return to_rgb(apply_steps(steps, picture.pixels))
+
+
+def _is_video(decoder: Decoder) -> bool:
+    return decoder.__name__ == f"{media.__name__}.video"
 
 
 def _failed(code: str, message: str) -> Row:
@@ -126,13 +204,19 @@ def _ended(status: str, code: str | None, message: str | None) -> Row:
     return {"status": status, "error_class": code, "message": shown[:MESSAGE_LENGTH]}
 
 
-def copy_name(source: Source, picture: Picture, output: OutputSettings) -> str:
-    """Return the name of a copy: readable, safe in every store, one per source and frame."""
+def copy_name(source: Source, picture: Picture | None, output: OutputSettings) -> str:
+    """Return the name of a copy: readable, safe in every store, one per source and frame.
+
+    Args:
+        source: what it is a copy of.
+        picture: the image or frame; None for a whole video.
+        output: how files are written.
+    """
     last = re.split(r"/|!/", source.address)[-1]
     stem = re.sub(r"[^A-Za-z0-9_-]+", "_", last.rpartition(".")[0] or last).strip("_")
     name = f"{stem[:STEM_LENGTH]}-{source.source_id}".lstrip("-")
-    frame = "" if picture.time is None else f"-f{picture.frame:06d}"
-    ending = "jpg" if output.format == "jpeg" else "png"
+    frame = "" if picture is None or picture.time is None else f"-f{picture.frame:06d}"
+    ending = "mp4" if picture is None else "jpg" if output.format == "jpeg" else "png"
     return f"{FOLDER}/{source.source_id[:2]}/{name}{frame}.{ending}"
 
 

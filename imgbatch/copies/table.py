@@ -29,6 +29,11 @@ SCHEMA = pa.schema(
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("steps", pa.string()),
+        # Faces found, over all frames of a video; null where the recipe masks none.
+        ("n_faces", pa.int32()),
+        # Copies of whole videos only: frames, and those with a mask.
+        ("n_frames", pa.int32()),
+        ("n_masked", pa.int32()),
     ]
 )
 ROW_GROUP = 10_000

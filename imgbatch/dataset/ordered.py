@@ -11,13 +11,14 @@ import contextlib
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgbatch.dataset import SOURCES, Dataset
+from imgbatch.dataset.made import made_of
 from imgbatch.dataset.parts import read_part
 from imgbatch.dataset.scratch import full
 from imgbatch.errors import DamageError, GroupError
@@ -139,6 +140,10 @@ class Ordered:
             }
             for name, table in self._tables.items()
         }
+
+    def made_of(self, name: str) -> dict[str, Any]:
+        """Return what the rows of a table were made of; see `dataset.made`."""
+        return made_of(self._dataset, name)
 
     def count(self, name: str) -> int:
         """Return how many ok rows a table has."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from imgbatch import errors
-from imgbatch.doctor import here, reading, writing
+from imgbatch.doctor import here, reading, recipe, writing
 from imgbatch.doctor.tries import BUCKETS, Place, brief, settings_wrong
 from imgbatch.errors import RunError
 from imgbatch.listed import refuse_nested
@@ -31,6 +31,7 @@ _CODES: dict[str, type[RunError]] = {
     "settings": errors.SettingsError,
     "versions": errors.MissingExtraError,
     "format": errors.DatasetError,
+    "weights": errors.WeightsError,
 }
 _DEFAULT: dict[Part, type[RunError]] = {
     "here": errors.StorageError,
@@ -43,6 +44,7 @@ _WORST = [
     errors.DatasetError.exit_code,
     errors.InputError.exit_code,
     errors.MissingExtraError.exit_code,
+    errors.WeightsError.exit_code,
     errors.SettingsError.exit_code,
 ]
 
@@ -61,9 +63,10 @@ class Line:
     code: int = 0
 
 
-def examine(input_url: str, dataset_url: str) -> Iterator[Line]:
+def examine(input_url: str, dataset_url: str, recipe_name: str = "quick") -> Iterator[Line]:
     """Yield a line for each thing that a run needs, as soon as it is known."""
     yield from _lines("here", here.look())
+    yield from _lines("here", recipe.look(recipe_name))
     told: list[Finding] = []
     for line in _lines("input", _place(input_url, reading.look)):
         told.append(line.finding)

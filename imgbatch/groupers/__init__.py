@@ -54,6 +54,13 @@ class Tables(Protocol):
     def count(self, name: str) -> int:
         """Return how many rows a table has."""
 
+    def made_of(self, name: str) -> Mapping[str, Any]:
+        """Return what the rows of a table were made of: analyzer, version, settings, weights.
+
+        All of them alike, or the grouping was refused. Settings are as a recipe has them, so that a
+        grouper can ask the same model for more: the texts of a CLIP, say.
+        """
+
     def over(self, name: str, function: Callable[[pa.RecordBatch], pa.Table]) -> pa.Table:
         """Call a function with all rows of a table, some at a time, in any order, on all workers.
 

@@ -1,7 +1,7 @@
 """Which device of this machine models run on, and with how many threads, as the run's limits say.
 
-Enters: the limits of a run (`adopt`). Leaves: `device()`, `threads()`, and torch's own words for
-the same. Whoever asks before anybody adopted anything gets what the machine has.
+Enters: the limits that hold here (`cache.told`). Leaves: `device()`, `threads()`, and torch's own
+word for the first.
 
 Decision, 2026-11: the CUDA driver itself is asked how many devices there are, not torch. A worker
 that runs ONNX on a CPU never imports torch: 2 seconds and half a gigabyte. Drawback: ten lines of
@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from imgbatch.errors import MissingExtraError, SettingsError
-from imgbatch.settings import Limits
+from imgbatch.models.cache import told
 
 if TYPE_CHECKING:
     import torch
@@ -25,20 +25,9 @@ Device = Literal["cpu", "cuda"]
 INSTALL = "uv pip install 'imgbatch[models]'"
 
 
-class _Adopted:
-    """What this process was told."""
-
-    limits: Limits | None = None
-
-
-def adopt(limits: Limits) -> None:
-    """Take a run's limits as this process's."""
-    _Adopted.limits = limits
-
-
 def threads() -> int:
     """Return how many threads a session on a CPU computes with."""
-    return (_Adopted.limits or Limits()).threads
+    return told().threads
 
 
 def device() -> Device:
@@ -47,7 +36,7 @@ def device() -> Device:
     Raises:
         SettingsError: IMGBATCH_DEVICE asks for CUDA, and there is none.
     """
-    wanted = (_Adopted.limits or Limits()).device
+    wanted = told().device
     if wanted == "cuda" and not cuda_devices():
         raise SettingsError(
             "IMGBATCH_DEVICE is cuda, and this machine shows no CUDA device",

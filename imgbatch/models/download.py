@@ -6,24 +6,27 @@ is looked at by whoever asked. An answer that is no file (an error, a page) neve
 
 from __future__ import annotations
 
+import contextlib
 from http import HTTPStatus
 from typing import TYPE_CHECKING, BinaryIO
 
 from imgbatch.errors import StorageError, WeightsError
 from imgbatch.models import cache
-from imgbatch.storage import locate, open_store
+from imgbatch.storage import locate
 from imgbatch.storage.secrets import cause, scrub
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from requests import Response
 
+    from imgbatch.storage import Store
+
     # Told how many bytes are there now, each time that some came.
     Listener = Callable[[int], None]
 
-CHUNK = 2**20
+CHUNK = 2**18
 WEB = ("http://", "https://")
 # What a server says that may be better in a moment.
 PASSING = {
@@ -46,38 +49,78 @@ def from_url(url: str, partial: Path, listener: Listener | None = None) -> None:
     if "://" not in url:
         raise WeightsError(f"this machine has no {url}")
     store, name = locate(url)
-    from_store(store.root, name, partial, listener)
+    from_store(store, name, partial, listener)
 
 
-def from_store(root: str, name: str, partial: Path, listener: Listener | None = None) -> None:
-    """Write a partial file from an object of a store, from its beginning.
+def from_store(store: Store, name: str, partial: Path, listener: Listener | None = None) -> None:
+    """Complete a partial file from an object of a store.
 
     Raises:
         StorageError: in a way that may pass, or the store refuses it.
         WeightsError: it is not there.
     """
     try:
-        with open_store(root).open(name) as found, partial.open("wb") as written:
+        with store.open(name) as found, partial.open("ab") as written:
+            found.seek(written.tell())
             _copy(iter(lambda: found.read(CHUNK), b""), written, listener)
     except FileNotFoundError as error:
-        raise WeightsError(f"{root} has no {name}") from error
+        raise WeightsError(f"{store.address(name)} is not there") from error
+
+
+def look(url: str) -> None:
+    """Ask once whether a URL gives something, without taking it.
+
+    Raises:
+        StorageError, WeightsError: it does not, or not now.
+    """
+    if url.startswith(WEB):
+        with _asked(url, {"Range": "bytes=0-0"}):
+            return
+    if "://" not in url:
+        raise WeightsError(f"this machine has no {url}")
+    store, name = locate(url)
+    look_in(store, name)
+
+
+def look_in(store: Store, name: str) -> None:
+    """Ask once whether a store has an object.
+
+    Raises:
+        StorageError, WeightsError: it has not, or does not say.
+    """
+    try:
+        store.head(name)
+    except FileNotFoundError as error:
+        raise WeightsError(f"{store.address(name)} is not there") from error
 
 
 def _from_web(url: str, partial: Path, listener: Listener | None) -> None:
+    done = partial.stat().st_size if partial.exists() else 0
+    with _asked(url, {"Range": f"bytes={done}-"} if done else {}) as answer:
+        if answer.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return  # all of it is there; if it is not the right one, its digest says so
+        going_on = answer.status_code == HTTPStatus.PARTIAL_CONTENT
+        with partial.open("ab" if going_on else "wb") as written:
+            _copy(answer.iter_content(CHUNK), written, listener)
+
+
+@contextlib.contextmanager
+def _asked(url: str, headers: dict[str, str]) -> Iterator[Response]:
+    """Yield the answer of a server that has what it is asked for.
+
+    Raises:
+        StorageError: it may give it in a moment, or the connection broke.
+        WeightsError: it does not give it.
+    """
     from requests import RequestException, get  # noqa: PLC0415 - a heavy import
 
     limits = cache.told()
-    done = partial.stat().st_size if partial.exists() else 0
-    asked = {"Accept-Encoding": "identity", **({"Range": f"bytes={done}-"} if done else {})}
+    asked = {"Accept-Encoding": "identity", **headers}
     waits = (limits.connect_seconds, limits.request_seconds)
     try:
         with get(url, headers=asked, stream=True, timeout=waits) as answer:
-            if done and answer.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-                return  # all of it is there; if it is not the right one, its digest says so
             _refuse(url, answer)
-            going_on = answer.status_code == HTTPStatus.PARTIAL_CONTENT
-            with partial.open("ab" if going_on else "wb") as written:
-                _copy(answer.iter_content(CHUNK), written, listener)
+            yield answer
     except RequestException as error:
         said = scrub(f"{url}: {error}")
         raise StorageError(said) from cause(error)
@@ -90,7 +133,7 @@ def _refuse(url: str, answer: Response) -> None:
         StorageError: the server may give it in a moment.
         WeightsError: it does not give it.
     """
-    if answer.ok:
+    if answer.ok or answer.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         return
     said = scrub(f"{url}: {answer.status_code} {answer.reason}")
     if answer.status_code in PASSING:

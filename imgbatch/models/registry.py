@@ -109,3 +109,10 @@ def wordnet_ids() -> tuple[str, ...]:
     """Return the WordNet ids of ImageNet's 1,000 classes, in the order of the classes."""
     text = (resources.files(__package__) / "imagenet_wnids.txt").read_text("ascii")
     return tuple(text.split())
+
+
+@cache
+def imagenet_labels() -> tuple[str, ...]:
+    """Return what torchvision calls ImageNet's 1,000 classes, in their order."""
+    text = (resources.files(__package__) / "imagenet_labels.txt").read_text("ascii")
+    return tuple(text.splitlines())

@@ -1,6 +1,6 @@
 """A model file enters; a session leaves that runs it on this machine's device.
 
-The names that other modules take: `onnx_session`, `batched`, `torch_device`, `adopt`.
+The names that other modules take: `onnx_session`, `batched`, `torch_device`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from imgbatch.errors import WeightsError
 from imgbatch.models.batches import Batches, batched, out_of_memory
-from imgbatch.models.devices import adopt, device, need, torch_device
+from imgbatch.models.devices import device, need, torch_device
 from imgbatch.models.devices import threads as adopted_threads
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Batches",
-    "adopt",
     "batched",
     "device",
     "need",

@@ -19,6 +19,7 @@ from imgbatch.errors import ImgbatchError, StorageError, WeightsError
 from imgbatch.models import cache, download
 from imgbatch.models.registry import Model
 from imgbatch.settings import Settings
+from imgbatch.storage import open_store
 from imgbatch.storage.addresses import unquote
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Own(Settings):
 
 
 Wanted = Model | Own
+How = Literal["there", "mirror", "url"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Had:
     """
 
     path: Path
-    how: Literal["there", "mirror", "url"]
+    how: How
     damaged: bool = False
 
 
@@ -107,6 +109,28 @@ def fetch(wanted: Wanted) -> Path:
     return had.path
 
 
+def where(wanted: Wanted) -> How:
+    """Return from where weights would be had; brings none of them here.
+
+    Raises:
+        WeightsError: they cannot be had now, or are not what they should be; says what to do.
+    """
+    file = file_of(wanted)
+    if _here(wanted, file):
+        return "there"
+    mirror = cache.told().model_mirror
+    try:
+        if mirror:
+            download.look_in(open_store(mirror), file.key)
+            return "mirror"
+        download.look(wanted.url)
+    except (StorageError, PermissionError, WeightsError) as error:
+        raise _lacking(wanted, mirror, error) from (
+            error if isinstance(error, ImgbatchError) else None
+        )
+    return "url"
+
+
 def get(wanted: Wanted, *, mirrored: bool = True, listener: Listener | None = None) -> Had:
     """Return a verified file of weights, and how it was had.
 
@@ -119,13 +143,9 @@ def get(wanted: Wanted, *, mirrored: bool = True, listener: Listener | None = No
         WeightsError: it cannot be had, or is not what it should be; says what to do.
     """
     file = file_of(wanted)
-    local = _local(wanted)
-    if local is not None and local.is_file():
-        _refuse_other(local, file, said=str(local))
-        return Had(local, "there")
+    if here := _here(wanted, file):
+        return Had(here, "there")
     path = cache.path_of(file)
-    if path.is_file() and cache.is_whole(path, file.sha256):
-        return Had(path, "there")
     with cache.writing(path) as begun:
         # Another process may have got it while this one waited.
         damaged = path.is_file() and not cache.is_whole(path, file.sha256)
@@ -135,7 +155,7 @@ def get(wanted: Wanted, *, mirrored: bool = True, listener: Listener | None = No
             path.unlink()
         mirror = cache.told().model_mirror if mirrored else ""
         if mirror:
-            write = partial(download.from_store, mirror, file.key, begun, listener)
+            write = partial(download.from_store, open_store(mirror), file.key, begun, listener)
         else:
             write = partial(download.from_url, wanted.url, begun, listener)
         _complete(wanted, file, begun, mirror, write)
@@ -165,7 +185,7 @@ def _complete(
     for continued in (begun.exists(), False):
         if not continued:
             begun.unlink(missing_ok=True)
-        _patiently(write, wanted, mirror)
+        _patiently(write, wanted, begun, mirror)
         if cache.is_whole(begun, file.sha256):
             return
         if not continued:
@@ -180,19 +200,34 @@ def _complete(
     )
 
 
-def _patiently(write: Callable[[], None], wanted: Wanted, mirror: str) -> None:
+def _patiently(write: Callable[[], None], wanted: Wanted, begun: Path, mirror: str) -> None:
+    """Go on until all of it is there; as long as each round brings some, however long it takes."""
     limits = cache.told()
-    try:
-        attempt(write, Patience(limits.fetch_attempts, limits.fetch_seconds))
-    except (StorageError, PermissionError, WeightsError) as error:
-        raise WeightsError(
-            f"{name_of(wanted)} is not on this machine and cannot be had: {error}",
-            _remedy(wanted, mirror),
-        ) from (error if isinstance(error, ImgbatchError) else None)
+    while True:
+        before = _size(begun)
+        try:
+            attempt(write, Patience(limits.fetch_attempts, limits.fetch_seconds))
+        except (StorageError, PermissionError, WeightsError) as error:
+            if isinstance(error, StorageError) and error.retryable and _size(begun) > before:
+                continue
+            raise _lacking(wanted, mirror, error) from (
+                error if isinstance(error, ImgbatchError) else None
+            )
+        return
 
 
-def _remedy(wanted: Wanted, mirror: str) -> str:
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _lacking(wanted: Wanted, mirror: str, error: Exception) -> WeightsError:
     name = name_of(wanted)
+    return WeightsError(
+        f"{name} is not on this machine and cannot be had: {error}", _remedy(wanted, name, mirror)
+    )
+
+
+def _remedy(wanted: Wanted, name: str, mirror: str) -> str:
     if mirror:
         return (
             f"From a machine that reaches {wanted.url}: `imgbatch models push {name} {mirror}`. "
@@ -205,6 +240,24 @@ def _remedy(wanted: Wanted, mirror: str) -> str:
     )
 
 
+def _here(wanted: Wanted, file: cache.File) -> Path | None:
+    """Return the verified file, where it is on this machine.
+
+    Raises:
+        WeightsError: the user's own file is another one than the digest says.
+    """
+    local = _local(wanted)
+    if local is not None and local.is_file():
+        if not cache.is_whole(local, file.sha256):
+            raise WeightsError(
+                f"{local} has sha256 {cache.digest(local)}, not {file.sha256}: it is not used",
+                "Give the digest of the file that you mean, or put that file there.",
+            )
+        return local
+    path = cache.path_of(file)
+    return path if path.is_file() and cache.is_whole(path, file.sha256) else None
+
+
 def _local(wanted: Wanted) -> Path | None:
     """Return the path of a user's own file of this machine, which is used where it lies."""
     if isinstance(wanted, Model):
@@ -212,11 +265,3 @@ def _local(wanted: Wanted) -> Path | None:
     if wanted.url.startswith("file://"):
         return Path(unquote(wanted.url.removeprefix("file://")))
     return None if "://" in wanted.url else Path(wanted.url).expanduser()
-
-
-def _refuse_other(path: Path, file: cache.File, *, said: str) -> None:
-    if not cache.is_whole(path, file.sha256):
-        raise WeightsError(
-            f"{said} has sha256 {cache.digest(path)}, not {file.sha256}: it is not used",
-            "Give the digest of the file that you mean, or put that file there.",
-        )

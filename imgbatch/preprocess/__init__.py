@@ -11,7 +11,8 @@ Conventions, the same everywhere in this room:
     kernel      Pillow's bicubic unless told.
     center      a spare pixel falls to the right or the bottom, cut or padded.
 
-`color` and `geometry` hold the functions; `steps`, `augment` and `recipe` give them names in TOML.
+`color`, `geometry` and `flat` hold the functions; `steps`, `augment` and `recipe` give them names
+in TOML.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from imgbatch.preprocess.color import (
     normalise_unit,
     to_rgb,
 )
+from imgbatch.preprocess.flat import flat, flat_similarity
 from imgbatch.preprocess.geometry import (
     cover,
     crop_box,
@@ -51,6 +53,8 @@ __all__ = [
     "crop_square",
     "fit",
     "fixed_steps",
+    "flat",
+    "flat_similarity",
     "flatten_alpha",
     "flip",
     "grayscale",

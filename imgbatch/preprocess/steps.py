@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from PIL import ImageColor
 from pydantic import AfterValidator, Field, model_validator
 
-from imgbatch.preprocess import color, geometry
+from imgbatch.preprocess import color, geometry, masks
 from imgbatch.preprocess.geometry import (
     Direction,
     Kernel,
     RotateKernel,
 )
+from imgbatch.preprocess.masks import Box, MaskMode
 from imgbatch.settings import Settings
 
 if TYPE_CHECKING:
@@ -187,6 +188,36 @@ class Brighten(Settings):
         return color.brighten(pixels, factor=self.factor)
 
 
+class Mask(Settings):
+    """Boxes that were found or are given: x, y, width, height in pixels.
+
+    Attributes:
+        boxes: what to mask.
+        mode: `solid` leaves nothing, `mosaic` and `blur` the means of a few cells.
+        grow: each side moves out by this share of the box's width or height.
+        cells: the largest grown box is so many cells across, for `mosaic` and `blur`.
+        background: the color of `solid`.
+    """
+
+    name: Literal["mask"] = "mask"
+    boxes: tuple[Box, ...]
+    mode: MaskMode = "solid"
+    grow: float = Field(default=0.2, ge=0, le=2)
+    cells: int = Field(default=6, ge=1, le=16)
+    background: Background = "black"
+
+    def apply(self, pixels: Pixels) -> Pixels:
+        """Call masks.mask."""
+        return masks.mask(
+            pixels,
+            self.boxes,
+            mode=self.mode,
+            grow=self.grow,
+            cells=self.cells,
+            color=_rgb(self.background),
+        )
+
+
 FixedStep = (
     CropSquare
     | CropCenter
@@ -199,4 +230,5 @@ FixedStep = (
     | Flip
     | Grayscale
     | Brighten
+    | Mask
 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from imgbatch.report.codebook import codebook, to_csv, to_markdown
 from imgbatch.report.page import render
 from imgbatch.report.story import dataset_name, tell
+from imgbatch.report.weights import used
 
 if TYPE_CHECKING:
     from imgbatch.dataset import Dataset
@@ -33,6 +34,7 @@ def write_report(dataset: Dataset, *, thumbnails: bool = True) -> str:
     entries = codebook(dataset)
     page = render(tell(dataset, entries, thumbnails=thumbnails))
     dataset.store.put("report/codebook.csv", to_csv(entries))
-    dataset.store.put("report/codebook.md", to_markdown(entries, title=dataset_name(dataset)))
+    words = to_markdown(entries, title=dataset_name(dataset), weights=used(dataset.runs()))
+    dataset.store.put("report/codebook.md", words)
     dataset.store.put(PAGE, page.encode("utf-8", "replace"))
     return dataset.store.address(PAGE)

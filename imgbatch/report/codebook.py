@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 from imgbatch.analyzers import Column
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from imgbatch.dataset import Dataset
+    from imgbatch.report.weights import Used
 
 HEADER = ("table", "column", "type", "unit", "range", "missing", "meaning")
 # A spreadsheet runs a cell that begins so; ranges such as -180 to 180 are harmless.
@@ -93,8 +94,8 @@ def _inert(cell: str) -> str:
     return f"'{cell}" if risky else cell
 
 
-def to_markdown(entries: Sequence[Entry], *, title: str) -> bytes:
-    """Return the codebook as Markdown, one table per table of the dataset."""
+def to_markdown(entries: Sequence[Entry], *, title: str, weights: Sequence[Used] = ()) -> bytes:
+    """Return the codebook as Markdown, one table per table of the dataset, and one of weights."""
     lines = [f"# Codebook of {_plain(title)}"]
     table = None
     for entry in entries:
@@ -103,6 +104,10 @@ def to_markdown(entries: Sequence[Entry], *, title: str) -> bytes:
             lines += ["", f"## {_plain(table)}", "", "| " + " | ".join(HEADER[1:]) + " |"]
             lines.append("|" + " --- |" * len(HEADER[1:]))
         lines.append("| " + " | ".join(_plain(cell) for cell in entry.cells()[1:]) + " |")
+    if weights:
+        head = ("analyzer", "weights", "sha256", "licence", "what it does not allow")
+        lines += ["", "## Weights", "", "| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+        lines += ["| " + " | ".join(_plain(str(c)) for c in astuple(w)) + " |" for w in weights]
     return ("\n".join(lines) + "\n").encode("utf-8", "replace")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from imgbatch import analyzers
 from imgbatch.errors import MissingExtraError
 from imgbatch.report.figures import Bar, bars
+from imgbatch.report.weights import Used, used
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,6 +73,7 @@ class Provenance:
         stages: milliseconds by stage, summed over threads, of the last run that did work.
         bottleneck: the name of the largest stage; "" when nothing is known.
         recipe: of the last run, as TOML.
+        weights: of all runs.
     """
 
     runs: tuple[Run, ...]
@@ -82,6 +84,7 @@ class Provenance:
     recipe: str
     versions: tuple[tuple[str, str], ...]
     tables: tuple[TableFacts, ...]
+    weights: tuple[Used, ...]
 
 
 def read_provenance(
@@ -110,6 +113,7 @@ def read_provenance(
             _table(dataset, name, facts, last.get("tables", {}).get(name, ""), failed.get(name, 0))
             for name, facts in state["tables"].items()
         ),
+        weights=used(records),
     )
 
 

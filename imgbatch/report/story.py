@@ -19,6 +19,7 @@ from imgbatch.report.sheet import Strip, contact_sheet, end_strips, sources_of, 
 from imgbatch.report.thumbnails import HEIGHT, Thumbnail
 from imgbatch.report.thumbnails import thumbnails as make_thumbnails
 from imgbatch.report.timeline import TimeLine, time_lines
+from imgbatch.report.weights import limited
 from imgbatch.report.words import number, share
 from imgbatch.settings import MediaSettings, read_limits
 
@@ -133,6 +134,7 @@ def findings(outcomes: Outcomes, corpus: Corpus | None, provenance: Provenance) 
         *_losses(outcomes, provenance),
         *_copies(corpus, outcomes),
         *_mixtures(provenance),
+        *limited(provenance.weights),
     ]
 
 

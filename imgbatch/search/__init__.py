@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.errors import SearchError
-from imgbatch.search.asked import Query, ask
-from imgbatch.search.hits import sources_of, table_of
+from imgbatch.search.asked import Query, ask, ask_words
 from imgbatch.search.cosine import nearest
+from imgbatch.search.hits import sources_of, table_of
 from imgbatch.search.space import Space, open_space
 
 if TYPE_CHECKING:
@@ -28,9 +28,16 @@ if TYPE_CHECKING:
     from imgbatch.records import Source
     from imgbatch.settings import Limits
 
-__all__ = ["Found", "like", "look"]
+__all__ = ["Found", "face", "like", "look", "text"]
 
 METRIC = "cosine"
+# Tables that are searched when none is named.
+FACES = ("faces_regions",)
+WORDS = ("clip", "embed")
+# The largest cosine distance of two faces that count as one person's, by the pack whose recogniser
+# made them: as DeepFace 0.0.100 has it for the same network. It is tuned on photographs of people
+# in the news: measure your own. Of other packs nothing is published, so nothing is guessed.
+THRESHOLDS = {"buffalo_l": 0.55, "buffalo_m": 0.55}
 K = 20
 
 
@@ -96,6 +103,57 @@ def like(
     return look("like", photo, space, ask(space, photo, limits), k=k)
 
 
+def face(
+    dataset: Dataset,
+    photo: str,
+    limits: Limits,
+    *,
+    k: int = K,
+    on: str | None = None,
+    threshold: float | None = None,
+) -> Found:
+    """Return for each face of a photo the faces that are most similar; that face is left out.
+
+    Args:
+        dataset: where to look.
+        photo: as for `like`; a source's faces are those that the dataset knows of it.
+        limits: of fetching and decoding.
+        k: how many for each face.
+        on: the table whose vectors are compared; `faces_regions` by default.
+        threshold: the largest distance that counts as a match; by default the model's, where one
+            is known: see `THRESHOLDS`.
+
+    Raises:
+        SearchError: no face in the photo, no faces with vectors, or none to compare with.
+        WeightsError, MissingExtraError: the model that found the faces is not at hand.
+        StorageError: a store failed.
+    """
+    space = open_space(dataset, on, grain="region", preferred=FACES)
+    if threshold is None:
+        threshold = THRESHOLDS.get(space.named)
+    return look("face", photo, space, ask(space, photo, limits), k=k, threshold=threshold)
+
+
+def text(
+    dataset: Dataset, words: str, limits: Limits, *, k: int = K, on: str | None = None
+) -> Found:
+    """Return the pictures that are most similar to words, by the CLIP model of a table.
+
+    Args:
+        dataset: where to look.
+        words: such as "a photo of a protest at night".
+        limits: where weights lie.
+        k: how many.
+        on: the table whose vectors are compared; by default `clip`, else `embed`.
+
+    Raises:
+        SearchError: no table was made by a model that reads words; the words are none, or too many.
+        WeightsError, MissingExtraError: the model is not at hand.
+    """
+    space = open_space(dataset, on, preferred=WORDS)
+    return look("text", words, space, [ask_words(space, words, limits)], k=k)
+
+
 def look(
     kind: str,
     asked: str,
@@ -131,7 +189,7 @@ def look(
         asked,
         space,
         queries,
-        table_of(space, found.best, sources, threshold),
+        table_of(found.best, sources, threshold),
         sources,
         found.compared,
         found.pointless,

@@ -25,6 +25,7 @@ from imgbatch.errors import (
     SourceError,
 )
 from imgbatch.media.gate import ByteGate
+from imgbatch.models import weights
 from imgbatch.observe.explain import ids_of
 from imgbatch.report.thumbnails import pictures_at
 from imgbatch.sources import fetch, open_input
@@ -88,6 +89,28 @@ def ask(space: Space, photo: str, limits: Limits) -> list[Query]:
     return _analysed(space, photo, limits)
 
 
+def ask_words(space: Space, words: str, limits: Limits) -> Query:
+    """Return the vector of words, by the model that made a table's vectors of pictures.
+
+    Raises:
+        SearchError: that model reads no words, or not these.
+        WeightsError, MissingExtraError: it is not at hand.
+    """
+    from imgbatch.models.clip import text_embeddings  # noqa: PLC0415 - not in a light install
+
+    weights.adopt(limits)
+    recipe = space.recipe()
+    try:
+        [vector] = text_embeddings(recipe.analyzers[space.analyzer], [words])
+    except SettingsError as error:
+        raise SearchError(
+            f"table {space.table} (model {space.named}) cannot be asked {words!r}: {error}",
+            "Words are compared with the vectors of a CLIP model: --on clip. Add "
+            "[analyzers.clip] to the recipe and run again where there is no such table.",
+        ) from error
+    return Query(words, np.asarray(vector, np.float64))
+
+
 def _listed(dataset: Dataset, ids: list[str]) -> dict[str, str] | None:
     """Return id and shard of a source; None when the dataset has no such source."""
     columns, wanted = ["source_id", "shard"], pc.field("source_id").isin(ids)
@@ -136,6 +159,7 @@ def _why(dataset: Dataset, source_id: str) -> str:
 def _analysed(space: Space, photo: str, limits: Limits) -> list[Query]:
     source = _single(space.dataset, photo)
     recipe = space.recipe()
+    weights.adopt(limits)
     analyzer = analyzers.load(space.analyzer).Analyzer(recipe.analyzers[space.analyzer])
     try:
         picture = _decoded(source, recipe.media, limits)

@@ -22,13 +22,10 @@ if TYPE_CHECKING:
 FORMS = (".parquet", ".csv", ".html")
 
 
-def table_of(
-    space: Space, best: list[Best], sources: dict[str, Source], threshold: float | None
-) -> pa.Table:
+def table_of(best: list[Best], sources: dict[str, Source], threshold: float | None) -> pa.Table:
     """Return one row per hit: query, rank, similarity, distance, match, address, keys.
 
     Args:
-        space: where they were found.
         best: of each query, in order.
         sources: of the hits, by source_id.
         threshold: the largest distance that counts as a match; None where none is known: then there

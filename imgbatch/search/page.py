@@ -15,6 +15,7 @@ from imgbatch.report.page import POLICY, environment
 from imgbatch.report.sheet import choices_of
 from imgbatch.report.story import dataset_name
 from imgbatch.report.thumbnails import HEIGHT, Thumbnail, encode, of_frames
+from imgbatch.search.space import BOX
 from imgbatch.settings import MediaSettings
 
 if TYPE_CHECKING:
@@ -106,8 +107,10 @@ def _asked(query: Query, made: _Made) -> Card | None:
 
 def box_of(row: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
     """Return where a region lies, in percent of the picture; None for a whole picture."""
-    edges = [row.get(name) for name in ("box_left", "box_top", "box_right", "box_bottom")]
-    if None in edges:
+    left, top, width, height = (row.get(name) for name in BOX)
+    if left is None or top is None or width is None or height is None:
         return None
-    left, top, right, bottom = (min(100.0, max(0.0, 100.0 * float(edge or 0))) for edge in edges)
-    return left, top, right - left, bottom - top
+    # A box may lie beyond the picture's edge.
+    right, bottom = min(1.0, left + width), min(1.0, top + height)
+    left, top = max(0.0, left), max(0.0, top)
+    return 100 * left, 100 * top, 100 * (right - left), 100 * (bottom - top)

@@ -6,25 +6,25 @@ table that is searched have one fingerprint, and a photo from outside is analyse
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from imgbatch import analyzers
 from imgbatch.dataset import SOURCES
-from imgbatch.errors import DamageError, SearchError, SettingsError
+from imgbatch.dataset.made import made_of
+from imgbatch.errors import SearchError, SettingsError
 from imgbatch.settings import nearest, recipe_of
 from imgbatch.tables import table_specs
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from imgbatch.dataset import Dataset, Part, Table
+    import pyarrow as pa
+
+    from imgbatch.dataset import Dataset, Table
     from imgbatch.settings import Recipe
 
 Grain = Literal["picture", "region"]
@@ -37,8 +37,15 @@ RUN_AGAIN = (
     "Bring the dataset up to date with one recipe, `imgbatch run INPUT DATASET --recipe RECIPE`; "
     "then search again."
 )
+LACKING = {
+    "picture": "Add [analyzers.classic] to the recipe (it needs no weights), or [analyzers.embed] "
+    "or [analyzers.clip], and run again.",
+    "region": "Add [analyzers.faces] to the recipe with a pack as its detector and "
+    "recognition = true, and run again.",
+}
 KEYS = ("source_id", "version", "picture_id", "frame", "time")
 REGION_KEYS = ("region", "region_id")
+BOX = ("x_share", "y_share", "width_share", "height_share")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,7 @@ class Space:
         column: holds the vectors.
         grain: what has a vector: a picture, or a region of one (a face).
         fingerprint: of everything that the vectors depend on.
-        made_of: analyzer, version, settings and media settings, as the parts themselves say.
+        made_of: analyzer, version, settings, weights and media settings; see `dataset.made`.
     """
 
     dataset: Dataset
@@ -68,9 +75,18 @@ class Space:
 
     @property
     def model(self) -> str:
-        """What makes the vectors: the model that the settings name, else the analyzer itself."""
-        named = self.made_of.get("settings", {}).get("model")
-        return named if isinstance(named, str) else self.analyzer
+        """What makes the vectors: the model that the settings name, with the digest of its weights.
+
+        The analyzer itself where there is none.
+        """
+        digests = ", ".join(digest[:12] for digest in self.made_of.get("weights", {}).values())
+        return f"{self.named} (sha256 {digests})" if digests else self.named
+
+    @property
+    def named(self) -> str:
+        """The name of that model, as the settings have it."""
+        settings = self.made_of.get("settings", {})
+        return str(settings.get("model") or settings.get("detector") or self.analyzer)
 
     @property
     def key(self) -> str:
@@ -85,9 +101,7 @@ class Space:
     def columns(self) -> list[str]:
         """Return the names of the keys that its rows have, and of what places a region."""
         names = self.rows.schema().names
-        boxes = [name for name in names if name.startswith("box_")]
-        wanted = (*KEYS, *REGION_KEYS, *boxes, "score")
-        return [name for name in wanted if name in names]
+        return [name for name in (*KEYS, *REGION_KEYS, *BOX, "score") if name in names]
 
     def batches(
         self, only: Collection[str] | None = None, where: pc.Expression | None = None
@@ -131,20 +145,27 @@ def _other_version(space: Space, why: str) -> SearchError:
     )
 
 
-def open_space(dataset: Dataset, on: str | None, *, grain: Grain = "picture") -> Space:
+def open_space(
+    dataset: Dataset,
+    on: str | None,
+    *,
+    grain: Grain = "picture",
+    preferred: Sequence[str] = PREFERRED,
+) -> Space:
     """Return the vectors of a table.
 
     Args:
         dataset: it is in.
-        on: its name; by default the first of PREFERRED that is there, else the only one.
+        on: its name; by default the first of `preferred` that is there, else the only one.
         grain: what must have a vector.
+        preferred: names of tables.
 
     Raises:
         SearchError: no such table, none with vectors, none chosen of several, an empty one, or one
             whose parts were made by more than one recipe.
     """
     columns = _vector_tables(dataset, grain)
-    table = _chosen(dataset, columns, on, grain)
+    table = on if on in columns else _chosen(dataset, columns, on, grain, preferred)
     parts = [part for part in dataset.table(f"tables/{table}").parts().values() if part.rows]
     if not parts:
         raise SearchError(
@@ -158,9 +179,8 @@ def open_space(dataset: Dataset, on: str | None, *, grain: Grain = "picture") ->
             f"({counts}): their vectors do not compare",
             RUN_AGAIN,
         )
-    told = _told(dataset, parts[0])
-    made_of = json.loads(told["made_of"])
-    return Space(dataset, table, columns[table], grain, told["fingerprint"], made_of)
+    made = made_of(dataset, table)
+    return Space(dataset, table, columns[table], grain, made["fingerprint"], made)
 
 
 def _vector_tables(dataset: Dataset, grain: Grain) -> dict[str, str]:
@@ -174,35 +194,23 @@ def _vector_tables(dataset: Dataset, grain: Grain) -> dict[str, str]:
     return found
 
 
-def _chosen(dataset: Dataset, columns: Mapping[str, str], on: str | None, grain: Grain) -> str:
+def _chosen(
+    dataset: Dataset,
+    columns: Mapping[str, str],
+    on: str | None,
+    grain: Grain,
+    preferred: Sequence[str],
+) -> str:
     what = "pictures" if grain == "picture" else "faces"
     if on is not None:
-        if on in columns:
-            return on
         if on in dataset.tables():
             raise SearchError(f"table {on} has no vectors of {what}{nearest(on, list(columns))}")
         raise SearchError(f"no table {on!r} in {dataset.url}{nearest(on, list(columns))}")
-    for name in (*PREFERRED, *(columns if len(columns) == 1 else ())):
+    only = list(columns) if len(columns) == 1 else []
+    for name in [*preferred, *only]:
         if name in columns:
             return name
     if columns:
         known = ", ".join(sorted(columns))
         raise SearchError(f"several tables have vectors: {known}", "Name one with --on TABLE.")
-    remedy = (
-        "Add [analyzers.classic] to the recipe (it needs no weights), or [analyzers.embed], and run"
-        if grain == "picture"
-        else "Add [analyzers.faces] to the recipe, with a recogniser, and run"
-    )
-    raise SearchError(f"no table of {dataset.url} has vectors of {what}", f"{remedy} again.")
-
-
-def _told(dataset: Dataset, part: Part) -> dict[str, str]:
-    """Return what a part says of itself."""
-    name = f"{part.table}/{part.path}"
-    try:
-        with dataset.store.open(name) as file:
-            metadata = pq.read_schema(file).metadata or {}
-    except (pa.ArrowException, OSError) as error:
-        raise DamageError(f"{name}: {error}") from error
-    told = {key.decode(): value.decode() for key, value in metadata.items()}
-    return {key.removeprefix("imgbatch."): value for key, value in told.items()}
+    raise SearchError(f"no table of {dataset.url} has vectors of {what}", LACKING[grain])

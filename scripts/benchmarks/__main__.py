@@ -17,6 +17,7 @@ from scripts.benchmarks import (
     rerun,
     s3,
     scale,
+    search,
     shards,
     video,
     workers,
@@ -35,6 +36,7 @@ SECTIONS = {
     "workers": workers.measure,
     "shards": shards.measure,
     "listing": listing.measure,
+    "search": search.measure,
 }
 
 

@@ -5,7 +5,8 @@ imgbatch's own. Run as a process of its own, as `synthetic STEP DATASET COUNT [R
 
     pretend   a first run; its engine hands back parts that nobody wrote
     freeze    a first run that is cut off when all is planned
-    fill      the next: its engine writes one row per source into two tables
+    fill      the next: its engine writes one row per source into two tables; vectors of 512
+              numbers where a table has embeddings
     again     a run with nothing to do
     verify    reads every part and checks it
     delta     every 100th source has changed: 10 of each shard; cut off when all is planned
@@ -18,6 +19,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -50,6 +52,7 @@ PER_FOLDER = 1000
 SIZE = 137_000
 CHANGED = 100
 FORGOTTEN = 10_000
+KINDS, NUMBERS = 50, 512
 
 
 def main(step: str, dataset: str, count: int, recipe: str = RECIPE) -> None:
@@ -145,11 +148,26 @@ def _rows(spec: TableSpec, listed: pa.Table) -> pa.Table:
     known = {name: listed[name] for name in ("source_id", "version", "address")}
     if spec.name != SOURCES:
         known["picture_id"] = pc.binary_join_element_wise(listed["source_id"], "0", "-")
+    if "embedding" in spec.schema.names:
+        known["embedding"] = _vectors(listed)
     columns = [
         known[f.name] if f.name in known else pa.array([said.get(f.name)] * count, f.type)
         for f in spec.schema
     ]
     return pa.Table.from_arrays(columns, schema=spec.schema)
+
+
+def _vectors(listed: pa.Table) -> pa.ListArray:
+    """Return a vector of length 1 for each source, crowded around KINDS directions."""
+    seed = int(listed["source_id"][0].as_py()[:8], 16)
+    random, kinds = np.random.default_rng(seed), np.random.default_rng(0)
+    centers = kinds.standard_normal((KINDS, NUMBERS), np.float32)
+    count = listed.num_rows
+    made = centers[random.integers(0, KINDS, count)]
+    made += random.standard_normal((count, NUMBERS), np.float32)
+    made /= np.linalg.norm(made, axis=1, keepdims=True)
+    starts = np.arange(0, count * NUMBERS + 1, NUMBERS, dtype=np.int32)
+    return pa.ListArray.from_arrays(starts, made.ravel())
 
 
 if __name__ == "__main__":

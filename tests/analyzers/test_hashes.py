@@ -28,7 +28,11 @@ SHARED = Path(__file__).parents[2].parent / "shared" / "corpora" / "photos"
 
 
 def expected(image: Image.Image) -> Row:
-    return {"dhash": str(imagehash.dhash(image)), "phash": str(imagehash.phash(image))}
+    return {
+        "dhash": str(imagehash.dhash(image)),
+        "dhash_vertical": str(imagehash.dhash_vertical(image)),
+        "phash": str(imagehash.phash(image)),
+    }
 
 
 def rows_first(image: Image.Image) -> Row:
@@ -36,15 +40,14 @@ def rows_first(image: Image.Image) -> Row:
     luma = image.convert("L")
     return {
         "dhash": str(imagehash.dhash(luma.resize((9, luma.height), LANCZOS))),
+        "dhash_vertical": str(imagehash.dhash_vertical(luma.resize((8, luma.height), LANCZOS))),
         "phash": str(imagehash.phash(luma.resize((32, luma.height), LANCZOS))),
     }
 
 
 def bits_apart(one: Row, other: Row) -> int:
-    """How many bits of both hashes differ, in all."""
-    return sum(
-        imagehash.hex_to_hash(one[k]) - imagehash.hex_to_hash(other[k]) for k in ("dhash", "phash")
-    )
+    """How many bits of all hashes differ, together."""
+    return sum(imagehash.hex_to_hash(one[k]) - imagehash.hex_to_hash(other[k]) for k in one)
 
 
 def row_of(image: Image.Image, picture: Maker) -> Row:
@@ -79,14 +82,14 @@ def test_hashes_of_the_shared_photographs_are_those_of_imagehash_or_one_bit_off(
     assert np.mean(np.array(apart) == 0) > 0.9
 
 
-def test_hashes_of_noise_in_any_shape_are_within_a_bit_or_two_of_imagehash(picture: Maker) -> None:
+def test_hashes_of_noise_in_any_shape_are_within_three_bits_of_imagehash(picture: Maker) -> None:
     apart = []
     rng = np.random.default_rng(0)
     shapes = [*rng.integers(1, 90, (300, 2)), (1, 1), (1, 500), (500, 1), (1024, 3), (2000, 30)]
     for height, width in shapes:
         image = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
         apart.append(bits_apart(row_of(image, picture), rows_first(image)))
-    assert max(apart) <= 2
+    assert max(apart) <= 3
     assert np.mean(np.array(apart) == 0) > 0.9
 
 
@@ -102,6 +105,7 @@ def test_a_ramp_gives_the_hashes_computed_by_hand(picture: Maker) -> None:
     assert row["dhash"] == "f" * 16  # every pixel is brighter than its left neighbor
     mirrored = row_of(Image.fromarray(ramp[:, ::-1].copy()).convert("RGB"), picture)
     assert mirrored["dhash"] == "0" * 16
+    assert row["dhash_vertical"] == "0" * 16
     # Only the first row of frequencies is not zero; of it only the mean is above zero.
     assert row["phash"] == "8000000000000000"
 

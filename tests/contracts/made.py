@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imgbatch.analyzers import objects
-from tests.detectors import CLASSES, SMALL, saved, small_detector
+from imgbatch.analyzers import clip, embed
+from tests import detectors, networks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,13 +18,10 @@ if TYPE_CHECKING:
     from imgbatch.settings import Settings
 
 
-def detector(folder: Path) -> Settings:
-    own = saved(small_detector(), folder / "own.pth")
-    chosen = {"min_score": 0.2, "max_regions": 5, "classes": CLASSES}
-    return objects.Settings(model=SMALL, weights=own, **chosen)
-
-
 # One line per analyzer: its name, and the function.
 SETTINGS: dict[str, Callable[[Path], Settings]] = {
-    "objects": detector,
+    "classify": networks.classes,
+    "clip": lambda folder: clip.Settings(**networks.clip_network(folder)),
+    "embed": lambda folder: embed.Settings(**networks.classifier(folder)),
+    "objects": detectors.finds,
 }

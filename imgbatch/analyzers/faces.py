@@ -1,0 +1,368 @@
+"""Faces: pixels enter; how many there are leaves, and each one's box, measures and embedding.
+
+Faces are found once per picture, in the thread that decodes it. What sees cut-out faces
+(recognition, perceived age and gender, pose, heads of your own) gets those of many pictures at
+once: as many calls as batches are filled.
+
+`detector` is one of
+
+    lbp         without weights: a first look; frontal faces of a fifth of the picture and more
+    ultraface   UltraFace RFB-320 (MIT): boxes and scores
+    buffalo_l   and other packs of InsightFace that `imgbatch models list` shows: boxes, scores and
+                landmarks, and models for recognition, pose, perceived age and gender. For
+                non-commercial research only
+    pack        a pack of your own, of the same form: `weights` names its zip file
+
+`output` says what is kept of people: "none" finds no faces at all; "count" keeps how many there are
+and nothing of any; "boxes" where they are; "full" all that the other settings ask for.
+
+An embedding tells people apart: it is biometric data. Age, gender and what heads of your own say is
+what a network perceives, no fact about a person; all of it is off unless a recipe asks for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field, StringConstraints, model_validator
+
+from imgbatch.analyzers import Column, Needs
+from imgbatch.models.batches import Batches
+from imgbatch.models.faces import crops, detectors
+from imgbatch.models.faces.heads import Head, OwnHead
+from imgbatch.models.faces.packs import Pack
+from imgbatch.models.faces.parts import (
+    GENDERS,
+    Attributes,
+    Pose,
+    Recognition,
+    perceived_names,
+)
+from imgbatch.models.weights import Own, digest_of, name_of
+from imgbatch.settings import Settings as BaseSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from imgbatch.analyzers import Row
+    from imgbatch.models.faces import RGB, Detector, Face
+    from imgbatch.models.faces.parts import Part
+    from imgbatch.records import Picture
+
+GRAIN = "picture"
+VERSION = 1
+# A network computes a batch of one a little otherwise than a batch of many.
+TOLERANCE = 1e-3
+# So many pictures wait for their faces to be seen together; their crops' bytes cut that short.
+NEEDS = Needs(batch=4096)
+# Faces that one call of a network sees.
+BATCH = 64
+
+COUNTS_ONLY = ("none", "count")
+COLUMNS = (
+    Column(
+        "n_faces",
+        pa.int32(),
+        "Faces that were found",
+        range="0 and more",
+        missing='output is "none": no faces were looked for',
+    ),
+)
+PIXELS = "pixels of the upright picture in full size"
+BOXES = (
+    Column("x", pa.float32(), "Left edge of the box; may lie beyond the picture's edge", PIXELS),
+    Column("y", pa.float32(), "Top edge of the box; may lie beyond the picture's edge", PIXELS),
+    Column("width", pa.float32(), "Width of the box", PIXELS),
+    Column("height", pa.float32(), "Height of the box", PIXELS),
+    Column("x_share", pa.float32(), "Left edge as a share of the picture's width"),
+    Column("y_share", pa.float32(), "Top edge as a share of the picture's height"),
+    Column("width_share", pa.float32(), "Width as a share of the picture's width"),
+    Column("height_share", pa.float32(), "Height as a share of the picture's height"),
+    Column(
+        "score",
+        pa.float32(),
+        "How sure the detector is that this is a face",
+        range="0-1",
+        missing="the detector is lbp: it gives none",
+    ),
+    Column(
+        "size_share",
+        pa.float32(),
+        "Share of the picture's area that the box covers, without what lies beyond its edges",
+        range="0-1",
+    ),
+)
+MEASURES = (
+    Column(
+        "landmarks",
+        pa.list_(pa.float32()),
+        "x and y of five points: the eye that is left in the picture, the other eye, the tip of the"
+        " nose, the left corner of the mouth, the right one",
+        PIXELS,
+        missing="the detector gives none: lbp and ultraface",
+    ),
+    Column(
+        "sharpness",
+        pa.float32(),
+        "Variance of the Laplacian of the box's luma, scaled to 112 x 112 pixels",
+        "squared grey levels",
+        "0 and more",
+        "the box lies outside of the picture",
+    ),
+)
+NO_POSE = "the detector gives no landmarks, or they tell no pose"
+TURNS = {
+    "yaw": "the face looks to the right of the picture",
+    "pitch": "it looks up",
+    "roll": "the head is tilted clockwise",
+}
+POSES = {
+    "landmarks": "estimated from the five landmarks",
+    "model": "from the 68 points of the pack's model landmark_3d_68",
+}
+EMBEDDING = "Vector of length 1 that tells people apart; compares with those of the same model only"
+UNALIGNED = "the face could not be cut out"
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class Settings(BaseSettings):
+    """How faces are found, and what is kept of them.
+
+    Attributes:
+        detector: "lbp", "ultraface", the name of a pack such as "buffalo_l", or "pack".
+        weights: of your own in place of the registry's: of the shape of `ultraface`, or a pack's
+            zip file.
+        output: "none", "count", "boxes" or "full".
+        min_score: what the detector is less sure of is no face; 0: as its makers have it, 0.7 for
+            ultraface and 0.5 for packs. lbp gives no score.
+        sides: a pack's detector looks at the picture scaled into squares of these sides.
+        recognition: an embedding for each face. Biometric data. Takes a pack.
+        pose: from the five "landmarks", or by the pack's "model" of 68 points in space: better,
+            and as dear as recognition.
+        perceived: of "age" and "gender", what the pack's model is asked for. Sensitive.
+        heads: classifiers of your own, each under the name of its columns `perceived_NAME`: its
+            weights and classes, and how it sees a face. Sensitive.
+    """
+
+    detector: str = detectors.LBP
+    weights: Own | None = None
+    output: Literal["none", "count", "boxes", "full"] = "full"
+    min_score: float = Field(default=0.0, ge=0, lt=1)
+    sides: tuple[Annotated[int, Field(ge=32, multiple_of=32)], ...] = Field(
+        (128, 640), min_length=1
+    )
+    recognition: bool = False
+    pose: Literal["landmarks", "model"] = "landmarks"
+    perceived: tuple[Literal["age", "gender"], ...] = ()
+    heads: dict[Name, Head] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Settings:
+        detectors.wanted(self.detector, self.weights)
+        of_pack = [*self.perceived, *["recognition"] * self.recognition]
+        of_pack += ["pose"] if self.pose == "model" else []
+        if of_pack and not detectors.is_pack(self.detector):
+            raise ValueError(f"{of_pack[0]} takes a pack, and detector is {self.detector!r}")
+        if (of_pack or self.heads) and self.output != "full":
+            asked = [*of_pack, *self.heads][0]
+            raise ValueError(f'{asked} is only kept with output = "full"; it is {self.output!r}')
+        if twice := set(self.heads) & {"age", *self.perceived}:
+            raise ValueError(f"head {twice.pop()!r} has the name of a column of the pack")
+        for name, head in self.heads.items():
+            if head.crop == "aligned" and not detectors.is_pack(self.detector):
+                raise ValueError(f"head {name!r} sees aligned faces: that takes a pack's landmarks")
+        return self
+
+
+def regions(settings: Settings) -> tuple[Column, ...]:
+    """Return the columns of `faces_regions`; none where nothing is kept of any single face."""
+    if settings.output in COUNTS_ONLY:
+        return ()
+    if settings.output == "boxes":
+        return BOXES
+    told = (*_poses(settings), *_perceived(settings))
+    return (*BOXES, *MEASURES, *told, *((_embedding(settings),) if settings.recognition else ()))
+
+
+def _poses(settings: Settings) -> tuple[Column, ...]:
+    source = POSES[settings.pose]
+    return tuple(
+        Column(name, pa.float32(), f"{name} of the head, positive where {way}; {source}", "degrees",
+               "-180 to 180", NO_POSE if settings.pose == "landmarks" else UNALIGNED)
+        for name, way in TURNS.items()
+    )  # fmt: skip
+
+
+def _perceived(settings: Settings) -> tuple[Column, ...]:
+    found: list[Column] = []
+    if "age" in settings.perceived:
+        meaning = f"Age that {settings.detector} perceives"
+        found.append(
+            Column("perceived_age", pa.float32(), meaning, "years", "", UNALIGNED, "sensitive")
+        )
+    classes = {"gender": GENDERS} if "gender" in settings.perceived else {}
+    for name, words in (classes | {n: h.classes for n, h in settings.heads.items()}).items():
+        best, shares = perceived_names(name)
+        who = settings.detector if name in classes else "a head of the user's own"
+        meaning = f"Likeliest {name} as {who} perceives it"
+        found.append(
+            Column(best, pa.string(), meaning, "", ", ".join(words), UNALIGNED, "sensitive")
+        )
+        meaning = f"Probability of each {name}: {', '.join(words)}"
+        found.append(
+            Column(shares, pa.list_(pa.float32()), meaning, "", "0-1", UNALIGNED, "sensitive")
+        )
+    return tuple(found)
+
+
+def _embedding(settings: Settings) -> Column:
+    wanted = detectors.wanted(settings.detector, settings.weights)
+    assert wanted is not None, "recognition takes a pack"
+    model = f"{name_of(wanted)} (sha256 {digest_of(wanted)[:12]})"
+    return Column(
+        "embedding", pa.list_(pa.float32()), f"{EMBEDDING}: {model}", "", "-1 to 1",
+        f"{UNALIGNED}, or the vector has no length", "biometric",
+    )  # fmt: skip
+
+
+def weights(settings: Settings) -> dict[str, str]:
+    """Return the digests of the detector or pack, and of the heads."""
+    if settings.output == "none":
+        return {}
+    wanted = detectors.wanted(settings.detector, settings.weights)
+    own = {f"heads.{name}": digest_of(head.weights) for name, head in settings.heads.items()}
+    if wanted is None:
+        return own
+    name = "weights" if settings.weights else name_of(wanted)
+    return {name: digest_of(wanted)} | own
+
+
+@dataclass(frozen=True, slots=True)
+class CutOut:
+    """One face of a picture.
+
+    Attributes:
+        region: its row; what parts have yet to say is null.
+        crops: what each part sees of it; None where it cannot be cut out.
+    """
+
+    region: Row
+    crops: list[RGB | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The faces of one picture; None where none were looked for."""
+
+    faces: list[CutOut] | None
+
+    @property
+    def nbytes(self) -> int:
+        """Return how much memory waits with it."""
+        crops = [crop for face in self.faces or () for crop in face.crops]
+        return sum(crop.nbytes for crop in crops if crop is not None)
+
+
+class Analyzer:
+    """Finds faces, and says what is asked for of each."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._detector: Detector | None = None
+        self._parts: list[Part] = []
+        if settings.output == "none":
+            return
+        self._detector = detectors.detector(
+            settings.detector,
+            settings.weights,
+            min_score=settings.min_score,
+            sides=settings.sides,
+        )
+        self._parts = _parts(settings, self._detector)
+        self._batches = [Batches(part.batch or BATCH) for part in self._parts]
+
+    def prepare(self, picture: Picture) -> Prepared:
+        """Return the faces of a picture, cut out."""
+        if self._detector is None:
+            return Prepared(None)
+        found = self._detector.detect(picture.pixels)
+        return Prepared([self._cut_out(picture, face) for face in found])
+
+    def _cut_out(self, picture: Picture, face: Face) -> CutOut:
+        region = _box(picture, face)
+        if self.settings.output == "full":
+            region |= _measures(picture, face)
+            if self.settings.pose == "landmarks":
+                turns = None if face.points is None else crops.pose(face.points)
+                region |= dict(zip(TURNS, turns or (None,) * 3, strict=True))
+        for part in self._parts:
+            region |= dict.fromkeys(part.names)
+        return CutOut(region, [part.crop(picture.pixels, face) for part in self._parts])
+
+    def infer(self, batch: Sequence[Prepared]) -> list[Row]:
+        """Return the rows of pictures, each with its faces."""
+        faces = [face for prepared in batch for face in prepared.faces or ()]
+        regions = [dict(face.region) for face in faces]
+        for number, (part, batches) in enumerate(zip(self._parts, self._batches, strict=True)):
+            seen = [
+                (region, crop)
+                for region, face in zip(regions, faces, strict=True)
+                if (crop := face.crops[number]) is not None
+            ]
+            found = batches.run(part.run, [crop for _, crop in seen])
+            for (region, _), columns in zip(seen, found, strict=True):
+                region.update(columns)
+        rest = iter(regions)
+        return [self._row(prepared, rest) for prepared in batch]
+
+    def _row(self, prepared: Prepared, regions: Iterator[Row]) -> Row:
+        if prepared.faces is None:
+            return {"n_faces": None}
+        row: Row = {"n_faces": len(prepared.faces)}
+        own = [next(regions) for _ in prepared.faces]
+        return row if self.settings.output in COUNTS_ONLY else row | {"regions": own}
+
+
+def _parts(settings: Settings, detector: Detector) -> list[Part]:
+    parts: list[Part] = []
+    if isinstance(detector, Pack):
+        if settings.recognition:
+            parts.append(Recognition(detector))
+        if settings.perceived:
+            parts.append(Attributes(detector, settings.perceived))
+        if settings.pose == "model":
+            parts.append(Pose(detector))
+    return [*parts, *(OwnHead(name, head) for name, head in settings.heads.items())]
+
+
+def _box(picture: Picture, face: Face) -> Row:
+    """Return where a face is, from pixels as they were decoded to those of the full size."""
+    high, wide = picture.pixels.shape[:2]
+    left, top, right, bottom = face.box / [wide, high, wide, high]
+    inside = [min(max(edge, 0.0), 1.0) for edge in (left, top, right, bottom)]
+    facts = picture.facts
+    return {
+        "x": left * facts.width,
+        "y": top * facts.height,
+        "width": (right - left) * facts.width,
+        "height": (bottom - top) * facts.height,
+        "x_share": left,
+        "y_share": top,
+        "width_share": right - left,
+        "height_share": bottom - top,
+        "score": face.score,
+        "size_share": (inside[2] - inside[0]) * (inside[3] - inside[1]),
+    }
+
+
+def _measures(picture: Picture, face: Face) -> Row:
+    high, wide = picture.pixels.shape[:2]
+    points = None
+    if face.points is not None:
+        full = face.points * [picture.facts.width / wide, picture.facts.height / high]
+        points = full.astype(np.float32).ravel()
+    return {"landmarks": points, "sharpness": crops.sharpness(picture.pixels, face.box)}

@@ -1,0 +1,328 @@
+"""Which pictures look alike in an embedding: k-means or HDBSCAN, with exemplars of each cluster.
+
+    sample -> principal components -> fit (a K of several by silhouette) -> a label for every row
+
+The sample is a fair draw of at most `sample` rows; its vectors and a chunk of the others are all
+that is in memory. Every row gets the label of what was fitted: on all workers, each reading its own
+parts. Clusters are numbered by their size in the sample, 0 the largest.
+
+Rows that are appended later are labelled by the centers that are kept in `model.npz` beside the
+labels, and rows that were labelled keep their label: `--anew` fits everything again. Ranks and
+exemplars are those of all rows as they stand. `scores.json` holds the scores of every K that was
+tried, and how stable the chosen one is over seeds.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field, field_validator
+
+from imgbatch.analyzers import Column
+from imgbatch.errors import GroupError
+from imgbatch.groupers import KEYS
+from imgbatch.settings import Settings as BaseSettings
+from imgbatch.vectors import centers, density, exemplars, partition
+from imgbatch.vectors.columns import matrix, require
+from imgbatch.vectors.draw import below, draws, share
+from imgbatch.vectors.learnt import NOISE
+from imgbatch.vectors.space import fit_space
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from imgbatch.groupers import Context, Tables
+    from imgbatch.vectors.centers import Centers
+
+VERSION = 1
+NO_VECTOR = "where there is no vector"
+NO_CLUSTER = "in no cluster"
+COLUMNS = (
+    Column(
+        "cluster",
+        pa.int32(),
+        "Cluster, numbered from the largest in the sample",
+        range="0, 1, 2, ...",
+        missing=f"{NO_VECTOR}; hdbscan: also where the place is not dense (noise)",
+    ),
+    Column(
+        "distance",
+        pa.float32(),
+        "Euclidean distance to the mean of the cluster, among the principal components used",
+        range=">= 0",
+        missing=NO_CLUSTER,
+    ),
+    Column(
+        "rank",
+        pa.int64(),
+        "Place in the cluster by distance, the nearest first",
+        range="1, 2, 3, ...",
+        missing=NO_CLUSTER,
+    ),
+    Column(
+        "silhouette",
+        pa.float32(),
+        "Simplified silhouette: how much nearer the own centroid is than the next one",
+        range="-1 to 1",
+        missing=f"{NO_CLUSTER}, and where there is one cluster only",
+    ),
+    Column(
+        "exemplar",
+        pa.string(),
+        "What the row is an exemplar of: nearest (to the centroid), random (a fair draw), border"
+        " (smallest silhouettes), or several of them, joined by a space",
+        range="nearest, random, border",
+        missing="for most rows",
+    ),
+)
+MODEL, SCORES = "model.npz", "scores.json"
+SAMPLE = {"kmeans": 50_000, "minibatch": 50_000, "hdbscan": 10_000}
+DIMENSIONS = {"kmeans": 200, "minibatch": 200, "hdbscan": 50}
+# Rows that are labelled at once.
+CHUNK = 16_384
+VECTOR = "vector"
+# Other draws than that of the sample have other seeds.
+SCORING, RANDOM = 1_000_003, 2_000_003
+RANGE = re.compile(r"(\d+)(?:-(\d+)(?:/(\d+))?)?")
+
+
+class Settings(BaseSettings):
+    """What is grouped, and how.
+
+    Attributes:
+        table: with the vectors: `classic`, `embed`, `clip`, ...
+        column: of that table.
+        method: kmeans, minibatch (MiniBatchKMeans) or hdbscan.
+        k: how many clusters; `5-20` tries each from 5 to 20, `10-100/10` every tenth, and the
+            highest silhouette wins. Not for hdbscan.
+        pca: principal components that are kept; 0: the vectors as they are. By default 200, for
+            hdbscan 50.
+        seed: of every draw.
+        sample: about so many rows are fitted on. By default 50,000, for hdbscan 10,000.
+        score_sample: about so many of them give the silhouettes; its square is held in memory.
+        stability: so many seeds, from `seed` on, are compared; below 2: none. Not for hdbscan.
+        smallest: hdbscan: a cluster has at least so many rows of the sample.
+        neighbours: hdbscan: a dense place has so many rows around it; by default `smallest`.
+        exemplars: of each kind and cluster.
+    """
+
+    table: str = "embed"
+    column: str = "embedding"
+    method: Literal["kmeans", "minibatch", "hdbscan"] = "kmeans"
+    k: int | str = "5-20"
+    pca: int | None = Field(default=None, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    sample: int | None = Field(default=None, ge=2)
+    score_sample: int = Field(default=5000, ge=2, le=50_000)
+    stability: int = Field(default=5, ge=0, le=100)
+    smallest: int = Field(default=20, ge=2)
+    neighbours: int | None = Field(default=None, ge=1)
+    exemplars: int = Field(default=20, ge=0)
+
+    @field_validator("k")
+    @classmethod
+    def _readable(cls, k: int | str) -> str:
+        found = RANGE.fullmatch(str(k))
+        if not found or not _counts(str(k)):
+            raise ValueError("a number, a range such as 5-20, or one with a step: 10-100/10")
+        return str(k)
+
+    @property
+    def counts(self) -> list[int]:
+        """Every K that is tried."""
+        return _counts(str(self.k))
+
+    @property
+    def rows(self) -> int:
+        """About how many rows are fitted on."""
+        return self.sample or SAMPLE[self.method]
+
+    @property
+    def dimensions(self) -> int:
+        """How many principal components are kept."""
+        return DIMENSIONS[self.method] if self.pca is None else self.pca
+
+
+def _counts(text: str) -> list[int]:
+    found = RANGE.fullmatch(text)
+    assert found is not None
+    first, last, step = (int(g) if g else None for g in found.groups())
+    if not first or step == 0:
+        return []
+    return list(range(first, (last or first) + 1, step or 1))
+
+
+def READS(settings: Settings) -> Mapping[str, Sequence[str]]:  # noqa: N802 - what a grouper exports
+    """Return the table with the vectors."""
+    return {settings.table: [settings.column]}
+
+
+def group(tables: Tables, settings: Settings, context: Context) -> pa.Table:
+    """Return the cluster of every row.
+
+    Raises:
+        GroupError: fewer vectors than clusters, none at all, or what cannot be compared.
+    """
+    model, scores = (context.read(name) for name in (MODEL, SCORES))
+    if context.former is not None and model and scores:
+        context.say("labelling by the centers that are there; --anew fits again")
+        fitted = centers.load(model)
+    else:
+        fitted, about = _fit(tables, settings, context)
+        model, scores = fitted.dump(), json.dumps(about, indent=1).encode()
+    context.write(MODEL, model)
+    context.write(SCORES, scores)
+    label = partial(_label, column=settings.column, fitted=fitted)
+    found = tables.over(settings.table, label)
+    if context.former is not None:
+        found = _kept(found, context.former)
+    return _described(found, settings)
+
+
+def _fit(tables: Tables, settings: Settings, context: Context) -> tuple[Centers, dict[str, Any]]:
+    """Return what is fitted on a sample, and what is to be known of it."""
+    rows = tables.count(settings.table)
+    bound = share(rows, settings.rows)
+    drawn = partial(_drawn, column=settings.column, seed=settings.seed, bound=bound)
+    found = tables.over(settings.table, drawn)
+    vectors = matrix(found[VECTOR])[1] if found.num_rows else np.zeros((0, 0), np.float32)
+    _enough(len(vectors), settings)
+    context.say(f"fitting {settings.method} on {len(vectors):,} of {rows:,} rows")
+    space = fit_space(vectors, settings.dimensions, settings.seed)
+    sample = space.project(vectors)
+    if settings.method == "hdbscan":
+        neighbours = min(settings.neighbours or settings.smallest, len(sample))
+        learnt = density.learn(sample, settings.smallest, neighbours)
+        about: dict[str, Any] = {"clusters": len(learnt.centroids)}
+    else:
+        numbers = draws(found[_key(found.column_names)], settings.seed + SCORING)
+        scored = below(numbers, share(len(sample), settings.score_sample))
+        seeds = range(settings.seed, settings.seed + max(1, settings.stability))
+        learnt, about = partition.learn(
+            sample, np.flatnonzero(scored), settings.counts, seeds, settings.method
+        )
+        for score in about["scores"]:
+            context.say(_line(score))
+    context.say(f"{len(learnt.centroids):,} clusters")
+    fitted = centers.Centers(vectors.shape[1], space, learnt)
+    return fitted, {"rows": rows, "sample": len(sample), "variance": space.kept, **about}
+
+
+def _line(score: Mapping[str, Any]) -> str:
+    silhouette = score["silhouette"]
+    shown = "none" if silhouette is None else f"{silhouette:.4f}"
+    return f"K = {score['k']}: silhouette {shown}, inertia {score['inertia']:.6g}"
+
+
+def _enough(vectors: int, settings: Settings) -> None:
+    """Look whether there are as many vectors as what is asked for takes.
+
+    Raises:
+        GroupError: there are not.
+    """
+    place = f"{settings.table}.{settings.column}"
+    if not vectors:
+        raise GroupError(
+            f"{place} holds no vector: there is nothing to group",
+            "Nothing was written. Look at the status of its rows, or name another table.",
+        )
+    if settings.method == "hdbscan":
+        if settings.smallest > vectors:
+            raise GroupError(
+                f"smallest is {settings.smallest}, and {place} gives {vectors:,} vectors",
+                f"Nothing was written. Give --set smallest={max(2, vectors // 10)} or less.",
+            )
+    elif max(settings.counts) > vectors:
+        raise GroupError(
+            f"K is {settings.k}, and {place} gives {vectors:,} vectors to fit on",
+            f"Nothing was written. Give --set k={vectors} or less, or a larger sample.",
+        )
+
+
+def _key(names: Sequence[str]) -> str:
+    """Return the key that no two rows share."""
+    return [key for key in KEYS if key in names][-1]
+
+
+def _keys(batch: pa.RecordBatch | pa.Table) -> dict[str, Any]:
+    return {key: batch.column(key) for key in KEYS if key in batch.schema.names}
+
+
+def _drawn(batch: pa.RecordBatch, *, column: str, seed: int, bound: int) -> pa.Table:
+    """Return the keys and vectors of those rows that are in the sample."""
+    require(batch.column(column).type)
+    mine = below(draws(batch.column(_key(batch.schema.names)), seed), bound)
+    mine &= batch.column(column).is_valid().to_numpy(zero_copy_only=False)
+    chosen = batch.filter(pa.array(mine))
+    # Offsets of 32 bits would end at two thousand million numbers.
+    vectors = chosen.column(column).cast(pa.large_list(pa.float32()))
+    return pa.table({**_keys(chosen), VECTOR: vectors})
+
+
+def _label(batch: pa.RecordBatch, *, column: str, fitted: Centers) -> pa.Table:
+    """Return the keys of all rows, and of each its cluster, distance and silhouette."""
+    labels = np.full(batch.num_rows, NOISE, np.int32)
+    measured = np.full((2, batch.num_rows), np.nan, np.float32)
+    for start in range(0, batch.num_rows, CHUNK):
+        found, vectors = matrix(batch.column(column).slice(start, CHUNK))
+        if not found.size:
+            continue
+        projected = fitted.project(vectors)
+        own = fitted.label(projected)
+        labels[start + found] = own
+        measured[:, start + found] = fitted.measure(projected, own)
+    return pa.table(
+        {
+            **_keys(batch),
+            "cluster": pa.array(labels, mask=labels == NOISE),
+            "distance": pa.array(measured[0], mask=np.isnan(measured[0])),
+            "silhouette": pa.array(measured[1], mask=np.isnan(measured[1])),
+        }
+    )
+
+
+def _kept(found: pa.Table, former: pa.Table) -> pa.Table:
+    """Return rows as they were labelled before, where their version is the same.
+
+    The same centers give the same label, but for a vector that lies exactly between two: what
+    rounding makes of it depends on the rows beside it.
+    """
+    key = _key(found.column_names)
+    place = pc.index_in(found[key], value_set=former[key].combine_chunks())
+    same = pc.fill_null(pc.equal(found["version"], former["version"].take(place)), False)  # noqa: FBT003 - a value
+    for name in ("cluster", "distance", "silhouette"):
+        column = pc.if_else(same, former[name].take(place), found[name])
+        found = found.set_column(found.column_names.index(name), name, column)
+    return found
+
+
+def _described(found: pa.Table, settings: Settings) -> pa.Table:
+    """Return labels with ranks and exemplars."""
+    labels = found["cluster"].fill_null(NOISE).to_numpy()
+    distance = found["distance"].fill_null(np.inf).to_numpy()
+    silhouette = found["silhouette"].fill_null(np.inf).to_numpy()
+    near = exemplars.ranks(labels, distance)
+    kinds = exemplars.kinds(
+        settings.exemplars,
+        nearest=near,
+        random=exemplars.ranks(
+            labels, draws(found[_key(found.column_names)], settings.seed + RANDOM)
+        ),
+        border=exemplars.ranks(np.where(np.isinf(silhouette), -1, labels), silhouette),
+    )
+    return pa.table(
+        {
+            **_keys(found),
+            "cluster": found["cluster"],
+            "distance": found["distance"],
+            "rank": pa.array(near, mask=near == 0),
+            "silhouette": found["silhouette"],
+            "exemplar": pa.array(kinds, pa.string()),
+        }
+    )

@@ -1,0 +1,288 @@
+"""Which of your own labels fits a picture best, by CLIP: from stored embeddings, no pixel is read.
+
+A prompt describes what a label looks like ("a photo of a protest"). A label with several prompts
+stands at the mean of their embeddings, each of length 1, brought to length 1 again, as Radford and
+others (2021, section 3.1.4) do it. The probabilities of the labels are the softmax of the model's
+own scale, about 100, times the cosines of picture and labels. They say which label fits better than
+the others, never that any fits: what shows none of them gets one all the same. `similarity` tells,
+and a label for all else helps.
+
+Other words give other labels: `prompts.csv` beside the labels says of each prompt how many pictures
+keep their label when it speaks for its label alone. Label some pictures yourself before you count.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import threadpoolctl
+from pydantic import Field
+
+from imgbatch import analyzers
+from imgbatch.analyzers import Column
+from imgbatch.errors import GroupError, SettingsError
+from imgbatch.models.clip import logit_scale, text_embeddings
+from imgbatch.settings import Settings as BaseSettings
+from imgbatch.settings import check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from imgbatch.groupers import Context, Tables
+
+VERSION = 1
+MISSING = "the picture has no embedding"
+COLUMNS = (
+    Column("label", pa.string(), "the label that fits best", missing=MISSING),
+    Column("probability", pa.float32(), "of that label among all", "", "0-1", MISSING),
+    Column("similarity", pa.float32(), "cosine of picture and label", "", "-1 to 1", MISSING),
+    Column(
+        "probabilities",
+        pa.list_(pa.float32()),
+        "of all labels, in the order in which the prompts first name them; they sum to 1",
+        "",
+        "0-1",
+        MISSING,
+    ),
+)
+KEYS = ("source_id", "version", "picture_id")
+EMBEDDING = "embedding"
+MARK = ": "
+LABELS = 2
+REPORT = "prompts.csv"
+
+
+class Settings(BaseSettings):
+    """What the labels look like.
+
+    Attributes:
+        prompts: each `label: prompt`, or a prompt that is its own label; several for one label are
+            averaged. `imgbatch classify` reads them from a file.
+        table: whose embeddings: of the analyzer `clip`, or of another that runs a CLIP model.
+    """
+
+    prompts: tuple[str, ...] = Field(default=())
+    table: str = "clip"
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One description of a label."""
+
+    label: str
+    text: str
+
+
+def READS(settings: Settings) -> Mapping[str, Sequence[str]]:  # noqa: N802 - what a grouper exports
+    """Return the table of embeddings."""
+    return {settings.table: [EMBEDDING]}
+
+
+def read_prompts(lines: Sequence[str]) -> list[Prompt]:
+    """Read prompts, one per line: `label: prompt`, or a prompt alone. Empty lines and # are none.
+
+    Raises:
+        GroupError: there are fewer than two labels, or something is said twice or not at all.
+    """
+    found: list[Prompt] = []
+    for line in lines:
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        label, mark, prompt = text.partition(MARK) if MARK in text else (text, MARK, text)
+        one = Prompt(label.strip(), prompt.strip())
+        if not one.label or not one.text or text.endswith(MARK.strip()):
+            raise GroupError(f"{text!r} is not LABEL: PROMPT", "Write both, or a prompt alone.")
+        if one in found:
+            raise GroupError(f"the prompt {text!r} comes twice", "Take one of them out.")
+        found.append(one)
+    if len({one.label for one in found}) < LABELS:
+        raise GroupError(
+            f"{len(found)} prompts for {len({one.label for one in found})} label: a picture is "
+            "labelled by what fits better than something else",
+            'Give prompts for two labels at least, one per line, such as "protest: a photo of a '
+            'protest" and "other: a photo of a street".',
+        )
+    return found
+
+
+def group(tables: Tables, settings: Settings, context: Context) -> pa.Table:
+    """Return the label of each picture.
+
+    Raises:
+        GroupError: the prompts are too few, or the table was made by no CLIP model.
+    """
+    prompts = read_prompts(settings.prompts)
+    model = _model(tables.made_of(settings.table), settings.table)
+    with threadpoolctl.threadpool_limits(1):
+        pass_ = _Pass(prompts, *_spoken(model, prompts, settings.table))
+        labels = [pass_.see(rows) for rows in tables.batches(settings.table)]
+    table = pa.concat_tables(labels)
+    context.write(REPORT, pass_.report())
+    for line in pass_.lines():
+        context.say(line)
+    return table
+
+
+def _model(made: Mapping[str, Any], table: str) -> Any:
+    """Return the settings of the model that made a table's embeddings.
+
+    Raises:
+        GroupError: this imgbatch has other weights under its name.
+    """
+    name = str(made["analyzer"])
+    try:
+        model = check(analyzers.settings_of(name), made["settings"], where=f"table {table}")
+        here = dict(analyzers.weights(name, model))
+    except SettingsError as error:
+        raise GroupError(f"table {table} was made by another imgbatch: {error}") from error
+    if here != made.get("weights", {}):
+        raise GroupError(
+            f"table {table} was made with other weights than this imgbatch knows by that name",
+            "Run the recipe again with this version of imgbatch.",
+        )
+    return model
+
+
+def _spoken(model: Any, prompts: Sequence[Prompt], table: str) -> tuple[NDArray[np.float64], float]:
+    """Return the embeddings of the prompts, (prompts, dimension), and the model's scale."""
+    try:
+        found = text_embeddings(model, [one.text for one in prompts])
+        return found.astype(np.float64), logit_scale(model)
+    except SettingsError as error:
+        raise GroupError(
+            f"the embeddings of table {table} cannot be compared with these words: {error}",
+            "Words compare with the embeddings of a CLIP model, and a prompt has a limit. Add "
+            "[analyzers.clip] to the recipe and run again where there is no such table.",
+        ) from error
+    except AttributeError as error:
+        raise GroupError(
+            f"table {table} was made by no CLIP model: its embeddings compare with no words",
+            "Add [analyzers.clip] to the recipe, run again, and leave `table` out.",
+        ) from error
+
+
+class _Pass:
+    """One pass over the pictures, some at a time."""
+
+    def __init__(self, prompts: Sequence[Prompt], texts: NDArray[np.float64], scale: float) -> None:
+        self._prompts = prompts
+        self._labels = list(dict.fromkeys(one.label for one in prompts))
+        self._texts = texts
+        self._scale = scale
+        own = [[p.label == label for p in prompts] for label in self._labels]
+        self._own = np.array(own, np.float64)
+        self._means = unit(self._own @ texts)
+        self._counts = np.zeros(len(self._labels), np.int64)
+        # By prompt: pictures that keep their label when it speaks for its label alone, and those
+        # that get its label then.
+        self._kept = np.zeros(len(prompts), np.int64)
+        self._got = np.zeros(len(prompts), np.int64)
+
+    def see(self, rows: pa.RecordBatch) -> pa.Table:
+        """Return the labels of some pictures."""
+        column = rows.column(EMBEDDING)
+        there = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
+        cosines, alone = self._cosines(column.drop_null())
+        probabilities = softmax(self._scale * cosines)
+        best = probabilities.argmax(axis=1)
+        self._count(best, cosines, alone)
+        at = pa.array(_places(there, rows.num_rows))
+        width = len(self._labels)
+        starts = np.arange(0, probabilities.size + 1, width, dtype=np.int32)
+        lists = pa.ListArray.from_arrays(starts, probabilities.astype(np.float32).ravel())
+        picked = np.arange(len(best)), best
+        values = {
+            "label": pa.array(self._labels, pa.string()).take(pa.array(best)),
+            "probability": pa.array(probabilities[picked].astype(np.float32)),
+            "similarity": pa.array(cosines[picked].astype(np.float32)),
+            "probabilities": lists,
+        }
+        keys = {name: rows.column(name) for name in KEYS}
+        return pa.table({**keys, **{name: value.take(at) for name, value in values.items()}})
+
+    def _cosines(self, column: pa.ListArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the cosines of pictures with labels, and with each prompt."""
+        length = self._texts.shape[1]
+        lengths = pc.unique(pc.list_value_length(column)).to_pylist()
+        if lengths not in ([], [length]):
+            raise GroupError(
+                f"embeddings of {lengths} numbers do not compare with words of {length}",
+                "The table was made by another model than this imgbatch has under its name.",
+            )
+        values = column.flatten().to_numpy(zero_copy_only=False)
+        pictures = unit(values.reshape(-1, length).astype(np.float64))
+        return pictures @ self._means.T, pictures @ self._texts.T
+
+    def _count(
+        self,
+        best: NDArray[np.int64],
+        cosines: NDArray[np.float64],
+        alone: NDArray[np.float64],
+    ) -> None:
+        self._counts += np.bincount(best, minlength=len(self._labels))
+        for number, label in enumerate(self._own.argmax(axis=0)):
+            with_it = cosines.copy()
+            with_it[:, label] = alone[:, number]
+            then = with_it.argmax(axis=1)
+            self._kept[number] += int((then == best).sum())
+            self._got[number] += int((then == label).sum())
+
+    def _rows(self) -> Iterator[tuple[str, str, int, int, int, int]]:
+        total = int(self._counts.sum())
+        for number, one in enumerate(self._prompts):
+            own = int(self._counts[self._labels.index(one.label)])
+            yield one.label, one.text, own, int(self._got[number]), int(self._kept[number]), total
+
+    def report(self) -> bytes:
+        """Return what each prompt does alone, as CSV."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["label", "prompt", "pictures", "pictures_alone", "kept_alone", "of"])
+        writer.writerows(self._rows())
+        return text.getvalue().encode()
+
+    def lines(self) -> Iterator[str]:
+        """Yield how many pictures each label got, and which prompts change how much."""
+        total = int(self._counts.sum())
+        for label, count in zip(self._labels, self._counts, strict=True):
+            yield f"{label}: {count:,} of {total:,} pictures"
+        several = {
+            label for label, row in zip(self._labels, self._own, strict=True) if row.sum() > 1
+        }
+        for label, text, _, got, kept, _ in self._rows():
+            if label in several:
+                yield (
+                    f'with "{text}" alone for {label}: {kept:,} of {total:,} keep their label, '
+                    f"{got:,} get it"
+                )
+
+
+def unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return rows brought to length 1; one that is all zero stays so."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    brought: NDArray[np.float64] = rows / np.where(lengths > 0, lengths, 1.0)
+    return brought
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the softmax of each row."""
+    raised = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
+    shares: NDArray[np.float64] = raised / raised.sum(axis=1, keepdims=True)
+    return shares
+
+
+def _places(there: NDArray[np.int64], count: int) -> list[int | None]:
+    """Return for each of `count` rows its place among those that are there."""
+    found: list[int | None] = [None] * count
+    for place, row in enumerate(there):
+        found[row] = place
+    return found

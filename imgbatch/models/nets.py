@@ -1,0 +1,173 @@
+"""Pictures enter; a network's outputs for each leave: one network in a process, one pass a picture.
+
+A `Net` prepares a picture in the decoding thread and runs batches. Analyzers that chose the same
+network hold the same Net, are given the same `Prepared` for a picture, and whoever asks first for
+its outputs has them computed: labels and embedding of one network cost one pass.
+
+Decision, 2026-11: what is shared is kept with the picture itself, not in a cache beside it. It goes
+when the last analyzer lets go, and batches need not be the same for both. Drawback: a thread keeps
+its last prepared picture (150 KB) until the next one.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Protocol
+from weakref import ReferenceType, WeakValueDictionary, ref
+
+import numpy as np
+
+from imgbatch.models.batches import Batches
+from imgbatch.models.devices import cuda_devices, device, need
+from imgbatch.models.export import INPUT, exported
+from imgbatch.models.preprocessing import square
+from imgbatch.models.sessions import onnx_session
+from imgbatch.models.weights import fetch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from imgbatch.models.choice import Network
+    from imgbatch.models.preprocessing import Preprocess
+
+    Pixels = NDArray[np.uint8]
+    Outputs = tuple[NDArray[np.float32], ...]
+
+# More pictures at once are no quicker on a CPU; on a GPU they are.
+BATCH = {"cpu": 32, "cuda": 128}
+
+
+class Engine(Protocol):
+    """What computes: (n, side, side, 3) uint8 in, the outputs of each picture out."""
+
+    def run(self, pixels: Sequence[Pixels]) -> list[Outputs]:
+        """Return the outputs of pictures, in order."""
+
+
+class Prepared:
+    """A picture as a network is shown it; once it was, what the network gave.
+
+    Attributes:
+        pixels: (side, side, 3); None once the outputs are there.
+        outputs: the network's, each of this picture alone.
+    """
+
+    __slots__ = ("outputs", "pixels")
+
+    def __init__(self, pixels: Pixels) -> None:
+        self.pixels: Pixels | None = pixels
+        self.outputs: Outputs | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it holds: whoever collects a batch counts them."""
+        return 0 if self.pixels is None else self.pixels.nbytes
+
+
+class Net:
+    """A network on this machine's device. Called from several threads at once.
+
+    Attributes:
+        sizes: how many numbers each of its outputs has for a picture.
+    """
+
+    def __init__(self, engine: Engine, shown: Preprocess, *, batch: int) -> None:
+        self._engine = engine
+        self._shown = shown
+        self._batches = Batches(batch)
+        self._lock = threading.Lock()
+        self._last = _Last()
+        black = np.zeros((shown.input, shown.input, 3), np.uint8)
+        self.sizes = tuple(len(output) for output in engine.run([black])[0])
+
+    def prepare(self, pixels: Pixels) -> Prepared:
+        """Return what the network is shown of a picture: the same for the same picture."""
+        last = self._last
+        if last.of is not None and last.of() is pixels and last.prepared is not None:
+            return last.prepared
+        last.prepared = Prepared(square(pixels, self._shown))
+        last.of = ref(pixels)
+        return last.prepared
+
+    def outputs(self, pictures: Sequence[Prepared]) -> list[Outputs]:
+        """Return the network's outputs for each picture; computes those that nobody asked for yet.
+
+        Raises:
+            Exception: what the engine raises; where memory runs out, for one picture alone.
+        """
+        with self._lock:
+            todo = list({id(p): p for p in pictures if p.outputs is None}.values())
+            shown = [p.pixels for p in todo if p.pixels is not None]
+            found = self._batches.run(self._engine.run, shown)
+            for picture, outputs in zip(todo, found, strict=True):
+                picture.outputs, picture.pixels = outputs, None
+        return [p.outputs for p in pictures if p.outputs is not None]
+
+
+def unit_rows(rows: NDArray[np.float32]) -> list[NDArray[np.float32] | None]:
+    """Return each of (n, d) rows brought to length 1; None for one that is 0 throughout."""
+    lengths = np.linalg.norm(rows.astype(np.float64), axis=1)
+    return [
+        (row / length).astype(np.float32) if length else None
+        for row, length in zip(rows, lengths, strict=True)
+    ]
+
+
+class _Last(threading.local):
+    """The picture that a thread prepared last."""
+
+    of: ReferenceType[Pixels] | None = None
+    prepared: Prepared | None = None
+
+
+class OnnxEngine:
+    """ONNX Runtime."""
+
+    def __init__(self, path: Path) -> None:
+        self._session = onnx_session(path)
+
+    def run(self, pixels: Sequence[Pixels]) -> list[Outputs]:
+        """Return the outputs of pictures, in order."""
+        found = self._session.run(None, {INPUT: np.stack(pixels)})
+        return list(zip(*found, strict=True))
+
+
+_lock = threading.Lock()
+_nets: WeakValueDictionary[tuple[Network, str], Net] = WeakValueDictionary()
+
+
+def net_of(network: Network) -> Net:
+    """Return the Net of a network: one per network and device in this process, whoever asks.
+
+    ONNX Runtime computes on a CPU, torch on CUDA and wherever less precision than float32 is asked
+    for: what a GPU does in half precision, only torch does alike on a CPU.
+
+    Raises:
+        WeightsError: the weights cannot be had, or do not fit the network.
+        MissingExtraError: the packages of the extra `models` are not installed.
+        SettingsError: CUDA is asked for, and there is none.
+    """
+    key = (network, device())
+    with _lock:
+        net = _nets.get(key)
+        if net is None:
+            net = _nets[key] = Net(_engine(network), network.preprocess, batch=BATCH[key[1]])
+        return net
+
+
+def batch_size() -> int:
+    """Return how many pictures a Net is best given at once, on this machine."""
+    return BATCH["cuda" if cuda_devices() else "cpu"]
+
+
+def _engine(network: Network) -> Engine:
+    if device() == "cpu" and network.precision == "float32":
+        need("onnxruntime")
+        return OnnxEngine(exported(network))
+    need("torch")
+    from imgbatch.models.torch_engine import TorchEngine  # noqa: PLC0415 - it imports torch
+
+    return TorchEngine.of(network, fetch(network.weights))

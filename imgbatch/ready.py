@@ -1,0 +1,118 @@
+"""A recipe enters; whether the weights that it needs can be had leaves, before a shard is begun.
+
+Decision, 2026-11: who drives a run fetches them itself, into its own cache, before anything is
+written: a download that breaks, or another file than the digest says, is found there once and not
+by a thousand workers. Drawback: the driver of a cluster holds weights that only its workers use.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from imgbatch import analyzers
+from imgbatch.errors import WeightsError
+from imgbatch.models import registry, weights
+from imgbatch.models.weights import How, Own, Wanted
+from imgbatch.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imgbatch.settings import Limits, Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Weights that an analyzer of a recipe loads.
+
+    Attributes:
+        name: of a model of the registry, or where the user's own lie.
+        sha256: their digest, as the fingerprint has it.
+    """
+
+    analyzer: str
+    name: str
+    sha256: str
+    wanted: Wanted
+
+    @property
+    def licence(self) -> str:
+        """The name of their licence; of the user's own, who knows."""
+        return "the user's own" if isinstance(self.wanted, Own) else self.wanted.licence.name
+
+    @property
+    def limits(self) -> str:
+        """What their licence does not allow; "" where nothing; of the user's own, who knows."""
+        return "" if isinstance(self.wanted, Own) else self.wanted.licence.limits
+
+
+@dataclass(frozen=True, slots=True)
+class Lying:
+    """Where weights lie.
+
+    Attributes:
+        how: there (on this machine), mirror, url; lacking where they cannot be had.
+        error: why not.
+        remedy: what to do about it.
+    """
+
+    analyzer: str
+    name: str
+    how: How | Literal["lacking"]
+    error: str = ""
+    remedy: str = ""
+
+
+def needs(recipe: Recipe) -> list[Need]:
+    """Return the weights that the analyzers of a recipe load, and that can be fetched.
+
+    Raises:
+        WeightsError: weights of the user's own have no digest.
+    """
+    return [
+        Need(name, weights.name_of(wanted), digest, wanted)
+        for name, settings in recipe.analyzers.items()
+        for key, digest in analyzers.weights(name, settings).items()
+        if (wanted := _wanted(key, digest, settings)) is not None
+    ]
+
+
+def ready(recipe: Recipe, limits: Limits) -> None:
+    """Bring all weights of a recipe to this machine, verified.
+
+    Raises:
+        WeightsError: some cannot be had, or are not what they should be.
+    """
+    weights.adopt(limits)
+    for need in needs(recipe):
+        weights.fetch(need.wanted)
+
+
+def look(recipe: Recipe, limits: Limits) -> Iterator[Lying]:
+    """Yield where all weights of a recipe lie; brings none of them here."""
+    weights.adopt(limits)
+    for need in needs(recipe):
+        try:
+            yield Lying(need.analyzer, need.name, weights.where(need.wanted))
+        except WeightsError as error:
+            yield Lying(need.analyzer, need.name, "lacking", str(error), error.remedy)
+
+
+def _wanted(key: str, digest: str, settings: Settings) -> Wanted | None:
+    """Return what an analyzer means by a key and digest of its `weights`.
+
+    None where it is neither in its settings nor in the registry: a file that came with a package.
+    """
+    for own in _own(settings):
+        if own.sha256 == digest:
+            return own
+    return next((model for model in registry.known() if model.name == key), None)
+
+
+def _own(settings: Settings) -> Iterator[Own]:
+    for _, value in settings:
+        if isinstance(value, Own):
+            yield value
+        elif isinstance(value, Settings):
+            yield from _own(value)

@@ -1,0 +1,221 @@
+"""A run with weights: which rows they decide over, and what happens without them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from imgbatch import analyzers, doctor, planned, settings
+from imgbatch.cli.plan_lines import lines
+from imgbatch.dataset import Dataset
+from imgbatch.dataset.verify import verify
+from imgbatch.errors import WeightsError
+from imgbatch.report import write_report
+from imgbatch.summary import Request
+from imgbatch.tables import table_specs
+from tests import corpus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from imgbatch.settings import Limits
+    from tests.servers.files import Files
+
+    Told = Callable[..., Limits]
+
+NAME = "tests.weighted"
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def recipe(url: str | Path, data: bytes) -> str:
+    own = f'weights = {{ url = "{url}", sha256 = "{sha256(data)}" }}'
+    return f'[analyzers.image]\n[analyzers."{NAME}"]\n{own}\n'
+
+
+def fingerprint(text: str) -> str:
+    read = settings.read_recipe(text, settings_of=analyzers.settings_of)
+    return next(spec.fingerprint for spec in table_specs(read) if spec.name == NAME)
+
+
+def said(dataset: Path) -> list[int]:
+    rows: list[int] = Dataset.open(str(dataset)).read(NAME)["said"].to_pylist()
+    return rows
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    return corpus.many(tmp_path / "in", 3)
+
+
+def test_weights_decide_over_rows_by_their_digest_and_not_by_where_they_lie(
+    pictures: Path, hub: Files, told: Told, tmp_path: Path
+) -> None:
+    hub.files |= {"one.txt": b"1", "again.txt": b"1", "two.txt": b"2"}
+    one, again, two = (
+        recipe(f"{hub.url}/{name}", hub.files[name]) for name in ("one.txt", "again.txt", "two.txt")
+    )
+    assert fingerprint(one) == fingerprint(again) != fingerprint(two)
+    assert corpus.run_inline(pictures, tmp_path / "d", recipe=one, limits=told()).pictures == 3
+    assert said(tmp_path / "d") == [1, 1, 1]
+    assert corpus.run_inline(pictures, tmp_path / "d", recipe=again, limits=told()).shards == 0
+    assert corpus.run_inline(pictures, tmp_path / "d", recipe=two, limits=told()).shards == 1
+    assert said(tmp_path / "d") == [2, 2, 2]
+    assert verify(Dataset.open(str(tmp_path / "d"))).problems == []
+    part = next(iter((tmp_path / "d" / "tables" / NAME).glob("*.parquet")))
+    assert sha256(b"2").encode() in part.read_bytes() or sha256(b"1").encode() in part.read_bytes()
+
+
+def test_without_its_weights_a_new_run_ends_before_anything_is_written(
+    pictures: Path, hub: Files, told: Told, tmp_path: Path
+) -> None:
+    for text, why in (
+        (recipe(f"{hub.url}/gone.txt", b"1"), "404"),
+        (recipe(tmp_path / "gone.txt", b"1"), "this machine has no"),
+        (f'[analyzers."{NAME}"]\nweights = {{ url = "{hub.url}/one.txt" }}\n', "have no sha256"),
+    ):
+        with pytest.raises(WeightsError, match=why):
+            corpus.run_inline(pictures, tmp_path / "d", recipe=text, limits=told())
+        assert not (tmp_path / "d").exists()
+
+
+def test_weights_that_are_others_than_their_digest_end_a_run_before_anything_is_written(
+    pictures: Path, hub: Files, told: Told, tmp_path: Path
+) -> None:
+    hub.files["one.txt"] = b"2"
+    text = recipe(f"{hub.url}/one.txt", b"1")
+    with pytest.raises(WeightsError, match=f"sha256 {sha256(b'2')}"):
+        corpus.run_inline(pictures, tmp_path / "d", recipe=text, limits=told())
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_finished_run_needs_its_weights_no_more_and_new_sources_do(
+    pictures: Path, hub: Files, told: Told, tmp_path: Path
+) -> None:
+    hub.files["one.txt"] = b"1"
+    text = recipe(f"{hub.url}/one.txt", b"1")
+    corpus.run_inline(pictures, tmp_path / "d", recipe=text, limits=told())
+    hub.files.clear()
+    elsewhere = told(model_cache=str(tmp_path / "elsewhere"))
+    assert corpus.run_inline(pictures, tmp_path / "d", recipe=text, limits=elsewhere).shards == 0
+    corpus.many(pictures, 5)
+    before = files(tmp_path / "d")
+    with pytest.raises(WeightsError, match="404"):
+        corpus.run_inline(pictures, tmp_path / "d", recipe=text, limits=elsewhere)
+    added = {name.partition("/")[0] for name in files(tmp_path / "d") - before}
+    assert added <= {"runs", "logs", "progress"}
+    assert Dataset.open(str(tmp_path / "d")).read("manifest").num_rows == 3
+
+
+def test_plan_and_doctor_say_where_weights_lie_and_bring_none(
+    pictures: Path, hub: Files, told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMGBATCH_MODEL_CACHE", str(tmp_path / "cache"))
+    text = recipe(f"{hub.url}/one.txt", b"1")
+    (tmp_path / "r.toml").write_text(text)
+    request = Request(str(pictures), str(tmp_path / "d"), text, "")
+
+    def plan() -> str:
+        return "\n".join(lines(planned.plan(request, told(), corpus.Silent())))
+
+    def weights_line() -> doctor.Line:
+        found = doctor.examine(str(pictures), str(tmp_path / "d"), str(tmp_path / "r.toml"))
+        return next(line for line in found if line.finding.check == "weights")
+
+    assert "one.txt is missing, and a run would end at once" in plan()
+    assert "to do: Once" in plan()
+    line = weights_line()
+    assert (line.part, line.finding.state, line.code) == ("here", "failed", 23)
+    hub.files["one.txt"] = b"1"
+    assert "one.txt is downloaded first" in plan()
+    assert weights_line().finding.text.endswith("to be downloaded first")
+    assert not (tmp_path / "cache").exists()
+    corpus.run_inline(pictures, tmp_path / "other", recipe=text, limits=told())
+    assert "one.txt is on this machine" in plan()
+    assert weights_line().finding.state == "ok"
+
+
+def test_record_report_and_codebook_name_weights_and_what_their_licence_does_not_allow(
+    pictures: Path, told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imgbatch.models import registry  # noqa: PLC0415 - replaced below
+
+    path = tmp_path / "buffalo_l.zip"
+    path.write_bytes(b"7")
+    there = {"url": path.as_uri(), "sha256": sha256(b"7")}
+    models = {m.name: m for m in registry.known()}
+    models["buffalo_l"] = models["buffalo_l"].model_copy(update=there)
+    monkeypatch.setattr(registry, "_read", lambda: models)
+    text = f'[analyzers.image]\n[analyzers."{NAME}"]\nmodel = "buffalo_l"\n'
+    corpus.run_inline(pictures, tmp_path / "d", recipe=text, limits=told())
+    dataset = Dataset.open(str(tmp_path / "d"))
+    recorded = dataset.runs()[-1]["weights"]
+    assert [(w["analyzer"], w["name"], w["sha256"]) for w in recorded] == [
+        (NAME, "buffalo_l", sha256(b"7"))
+    ]
+    write_report(dataset)
+    page = (tmp_path / "d" / "report" / "index.html").read_text("utf-8")
+    words = re.sub(r"\s+", " ", page)
+    assert f"Rows of {NAME} come from buffalo_l. InsightFace allows non-commercial" in words
+    codebook = (tmp_path / "d" / "report" / "codebook.md").read_text("utf-8")
+    assert "## Weights" in codebook
+    assert "non-commercial research only" in codebook
+
+
+def imgbatch(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "imgbatch", *map(str, words)]
+    environment = {**os.environ, "IMGBATCH_FETCH_ATTEMPTS": "1", **environment}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_workers_on_ray_read_the_mirror_though_no_hub_is_there(
+    pictures: Path, hub: Files, tmp_path: Path
+) -> None:
+    url = f"{hub.url}/one.txt"
+    hub.files["one.txt"] = b"1"
+    (tmp_path / "r.toml").write_text(recipe(url, b"1"))
+    mirror = str(tmp_path / "mirror")
+    there = {"IMGBATCH_MODEL_CACHE": str(tmp_path / "pusher")}
+    pushed = imgbatch("models", "push", url, mirror, "--sha256", sha256(b"1"), **there)
+    assert pushed.returncode == 0, pushed.stderr
+    hub.files.clear()
+    words = ("run", pictures, tmp_path / "d", "--recipe", tmp_path / "r.toml")
+    here = {"IMGBATCH_MODEL_CACHE": str(tmp_path / "worker")}
+    lacking = imgbatch(*words, **here)
+    assert lacking.returncode == 23, lacking.stderr
+    assert "WeightsError" in lacking.stderr
+    assert not (tmp_path / "d").exists()
+    ran = imgbatch(*words, **here, IMGBATCH_MODEL_MIRROR=mirror)
+    assert ran.returncode == 0, ran.stderr
+    assert said(tmp_path / "d") == [1, 1, 1]
+
+
+def test_the_commands_tell_what_they_did_and_say_it_in_json(hub: Files, tmp_path: Path) -> None:
+    cache = {"IMGBATCH_MODEL_CACHE": str(tmp_path / "cache")}
+    hub.files["one.txt"] = b"1"
+    words = ("models", "pull", f"{hub.url}/one.txt", "--sha256", sha256(b"1"), "--json")
+    hows = [json.loads(imgbatch(*words, **cache).stdout)["how"] for _ in range(2)]
+    assert hows == ["url", "there"]
+    assert len(hub.asked) == 1
+    (tmp_path / "cache" / "weights" / sha256(b"1") / "one.txt").write_bytes(b"9")
+    verified = imgbatch("models", "verify", **cache)
+    assert verified.returncode == 23
+    assert re.search(r"damaged +1 bytes +\S+one\.txt", verified.stdout)
+    pulled = imgbatch(*words[:-1], **cache)
+    assert "what lay in the cache was damaged, and was replaced" in pulled.stdout
+    assert imgbatch("models", "verify", **cache).returncode == 0
