@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from imgbatch import analyzers, errors
+from imgbatch import analyzers, errors, groupers
 from imgbatch.cli import app
 from imgbatch.copies.faces import FaceSettings
 from imgbatch.copies.recipe import OutputSettings
@@ -27,6 +27,7 @@ from imgbatch.tables import columns_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from imgbatch.analyzers import Column
     from imgbatch.settings import Settings
 
 PATH = Path(__file__).with_name("REFERENCE.md")
@@ -57,6 +58,8 @@ def reference() -> str:
         "## Tables\n",
         *_table(SOURCES, "one row per source"),
         *(part for name in analyzers.available() for part in _analyzer(name)),
+        "## Groups: labels of finished tables\n",
+        *(part for name in groupers.available() for part in _grouper(name)),
         "## Models\n",
         *_models(),
         "## Errors\n",
@@ -115,13 +118,25 @@ def _analyzer(name: str) -> Iterator[str]:
         yield _rows((f"setting of [analyzers.{name}]", "default"), rows)
 
 
+def _grouper(name: str) -> Iterator[str]:
+    about = groupers.describe(name)
+    says = inspect.cleandoc(groupers.load(name).__doc__ or "")
+    yield f"### `groups/{name}`\n\n{says}\n\nReads {', '.join(about['reads'])}.\n"
+    yield _columns(about["columns"])
+    if about["settings"]:
+        rows = [(f"`{k}`", _shown(v.get("default"))) for k, v in about["settings"].items()]
+        yield f"{inspect.cleandoc(groupers.load(name).Settings.__doc__ or '')}\n"
+        yield _rows(("--set", "default"), rows)
+
+
 def _table(name: str, says: str) -> Iterator[str]:
     yield f"### `{name}`\n\n{says}\n"
-    rows = [
-        (f"`{c.name}`", str(c.type), c.unit, c.range, c.missing, c.meaning)
-        for c in columns_of(name)
-    ]
-    yield _rows(("column", "type", "unit", "range", "missing", "meaning"), rows)
+    yield _columns(columns_of(name))
+
+
+def _columns(columns: Iterable[Column]) -> str:
+    rows = [(f"`{c.name}`", str(c.type), c.unit, c.range, c.missing, c.meaning) for c in columns]
+    return _rows(("column", "type", "unit", "range", "missing", "meaning"), rows)
 
 
 def _models() -> Iterator[str]:

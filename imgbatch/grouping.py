@@ -8,6 +8,7 @@ is taken last, so that a grouping that fails, or is killed at its work, leaves n
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -17,31 +18,31 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgbatch import __version__, groupers
-from imgbatch.analyzers import Column
 from imgbatch.dataset import MANIFEST, Dataset, groups
 from imgbatch.dataset.commit import take_number
 from imgbatch.dataset.lock import RunLock
 from imgbatch.dataset.ordered import Ordered, here, in_order
 from imgbatch.dataset.scratch import scratch_folder
-from imgbatch.errors import FencedError, SettingsError
+from imgbatch.errors import FencedError, ImgbatchError, SettingsError
+from imgbatch.models import weights
 from imgbatch.settings import check
 from imgbatch.summary import new_run, now
-from imgbatch.tables import PICTURE_KEYS, schema
+from imgbatch.tables import KEY_COLUMNS, schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    import pyarrow as pa
+
+    from imgbatch.analyzers import Column
     from imgbatch.dataset.ordered import Spread
     from imgbatch.settings import Limits
 
 LABEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}")
 FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
-REGION = Column("region_id", pa.string(), "the region: picture_id and its number, joined by '-'")
-KEY_COLUMNS = {c.name: c for c in (*PICTURE_KEYS, REGION) if c.name in groupers.KEYS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def settings_of(texts: Sequence[str]) -> dict[str, Any]:
 
 def columns_of(labels: pa.Table, module: groupers.Module) -> tuple[Column, ...]:
     """Return the columns of a grouper's table: the keys that its labels have, then its own."""
-    keys = [KEY_COLUMNS[key] for key in groupers.KEYS if key in labels.column_names]
+    keys = [column for column in KEY_COLUMNS if column.name in labels.column_names]
     return (*keys, *module.COLUMNS)
 
 
@@ -117,17 +118,34 @@ def group(
             f"--name {wish.label!r} is no name for labels",
             "Small letters, digits, - and _, at most 40, beginning with a letter or digit.",
         )
+    weights.adopt(limits)
     dataset = Dataset.open(wish.dataset)
     run = new_run()
     lock = RunLock.take(dataset.store, run, expires=limits.lock_seconds)
     try:
-        with scratch_folder() as folder:
+        with _told(dataset, wish, run), scratch_folder() as folder:
             work = _Work(dataset, module, settings, wish, run, Path(folder))
             labels, made = work.done(spread, say)
             lock.check()
             return work.committed(labels, made)
     finally:
         lock.release()
+
+
+@contextlib.contextmanager
+def _told(dataset: Dataset, wish: Wish, run: str) -> Iterator[None]:
+    """Say that a grouping is at work, and no more of it when it fails."""
+    name = groups.record_name(run)
+    told = {"run": run, "name": wish.name, "grouper": wish.grouper, "status": "running"}
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    dataset.store.put(name, json.dumps({**told, "started": started}, indent=1).encode())
+    try:
+        yield
+    except BaseException:
+        # What cannot be deleted says that it is running, and its lock says that it is not.
+        with contextlib.suppress(ImgbatchError, OSError):
+            dataset.store.delete(name)
+        raise
 
 
 class _Work:
@@ -201,11 +219,9 @@ class _Work:
             raise FencedError("another run committed to this dataset while it was grouped")
         made |= {"number": number, "files": self._files, "finished": now()}
         made["seconds"] = round(time.monotonic() - self._start, 3)
-        told = {**made, "name": self._wish.name}
-        name = f"runs/{self._run}/group.json"
-        dataset.store.put(name, json.dumps(told | {"status": "running"}, indent=1).encode())
         groups.commit(dataset, self._wish.name, labels, made, self._folder / "files")
-        dataset.store.put(name, json.dumps(told | {"status": "finished"}, indent=1).encode())
+        told = {**made, "name": self._wish.name, "status": "finished"}
+        dataset.store.put(groups.record_name(self._run), json.dumps(told, indent=1).encode())
         return told
 
 

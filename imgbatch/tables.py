@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from imgbatch.settings import MediaSettings, Recipe, Settings
 
 # What a field of a table says of itself, so that it is known without its analyzer.
-SAID = ("meaning", "unit", "range", "missing")
+SAID = ("meaning", "unit", "range", "missing", "mark")
 # Grows when the same bytes and [media] settings would give other pixels or another outcome.
 MEDIA_VERSION = 1
 
@@ -32,6 +32,12 @@ PICTURE_KEYS = (
     Column("picture_id", pa.string(), "the picture: source_id and frame, joined by '-'"),
     Column("frame", pa.int32(), "0 for an image; counts the sampled frames of a video"),
     Column("time", pa.float64(), "since the video's start", "seconds", ">= 0", "for images"),
+)
+# What rows of labels may be known by, in order: those of a grouper's table are among these.
+KEY_COLUMNS = (
+    *KEYS,
+    next(column for column in PICTURE_KEYS if column.name == "picture_id"),
+    Column("region_id", pa.string(), "the region: picture_id and its number, joined by '-'"),
 )
 STATUS = (
     Column("status", pa.string(), "whether the analyzer succeeded", range="ok, failed"),

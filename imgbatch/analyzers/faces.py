@@ -274,6 +274,7 @@ class Analyzer:
         self.settings = settings
         self._detector: Detector | None = None
         self._parts: list[Part] = []
+        self._batches: list[Batches] = []
         if settings.output == "none":
             return
         self._detector = detectors.detector(
@@ -321,10 +322,10 @@ class Analyzer:
 
     def _row(self, prepared: Prepared, regions: Iterator[Row]) -> Row:
         if prepared.faces is None:
-            return {"n_faces": None}
-        row: Row = {"n_faces": len(prepared.faces)}
+            return {"n_faces": None, "regions": []}
         own = [next(regions) for _ in prepared.faces]
-        return row if self.settings.output in COUNTS_ONLY else row | {"regions": own}
+        kept = [] if self.settings.output in COUNTS_ONLY else own
+        return {"n_faces": len(own), "regions": kept}
 
 
 def _parts(settings: Settings, detector: Detector) -> list[Part]:

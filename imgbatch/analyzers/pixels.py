@@ -78,14 +78,13 @@ class Settings(BaseSettings):
     @classmethod
     def _read(cls, tables: tuple[Any, ...]) -> tuple[FixedStep, ...]:
         told = [one.model_dump() if isinstance(one, BaseSettings) else one for one in tables]
-        fixed: list[FixedStep] = []
-        for step in read_steps(told):
-            if isinstance(step, Augment | MaskFaces):
-                raise SettingsError(
-                    f"[analyzers.pixels] steps: {step.name} is not the same for every picture",
-                    "Leave it out here; `imgbatch preprocess` makes copies with it, to run over.",
-                )
-            fixed.append(step)
+        fixed = [step for step in read_steps(told) if not isinstance(step, Augment | MaskFaces)]
+        if len(fixed) < len(told):
+            raise SettingsError(
+                "[analyzers.pixels] steps: augment draws at random and mask_faces asks a detector; "
+                "a row is to follow from the picture alone",
+                "Leave both out here; `imgbatch preprocess` makes such copies.",
+            )
         return tuple(fixed)
 
 

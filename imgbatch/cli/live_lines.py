@@ -34,6 +34,7 @@ def status(record: Mapping[str, Any]) -> list[str]:
         f"{table['shards']:,} shards"
         for name, table in record["tables"].items()
     ]
+    lines += [_labels(name, made) for name, made in record["groups"].items()]
     run, last = record["run"], record["last_run"]
     if run and run["state"] not in ENDED:
         lines += going(run)
@@ -45,6 +46,13 @@ def status(record: Mapping[str, Any]) -> list[str]:
         if last.get("cost") is not None:
             lines.append(f"  cost {number(last['cost'])}")
     return lines
+
+
+def _labels(name: str, made: Mapping[str, Any]) -> str:
+    """Return what labels there are as a line."""
+    said = f"  groups {name}: {counted(made['groups'], 'group')} of {made['grouped']:,} rows"
+    old = f", older than {' and '.join(made['stale'])}: group again" if made["stale"] else ""
+    return said + old
 
 
 def going(run: Mapping[str, Any]) -> list[str]:

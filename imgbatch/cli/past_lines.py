@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from imgbatch.observe.history import GROUPED
 from imgbatch.report.words import counted, data_size, duration, number, shown
 from imgbatch.terminal import aligned
 
@@ -30,7 +31,7 @@ def history(runs: Sequence[Mapping[str, Any]]) -> list[str]:
         lines += [
             f"{run['run']}: failed: {n:,} {name}" for name, n in run.get("failed", {}).items()
         ]
-        if run["status"] not in ("finished", "failed"):
+        if run["status"] not in ("finished", "failed") and not run["status"].startswith(GROUPED):
             parts = sum(run["parts"].values())
             lines.append(f"{run['run']}: {run['status']}; it committed {counted(parts, 'part')}")
     return lines

@@ -55,6 +55,7 @@ def verify(
         "shards": found.shards,
         "rows": dict(found.rows),
         "problems": found.problems,
+        "notes": found.notes,
         "orphans": found.orphans,
     }
     say(json, "verified", record, _verified_lines(found))
@@ -99,6 +100,7 @@ def _verified_lines(found: Verified) -> list[str]:
         lines.append(
             f"{len(found.orphans)} files that no commit names (harmless): an interrupted run"
         )
+    lines += [f"note: {note}" for note in found.notes]
     lines += [f"problem: {problem}" for problem in found.problems]
     return lines if found.problems else [*lines, "verified: everything is as committed"]
 

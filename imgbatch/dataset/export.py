@@ -9,20 +9,23 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from imgbatch.dataset import MANIFEST
+from imgbatch.dataset import MANIFEST, groups
 from imgbatch.dataset.scratch import scratch_folder
 from imgbatch.dataset.spill import Spill
 from imgbatch.storage import open_store
 
 if TYPE_CHECKING:
-    from imgbatch.dataset import Dataset
+    from imgbatch.dataset import Dataset, Table
 
 Format = Literal["parquet", "csv"]
 ROWS = 10_000
+KEYS = ("source_id", "frame", "region", "picture_id", "region_id")
 
 
 def export(dataset: Dataset, out: str, *, form: Format) -> dict[str, int]:
     """Write every table as one file `<table>.<form>` below `out`, sorted by its keys.
+
+    Labels go to `groups/<name>.<form>`.
 
     Rows are sorted and the file is made in the temporary folder: memory does not grow with the
     table. CSV is UTF-8 with a header; a list is one field with `;` between items, and null is an
@@ -36,20 +39,22 @@ def export(dataset: Dataset, out: str, *, form: Format) -> dict[str, int]:
     """
     store = open_store(out)
     written: dict[str, int] = {}
-    for name in [MANIFEST, *dataset.tables()]:
+    tables = {MANIFEST: MANIFEST, **{name: f"tables/{name}" for name in dataset.tables()}}
+    tables |= {path: path for path in map(groups.path_of, groups.names(dataset))}
+    for name, path in tables.items():
         with scratch_folder() as folder:
-            path = f"{folder}/{name}"
-            written[name] = _write(dataset, name, path, form)
-            store.put_file(f"{name}.{form}", path)
+            file = f"{folder}/rows"
+            written[name] = _write(dataset.table(path), file, form)
+            store.put_file(f"{name}.{form}", file)
     return written
 
 
-def _write(dataset: Dataset, name: str, path: str, form: Format) -> int:
-    schema = dataset.table(MANIFEST if name == MANIFEST else f"tables/{name}").schema()
+def _write(table: Table, path: str, form: Format) -> int:
+    schema = table.schema()
     count = 0
     with contextlib.closing(Spill()) as spill:
-        spill.fill("rows", schema, dataset.batches(name, columns=schema.names))
-        keys = ", ".join(k for k in ("source_id", "frame", "region") if k in schema.names)
+        spill.fill("rows", schema, table.batches(schema.names))
+        keys = ", ".join(k for k in KEYS if k in schema.names)
         shown = schema if form == "parquet" else _flat_schema(schema)
         with _writer(path, shown, form) as writer:
             for batch in spill.batches(f"FROM rows ORDER BY {keys}", rows=ROWS):

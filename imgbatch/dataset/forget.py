@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imgbatch.dataset import MANIFEST, SOURCES, manifest, scrub, tombstones
+from imgbatch.dataset import MANIFEST, SOURCES, groups, labels, manifest, scrub, tombstones
 from imgbatch.dataset.changes import GONE, Changes
 from imgbatch.dataset.commit import take_number
 from imgbatch.dataset.lock import RunLock
@@ -166,7 +166,11 @@ def _take_out(dataset: Dataset, known: Known, stones: Tombstones, audit: Audit) 
     audit.rows[MANIFEST] += _leave_manifest(dataset, stones, audit.run, number)
     shards = {part.shard: part for part in dataset.table(MANIFEST).parts().values()}
     for folder in sorted(set(folders) - {MANIFEST}, key=lambda f: (f.endswith(f"/{SOURCES}"), f)):
-        gone = _leave_table(dataset, folder, shards, stones, (audit.run, number))
+        if folder.startswith(f"{groups.FOLDER}/"):
+            name = folder.removeprefix(f"{groups.FOLDER}/")
+            gone = labels.leave(dataset, name, stones, run=audit.run, number=number)
+        else:
+            gone = _leave_table(dataset, folder, shards, stones, (audit.run, number))
         audit.rows[folder.rpartition("/")[2]] += gone
         audit.write(store)
     audit.files += scrub.vacuum(dataset)

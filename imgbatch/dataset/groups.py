@@ -21,7 +21,7 @@ from imgbatch.dataset import MANIFEST
 from imgbatch.dataset.ordered import state
 from imgbatch.dataset.parts import put_table, read_part
 from imgbatch.dataset.tombstones import names_below
-from imgbatch.errors import FencedError
+from imgbatch.errors import DamageError, FencedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +33,26 @@ FOLDER = "groups"
 FILES = "_files"
 # What the commit of labels says of them, beside its run and digests.
 SAID = "group"
+RECORD = "group.json"
 PART_ROWS = 1_000_000
+
+
+def record_name(run: str) -> str:
+    """Return the name of the object that says what a grouping was asked and came to."""
+    return f"runs/{run}/{RECORD}"
+
+
+def groupings(dataset: Dataset) -> dict[str, dict[str, Any]]:
+    """Return the records of all groupings by their run, of those that did not finish too."""
+    found = {}
+    for name in names_below(dataset.store, "runs"):
+        if name.endswith(f"/{RECORD}"):
+            try:
+                told = json.loads(dataset.store.get(name))
+            except ValueError as error:
+                raise DamageError(f"{name} is not readable: {error}") from error
+            found[told["run"]] = told
+    return found
 
 
 def path_of(name: str) -> str:
@@ -130,7 +149,7 @@ def commit(
     table, run, number = dataset.table(path_of(name)), made["run"], made["number"]
     for file in made["files"]:
         dataset.store.put_file(file_name(name, run, file), str(folder / file))
-    parts = _write(dataset, table.name, labels, made)
+    parts = write(dataset, table.name, labels, made)
     # In this order: whoever takes the next number after our look finds the table and closes it.
     table.create(labels.schema, fence=number, run=run, description=f"Labels by {made['grouper']}")
     manifest = dataset.table(MANIFEST)
@@ -143,9 +162,8 @@ def commit(
     _clear(dataset, name, run)
 
 
-def _write(
-    dataset: Dataset, path: str, labels: pa.Table, made: Mapping[str, Any]
-) -> Sequence[Part]:
+def write(dataset: Dataset, path: str, labels: pa.Table, made: Mapping[str, Any]) -> Sequence[Part]:
+    """Write the parts of labels, for a commit; each tells what it was made of."""
     told = {
         "table": path,
         "grouper": made["grouper"],

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.dataset import MANIFEST
+from imgbatch.dataset.groups import groupings
 from imgbatch.dataset.parts import read_part
 from imgbatch.errors import DamageError, DatasetError, SettingsError
 
@@ -89,7 +90,10 @@ class Past:
         Raises:
             SettingsError: no run is meant, or more than one.
         """
-        words = {"first": self.runs[:1], "previous": self.runs[-2:-1], "last": self.runs[-1:]}
+        # A grouping changes labels alone.
+        labelled = groupings(self._dataset)
+        runs = [run for run in self.runs if run not in labelled]
+        words = {"first": runs[:1], "previous": runs[-2:-1], "last": runs[-1:]}
         found = words.get(text) or [run for run in self.runs if run.startswith(text)]
         if len(found) == 1:
             return found[0]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ASIDE = "set-aside"
 # What a run that was killed leaves: never committed, harmless, and taken up by the next one.
-OURS = re.compile(r"/[0-9a-f]{16}@\d+(-[0-9a-f]{8}){1,2}\.parquet$")
+OURS = re.compile(r"/[0-9a-f]{16}@\d+(-[0-9a-f]{8}){1,2}\.parquet$|^groups/")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imgbatch.dataset import MANIFEST, SOURCES, Dataset
+from imgbatch.dataset import MANIFEST, SOURCES, Dataset, groups, labels
 from imgbatch.dataset.parts import read_part
 from imgbatch.errors import DamageError
 from imgbatch.records import REGIONS, analyzer_of
@@ -40,6 +40,7 @@ class Verified:
         problems: one line for each thing that is off, naming table and shard.
         damaged: the committed parts that are not what they should be.
         orphans: files below a table that no commit names (an interrupted driver leaves some).
+        notes: what is no damage: labels that are older than their tables.
     """
 
     sources: int = 0
@@ -51,6 +52,7 @@ class Verified:
     problems: list[str] = field(default_factory=list)
     damaged: list[Part] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def damaged_shard(self, name: str) -> bool:
         """Say whether a part of that shard is damaged."""
@@ -64,7 +66,8 @@ def verify(dataset: Dataset) -> Verified:
     its columns the table's; each shard has one outcome per source, with the same versions, and in
     every table that the last run filled one row per picture, or per ok source, and no row is
     double; a table of regions has as many rows of each picture as its main table says; no source
-    lies in two shards; the report shows living sources only.
+    lies in two shards; the report shows living sources only; labels are as committed, and of
+    sources that are there.
 
     Raises:
         DatasetError: there is no manifest.
@@ -107,6 +110,11 @@ def verify(dataset: Dataset) -> Verified:
         found.problems += [f"table {name}: part {p.path} is of no shard" for p in left.values()]
     found.problems += seen.problems()
     found.orphans = list(_orphans(dataset, {**tables, MANIFEST: manifest}))
+    labelled = labels.check(dataset)
+    found.rows.update({groups.path_of(name): rows for name, rows in labelled.rows.items()})
+    found.problems += labelled.problems
+    found.notes = labelled.notes
+    found.orphans += labelled.orphans
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imgbatch.dataset import MANIFEST, forget
+from imgbatch.dataset import MANIFEST, forget, groups
 from imgbatch.dataset.causes import differences
 from imgbatch.dataset.past import Past, added_by
 
@@ -19,6 +19,7 @@ COUNTS = ("listed", "new", "changed", "removed", "adopted", "shards", "sources",
 UNRECORDED = "no record"
 DIED = "died"
 FORGOT = "forgot"
+GROUPED = "grouped"
 RUNNING = "running or died"
 
 
@@ -27,7 +28,8 @@ def history(dataset: Dataset) -> list[dict[str, Any]]:
 
     Returns:
         for each: run, started, seconds, engine, input, status (finished, failed, died: it began
-        and a later one came before it ended; forgot N: it was a `forget`), the counts of its
+        and a later one came before it ended; forgot N: it was a `forget`; grouped NAME: it was a
+        grouping), the counts of its
         summary as far as it wrote them, failed: sources that failed in it, sources_before and
         sources_after of the manifest, parts: how many it committed by table, recipe: what differs
         from the run before, and versions: the same of packages.
@@ -35,6 +37,7 @@ def history(dataset: Dataset) -> list[dict[str, Any]]:
     past = Past(dataset)
     records = {record["run"]: record for record in dataset.runs()}
     forgets = {record["run"]: record for record in forget.records(dataset.store)}
+    groupings = groups.groupings(dataset)
     runs: list[dict[str, Any]] = []
     former: Mapping[str, Any] | None = None
     before = 0
@@ -45,7 +48,11 @@ def history(dataset: Dataset) -> list[dict[str, Any]]:
         runs.append(
             {
                 "run": run,
-                **_told(record, forgets.get(run), last=run == past.runs[-1]),
+                **(
+                    _grouped(groupings[run])
+                    if run in groupings
+                    else _told(record, forgets.get(run), last=run == past.runs[-1])
+                ),
                 "sources_before": before,
                 "sources_after": after,
                 "parts": {
@@ -64,6 +71,13 @@ def history(dataset: Dataset) -> list[dict[str, Any]]:
 def _sources(past: Past, run: str) -> int:
     table = past.after(MANIFEST, run)
     return sum(part.rows for part in table.parts().values()) if table else 0
+
+
+def _grouped(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a grouping was; one that was killed as it committed has said no more."""
+    status = f"{GROUPED} {record['name']}"
+    told = {name: record.get(name) for name in ("started", "seconds", "engine")}
+    return {"status": status, **{k: v for k, v in told.items() if v or k != "engine"}}
 
 
 def _told(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from imgbatch.dataset import lock, tombstones
+from imgbatch.dataset import groups, lock, tombstones
 from imgbatch.errors import DamageError, SettingsError
 from imgbatch.observe import recorder
 
@@ -58,10 +58,12 @@ class Life:
 def runs(dataset: Dataset) -> list[str]:
     """Return the ids of all runs that left anything below `runs/`, oldest first by their ids."""
     try:
-        names = [entry.name.split("/")[1] for entry in dataset.store.list("runs")]
+        names = [entry.name for entry in dataset.store.list("runs")]
     except FileNotFoundError:
         return []
-    return sorted({name.removesuffix(".json") for name in names})
+    # A grouping leaves nothing else, and computes no shard.
+    ours = [name.split("/")[1] for name in names if not name.endswith(f"/{groups.RECORD}")]
+    return sorted({name.removesuffix(".json") for name in ours})
 
 
 def named(dataset: Dataset, text: str) -> str:
@@ -90,8 +92,8 @@ def last(dataset: Dataset) -> Life | None:
     """Return the run that is at work, else the one that began last; None where there was none."""
     holder = lock.holder(dataset.store)
     known = runs(dataset)
-    # One that has just begun may have left no other word yet. A forget takes the lock as well.
-    if holder and (holder.run in known or not _is_forget(dataset.store, holder.run)):
+    # One that has just begun may have left no other word yet. Others take the lock as well.
+    if holder and (holder.run in known or not _is_other(dataset.store, holder.run)):
         return life(dataset, holder.run, holder)
     return life(dataset, known[-1], holder) if known else None
 
@@ -152,8 +154,9 @@ def age_of(progress: dict[str, Any]) -> float:
     return max(0.0, (datetime.now(UTC) - written).total_seconds())
 
 
-def _is_forget(store: Store, run: str) -> bool:
-    return _read(store, f"{tombstones.FOLDER}/{run}.json") is not None
+def _is_other(store: Store, run: str) -> bool:
+    names = (f"{tombstones.FOLDER}/{run}.json", groups.record_name(run))
+    return any(_read(store, name) is not None for name in names)
 
 
 def _read(store: Store, name: str) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imgbatch.dataset import MANIFEST, counts
+from imgbatch.dataset import MANIFEST, counts, groups
 from imgbatch.observe import life as lives
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ def status(dataset: Dataset) -> dict[str, Any]:
 
     Returns:
         dataset, sources and shards of the manifest, outcomes by status and class, tables (rows,
-        parts done of all shards), runs: how many; run: the run that is at work or began last, its
+        parts done of all shards), groups: of each table of labels what it was made of and which
+        tables have changed since; runs: how many; run: the run that is at work or began last, its
         state and progress; last_run: the record of the last run that has one; and its stages:
         seconds summed over threads, slowest first.
     """
@@ -51,11 +52,24 @@ def status(dataset: Dataset) -> dict[str, Any]:
         "shards": len(labels),
         "outcomes": outcomes(dataset),
         "tables": tables,
+        "groups": labelled(dataset),
         "runs": len(names),
         "run": life.told() if life else None,
         "last_run": last,
         "stages": stages(life, last),
     }
+
+
+def labelled(dataset: Dataset) -> dict[str, dict[str, Any]]:
+    """Return what labels there are: rows, groups, settings, and what they are older than."""
+    found = {}
+    for name in groups.names(dataset):
+        made = groups.record(dataset.table(groups.path_of(name))) or {}
+        told = {key: made[key] for key in ("grouper", "settings", "groups", "grouped", "finished")}
+        parts = dataset.table(groups.path_of(name)).parts().values()
+        rows = sum(part.rows for part in parts)
+        found[name] = {**told, "rows": rows, "stale": groups.stale(dataset, made)}
+    return found
 
 
 def last_record(dataset: Dataset, names: list[str]) -> dict[str, Any] | None:

@@ -100,6 +100,11 @@ def end_strips(dataset: Dataset) -> list[Strip]:
     return found
 
 
+def strip_of(dataset: Dataset, title: str, note: str, captions: dict[str, str]) -> Strip:
+    """Return some sources, by their ids, under one title; each with its caption."""
+    return Strip(title, note, tuple(choices_of(dataset, captions)))
+
+
 def _columns(dataset: Dataset, table: str) -> set[str]:
     return set(dataset.table(f"tables/{table}").schema().names)
 

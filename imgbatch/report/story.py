@@ -13,6 +13,7 @@ from imgbatch.dataset import SOURCES
 from imgbatch.observe.status import status
 from imgbatch.report.corpus import Corpus, read_corpus
 from imgbatch.report.distributions import Summary, analyzer_tables, summaries
+from imgbatch.report.labelled import Labels, read_labels
 from imgbatch.report.outcomes import Outcomes, read_outcomes
 from imgbatch.report.provenance import Provenance, moment, read_provenance
 from imgbatch.report.sheet import Strip, contact_sheet, end_strips, sources_of, video_strip
@@ -58,6 +59,7 @@ class Story:
     strips: tuple[Strip, ...]
     thumbnails: Mapping[str, Thumbnail]
     with_thumbnails: bool
+    labels: tuple[Labels, ...]
     summaries: tuple[Summary, ...]
     figures_left: int
     time_lines: tuple[TimeLine, ...]
@@ -80,6 +82,8 @@ def tell(dataset: Dataset, codebook: Sequence[Entry], *, thumbnails: bool) -> St
     failed = {name: _failed(dataset, name) for name in tables}
     provenance = read_provenance(dataset, state, failed)
     strips = _strips(dataset) if has_sources and thumbnails else []
+    labels = read_labels(dataset, thumbnails=has_sources and thumbnails)
+    shown = sources_of([*strips, *(strip for one in labels for strip in one.strips)])
     last = state["last_run"] or {}
     found = [s for table in tables for s in summaries(dataset, table)]
     return Story(
@@ -90,10 +94,11 @@ def tell(dataset: Dataset, codebook: Sequence[Entry], *, thumbnails: bool) -> St
         inputs=tuple(dict.fromkeys(str(run.get("input", "")) for run in dataset.runs())),
         outcomes=outcomes,
         corpus=corpus,
-        findings=tuple(findings(outcomes, corpus, provenance)),
+        findings=(*findings(outcomes, corpus, provenance, labels), *_marked(codebook)),
         strips=tuple(strips),
-        thumbnails=make_thumbnails(sources_of(strips), _media(last), read_limits()),
+        thumbnails=make_thumbnails(shown, _media(last), read_limits()),
         with_thumbnails=thumbnails,
+        labels=labels,
         summaries=tuple(found[:FIGURES_SHOWN]),
         figures_left=max(0, len(found) - FIGURES_SHOWN),
         time_lines=tuple(time_lines(dataset)),
@@ -127,14 +132,42 @@ def _media(last_run: Mapping[str, Any]) -> MediaSettings:
     return settings.model_copy(update={"min_side": HEIGHT, "exact": False})
 
 
-def findings(outcomes: Outcomes, corpus: Corpus | None, provenance: Provenance) -> list[str]:
+def findings(
+    outcomes: Outcomes,
+    corpus: Corpus | None,
+    provenance: Provenance,
+    labels: Sequence[Labels] = (),
+) -> list[str]:
     """Return what a reader should know first, the worst first."""
     return [
         *_undone(outcomes, provenance),
         *_losses(outcomes, provenance),
         *_copies(corpus, outcomes),
         *_mixtures(provenance),
+        *_old(labels),
         *limited(provenance.weights),
+    ]
+
+
+def _marked(codebook: Sequence[Entry]) -> list[str]:
+    """Say which columns tell people apart, or what a model takes them for."""
+    told = {
+        "biometric": "It holds biometric data, which tells people apart",
+        "sensitive": "It holds what a model perceives of people, which is no fact about them",
+    }
+    found = []
+    for mark, says in told.items():
+        names = [f"{entry.table}.{entry.column}" for entry in codebook if entry.mark == mark]
+        if names:
+            found.append(f"{says}: {', '.join(names)}.")
+    return found
+
+
+def _old(labels: Sequence[Labels]) -> list[str]:
+    return [
+        f"The groups {one.name} are older than the table {' and '.join(one.stale)}: group again."
+        for one in labels
+        if one.stale
     ]
 
 

@@ -11,6 +11,7 @@ from scripts.benchmarks import (
     images,
     listing,
     memory,
+    models,
     peers,
     plan,
     report,
@@ -36,6 +37,7 @@ SECTIONS = {
     "workers": workers.measure,
     "shards": shards.measure,
     "listing": listing.measure,
+    "models": models.measure,
     "search": search.measure,
 }
 

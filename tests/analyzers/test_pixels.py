@@ -107,7 +107,7 @@ def test_settings_survive_the_record_of_a_run_and_name_a_typo() -> None:
     assert settings.model_dump(mode="json")["steps"][1]["kernel"] == "bicubic"
     with pytest.raises(SettingsError, match="no step 'crop_squar'; did you mean 'crop_square'"):
         read('[analyzers.pixels]\nsteps = [{ name = "crop_squar" }]\n')
-    with pytest.raises(SettingsError, match="steps: augment is not the same"):
+    with pytest.raises(SettingsError, match="augment draws at random"):
         read('[analyzers.pixels]\nsteps = [{ name = "augment" }]\n')
     with pytest.raises(SettingsError, match="steps = 'crop_square'"):
         read('[analyzers.pixels]\nsteps = "crop_square"\n')

@@ -18,10 +18,32 @@ if TYPE_CHECKING:
     from imgbatch.settings import Settings
 
 
+def faces(folder: Path) -> Settings:
+    from imgbatch.analyzers.faces import Settings as Faces  # noqa: PLC0415 - see above
+    from imgbatch.models.weights import adopt  # noqa: PLC0415
+    from imgbatch.settings import Limits  # noqa: PLC0415
+    from tests import facemodels  # noqa: PLC0415
+
+    adopt(Limits(model_cache=str(folder / "cache"), threads=1))
+    weights = facemodels.own(facemodels.pack(folder, reach=16))
+    mood = facemodels.mood(folder / "mood.onnx")
+    return Faces(
+        detector="pack",
+        weights=weights,
+        min_score=0.3,  # so that the red and orange of photographs count as faces
+        sides=(128,),
+        recognition=True,
+        perceived=("age", "gender"),
+        pose="model",
+        heads={"mood": mood},
+    )
+
+
 # One line per analyzer: its name, and the function.
 SETTINGS: dict[str, Callable[[Path], Settings]] = {
     "classify": networks.classes,
     "clip": lambda folder: clip.Settings(**networks.clip_network(folder)),
     "embed": lambda folder: embed.Settings(**networks.classifier(folder)),
     "objects": detectors.finds,
+    "faces": faces,
 }

@@ -1,0 +1,163 @@
+"""Labels are looked at by verify, and lose forgotten sources: what a run does for other tables.
+
+check   damage: a part that is not as committed, a row twice, rows of sources that are not
+        there. Labels that are older than their tables are no damage: they are said to be stale.
+leave   rows of forgotten sources go. A group that is named after one is named after another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imgbatch.dataset import SOURCES, groups
+from imgbatch.dataset.ordered import in_order
+from imgbatch.dataset.parts import read_part
+from imgbatch.dataset.tombstones import names_below
+from imgbatch.errors import DamageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imgbatch.dataset import Dataset, Table
+    from imgbatch.dataset.tombstones import Tombstones
+
+KEYS = ("source_id", "version", "picture_id", "region_id")
+AGAIN = "group again: `imgbatch group DATASET"
+
+
+@dataclass(slots=True)
+class Checked:
+    """What is known of all labels.
+
+    Attributes:
+        rows: of each table of labels.
+        problems: one line for each thing that is off.
+        notes: what a reader should know, and is no damage.
+        orphans: files that no commit names.
+    """
+
+    rows: dict[str, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    orphans: list[str] = field(default_factory=list)
+
+
+def check(dataset: Dataset) -> Checked:
+    """Read all labels and check them against their commits and the table `sources`."""
+    found = Checked()
+    for name in dataset.folders(groups.FOLDER):
+        table = dataset.table(groups.path_of(name))
+        made = groups.record(table)
+        if made is not None:
+            _check(dataset, name, made, found)
+        found.orphans += _orphans(dataset, table, made)
+    return found
+
+
+def _check(dataset: Dataset, name: str, made: Mapping[str, Any], found: Checked) -> None:
+    table = dataset.table(groups.path_of(name))
+    where = f"groups {name}"
+    digests = table.digests()
+    rows = []
+    before = len(found.problems)
+    for part in table.parts().values():
+        try:
+            read, sha256 = read_part(dataset.store, part)
+        except DamageError as error:
+            found.problems.append(f"{where}: {error}: {AGAIN} {name}`")
+            continue
+        rows.append(read.replace_schema_metadata(None))
+        if sha256 != digests.get(part.path) or read.num_rows != part.rows:
+            found.problems.append(
+                f"{where}: part {part.path} is not the one that was committed: {AGAIN} {name}`"
+            )
+    whole = pa.concat_tables([table.schema().empty_table(), *rows], promote_options="default")
+    found.rows[name] = whole.num_rows
+    key = [column for column in KEYS if column in whole.column_names][-1]
+    if pc.count_distinct(whole[key]).as_py() != whole.num_rows:
+        found.problems.append(f"{where}: a {key} has two rows: {AGAIN} {name}`")
+    if stale := groups.stale(dataset, made):
+        tables = " and ".join(stale)
+        found.notes.append(f"{where}: stale, {tables} changed since: {AGAIN} {name}`")
+    elif len(found.problems) == before:
+        found.problems += [f"{where}: {problem}" for problem in _unlike(dataset, whole, made)]
+    gone = [file for file in made["files"] if groups.read_file(dataset, name, made, file) is None]
+    if gone:
+        found.notes.append(
+            f"{where}: {len(gone)} files beside the labels are gone, as a forget deletes them"
+        )
+
+
+def _unlike(dataset: Dataset, labels: pa.Table, made: Mapping[str, Any]) -> list[str]:
+    """Return what is off with labels whose tables are as they were."""
+    problems = []
+    if labels.num_rows != made["rows"]:
+        problems.append(f"{labels.num_rows} rows, its commit says {made['rows']}")
+    ok = dataset.read(SOURCES, columns=["source_id", "version"], where=pc.field("status") == "ok")
+    place = pc.index_in(labels["source_id"], value_set=ok["source_id"])
+    same = pc.equal(ok["version"].take(place), labels["version"])
+    if odd := pc.sum(pc.invert(pc.fill_null(same, fill_value=False))).as_py():
+        problems.append(f"{odd} rows are of sources that are not there, or of other versions")
+    return problems
+
+
+def _orphans(dataset: Dataset, table: Table, made: Mapping[str, Any] | None) -> list[str]:
+    own = {f"{table.name}/{path}" for path in table.digests()}
+    if made is not None:
+        own |= {f"{table.name}/{groups.FILES}/{made['run']}/{file}" for file in made["files"]}
+    names = names_below(dataset.store, table.name)
+    return [n for n in names if n not in own and "/_delta_log/" not in n]
+
+
+def leave(dataset: Dataset, name: str, stones: Tombstones, *, run: str, number: int) -> int:
+    """Write labels again without forgotten sources, in rows and in names; return how many left.
+
+    Args:
+        dataset: which the labels are of.
+        name: as below `groups/`.
+        stones: of forgotten sources.
+        run: who commits.
+        number: under which.
+    """
+    table = dataset.table(groups.path_of(name))
+    parts = table.parts()
+    if not parts:
+        return 0
+    rows = groups.read(dataset, name)
+    kept = rows.filter(pc.invert(stones.of_rows(rows)))
+    kept, renamed = _renamed(kept, stones)
+    gone: int = rows.num_rows - kept.num_rows
+    if gone or renamed:
+        made = groups.record(table) or {}
+        told = {**made, "run": run, "number": number}
+        again = groups.write(dataset, table.name, in_order(kept), told)
+        table.commit(again, list(parts.values()), fence=number, run=run)
+    return gone
+
+
+def _renamed(rows: pa.Table, stones: Tombstones) -> tuple[pa.Table, int]:
+    """Name what is named after a forgotten picture after another that has the same name."""
+    key = [column for column in KEYS if column in rows.column_names][-1]
+    count = 0
+    for at, column in enumerate(rows.schema):
+        if column.name in KEYS or not pa.types.is_string(column.type):
+            continue
+        names = pa.chunked_array([pc.unique(rows[column.name]).drop_null()])
+        bad = names.filter(stones.among(names)).combine_chunks()
+        if not len(bad):
+            continue
+        some = rows.filter(pc.is_in(rows[column.name], value_set=bad)).sort_by(key)
+        taken = set(names.to_pylist())
+        other: dict[str, str] = {}
+        for name, own in zip(some[column.name].to_pylist(), some[key].to_pylist(), strict=True):
+            if own not in taken:
+                other.setdefault(name, own)
+        place = pc.index_in(rows[column.name], value_set=pa.array(other, pa.string()))
+        given = pa.array(other.values(), pa.string()).take(place)
+        rows = rows.set_column(at, column, pc.if_else(pc.is_valid(place), given, rows[column.name]))
+        count += len(bad)
+    return rows, count

@@ -1,0 +1,124 @@
+"""Enters: a dataset. Leaves: its labels: how many groups, how large, and pictures of some."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imgbatch import groupers
+from imgbatch.dataset import groups
+from imgbatch.errors import MissingExtraError, SettingsError
+from imgbatch.observe.status import labelled
+from imgbatch.report.figures import Bar, Histogram, histogram, top_bars
+from imgbatch.report.sheet import strip_of
+from imgbatch.report.words import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from imgbatch.dataset import Dataset
+    from imgbatch.report.sheet import Strip
+
+# Of so many tables some groups are shown, the largest ones, and so many sources of each.
+TABLES, GROUPS, SOURCES = 3, 8, 6
+LARGEST = 10
+KEYS = ("source_id", "version", "picture_id", "region_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """One table of labels.
+
+    Attributes:
+        name: as below `groups/`.
+        summary: what its grouper says of itself.
+        settings: in words.
+        stale: tables that have changed since.
+        groups, grouped: how many, and rows in one.
+        largest: groups by rows, where they are few enough to be named.
+        sizes: rows of a group, over all groups.
+        strips: some groups, the largest first.
+    """
+
+    name: str
+    summary: str
+    settings: str
+    finished: str
+    stale: tuple[str, ...]
+    rows: int
+    groups: int
+    grouped: int
+    largest: tuple[Bar, ...]
+    sizes: Histogram | None
+    strips: tuple[Strip, ...]
+
+
+def read_labels(dataset: Dataset, *, thumbnails: bool) -> tuple[Labels, ...]:
+    """Summarise every table of labels; of the first few also show groups."""
+    found: list[Labels] = []
+    for name, made in labelled(dataset).items():
+        rows = groups.read(dataset, name)
+        shown = thumbnails and len(found) < TABLES
+        found.append(_labels(dataset, name, made, rows, shown=shown))
+    return tuple(found)
+
+
+def _labels(
+    dataset: Dataset, name: str, made: Mapping[str, Any], rows: pa.Table, *, shown: bool
+) -> Labels:
+    label = next(column for column in rows.column_names if column not in KEYS)
+    grouped = rows.filter(pc.is_valid(rows[label]))
+    counts = grouped.group_by(label).aggregate([([], "count_all"), ("source_id", "count_distinct")])
+    sizes = counts["count_all"].to_numpy()
+    few = len(sizes) <= LARGEST
+    named = dict(zip(map(str, counts[label].to_pylist()), sizes.tolist(), strict=True))
+    return Labels(
+        name=name,
+        summary=_summary(made["grouper"]),
+        settings=", ".join(f"{key} {value}" for key, value in made["settings"].items()),
+        finished=made["finished"],
+        stale=tuple(made["stale"]),
+        rows=rows.num_rows,
+        groups=len(sizes),
+        grouped=grouped.num_rows,
+        largest=top_bars(named, LARGEST) if few else (),
+        sizes=histogram(sizes) if sizes.size and not few else None,
+        strips=tuple(_strips(dataset, grouped, label, counts)) if shown else (),
+    )
+
+
+def _summary(grouper: str) -> str:
+    try:
+        return str(groupers.describe(grouper)["summary"])
+    except (SettingsError, MissingExtraError):
+        return "Its grouper is not installed here."
+
+
+def _strips(dataset: Dataset, rows: pa.Table, label: str, counts: pa.Table) -> list[Strip]:
+    several = counts.filter(pc.field("source_id_count_distinct") > 1)
+    order = [("source_id_count_distinct", "descending"), (label, "ascending")]
+    first = several.take(pc.select_k_unstable(several, GROUPS, order))
+    strips = []
+    for row in first.to_pylist():
+        members = rows.filter(pc.equal(rows[label], row[label]))
+        note = counted(row["source_id_count_distinct"], "source")
+        strips.append(strip_of(dataset, str(row[label]), note, _captions(members)))
+    return strips
+
+
+def _captions(members: pa.Table) -> dict[str, str]:
+    """Return some sources of a group, each with what is said of it."""
+    found: dict[str, str] = {}
+    if "distance" in members.column_names:
+        members = members.sort_by([("distance", "ascending"), ("source_id", "ascending")])
+    for row in members.to_pylist():
+        if len(found) == SOURCES:
+            break
+        turned = row.get("turns")
+        caption = "" if row.get("distance") is None else counted(row["distance"], "bit")
+        found.setdefault(row["source_id"], f"{caption}, turned" if turned else caption)
+    return found
