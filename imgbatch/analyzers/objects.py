@@ -8,8 +8,9 @@ with weights of your own fine-tuning:
     weights = { url = "s3://bucket/flags.pth", sha256 = "..." }
     classes = ["flag", "banner"]              # of the numbers 1, 2, ...; 0 is the ground
 
-A larger network finds twice as much and takes ten times as long: fasterrcnn_resnet50_fpn_v2 sees
-pictures of 800 pixels and is for GPUs, fasterrcnn_mobilenet_v3_large_320_fpn of 320.
+A larger network finds more. Box mAP on COCO, as torchvision says it: 46.7 at 280 GFLOPS for
+fasterrcnn_resnet50_fpn_v2, which sees pictures of 800 pixels and is for GPUs; 22.8 at 0.7 GFLOPS
+for the default.
 """
 
 from __future__ import annotations
