@@ -91,7 +91,8 @@ def end_strips(dataset: Dataset) -> list[Strip]:
     found = []
     for column, low, high in ENDS:
         for table, names in tables.items():
-            if {column, "frame"} <= names:
+            # Regions have no status: the same word means another thing there.
+            if {column, "frame", "status"} <= names:
                 ends = _ends(dataset, table, column)
                 for title, ids in zip((low, high), ends, strict=True):
                     if title and len(ids) > 1:  # one value has no ends
