@@ -64,7 +64,7 @@ TOLERANCE = 1e-3
 NEEDS = Needs(batch=4096)
 # Faces that one call of a network sees, at least, where so many wait: a few that are left over are
 # shared among the calls, so that there are never more of them than ceil(faces / batch).
-BATCH = {"cpu": 32, "cuda": 128}
+BATCH = {"cpu": 16, "cuda": 128}
 
 COUNTS_ONLY = ("none", "count")
 COLUMNS = (

@@ -21,8 +21,8 @@ from imgbatch.media.pixels import eighths_of
 from imgbatch.models.faces import crops
 from imgbatch.models.weights import Own, adopt
 from imgbatch.records import Facts, Picture
+from imgbatch.report import write_report
 from imgbatch.report.codebook import codebook
-from imgbatch.report.story import _marked
 from imgbatch.settings import Limits, read_recipe
 from imgbatch.tables import table_specs
 from tests.corpus import PHOTOS, run_inline
@@ -436,10 +436,11 @@ def test_the_codebook_marks_what_is_biometric_and_what_is_sensitive(
         "perceived_mood": "sensitive",
         "perceived_mood_probabilities": "sensitive",
     }
-    said = _marked(codebook(Dataset.open(str(tmp_path / "d"))))
-    assert said[0].startswith("It holds biometric data")
-    assert "faces_regions.embedding" in said[0]
-    assert "faces_regions.perceived_mood" in said[1]
+    dataset = Dataset.open(str(tmp_path / "d"))
+    write_report(dataset, thumbnails=True)
+    page = dataset.store.get("report/index.html").decode()
+    assert "It holds biometric data, which tells people apart: faces_regions.embedding." in page
+    assert "what a model perceives of people, which is no fact about them" in page
     # By default poses come from five points; here they do not, and the codebook must say so.
     assert "landmark_3d_68" in entries["yaw"].meaning
 
