@@ -36,8 +36,9 @@ TABLES, BITS = 96, 20
 SEED = 20261121
 # Where so many agree in all bits of a key (a filmed wall), each is compared with so many of them.
 WINDOW = 256
-# A picture that found so many copies looks for no more: its group is found through them.
-ENOUGH = 32
+# A picture that found so many copies, in one table and in all, looks for no more there: its group
+# is found through them.
+ENOUGH_HERE, ENOUGH = 8, 32
 THREADS = 4
 CHUNK = 100_000
 # Of the lowest frequencies, the first is the picture's mean: always above the median.
@@ -122,7 +123,9 @@ def near(these: Codes, distance: int) -> Pairs:
         for start in range(0, TABLES, THREADS):
             # By rounds: who looks on is decided between them, so the threads' pace has no part.
             found = list(pool.map(look, keys[start : start + THREADS]))
-            packed = np.unique(np.concatenate([packed, *found]))
+            if not any(map(len, found)):
+                continue
+            packed = distinct(np.concatenate([packed, *found]))
             first, second = np.divmod(packed, count)
             degree = np.bincount(first, minlength=count) + np.bincount(second, minlength=count)
     first, second = np.divmod(packed, max(count, 1))
@@ -163,6 +166,7 @@ def _agreeing(
     ordered = whole[place]
     at = np.flatnonzero(place < count)
     at = at[looking[place[at]]]
+    hits = np.zeros(len(value), np.uint8)
     found = [np.empty(0, np.int64)]
     for step in range(1, WINDOW):
         at = at[at + step < end[at]]
@@ -172,7 +176,19 @@ def _agreeing(
         one, other = place[near_], place[near_ + step] % count
         pair = np.minimum(one, other) * count + np.maximum(one, other)
         found.append(pair[one != other])
-    return np.unique(np.concatenate(found))
+        hits[near_] += 1
+        if len(near_):
+            at = at[hits[at] < ENOUGH_HERE]
+    return distinct(np.concatenate(found))
+
+
+def distinct(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return each number once, in order; sorts what it is given.
+
+    Not np.unique: of whole numbers that hashes them, which took 30 times as long (NumPy 2.4).
+    """
+    numbers.sort()
+    return numbers[np.append(True, numbers[1:] != numbers[:-1])[: len(numbers)]]
 
 
 def _keys(whole: Codes, key: NDArray[np.int64]) -> NDArray[np.uint64]:
