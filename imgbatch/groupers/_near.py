@@ -111,13 +111,14 @@ def near(these: Codes, distance: int) -> Pairs:
     # One turned by three quarters is the other one's that is turned by one.
     once = turned(these)
     whole = np.concatenate([these, once, turned(once)])
+    planes = np.ascontiguousarray(whole.view(np.uint8).T)
     count = len(these)
     packed = np.empty(0, np.int64)
     degree = np.zeros(count, np.int32)
     keys = _drawn()
 
     def look(key: NDArray[np.int64]) -> NDArray[np.int64]:
-        return _agreeing(whole, key, distance, degree < ENOUGH)
+        return _agreeing(whole, planes, key, distance, degree < ENOUGH)
 
     with ThreadPoolExecutor(THREADS, "near") as pool:
         for start in range(0, TABLES, THREADS):
@@ -144,22 +145,30 @@ def _drawn() -> NDArray[np.int64]:
 
 
 def _agreeing(
-    whole: Codes, key: NDArray[np.int64], distance: int, looking: NDArray[np.bool_]
+    whole: Codes,
+    planes: NDArray[np.uint8],
+    key: NDArray[np.int64],
+    distance: int,
+    looking: NDArray[np.bool_],
 ) -> NDArray[np.int64]:
     """Return the near pairs among those that agree in the bits of a key, each as one number.
 
     Args:
         whole: codes as they are, then turned by one quarter, then by two.
+        planes: the same, (24, n): the first byte of all, the second of all, ...
         key: places of bits.
         distance: bits.
         looking: which pictures look for others.
     """
     count = len(looking)
     # Sorted by key; of equal ones first those that are not turned.
-    order = _keys(whole, key) << np.uint64(32) | np.arange(len(whole), dtype=np.uint64)
+    order = _keys(planes, key)
+    order <<= np.uint64(32)
+    order |= np.arange(len(whole), dtype=np.uint64)
     order.sort()
-    value, place = order >> np.uint64(32), (order & np.uint64(2**32 - 1)).astype(np.int64)
-    del order
+    value = order >> np.uint64(32)
+    order &= np.uint64(2**32 - 1)
+    place = order.view(np.int64)
     starts = np.flatnonzero(np.append(True, value[1:] != value[:-1]))
     ends = np.append(starts[1:], len(value))
     end = np.repeat(ends, ends - starts)
@@ -188,14 +197,19 @@ def distinct(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     Not np.unique: of whole numbers that hashes them, which took 30 times as long (NumPy 2.4).
     """
     numbers.sort()
-    return numbers[np.append(True, numbers[1:] != numbers[:-1])[: len(numbers)]]
+    first: NDArray[np.int64] = numbers[np.append(True, numbers[1:] != numbers[:-1])[: len(numbers)]]
+    return first
 
 
-def _keys(whole: Codes, key: NDArray[np.int64]) -> NDArray[np.uint64]:
+def _keys(planes: NDArray[np.uint8], key: NDArray[np.int64]) -> NDArray[np.uint64]:
     """Return some bits of each code as one number."""
-    found = np.zeros(len(whole), np.uint64)
-    packed = whole.view(np.uint8)
-    for bit in key.tolist():
-        found <<= np.uint64(1)
-        found |= (packed[:, bit // 8] >> np.uint8(7 - bit % 8)) & np.uint8(1)
+    found = np.zeros(planes.shape[1], np.uint64)
+    for start in range(0, len(key), 8):
+        bits = key[start : start + 8].tolist()
+        byte = np.zeros(planes.shape[1], np.uint8)
+        for bit in bits:
+            byte <<= np.uint8(1)
+            byte |= (planes[bit // 8] >> np.uint8(7 - bit % 8)) & np.uint8(1)
+        found <<= np.uint64(len(bits))
+        found |= byte
     return found
