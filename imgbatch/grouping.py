@@ -27,6 +27,7 @@ from imgbatch.dataset.lock import RunLock
 from imgbatch.dataset.ordered import Ordered, here, in_order
 from imgbatch.dataset.scratch import scratch_folder
 from imgbatch.errors import FencedError, ImgbatchError, SettingsError
+from imgbatch.models import weights
 from imgbatch.settings import check
 from imgbatch.summary import new_run, now
 from imgbatch.tables import KEY_COLUMNS, schema
@@ -117,6 +118,7 @@ def group(
             f"--name {wish.label!r} is no name for labels",
             "Small letters, digits, - and _, at most 40, beginning with a letter or digit.",
         )
+    weights.adopt(limits)
     dataset = Dataset.open(wish.dataset)
     run = new_run()
     lock = RunLock.take(dataset.store, run, expires=limits.lock_seconds)

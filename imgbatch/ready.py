@@ -8,7 +8,7 @@ by a thousand workers. Drawback: the driver of a cluster holds weights that only
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from imgbatch import analyzers
 from imgbatch.errors import WeightsError
@@ -85,8 +85,18 @@ def ready(recipe: Recipe, limits: Limits) -> None:
         WeightsError: some cannot be had, or are not what they should be.
     """
     weights.adopt(limits)
+    lacking: dict[str, WeightsError] = {}
     for need in needs(recipe):
-        weights.fetch(need.wanted)
+        try:
+            weights.fetch(need.wanted)
+        except WeightsError as error:
+            lacking[str(error)] = error
+    if lacking:
+        # All at once, so that nobody pulls one, waits for a run, and learns of the next.
+        remedies = dict.fromkeys(error.remedy for error in lacking.values())
+        raise WeightsError("; ".join(lacking), "\n       ".join(remedies)) from next(
+            iter(lacking.values())
+        )
 
 
 def look(recipe: Recipe, limits: Limits) -> Iterator[Lying]:
@@ -110,9 +120,16 @@ def _wanted(key: str, digest: str, settings: Settings) -> Wanted | None:
     return next((model for model in registry.known() if model.name == key), None)
 
 
-def _own(settings: Settings) -> Iterator[Own]:
-    for _, value in settings:
-        if isinstance(value, Own):
-            yield value
-        elif isinstance(value, Settings):
-            yield from _own(value)
+def _own(value: Any) -> Iterator[Own]:
+    """Yield the weights of the user's own that settings hold, however deep."""
+    if isinstance(value, Own):
+        yield value
+    elif isinstance(value, Settings):
+        for _, below in value:
+            yield from _own(below)
+    elif isinstance(value, dict):
+        for below in value.values():
+            yield from _own(below)
+    elif isinstance(value, (list, tuple)):
+        for below in value:
+            yield from _own(below)

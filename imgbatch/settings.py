@@ -12,7 +12,7 @@ import re
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -262,7 +262,7 @@ def check(kind: type[T], raw: Any, *, where: str, prefix: str = "") -> T:
 
 def _problem(kind: type[Settings], problem: Any, prefix: str) -> str:
     if not problem["loc"]:
-        return str(problem["msg"])
+        return str(problem["msg"]).removeprefix("Value error, ")
     *path, last = problem["loc"]
     shown = ".".join(str(p) for p in (*path, last))
     if prefix:
@@ -272,10 +272,20 @@ def _problem(kind: type[Settings], problem: Any, prefix: str) -> str:
     if problem["type"] != "extra_forbidden":
         return f"{shown} = {problem['input']!r}: {problem['msg']}"
     for step in path:
-        kind = kind.model_fields[str(step)].annotation  # type: ignore[assignment] # a nested Settings
+        kind = _within(kind, step)
     known = [prefix + (name.upper() if prefix else name) for name in kind.model_fields]
     word = shown if prefix else str(last)
     return f"unknown key {shown!r}{nearest(word, known)}"
+
+
+def _within(kind: Any, step: Any) -> Any:
+    """Return what a key of a settings class holds, or what any key of a mapping of them does."""
+    if get_origin(kind) is dict:
+        return get_args(kind)[1]
+    held = kind.model_fields[str(step)].annotation
+    # A key that may be left out holds `X | None`.
+    one_of = [one for one in get_args(held) if hasattr(one, "model_fields")]
+    return one_of[0] if one_of and get_origin(held) is not dict else held
 
 
 def nearest(word: str, known: list[str]) -> str:

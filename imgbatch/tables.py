@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from imgbatch.settings import MediaSettings, Recipe, Settings
 
 # What a field of a table says of itself, so that it is known without its analyzer.
-SAID = ("meaning", "unit", "range", "missing")
+SAID = ("meaning", "unit", "range", "missing", "mark")
 # Grows when the same bytes and [media] settings would give other pixels or another outcome.
 MEDIA_VERSION = 1
 

@@ -20,8 +20,9 @@ from PIL import Image
 
 from imgbatch import preprocess as pre
 from imgbatch.copies import CopySummary, read_copy_recipe, write_copies
-from imgbatch.copies.faces import FaceSettings, look_of
-from imgbatch.errors import SettingsError, WeightsError
+from imgbatch.copies.faces import boxes_of
+from imgbatch.errors import DatasetError, PreprocessError, SettingsError, WeightsError
+from imgbatch.models.faces.detectors import detector
 from imgbatch.models.weights import Own
 from imgbatch.settings import Limits
 from tests.analyzers.truth import labels
@@ -258,6 +259,31 @@ def test_a_long_video_takes_no_more_memory_than_a_short_one(
     assert peaks[1] - peaks[0] < 20 * 2**20
 
 
+FULL = """
+import resource, sys
+from imgbatch.copies import write_copies
+from imgbatch.errors import StorageError
+from imgbatch.settings import Limits
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+try:
+    write_copies(*sys.argv[1:], limits=Limits(threads=1))
+except StorageError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_ends_the_command_and_is_no_fault_of_the_video(
+    folder: Path, tmp_path: Path, recipe: Callable[..., str]
+) -> None:
+    clip(folder / "a.mp4")
+    words = [str(folder), str(tmp_path / "out"), recipe(output='videos = "mp4"')]
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, *words], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("the temporary folder")
+    assert not (tmp_path / "out" / "copies.parquet").exists()
+
+
 def test_images_and_videos_of_one_folder_in_one_command(
     folder: Path, tmp_path: Path, recipe: Callable[..., str]
 ) -> None:
@@ -272,6 +298,91 @@ def test_images_and_videos_of_one_folder_in_one_command(
         check=True,
     )
     assert done.stdout == "2 sources = 2 ok + 0 failed + 0 filtered: 2 copies\n"
+
+
+def test_a_detector_that_breaks_fails_the_picture_and_says_what_broke() -> None:
+    def broken(*_: object) -> list[Any]:
+        raise RuntimeError("out of device memory")
+
+    with pytest.raises(PreprocessError, match="RuntimeError: out of device memory") as caught:
+        boxes_of(broken, None, None)
+    assert caught.value.code == "preprocess.mask"
+
+
+RUN = """
+[analyzers.faces]
+detector = "ultraface"
+min_score = 0.1
+output = "{output}"
+weights = {{ url = "{path}", sha256 = "{digest}" }}
+"""
+KNOWN = """
+[[steps]]
+name = "mask_faces"
+[faces]
+dataset = "{dataset}"
+[output]
+format = "png"
+"""
+
+
+def analyzed(folder: Path, dataset: Path, red: tuple[Path, str], output: str = "boxes") -> None:
+    recipe = dataset.parent / "faces.toml"
+    recipe.write_text(RUN.format(path=red[0], digest=red[1], output=output))
+    words = ["run", str(folder), str(dataset), "--recipe", str(recipe), "--engine", "inline"]
+    done = subprocess.run(
+        [sys.executable, "-m", "imgbatch", *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_faces_that_a_dataset_knows_are_masked_without_looking_anew(
+    folder: Path, tmp_path: Path, recipe: Callable[..., str], red: tuple[Path, str]
+) -> None:
+    Image.fromarray(picture()).save(folder / "a.png")
+    Image.fromarray(picture(wide=1300, high=900, at=700)).save(folder / "b.png")
+    Image.new("RGB", (80, 60), GROUND).save(folder / "none.png")
+    analyzed(folder, tmp_path / "dataset", red)
+    known = KNOWN.format(dataset=tmp_path / "dataset")
+    found = write_copies(str(folder), str(tmp_path / "known"), known, limits=LIMITS)
+    assert found == CopySummary(sources=3, ok=3, copies=3, without_face=1)
+    for name, pixels in copies(tmp_path / "known").items():
+        assert reddish(pixels) == 0, name
+    write_copies(str(folder), str(tmp_path / "looked"), recipe(), limits=LIMITS)
+    # A picture that is decoded in full size by both has the same boxes.
+    masked = [
+        (copies(tmp_path / out)["a.png"] == GROUND).all(axis=2) for out in ("known", "looked")
+    ]
+    np.testing.assert_array_equal(*masked)
+
+
+def test_what_the_dataset_does_not_know_is_a_row_and_never_a_file(
+    folder: Path, tmp_path: Path, red: tuple[Path, str]
+) -> None:
+    Image.fromarray(picture()).save(folder / "a.png")
+    Image.fromarray(picture()).save(folder / "changed.png")
+    analyzed(folder, tmp_path / "dataset", red)
+    Image.fromarray(picture(at=10)).save(folder / "changed.png")
+    Image.fromarray(picture()).save(folder / "new.png")
+    clip(folder / "film.mp4")
+    known = KNOWN.format(dataset=tmp_path / "dataset")
+    found = write_copies(str(folder), str(tmp_path / "out"), known, limits=LIMITS)
+    assert found == CopySummary(sources=4, ok=1, failed=3, copies=1)
+    rows = [row for row in table(tmp_path / "out") if row["status"] == "failed"]
+    assert {row["error_class"] for row in rows} == {"preprocess.mask"}
+    assert all("does not know the faces" in row["message"] for row in rows)
+    assert [path.name[:2] for path in (tmp_path / "out" / "copies").rglob("*.png")] == ["a-"]
+
+
+def test_a_dataset_that_keeps_no_boxes_is_refused(
+    folder: Path, tmp_path: Path, red: tuple[Path, str]
+) -> None:
+    Image.fromarray(picture()).save(folder / "a.png")
+    analyzed(folder, tmp_path / "dataset", red, output="count")
+    known = KNOWN.format(dataset=tmp_path / "dataset")
+    with pytest.raises(DatasetError, match="keeps no boxes of faces"):
+        write_copies(str(folder), str(tmp_path / "out"), known, limits=LIMITS)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_copy_in_which_no_face_was_found_is_told(
@@ -306,6 +417,7 @@ def test_weights_that_are_not_as_said_end_the_command_before_anything_is_written
         ("[faces]\ndetector = 'lbp'", "no step that masks them"),
         ("[[steps]]\nname='mask_faces'\n[faces]\nmin_scor=1", "did you mean 'min_score'"),
         ("[[steps]]\nname='mask_faces'\nmode='pixel'", "'solid', 'mosaic' or 'blur'"),
+        ("[[steps]]\nname='mask_faces'\n[faces]\ndataset='x'\nmin_score=0.5", "one of the two"),
         ("[[steps]]\nname='flip'\n[[steps]]\nname='mask_faces'", "not the first"),
         ("[[steps]]\nname='augment'\n[output]\nvideos='mp4'", "draws anew for every frame"),
     ],
@@ -335,7 +447,7 @@ def ultraface(shared: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("mode", ["solid", "blur"])
+@pytest.mark.parametrize("mode", ["solid", pytest.param("blur", marks=pytest.mark.slow)])
 def test_ultraface_finds_a_man_in_every_frame_of_a_video_and_in_none_of_its_copy(
     shared: Path, ultraface: Path, folder: Path, tmp_path: Path, mode: str
 ) -> None:
@@ -356,9 +468,12 @@ def test_ultraface_finds_a_man_in_every_frame_of_a_video_and_in_none_of_its_copy
     write_copies(str(folder), str(out), text, limits=LIMITS)
     (row,) = table(out)
     assert (row["n_frames"], row["n_faces"], row["n_masked"]) == (120, 120, 120)
-    look = look_of(FaceSettings(weights=Own(url=str(ultraface), sha256=DIGEST)))
+    finder = detector("ultraface", Own(url=str(ultraface), sha256=DIGEST))
     with av.open(str(out / row["file"])) as container:
-        found = [len(look(f.to_ndarray(format="rgb24"))) for f in container.decode(video=0)]
+        found = [
+            len(finder.detect(frame.to_ndarray(format="rgb24")))
+            for frame in container.decode(video=0)
+        ]
     assert found == [0] * 120
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 GRAIN = "picture"
 VERSION = 1
 # float32 stays within 1e-5 on one machine, float16 and bfloat16 within this on different GPUs.
-TOLERANCE = 1e-3
+TOLERANCE = 5e-3
 TASK: Final = "clip"
 COLUMNS = (
     Column(

@@ -30,6 +30,7 @@ from imgbatch.analyzers import Column, Needs
 from imgbatch.errors import SettingsError
 from imgbatch.preprocess import apply_steps, grayscale, read_steps, stretch, to_rgb
 from imgbatch.preprocess.augment import Augment
+from imgbatch.preprocess.faces import MaskFaces
 from imgbatch.preprocess.geometry import Kernel
 from imgbatch.settings import Settings as BaseSettings
 
@@ -77,12 +78,12 @@ class Settings(BaseSettings):
     @classmethod
     def _read(cls, tables: tuple[Any, ...]) -> tuple[FixedStep, ...]:
         told = [one.model_dump() if isinstance(one, BaseSettings) else one for one in tables]
-        fixed = [step for step in read_steps(told) if not isinstance(step, Augment)]
+        fixed = [step for step in read_steps(told) if not isinstance(step, Augment | MaskFaces)]
         if len(fixed) < len(told):
             raise SettingsError(
-                "[analyzers.pixels] steps: augment draws at random, and a row is to be the same "
-                "in every run",
-                "Leave augment out here; `imgbatch preprocess` makes augmented copies.",
+                "[analyzers.pixels] steps: augment draws at random and mask_faces asks a detector; "
+                "a row is to follow from the picture alone",
+                "Leave both out here; `imgbatch preprocess` makes such copies.",
             )
         return tuple(fixed)
 

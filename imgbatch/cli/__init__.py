@@ -13,6 +13,7 @@ from imgbatch.cli import (
     doctor,
     forget,
     group,
+    learn,
     live,
     models,
     past,
@@ -43,12 +44,15 @@ app.command()(live.tail)
 app.command()(live.logs)
 app.command()(live.cancel)
 app.command()(group.group)
+app.command()(learn.fit)
+app.command()(learn.apply)
 app.command()(past.explain)
 app.command()(past.history)
 app.command()(past.compare)
 app.command()(read.report)
 app.command()(read.export)
 app.command()(search.search)
+app.command()(search.classify)
 app.command()(forget.forget)
 app.command()(run.preprocess)
 app.command()(doctor.doctor)

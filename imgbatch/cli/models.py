@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from imgbatch.models.weights import Had, Wanted
 
 Names = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(metavar="NAME...", help="Models of `imgbatch models list`, or paths or URLs."),
+]
+OfRecipe = Annotated[
+    str | None, typer.Option("--recipe", help="All that this recipe needs, besides.")
 ]
 Sha256 = Annotated[
     str, typer.Option("--sha256", help="Digest of the file, where NAME is a URL of your own.")
@@ -79,27 +82,34 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME")], *, json: Json = F
     say(json, "model", {**record, "path": str(path)}, lines)
 
 
-def pull(names: Names, *, sha256: Sha256 = "", json: Json = False) -> None:
+def pull(
+    names: Names = None, *, recipe: OfRecipe = None, sha256: Sha256 = "", json: Json = False
+) -> None:
     """Bring weights to this machine, and verify them. What is here already stays."""
     from imgbatch.models.weights import get  # noqa: PLC0415 - keeps `--help` quick
 
-    for name, wanted in [(name, _wanted(name, sha256)) for name in names]:
+    for name, wanted in _all(names or [], recipe, sha256):
         with _listening(name, wanted, shown=not json) as listener:
-            had = get(wanted, listener=listener)
+            # A copy that the user has at hand is taken, whatever a mirror has.
+            had = get(wanted, mirrored=not wanted.url.startswith("file:"), listener=listener)
         say(json, "pulled", _pulled(name, had), _pulled_lines(name, wanted, had))
 
 
 def push(
-    names: Names,
-    store: Annotated[str, typer.Argument(metavar="STORE-URL", help="Folder or bucket URL.")],
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME... STORE-URL", help="As for pull; then a folder or bucket."),
+    ],
     *,
+    recipe: OfRecipe = None,
     sha256: Sha256 = "",
     json: Json = False,
 ) -> None:
     """Put weights into a store, from where workers read them: set IMGBATCH_MODEL_MIRROR to it."""
     from imgbatch.models.mirror import push as send  # noqa: PLC0415 - keeps `--help` quick
 
-    for name, wanted in [(name, _wanted(name, sha256)) for name in names]:
+    *names, store = words
+    for name, wanted in _all(names, recipe, sha256):
         with _listening(name, wanted, shown=not json) as listener:
             pushed = send(wanted, store, listener)
         record = {"name": name, "address": pushed.address, "sent": pushed.sent}
@@ -129,11 +139,30 @@ def verify(*, json: Json = False) -> None:
         )
 
 
+def _all(names: list[str], recipe: str | None, sha256: str) -> list[tuple[str, Wanted]]:
+    """Return what the command line asks for, by what it is called there."""
+    from imgbatch import analyzers, settings  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.errors import SettingsError  # noqa: PLC0415
+    from imgbatch.ready import needs  # noqa: PLC0415
+
+    if not names and recipe is None:
+        raise SettingsError(
+            "no model is asked for",
+            "Name models, or a recipe with --recipe; for push, the store stands after them.",
+        )
+    found = {name: _wanted(name, sha256) for name in names}
+    if recipe is not None:
+        text = settings.recipe_text(recipe)
+        read = settings.read_recipe(text, settings_of=analyzers.settings_of)
+        found |= {need.name: need.wanted for need in needs(read)}
+    return list(found.items())
+
+
 def _wanted(name: str, sha256: str) -> Wanted:
     """Return what a word of the command line names: a model, or a file of the user's own."""
     from imgbatch.errors import WeightsError  # noqa: PLC0415 - keeps `--help` quick
     from imgbatch.models import cache  # noqa: PLC0415
-    from imgbatch.models.registry import find  # noqa: PLC0415
+    from imgbatch.models.registry import find, of_file  # noqa: PLC0415
     from imgbatch.models.weights import Own  # noqa: PLC0415
     from imgbatch.settings import check  # noqa: PLC0415
 
@@ -143,7 +172,9 @@ def _wanted(name: str, sha256: str) -> Wanted:
         return check(Own, {"url": name, "sha256": sha256}, where="weights")
     path = Path(name)
     if path.is_file() and (path.suffix or path.parent != Path()):
-        return check(Own, {"url": name, "sha256": sha256 or cache.digest(path)}, where="weights")
+        digest = cache.digest(path)
+        copied = of_file(digest, path.absolute().as_uri())
+        return copied or check(Own, {"url": name, "sha256": sha256 or digest}, where="weights")
     return find(name)
 
 

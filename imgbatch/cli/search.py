@@ -1,15 +1,16 @@
-"""The command that looks for similar pictures: search."""
+"""The commands that ask stored embeddings: search, classify."""
 
 from __future__ import annotations
 
 import json as jsonlib
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imgbatch.errors import SettingsError
-from imgbatch.terminal import DatasetUrl, Json
+from imgbatch.errors import InputError, SettingsError
+from imgbatch.terminal import DatasetUrl, Json, LabelName
 
 if TYPE_CHECKING:
     from imgbatch.search import Found
@@ -111,3 +112,31 @@ def _place(row: dict[str, Any]) -> str:
     face = f", face {row['region']}" if "region" in row else ""
     match = {True: ", match", False: "", None: ""}[row.get("match")]
     return f"{shown(row['address'] or row['source_id'], 300)}{at}{face}{match}"
+
+
+def classify(
+    dataset: DatasetUrl,
+    *,
+    prompts: Annotated[
+        str, typer.Option(metavar="FILE", help="One per line: `label: prompt`, or a prompt.")
+    ],
+    on: Annotated[
+        str, typer.Option(metavar="TABLE", help="Whose embeddings: of a CLIP model.")
+    ] = "clip",
+    name: LabelName = "",
+    json: Json = False,
+) -> None:
+    """Label the pictures of DATASET by words: from stored CLIP embeddings, no picture is read."""
+    from imgbatch import terminal  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.dataset.ordered import here  # noqa: PLC0415
+    from imgbatch.groupers.zero_shot import read_prompts  # noqa: PLC0415
+    from imgbatch.grouping import Wish  # noqa: PLC0415
+
+    try:
+        lines = Path(prompts).read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--prompts {prompts}: {error}") from error
+    found = [f"{one.label}: {one.text}" for one in read_prompts(lines)]
+    settings = {"prompts": found, "table": on}
+    wish = Wish(dataset, "zero_shot", settings, name, engine="inline")
+    terminal.group(wish, here, as_json=json)

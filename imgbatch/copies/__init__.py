@@ -25,7 +25,7 @@ A recipe that masks faces says so in its first step, and who finds them in `[fac
     name = "mask_faces"
     mode = "solid"               # or "mosaic", "blur"
     [faces]
-    detector = "ultraface"
+    detector = "ultraface"       # or dataset = "DATASET", whose table `faces` knows them
     [output]
     videos = "mp4"               # whole videos; else their sampled frames become images
 

@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import re
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from PIL import Image
 from imgbatch import media
 from imgbatch.copies.faces import boxes_of, mask_of
 from imgbatch.copies.table import SCHEMA
+from imgbatch.dataset.scratch import scratch_folder
 from imgbatch.errors import RunError, SourceError, StorageError
 from imgbatch.media.gate import ByteGate
 from imgbatch.outcomes import not_media
@@ -119,7 +119,7 @@ class Copier:
     def _copy_picture(self, source: Source, picture: Picture, row: Row) -> Row:
         row = row | {"frame": picture.frame, "time": picture.time}
         try:
-            faces = self._faces(picture)
+            faces = self._faces(source, picture)
             steps = fixed_steps(
                 self._steps, source_id=source.source_id, frame=picture.frame, faces=faces
             )
@@ -136,13 +136,13 @@ class Copier:
         height, width = pixels.shape[:2]
         return row | {"status": "ok", "file": name, "width": width, "height": height}
 
-    def _faces(self, picture: Picture) -> list[Box] | None:
-        return None if self._look is None else boxes_of(self._look, picture.pixels)
+    def _faces(self, source: Source, picture: Picture) -> list[Box] | None:
+        return None if self._look is None else boxes_of(self._look, source, picture)
 
     def _copy_video(self, source: Source, decoder: Decoder, blob: Blob, row: Row) -> Row:
         """Write one MP4 of all frames; a video that fails anywhere leaves no file."""
         row = row | {"steps": json.dumps([step.model_dump() for step in self._steps])}
-        with tempfile.TemporaryDirectory(prefix="imgbatch-") as folder:
+        with scratch_folder() as folder:
             path = str(Path(folder) / "copy.mp4")
             try:
                 copied = self._written(source, decoder, blob, row, path)
@@ -170,6 +170,8 @@ class Copier:
 
         settings = self._media.model_copy(update={"video": EVERY_FRAME})
 
+        look = self._look and partial(boxes_of, self._look, source)
+
         def opened() -> media.Media:
             found = decoder.decode(blob, settings, self._gate)
             row["notes"] = found.notes
@@ -179,7 +181,7 @@ class Copier:
             opened,
             path,
             change=partial(self._changed, source),
-            masking=(self._look, self._mask.carry) if self._look and self._mask else None,
+            masking=None if look is None or self._mask is None else (look, self._mask.carry),
             crf=self._output.crf,
         )
 

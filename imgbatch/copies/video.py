@@ -12,19 +12,18 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from imgbatch.copies.carry import Seen, carried
-from imgbatch.copies.faces import boxes_of
 from imgbatch.errors import DecodeError
 from imgbatch.media.encode import VideoFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from imgbatch.copies.faces import Look
     from imgbatch.media import Media
     from imgbatch.preprocess.color import Pixels
     from imgbatch.preprocess.masks import Box
     from imgbatch.records import Picture
 
+    Look = Callable[[Picture], list[Box]]
     Change = Callable[[Picture, Sequence[Box] | None], Pixels]
 
 
@@ -84,9 +83,7 @@ def copy_video(
 def look(media: Media, finder: Look) -> list[Seen]:
     """Return what a detector sees in every frame."""
     with contextlib.closing(media.pictures) as pictures:
-        return [
-            Seen(picture.time or 0, tuple(boxes_of(finder, picture.pixels))) for picture in pictures
-        ]
+        return [Seen(picture.time or 0, tuple(finder(picture))) for picture in pictures]
 
 
 def _frames(

@@ -8,13 +8,15 @@ the others, never that any fits: what shows none of them gets one all the same. 
 and a label for all else helps.
 
 Other words give other labels: `prompts.csv` beside the labels says of each prompt how many pictures
-keep their label when it speaks for its label alone. Label some pictures yourself before you count.
+keep their label when it speaks for its label alone; `model.json` says what compared. Label some
+pictures yourself before you count.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,7 @@ from pydantic import Field
 from imgbatch import analyzers
 from imgbatch.analyzers import Column
 from imgbatch.errors import GroupError, SettingsError
+from imgbatch.models.choice import Choice
 from imgbatch.models.clip import logit_scale, text_embeddings
 from imgbatch.settings import Settings as BaseSettings
 from imgbatch.settings import check
@@ -57,7 +60,13 @@ KEYS = ("source_id", "version", "picture_id")
 EMBEDDING = "embedding"
 MARK = ": "
 LABELS = 2
-REPORT = "prompts.csv"
+REPORT, MODEL = "prompts.csv", "model.json"
+# Cosines that are looked at together: 32 MiB in double precision.
+BLOCK = 4 * 2**20
+NEEDED = (
+    "Words compare with the embeddings of a CLIP model. Where there are none: add [analyzers.clip] "
+    "to the recipe, run again, and leave `table` out."
+)
 
 
 class Settings(BaseSettings):
@@ -97,7 +106,7 @@ def read_prompts(lines: Sequence[str]) -> list[Prompt]:
         text = line.strip()
         if not text or text.startswith("#"):
             continue
-        label, mark, prompt = text.partition(MARK) if MARK in text else (text, MARK, text)
+        label, _, prompt = text.partition(MARK) if MARK in text else (text, MARK, text)
         one = Prompt(label.strip(), prompt.strip())
         if not one.label or not one.text or text.endswith(MARK.strip()):
             raise GroupError(f"{text!r} is not LABEL: PROMPT", "Write both, or a prompt alone.")
@@ -121,18 +130,22 @@ def group(tables: Tables, settings: Settings, context: Context) -> pa.Table:
         GroupError: the prompts are too few, or the table was made by no CLIP model.
     """
     prompts = read_prompts(settings.prompts)
-    model = _model(tables.made_of(settings.table), settings.table)
+    made = tables.made_of(settings.table)
+    model = _model(made, settings.table)
     with threadpoolctl.threadpool_limits(1):
-        pass_ = _Pass(prompts, *_spoken(model, prompts, settings.table))
-        labels = [pass_.see(rows) for rows in tables.batches(settings.table)]
+        texts, scale = _spoken(model, prompts, settings.table)
+        pass_ = _Pass(prompts, texts, scale)
+        labels = [pass_.see(rows) for rows in _pieces(tables, settings.table, len(prompts))]
     table = pa.concat_tables(labels)
     context.write(REPORT, pass_.report())
+    told = {"model": model.model, "weights": made.get("weights", {}), "logit_scale": scale}
+    context.write(MODEL, json.dumps(told, indent=1).encode())
     for line in pass_.lines():
         context.say(line)
     return table
 
 
-def _model(made: Mapping[str, Any], table: str) -> Any:
+def _model(made: Mapping[str, Any], table: str) -> Choice:
     """Return the settings of the model that made a table's embeddings.
 
     Raises:
@@ -144,6 +157,8 @@ def _model(made: Mapping[str, Any], table: str) -> Any:
         here = dict(analyzers.weights(name, model))
     except SettingsError as error:
         raise GroupError(f"table {table} was made by another imgbatch: {error}") from error
+    if not isinstance(model, Choice):
+        raise GroupError(f"table {table} was made by {name}, which knows no words", NEEDED)
     if here != made.get("weights", {}):
         raise GroupError(
             f"table {table} was made with other weights than this imgbatch knows by that name",
@@ -153,7 +168,7 @@ def _model(made: Mapping[str, Any], table: str) -> Any:
 
 
 def _spoken(
-    model: Any, prompts: Sequence[Prompt], table: str
+    model: Choice, prompts: Sequence[Prompt], table: str
 ) -> tuple[NDArray[np.float64], float]:
     """Return the embeddings of the prompts, (prompts, dimension), and the model's scale."""
     try:
@@ -162,22 +177,22 @@ def _spoken(
     except SettingsError as error:
         raise GroupError(
             f"the embeddings of table {table} cannot be compared with these words: {error}",
-            "Words compare with the embeddings of a CLIP model, and a prompt has a limit. Add "
-            "[analyzers.clip] to the recipe and run again where there is no such table.",
+            NEEDED,
         ) from error
-    except AttributeError as error:
-        raise GroupError(
-            f"table {table} was made by no CLIP model: its embeddings compare with no words",
-            "Add [analyzers.clip] to the recipe, run again, and leave `table` out.",
-        ) from error
+
+
+def _pieces(tables: Tables, name: str, prompts: int) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a table, so few at a time that each can be compared with every prompt."""
+    step = max(1, BLOCK // prompts)
+    for rows in tables.batches(name):
+        for start in range(0, rows.num_rows, step):
+            yield rows.slice(start, step)
 
 
 class _Pass:
     """One pass over the pictures, some at a time."""
 
-    def __init__(
-        self, prompts: Sequence[Prompt], texts: NDArray[np.float64], scale: float
-    ) -> None:
+    def __init__(self, prompts: Sequence[Prompt], texts: NDArray[np.float64], scale: float) -> None:
         self._prompts = prompts
         self._labels = list(dict.fromkeys(one.label for one in prompts))
         self._texts = texts
@@ -199,7 +214,7 @@ class _Pass:
         probabilities = softmax(self._scale * cosines)
         best = probabilities.argmax(axis=1)
         self._count(best, cosines, alone)
-        at = pa.array(_places(there, rows.num_rows))
+        at = pa.array(_places(there, rows.num_rows), pa.int64())
         width = len(self._labels)
         starts = np.arange(0, probabilities.size + 1, width, dtype=np.int32)
         lists = pa.ListArray.from_arrays(starts, probabilities.astype(np.float32).ravel())
@@ -233,12 +248,13 @@ class _Pass:
         alone: NDArray[np.float64],
     ) -> None:
         self._counts += np.bincount(best, minlength=len(self._labels))
-        for number, label in enumerate(self._own.argmax(axis=0)):
-            with_it = cosines.copy()
-            with_it[:, label] = alone[:, number]
-            then = with_it.argmax(axis=1)
-            self._kept[number] += int((then == best).sum())
-            self._got[number] += int((then == label).sum())
+        # Another prompt moves one label only: what it has to beat is the best of the others.
+        second, first = np.partition(cosines, -LABELS, axis=1)[:, -LABELS:].T
+        label = self._own.argmax(axis=0)
+        is_best = best[:, None] == label
+        gets = alone > np.where(is_best, second[:, None], first[:, None])
+        self._got += gets.sum(axis=0)
+        self._kept += (gets == is_best).sum(axis=0)
 
     def _rows(self) -> Iterator[tuple[str, str, int, int, int, int]]:
         total = int(self._counts.sum())
@@ -259,7 +275,9 @@ class _Pass:
         total = int(self._counts.sum())
         for label, count in zip(self._labels, self._counts, strict=True):
             yield f"{label}: {count:,} of {total:,} pictures"
-        several = {label for label, row in zip(self._labels, self._own, strict=True) if row.sum() > 1}
+        several = {
+            label for label, row in zip(self._labels, self._own, strict=True) if row.sum() > 1
+        }
         for label, text, _, got, kept, _ in self._rows():
             if label in several:
                 yield (

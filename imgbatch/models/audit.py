@@ -31,12 +31,19 @@ class Kept:
 def audit() -> Iterator[Kept]:
     """Yield all that is in the cache, each file read anew; nothing is changed."""
     folder = cache.folder()
-    for place in sorted(folder.iterdir()) if folder.is_dir() else ():
+    for place in _folders(folder):
         for path in sorted(place.iterdir()):
             if path.is_dir():
                 yield from _packs(path, place)
             elif path.name != cache.LOCK:
                 yield _file(path, place.name)
+    for kind in _folders(folder.parent):
+        for place in _folders(kind) if kind != folder else ():
+            yield from _made(place)
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
 
 def _file(path: Path, sha256: str) -> Kept:
@@ -45,6 +52,14 @@ def _file(path: Path, sha256: str) -> Kept:
         return Kept(path, size, "unfinished")
     whole = cache.digest(path).startswith(sha256)
     return Kept(path, size, "whole" if whole else "damaged")
+
+
+def _made(place: Path) -> Iterator[Kept]:
+    """Yield what was made of weights here, each file with its digest beside it."""
+    for beside in sorted(place.glob(f"*{cache.SEAL}")):
+        path = beside.with_suffix("")
+        if path.is_file():
+            yield _file(path, beside.read_text("ascii"))
 
 
 def _packs(folder: Path, place: Path) -> Iterator[Kept]:

@@ -2,7 +2,8 @@
 
 A file lies at `CACHE/weights/<digest>/<name>`, in a mirror at `<digest>/<name>`; the digest is as
 it was published, so eight digits or all. It gets that name only once it is whole: before, it is
-`<name>.partial`, which a later download goes on with.
+`<name>.partial`, which a later download goes on with. What is made of weights here lies beside the
+folder of weights, in `CACHE/<kind>/<key>/`, with its digest beside it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 PARTIAL = ".partial"
 LOCK = ".lock"
+SEAL = ".sha256"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,3 +127,19 @@ def finish(partial: Path, path: Path) -> None:
     finally:
         os.close(descriptor)
     partial.replace(path)
+
+
+def seal(partial: Path, path: Path) -> None:
+    """Give a partial file that was made here its name, with its digest beside it.
+
+    Nobody publishes the digest of what a machine makes of weights, such as a network in another
+    format; this one at least tells whether it is still what was made.
+    """
+    path.with_name(path.name + SEAL).write_text(digest(partial), "ascii")
+    finish(partial, path)
+
+
+def is_sealed(path: Path) -> bool:
+    """Return whether a file is here and is still what was made."""
+    beside = path.with_name(path.name + SEAL)
+    return path.is_file() and beside.is_file() and is_whole(path, beside.read_text("ascii"))

@@ -62,6 +62,22 @@ def text_embeddings(chosen: Choice | str, texts: Sequence[str]) -> NDArray[np.fl
     return np.concatenate(rows)
 
 
+def logit_scale(chosen: Choice | str) -> float:
+    """Return what a CLIP network multiplies cosines by before their softmax; 100 as published.
+
+    Args:
+        chosen: as for `text_embeddings`.
+
+    Raises:
+        SettingsError, WeightsError, MissingExtraError: as for `text_embeddings`.
+    """
+    choice = Choice(model=chosen) if isinstance(chosen, str) else chosen
+    need("torch")
+    need("open_clip")
+    model, _ = _loaded(network(choice, "clip"))
+    return float(model.logit_scale.detach().float().exp())
+
+
 @lru_cache(maxsize=1)
 def _loaded(chosen: Network) -> tuple[Any, Any]:
     import open_clip  # noqa: PLC0415 - of the extra `models`, and seconds

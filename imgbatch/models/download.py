@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from imgbatch.errors import StorageError, WeightsError
 from imgbatch.models import cache
-from imgbatch.storage import locate
+from imgbatch.storage import locate, open_store
 from imgbatch.storage.secrets import cause, scrub
 
 if TYPE_CHECKING:
@@ -46,10 +46,7 @@ def from_url(url: str, partial: Path, listener: Listener | None = None) -> None:
     if url.startswith(WEB):
         _from_web(url, partial, listener)
         return
-    if "://" not in url:
-        raise WeightsError(f"this machine has no {url}")
-    store, name = locate(url)
-    from_store(store, name, partial, listener)
+    from_store(*_located(url), partial, listener)
 
 
 def from_store(store: Store, name: str, partial: Path, listener: Listener | None = None) -> None:
@@ -76,10 +73,7 @@ def look(url: str) -> None:
     if url.startswith(WEB):
         with _asked(url, {"Range": "bytes=0-0"}):
             return
-    if "://" not in url:
-        raise WeightsError(f"this machine has no {url}")
-    store, name = locate(url)
-    look_in(store, name)
+    look_in(*_located(url))
 
 
 def look_in(store: Store, name: str) -> None:
@@ -92,6 +86,18 @@ def look_in(store: Store, name: str) -> None:
         store.head(name)
     except FileNotFoundError as error:
         raise WeightsError(f"{store.address(name)} is not there") from error
+
+
+def _located(url: str) -> tuple[Store, str]:
+    """Return the store and the name that a URL of a user means; its query holds options."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        raise WeightsError(f"this machine has no {url}")
+    address, _, options = rest.partition("?")
+    if options:
+        bucket = address.partition("/")[0]
+        open_store(f"{scheme}://{bucket}?{options}")  # which remembers them for the bucket
+    return locate(f"{scheme}://{address}")
 
 
 def _from_web(url: str, partial: Path, listener: Listener | None) -> None:
@@ -122,8 +128,15 @@ def _asked(url: str, headers: dict[str, str]) -> Iterator[Response]:
             _refuse(url, answer)
             yield answer
     except RequestException as error:
-        said = scrub(f"{url}: {error}")
+        said = scrub(f"{url}: {_first(error)}")
         raise StorageError(said) from cause(error)
+
+
+def _first(error: Exception) -> str:
+    """Return what kept us from a server, without the layers of libraries around it."""
+    inner = error.args[0] if error.args else error
+    said = str(getattr(inner, "reason", inner))
+    return said.partition("): ")[2] or said
 
 
 def _refuse(url: str, answer: Response) -> None:

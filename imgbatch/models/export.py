@@ -65,7 +65,7 @@ class Order:
 
 
 def exported(network: Network) -> Path:
-    """Return the ONNX file of a network; makes it where this machine's cache has none.
+    """Return the ONNX file of a network; makes it where this machine's cache has no whole one.
 
     Several processes may ask at once: one makes it, the others wait.
 
@@ -75,16 +75,16 @@ def exported(network: Network) -> Path:
         MissingExtraError: torch is not installed.
     """
     path = cache.folder().parent / "onnx" / _key(network) / f"{network.builder}.onnx"
-    if path.is_file():
+    if cache.is_sealed(path):
         return path
     weights = fetch(network.weights)
     with cache.writing(path) as partial:
-        if not path.is_file():
+        if not cache.is_sealed(path):
             shown = network.preprocess.model_dump()
             _in_child(
                 Order(network.loader, network.builder, str(weights), shown, str(partial), threads())
             )
-            cache.finish(partial, path)
+            cache.seal(partial, path)
     return path
 
 

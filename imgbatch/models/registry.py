@@ -46,6 +46,7 @@ class Model(Settings):
         builder: what the loader calls the network, such as `resnet50` or `ViT-B-32`.
         variant: what the loader calls these weights, such as `IMAGENET1K_V2` or `openai`.
         url: where they come from.
+        file: what they are called in cache and mirror; "": as at the URL.
         sha256: digest of the file, as it is published: in full, or its first digits.
         size: of the file, in bytes, to the precision of who publishes it; 0: nobody does.
         licence: its terms.
@@ -62,6 +63,7 @@ class Model(Settings):
     builder: str
     variant: str = ""
     url: str
+    file: str = ""
     sha256: Digest
     size: int = Field(default=0, ge=0)
     licence: Licence
@@ -90,6 +92,20 @@ def find(name: str) -> Model:
             "`imgbatch models list` shows all. Weights of your own: { url = ..., sha256 = ... }.",
         )
     return found
+
+
+def of_file(sha256: str, url: str) -> Model | None:
+    """Return the model that a file is the weights of, as it would be had from there.
+
+    Args:
+        sha256: of the file, in full.
+        url: of the file.
+    """
+    for model in known():
+        if sha256.startswith(model.sha256):
+            name = model.url.rpartition("/")[2]
+            return model.model_copy(update={"url": url, "file": name})
+    return None
 
 
 @cache

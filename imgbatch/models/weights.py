@@ -21,6 +21,7 @@ from imgbatch.models.registry import Model
 from imgbatch.settings import Settings
 from imgbatch.storage import open_store
 from imgbatch.storage.addresses import unquote
+from imgbatch.storage.secrets import scrub
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,8 @@ class Own(Settings):
     """Weights of the user's own, as a recipe names them.
 
     Attributes:
-        url: a path, or a URL that begins with file, s3, gs, http or https.
+        url: a path, from where imgbatch is started; or a URL that begins with file, s3, gs, http
+            or https.
         sha256: digest of the file; where it is missing, the error says what it is.
     """
 
@@ -85,11 +87,11 @@ def digest_of(wanted: Wanted) -> str:
     path = _local(wanted)
     if path is None or not path.is_file():
         raise WeightsError(
-            f"weights {wanted.url} have no sha256",
+            f"weights {name_of(wanted)} have no sha256",
             "Write the digest of the file beside its url: `sha256sum FILE` shows it.",
         )
     raise WeightsError(
-        f"weights {wanted.url} have no sha256",
+        f"weights {name_of(wanted)} have no sha256",
         f'Of the file that lies there now it is: sha256 = "{cache.digest(path)}"',
     )
 
@@ -169,13 +171,15 @@ def file_of(wanted: Wanted) -> cache.File:
     Raises:
         WeightsError: the user's own have no digest.
     """
-    name = wanted.url.partition("?")[0].rstrip("/").rpartition("/")[2]
-    return cache.File(name, digest_of(wanted))
+    name = wanted.file if isinstance(wanted, Model) else ""
+    name = name or wanted.url.partition("?")[0].rstrip("/").rpartition("/")[2]
+    # A name of dots alone is another folder's.
+    return cache.File(name if name.strip(".") else "weights", digest_of(wanted))
 
 
 def name_of(wanted: Wanted) -> str:
-    """Return what messages call it, and what `imgbatch models pull` takes."""
-    return wanted.name if isinstance(wanted, Model) else wanted.url
+    """Return what messages call it, and what `imgbatch models pull` takes; without a secret."""
+    return wanted.name if isinstance(wanted, Model) else scrub(wanted.url)
 
 
 def _complete(
@@ -192,7 +196,7 @@ def _complete(
             break
     found = cache.digest(begun)
     begun.unlink()
-    came = f"the mirror {mirror}" if mirror else wanted.url
+    came = f"the mirror {mirror}" if mirror else scrub(wanted.url)
     raise WeightsError(
         f"{name_of(wanted)} from {came} has sha256 {found}, not {file.sha256}: it is not used",
         "Whoever keeps it replaced it, or it is damaged there. Ask them, or push it anew: "
@@ -223,20 +227,23 @@ def _size(path: Path) -> int:
 def _lacking(wanted: Wanted, mirror: str, error: Exception) -> WeightsError:
     name = name_of(wanted)
     return WeightsError(
-        f"{name} is not on this machine and cannot be had: {error}", _remedy(wanted, name, mirror)
+        f"{name} is not on this machine and cannot be had: {error}", _remedy(wanted, mirror)
     )
 
 
-def _remedy(wanted: Wanted, name: str, mirror: str) -> str:
+def _remedy(wanted: Wanted, mirror: str) -> str:
+    name, url = name_of(wanted), scrub(wanted.url)
+    if isinstance(wanted, Own):
+        name += f" --sha256 {wanted.sha256}"
     if mirror:
         return (
-            f"From a machine that reaches {wanted.url}: `imgbatch models push {name} {mirror}`. "
+            f"From a machine that reaches {url}: `imgbatch models push {name} {mirror}`. "
             "IMGBATCH_MODEL_MIRROR is set, so nothing else is asked."
         )
     return (
-        f"Once {wanted.url} can be reached from here: `imgbatch models pull {name}`. Or from a "
-        f"machine that reaches it: `imgbatch models push {name} STORE-URL`, and here "
-        "IMGBATCH_MODEL_MIRROR=STORE-URL."
+        f"Once {url} can be reached from here: `imgbatch models pull {name}` (with a copy of the "
+        f"file: `pull FILE`). Or from a machine that reaches it: `imgbatch models push {name} "
+        "STORE-URL`, and here IMGBATCH_MODEL_MIRROR=STORE-URL."
     )
 
 
@@ -244,18 +251,24 @@ def _here(wanted: Wanted, file: cache.File) -> Path | None:
     """Return the verified file, where it is on this machine.
 
     Raises:
-        WeightsError: the user's own file is another one than the digest says.
+        WeightsError: the user's own file is another one than the digest says, or may not be read.
     """
-    local = _local(wanted)
-    if local is not None and local.is_file():
-        if not cache.is_whole(local, file.sha256):
-            raise WeightsError(
-                f"{local} has sha256 {cache.digest(local)}, not {file.sha256}: it is not used",
-                "Give the digest of the file that you mean, or put that file there.",
-            )
-        return local
-    path = cache.path_of(file)
-    return path if path.is_file() and cache.is_whole(path, file.sha256) else None
+    local, path = _local(wanted), cache.path_of(file)
+    try:
+        if local is None or not local.is_file():
+            return path if path.is_file() and cache.is_whole(path, file.sha256) else None
+        if cache.is_whole(local, file.sha256):
+            return local
+        found = cache.digest(local)
+    except OSError as error:
+        raise WeightsError(
+            f"{local or path} cannot be read: {error.strerror or error}",
+            "Permit it, or give another folder with IMGBATCH_MODEL_CACHE.",
+        ) from error
+    raise WeightsError(
+        f"{local} has sha256 {found}, not {file.sha256}: it is not used",
+        "Give the digest of the file that you mean, or put that file there.",
+    )
 
 
 def _local(wanted: Wanted) -> Path | None:

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from imgbatch import groupers
 from imgbatch.analyzers import Column
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from imgbatch.dataset import Dataset
     from imgbatch.report.weights import Used
 
-HEADER = ("table", "column", "type", "unit", "range", "missing", "meaning")
+HEADER = ("table", "column", "type", "unit", "range", "missing", "meaning", "mark")
 # A spreadsheet runs a cell that begins so; ranges such as -180 to 180 are harmless.
 FORMULA = re.compile(r"[=+\-@\t\r]")
 HARMLESS = re.compile(r"[+-]?\d+(\.\d+)?(( to |-|, )[+-]?\d+(\.\d+)?)?$")
@@ -40,6 +40,7 @@ class Entry:
     range: str
     missing: str
     meaning: str
+    mark: str = ""
 
     def cells(self) -> tuple[str, ...]:
         """Return the values in the order of HEADER."""
@@ -51,7 +52,7 @@ def codebook(dataset: Dataset) -> list[Entry]:
     known = {table: columns_known(dataset, table) for table in dataset.tables()}
     known |= {groups.path_of(name): labels_known(dataset, name) for name in groups.names(dataset)}
     return [
-        Entry(table, c.name, str(c.type), c.unit, c.range, c.missing, c.meaning)
+        Entry(table, c.name, str(c.type), c.unit, c.range, c.missing, c.meaning, c.mark)
         for table, columns in known.items()
         for c in columns
     ]
@@ -68,7 +69,7 @@ def columns_known(dataset: Dataset, table: str) -> list[Column]:
         described = {column.name: column for column in columns_of(table)}
     except (SettingsError, MissingExtraError):
         described = {}
-    return [described.get(field.name) or _undescribed(field) for field in schema]
+    return [_described(field, described.get(field.name)) for field in schema]
 
 
 def labels_known(dataset: Dataset, name: str) -> list[Column]:
@@ -80,11 +81,14 @@ def labels_known(dataset: Dataset, name: str) -> list[Column]:
     except (SettingsError, MissingExtraError):
         own = ()
     described = {column.name: column for column in (*KEY_COLUMNS, *own)}
-    return [described.get(field.name) or _undescribed(field) for field in table.schema()]
+    return [_described(field, described.get(field.name)) for field in table.schema()]
 
 
-def _undescribed(field: pa.Field) -> Column:
+def _described(field: pa.Field, known: Column | None) -> Column:
     words = {k.decode(): v.decode("utf-8", "replace") for k, v in (field.metadata or {}).items()}
+    # What was written may mean something else than the same column does by default.
+    if known is not None and words.get("meaning", known.meaning) == known.meaning:
+        return known
     meaning = words.get("meaning", "not described: its analyzer is not installed here")
     return Column(
         field.name,
@@ -93,6 +97,7 @@ def _undescribed(field: pa.Field) -> Column:
         words.get("unit", ""),
         words.get("range", ""),
         words.get("missing", "not known"),
+        cast("Any", words.get("mark", "")),
     )
 
 

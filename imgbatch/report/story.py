@@ -94,7 +94,7 @@ def tell(dataset: Dataset, codebook: Sequence[Entry], *, thumbnails: bool) -> St
         inputs=tuple(dict.fromkeys(str(run.get("input", "")) for run in dataset.runs())),
         outcomes=outcomes,
         corpus=corpus,
-        findings=tuple(findings(outcomes, corpus, provenance, labels)),
+        findings=(*findings(outcomes, corpus, provenance, labels), *_marked(codebook)),
         strips=tuple(strips),
         thumbnails=make_thumbnails(shown, _media(last), read_limits()),
         with_thumbnails=thumbnails,
@@ -147,6 +147,20 @@ def findings(
         *_old(labels),
         *limited(provenance.weights),
     ]
+
+
+def _marked(codebook: Sequence[Entry]) -> list[str]:
+    """Say which columns tell people apart, or what a model takes them for."""
+    told = {
+        "biometric": "It holds biometric data, which tells people apart",
+        "sensitive": "It holds what a model perceives of people, which is no fact about them",
+    }
+    found = []
+    for mark, says in told.items():
+        names = [f"{entry.table}.{entry.column}" for entry in codebook if entry.mark == mark]
+        if names:
+            found.append(f"{says}: {', '.join(names)}.")
+    return found
 
 
 def _old(labels: Sequence[Labels]) -> list[str]:

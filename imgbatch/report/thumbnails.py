@@ -151,7 +151,10 @@ class _Maker:
         return self._thumbnails(source, blob)
 
     def _thumbnails(self, source: Source, blob: Blob) -> dict[int, Thumbnail]:
-        found = self.none(source, "no picture in it")
+        found = {
+            frame: Thumbnail(reason="far inside a video" if frame > FAR else "no picture in it")
+            for frame in self._wanted(source)
+        }
         try:
             for picture in pictures_at(self._wanted(source), blob, self._settings, self._gate):
                 found[picture.frame] = encode(picture)

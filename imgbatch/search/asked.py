@@ -26,6 +26,8 @@ from imgbatch.errors import (
 )
 from imgbatch.media.gate import ByteGate
 from imgbatch.models import weights
+from imgbatch.models.choice import Choice
+from imgbatch.models.clip import text_embeddings
 from imgbatch.observe.explain import ids_of
 from imgbatch.report.thumbnails import pictures_at
 from imgbatch.sources import fetch, open_input
@@ -43,6 +45,11 @@ if TYPE_CHECKING:
 
 PICTURE_ID = re.compile(r"([0-9a-f]{32})-(\d+)")
 READABLE = "Give a photo that opens, or a source of the dataset: its address or source_id."
+
+WORDS = (
+    "Words are compared with the vectors of a CLIP model: --on clip. Where there is no such table, "
+    "add [analyzers.clip] to the recipe and run again."
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,18 +103,15 @@ def ask_words(space: Space, words: str, limits: Limits) -> Query:
         SearchError: that model reads no words, or not these.
         WeightsError, MissingExtraError: it is not at hand.
     """
-    from imgbatch.models.clip import text_embeddings  # noqa: PLC0415 - not in a light install
-
     weights.adopt(limits)
-    recipe = space.recipe()
+    model = space.recipe().analyzers[space.analyzer]
+    said = f"table {space.table} (model {space.named}) cannot be asked {words!r}"
+    if not isinstance(model, Choice):
+        raise SearchError(f"{said}: {space.analyzer} knows no words", WORDS)
     try:
-        [vector] = text_embeddings(recipe.analyzers[space.analyzer], [words])
+        [vector] = text_embeddings(model, [words])
     except SettingsError as error:
-        raise SearchError(
-            f"table {space.table} (model {space.named}) cannot be asked {words!r}: {error}",
-            "Words are compared with the vectors of a CLIP model: --on clip. Add "
-            "[analyzers.clip] to the recipe and run again where there is no such table.",
-        ) from error
+        raise SearchError(f"{said}: {error}", WORDS) from error
     return Query(words, np.asarray(vector, np.float64))
 
 
@@ -128,8 +132,9 @@ def _stored(space: Space, photo: str, listed: dict[str, str], frame: int | None)
     first = min((row["frame"] for row in rows), default=0)
     rows = [row for row in rows if row["frame"] == (first if frame is None else frame)]
     if not rows:
+        what = "no face of it that has a vector" if space.grain == "region" else "no vector of it"
         raise SearchError(
-            f"{photo} is a source of the dataset, and table {space.table} has no vector of it"
+            f"{photo} is a source of the dataset, and table {space.table} has {what}"
             f"{_why(space.dataset, listed['source_id'])}",
             "Give another photo.",
         )
@@ -212,13 +217,13 @@ def _single(dataset: Dataset, photo: str) -> Source:
         SearchError: it is not there, or is a folder or an archive.
     """
     try:
-        near = similar(dataset, given(photo))
-    except SettingsError as error:
-        raise SearchError(f"there is no {photo!r}: {error}", READABLE) from error
-    try:
+        named = given(photo)
         with contextlib.closing(open_input(photo)) as found:  # type: ignore[type-var] # a generator
             source = next(found)
-    except (InputError, SettingsError, StopIteration) as error:
+    except SettingsError as error:
+        raise SearchError(f"there is no {photo!r}: {error}", READABLE) from error
+    except (InputError, StopIteration) as error:
+        near = similar(dataset, named)
         raise SearchError(
             f"{photo} is no source of {dataset.url}{near}, and cannot be had: {error}", READABLE
         ) from error

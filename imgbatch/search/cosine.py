@@ -98,7 +98,7 @@ def _pass(
     leave: Sequence[str | None],
 ) -> Nearest:
     asked = np.stack([query / np.linalg.norm(query) for query in queries])
-    kept = [_Kept(own, leaves, key, k) for own, leaves in zip(asked, leave, strict=True)]
+    kept = [_Kept(own, leaves, key, k) for own, leaves in zip(queries, leave, strict=True)]
     compared = pointless = 0
     for batch in batches:
         step = max(1, BLOCK // asked.shape[1])
@@ -164,8 +164,9 @@ class _Kept:
             return
         # Row by row, and not by a matrix product: that rounds by the number of rows.
         wide = vectors[at].astype(np.float64)
-        norms = np.sqrt(np.einsum("ij,ij->i", wide, wide))
-        exact = np.einsum("ij,j->i", wide, self._query) / norms
+        squares = np.einsum("ij,ij->i", wide, wide) * np.einsum("i,i", self._query, self._query)
+        # One root of both, so that a vector and itself give 1 and not nearly 1.
+        exact = np.einsum("ij,j->i", wide, self._query) / np.sqrt(squares)
         found = pa.Table.from_batches([rows]).take(at)
         if self._leave is not None:
             others = pc.not_equal(found[self._key], self._leave).to_numpy()

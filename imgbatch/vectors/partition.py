@@ -3,8 +3,8 @@
 Decision, 2026-11: scikit-learn's k-means++ goes through the sample K times in products that are
 too small for BLAS threads, which then wait for each other: 100,000 vectors of 512 numbers and
 K = 50 took 7 to 26 s to start and 0.4 to 0.8 s to fit (4 cores, shared). So it starts from at most
-START rows, without BLAS threads (0.6 s). Drawback: above START rows, the result is another one than that
-of scikit-learn's defaults with the same seed, though as good.
+START rows, without BLAS threads (0.6 s). Drawback: above START rows, the result is another one than
+that of scikit-learn's defaults with the same seed, though as good.
 """
 
 from __future__ import annotations

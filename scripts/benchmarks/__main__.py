@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 from scripts.benchmarks import (
+    faces,
     images,
     listing,
     memory,
+    models,
     peers,
     plan,
     report,
@@ -36,7 +38,9 @@ SECTIONS = {
     "workers": workers.measure,
     "shards": shards.measure,
     "listing": listing.measure,
+    "models": models.measure,
     "search": search.measure,
+    "faces": faces.measure,
 }
 
 

@@ -62,16 +62,18 @@ def run_imgbatch(
     *,
     engine: str,
     expected: int,
+    recipe: Path = RECIPE,
     nodes: int = 0,
     environment: Mapping[str, str] | None = None,
 ) -> Run:
-    """Run the recipe `image + quality + hashes` over a folder into a new dataset on this machine.
+    """Run a recipe over a folder into a new dataset on this machine.
 
     Args:
         setting: how many threads a worker has, and where the dataset goes.
         folder: the input, or the URL of a prefix.
         engine: inline or ray.
         expected: how many sources there are.
+        recipe: its file; `image + quality + hashes` by default.
         nodes: on Ray, over so many nodes of one core each; 0: on this machine as it is.
         environment: variables that are set on top.
 
@@ -80,7 +82,7 @@ def run_imgbatch(
     """
     name = f"imgbatch-{engine}"
     dataset = setting.fresh(name)
-    words = [str(folder), str(dataset), "--recipe", str(RECIPE)]
+    words = [str(folder), str(dataset), "--recipe", str(recipe)]
     command = [sys.executable, "-m", "imgbatch", "run", *words, "--engine", engine]
     if nodes:
         command = module("nodes", nodes, sys.executable, "-m", "jobs.analyze", *words)

@@ -13,12 +13,12 @@ import pytest
 import skimage
 from PIL import Image, ImageOps
 
-from imgbatch.copies.faces import FaceSettings, look_of
+from imgbatch.models.faces.detectors import detector
 from imgbatch.models.weights import Own
 from tests.analyzers.truth import KINDS, OPEN, Box, Label, Score, iou, labels, overlap, score
 
 if TYPE_CHECKING:
-    from imgbatch.copies.faces import Look
+    from imgbatch.models.faces import Detector
     from imgbatch.preprocess.color import Pixels
 
 ULTRAFACE = "34cd7e60aeff28744c657de7a3dc64e872d506741de66987f3426f2b79f88017"
@@ -34,25 +34,31 @@ def photographs(shared: Path) -> dict[str, Pixels]:
 
 
 @pytest.fixture(scope="module")
-def ultraface(shared: Path) -> Look:
+def ultraface(shared: Path) -> Detector:
     pytest.importorskip("onnxruntime", reason="the models extra is not installed")
     path = shared / "models" / "ultraface-rfb-320.onnx"
     if not path.is_file():
         pytest.skip(f"no {path.name} in the shared folder")
-    return look_of(FaceSettings(weights=Own(url=str(path), sha256=ULTRAFACE)))
+    return detector("ultraface", Own(url=str(path), sha256=ULTRAFACE))
 
 
 def pixels(path: Path) -> Pixels:
     return np.array(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))
 
 
+def boxes(finder: Detector, picture: Pixels) -> list[Box]:
+    """Return x, y, width, height of what a detector finds."""
+    edges = finder.detect(picture).boxes
+    return [(x, y, right - x, bottom - y) for x, y, right, bottom in edges.tolist()]
+
+
 def faces(asked: dict[str, list[Label]]) -> int:
     return sum(label.kind not in OPEN for found in asked.values() for label in found)
 
 
-def judged(title: str, look: Look, pictures: dict[str, Pixels], folder: str) -> Score:
+def judged(title: str, finder: Detector, pictures: dict[str, Pixels], folder: str) -> Score:
     asked = labels(folder)
-    result = score(asked, {name: look(pictures[name]) for name in asked})
+    result = score(asked, {name: boxes(finder, pictures[name]) for name in asked})
     print(f"\n{result.table(title)}")  # noqa: T201 - the table is what the test is for
     return result
 
@@ -75,7 +81,7 @@ def test_labels_are_of_known_kinds_and_lie_within_their_photographs(
 
 
 def test_ultraface_finds_all_faces_that_look_at_the_camera(
-    photographs: dict[str, Pixels], ultraface: Look
+    photographs: dict[str, Pixels], ultraface: Detector
 ) -> None:
     # Measured on 2026-11-21, at its makers' score of 0.7 and IoU >= 0.5: precision 0.982 (one false
     # alarm, in a crowd out of focus), recall 0.903: frontal 56 of 56, occluded 0 of 5, profile 0
@@ -86,7 +92,7 @@ def test_ultraface_finds_all_faces_that_look_at_the_camera(
     assert found.by_kind["frontal"][0] >= 55
 
 
-def test_ultraface_sees_faces_in_a_cat_and_in_letters(ultraface: Look) -> None:
+def test_ultraface_sees_faces_in_a_cat_and_in_letters(ultraface: Detector) -> None:
     # Measured on 2026-11-21: both faces, and 5 false alarms: 3 in the cat's face, 2 in letters.
     # Boxes that overlap by less than half are kept, so that one false face may be several.
     pictures = {name: pixels(SKIMAGE / name) for name in labels("skimage")}
@@ -100,20 +106,19 @@ def test_the_cascade_finds_most_faces_that_look_at_the_camera(
     photographs: dict[str, Pixels],
 ) -> None:
     # Measured on 2026-11-21, IoU >= 0.5: precision 0.979, recall 0.758: frontal 47 of 56.
-    look = look_of(FaceSettings(detector="lbp"))
-    found = judged("LBP cascade, IoU 0.5, photographs", look, photographs, "photos")
+    found = judged("LBP cascade, IoU 0.5, photographs", detector("lbp"), photographs, "photos")
     assert found.precision >= 0.95
     assert found.recall >= 0.72
 
 
 def test_what_is_masked_of_a_face_that_was_found_is_all_of_it(
-    photographs: dict[str, Pixels], ultraface: Look
+    photographs: dict[str, Pixels], ultraface: Detector
 ) -> None:
     # Measured on 2026-11-21 with boxes grown by 0.2, as mask_faces does: 0.992 of the face that is
     # covered least.
     shares = []
     for name, asked in labels("photos").items():
-        found = ultraface(photographs[name])
+        found = boxes(ultraface, photographs[name])
         for label in asked:
             best = max(found, key=lambda box: iou(label.box, box), default=None)
             if label.kind == "frontal" and best is not None and iou(label.box, best) >= 0.5:

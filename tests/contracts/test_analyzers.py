@@ -319,6 +319,18 @@ def test_the_quick_recipe_spells_out_every_analyzer_with_its_defaults() -> None:
         assert settings.model_fields_set == set(type(settings).model_fields), name
 
 
+def test_the_standard_recipe_is_quick_and_networks_with_their_defaults() -> None:
+    quick = read_recipe(recipe_text("quick"), settings_of=analyzers.settings_of)
+    recipe = read_recipe(recipe_text("standard"), settings_of=analyzers.settings_of)
+    assert recipe.media == quick.media
+    assert recipe.analyzers.items() > quick.analyzers.items()
+    for name, settings in recipe.analyzers.items():
+        assert settings == analyzers.settings_of(name)(), name
+        # TOML has no word for "none"
+        unsaid = {k for k, f in type(settings).model_fields.items() if f.default is None}
+        assert settings.model_fields_set == set(type(settings).model_fields) - unsaid, name
+
+
 def test_n_pictures_give_n_rows_of_the_declared_types(of_pictures: Module) -> None:
     pictures = images()
     table = table_of(of_pictures, rows_of(of_pictures, pictures, of_pictures.NEEDS.batch))

@@ -27,8 +27,8 @@ NAMES = groupers.available()
 ASKED: dict[str, dict[str, Any]] = {
     "clusters": {"table": "classic", "k": 5, "stability": 2, "sample": 2000},
 }
-# Their rows cannot be made without weights; their own tests hold them to this.
-NEED_WEIGHTS = ("zero_shot",)
+# Their rows cannot be made without weights or a fitted model; their own tests hold them to this.
+NEED_WEIGHTS = ("learned", "zero_shot")
 MADE = [name for name in NAMES if name not in NEED_WEIGHTS]
 
 

@@ -1,4 +1,4 @@
-"""Vectors that are made, as the tables that groupers read, held in memory and given out in pieces."""
+"""Made vectors as the tables that groupers read: held in memory, given out in pieces."""
 
 from __future__ import annotations
 

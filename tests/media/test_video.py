@@ -680,7 +680,8 @@ def test_no_frame_waits_for_the_garbage_collector(sample: str) -> None:
 
 
 def frames_alive() -> int:
-    return sum(isinstance(one, av.VideoFrame) for one in gc.get_objects())
+    # By type: `isinstance` asks each object for its class, and some of torch's warn when asked.
+    return sum(issubclass(type(one), av.VideoFrame) for one in gc.get_objects())
 
 
 def test_a_failure_leaves_nothing_behind() -> None:

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from imgbatch.errors import WeightsError
+from imgbatch.models.choice import Choice, network
+from imgbatch.models.export import exported
 from imgbatch.models.registry import find, known, wordnet_ids
 from imgbatch.models.state import load_state
 from imgbatch.models.weights import Own, fetch
+from tests import networks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,6 +131,18 @@ def test_a_state_comes_through_the_store_as_it_was_saved(
     assert set(found) == set(state)
     assert all(torch.equal(found[name], value) for name, value in state.items())
     torchvision.models.mobilenet_v3_small(weights=None).load_state_dict(found)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("told")
+def test_a_network_that_was_made_here_is_made_anew_once_it_is_damaged(tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="the extra `models` is not installed")
+    chosen = network(Choice.model_validate(networks.classifier(tmp_path)), "classification")
+    path = exported(chosen)
+    written, made = path.stat().st_mtime_ns, path.read_bytes()
+    assert exported(chosen).stat().st_mtime_ns == written
+    path.write_bytes(made[:-1] + bytes([made[-1] ^ 1]))
+    assert exported(chosen).read_bytes() == made
 
 
 class Evil:

@@ -10,7 +10,7 @@ from imgbatch.errors import WeightsError
 from imgbatch.models import cache
 from imgbatch.models.mirror import push
 from imgbatch.models.weights import Own, fetch, get, where
-from imgbatch.storage import open_store
+from imgbatch.storage import access, clients, open_store
 from tests.models.test_weights import DATA, kept, on, sha256
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def test_what_the_mirror_lacks_is_said_with_how_to_push_it(
     for ask in (where, fetch):
         with pytest.raises(WeightsError, match=r"cannot be had: .*net\.pth is not there") as caught:
             ask(wanted)
-        assert f"`imgbatch models push {wanted.url} {mirror}`" in caught.value.remedy
+        push_it = f"`imgbatch models push {wanted.url} --sha256 {wanted.sha256} {mirror}`"
+        assert push_it in caught.value.remedy
     assert hub.asked == []
     assert push(wanted, mirror).sent  # who pushes asks the hub, mirror or not
 
@@ -95,3 +96,12 @@ def test_weights_of_ones_own_may_lie_in_a_bucket(bucket: str, told: Told) -> Non
     wanted = Own(url=f"s3://{bucket}/own/mine.pth", sha256=sha256(DATA))
     assert where(wanted) == "url"
     assert fetch(wanted).read_bytes() == DATA
+
+
+def test_options_of_a_bucket_stand_in_the_address_of_weights(bucket: str, told: Told) -> None:
+    told()
+    open_store(f"s3://{bucket}/own").put("mine.pth", DATA)
+    wanted = Own(url=f"s3://{bucket}/own/mine.pth?region=eu-west-1", sha256=sha256(DATA))
+    assert fetch(wanted).name == "mine.pth"
+    assert access.options_of(f"s3://{bucket}").region == "eu-west-1"
+    clients.forget()

@@ -17,10 +17,14 @@ from imgbatch.cli.plan_lines import lines
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.verify import verify
 from imgbatch.errors import WeightsError
+from imgbatch.models.weights import Own
+from imgbatch.ready import needs
 from imgbatch.report import write_report
+from imgbatch.settings import Settings as BaseSettings
 from imgbatch.summary import Request
 from imgbatch.tables import table_specs
 from tests import corpus
+from tests.weighted import Settings as WeightedSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,6 +84,22 @@ def test_weights_decide_over_rows_by_their_digest_and_not_by_where_they_lie(
     assert sha256(b"2").encode() in part.read_bytes() or sha256(b"1").encode() in part.read_bytes()
 
 
+class Deep(BaseSettings):
+    """Settings that hold weights here and there."""
+
+    heads: dict[str, list[WeightedSettings]]
+    plain: int = 3
+
+
+def test_weights_are_found_however_deep_settings_hold_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    owns = [Own(url=f"net-{digit}.pth", sha256=digit * 64) for digit in "abc"]
+    deep = Deep(heads={own.url: [WeightedSettings(weights=own)] for own in owns})
+    told = {own.url: own.sha256 for own in owns} | {"came-with-a-package": "f" * 64}
+    monkeypatch.setattr(analyzers, "weights", lambda _, __: told)
+    found = needs(settings.Recipe(analyzers={NAME: deep}))
+    assert [need.wanted for need in found] == owns
+
+
 def test_without_its_weights_a_new_run_ends_before_anything_is_written(
     pictures: Path, hub: Files, told: Told, tmp_path: Path
 ) -> None:
@@ -91,6 +111,16 @@ def test_without_its_weights_a_new_run_ends_before_anything_is_written(
         with pytest.raises(WeightsError, match=why):
             corpus.run_inline(pictures, tmp_path / "d", recipe=text, limits=told())
         assert not (tmp_path / "d").exists()
+
+
+def test_all_that_is_missing_is_told_at_once(
+    pictures: Path, hub: Files, told: Told, tmp_path: Path
+) -> None:
+    text = recipe(f"{hub.url}/gone.txt", b"1") + "[analyzers.classify]\n"
+    with pytest.raises(WeightsError, match=r"gone\.txt is not .*; resnet50 is not") as caught:
+        corpus.run_inline(pictures, tmp_path / "d", recipe=text, limits=told(fetch_attempts=1))
+    assert "models pull resnet50" in caught.value.remedy
+    assert f"models pull {hub.url}/gone.txt" in caught.value.remedy
 
 
 def test_weights_that_are_others_than_their_digest_end_a_run_before_anything_is_written(
@@ -191,7 +221,7 @@ def test_workers_on_ray_read_the_mirror_though_no_hub_is_there(
     (tmp_path / "r.toml").write_text(recipe(url, b"1"))
     mirror = str(tmp_path / "mirror")
     there = {"IMGBATCH_MODEL_CACHE": str(tmp_path / "pusher")}
-    pushed = imgbatch("models", "push", url, mirror, "--sha256", sha256(b"1"), **there)
+    pushed = imgbatch("models", "push", url, "--sha256", sha256(b"1"), mirror, **there)
     assert pushed.returncode == 0, pushed.stderr
     hub.files.clear()
     words = ("run", pictures, tmp_path / "d", "--recipe", tmp_path / "r.toml")
@@ -203,6 +233,19 @@ def test_workers_on_ray_read_the_mirror_though_no_hub_is_there(
     ran = imgbatch(*words, **here, IMGBATCH_MODEL_MIRROR=mirror)
     assert ran.returncode == 0, ran.stderr
     assert said(tmp_path / "d") == [1, 1, 1]
+
+
+def test_all_that_a_recipe_needs_is_pulled_and_pushed_at_once(hub: Files, tmp_path: Path) -> None:
+    hub.files["one.txt"] = b"1"
+    (tmp_path / "r.toml").write_text(recipe(f"{hub.url}/one.txt", b"1"))
+    cache = {"IMGBATCH_MODEL_CACHE": str(tmp_path / "cache")}
+    words = ("--recipe", tmp_path / "r.toml", "--json")
+    pulled = imgbatch("models", "pull", *words, **cache)
+    assert json.loads(pulled.stdout)["how"] == "url", pulled.stderr
+    pushed = imgbatch("models", "push", tmp_path / "mirror", *words, **cache)
+    assert json.loads(pushed.stdout)["sent"], pushed.stderr
+    assert (tmp_path / "mirror" / sha256(b"1") / "one.txt").read_bytes() == b"1"
+    assert imgbatch("models", "pull", **cache).returncode == 10
 
 
 def test_the_commands_tell_what_they_did_and_say_it_in_json(hub: Files, tmp_path: Path) -> None:
@@ -219,3 +262,15 @@ def test_the_commands_tell_what_they_did_and_say_it_in_json(hub: Files, tmp_path
     pulled = imgbatch(*words[:-1], **cache)
     assert "what lay in the cache was damaged, and was replaced" in pulled.stdout
     assert imgbatch("models", "verify", **cache).returncode == 0
+
+
+def test_a_copy_of_a_models_file_is_taken_for_the_model(shared: Path, tmp_path: Path) -> None:
+    path = shared / "models" / "ultraface-rfb-320.onnx"
+    if not path.exists():
+        pytest.skip("the shared folder has no UltraFace")
+    cache = {"IMGBATCH_MODEL_CACHE": str(tmp_path / "cache")}
+    assert imgbatch("models", "pull", path, **cache).returncode == 0
+    shown = imgbatch("models", "show", "ultraface-rfb-320", "--json", **cache)
+    assert json.loads(shown.stdout)["here"]
+    pulled = imgbatch("models", "pull", "ultraface-rfb-320", **cache)
+    assert "was there already" in pulled.stdout, pulled.stderr

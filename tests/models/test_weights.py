@@ -14,6 +14,7 @@ import pytest
 
 from imgbatch.errors import WeightsError
 from imgbatch.models import cache, registry, weights
+from imgbatch.models.audit import audit
 from imgbatch.models.weights import Own, digest_of, fetch, get, where
 from tests.servers.files import Fault, Files
 
@@ -246,6 +247,19 @@ def test_a_missing_digest_of_a_file_that_is_here_is_told(tmp_path: Path) -> None
     assert "sha256sum" in caught.value.remedy
 
 
+def test_what_is_made_of_weights_is_known_again_until_it_is_damaged() -> None:
+    path = cache.folder().parent / "onnx" / "key" / "net.onnx"
+    assert not cache.is_sealed(path)
+    with cache.writing(path) as partial:
+        partial.write_bytes(DATA)
+        cache.seal(partial, path)
+    assert cache.is_sealed(path)
+    assert [kept.state for kept in audit()] == ["whole"]
+    damage(path)
+    assert not cache.is_sealed(path)
+    assert [(kept.path, kept.state) for kept in audit()] == [(path, "damaged")]
+
+
 def test_where_weights_lie_is_said_without_fetching_them(hub: Files) -> None:
     wanted = on(hub)
     assert where(wanted) == "url"
@@ -261,3 +275,11 @@ def test_where_weights_lie_decides_over_no_row(tmp_path: Path) -> None:
     dumps = [own.model_dump(mode="json", context=weights.FINGERPRINT) for own in (here, there)]
     assert dumps[0] == dumps[1] == {"sha256": "0" * 64}
     assert Own.model_validate(here.model_dump(mode="json")) == here
+
+
+def test_a_secret_in_the_address_of_weights_is_not_told(hub: Files) -> None:
+    url = f"{hub.url}/gone.pth?X-Amz-Signature=0123456789abcdef0123"
+    with pytest.raises(WeightsError, match=r"gone\.pth") as caught:
+        fetch(Own(url=url, sha256="0" * 64))
+    assert "0123456789abcdef" not in f"{caught.value} {caught.value.remedy}"
+    assert hub.asked == ["/gone.pth?X-Amz-Signature=0123456789abcdef0123"]

@@ -76,7 +76,7 @@ def test_no_cell_of_the_codebook_acts_as_a_formula(cell: str) -> None:
     text = to_csv([entry]).decode()
     header, row = csv.reader(io.StringIO(text, newline=""))
     assert tuple(header) == HEADER
-    assert row == ["t", f"'{cell}", "double", "", "-180 to 180", "never", 'say "a", b']
+    assert row == ["t", f"'{cell}", "double", "", "-180 to 180", "never", 'say "a", b', ""]
 
 
 def test_markdown_shows_cells_as_they_are() -> None:

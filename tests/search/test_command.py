@@ -83,12 +83,27 @@ def test_an_error_of_search_has_its_own_exit_code_and_writes_nothing(
     assert done.returncode == 25
     assert "to do: Give a photo that opens" in done.stderr
     assert list(tmp_path.iterdir()) == []
-    assert imgbatch("search", made / "d").returncode == 10
     done = imgbatch("search", made / "d", "--like", PHOTOS["china.jpg"], "--out", "x.xlsx")
     assert done.returncode == 10
     assert ".parquet" in done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("--like", "a.jpg", "--text", "a"),
+        ("--like", "a.jpg", "--threshold", "0.5"),
+    ],
+)
+def test_a_search_for_nothing_or_two_things_is_refused(made: Path, words: tuple[str, ...]) -> None:
+    done = imgbatch("search", made / "d", *words)
+    assert done.returncode == 10
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
 def test_forget_takes_the_pages_out_with_the_report(tmp_path: Path) -> None:
     corpus.many(tmp_path / "in", 5)
     corpus.run_inline(tmp_path / "in", tmp_path / "d", recipe=RECIPE)
@@ -127,6 +142,7 @@ def test_a_search_in_a_bucket_fetches_photo_table_and_thumbnails_from_there(
 @pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium on the PATH (Debian: apt install chromium)"
 )
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 500])
 def test_the_page_shows_pictures_and_hostile_names_do_nothing(
     hostile: Path, tmp_path: Path, width: int
@@ -159,3 +175,14 @@ def test_the_frame_that_was_found_is_the_one_that_is_shown(made: Path, dataset: 
     assert all(s.startswith("data:image/jpeg;base64,") for s in sources)
     with Image.open(io.BytesIO(base64.b64decode(sources[0].partition(",")[2]))) as image:
         assert image.size == (96, 64)
+
+
+def test_a_frame_far_inside_a_video_is_not_waited_for(
+    made: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = like(dataset, f"file://{made / 'in' / 'clip.mp4'}", Limits(), k=3)
+    last = max(found.hits["frame"].to_pylist())
+    monkeypatch.setattr("imgbatch.report.thumbnails.FAR", last - 1)
+    shown = Page(page.render(found, Limits()).decode())
+    assert len(shown.attributes("img", "src")) == 3
+    assert "far inside a video" in shown.text

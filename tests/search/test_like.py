@@ -14,6 +14,7 @@ from imgbatch import crew
 from imgbatch.dataset import Dataset
 from imgbatch.errors import JobError, SearchError
 from imgbatch.messages import Finished
+from imgbatch.preprocess import flat_similarity
 from imgbatch.records import source_id_of
 from imgbatch.run import run
 from imgbatch.search import Found, like
@@ -212,3 +213,40 @@ def test_vectors_of_another_version_compare_among_themselves_only(
     error = refused(dataset, str(PHOTOS["china.jpg"]), "made by another imgbatch")
     assert "needs no analyzer" in error.remedy
     assert like(dataset, str(made / "in" / "china.jpg"), LIMITS, k=1).hits.num_rows == 1
+
+
+FLAT = """
+[media]
+min_side = 4096
+exact = true
+alpha = "drop"
+[analyzers.pixels]
+mode = "RGB"
+width = 15
+height = 15
+steps = [{ name = "crop_square" }, { name = "resize", width = 224, height = 224 }]
+"""
+
+
+def test_pixels_are_compared_as_the_pure_function_does(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, path in PHOTOS.items():
+        shutil.copy(path, folder / name)
+    corpus.run_inline(folder, tmp_path / "d", recipe=FLAT)
+    asked = tmp_path / "copy.png"
+    with Image.open(PHOTOS["coffee.png"]) as photo:
+        photo.save(asked)
+    found = like(Dataset.open(str(tmp_path / "d")), str(asked), LIMITS)
+    assert found.space.table == "pixels"
+    with Image.open(asked) as photo:
+        own = np.asarray(photo.convert("RGB"))
+    for hit in found.hits.to_pylist():
+        name = hit["address"].rpartition("/")[2]
+        with Image.open(PHOTOS[name]) as photo:
+            wanted = flat_similarity(own, np.asarray(photo.convert("RGB")))
+        # JPEGs are decoded by another library here than there: a level differs now and then.
+        exact = name.endswith(".png")
+        assert hit["similarity"] == pytest.approx(wanted, abs=1e-12 if exact else 1e-4)
+    assert names(found)[0] == "coffee.png"
+    assert found.hits["similarity"][0].as_py() == 1.0

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import cv2
+import numpy as np
 
 from imgbatch.errors import WeightsError
 from imgbatch.models.devices import need
@@ -52,10 +53,14 @@ class Pack:
         self._files = {_task(path): path for path in sorted(folder.glob("*.onnx"), reverse=True)}
         self._files.pop("", None)
         self._detector = self.model(DETECTION)
+        self._least_side = min(sides)
         self._detector.prepare(0, det_thresh=min_score, input_size=[(side, side) for side in sides])
 
     def detect(self, pixels: RGB) -> Found:
         """Return the faces of (height, width, 3) RGB, the surest first."""
+        if max(pixels.shape[:2]) > min(pixels.shape[:2]) * self._least_side:
+            # Nothing is left of its shorter side in the square, where InsightFace would fail.
+            return Found(np.empty((0, 4)))
         found, points = self._detector.detect(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
         return Found(found[:, :4], found[:, 4], points)
 
