@@ -9,12 +9,15 @@ that look into it.
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import csr_array
 from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
 
 from imgbatch.vectors.assign import CELLS
 
@@ -95,12 +98,17 @@ def near(
     looks = place.probed[rows]
     flat = np.argsort(looks, axis=None, kind="stable")
     bounds = np.searchsorted(looks.ravel()[flat], np.arange(place.cells + 1))
-    found = [np.zeros((3, 0))]
-    for cell in range(place.cells):
+
+    def pairs(cell: int) -> NDArray[np.float64]:
         inside = points[order[starts[cell] : starts[cell + 1]]]
         asking = rows[flat[bounds[cell] : bounds[cell + 1]] // looks.shape[1]]
-        if len(inside) and len(asking):
-            found += _pairs(vectors, asking, inside, 1 - distance, most)
+        return _pairs(vectors, asking, inside, 1 - distance, most)
+
+    # A cell for each thread: the threads of BLAS would wait for each other in products this small
+    # (20,000 faces on a busy machine: 12 s with them, 1.6 s without).
+    threads = len(os.sched_getaffinity(0))
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads, "links") as pool:
+        found = list(pool.map(pairs, range(place.cells)))
     first, second, value = np.hstack(found)
     links = csr_array((value, (first.astype(np.int64), second.astype(np.int64))), (count, count))
     return _nearest_only(links, most)
@@ -112,11 +120,13 @@ def _pairs(
     inside: NDArray[np.int64],
     least: float,
     most: int,
-) -> list[NDArray[np.float64]]:
-    """Return triples of a row, a point and their similarity, for one cell."""
+) -> NDArray[np.float64]:
+    """Return rows, points and their similarities, (3, pairs), for one cell."""
+    found = [np.zeros((3, 0))]
+    if not inside.size:
+        return found[0]
     held = np.asarray(vectors[inside])
     step = max(1, CELLS // len(inside))
-    found = []
     for start in range(0, len(asking), step):
         own = asking[start : start + step]
         product = np.asarray(vectors[own]) @ held.T
@@ -128,7 +138,7 @@ def _pairs(
             product[many] = np.where(some < bound, -np.inf, some)
         first, second = np.nonzero(product >= least)
         found.append(np.stack([own[first], inside[second], product[first, second]]))
-    return found
+    return np.hstack(found)
 
 
 def _nearest_only(links: csr_array, most: int) -> csr_array:

@@ -1,8 +1,8 @@
 """A graph of links in; communities out: Chinese whispers (Biemann 2006), as face albums use it.
 
 Each node takes the label that its neighbours have most of, by weight, until none changes. The nodes
-take turns in quarters, drawn by their numbers: all at once they would swap labels for ever, and one
-after the other takes hours in Python.
+take turns in quarters that are drawn anew each round: two of the same quarter may swap their
+labels, but not for ever. One node after the other would take hours in Python.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import csr_array
+
+from imgbatch.vectors.draw import scramble
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,17 +26,17 @@ def communities(links: csr_array, turns: NDArray[np.uint64]) -> NDArray[np.int64
 
     Args:
         links: (n, n), the weights of links; taken in both directions.
-        turns: (n,) an evenly spread number of each node, by which it takes its turn.
+        turns: (n,) an evenly spread number of each node, by which its turns are drawn.
     """
     whole = links.maximum(links.T).tocsr()
     count = whole.shape[0]
     labels = np.arange(count)
-    groups = [np.flatnonzero(turns % np.uint64(TURNS) == turn) for turn in range(TURNS)]
-    parts = [(rows, whole[rows]) for rows in groups]
     for _ in range(ROUNDS):
         before = labels.copy()
-        for rows, own in parts:
-            _listen(labels, rows, own)
+        turns = scramble(turns)
+        for turn in range(TURNS):
+            rows = np.flatnonzero(turns % np.uint64(TURNS) == turn)
+            _listen(labels, rows, whole[rows])
         if (labels == before).all():
             break
     return labels
