@@ -17,6 +17,7 @@ from imgbatch.cli import app
 from imgbatch.copies.faces import FaceSettings
 from imgbatch.copies.recipe import OutputSettings
 from imgbatch.dataset import SOURCES
+from imgbatch.learners.kinds import KINDS
 from imgbatch.models import registry
 from imgbatch.preprocess.recipe import STEPS
 from imgbatch.records import REGIONS
@@ -50,6 +51,8 @@ def reference() -> str:
         *(part for step in STEPS.values() for part in _step(step)),
         *_settings("[faces]", FaceSettings),
         *_settings("[output]", OutputSettings),
+        "## Models of `imgbatch fit`\n",
+        *(part for name, kind in KINDS.items() for part in _settings(f"--model {name}", kind)),
         "## Environment\n",
         *_settings("Limits of a worker; no row depends on them", Limits, prefix=ENVIRONMENT_PREFIX),
         "## Options of a bucket, in the query of its URL\n",

@@ -22,6 +22,7 @@
     |   +-- WeightsError          23  a model's weights cannot be had, or do not fit
     |   +-- GroupError            24  the tables do not hold what is to be grouped
     |   +-- SearchError           25  a search has nothing to compare, or nothing to look for
+    |   +-- LabelsError           26  labels, or a model learned from them, cannot be used
     +-- SourceError               one source failed; becomes its outcome row, never ends a run
         +-- FetchError                fetch.*    its bytes could not be had
         +-- ArchiveError              archive.*  its archive does not give it out
@@ -237,6 +238,13 @@ class SearchError(RunError):
     remedy = (
         "`imgbatch status DATASET` names the tables that are there; see `imgbatch search --help`."
     )
+
+
+class LabelsError(RunError):
+    """Labels or a model learned from them cannot be used; nothing was written."""
+
+    exit_code = 26
+    remedy = "See `imgbatch fit --help`."
 
 
 class SourceError(ImgbatchError):

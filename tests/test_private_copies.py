@@ -259,6 +259,31 @@ def test_a_long_video_takes_no_more_memory_than_a_short_one(
     assert peaks[1] - peaks[0] < 20 * 2**20
 
 
+FULL = """
+import resource, sys
+from imgbatch.copies import write_copies
+from imgbatch.errors import StorageError
+from imgbatch.settings import Limits
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+try:
+    write_copies(*sys.argv[1:], limits=Limits(threads=1))
+except StorageError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_ends_the_command_and_is_no_fault_of_the_video(
+    folder: Path, tmp_path: Path, recipe: Callable[..., str]
+) -> None:
+    clip(folder / "a.mp4")
+    words = [str(folder), str(tmp_path / "out"), recipe(output='videos = "mp4"')]
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, *words], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("the temporary folder")
+    assert not (tmp_path / "out" / "copies.parquet").exists()
+
+
 def test_images_and_videos_of_one_folder_in_one_command(
     folder: Path, tmp_path: Path, recipe: Callable[..., str]
 ) -> None:

@@ -6,8 +6,8 @@ once: as many calls as batches are filled.
 
 `detector` is one of
 
-    lbp         without weights: a first look; frontal faces of a fifth of the picture and more
     ultraface   UltraFace RFB-320 (MIT): boxes and scores
+    lbp         without weights: a first look; frontal faces of a third of the picture and more
     buffalo_l   and other packs of InsightFace that `imgbatch models list` shows: boxes, scores and
                 landmarks, and models for recognition, pose, perceived age and gender. For
                 non-commercial research only
@@ -23,7 +23,8 @@ what a network perceives, no fact about a person; all of it is off unless a reci
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +32,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from imgbatch.analyzers import Column, Needs
 from imgbatch.models.batches import Batches
+from imgbatch.models.devices import device
 from imgbatch.models.faces import crops, detectors
 from imgbatch.models.faces.heads import Head, OwnHead
 from imgbatch.models.faces.packs import Pack
@@ -52,14 +54,17 @@ if TYPE_CHECKING:
     from imgbatch.models.faces.parts import Part
     from imgbatch.records import Picture
 
+T = TypeVar("T")
+
 GRAIN = "picture"
 VERSION = 1
 # A network computes a batch of one a little otherwise than a batch of many.
 TOLERANCE = 1e-3
 # So many pictures wait for their faces to be seen together; their crops' bytes cut that short.
 NEEDS = Needs(batch=4096)
-# Faces that one call of a network sees.
-BATCH = 64
+# Faces that one call of a network sees, at least, where so many wait: a few that are left over are
+# shared among the calls, so that there are never more of them than ceil(faces / batch).
+BATCH = {"cpu": 32, "cuda": 128}
 
 COUNTS_ONLY = ("none", "count")
 COLUMNS = (
@@ -89,7 +94,7 @@ BOXES = (
         missing="the detector is lbp: it gives none",
     ),
     Column(
-        "size_share",
+        "area_share",
         pa.float32(),
         "Share of the picture's area that the box covers, without what lies beyond its edges",
         range="0-1",
@@ -148,7 +153,7 @@ class Settings(BaseSettings):
             weights and classes, and how it sees a face. Sensitive.
     """
 
-    detector: str = detectors.LBP
+    detector: str = detectors.ULTRAFACE
     weights: Own | None = None
     output: Literal["none", "count", "boxes", "full"] = "full"
     min_score: float = Field(default=0.0, ge=0, lt=1)
@@ -284,7 +289,8 @@ class Analyzer:
             sides=settings.sides,
         )
         self._parts = _parts(settings, self._detector)
-        self._batches = [Batches(part.batch or BATCH) for part in self._parts]
+        self._batch = BATCH[device()]
+        self._batches = [Batches(part.batch or 2 * self._batch) for part in self._parts]
 
     def prepare(self, picture: Picture) -> Prepared:
         """Return the faces of a picture, cut out."""
@@ -314,9 +320,10 @@ class Analyzer:
                 for region, face in zip(regions, faces, strict=True)
                 if (crop := face.crops[number]) is not None
             ]
-            found = batches.run(part.run, [crop for _, crop in seen])
-            for (region, _), columns in zip(seen, found, strict=True):
-                region.update(columns)
+            for some in shared_out(seen, self._batch):
+                found = batches.run(part.run, [crop for _, crop in some])
+                for (region, _), columns in zip(some, found, strict=True):
+                    region.update(columns)
         rest = iter(regions)
         return [self._row(prepared, rest) for prepared in batch]
 
@@ -326,6 +333,16 @@ class Analyzer:
         own = [next(regions) for _ in prepared.faces]
         kept = [] if self.settings.output in COUNTS_ONLY else own
         return {"n_faces": len(own), "regions": kept}
+
+
+def shared_out(items: Sequence[T], batch: int) -> Iterator[Sequence[T]]:
+    """Yield items in batches of at least `batch` and less than twice as many, all about as large.
+
+    What is left over by one `infer` then costs no call of its own.
+    """
+    calls = max(1, len(items) // batch)
+    edges = [len(items) * i // calls for i in range(calls + 1)]
+    yield from (items[start:end] for start, end in pairwise(edges) if end > start)
 
 
 def _parts(settings: Settings, detector: Detector) -> list[Part]:
@@ -356,7 +373,7 @@ def _box(picture: Picture, face: Face) -> Row:
         "width_share": right - left,
         "height_share": bottom - top,
         "score": face.score,
-        "size_share": (inside[2] - inside[0]) * (inside[3] - inside[1]),
+        "area_share": (inside[2] - inside[0]) * (inside[3] - inside[1]),
     }
 
 

@@ -13,6 +13,7 @@ from imgbatch.cli import (
     doctor,
     forget,
     group,
+    learn,
     live,
     models,
     past,
@@ -43,6 +44,8 @@ app.command()(live.tail)
 app.command()(live.logs)
 app.command()(live.cancel)
 app.command()(group.group)
+app.command()(learn.fit)
+app.command()(learn.apply)
 app.command()(past.explain)
 app.command()(past.history)
 app.command()(past.compare)

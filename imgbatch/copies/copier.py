@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import re
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from PIL import Image
 from imgbatch import media
 from imgbatch.copies.faces import boxes_of, mask_of
 from imgbatch.copies.table import SCHEMA
+from imgbatch.dataset.scratch import scratch_folder
 from imgbatch.errors import RunError, SourceError, StorageError
 from imgbatch.media.gate import ByteGate
 from imgbatch.outcomes import not_media
@@ -142,7 +142,7 @@ class Copier:
     def _copy_video(self, source: Source, decoder: Decoder, blob: Blob, row: Row) -> Row:
         """Write one MP4 of all frames; a video that fails anywhere leaves no file."""
         row = row | {"steps": json.dumps([step.model_dump() for step in self._steps])}
-        with tempfile.TemporaryDirectory(prefix="imgbatch-") as folder:
+        with scratch_folder() as folder:
             path = str(Path(folder) / "copy.mp4")
             try:
                 copied = self._written(source, decoder, blob, row, path)

@@ -37,7 +37,8 @@ class Own(Settings):
     """Weights of the user's own, as a recipe names them.
 
     Attributes:
-        url: a path, or a URL that begins with file, s3, gs, http or https.
+        url: a path, from where imgbatch is started; or a URL that begins with file, s3, gs, http
+            or https.
         sha256: digest of the file; where it is missing, the error says what it is.
     """
 
@@ -250,18 +251,24 @@ def _here(wanted: Wanted, file: cache.File) -> Path | None:
     """Return the verified file, where it is on this machine.
 
     Raises:
-        WeightsError: the user's own file is another one than the digest says.
+        WeightsError: the user's own file is another one than the digest says, or may not be read.
     """
-    local = _local(wanted)
-    if local is not None and local.is_file():
-        if not cache.is_whole(local, file.sha256):
-            raise WeightsError(
-                f"{local} has sha256 {cache.digest(local)}, not {file.sha256}: it is not used",
-                "Give the digest of the file that you mean, or put that file there.",
-            )
-        return local
-    path = cache.path_of(file)
-    return path if path.is_file() and cache.is_whole(path, file.sha256) else None
+    local, path = _local(wanted), cache.path_of(file)
+    try:
+        if local is None or not local.is_file():
+            return path if path.is_file() and cache.is_whole(path, file.sha256) else None
+        if cache.is_whole(local, file.sha256):
+            return local
+        found = cache.digest(local)
+    except OSError as error:
+        raise WeightsError(
+            f"{local or path} cannot be read: {error.strerror or error}",
+            "Permit it, or give another folder with IMGBATCH_MODEL_CACHE.",
+        ) from error
+    raise WeightsError(
+        f"{local} has sha256 {found}, not {file.sha256}: it is not used",
+        "Give the digest of the file that you mean, or put that file there.",
+    )
 
 
 def _local(wanted: Wanted) -> Path | None:

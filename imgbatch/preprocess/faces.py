@@ -28,8 +28,8 @@ class MaskFaces(Settings):
         grow: each side moves out by this share of the box's width or height.
         cells: the largest grown box is so many cells across, for `mosaic` and `blur`.
         background: the color of `solid`.
-        carry: in videos, seconds that a face stays masked before and after each frame in which it
-            was found.
+        carry: in copies of whole videos, seconds that a face stays masked before and after each
+            frame in which it was found.
     """
 
     name: Literal["mask_faces"] = "mask_faces"

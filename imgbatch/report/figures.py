@@ -132,7 +132,7 @@ def histogram(values: Numbers) -> Histogram:
     Few different whole numbers get a bar each; a long tail of positive numbers gets a log axis.
     """
     if np.issubdtype(values.dtype, np.floating):
-        values = np.clip(values, -LARGEST, LARGEST)
+        values = np.clip(values.astype(np.float64), -LARGEST, LARGEST)
     if np.issubdtype(values.dtype, np.integer) and int(values.max()) - int(values.min()) < DISCRETE:
         return _discrete(values, int(values.min()), int(values.max()))
     low, high = float(values.min()), float(values.max())

@@ -91,7 +91,7 @@ def end_strips(dataset: Dataset) -> list[Strip]:
     found = []
     for column, low, high in ENDS:
         for table, names in tables.items():
-            if {column, "frame"} <= names:
+            if {column, "frame", "status"} <= names:  # of pictures: a region has no status
                 ends = _ends(dataset, table, column)
                 for title, ids in zip((low, high), ends, strict=True):
                     if title and len(ids) > 1:  # one value has no ends

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.errors import SearchError
+from imgbatch.models.faces import thresholds
 from imgbatch.search.asked import Query, ask, ask_words
 from imgbatch.search.cosine import nearest
 from imgbatch.search.hits import sources_of, table_of
@@ -31,14 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["Found", "face", "like", "look", "text"]
 
 METRIC = "cosine"
+K = 20
 # Tables that are searched when none is named.
 FACES = ("faces_regions",)
 WORDS = ("clip", "embed")
-# The largest cosine distance of two faces that count as one person's, by the pack whose recogniser
-# made them: as DeepFace 0.0.100 has it for the same network. It is tuned on photographs of people
-# in the news: measure your own. Of other packs nothing is published, so nothing is guessed.
-THRESHOLDS = {"buffalo_l": 0.55, "buffalo_m": 0.55}
-K = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,7 +118,7 @@ def face(
         k: how many for each face.
         on: the table whose vectors are compared; `faces_regions` by default.
         threshold: the largest distance that counts as a match; by default the model's, where one
-            is known: see `THRESHOLDS`.
+            is known: see `models.faces.thresholds`.
 
     Raises:
         SearchError: no face in the photo, no faces with vectors, or none to compare with.
@@ -130,7 +127,7 @@ def face(
     """
     space = open_space(dataset, on, grain="region", preferred=FACES)
     if threshold is None:
-        threshold = THRESHOLDS.get(space.named)
+        threshold = thresholds.COSINE.get(space.named)
     return look("face", photo, space, ask(space, photo, limits), k=k, threshold=threshold)
 
 

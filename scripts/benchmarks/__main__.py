@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from scripts.benchmarks import (
+    faces,
     images,
     listing,
     memory,
@@ -39,6 +40,7 @@ SECTIONS = {
     "listing": listing.measure,
     "models": models.measure,
     "search": search.measure,
+    "faces": faces.measure,
 }
 
 

@@ -22,6 +22,7 @@ from imgbatch.models.faces import crops
 from imgbatch.models.weights import Own, adopt
 from imgbatch.records import Facts, Picture
 from imgbatch.report.codebook import codebook
+from imgbatch.report.story import _marked
 from imgbatch.settings import Limits, read_recipe
 from imgbatch.tables import table_specs
 from tests.corpus import PHOTOS, run_inline
@@ -29,7 +30,7 @@ from tests.corpus import PHOTOS, run_inline
 pytest.importorskip("onnxruntime", reason="the extra `models` is not installed")
 pytest.importorskip("insightface", reason="the extra `models` is not installed")
 
-from imgbatch.analyzers.faces import BATCH, Analyzer, Settings, regions, weights
+from imgbatch.analyzers.faces import BATCH, Analyzer, Settings, regions, shared_out, weights
 from imgbatch.models.faces.packs import Pack
 from tests import facemodels
 
@@ -90,7 +91,7 @@ def test_boxes_and_landmarks_lie_where_the_squares_were_drawn(of_pack: dict[str,
         assert np.allclose(region["landmarks"], points, atol=1e-3)
         shares = [region[f"{k}_share"] for k in ("x", "y", "width", "height")]
         assert np.allclose(shares, [x / WIDE, y / HIGH, width / WIDE, height / HIGH])
-        assert region["size_share"] == pytest.approx(width * height / (WIDE * HIGH))
+        assert region["area_share"] == pytest.approx(width * height / (WIDE * HIGH))
         assert 0.5 < region["score"] <= 1
 
 
@@ -123,7 +124,7 @@ def test_a_face_at_the_edge_covers_only_what_lies_in_the_picture() -> None:
     face = (WIDE - 20, HIGH - 30, 40, 60)
     region = _box_of(face)
     assert region["x"] + region["width"] == pytest.approx(WIDE + 20)
-    assert region["size_share"] == pytest.approx(20 * 30 / (WIDE * HIGH))
+    assert region["area_share"] == pytest.approx(20 * 30 / (WIDE * HIGH))
 
 
 def _box_of(face: tuple[int, int, int, int]) -> Row:
@@ -248,13 +249,22 @@ def test_faces_of_many_pictures_share_a_call(
     settings = Settings(**everything(of_pack, tmp_path) | {"sides": (320,)})
     run(tmp_path / "in", tmp_path / "d", settings, tmp_path / "cache", min_side=HIGH)
     faces = sum(counts)
-    assert faces > BATCH
+    assert faces > 2 * BATCH["cpu"]
     assert sum(row["n_faces"] for row in table(tmp_path / "d", "faces")) == faces
     assert len(table(tmp_path / "d", "faces_regions")) == faces
     for sizes in calls.values():
-        assert len(sizes) == math.ceil(faces / BATCH)
+        assert len(sizes) <= math.ceil(faces / BATCH["cpu"])
         assert sum(sizes) == faces
     assert len(calls) == 4
+
+
+@pytest.mark.parametrize("faces", [0, 1, 31, 32, 33, 63, 64, 100, 257])
+def test_left_over_faces_cost_no_call_of_their_own(faces: int) -> None:
+    batches = [list(some) for some in shared_out(range(faces), 32)]
+    assert [face for some in batches for face in some] == list(range(faces))
+    assert len(batches) == (max(1, faces // 32) if faces else 0)
+    assert all(len(some) < 64 for some in batches)
+    assert max(map(len, batches), default=0) - min(map(len, batches), default=0) <= 1
 
 
 def _count(part: Any, calls: dict[str, list[int]], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -385,7 +395,7 @@ def test_output_says_what_is_kept_of_people(of_pack: dict[str, Any]) -> None:
     assert kept["boxes"]["n_faces"] == 3
     assert set(kept["boxes"]["regions"][0]) == {
         *("x", "y", "width", "height", "x_share", "y_share", "width_share", "height_share"),
-        *("score", "size_share"),
+        *("score", "area_share"),
     }
     assert {"landmarks", "yaw", "sharpness"} <= set(kept["full"]["regions"][0])
     assert regions(Settings(**of_pack, output="count")) == ()
@@ -426,6 +436,10 @@ def test_the_codebook_marks_what_is_biometric_and_what_is_sensitive(
         "perceived_mood": "sensitive",
         "perceived_mood_probabilities": "sensitive",
     }
+    said = _marked(codebook(Dataset.open(str(tmp_path / "d"))))
+    assert said[0].startswith("It holds biometric data")
+    assert "faces_regions.embedding" in said[0]
+    assert "faces_regions.perceived_mood" in said[1]
     # By default poses come from five points; here they do not, and the codebook must say so.
     assert "landmark_3d_68" in entries["yaw"].meaning
 
@@ -496,7 +510,8 @@ ASTRONAUT = (172.0, 72.0, 104.0, 136.0)
 
 def test_the_cascade_without_weights_finds_the_astronaut() -> None:
     left, top = 100, 10
-    (row,) = rows([seen(np.ascontiguousarray(astronaut()[top : top + 256, left : left + 256]))])
+    part = np.ascontiguousarray(astronaut()[top : top + 256, left : left + 256])
+    (row,) = rows([seen(part)], detector="lbp")
     assert row["n_faces"] == 1
     face = (ASTRONAUT[0] - left, ASTRONAUT[1] - top, *ASTRONAUT[2:])
     assert over(row["regions"][0], face) > 0.4
@@ -518,8 +533,8 @@ def test_ultraface_finds_the_astronaut(shared: Path) -> None:
     [
         ('detector = "bufalo_l"', "did you mean 'buffalo_l'"),
         ('detector = "pack"', "no weights are named"),
-        ('weights = { url = "x.onnx" }', "detector lbp has no weights"),
-        ("recognition = true", "recognition takes a pack, and detector is 'lbp'"),
+        ('detector = "lbp"\nweights = { url = "x.onnx" }', "detector lbp has no weights"),
+        ("recognition = true", "recognition takes a pack, and detector is 'ultraface'"),
         ('perceived = ["age"]', "age takes a pack"),
         ('perceived = ["race"]', "'age' or 'gender'"),
         ('output = "boxs"', "'none', 'count', 'boxes' or 'full'"),
@@ -586,7 +601,7 @@ def test_a_head_with_another_number_of_outputs_is_refused(tmp_path: Path) -> Non
         ({"classes": tuple("abcd"), "colors": "grey"}, "no square of a fixed size with 1 channels"),
     ]:
         with pytest.raises(WeightsError, match=told):
-            Analyzer(Settings(heads={"h": {"weights": own, **change}}))
+            Analyzer(Settings(detector="lbp", heads={"h": {"weights": own, **change}}))
 
 
 def test_only_what_is_asked_for_is_loaded(pack: Path, tmp_path: Path) -> None:

@@ -32,6 +32,10 @@ def test_few_whole_numbers_get_a_bar_each() -> None:
     assert figure.bars[1].length == pytest.approx(100 / 3)
 
 
+def test_small_floats_are_not_overflown_by_what_large_ones_need() -> None:
+    assert sum(b.count for b in histogram(np.array([0.5, 2.5], np.float32)).bars) == 2
+
+
 def test_bins_have_round_edges() -> None:
     # A span of 100 in at most 36 bins: steps of 5, from 0.
     figure = histogram(np.linspace(0.5, 99.5, 1000))

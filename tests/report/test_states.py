@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from PIL import Image
 
 from imgbatch import analyzers
 from imgbatch.dataset import MANIFEST, SOURCES, Dataset, manifest
@@ -20,7 +21,7 @@ from imgbatch.report.codebook import columns_known
 from imgbatch.report.sheet import end_strips
 from imgbatch.settings import Limits, read_recipe
 from imgbatch.tables import table_specs
-from tests.report.conftest import SKLEARN, read_page, run_over
+from tests.report.conftest import SKIMAGE, SKLEARN, read_page, run_over
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +30,20 @@ if TYPE_CHECKING:
 
 ROWS = 100_000
 REASON = {"failed": "decode.corrupt"}
+
+
+def test_a_table_of_regions_has_its_figures_and_no_strip_of_its_own(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    with Image.open(SKIMAGE / "astronaut.png") as photo:
+        photo.crop((100, 10, 356, 266)).save(folder / "face.png")
+    dataset = run_over(folder, tmp_path / "d", "[media]\n[analyzers.faces]\n")
+    regions = dataset.read("faces_regions")
+    assert regions.num_rows
+    assert "sharpness" in regions.column_names  # of whole pictures it would have a strip
+    page = read_page(dataset)
+    assert "faces_regions" in page.text
+    assert end_strips(dataset) == []
 
 
 def test_an_empty_dataset_has_a_page_that_says_so(tmp_path: Path) -> None:

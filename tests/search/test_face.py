@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imgbatch import search
 from imgbatch.dataset import Dataset
 from imgbatch.errors import SearchError
+from imgbatch.models.faces import thresholds
 from imgbatch.records import source_id_of
 from imgbatch.search import face, page
 from imgbatch.settings import Limits
@@ -98,7 +98,7 @@ def test_no_match_is_told_where_no_threshold_of_the_model_is_known(
     found = face(dataset, str(folder / "asked.png"), LIMITS)
     assert found.threshold is None
     assert "match" not in found.hits.column_names
-    monkeypatch.setitem(search.THRESHOLDS, "eyes", 0.05)
+    monkeypatch.setitem(thresholds.COSINE, "eyes", 0.05)
     known = face(dataset, str(folder / "asked.png"), LIMITS)
     assert known.threshold == 0.05
     assert known.hits["match"].to_pylist() == [
