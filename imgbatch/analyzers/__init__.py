@@ -172,7 +172,6 @@ def load(name: str) -> Module:
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"analyzer {name} needs the package {error.name}, which is not installed",
-            f"uv pip install 'imgbatch[{name}]'",
         ) from error
     return cast("Module", module)
 
