@@ -82,7 +82,8 @@ def ready(recipe: Recipe, limits: Limits) -> None:
     """Bring all weights of a recipe to this machine, verified.
 
     Raises:
-        WeightsError: some cannot be had, or are not what they should be.
+        WeightsError: some cannot be had, are not what they should be, or do not fit.
+        MissingExtraError: packages of an analyzer are not installed.
     """
     weights.adopt(limits)
     lacking: dict[str, WeightsError] = {}
@@ -97,6 +98,8 @@ def ready(recipe: Recipe, limits: Limits) -> None:
         raise WeightsError("; ".join(lacking), "\n       ".join(remedies)) from next(
             iter(lacking.values())
         )
+    for name, settings in recipe.analyzers.items():
+        analyzers.check_weights(name, settings)
 
 
 def look(recipe: Recipe, limits: Limits) -> Iterator[Lying]:
