@@ -91,7 +91,8 @@ def ready(recipe: Recipe, limits: Limits, fetching: Fetching | None = None) -> N
         fetching: told while they come.
 
     Raises:
-        WeightsError: some cannot be had, or are not what they should be.
+        WeightsError: some cannot be had, are not what they should be, or do not fit.
+        MissingExtraError: packages of an analyzer are not installed.
     """
     weights.adopt(limits)
     lacking: dict[str, WeightsError] = {}
@@ -108,6 +109,8 @@ def ready(recipe: Recipe, limits: Limits, fetching: Fetching | None = None) -> N
         raise WeightsError("; ".join(lacking), "\n       ".join(remedies)) from next(
             iter(lacking.values())
         )
+    for name, settings in recipe.analyzers.items():
+        analyzers.check_weights(name, settings)
 
 
 def _tell(fetching: Fetching, name: str, size: int, done: int) -> None:
