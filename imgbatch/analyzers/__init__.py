@@ -89,6 +89,8 @@ class Needs:
         batch: how many prepared pictures `infer` gets at most; never seen in the rows.
         gpu: share of one GPU that its worker takes, 0 to 1. All analyzers of a recipe are in the
             same worker, and on the same GPU. On Ray only.
+        gpu_if_any: the same, for one that works without a GPU too: taken where the cluster has
+            some, or the run's limits ask for CUDA. On Ray only.
         memory: bytes that it makes its worker hold, beyond what decoding takes; said where that is
             gigabytes, so that a machine is not given more workers than it has room for. On Ray
             only.
@@ -97,6 +99,7 @@ class Needs:
     min_side: int = 0
     batch: int = 1
     gpu: float = 0.0
+    gpu_if_any: float = 0.0
     memory: int = 0
 
 

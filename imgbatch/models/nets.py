@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
     Outputs = tuple[NDArray[np.float32], ...]
 
+# Of a GPU, for one network: workers of few cores each feed it, as they feed a CPU.
+SHARE = 1 / 8
 # More pictures at once are no quicker on a CPU; on a GPU they are.
 BATCH = {"cpu": 32, "cuda": 128}
 
