@@ -15,6 +15,8 @@ One that loads weights exports besides:
     weights    a function of its Settings: the digest of every file that its rows depend on, by the
                model's name in the registry, or by the key of the settings that holds an `Own`. It
                reads no file, and loads nothing.
+    check      where a look at these files can tell that they do not fit to the settings: a function
+               of them that raises WeightsError, called before anything is written.
 
 One that finds any number of something in a picture (faces, boxes), of which each is a row of a
 second table `NAME_regions` under the same fingerprint:
@@ -206,6 +208,18 @@ def weights(name: str, settings: Settings) -> dict[str, str]:
     """
     said = getattr(load(name), "weights", None)
     return dict(said(settings)) if said else {}
+
+
+def check(name: str, settings: Settings) -> None:
+    """Let an analyzer look whether its weights, which lie on this machine, fit to its settings.
+
+    Raises:
+        WeightsError: they do not.
+        MissingExtraError: what it runs them with is not installed.
+    """
+    look = getattr(load(name), "check", None)
+    if look:
+        look(settings)
 
 
 def _exports(module: ModuleType, word: str) -> bool:

@@ -634,6 +634,18 @@ def test_a_pack_that_lacks_a_model_says_which_it_has(tmp_path: Path) -> None:
         Analyzer(Settings(detector="pack", weights=facemodels.own(empty)))
 
 
+def test_a_pack_that_does_not_fit_ends_a_run_before_anything_is_written(
+    tmp_path: Path, of_pack: dict[str, Any]
+) -> None:
+    (tmp_path / "in").mkdir()
+    Image.fromarray(facemodels.red_squares((64, 48), [])).save(tmp_path / "in/a.png")
+    lacking = facemodels.own(facemodels.pack(tmp_path, without=["w_made.onnx"]))
+    settings = Settings(**of_pack | {"weights": lacking}, recognition=True)
+    with pytest.raises(WeightsError, match="no model for recognition"):
+        run(tmp_path / "in", tmp_path / "d", settings, tmp_path / "cache")
+    assert not (tmp_path / "d").exists()
+
+
 def test_a_head_with_another_number_of_outputs_is_refused(tmp_path: Path) -> None:
     own = facemodels.own(facemodels.head(tmp_path / "h.onnx", np.ones((3, 4))))
     for change, told in [
