@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from scripts.benchmarks import (
+    duplicates,
     faces,
     images,
     listing,
@@ -38,6 +39,7 @@ SECTIONS = {
     "workers": workers.measure,
     "shards": shards.measure,
     "listing": listing.measure,
+    "duplicates": duplicates.measure,
     "models": models.measure,
     "search": search.measure,
     "faces": faces.measure,
