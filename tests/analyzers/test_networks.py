@@ -130,6 +130,7 @@ def test_scores_and_embeddings_are_those_of_a_plain_script(
         assert np.linalg.norm(embedded[name]["embedding"]) == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_clip_is_that_of_a_plain_script_and_texts_lie_in_its_space(
     photos: Path, tmp_path: Path
 ) -> None:
@@ -204,6 +205,7 @@ def test_labels_and_wordnet_ids_of_imagenet_are_those_of_the_libraries() -> None
     assert list(wordnet_ids()) == timm.data.ImageNetInfo("imagenet-1k").label_names()
 
 
+@pytest.mark.slow
 def test_published_weights_are_named_by_imagenet(
     own: Own, photos: Path, tmp_path: Path, model_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,6 +238,7 @@ def test_own_weights_of_another_number_of_classes_need_as_many_names(tmp_path: P
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "said"),
     [
@@ -253,6 +256,7 @@ def test_weights_of_another_architecture_are_refused_by_what_differs(
         module.Analyzer(module.Settings(**chosen))
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_found_before_anything_is_written(
     photos: Path, tmp_path: Path
 ) -> None:

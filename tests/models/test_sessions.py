@@ -329,6 +329,7 @@ def test_an_export_that_computes_something_else_is_refused() -> None:
             export._compare(order, right, [wrong])
 
 
+@pytest.mark.slow
 def test_what_the_child_refuses_is_raised_here_with_its_remedy(chosen: dict[str, Any]) -> None:
     with pytest.raises(WeightsError, match=r"not of vgg11: it lacks classifier.6.weight") as caught:
         export.exported(of({**chosen, "model": "vgg11"}))
