@@ -36,8 +36,9 @@ TABLES, BITS = 96, 20
 SEED = 20261121
 # Where so many agree in all bits of a key (a filmed wall), each is compared with so many of them.
 WINDOW = 256
-# A picture that found so many copies looks for no more: its group is found through them.
-ENOUGH = 32
+# A picture that found so many copies, in one table and in all, looks for no more there: its group
+# is found through them.
+ENOUGH_HERE, ENOUGH = 8, 32
 THREADS = 4
 CHUNK = 100_000
 # Of the lowest frequencies, the first is the picture's mean: always above the median.
@@ -110,19 +111,22 @@ def near(these: Codes, distance: int) -> Pairs:
     # One turned by three quarters is the other one's that is turned by one.
     once = turned(these)
     whole = np.concatenate([these, once, turned(once)])
+    planes = np.ascontiguousarray(whole.view(np.uint8).T)
     count = len(these)
     packed = np.empty(0, np.int64)
     degree = np.zeros(count, np.int32)
     keys = _drawn()
 
     def look(key: NDArray[np.int64]) -> NDArray[np.int64]:
-        return _agreeing(whole, key, distance, degree < ENOUGH)
+        return _agreeing(whole, planes, key, distance, degree < ENOUGH)
 
     with ThreadPoolExecutor(THREADS, "near") as pool:
         for start in range(0, TABLES, THREADS):
             # By rounds: who looks on is decided between them, so the threads' pace has no part.
             found = list(pool.map(look, keys[start : start + THREADS]))
-            packed = np.unique(np.concatenate([packed, *found]))
+            if not any(map(len, found)):
+                continue
+            packed = distinct(np.concatenate([packed, *found]))
             first, second = np.divmod(packed, count)
             degree = np.bincount(first, minlength=count) + np.bincount(second, minlength=count)
     first, second = np.divmod(packed, max(count, 1))
@@ -141,28 +145,37 @@ def _drawn() -> NDArray[np.int64]:
 
 
 def _agreeing(
-    whole: Codes, key: NDArray[np.int64], distance: int, looking: NDArray[np.bool_]
+    whole: Codes,
+    planes: NDArray[np.uint8],
+    key: NDArray[np.int64],
+    distance: int,
+    looking: NDArray[np.bool_],
 ) -> NDArray[np.int64]:
     """Return the near pairs among those that agree in the bits of a key, each as one number.
 
     Args:
         whole: codes as they are, then turned by one quarter, then by two.
+        planes: the same, (24, n): the first byte of all, the second of all, ...
         key: places of bits.
         distance: bits.
         looking: which pictures look for others.
     """
     count = len(looking)
     # Sorted by key; of equal ones first those that are not turned.
-    order = _keys(whole, key) << np.uint64(32) | np.arange(len(whole), dtype=np.uint64)
+    order = _keys(planes, key)
+    order <<= np.uint64(32)
+    order |= np.arange(len(whole), dtype=np.uint64)
     order.sort()
-    value, place = order >> np.uint64(32), (order & np.uint64(2**32 - 1)).astype(np.int64)
-    del order
+    value = order >> np.uint64(32)
+    order &= np.uint64(2**32 - 1)
+    place = order.view(np.int64)
     starts = np.flatnonzero(np.append(True, value[1:] != value[:-1]))
     ends = np.append(starts[1:], len(value))
     end = np.repeat(ends, ends - starts)
     ordered = whole[place]
     at = np.flatnonzero(place < count)
     at = at[looking[place[at]]]
+    hits = np.zeros(len(value), np.uint8)
     found = [np.empty(0, np.int64)]
     for step in range(1, WINDOW):
         at = at[at + step < end[at]]
@@ -172,14 +185,31 @@ def _agreeing(
         one, other = place[near_], place[near_ + step] % count
         pair = np.minimum(one, other) * count + np.maximum(one, other)
         found.append(pair[one != other])
-    return np.unique(np.concatenate(found))
+        hits[near_] += 1
+        if len(near_):
+            at = at[hits[at] < ENOUGH_HERE]
+    return distinct(np.concatenate(found))
 
 
-def _keys(whole: Codes, key: NDArray[np.int64]) -> NDArray[np.uint64]:
+def distinct(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return each number once, in order; sorts what it is given.
+
+    Not np.unique: of whole numbers that hashes them, which took 30 times as long (NumPy 2.4).
+    """
+    numbers.sort()
+    first: NDArray[np.int64] = numbers[np.append(True, numbers[1:] != numbers[:-1])[: len(numbers)]]
+    return first
+
+
+def _keys(planes: NDArray[np.uint8], key: NDArray[np.int64]) -> NDArray[np.uint64]:
     """Return some bits of each code as one number."""
-    found = np.zeros(len(whole), np.uint64)
-    packed = whole.view(np.uint8)
-    for bit in key.tolist():
-        found <<= np.uint64(1)
-        found |= (packed[:, bit // 8] >> np.uint8(7 - bit % 8)) & np.uint8(1)
+    found = np.zeros(planes.shape[1], np.uint64)
+    for start in range(0, len(key), 8):
+        bits = key[start : start + 8].tolist()
+        byte = np.zeros(planes.shape[1], np.uint8)
+        for bit in bits:
+            byte <<= np.uint8(1)
+            byte |= (planes[bit // 8] >> np.uint8(7 - bit % 8)) & np.uint8(1)
+        found <<= np.uint64(len(bits))
+        found |= byte
     return found

@@ -53,7 +53,7 @@ def stars(these: Codes, pairs: Pairs, distance: int) -> Stars:
     for _ in range(ROUNDS):
         if not len(first):
             break
-        left = np.unique(np.concatenate([first, second]))
+        left = _near.distinct(np.concatenate([first, second]))
         middle = _middles(left, first, second, degree)
         away, turns = _apart(quarters, left, middle)
         near = away <= distance
