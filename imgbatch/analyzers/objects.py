@@ -127,6 +127,20 @@ def needs(settings: Settings) -> Needs:
     return Needs(min_side=side, batch=batch, memory=MEMORY[side > SMALL])
 
 
+def check(settings: Settings) -> None:
+    """Find out whether weights of one's own fit the network; published ones are known to.
+
+    Raises:
+        WeightsError: they do not.
+    """
+    if settings.weights is not None:
+        need("torchvision")
+        from imgbatch.models.detectors import loaded  # noqa: PLC0415 - imports torch
+
+        _, classes = loaded(find(settings.model), settings.weights)
+        _own_names(settings, classes)
+
+
 def _wanted(settings: Settings) -> Model | Own:
     return settings.weights or find(settings.model)
 
