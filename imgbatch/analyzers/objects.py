@@ -77,7 +77,9 @@ REGIONS = (
 )
 # Measured with torch on a CPU: 0.9 GB with a network of 320 pixels, 1.7 GB with the largest.
 SMALL, MEMORY = 320, (2**30, 2 * 2**30)
-NEEDS = Needs(min_side=SMALL, memory=MEMORY[0])
+# Two workers to a GPU: one decodes while the other computes.
+SHARE = 0.5
+NEEDS = Needs(min_side=SMALL, gpu_if_any=SHARE, memory=MEMORY[0])
 
 
 class Settings(BaseSettings):
@@ -124,7 +126,8 @@ def needs(settings: Settings) -> Needs:
     """Return what the network needs: pictures that are not to be enlarged."""
     side = find(settings.model).input
     batch = BATCH if cuda_devices() else 1
-    return Needs(min_side=side, batch=batch, memory=MEMORY[side > SMALL])
+    memory = MEMORY[side > SMALL]
+    return Needs(min_side=side, batch=batch, gpu_if_any=SHARE, memory=memory)
 
 
 def check(settings: Settings) -> None:
