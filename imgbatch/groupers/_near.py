@@ -166,16 +166,15 @@ def _agreeing(
     order <<= np.uint64(32)
     order |= np.arange(len(whole), dtype=np.uint64)
     order.sort()
-    value = order >> np.uint64(32)
+    starts = np.flatnonzero(np.append(True, np.diff(order >> np.uint64(32)) != 0))
+    ends = np.append(starts[1:], len(order)).astype(np.int32)
+    end = np.repeat(ends, ends - starts)
     order &= np.uint64(2**32 - 1)
     place = order.view(np.int64)
-    starts = np.flatnonzero(np.append(True, value[1:] != value[:-1]))
-    ends = np.append(starts[1:], len(value))
-    end = np.repeat(ends, ends - starts)
     ordered = whole[place]
     at = np.flatnonzero(place < count)
     at = at[looking[place[at]]]
-    hits = np.zeros(len(value), np.uint8)
+    hits = np.zeros(len(order), np.uint8)
     found = [np.empty(0, np.int64)]
     for step in range(1, WINDOW):
         at = at[at + step < end[at]]
