@@ -8,6 +8,7 @@ by a thousand workers. Drawback: the driver of a cluster holds weights that only
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from imgbatch import analyzers
@@ -17,9 +18,12 @@ from imgbatch.models.weights import How, Own, Wanted
 from imgbatch.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from imgbatch.settings import Limits, Recipe
+
+    # Told a name, how many bytes of it are here, and of how many; 0 where nobody knows.
+    Fetching = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +82,30 @@ def needs(recipe: Recipe) -> list[Need]:
     ]
 
 
-def ready(recipe: Recipe, limits: Limits) -> None:
+# Analyzers and settings whose weights were looked at in this process.
+_fitting: set[str] = set()
+
+
+def ready(recipe: Recipe, limits: Limits, fetching: Fetching | None = None) -> None:
     """Bring all weights of a recipe to this machine, verified.
 
+    Args:
+        recipe: whose analyzers need them.
+        limits: where this machine keeps them, and the mirror.
+        fetching: told while they come.
+
     Raises:
-        WeightsError: some cannot be had, or are not what they should be.
+        WeightsError: some cannot be had, are not what they should be, or do not fit to what the
+            recipe says of them.
+        MissingExtraError: packages of an analyzer are not installed.
     """
     weights.adopt(limits)
     lacking: dict[str, WeightsError] = {}
     for need in needs(recipe):
+        size = 0 if isinstance(need.wanted, Own) else need.wanted.size
+        listener = partial(_tell, fetching, need.name, size) if fetching else None
         try:
-            weights.fetch(need.wanted)
+            weights.fetch(need.wanted, listener)
         except WeightsError as error:
             lacking[str(error)] = error
     if lacking:
@@ -97,6 +114,16 @@ def ready(recipe: Recipe, limits: Limits) -> None:
         raise WeightsError("; ".join(lacking), "\n       ".join(remedies)) from next(
             iter(lacking.values())
         )
+    for name, settings in recipe.analyzers.items():
+        # A run gets ready before each of its steps: a look at a pack takes a second.
+        key = f"{name} {settings.model_dump_json()}"
+        if key not in _fitting:
+            analyzers.check(name, settings)
+            _fitting.add(key)
+
+
+def _tell(fetching: Fetching, name: str, size: int, done: int) -> None:
+    fetching(name, done, size)
 
 
 def look(recipe: Recipe, limits: Limits) -> Iterator[Lying]:

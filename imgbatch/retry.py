@@ -69,7 +69,16 @@ def retry(again: Again, limits: Limits, engine: Engine, watcher: Watcher) -> Sum
     request = Request(last["input"], again.dataset, "", again.engine)
     refuse_busy(dataset.store)
     with Recorder(again.dataset, new_run(), limits=limits, watcher=watcher) as recorder:
-        driver = Driver(dataset, request, recipe, specs, limits, start=start, run=recorder.run)
+        driver = Driver(
+            dataset,
+            request,
+            recipe,
+            specs,
+            limits,
+            start=start,
+            run=recorder.run,
+            fetching=recorder.fetching,
+        )
         with contextlib.closing(driver):
             tables = [spec.name for spec in specs if "status" in spec.schema.names]
             changes = _touched(dataset, failed(dataset, tables, again.classes))

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from imgbatch.dataset.manifest import Changes, Listing
     from imgbatch.dataset.plan import Work
     from imgbatch.observe.recorder import Watcher
+    from imgbatch.ready import Fetching
     from imgbatch.settings import Limits, Recipe
 
 
@@ -74,13 +75,21 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
     specs = table_specs(recipe)
     refuse_busy(open_store(request.dataset))
     if needs(recipe) and Dataset.find(request.dataset) is None:
-        ready(recipe, limits)  # before the listing, which may take long
+        ready(recipe, limits, watcher.fetching)  # before the listing, which may take long
     mended = _mend(request, recipe, specs, limits) if request.repair else None
     with Recorder(request.dataset, new_run(), limits=limits, watcher=watcher) as recorder:
         listed = list_input(request, limits, recorder)
         dataset = Dataset.create(request.dataset)
         driver = Driver(
-            dataset, request, recipe, specs, limits, start=start, mended=mended, run=recorder.run
+            dataset,
+            request,
+            recipe,
+            specs,
+            limits,
+            start=start,
+            mended=mended,
+            run=recorder.run,
+            fetching=recorder.fetching,
         )
         driver.summary.forgotten = listed.forgotten
         with contextlib.closing(driver):
@@ -97,6 +106,7 @@ class Driver:
         start: of the run, by `time.monotonic`.
         mended: what was taken out before, to be done again.
         run: its id; a new one by default.
+        fetching: told while weights come to this machine.
     """
 
     def __init__(  # noqa: PLR0913 - what a run is made of
@@ -110,12 +120,14 @@ class Driver:
         start: float,
         mended: Mended | None = None,
         run: str | None = None,
+        fetching: Fetching | None = None,
     ) -> None:
         self.dataset = dataset
         self._request = request
         self._recipe = recipe
         self._specs = specs
         self._limits = limits
+        self._fetching = fetching
         self._start = start
         self._mended = mended is not None and bool(mended.parts or mended.aside)
         self._started = datetime.now(UTC)
@@ -171,7 +183,7 @@ class Driver:
     def _get_ready(self, changes: Changes) -> None:
         """Have the weights here before anything is written, if there will be sources to analyze."""
         if changes.new.num_rows or changes.changed.num_rows:
-            ready(self._recipe, self._limits)
+            ready(self._recipe, self._limits, self._fetching)
 
     def change(self, changes: Changes) -> None:
         """Commit changes of the manifest, if there are any.
@@ -193,7 +205,7 @@ class Driver:
         dataset, summary = self.dataset, self.summary
         left, todo = self._plan()
         if todo:
-            ready(self._recipe, self._limits)
+            ready(self._recipe, self._limits, self._fetching)
         if (left or todo) and self._overtaken():
             left, todo = self._plan()
         if left:

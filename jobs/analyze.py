@@ -119,7 +119,7 @@ def execute(
     try:
         fleet = RayFleet(
             job,
-            need_of(job.recipe),
+            need_of(job.recipe, gpus=_gpus(job)),
             most=min(workers or len(tasks), len(tasks)),
             cluster=Cluster(
                 local=address == "local",
@@ -131,6 +131,20 @@ def execute(
         yield from counted(crew.conduct(fleet, tasks), run=job.run)
     finally:
         ray.shutdown()
+
+
+def _gpus(job: Job) -> bool:
+    """Whether workers get their share of a GPU where they can do without: as the limits say.
+
+    Where they leave it open, the cluster as it is now decides: one that has yet to grow its
+    machines with GPUs is told by IMGBATCH_DEVICE=cuda.
+    """
+    import ray  # noqa: PLC0415 - as in `execute`
+
+    if job.limits.device == "auto":
+        found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call] # Ray's own
+        return found.get("GPU", 0) > 0
+    return job.limits.device == "cuda"
 
 
 if __name__ == "__main__":

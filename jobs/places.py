@@ -61,14 +61,19 @@ class Machine:
         return count
 
 
-def need_of(recipe: Recipe) -> Need:
-    """Return what a worker needs that has all analyzers of a recipe."""
+def need_of(recipe: Recipe, *, gpus: bool = False) -> Need:
+    """Return what a worker needs that has all analyzers of a recipe.
+
+    Args:
+        recipe: its analyzers.
+        gpus: whether those that can do without a GPU get their share of one too.
+    """
     needs = [
         analyzers.needs_of(analyzers.load(name), settings)
         for name, settings in recipe.analyzers.items()
     ]
     # Shares of one GPU: what asks for more than all of it in sum still takes turns there.
-    gpu = min(1.0, sum(need.gpu for need in needs))
+    gpu = min(1.0, sum(need.gpu or need.gpu_if_any * gpus for need in needs))
     return Need(gpu, sum(need.memory for need in needs))
 
 

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
-from imgbatch.models.weights import Own
+from imgbatch.analyzers import objects
+from tests.networks import saved
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import nn
-
 SMALL = "ssdlite320_mobilenet_v3_large"
 CLASSES = ("square", "circle", "line")
+# The larger, the less is found.
+CAUTION = 3.0
 
 
-def small_detector(*, caution: float = 7.0) -> Any:
-    """Return an SSDLite of three classes; its more cautious sisters find less."""
+def small_detector() -> Any:
+    """Return an SSDLite of three classes."""
     import torch  # noqa: PLC0415 - of the extra
     from torchvision import models  # noqa: PLC0415
 
+    torch.set_num_threads(1)
     torch.manual_seed(5)
     network = models.get_model(SMALL, weights=None, weights_backbone=None, num_classes=4)
     # What comes out of untrained layers dies away; their norms are set to keep it up.
@@ -32,13 +33,11 @@ def small_detector(*, caution: float = 7.0) -> Any:
     with torch.no_grad():
         network.head(list(network.backbone(spots * 2 - 1).values()))
         for block in network.head.classification_head.module_list:
-            block[1].bias.view(-1, 4)[:, 0] = caution
+            block[1].bias.view(-1, 4)[:, 0] = CAUTION
     return network.eval()
 
 
-def saved(network: nn.Module, path: Path) -> Own:
-    """Save the weights of a network; return what names them in a recipe."""
-    import torch  # noqa: PLC0415 - of the extra
-
-    torch.save(network.state_dict(), path)
-    return Own(url=str(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+def finds(folder: Path) -> objects.Settings:
+    """Write the weights of one; return what asks for it."""
+    own = saved(small_detector().state_dict(), folder / "own.pth")
+    return objects.Settings(model=SMALL, weights=own, min_score=0.2, max_regions=5, classes=CLASSES)

@@ -33,22 +33,31 @@ from imgbatch.settings import Limits
 from imgbatch.summary import Request, Summary
 from tests.corpus import Silent, run_inline
 from tests.equal import assert_equal
+from tests.media.clips import Encoding, encode
 from tests.squares import BREAKS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
 NAME, REGIONS = "tests.squares", "tests.squares_regions"
 RECIPE = f'[analyzers.quality]\n[analyzers."{NAME}"]\n'
+EVERY_FRAME = f'[media.video]\nsample = "every_n"\nevery_n = 1\n[analyzers."{NAME}"]\n'
 LIMITS = Limits(shard_sources=4, threads=1)
 
 
-def draw(file: Path, squares: int, *, width: int = 100, value: int = 255, top: int = 10) -> None:
-    """Write a black picture with so many squares in a row."""
+def drawn(squares: int, *, width: int = 100, value: int = 255, top: int = 10) -> NDArray[np.uint8]:
+    """Return a black picture with so many squares in a row."""
     pixels = np.zeros((40, width, 3), np.uint8)
     for i in range(squares):
         pixels[top : top + 6, 4 + 12 * i : 10 + 12 * i] = value
-    file.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+    return pixels
+
+
+def draw(file: Path, squares: int, **other: int) -> None:
+    """Write such a picture."""
+    file.write_bytes(cv2.imencode(".png", drawn(squares, **other))[1].tobytes())
 
 
 @pytest.fixture
@@ -121,6 +130,25 @@ def test_each_region_is_a_row_with_the_keys_of_its_picture(corpus: Path) -> None
     assert all(r["n_regions"] == r["n_squares"] for r in main_rows.values() if r["status"] == "ok")
     broken = main_rows[by_name(corpus)["broken.png"] + "-0"]
     assert (broken["status"], broken["n_regions"]) == ("failed", None)
+
+
+def test_regions_of_a_video_are_in_the_order_of_frames_and_of_their_numbers(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "in").mkdir()
+    squares = [3, 0, 12, *[1] * 9, 11]
+    frames = [drawn(count, width=160) for count in squares]
+    (tmp_path / "in/film.mkv").write_bytes(encode(frames, Encoding("matroska", "ffv1")))
+    run(tmp_path / "in", EVERY_FRAME)
+    dataset = opened(tmp_path / "in")
+    assert dataset.read(NAME)["n_regions"].to_pylist() == squares
+    numbered = [(frame, i) for frame, count in enumerate(squares) for i in range(count)]
+    keys = dataset.read(REGIONS).select(["frame", "region"]).to_pylist()
+    assert [(row["frame"], row["region"]) for row in keys] == numbered
+    export(dataset, str(tmp_path / "out"), form="csv")
+    lines = (tmp_path / f"out/{REGIONS}.csv").read_text().splitlines()[1:]
+    ids = [line.split(",")[5].strip('"') for line in lines]
+    assert [tuple(map(int, one.split("-")[1:])) for one in ids] == numbered
 
 
 def test_both_tables_have_one_fingerprint_and_a_second_run_does_nothing(corpus: Path) -> None:
@@ -204,6 +232,7 @@ def test_one_of_the_two_that_was_not_committed_is_taken_as_it_lies(
     assert (again.adopted, again.shards) == (lost, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", [NAME, REGIONS])
 def test_one_of_the_two_that_is_lost_is_computed_together_with_the_other(
     corpus: Path, table: str
@@ -214,6 +243,7 @@ def test_one_of_the_two_that_is_lost_is_computed_together_with_the_other(
     assert (again.adopted, again.shards) == (0, lost)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", [NAME, REGIONS])
 def test_a_change_of_which_one_table_was_not_committed_is_done_for_both(
     corpus: Path, table: str

@@ -15,6 +15,9 @@ One that loads weights exports besides:
     weights    a function of its Settings: the digest of every file that its rows depend on, by the
                model's name in the registry, or by the key of the settings that holds an `Own`. It
                reads no file, and loads nothing.
+    check      where a look at those files can tell that they do not fit: a function of its Settings
+               that raises WeightsError. Whoever drives a run calls it once they lie here, before
+               anything is written.
 
 One that finds any number of something in a picture (faces, boxes), of which each is a row of a
 second table `NAME_regions` under the same fingerprint:
@@ -89,6 +92,8 @@ class Needs:
         batch: how many prepared pictures `infer` gets at most; never seen in the rows.
         gpu: share of one GPU that its worker takes, 0 to 1. All analyzers of a recipe are in the
             same worker, and on the same GPU. On Ray only.
+        gpu_if_any: the same, for one that works without a GPU too: taken where the cluster has
+            some, or the run's limits ask for CUDA. On Ray only.
         memory: bytes that it makes its worker hold, beyond what decoding takes; said where that is
             gigabytes, so that a machine is not given more workers than it has room for. On Ray
             only.
@@ -97,6 +102,7 @@ class Needs:
     min_side: int = 0
     batch: int = 1
     gpu: float = 0.0
+    gpu_if_any: float = 0.0
     memory: int = 0
 
 
@@ -169,7 +175,6 @@ def load(name: str) -> Module:
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"analyzer {name} needs the package {error.name}, which is not installed",
-            f"uv pip install 'imgbatch[{name}]'",
         ) from error
     return cast("Module", module)
 
@@ -203,6 +208,17 @@ def weights(name: str, settings: Settings) -> dict[str, str]:
     """
     said = getattr(load(name), "weights", None)
     return dict(said(settings)) if said else {}
+
+
+def check(name: str, settings: Settings) -> None:
+    """Let an analyzer look whether its weights, which lie on this machine, fit to its settings.
+
+    Raises:
+        WeightsError, SettingsError: they do not.
+        MissingExtraError: packages that it needs are not installed.
+    """
+    if look := getattr(load(name), "check", None):
+        look(settings)
 
 
 def _exports(module: ModuleType, word: str) -> bool:

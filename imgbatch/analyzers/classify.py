@@ -24,7 +24,7 @@ from pydantic import Field, field_validator, model_validator
 from imgbatch.analyzers import Column, Needs
 from imgbatch.errors import WeightsError
 from imgbatch.models.choice import Choice, digests, network
-from imgbatch.models.nets import Prepared, batch_size, net_of
+from imgbatch.models.nets import SHARE, Prepared, batch_size, net_of, on_onnx
 from imgbatch.models.registry import imagenet_labels, wordnet_ids
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ ALL = Column(
     "The probability of every class, in the order of the network; they add up to 1",
     range="0-1",
 )
-NEEDS = Needs(min_side=232)
+NEEDS = Needs(min_side=232, gpu_if_any=SHARE, memory=2**29)
 
 
 class Settings(Choice):
@@ -126,7 +126,22 @@ def columns(settings: Settings) -> tuple[Column, ...]:
 
 def needs(settings: Settings) -> Needs:
     """Return what the network needs: pictures that are not to be enlarged."""
-    return Needs(min_side=network(settings, TASK).preprocess.resize, batch=batch_size())
+    return Needs(
+        min_side=network(settings, TASK).preprocess.resize,
+        batch=batch_size(),
+        gpu_if_any=SHARE,
+        memory=NEEDS.memory,
+    )
+
+
+def check(settings: Settings) -> None:
+    """Find out whether the weights fit the network; makes its ONNX file, where one will be run.
+
+    Raises:
+        WeightsError: they do not.
+    """
+    if on_onnx(network(settings, TASK)):
+        Analyzer(settings)
 
 
 class Analyzer:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from imgbatch.analyzers import Column, Needs
 from imgbatch.models.choice import Choice, digests, network
-from imgbatch.models.nets import Prepared, batch_size, net_of, unit_rows
+from imgbatch.models.nets import SHARE, Prepared, batch_size, net_of, on_onnx, unit_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ COLUMNS = (
         missing="it is 0 throughout, so that there is nothing to point at",
     ),
 )
-NEEDS = Needs(min_side=224)
+NEEDS = Needs(min_side=224, gpu_if_any=SHARE, memory=2**30)
 
 
 class Settings(Choice):
@@ -61,7 +61,22 @@ def weights(settings: Settings) -> dict[str, str]:
 
 def needs(settings: Settings) -> Needs:
     """Return what the network needs: pictures that are not to be enlarged."""
-    return Needs(min_side=network(settings, TASK).preprocess.resize, batch=batch_size())
+    return Needs(
+        min_side=network(settings, TASK).preprocess.resize,
+        batch=batch_size(),
+        gpu_if_any=SHARE,
+        memory=NEEDS.memory,
+    )
+
+
+def check(settings: Settings) -> None:
+    """Find out whether the weights fit the network; makes its ONNX file, where one will be run.
+
+    Raises:
+        WeightsError: they do not.
+    """
+    if on_onnx(network(settings, TASK)):
+        Analyzer(settings)
 
 
 class Analyzer:

@@ -64,7 +64,7 @@ TOLERANCE = 1e-3
 NEEDS = Needs(batch=4096)
 # Faces that one call of a network sees, at least, where so many wait: a few that are left over are
 # shared among the calls, so that there are never more of them than ceil(faces / batch).
-BATCH = {"cpu": 32, "cuda": 128}
+BATCH = {"cpu": 16, "cuda": 128}
 
 COUNTS_ONLY = ("none", "count")
 COLUMNS = (
@@ -244,6 +244,11 @@ def weights(settings: Settings) -> dict[str, str]:
         return own
     name = "weights" if settings.weights else name_of(wanted)
     return {name: digest_of(wanted)} | own
+
+
+def check(settings: Settings) -> None:
+    """Raise what making the analyzer would: a pack may lack a model, a head say other classes."""
+    Analyzer(settings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,10 @@ scales each picture itself, and its boxes come back in the pixels of the picture
 
 Decision, 2026-11: no ONNX. Exported, these networks choose their boxes with other operations than
 torch does, and take one size of batch. Drawback: on a CPU it is about half as fast as it could be.
+
+Decision, 2026-11: on a CPU one picture at a time. In a batch the last bits of its numbers differ,
+and a box at the bound would come or go with its neighbours. Drawback: on a GPU, where batches pay,
+that happens; pictures of other sizes than theirs are never in it.
 """
 
 from __future__ import annotations
@@ -74,10 +78,8 @@ class Detector:
     def __init__(self, network: nn.Module, classes: int, *, batch: int) -> None:
         self.classes = classes
         self._device = devices.torch_device()
-        if self._device.type == "cpu":
-            torch.set_num_threads(devices.threads())
         self._network = network.to(self._device).eval()
-        self._batches = Batches(batch)
+        self._batches = Batches(1 if self._device.type == "cpu" else batch)
         self._lock = threading.Lock()
 
     def run(self, pictures: Sequence[Pixels]) -> list[Found]:
@@ -120,7 +122,7 @@ def detector_of(model: Model, weights: Model | Own, *, batch: int) -> Detector:
     Args:
         model: of the registry; says which network.
         weights: its own, or the user's.
-        batch: pictures at once, at most. The first who asks decides.
+        batch: pictures of one size at once, at most, on a GPU. The first who asks decides.
 
     Raises:
         WeightsError: the weights cannot be had, or do not fit the network.
@@ -130,6 +132,8 @@ def detector_of(model: Model, weights: Model | Own, *, batch: int) -> Detector:
     with _lock:
         found = _detectors.get(key)
         if found is None:
+            if key[2] == "cpu":
+                torch.set_num_threads(devices.threads())
             state = plain(load_state(fetch(weights)))
             network, classes = build(model.builder, state)
             found = _detectors[key] = Detector(network, classes, batch=batch)

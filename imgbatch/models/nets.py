@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
     Outputs = tuple[NDArray[np.float32], ...]
 
+# Of a GPU, for one network: workers of few cores each feed it, as they feed a CPU.
+SHARE = 1 / 8
 # More pictures at once are no quicker on a CPU; on a GPU they are.
 BATCH = {"cpu": 32, "cuda": 128}
 
@@ -163,8 +165,13 @@ def batch_size() -> int:
     return BATCH["cuda" if cuda_devices() else "cpu"]
 
 
+def on_onnx(network: Network) -> bool:
+    """Whether ONNX Runtime is what runs a network on this machine."""
+    return device() == "cpu" and network.precision == "float32"
+
+
 def _engine(network: Network) -> Engine:
-    if device() == "cpu" and network.precision == "float32":
+    if on_onnx(network):
         need("onnxruntime")
         return OnnxEngine(exported(network))
     need("torch")

@@ -113,7 +113,7 @@ def classifier(builder: str, path: Path) -> tuple[nn.Module, str]:
             f"torchvision has no network {builder!r} that can be loaded from a state alone"
             f"{nearest(builder, [name for name in names if name not in REFUSED])}"
         )
-    state = _plain(load_state(path))
+    state = plain(load_state(path))
     with torch.device("meta"):
         head = last_layer(models.get_model(builder))
     if f"{head}.weight" not in state:
@@ -156,7 +156,7 @@ def clip(builder: str, path: Path) -> Any:
         )
     with _without_its_warning():
         network = open_clip.create_model(builder, pretrained=None, load_weights=False)
-    fill(network, _plain(load_state(path)), said=f"{path.name} is not of {builder}")
+    fill(network, plain(load_state(path)), said=f"{path.name} is not of {builder}")
     return network.eval()
 
 
@@ -202,7 +202,8 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], *, said: str) -> None:
     network.load_state_dict(dict(state))
 
 
-def _plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights in float32, under the names that they have without any wrapping."""
     return {
         name.removeprefix(WRAPPED): value.float() if value.is_floating_point() else value
         for name, value in state.items()

@@ -96,8 +96,12 @@ def digest_of(wanted: Wanted) -> str:
     )
 
 
-def fetch(wanted: Wanted) -> Path:
+def fetch(wanted: Wanted, listener: Listener | None = None) -> Path:
     """Return a verified file of weights.
+
+    Args:
+        wanted: which.
+        listener: told how much of it is there, while it comes.
 
     Warns:
         UserWarning: what lay in the cache was damaged, and was replaced.
@@ -105,7 +109,7 @@ def fetch(wanted: Wanted) -> Path:
     Raises:
         WeightsError: it cannot be had, or is not what it should be; says what to do.
     """
-    had = get(wanted)
+    had = get(wanted, listener=listener)
     if had.damaged:
         warnings.warn(f"{had.path} was damaged, and was fetched anew", stacklevel=2)
     return had.path

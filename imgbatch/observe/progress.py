@@ -129,6 +129,12 @@ class Meter:
         )
 
 
+def fetched(name: str, done: int, size: int) -> str:
+    """Return how much of some weights is here, as one line of text."""
+    of = f" of {size / 1e6:,.0f}" if size else ""
+    return f"fetching {name}: {done / 1e6:,.0f}{of} MB"
+
+
 class Lines:
     """For pipes and log files: a plain line every few seconds, or JSON lines."""
 
@@ -143,6 +149,12 @@ class Lines:
         """Tell how many sources are listed, now and then."""
         if time.monotonic() - self._last >= self._every:
             self._say("listing", {"sources": found}, f"listing: {found:,} sources")
+
+    def fetching(self, name: str, done: int, size: int) -> None:
+        """Tell how much of some weights is here, now and then."""
+        if time.monotonic() - self._last >= self._every:
+            record = {"weights": name, "bytes": done, "of": size}
+            self._say("fetching", record, fetched(name, done, size))
 
     def planned(self, *, shards: int, sources: int, note: str) -> None:
         """Tell what will run."""
@@ -201,6 +213,11 @@ class Bar:
         """Show how many sources are listed."""
         progress = self._show()
         progress.update(progress.task_ids[0], line=f"{found:,} sources")
+
+    def fetching(self, name: str, done: int, size: int) -> None:
+        """Show how much of some weights is here."""
+        progress = self._show()
+        progress.update(progress.task_ids[0], line=fetched(name, done, size))
 
     def planned(self, *, shards: int, sources: int, note: str) -> None:
         """Start the bar."""

@@ -48,6 +48,9 @@ class Watcher(Protocol):
     def listing(self, found: int) -> None:
         """So many sources are listed so far."""
 
+    def fetching(self, name: str, done: int, size: int) -> None:
+        """So many bytes of a model's weights are here; of how many, 0 where nobody knows."""
+
     def planned(self, *, shards: int, sources: int, note: str) -> None:
         """So much will be computed."""
 
@@ -125,6 +128,11 @@ class Recorder:
         """Sources are being listed."""
         self._listed = found
         self._watcher.listing(found)
+        self._check()
+
+    def fetching(self, name: str, done: int, size: int) -> None:
+        """Weights come to this machine."""
+        self._watcher.fetching(name, done, size)
         self._check()
 
     def planned(self, *, shards: int, sources: int, note: str) -> None:

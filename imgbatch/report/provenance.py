@@ -149,9 +149,7 @@ def _table(
     dataset: Dataset, name: str, facts: Mapping[str, int], fingerprint: str, failed: int
 ) -> TableFacts:
     table = dataset.table(f"tables/{name}")
-    made_by = Counter(
-        part.path[: -len(".parquet")].rpartition("-")[2] for part in table.parts().values()
-    )
+    made_by = Counter(part.fingerprint for part in table.parts().values())
     own = made_by.get(fingerprint[:FINGERPRINT_DIGITS], 0)
     return TableFacts(
         name=name,

@@ -35,7 +35,7 @@ def draws(keys: Any, seed: int) -> NDArray[np.uint64]:
     known = np.array([_hash(f"{seed}{tail}") for tail in tails.dictionary.to_pylist()], np.uint64)
     mixed = known[tails.indices.to_numpy()] if len(known) else np.zeros(0, np.uint64)
     # Ids are hashes already; but a corpus may have been sampled by their first digits.
-    return _scramble(ids[:, 0] ^ _scramble(ids[:, 1] ^ mixed))
+    return scramble(ids[:, 0] ^ scramble(ids[:, 1] ^ mixed))
 
 
 def share(rows: int, wanted: int) -> int:
@@ -62,7 +62,7 @@ def _hash(text: str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
-def _scramble(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def scramble(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Return the finalizer of SplitMix64 (Steele, Lea and Flood 2014)."""
     numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

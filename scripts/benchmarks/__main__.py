@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from scripts.benchmarks import (
+    clusters,
     duplicates,
     faces,
     images,
@@ -43,6 +44,7 @@ SECTIONS = {
     "models": models.measure,
     "search": search.measure,
     "faces": faces.measure,
+    "clusters": clusters.measure,
 }
 
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imgbatch.analyzers import clip, embed, objects
-from tests import networks
-from tests.detectors import CLASSES, SMALL, saved, small_detector
+from imgbatch.analyzers import clip, embed
+from tests import detectors, networks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,19 +18,13 @@ if TYPE_CHECKING:
     from imgbatch.settings import Settings
 
 
-def detector(folder: Path) -> Settings:
-    own = saved(small_detector(), folder / "own.pth")
-    chosen = {"min_score": 0.2, "max_regions": 5, "classes": CLASSES}
-    return objects.Settings(model=SMALL, weights=own, **chosen)
-
-
 def faces(folder: Path) -> Settings:
     from imgbatch.analyzers.faces import Settings as Faces  # noqa: PLC0415 - see above
     from imgbatch.models.weights import adopt  # noqa: PLC0415
     from imgbatch.settings import Limits  # noqa: PLC0415
     from tests import facemodels  # noqa: PLC0415
 
-    adopt(Limits(model_cache=str(folder / "cache")))
+    adopt(Limits(model_cache=str(folder / "cache"), threads=1))
     weights = facemodels.own(facemodels.pack(folder, reach=16))
     mood = facemodels.mood(folder / "mood.onnx")
     return Faces(
@@ -51,6 +44,6 @@ SETTINGS: dict[str, Callable[[Path], Settings]] = {
     "classify": networks.classes,
     "clip": lambda folder: clip.Settings(**networks.clip_network(folder)),
     "embed": lambda folder: embed.Settings(**networks.classifier(folder)),
-    "objects": detector,
+    "objects": detectors.finds,
     "faces": faces,
 }

@@ -18,12 +18,13 @@ from PIL import Image
 
 from imgbatch import analyzers, tables
 from imgbatch.errors import MissingExtraError
+from imgbatch.models import cache
 from imgbatch.records import Facts, Picture
-from imgbatch.settings import Settings, read_recipe, recipe_text
+from imgbatch.settings import Limits, Settings, read_recipe, recipe_text
 from tests.contracts.made import SETTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -217,6 +218,14 @@ def assert_near(left: pa.Table, right: pa.Table, tolerance: float) -> None:
                     assert abs(x - y) <= tolerance, name
                 else:
                     assert x == y, name
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    # Several tests run side by side: threads that wait for each other would take all cores.
+    cache.adopt(Limits(threads=1))
+    yield
+    cache.adopt(Limits())
 
 
 @pytest.fixture(params=NAMES)

@@ -26,6 +26,7 @@ NAMES = groupers.available()
 # What a grouper is to be asked so that it has something to do with made rows.
 ASKED: dict[str, dict[str, Any]] = {
     "clusters": {"table": "classic", "k": 5, "stability": 2, "sample": 2000},
+    "people": {"threshold": 0.3},
 }
 # Their rows cannot be made without weights or a fitted model; their own tests hold them to this.
 NEED_WEIGHTS = ("learned", "zero_shot")

@@ -65,6 +65,8 @@ def rows_of(table: str, columns: list[str], count: int = SIZE) -> pa.Table:
         "size": pa.array(random.integers(10_000, 90_000, count), pa.int64()),
         "frame": pa.array([0] * count, pa.int32()),
         "embedding": lists(_vectors(random, count)),
+        "score": pa.array([0.9] * count, pa.float32()),
+        "sharpness": pa.array([200.0] * count, pa.float32()),
     }
     values |= {
         name: pa.array([f"{bits:016x}" for bits in _hashes(random, count)])

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imgbatch.analyzers import classify, embed
+from imgbatch.models.nets import SHARE
 from imgbatch.settings import Recipe
 from jobs.places import CORES_PER_WORKER, Machine, Need, need_of, placed, told
 
@@ -66,5 +68,8 @@ def test_what_a_worker_needs_is_what_all_its_analyzers_do() -> None:
     assert need_of(Recipe(analyzers={"image": {}, "hashes": {}})) == Need()
     both = need_of(Recipe(analyzers={"image": {}, "tests.graphic": {}}))
     assert both == Need(gpu=0.5, memory=100 * 2**20)
+    networks = Recipe(analyzers={"classify": classify.Settings(), "embed": embed.Settings()})
+    assert need_of(networks).gpu == 0
+    assert need_of(networks, gpus=True).gpu == 2 * SHARE
     assert str(both) == "a core, 0.5 GPU, 0.1 GiB of memory"
     assert told([Machine("h", 0), Machine("a", 4, 1, 2 * GIB)]) == "1 x (4 cores 1 GPU 2.0 GiB)"

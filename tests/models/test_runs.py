@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -12,14 +13,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from imgbatch import analyzers, doctor, planned, settings
+from imgbatch import analyzers, crew, doctor, planned, settings
 from imgbatch.cli.plan_lines import lines
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.verify import verify
 from imgbatch.errors import WeightsError
 from imgbatch.models.weights import Own
+from imgbatch.observe.progress import Lines
 from imgbatch.ready import needs
 from imgbatch.report import write_report
+from imgbatch.run import run
 from imgbatch.settings import Settings as BaseSettings
 from imgbatch.summary import Request
 from imgbatch.tables import table_specs
@@ -131,6 +134,18 @@ def test_weights_that_are_others_than_their_digest_end_a_run_before_anything_is_
     with pytest.raises(WeightsError, match=f"sha256 {sha256(b'2')}"):
         corpus.run_inline(pictures, tmp_path / "d", recipe=text, limits=told())
     assert not (tmp_path / "d").exists()
+
+
+def test_a_run_tells_how_much_of_its_weights_is_here(
+    pictures: Path, hub: Files, told: Told, tmp_path: Path
+) -> None:
+    hub.files["one.txt"] = b"1"
+    request = Request(str(pictures), str(tmp_path / "d"), recipe(f"{hub.url}/one.txt", b"1"), "")
+    stream = io.StringIO()
+    run(request, told(), crew.inline, Lines(stream, as_json=True, every=0.0))
+    events = [json.loads(line) for line in stream.getvalue().splitlines()]
+    fetched = [event for event in events if event["event"] == "fetching"]
+    assert fetched == [{"event": "fetching", "weights": f"{hub.url}/one.txt", "bytes": 1, "of": 0}]
 
 
 def test_a_finished_run_needs_its_weights_no_more_and_new_sources_do(

@@ -21,6 +21,7 @@ from imgbatch.report.codebook import columns_known
 from imgbatch.report.sheet import end_strips
 from imgbatch.settings import Limits, read_recipe
 from imgbatch.tables import table_specs
+from tests import corpus
 from tests.report.conftest import SKIMAGE, SKLEARN, read_page, run_over
 
 if TYPE_CHECKING:
@@ -44,6 +45,27 @@ def test_a_table_of_regions_has_its_figures_and_no_strip_of_its_own(tmp_path: Pa
     page = read_page(dataset)
     assert "faces_regions" in page.text
     assert end_strips(dataset) == []
+
+
+def test_parts_of_an_earlier_recipe_are_told_and_no_others_are(tmp_path: Path) -> None:
+    folder, told = tmp_path / "in", "come from an earlier recipe"
+    folder.mkdir()
+    with Image.open(SKIMAGE / "astronaut.png") as photo:
+        for i in range(2):
+            photo.crop((i, i, 256, 256)).save(folder / f"{i}.png")
+    recipe, limits = "[media]\n[analyzers.quality]\n", Limits(threads=2, shard_sources=1)
+    corpus.run_inline(folder, tmp_path / "d", recipe=recipe, limits=limits)
+    dataset = Dataset.open(str(tmp_path / "d"))
+    former = next(iter(dataset.table("tables/quality").parts().values()))
+    assert told not in read_page(dataset).text
+
+    corpus.run_inline(folder, tmp_path / "d", recipe=f"{recipe}blank_levels = 3.0\n", limits=limits)
+    table = Dataset.open(str(tmp_path / "d")).table("tables/quality")
+    # As if the second run had been interrupted after the other shard.
+    new = [part for part in table.parts().values() if part.shard == former.shard]
+    table.commit([former], new, fence=table.fence, run="test")
+    findings = read_page(Dataset.open(str(tmp_path / "d"))).text
+    assert f"1 parts of the table quality {told}" in findings
 
 
 def test_an_empty_dataset_has_a_page_that_says_so(tmp_path: Path) -> None:
