@@ -62,7 +62,8 @@ def read_labels(dataset: Dataset, *, thumbnails: bool) -> tuple[Labels, ...]:
     found: list[Labels] = []
     for name, made in labelled(dataset).items():
         rows = groups.read(dataset, name)
-        shown = thumbnails and len(found) < TABLES
+        # Whoever is in a group of faces is not shown on a page that is passed on.
+        shown = thumbnails and len(found) < TABLES and not _biometric(made["grouper"])
         found.append(_labels(dataset, name, made, rows, shown=shown))
     return tuple(found)
 
@@ -96,6 +97,13 @@ def _summary(grouper: str) -> str:
         return str(groupers.describe(grouper)["summary"])
     except (SettingsError, MissingExtraError):
         return "Its grouper is not installed here."
+
+
+def _biometric(grouper: str) -> bool:
+    try:
+        return any(column.mark for column in groupers.load(grouper).COLUMNS)
+    except (SettingsError, MissingExtraError):
+        return True
 
 
 def _strips(dataset: Dataset, rows: pa.Table, label: str, counts: pa.Table) -> list[Strip]:
