@@ -82,6 +82,10 @@ def needs(recipe: Recipe) -> list[Need]:
     ]
 
 
+# Analyzers and settings whose weights were looked at in this process.
+_fitting: set[str] = set()
+
+
 def ready(recipe: Recipe, limits: Limits, fetching: Fetching | None = None) -> None:
     """Bring all weights of a recipe to this machine, verified.
 
@@ -91,7 +95,9 @@ def ready(recipe: Recipe, limits: Limits, fetching: Fetching | None = None) -> N
         fetching: told while they come.
 
     Raises:
-        WeightsError: some cannot be had, or are not what they should be.
+        WeightsError: some cannot be had, are not what they should be, or do not fit to what the
+            recipe says of them.
+        MissingExtraError: packages of an analyzer are not installed.
     """
     weights.adopt(limits)
     lacking: dict[str, WeightsError] = {}
@@ -108,6 +114,12 @@ def ready(recipe: Recipe, limits: Limits, fetching: Fetching | None = None) -> N
         raise WeightsError("; ".join(lacking), "\n       ".join(remedies)) from next(
             iter(lacking.values())
         )
+    for name, settings in recipe.analyzers.items():
+        # A run gets ready before each of its steps: a look at a pack takes a second.
+        key = f"{name} {settings.model_dump_json()}"
+        if key not in _fitting:
+            analyzers.check(name, settings)
+            _fitting.add(key)
 
 
 def _tell(fetching: Fetching, name: str, size: int, done: int) -> None:

@@ -15,6 +15,9 @@ One that loads weights exports besides:
     weights    a function of its Settings: the digest of every file that its rows depend on, by the
                model's name in the registry, or by the key of the settings that holds an `Own`. It
                reads no file, and loads nothing.
+    check      where a look at those files can tell that they do not fit: a function of its Settings
+               that raises WeightsError. Whoever drives a run calls it once they lie here, before
+               anything is written.
 
 One that finds any number of something in a picture (faces, boxes), of which each is a row of a
 second table `NAME_regions` under the same fingerprint:
@@ -172,7 +175,6 @@ def load(name: str) -> Module:
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"analyzer {name} needs the package {error.name}, which is not installed",
-            f"uv pip install 'imgbatch[{name}]'",
         ) from error
     return cast("Module", module)
 
@@ -206,6 +208,17 @@ def weights(name: str, settings: Settings) -> dict[str, str]:
     """
     said = getattr(load(name), "weights", None)
     return dict(said(settings)) if said else {}
+
+
+def check(name: str, settings: Settings) -> None:
+    """Let an analyzer look whether its weights, which lie on this machine, fit to its settings.
+
+    Raises:
+        WeightsError, SettingsError: they do not.
+        MissingExtraError: packages that it needs are not installed.
+    """
+    if look := getattr(load(name), "check", None):
+        look(settings)
 
 
 def _exports(module: ModuleType, word: str) -> bool:

@@ -246,6 +246,11 @@ def weights(settings: Settings) -> dict[str, str]:
     return {name: digest_of(wanted)} | own
 
 
+def check(settings: Settings) -> None:
+    """Raise what making the analyzer would: a pack may lack a model, a head say other classes."""
+    Analyzer(settings)
+
+
 @dataclass(frozen=True, slots=True)
 class CutOut:
     """One face of a picture.

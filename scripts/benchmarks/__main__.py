@@ -9,6 +9,7 @@ from pathlib import Path
 
 from scripts.benchmarks import (
     clusters,
+    duplicates,
     faces,
     images,
     listing,
@@ -39,6 +40,7 @@ SECTIONS = {
     "workers": workers.measure,
     "shards": shards.measure,
     "listing": listing.measure,
+    "duplicates": duplicates.measure,
     "models": models.measure,
     "search": search.measure,
     "faces": faces.measure,

@@ -23,9 +23,11 @@ from imgbatch.models.weights import Own, adopt
 from imgbatch.records import Facts, Picture
 from imgbatch.report import write_report
 from imgbatch.report.codebook import codebook
+from imgbatch.rows import WAITING_BYTES
 from imgbatch.settings import Limits, read_recipe
 from imgbatch.tables import table_specs
 from tests.corpus import PHOTOS, run_inline
+from tests.media.clips import Encoding, encode
 
 pytest.importorskip("onnxruntime", reason="the extra `models` is not installed")
 pytest.importorskip("insightface", reason="the extra `models` is not installed")
@@ -221,6 +223,26 @@ def test_boxes_are_upright_and_in_full_size_whatever_the_camera_stored(
     assert {row["n_faces"] for row in table(tmp_path / "d", "faces")} == {len(SQUARES)}
 
 
+def test_faces_in_a_turned_video_lie_upright_on_each_sampled_frame(
+    tmp_path: Path, of_pack: dict[str, Any]
+) -> None:
+    # Twice the size that is decoded; the face wanders, and the video is to be shown turned left.
+    places = [(240 + 16 * i, 160 + 8 * i, 96, 112) for i in range(4)]
+    frames = [facemodels.red_squares((1280, 960), [place]) for place in places]
+    exact = Encoding("mp4", "libx264", "qp=0", pix_fmt="yuv444p")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/turned.mp4").write_bytes(encode(frames, exact, rotation=90))
+    text = recipe(Settings(**of_pack), min_side=HIGH)
+    video = '[media.video]\nsample = "every_n"\nevery_n = 1\n'
+    limits = Limits(model_cache=str(tmp_path / "cache"))
+    run_inline(tmp_path / "in", tmp_path / "d", recipe=text + video, limits=limits)
+    found = sorted(table(tmp_path / "d", "faces_regions"), key=lambda row: row["frame"])
+    assert [row["frame"] for row in found] == [0, 1, 2, 3]
+    for row, (x, y, width, height) in zip(found, places, strict=True):
+        # Red is not quite pure in a video's colors, so that the made detector counts too few.
+        assert np.allclose(boxes([row]), [(y, 1280 - x - width, height, width)], atol=6)
+
+
 # --- What sees cut-out faces ---------------------------------------------------------------------
 
 
@@ -242,7 +264,8 @@ def test_faces_of_many_pictures_share_a_call(
     for part in (parts.Recognition, parts.Attributes, parts.Pose, heads.OwnHead):
         _count(part, calls, monkeypatch)
     (tmp_path / "in").mkdir()
-    counts = [(7 * i) % (len(SQUARES) + 1) for i in range(60)]
+    counts = [(7 * i) % (len(SQUARES) + 1) for i in range(80)]
+    waited = _weighed(monkeypatch)
     for i, count in enumerate(counts):
         pixels = facemodels.red_squares((WIDE, HIGH + 2 * i), SQUARES[:count])
         Image.fromarray(pixels).save(tmp_path / "in" / f"{i}.png", compress_level=1)
@@ -256,6 +279,22 @@ def test_faces_of_many_pictures_share_a_call(
         assert len(sizes) <= math.ceil(faces / BATCH["cpu"])
         assert sum(sizes) == faces
     assert len(calls) == 4
+    # Crops that wait are bounded: all of these were too many to wait together.
+    assert len(waited) > 1
+    assert max(waited) < WAITING_BYTES + 3 * 2**20
+
+
+def _weighed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return what will be told of the bytes that each `infer` gets."""
+    waited: list[int] = []
+    original = Analyzer.infer
+
+    def infer(self: Analyzer, batch: Any) -> Any:
+        waited.append(sum(prepared.nbytes for prepared in batch))
+        return original(self, batch)
+
+    monkeypatch.setattr(Analyzer, "infer", infer)
+    return waited
 
 
 @pytest.mark.parametrize("faces", [0, 1, 31, 32, 33, 63, 64, 100, 257])
@@ -593,6 +632,18 @@ def test_a_pack_that_lacks_a_model_says_which_it_has(tmp_path: Path) -> None:
     empty = facemodels.pack(tmp_path, without=["det_made.onnx", "w_made.onnx"])
     with pytest.raises(WeightsError, match="no model for detection"):
         Analyzer(Settings(detector="pack", weights=facemodels.own(empty)))
+
+
+def test_a_pack_that_does_not_fit_ends_a_run_before_anything_is_written(
+    tmp_path: Path, of_pack: dict[str, Any]
+) -> None:
+    (tmp_path / "in").mkdir()
+    Image.fromarray(facemodels.red_squares((64, 48), [])).save(tmp_path / "in/a.png")
+    lacking = facemodels.own(facemodels.pack(tmp_path, without=["w_made.onnx"]))
+    settings = Settings(**of_pack | {"weights": lacking}, recognition=True)
+    with pytest.raises(WeightsError, match="no model for recognition"):
+        run(tmp_path / "in", tmp_path / "d", settings, tmp_path / "cache")
+    assert not (tmp_path / "d").exists()
 
 
 def test_a_head_with_another_number_of_outputs_is_refused(tmp_path: Path) -> None:
