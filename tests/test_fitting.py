@@ -44,6 +44,7 @@ RECIPE = """
 exact = true
 [analyzers.classic]
 [analyzers.faces]
+detector = "lbp"
 [analyzers.pixels]
 width = 8
 height = 8

@@ -38,7 +38,7 @@ def test_a_table_of_regions_has_its_figures_and_no_strip_of_its_own(tmp_path: Pa
     folder.mkdir()
     with Image.open(SKIMAGE / "astronaut.png") as photo:
         photo.crop((100, 10, 356, 266)).save(folder / "face.png")
-    dataset = run_over(folder, tmp_path / "d", "[media]\n[analyzers.faces]\n")
+    dataset = run_over(folder, tmp_path / "d", "[media]\n[analyzers.faces]\ndetector = 'lbp'\n")
     regions = dataset.read("faces_regions")
     assert regions.num_rows
     assert "sharpness" in regions.column_names  # of whole pictures it would have a strip
