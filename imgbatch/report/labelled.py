@@ -127,6 +127,13 @@ def _captions(members: pa.Table) -> dict[str, str]:
         if len(found) == SOURCES:
             break
         turned = row.get("turns")
-        caption = "" if row.get("distance") is None else counted(row["distance"], "bit")
+        caption = _distance(row.get("distance"))
         found.setdefault(row["source_id"], f"{caption}, turned" if turned else caption)
     return found
+
+
+def _distance(value: float | None) -> str:
+    """Return a distance in words: bits of hashes are whole, those of vectors are not."""
+    if value is None:
+        return ""
+    return counted(value, "bit") if isinstance(value, int) else f"{value:.3g} away"
