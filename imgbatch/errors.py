@@ -112,10 +112,13 @@ class BusyError(DatasetError):
 
 
 class MissingExtraError(RunError):
-    """An optional package is needed and not installed; the message names the install command."""
+    """An optional package is needed and not installed; the message names it."""
 
     exit_code = 15
-    remedy = "Install the package that the message names."
+    remedy = (
+        "In the clone of imgbatch: `scripts/setup models` (5 GB, torch is among it). On a cluster "
+        "every machine needs it."
+    )
 
 
 class StorageError(RunError):

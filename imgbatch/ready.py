@@ -82,10 +82,6 @@ def needs(recipe: Recipe) -> list[Need]:
     ]
 
 
-# Analyzers and settings whose weights were looked at in this process.
-_fitting: set[str] = set()
-
-
 def ready(recipe: Recipe, limits: Limits, fetching: Fetching | None = None) -> None:
     """Bring all weights of a recipe to this machine, verified.
 
@@ -95,8 +91,8 @@ def ready(recipe: Recipe, limits: Limits, fetching: Fetching | None = None) -> N
         fetching: told while they come.
 
     Raises:
-        WeightsError: some cannot be had, or are not what they should be, or do not fit to what the
-            recipe says of them.
+        WeightsError: some cannot be had, are not what they should be, or do not fit.
+        MissingExtraError: packages of an analyzer are not installed.
     """
     weights.adopt(limits)
     lacking: dict[str, WeightsError] = {}
@@ -114,11 +110,7 @@ def ready(recipe: Recipe, limits: Limits, fetching: Fetching | None = None) -> N
             iter(lacking.values())
         )
     for name, settings in recipe.analyzers.items():
-        # A run gets ready before each of its steps: a look at a pack takes a second.
-        key = f"{name} {settings.model_dump_json()}"
-        if key not in _fitting:
-            analyzers.check(name, settings)
-            _fitting.add(key)
+        analyzers.check_weights(name, settings)
 
 
 def _tell(fetching: Fetching, name: str, size: int, done: int) -> None:

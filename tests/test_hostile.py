@@ -96,4 +96,4 @@ def test_an_analyzer_whose_package_is_missing_names_the_install_command(
     monkeypatch.setattr(analyzers, "__path__", [*analyzers.__path__, str(tmp_path)])
     with pytest.raises(MissingExtraError, match="a_package_that_is_not_there") as caught:
         analyzers.load("needy")
-    assert caught.value.remedy == "uv pip install 'imgbatch[needy]'"
+    assert "scripts/setup models" in caught.value.remedy

@@ -15,8 +15,9 @@ One that loads weights exports besides:
     weights    a function of its Settings: the digest of every file that its rows depend on, by the
                model's name in the registry, or by the key of the settings that holds an `Own`. It
                reads no file, and loads nothing.
-    check      where a look at these files can tell that they do not fit to the settings: a function
-               of them that raises WeightsError, called before anything is written.
+    ready      if it can tell more: a function of its Settings that finds out whether those files
+               fit what they are for. Whoever drives a run calls it once they lie here, before
+               anything is written.
 
 One that finds any number of something in a picture (faces, boxes), of which each is a row of a
 second table `NAME_regions` under the same fingerprint:
@@ -174,7 +175,6 @@ def load(name: str) -> Module:
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"analyzer {name} needs the package {error.name}, which is not installed",
-            f"uv pip install 'imgbatch[{name}]'",
         ) from error
     return cast("Module", module)
 
@@ -210,16 +210,15 @@ def weights(name: str, settings: Settings) -> dict[str, str]:
     return dict(said(settings)) if said else {}
 
 
-def check(name: str, settings: Settings) -> None:
-    """Let an analyzer look whether its weights, which lie on this machine, fit to its settings.
+def check_weights(name: str, settings: Settings) -> None:
+    """Have an analyzer find out whether its weights, which lie here, fit what they are for.
 
     Raises:
-        WeightsError: they do not.
-        MissingExtraError: what it runs them with is not installed.
+        WeightsError, SettingsError: they do not.
+        MissingExtraError: packages that it needs are not installed.
     """
-    look = getattr(load(name), "check", None)
-    if look:
-        look(settings)
+    if check := getattr(load(name), "ready", None):
+        check(settings)
 
 
 def _exports(module: ModuleType, word: str) -> bool:

@@ -24,7 +24,7 @@ from pydantic import Field, field_validator, model_validator
 from imgbatch.analyzers import Column, Needs
 from imgbatch.errors import WeightsError
 from imgbatch.models.choice import Choice, digests, network
-from imgbatch.models.nets import SHARE, Prepared, batch_size, net_of
+from imgbatch.models.nets import SHARE, Prepared, batch_size, net_of, on_onnx
 from imgbatch.models.registry import imagenet_labels, wordnet_ids
 
 if TYPE_CHECKING:
@@ -132,6 +132,16 @@ def needs(settings: Settings) -> Needs:
         gpu_if_any=SHARE,
         memory=NEEDS.memory,
     )
+
+
+def ready(settings: Settings) -> None:
+    """Find out whether the weights fit the network; makes its ONNX file, where one will be run.
+
+    Raises:
+        WeightsError: they do not.
+    """
+    if on_onnx(network(settings, TASK)):
+        Analyzer(settings)
 
 
 class Analyzer:

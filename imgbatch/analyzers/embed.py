@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from imgbatch.analyzers import Column, Needs
 from imgbatch.models.choice import Choice, digests, network
-from imgbatch.models.nets import SHARE, Prepared, batch_size, net_of, unit_rows
+from imgbatch.models.nets import SHARE, Prepared, batch_size, net_of, on_onnx, unit_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,6 +67,16 @@ def needs(settings: Settings) -> Needs:
         gpu_if_any=SHARE,
         memory=NEEDS.memory,
     )
+
+
+def ready(settings: Settings) -> None:
+    """Find out whether the weights fit the network; makes its ONNX file, where one will be run.
+
+    Raises:
+        WeightsError: they do not.
+    """
+    if on_onnx(network(settings, TASK)):
+        Analyzer(settings)
 
 
 class Analyzer:

@@ -246,8 +246,12 @@ def weights(settings: Settings) -> dict[str, str]:
     return {name: digest_of(wanted)} | own
 
 
-def check(settings: Settings) -> None:
-    """Raise what making the analyzer would: a pack may lack a model, a head say other classes."""
+def ready(settings: Settings) -> None:
+    """Raise what making the analyzer would: a pack may lack a model, a head say other classes.
+
+    Raises:
+        WeightsError: they do not fit to the settings.
+    """
     Analyzer(settings)
 
 

@@ -140,7 +140,6 @@ def load(name: str) -> Module:
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"grouper {name} needs the package {error.name}, which is not installed",
-            "uv pip install 'imgbatch[models]'",
         ) from error
     return cast("Module", module)
 

@@ -28,7 +28,13 @@ MATRICES = {
     10: Colorspace.BT2020,
 }
 HIGH_DYNAMIC_RANGE = {16: "hdr:pq", 18: "hdr:hlg"}
-SCALING = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
+# Full chroma besides: without, swscale's exact path gives white as 253 and grey as 2 levels less.
+SCALING = (
+    Interpolation.AREA
+    | Interpolation.ACCURATE_RND
+    | Interpolation.BITEXACT
+    | Interpolation.FULL_CHR_H_INT
+)
 
 # (transposed, then mirrored left to right, then top to bottom) as EXIF's Orientation.
 ORIENTATIONS = {

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import torch
 
 Device = Literal["cpu", "cuda"]
-INSTALL = "uv pip install 'imgbatch[models]'"
 
 
 def threads() -> int:
@@ -78,5 +77,5 @@ def need(package: str) -> Any:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"models need the package {error.name}, which is not installed", INSTALL
+            f"models need the package {error.name}, which is not installed"
         ) from error

@@ -26,7 +26,7 @@ import numpy as np
 
 from imgbatch.errors import MissingExtraError, RunError, SettingsError, WeightsError
 from imgbatch.models import cache
-from imgbatch.models.devices import INSTALL, threads
+from imgbatch.models.devices import threads
 from imgbatch.models.preprocessing import Preprocess
 from imgbatch.models.weights import digest_of, fetch
 
@@ -94,7 +94,7 @@ def _key(network: Network) -> str:
         versions = {name: metadata.version(name) for name in EXPORTERS}
     except metadata.PackageNotFoundError as error:
         raise MissingExtraError(
-            f"models need the package {error.name}, which is not installed", INSTALL
+            f"models need the package {error.name}, which is not installed"
         ) from error
     seed = {
         "version": VERSION,

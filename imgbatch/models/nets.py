@@ -165,8 +165,13 @@ def batch_size() -> int:
     return BATCH["cuda" if cuda_devices() else "cpu"]
 
 
+def on_onnx(network: Network) -> bool:
+    """Whether ONNX Runtime is what runs a network on this machine."""
+    return device() == "cpu" and network.precision == "float32"
+
+
 def _engine(network: Network) -> Engine:
-    if device() == "cpu" and network.precision == "float32":
+    if on_onnx(network):
         need("onnxruntime")
         return OnnxEngine(exported(network))
     need("torch")

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-EXTRA = "uv pip install 'imgbatch[models]'"
-
 
 def load_state(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a `.safetensors`, `.pth`, `.pt` or `.bin` file, on the CPU.
@@ -30,7 +28,7 @@ def load_state(path: Path) -> dict[str, Tensor]:
     try:
         import torch  # noqa: PLC0415 - of the extra `models`
     except ModuleNotFoundError as error:
-        raise MissingExtraError(f"weights need the package {error.name}", EXTRA) from error
+        raise MissingExtraError(f"weights need the package {error.name}") from error
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError  # noqa: PLC0415 - of the extra `models`
         from safetensors.torch import load_file  # noqa: PLC0415

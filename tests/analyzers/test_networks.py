@@ -212,7 +212,7 @@ def test_published_weights_are_named_by_imagenet(
     torch.save(own.network.state_dict(), file)
     resnet18 = next(model for model in known() if model.name == "resnet18")
     other = resnet18.model_copy(update={"sha256": networks.digest(file)})
-    monkeypatch.setattr("imgbatch.models.choice.find", lambda _: other)
+    monkeypatch.setattr("imgbatch.models.registry._read", lambda: {"resnet18": other})
     place = model_cache / "weights" / other.sha256 / file.name
     place.parent.mkdir(parents=True)
     file.rename(place)
@@ -251,6 +251,19 @@ def test_weights_of_another_architecture_are_refused_by_what_differs(
     module = analyzers.load("embed")
     with pytest.raises((WeightsError, SettingsError), match=said):
         module.Analyzer(module.Settings(**chosen))
+
+
+def test_what_does_not_fit_is_found_before_anything_is_written(
+    photos: Path, tmp_path: Path
+) -> None:
+    own = networks.classifier(tmp_path)
+    keys = {**own, "weights": own["weights"].model_dump()}
+    for wrong in ({"model": "resnet50"}, {"classes": ["yes", "no"]}):
+        with pytest.raises(WeightsError):
+            corpus.run_inline(
+                photos, tmp_path / "d", recipe=toml({}, {"classify": {**keys, **wrong}})
+            )
+        assert not (tmp_path / "d" / "manifest").exists()
 
 
 def fingerprint(name: str, **keys: object) -> str:

@@ -24,6 +24,7 @@ from av.video.reformatter import Interpolation
 from imgbatch.errors import DecodeError, FetchError
 from imgbatch.media import Blob, video
 from imgbatch.media.packets import Group, Role, groups, reader_of
+from imgbatch.media.shots import Camera
 from imgbatch.media.ticks import LANES
 from imgbatch.media.timeline import Clock, Timeline
 from imgbatch.settings import MediaSettings, VideoSettings
@@ -82,7 +83,12 @@ ENCODINGS = {
 }
 TINY = ENCODINGS["h264-groups"]
 TURNED = Encoding("mp4", "mpeg4")  # unlike libx264, the same frames always give the same bytes
-UNSCALED = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
+UNSCALED = (
+    Interpolation.AREA
+    | Interpolation.ACCURATE_RND
+    | Interpolation.BITEXACT
+    | Interpolation.FULL_CHR_H_INT
+)
 
 
 class Gate:
@@ -663,6 +669,18 @@ def test_the_gate_is_held_for_the_decoders_frames() -> None:
     assert gate.asked == [frame * video.HELD_FRAMES + picture]
     list(media.pictures)
     assert gate.held == 0
+
+
+@pytest.mark.parametrize("size", [(640, 480), (1280, 720)])
+@pytest.mark.parametrize(("luma", "grey"), [(16, 0), (126, 128), (235, 255)])
+def test_grey_of_a_frame_is_as_bright_as_it_says(
+    luma: int, grey: int, size: tuple[int, int]
+) -> None:
+    frame = av.VideoFrame(*size, "yuv420p")
+    for plane, value in zip(frame.planes, (luma, 128, 128), strict=True):
+        plane.update(bytes([value]) * plane.buffer_size)
+    pixels = Camera(256).take(frame).pixels
+    assert set(np.unique(pixels)) == {grey}
 
 
 @pytest.mark.parametrize("sample", ["every_n", "fps", "keyframes", "scene"])

@@ -174,7 +174,7 @@ def test_cuda_that_is_asked_for_and_not_there_is_an_error(model_cache: Path) -> 
 def test_a_missing_package_names_the_command_that_installs_it() -> None:
     with pytest.raises(MissingExtraError) as caught:
         devices.need("no_such_package_of_models")
-    assert caught.value.remedy == "uv pip install 'imgbatch[models]'"
+    assert "scripts/setup models" in caught.value.remedy
 
 
 @pytest.mark.parametrize(
