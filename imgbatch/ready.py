@@ -82,6 +82,10 @@ def needs(recipe: Recipe) -> list[Need]:
     ]
 
 
+# Analyzers and settings whose weights were looked at in this process.
+_fitting: set[str] = set()
+
+
 def ready(recipe: Recipe, limits: Limits, fetching: Fetching | None = None) -> None:
     """Bring all weights of a recipe to this machine, verified.
 
@@ -91,7 +95,8 @@ def ready(recipe: Recipe, limits: Limits, fetching: Fetching | None = None) -> N
         fetching: told while they come.
 
     Raises:
-        WeightsError: some cannot be had, are not what they should be, or do not fit.
+        WeightsError: some cannot be had, are not what they should be, or do not fit to what the
+            recipe says of them.
         MissingExtraError: packages of an analyzer are not installed.
     """
     weights.adopt(limits)
@@ -110,7 +115,11 @@ def ready(recipe: Recipe, limits: Limits, fetching: Fetching | None = None) -> N
             iter(lacking.values())
         )
     for name, settings in recipe.analyzers.items():
-        analyzers.check_weights(name, settings)
+        # A run gets ready before each of its steps: a look at a pack takes a second.
+        key = f"{name} {settings.model_dump_json()}"
+        if key not in _fitting:
+            analyzers.check(name, settings)
+            _fitting.add(key)
 
 
 def _tell(fetching: Fetching, name: str, size: int, done: int) -> None:

@@ -15,8 +15,8 @@ One that loads weights exports besides:
     weights    a function of its Settings: the digest of every file that its rows depend on, by the
                model's name in the registry, or by the key of the settings that holds an `Own`. It
                reads no file, and loads nothing.
-    ready      if it can tell more: a function of its Settings that finds out whether those files
-               fit what they are for. Whoever drives a run calls it once they lie here, before
+    check      where a look at those files can tell that they do not fit: a function of its Settings
+               that raises WeightsError. Whoever drives a run calls it once they lie here, before
                anything is written.
 
 One that finds any number of something in a picture (faces, boxes), of which each is a row of a
@@ -210,15 +210,15 @@ def weights(name: str, settings: Settings) -> dict[str, str]:
     return dict(said(settings)) if said else {}
 
 
-def check_weights(name: str, settings: Settings) -> None:
-    """Have an analyzer find out whether its weights, which lie here, fit what they are for.
+def check(name: str, settings: Settings) -> None:
+    """Let an analyzer look whether its weights, which lie on this machine, fit to its settings.
 
     Raises:
         WeightsError, SettingsError: they do not.
         MissingExtraError: packages that it needs are not installed.
     """
-    if check := getattr(load(name), "ready", None):
-        check(settings)
+    if look := getattr(load(name), "check", None):
+        look(settings)
 
 
 def _exports(module: ModuleType, word: str) -> bool:

@@ -134,7 +134,7 @@ def needs(settings: Settings) -> Needs:
     )
 
 
-def ready(settings: Settings) -> None:
+def check(settings: Settings) -> None:
     """Find out whether the weights fit the network; makes its ONNX file, where one will be run.
 
     Raises:

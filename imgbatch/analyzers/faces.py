@@ -246,12 +246,8 @@ def weights(settings: Settings) -> dict[str, str]:
     return {name: digest_of(wanted)} | own
 
 
-def ready(settings: Settings) -> None:
-    """Raise what making the analyzer would: a pack may lack a model, a head say other classes.
-
-    Raises:
-        WeightsError: they do not fit to the settings.
-    """
+def check(settings: Settings) -> None:
+    """Raise what making the analyzer would: a pack may lack a model, a head say other classes."""
     Analyzer(settings)
 
 

@@ -75,7 +75,9 @@ REGIONS = (
     Column("height_share", pa.float32(), f"Height of the box, {_SHARE} height", range="0-1"),
     Column("area_share", pa.float32(), f"Area of the box, {_SHARE} area", range="0-1"),
 )
-NEEDS = Needs(min_side=320)
+# Measured with torch on a CPU: 0.9 GB with a network of 320 pixels, 1.7 GB with the largest.
+SMALL, MEMORY = 320, (2**30, 2 * 2**30)
+NEEDS = Needs(min_side=SMALL, memory=MEMORY[0])
 
 
 class Settings(BaseSettings):
@@ -120,7 +122,9 @@ def weights(settings: Settings) -> dict[str, str]:
 
 def needs(settings: Settings) -> Needs:
     """Return what the network needs: pictures that are not to be enlarged."""
-    return Needs(min_side=find(settings.model).input, batch=BATCH if cuda_devices() else 1)
+    side = find(settings.model).input
+    batch = BATCH if cuda_devices() else 1
+    return Needs(min_side=side, batch=batch, memory=MEMORY[side > SMALL])
 
 
 def _wanted(settings: Settings) -> Model | Own:

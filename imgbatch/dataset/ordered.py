@@ -85,9 +85,9 @@ def apply(function: Callable[[pa.RecordBatch], pa.Table], piece: Slice) -> pa.Ta
 
 
 def here(
-    function: Callable[[pa.RecordBatch], pa.Table], slices: Sequence[Slice], *, threads: int = 2
+    function: Callable[[pa.RecordBatch], pa.Table], slices: Sequence[Slice], *, threads: int = 4
 ) -> Iterator[pa.Table]:
-    """Work on slices in threads of this process; few, since each holds what it has read."""
+    """Work on slices in threads of this process; few, since each holds a part that it has read."""
     with ThreadPoolExecutor(threads, "group") as pool:
         waiting = []
         for piece in slices:

@@ -23,13 +23,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, field_validator
+from threadpoolctl import threadpool_limits
 
 from imgbatch.analyzers import Column
 from imgbatch.errors import GroupError
 from imgbatch.groupers import KEYS
 from imgbatch.settings import Settings as BaseSettings
 from imgbatch.vectors import centers, density, exemplars, partition
-from imgbatch.vectors.columns import matrix, require
+from imgbatch.vectors.columns import matrix, packed, require, unpacked
 from imgbatch.vectors.draw import below, draws, share
 from imgbatch.vectors.learnt import NOISE
 from imgbatch.vectors.space import fit_space
@@ -179,7 +180,9 @@ def group(tables: Tables, settings: Settings, context: Context) -> pa.Table:
     context.write(MODEL, model)
     context.write(SCORES, scores)
     label = partial(_label, column=settings.column, fitted=fitted)
-    found = tables.over(settings.table, label)
+    # Parts are labelled side by side: threads of BLAS would be in each other's way.
+    with threadpool_limits(1, "blas"):
+        found = tables.over(settings.table, label)
     if context.former is not None:
         found = _kept(found, context.former)
     return _described(found, settings)
@@ -191,7 +194,7 @@ def _fit(tables: Tables, settings: Settings, context: Context) -> tuple[Centers,
     bound = share(rows, settings.rows)
     drawn = partial(_drawn, column=settings.column, seed=settings.seed, bound=bound)
     found = tables.over(settings.table, drawn)
-    vectors = matrix(found[VECTOR])[1] if found.num_rows else np.zeros((0, 0), np.float32)
+    vectors = unpacked(found[VECTOR]) if found.num_rows else np.zeros((0, 0), np.float32)
     _enough(len(vectors), settings)
     context.say(f"fitting {settings.method} on {len(vectors):,} of {rows:,} rows")
     space = fit_space(vectors, settings.dimensions, settings.seed)
@@ -260,9 +263,8 @@ def _drawn(batch: pa.RecordBatch, *, column: str, seed: int, bound: int) -> pa.T
     mine = below(draws(batch.column(_key(batch.schema.names)), seed), bound)
     mine &= batch.column(column).is_valid().to_numpy(zero_copy_only=False)
     chosen = batch.filter(pa.array(mine))
-    # Offsets of 32 bits would end at two thousand million numbers.
-    vectors = chosen.column(column).cast(pa.large_list(pa.float32()))
-    return pa.table({**_keys(chosen), VECTOR: vectors})
+    vectors = matrix(chosen.column(column))[1]
+    return pa.table({**_keys(chosen), VECTOR: packed(vectors)})
 
 
 def _label(batch: pa.RecordBatch, *, column: str, fitted: Centers) -> pa.Table:

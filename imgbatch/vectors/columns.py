@@ -37,6 +37,38 @@ def matrix(column: Any) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     return found, vectors
 
 
+def packed(vectors: NDArray[np.float32]) -> pa.Array:
+    """Return (m, d) vectors as a column of their bytes.
+
+    Arrow brings 100,000 vectors of 512 numbers into another order in 3 s and 1 GB as lists, and in
+    0.1 s and no more than their own size as bytes.
+    """
+    rows, width = vectors.shape
+    offsets = np.arange(rows + 1, dtype=np.int64) * (4 * width)
+    data = np.ascontiguousarray(vectors, np.float32)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    return pa.Array.from_buffers(pa.large_binary(), rows, buffers)
+
+
+def unpacked(column: Any) -> NDArray[np.float32]:
+    """Return the vectors of a column that `packed` made: (m, d).
+
+    Raises:
+        GroupError: they are of different lengths.
+    """
+    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    lengths = pc.unique(pc.binary_length(column)).to_pylist()
+    if len(lengths) > 1:
+        told = sorted(length // 4 for length in lengths)
+        raise GroupError(f"vectors of different lengths in one table: {told}")
+    if not lengths or not lengths[0]:
+        return np.zeros((0, 0), np.float32)
+    start = column.offset * lengths[0]
+    count = len(column) * lengths[0] // 4
+    data = np.frombuffer(column.buffers()[2], np.float32, offset=start, count=count)
+    return data.reshape(len(column), -1)
+
+
 def require(kind: pa.DataType) -> None:
     """Look whether a column is one of vectors.
 

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 from scripts.benchmarks import (
+    clusters,
+    duplicates,
     faces,
     images,
     listing,
@@ -38,9 +40,11 @@ SECTIONS = {
     "workers": workers.measure,
     "shards": shards.measure,
     "listing": listing.measure,
+    "duplicates": duplicates.measure,
     "models": models.measure,
     "search": search.measure,
     "faces": faces.measure,
+    "clusters": clusters.measure,
 }
 
 
