@@ -19,6 +19,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+JOBS = Path(__file__).parent / "jobs"
+
 
 @pytest.fixture(scope="session", autouse=True)
 def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -27,6 +29,12 @@ def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with environment() as patch:
         patch.setenv("IMGBATCH_MODEL_CACHE", str(folder))
         yield folder
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what starts Rays: side by side they would wait for each other's cores."""
+    if item.path.is_relative_to(JOBS):
+        item.add_marker(pytest.mark.ray)
 
 
 @pytest.fixture(scope="session")

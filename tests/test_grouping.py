@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pytest
 from PIL import Image, ImageEnhance
 
+from imgbatch.cli import live_lines
 from imgbatch.dataset import Dataset, groups
 from imgbatch.dataset.commit import take_number
 from imgbatch.dataset.export import export
@@ -28,6 +29,7 @@ from imgbatch.observe.history import history
 from imgbatch.observe.status import status
 from imgbatch.report import write_report
 from imgbatch.settings import Limits
+from imgbatch.storage import open_store
 from tests import corpus
 from tests.groupers.written import label
 
@@ -216,6 +218,33 @@ def test_what_was_read_while_another_run_committed_is_not_written(dataset: Datas
     assert verify(Dataset.open(dataset.url)).problems == []
 
 
+def test_status_says_that_a_grouping_is_at_work_and_no_run(dataset: Dataset) -> None:
+    told = []
+
+    def look(text: str) -> None:
+        told.append((text, status(Dataset.open(dataset.url))))
+
+    group(Wish(dataset.url, "duplicates", label="other"), Limits(), say=look)
+    assert told[0][1]["grouping"]["name"] == "duplicates-other"
+    assert told[0][1]["run"]["state"] == "finished"
+    assert "grouping duplicates-other: at work on" in "\n".join(live_lines.status(told[0][1]))
+    assert status(Dataset.open(dataset.url))["grouping"] is None
+
+
+def test_labels_in_a_bucket_are_those_in_a_folder(whole: Path, bucket: str) -> None:
+    url = f"s3://{bucket}/grouping"
+    store = open_store(url)
+    for file in (whole / "out").rglob("*"):
+        name = file.relative_to(whole / "out").as_posix()
+        if file.is_file() and not name.startswith(("groups/", "runs/")):
+            store.put(name, file.read_bytes())
+    there = Dataset.open(url)
+    assert label(there, "duplicates").equals(labels(Dataset.open(str(whole / "out"))))
+    found = verify(Dataset.open(url))
+    assert (found.problems, found.notes) == ([], [])
+    assert found.rows["groups/duplicates"] == 4
+
+
 def test_settings_are_read_as_toml_or_as_words() -> None:
     found = settings_of(["k=5-20", "seed=3", "share=0.5", "deep=true", 'name="x"', "empty="])
     assert found == {
@@ -240,17 +269,27 @@ def test_the_command_line_says_what_is_wrong_with_its_own_code(dataset: Dataset)
     code, said = ended(dataset.url, "clusters")
     assert code == 24
     assert "no table embed" in said
-    code, said = ended(dataset.url, "duplicate")
-    assert code == 10
-    assert "did you mean 'duplicates'" in said
-    code, said = ended(dataset.url, "duplicates", "--set", "distanse=3")
-    assert code == 10
-    assert "did you mean 'distance'" in said
-    code, said = ended(dataset.url, "duplicates", "--name", "../x")
-    assert code == 10
     code, said = ended(dataset.url, "duplicates", "--json")
     assert code == 0
     assert json.loads(said.strip().splitlines()[-1])["groups"] == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"grouper": "duplicate"}, "did you mean 'duplicates'"),
+        ({"grouper": "duplicates", "settings": {"distanse": 3}}, "did you mean 'distance'"),
+        ({"grouper": "duplicates", "settings": {"distance": 300}}, "distance = 300"),
+        ({"grouper": "duplicates", "label": "../x"}, "no name for labels"),
+    ],
+)
+def test_what_is_typed_wrong_changes_nothing(
+    asked: dict[str, Any], said: str, dataset: Dataset
+) -> None:
+    before = sorted(entry.name for entry in dataset.store.list())
+    with pytest.raises(SettingsError, match=said):
+        quiet(dataset, **asked)
+    assert sorted(entry.name for entry in dataset.store.list()) == before
 
 
 # Every way in which a grouping writes: each call is a place to die at, just before it is made.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -267,6 +268,23 @@ def test_a_change_of_which_one_table_was_not_committed_is_done_for_both(
     # of four sources in the shard one was touched
     assert (len(new), again.shards, again.sources, again.adopted) == (1, 1, 1, 0)
     assert counts(corpus)["2.png"] == 6
+
+
+def test_a_new_recipe_of_which_one_table_was_not_committed_is_unfinished_and_not_damaged(
+    corpus: Path,
+) -> None:
+    run(corpus)
+    former = list(opened(corpus).table(f"tables/{NAME}").parts().values())
+    run(corpus, RECIPE + "brighter = 50\n")
+    dataset = opened(corpus)
+    own = dataset.table(f"tables/{NAME}")
+    digests = own.digests()
+    back = [replace(part, sha256=digests[part.path]) for part in former]
+    own.commit(back, list(own.parts().values()), fence=take_number(dataset, "x"), run="x")
+    found = verify(opened(corpus))
+    assert found.damaged == []
+    assert {p.partition(": ")[2] for p in found.problems} == {f"unfinished in table {REGIONS}"}
+    assert run(corpus, RECIPE + "brighter = 50\n").adopted == len(former)
 
 
 def replace_rows(corpus: Path, table: str, mask: Any) -> None:

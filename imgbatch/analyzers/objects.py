@@ -77,7 +77,9 @@ REGIONS = (
 )
 # Measured with torch on a CPU: 0.9 GB with a network of 320 pixels, 1.7 GB with the largest.
 SMALL, MEMORY = 320, (2**30, 2 * 2**30)
-NEEDS = Needs(min_side=SMALL, memory=MEMORY[0])
+# Four workers to a GPU: it takes the cores of several to decode for it. Not measured on one.
+SHARE = 1 / 4
+NEEDS = Needs(min_side=SMALL, gpu_if_any=SHARE, memory=MEMORY[0])
 
 
 class Settings(BaseSettings):
@@ -124,7 +126,22 @@ def needs(settings: Settings) -> Needs:
     """Return what the network needs: pictures that are not to be enlarged."""
     side = find(settings.model).input
     batch = BATCH if cuda_devices() else 1
-    return Needs(min_side=side, batch=batch, memory=MEMORY[side > SMALL])
+    memory = MEMORY[side > SMALL]
+    return Needs(min_side=side, batch=batch, gpu_if_any=SHARE, memory=memory)
+
+
+def check(settings: Settings) -> None:
+    """Find out whether weights of one's own fit the network; published ones are known to.
+
+    Raises:
+        WeightsError: they do not.
+    """
+    if settings.weights is not None:
+        need("torchvision")
+        from imgbatch.models.detectors import loaded  # noqa: PLC0415 - imports torch
+
+        _, classes = loaded(find(settings.model), settings.weights)
+        _own_names(settings, classes)
 
 
 def _wanted(settings: Settings) -> Model | Own:

@@ -35,6 +35,8 @@ def status(record: Mapping[str, Any]) -> list[str]:
         for name, table in record["tables"].items()
     ]
     lines += [_labels(name, made) for name, made in record["groups"].items()]
+    if now := record["grouping"]:
+        lines.append(f"grouping {now['name']}: at work on {now['host']} since {now['since']}")
     run, last = record["run"], record["last_run"]
     if run and run["state"] not in ENDED:
         lines += going(run)

@@ -105,6 +105,20 @@ def _verified_lines(found: Verified) -> list[str]:
     return lines if found.problems else [*lines, "verified: everything is as committed"]
 
 
+def sheet(
+    dataset: DatasetUrl,
+    labels: Annotated[
+        str, typer.Argument(metavar="LABELS", help="Below DATASET/groups: clusters, clusters-NAME.")
+    ] = "clusters",
+) -> None:
+    """Write a contact sheet for each cluster: nearest, random, border; print where they begin."""
+    from imgbatch.dataset import Dataset  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.report.exemplars import write_sheets  # noqa: PLC0415
+    from imgbatch.settings import read_limits  # noqa: PLC0415
+
+    sys.stdout.write(write_sheets(Dataset.open(dataset), labels, read_limits()) + "\n")
+
+
 def report(
     dataset: DatasetUrl,
     *,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from imgbatch.dataset import MANIFEST, Dataset, TableSpec
 from imgbatch.errors import FencedError, OutageError, StorageError
+from imgbatch.records import REGIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -128,8 +129,7 @@ class Committer:
         if not any(self._waiting.values()):
             return
         self.check()
-        # `sources` last: when it names a shard's outcomes, the analyzers' rows are there already.
-        for path in sorted(self._waiting, key=lambda p: (p.endswith("/sources"), p)):
+        for path in sorted(self._waiting, key=_turn):
             adds = self._waiting[path]
             if adds:
                 table = self._dataset.table(path)
@@ -140,6 +140,14 @@ class Committer:
             self._report(sum(map(len, self._waiting.values())))
         self._waiting.clear()
         self._pause = max(self._every, PATIENCE * (self._clock() - self._last))
+
+
+def _turn(path: str) -> tuple[int, str]:
+    """Return when a table's turn is: whatever names rows of others comes after them.
+
+    A main table counts its regions, and `sources` says that a shard is done.
+    """
+    return (0 if path.endswith(REGIONS) else 2 if path.endswith("/sources") else 1), path
 
 
 def remove(dataset: Dataset, shards: set[str], *, run: str, number: int) -> None:

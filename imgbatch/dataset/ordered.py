@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from imgbatch.dataset import SOURCES, Dataset
 from imgbatch.dataset.made import made_of
-from imgbatch.dataset.parts import read_part
+from imgbatch.dataset.parts import read_columns
 from imgbatch.dataset.scratch import full
 from imgbatch.errors import DamageError, GroupError
 
@@ -59,7 +59,7 @@ class Slice:
             DamageError: a part is missing or cannot be read.
         """
         for part in self.parts:
-            rows, _ = read_part(dataset.store, part)
+            rows = read_columns(dataset.store, part, [*self.columns, "status"])
             if "status" in rows.column_names:
                 rows = rows.filter(pc.equal(rows["status"], "ok"))
             if absent := set(self.columns).difference(rows.column_names):

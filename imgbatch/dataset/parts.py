@@ -13,7 +13,7 @@ from imgbatch.dataset.part import Part
 from imgbatch.errors import DamageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from imgbatch.dataset import TableSpec
     from imgbatch.storage import Store
@@ -53,3 +53,22 @@ def read_part(store: Store, part: Part) -> tuple[pa.Table, str]:
     except (pa.ArrowException, OSError) as error:
         raise DamageError(f"{name}: {error}") from error
     return table, hashlib.sha256(data).hexdigest()
+
+
+def read_columns(store: Store, part: Part, columns: Sequence[str]) -> pa.Table:
+    """Return some columns of a part's rows, those that it has, pages checked; without its digest.
+
+    For whoever goes through a table of vectors: a third less work than `read_part`.
+
+    Raises:
+        DamageError: it is missing, is no Parquet file, or a page fails its checksum.
+    """
+    name = f"{part.table}/{part.path}"
+    try:
+        file = pq.ParquetFile(pa.BufferReader(store.get(name)), page_checksum_verification=True)
+        there = [column for column in columns if column in file.schema_arrow.names]
+        return file.read(there, use_threads=False)
+    except FileNotFoundError:
+        raise DamageError(f"{name}: the part is missing") from None
+    except (pa.ArrowException, OSError) as error:
+        raise DamageError(f"{name}: {error}") from error

@@ -18,7 +18,7 @@ from imgbatch.errors import DamageError
 from imgbatch.records import REGIONS, analyzer_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -93,7 +93,7 @@ def verify(dataset: Dataset) -> Verified:
         parts: list[Part] = []
         for name, table in tables.items():
             own = by_shard[name].pop(part.shard, None)
-            if own is None or own.label != part.label:
+            if own is None or own.label != part.label or not _is_of_one_look(own, parts):
                 found.problems.append(f"shard {part.label}: unfinished in table {name}")
                 continue
             read = _checked(dataset, table, own, digests[name], found)
@@ -171,6 +171,15 @@ def _by_shard(name: str, table: Table, found: Verified) -> dict[str, Part]:
             found.problems.append(f"table {name}: shard {part.shard} has two parts")
         parts[part.shard] = part
     return parts
+
+
+def _is_of_one_look(own: Part, parts: Sequence[Part]) -> bool:
+    """Say whether a part of regions has the fingerprint of its main table's part in that shard.
+
+    A run with another recipe may have been killed when it had committed one of the two.
+    """
+    main = analyzer_of(own.table)
+    return all(p.fingerprint == own.fingerprint for p in parts if p.table == main)
 
 
 def _checked(

@@ -7,9 +7,10 @@ that is in memory. Every row gets the label of what was fitted: on all workers, 
 parts. Clusters are numbered by their size in the sample, 0 the largest.
 
 Rows that are appended later are labelled by the centers that are kept in `model.npz` beside the
-labels, and rows that were labelled keep their label: `--anew` fits everything again. Ranks and
-exemplars are those of all rows as they stand. `scores.json` holds the scores of every K that was
-tried, and how stable the chosen one is over seeds.
+labels, and rows that were labelled keep their label: `--anew` fits everything again. So does the
+next grouping after `imgbatch forget`, which deletes the centers: they were made of what is to be
+forgotten too. Ranks and exemplars are those of all rows as they stand. `scores.json` holds the
+scores of every K that was tried, and how stable the chosen one is over seeds.
 """
 
 from __future__ import annotations
@@ -170,11 +171,13 @@ def group(tables: Tables, settings: Settings, context: Context) -> pa.Table:
     Raises:
         GroupError: fewer vectors than clusters, none at all, or what cannot be compared.
     """
+    former = context.former
     model, scores = (context.read(name) for name in (MODEL, SCORES))
-    if context.former is not None and model and scores:
+    if former is not None and model and scores:
         context.say("labelling by the centers that are there; --anew fits again")
         fitted = centers.load(model)
     else:
+        former = None
         fitted, about = _fit(tables, settings, context)
         model, scores = fitted.dump(), json.dumps(about, indent=1).encode()
     context.write(MODEL, model)
@@ -183,9 +186,7 @@ def group(tables: Tables, settings: Settings, context: Context) -> pa.Table:
     # Parts are labelled side by side: threads of BLAS would be in each other's way.
     with threadpool_limits(1, "blas"):
         found = tables.over(settings.table, label)
-    if context.former is not None:
-        found = _kept(found, context.former)
-    return _described(found, settings)
+    return _described(found if former is None else _kept(found, former), settings)
 
 
 def _fit(tables: Tables, settings: Settings, context: Context) -> tuple[Centers, dict[str, Any]]:

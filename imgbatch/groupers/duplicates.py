@@ -127,12 +127,11 @@ def _read(tables: Tables) -> _Pictures:
         keys.append(rows.select(["source_id", "version", "picture_id"]))
         frames.append(rows["frame"].to_numpy().astype(np.int64))
         codes.append(_near.codes(*(_bytes(rows[name]) for name in HASHES)))
-    whole = pa.concat_tables(keys).combine_chunks()
+    whole = pa.concat_tables(keys)
     sources = pa.Table.from_batches(list(tables.batches("sources")))
     place = pc.index_in(whole["source_id"], value_set=sources["source_id"])
     known = sources.select(["sha256", "width", "height", "size"]).take(place)
-    digest = pc.fill_null(known["sha256"], "")
-    content = digest.combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+    content = _numbers(pc.fill_null(known["sha256"], ""))
     frame = np.concatenate(frames)
     sides = [
         pc.fill_null(known[side], 0).to_numpy().astype(np.int64) for side in ("width", "height")
@@ -144,6 +143,15 @@ def _read(tables: Tables) -> _Pictures:
         np.concatenate(codes),
         np.lexsort((np.arange(len(frame)), -size, -sides[0] * sides[1])),
     )
+
+
+def _numbers(texts: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Return a number for each text, the same for the same."""
+    encoded = texts.dictionary_encode().unify_dictionaries()
+    found: NDArray[np.int64] = pa.chunked_array(
+        [chunk.indices for chunk in encoded.chunks], pa.int32()
+    ).to_numpy()
+    return found.astype(np.int64)
 
 
 def _bytes(hexes: pa.ChunkedArray) -> NDArray[np.uint8]:

@@ -134,10 +134,18 @@ def detector_of(model: Model, weights: Model | Own, *, batch: int) -> Detector:
         if found is None:
             if key[2] == "cpu":
                 torch.set_num_threads(devices.threads())
-            state = plain(load_state(fetch(weights)))
-            network, classes = build(model.builder, state)
+            network, classes = loaded(model, weights)
             found = _detectors[key] = Detector(network, classes, batch=batch)
         return found
+
+
+def loaded(model: Model, weights: Model | Own) -> tuple[nn.Module, int]:
+    """Return the network of a model with its weights on the CPU, and how many classes it has.
+
+    Raises:
+        WeightsError: as for `detector_of`.
+    """
+    return build(model.builder, plain(load_state(fetch(weights))))
 
 
 def build(builder: str, state: dict[str, Tensor]) -> tuple[nn.Module, int]:

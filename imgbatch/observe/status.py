@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imgbatch.dataset import MANIFEST, counts, groups
+from imgbatch.dataset import MANIFEST, counts, groups, lock
 from imgbatch.observe import life as lives
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ def status(dataset: Dataset) -> dict[str, Any]:
     Returns:
         dataset, sources and shards of the manifest, outcomes by status and class, tables (rows,
         parts done of all shards), groups: of each table of labels what it was made of and which
-        tables have changed since; runs: how many; run: the run that is at work or began last, its
-        state and progress; last_run: the record of the last run that has one; and its stages:
-        seconds summed over threads, slowest first.
+        tables have changed since; grouping: the one that is at work; runs: how many; run: the run
+        that is at work or began last, its state and progress; last_run: the record of the last run
+        that has one; and its stages: seconds summed over threads, slowest first.
     """
     parts = dataset.table(MANIFEST).parts()
     labels = {part.label for part in parts.values()}
@@ -53,11 +53,22 @@ def status(dataset: Dataset) -> dict[str, Any]:
         "outcomes": outcomes(dataset),
         "tables": tables,
         "groups": labelled(dataset),
+        "grouping": grouping(dataset),
         "runs": len(names),
         "run": life.told() if life else None,
         "last_run": last,
         "stages": stages(life, last),
     }
+
+
+def grouping(dataset: Dataset) -> dict[str, str] | None:
+    """Return which labels are being made just now: run, name, host and since."""
+    holder = lock.holder(dataset.store)
+    made = groups.groupings(dataset).get(holder.run) if holder else None
+    if holder is None or made is None or holder.gone or holder.silent:
+        return None
+    told = {"run": holder.run, "name": str(made["name"])}
+    return {**told, "host": holder.host, "since": holder.since}
 
 
 def labelled(dataset: Dataset) -> dict[str, dict[str, Any]]:

@@ -62,7 +62,8 @@ def read_labels(dataset: Dataset, *, thumbnails: bool) -> tuple[Labels, ...]:
     found: list[Labels] = []
     for name, made in labelled(dataset).items():
         rows = groups.read(dataset, name)
-        shown = thumbnails and len(found) < TABLES
+        # Whoever is in a group of faces is not shown on a page that is passed on.
+        shown = thumbnails and len(found) < TABLES and not _biometric(made["grouper"])
         found.append(_labels(dataset, name, made, rows, shown=shown))
     return tuple(found)
 
@@ -98,6 +99,13 @@ def _summary(grouper: str) -> str:
         return "Its grouper is not installed here."
 
 
+def _biometric(grouper: str) -> bool:
+    try:
+        return any(column.mark for column in groupers.load(grouper).COLUMNS)
+    except (SettingsError, MissingExtraError):
+        return True
+
+
 def _strips(dataset: Dataset, rows: pa.Table, label: str, counts: pa.Table) -> list[Strip]:
     several = counts.filter(pc.field("source_id_count_distinct") > 1)
     order = [("source_id_count_distinct", "descending"), (label, "ascending")]
@@ -119,6 +127,13 @@ def _captions(members: pa.Table) -> dict[str, str]:
         if len(found) == SOURCES:
             break
         turned = row.get("turns")
-        caption = "" if row.get("distance") is None else counted(row["distance"], "bit")
+        caption = _distance(row.get("distance"))
         found.setdefault(row["source_id"], f"{caption}, turned" if turned else caption)
     return found
+
+
+def _distance(value: float | None) -> str:
+    """Return a distance in words: bits of hashes are whole, those of vectors are not."""
+    if value is None:
+        return ""
+    return counted(value, "bit") if isinstance(value, int) else f"{value:.3g} away"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SECTION = "faces"
 MOST = 200  # at 1 to 5 a second
 CALLS_BAR = 1.0
-MB_BAR = 1200
+MB_BAR = 1500
 MB = 1_000_000
 
 

@@ -9,6 +9,9 @@ class Silent:
     def listing(self, found: int) -> None:
         """So many sources are listed so far."""
 
+    def fetching(self, name: str, done: int, size: int) -> None:
+        """So many bytes of a model's weights are here."""
+
     def planned(self, *, shards: int, sources: int, note: str) -> None:
         """So much will be computed."""
 

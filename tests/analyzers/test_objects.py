@@ -246,8 +246,11 @@ def test_weights_of_frozen_batch_norms_give_what_the_frozen_network_gives() -> N
 
 
 def test_other_weights_are_refused_with_what_differs(tmp_path: Path, own: Own) -> None:
-    with pytest.raises(WeightsError, match="have 3 classes beside the ground, and 1 are named"):
-        objects.Analyzer(settings(own, classes=("flag",)))
+    unnamed = settings(own, classes=("flag",))
+    for look in (objects.check, objects.Analyzer):
+        with pytest.raises(WeightsError, match="have 3 classes beside the ground, and 1 are named"):
+            look(unnamed)
+    objects.check(settings(own))
     other = saved(torch.nn.Linear(2, 2).state_dict(), tmp_path / "other.pth")
     with pytest.raises(WeightsError, match=f"not of {SMALL}: they lack head.classification_head"):
         objects.Analyzer(settings(other))

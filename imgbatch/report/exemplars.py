@@ -1,0 +1,177 @@
+"""Enters: labels with exemplars. Leaves: a contact sheet per cluster, and a page that leads there.
+
+Each is one HTML file without scripts, with the report's policy and style. They lie below `report/`,
+so `imgbatch forget` takes them out with the report.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imgbatch import __version__
+from imgbatch.dataset import groups
+from imgbatch.dataset.made import made_of
+from imgbatch.errors import DatasetError
+from imgbatch.report.page import POLICY, environment
+from imgbatch.report.sheet import choices_of
+from imgbatch.report.story import dataset_name
+from imgbatch.report.thumbnails import HEIGHT, Thumbnail, of_frames
+from imgbatch.settings import MediaSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from jinja2 import Environment
+
+    from imgbatch.dataset import Dataset
+    from imgbatch.settings import Limits
+
+FOLDER = "report/sheets"
+INDEX = "index.html"
+# What a page shows, in this order, and how it is called.
+KINDS = {
+    "nearest": "Nearest to the centroid",
+    "random": "Drawn at random",
+    "border": "On the border of another cluster",
+}
+# Of each cluster, on the page that leads to them.
+FIRST = 6
+NONE = Thumbnail(reason="not in the dataset any more")
+ID_DIGITS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One exemplar: its row of labels, where it comes from, and its picture."""
+
+    row: Mapping[str, Any]
+    address: str
+    thumbnail: Thumbnail
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """One cluster.
+
+    Attributes:
+        name: of its page.
+        rows: how many it has.
+        silhouette: mean of them, None where there is none.
+        kinds: title and exemplars of each kind, the nearest first.
+    """
+
+    cluster: int
+    name: str
+    rows: int
+    silhouette: float | None
+    kinds: Mapping[str, tuple[Card, ...]]
+
+
+def write_sheets(dataset: Dataset, labels: str, limits: Limits) -> str:
+    """Write the contact sheets of a table of labels; return the address of the page that leads on.
+
+    Sources are fetched and decoded cluster by cluster: no more than one sheet is in memory.
+
+    Raises:
+        DatasetError: there are no such labels, or they have no exemplars.
+    """
+    made = groups.record(dataset.table(groups.path_of(labels)))
+    if made is None:
+        there = ", ".join(groups.names(dataset)) or "none"
+        raise DatasetError(
+            f"no labels {labels} in {dataset.url}; there are {there}",
+            "Make some: `imgbatch group DATASET clusters`.",
+        )
+    rows = groups.read(dataset, labels)
+    if not {"cluster", "exemplar"} <= {*rows.column_names}:
+        raise DatasetError(
+            f"the labels {labels} have no exemplars: {made['grouper']} made them",
+            "Contact sheets are of clusters: `imgbatch group DATASET clusters`.",
+        )
+    folder = f"{FOLDER}/{labels}"
+    inputs = tuple(dict.fromkeys(str(run.get("input", "")) for run in dataset.runs()))
+    filled = environment("imgbatch.report", inputs=inputs)
+    shown: list[Sheet] = []
+    for sheet in _sheets(dataset, made, rows, limits):
+        page = _page(filled, "cluster.html", dataset, labels, sheet=sheet)
+        dataset.store.put(f"{folder}/{sheet.name}", page)
+        first = {kind: cards[:FIRST] for kind, cards in sheet.kinds.items() if kind in KINDS}
+        shown.append(Sheet(sheet.cluster, sheet.name, sheet.rows, sheet.silhouette, first))
+    told = groups.read_file(dataset, labels, made, "scores.json")
+    scores = json.loads(told) if told else {}
+    page = _page(filled, "clusters.html", dataset, labels, sheets=shown, made=made, scores=scores)
+    dataset.store.put(f"{folder}/{INDEX}", page)
+    return dataset.store.address(f"{folder}/{INDEX}")
+
+
+def _page(
+    filled: Environment, template: str, dataset: Dataset, labels: str, **told: object
+) -> bytes:
+    text = filled.get_template(template).render(
+        name=dataset_name(dataset),
+        labels=labels,
+        titles=KINDS,
+        policy=POLICY,
+        version=__version__,
+        **told,
+    )
+    return text.encode("utf-8", "replace")
+
+
+def _sheets(
+    dataset: Dataset, made: Mapping[str, Any], rows: pa.Table, limits: Limits
+) -> Iterator[Sheet]:
+    table = next(iter(made["tables"]))
+    media = MediaSettings.model_validate(made_of(dataset, table)["media"])
+    small = media.model_copy(update={"min_side": HEIGHT, "exact": False})
+    inside = rows.filter(pc.is_valid(rows["cluster"]))
+    means = inside.group_by("cluster").aggregate([("silhouette", "mean"), ([], "count_all")])
+    shown = inside.filter(pc.is_valid(inside["exemplar"])).sort_by("rank")
+    for about in means.sort_by("cluster").to_pylist():
+        own = shown.filter(pc.equal(shown["cluster"], about["cluster"])).to_pylist()
+        cards = _cards(dataset, own, small, limits)
+        yield Sheet(
+            about["cluster"],
+            f"cluster-{about['cluster']}.html",
+            about["count_all"],
+            about["silhouette_mean"],
+            {kind: _of_kind(cards, kind) for kind in KINDS},
+        )
+
+
+def _of_kind(cards: list[Card], kind: str) -> tuple[Card, ...]:
+    """Return the exemplars of one kind: those on the border by silhouette, others by distance."""
+    own = [card for card in cards if kind in card.row["exemplar"].split()]
+    if kind == "border":
+        own.sort(key=lambda card: card.row["silhouette"])
+    return tuple(own)
+
+
+def _cards(
+    dataset: Dataset, rows: list[dict[str, Any]], media: MediaSettings, limits: Limits
+) -> list[Card]:
+    wanted: dict[str, set[int]] = defaultdict(set)
+    for row in rows:
+        wanted[row["source_id"]].add(_frame(row))
+    choices = {c.source.source_id: c for c in choices_of(dataset, dict.fromkeys(wanted, ""))}
+    made = of_frames(choices, wanted, media, limits)
+    return [
+        Card(
+            row,
+            choices[row["source_id"]].source.address if row["source_id"] in choices else "",
+            made.get(row["source_id"], {}).get(_frame(row), NONE),
+        )
+        for row in rows
+    ]
+
+
+def _frame(row: Mapping[str, Any]) -> int:
+    """Return the frame that a picture's id names, 0 for a whole source."""
+    told = str(row.get("picture_id") or "")[ID_DIGITS:].strip("-")
+    return int(told) if told else 0
