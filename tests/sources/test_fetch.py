@@ -71,11 +71,11 @@ def test_a_reader_outlives_its_blob_and_then_nothing_stays_open(tmp_path: Path) 
     file.close()
     del file
     gc.collect()
-    assert _descriptors() == before
+    assert not _descriptors() - before  # what other tests left may have gone meanwhile
 
 
-def _descriptors() -> list[str]:
-    return sorted(path.name for path in Path("/proc/self/fd").iterdir())
+def _descriptors() -> set[str]:
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
 
 
 @pytest.mark.parametrize("limits", [LIMITS, SMALL])
