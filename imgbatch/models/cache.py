@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 PARTIAL = ".partial"
 LOCK = ".lock"
 SEAL = ".sha256"
+# Of a whole digest in hex. Less of one, as a full disk leaves it, would fit to other files.
+DIGITS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +137,21 @@ def seal(partial: Path, path: Path) -> None:
     Nobody publishes the digest of what a machine makes of weights, such as a network in another
     format; this one at least tells whether it is still what was made.
     """
-    path.with_name(path.name + SEAL).write_text(digest(partial), "ascii")
+    beside = path.with_name(path.name + SEAL)
+    begun = beside.with_name(beside.name + PARTIAL)
+    begun.write_text(digest(partial), "ascii")
+    finish(begun, beside)
     finish(partial, path)
 
 
 def is_sealed(path: Path) -> bool:
     """Return whether a file is here and is still what was made."""
+    said = seal_of(path)
+    return said is not None and path.is_file() and is_whole(path, said)
+
+
+def seal_of(path: Path) -> str | None:
+    """Return the digest beside a file that was made here; None where there is no whole one."""
     beside = path.with_name(path.name + SEAL)
-    return path.is_file() and beside.is_file() and is_whole(path, beside.read_text("ascii"))
+    said = beside.read_text("ascii") if beside.is_file() else ""
+    return said if len(said) == DIGITS else None

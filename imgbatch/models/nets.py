@@ -98,6 +98,7 @@ class Net:
         """Return the network's outputs for each picture; computes those that nobody asked for yet.
 
         Raises:
+            ArithmeticError: what it gave for one of them is no number.
             Exception: what the engine raises; where memory runs out, for one picture alone.
         """
         with self._lock:
@@ -106,7 +107,13 @@ class Net:
             found = self._batches.run(self._engine.run, shown)
             for picture, outputs in zip(todo, found, strict=True):
                 picture.outputs, picture.pixels = outputs, None
-        return [p.outputs for p in pictures if p.outputs is not None]
+        return [_finite(p.outputs) for p in pictures if p.outputs is not None]
+
+
+def _finite(outputs: Outputs) -> Outputs:
+    if not all(np.isfinite(output).all() for output in outputs):
+        raise ArithmeticError("no number: the weights are broken, or float16 is too short for them")
+    return outputs
 
 
 def unit_rows(rows: NDArray[np.float32]) -> list[NDArray[np.float32] | None]:

@@ -144,11 +144,11 @@ def clip(builder: str, path: Path) -> Any:
     """
     import open_clip  # noqa: PLC0415 - seconds; torchvision's networks do without
 
+    names = open_clip.list_models()
+    # Not asked for its settings before: of a name such as hf-hub:ORG/NAME it asks a hub for them.
+    if builder not in names:
+        raise SettingsError(f"open_clip has no network {builder!r}{nearest(builder, names)}")
     config = open_clip.get_model_config(builder)
-    if config is None:
-        raise SettingsError(
-            f"open_clip has no network {builder!r}{nearest(builder, open_clip.list_models())}"
-        )
     if "hf_model_name" in config["text_cfg"] or "hf_tokenizer_name" in config["text_cfg"]:
         raise SettingsError(
             f"{builder} takes its texts apart with files of a hub, which no run may need",

@@ -244,11 +244,14 @@ def _remedy(wanted: Wanted, mirror: str) -> str:
             f"From a machine that reaches {url}: `imgbatch models push {name} {mirror}`. "
             "IMGBATCH_MODEL_MIRROR is set, so nothing else is asked."
         )
-    return (
-        f"Once {url} can be reached from here: `imgbatch models pull {name}` (with a copy of the "
-        f"file: `pull FILE`). Or from a machine that reaches it: `imgbatch models push {name} "
-        "STORE-URL`, and here IMGBATCH_MODEL_MIRROR=STORE-URL."
+    elsewhere = (
+        f"Or from a machine that reaches it: `imgbatch models push {name} STORE-URL`, and here "
+        "IMGBATCH_MODEL_MIRROR=STORE-URL."
     )
+    if _local(wanted) is not None:
+        return f"Put the file there, or name the path where it is. {elsewhere}"
+    copy = " (with a copy of the file: `pull FILE`)" if isinstance(wanted, Model) else ""
+    return f"Once {url} can be reached from here: `imgbatch models pull {name}`{copy}. {elsewhere}"
 
 
 def _here(wanted: Wanted, file: cache.File) -> Path | None:

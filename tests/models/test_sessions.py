@@ -261,6 +261,27 @@ def test_a_network_whose_batch_does_not_fit_gives_the_same_rows(chosen: dict[str
         assert np.abs(a[1] - b[1]).max() < 1e-5
 
 
+class Blind(Counted):
+    """An engine that gives no numbers for the second picture of a batch."""
+
+    def run(self, pixels: Sequence[NDArray[np.uint8]]) -> list[Any]:
+        found = super().run(pixels)
+        return [tuple(o * np.nan for o in one) if i == 1 else one for i, one in enumerate(found)]
+
+
+def test_what_is_no_number_is_no_row_and_its_neighbours_keep_theirs(
+    chosen: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = embed.Analyzer(embed.Settings(**chosen))
+    monkeypatch.setattr(vectors._net, "_engine", Blind(vectors._net))
+    prepared = [vectors.prepare(p) for p in pictures(3)]
+    with pytest.raises(ArithmeticError, match="no number"):
+        vectors.infer(prepared)
+    with pytest.raises(ArithmeticError, match="no number"):
+        vectors.infer(prepared[1:2])
+    assert len(vectors.infer([prepared[0], prepared[2]])) == 2
+
+
 @pytest.mark.parametrize(
     ("precision", "apart"), [("float32", 1e-5), ("bfloat16", 5e-3), ("float16", 5e-3)]
 )
@@ -334,3 +355,18 @@ def test_what_the_child_refuses_is_raised_here_with_its_remedy(chosen: dict[str,
     with pytest.raises(WeightsError, match=r"not of vgg11: it lacks classifier.6.weight") as caught:
         export.exported(of({**chosen, "model": "vgg11"}))
     assert "model.state_dict()" in caught.value.remedy
+
+
+def test_a_name_of_a_hub_is_no_network_and_no_hub_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = pytest.importorskip("open_clip")
+    from imgbatch.models import networks as built  # noqa: PLC0415 - it imports torch
+
+    (tmp_path / "open_clip_config.json").write_text('{"model_cfg": {"text_cfg": {}}}')
+    asked: list[str] = []
+    monkeypatch.setattr(clip.factory, "_get_hf_config", lambda name: asked.append(name) or {})
+    for name in ("hf-hub:org/name", f"local-dir:{tmp_path}"):
+        with pytest.raises(SettingsError, match="open_clip has no network"):
+            built.clip(name, tmp_path / "none.safetensors")
+    assert asked == []

@@ -283,3 +283,25 @@ def test_a_secret_in_the_address_of_weights_is_not_told(hub: Files) -> None:
         fetch(Own(url=url, sha256="0" * 64))
     assert "0123456789abcdef" not in f"{caught.value} {caught.value.remedy}"
     assert hub.asked == ["/gone.pth?X-Amz-Signature=0123456789abcdef0123"]
+
+
+def test_half_a_digest_beside_what_was_made_of_weights_vouches_for_nothing() -> None:
+    path = cache.folder().parent / "onnx" / "key" / "net.onnx"
+    with cache.writing(path) as partial:
+        partial.write_bytes(DATA)
+        cache.seal(partial, path)
+    damage(path)
+    beside = path.with_name(path.name + cache.SEAL)
+    beside.write_bytes(b"")  # what a full disk leaves of a file that is written anew
+    assert not cache.is_sealed(path)
+    assert [(kept.path, kept.state) for kept in audit()] == [(path, "damaged")]
+
+
+def test_a_file_of_ones_own_that_is_not_there_is_not_to_be_pulled(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"this machine has no .*mine\.pth") as caught:
+        fetch(Own(url=str(tmp_path / "mine.pth"), sha256=sha256(DATA)))
+    assert "pull" not in caught.value.remedy
+    assert "Put the file there" in caught.value.remedy
+    with pytest.raises(WeightsError) as caught:
+        fetch(Own(url="http://127.0.0.1:9/mine.pth", sha256=sha256(DATA)))
+    assert "pull FILE" not in caught.value.remedy  # it would not be known for that URL's
