@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from imgbatch import __version__
 from imgbatch.ready import needs
 from imgbatch.storage import open_store
+from imgbatch.storage.secrets import scrub
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,7 +126,9 @@ def asked(
         "share": request.share,
         "recipe": {
             "media": recipe.media.model_dump(mode="json"),
-            "analyzers": {n: s.model_dump(mode="json") for n, s in recipe.analyzers.items()},
+            "analyzers": {
+                name: _told(s.model_dump(mode="json")) for name, s in recipe.analyzers.items()
+            },
         },
         "tables": {spec.name: spec.fingerprint for spec in specs},
         "weights": [_used(need) for need in needs(recipe)],
@@ -136,6 +139,15 @@ def asked(
             **(_installed(NETWORKS) if needs(recipe) else {}),
         },
     }
+
+
+def _told(value: Any) -> Any:
+    """Return settings without secrets, such as the address of weights may hold."""
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, dict):
+        return {key: _told(below) for key, below in value.items()}
+    return [_told(below) for below in value] if isinstance(value, list) else value
 
 
 def _installed(packages: Sequence[str]) -> dict[str, str]:

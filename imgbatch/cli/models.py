@@ -140,17 +140,18 @@ def verify(*, json: Json = False) -> None:
 
 
 def _all(names: list[str], recipe: str | None, sha256: str) -> list[tuple[str, Wanted]]:
-    """Return what the command line asks for, by what it is called there."""
+    """Return what the command line asks for, by what it is called there; without a secret."""
     from imgbatch import analyzers, settings  # noqa: PLC0415 - keeps `--help` quick
     from imgbatch.errors import SettingsError  # noqa: PLC0415
     from imgbatch.ready import needs  # noqa: PLC0415
+    from imgbatch.storage.secrets import scrub  # noqa: PLC0415
 
     if not names and recipe is None:
         raise SettingsError(
             "no model is asked for",
             "Name models, or a recipe with --recipe; for push, the store stands after them.",
         )
-    found = {name: _wanted(name, sha256) for name in names}
+    found = {scrub(name): _wanted(name, sha256) for name in names}
     if recipe is not None:
         text = settings.recipe_text(recipe)
         read = settings.read_recipe(text, settings_of=analyzers.settings_of)
@@ -165,10 +166,11 @@ def _wanted(name: str, sha256: str) -> Wanted:
     from imgbatch.models.registry import find, of_file  # noqa: PLC0415
     from imgbatch.models.weights import Own  # noqa: PLC0415
     from imgbatch.settings import check  # noqa: PLC0415
+    from imgbatch.storage.secrets import scrub  # noqa: PLC0415
 
     if "://" in name:
         if not sha256:
-            raise WeightsError(f"{name} needs its digest", "Give it with --sha256.")
+            raise WeightsError(f"{scrub(name)} needs its digest", "Give it with --sha256.")
         return check(Own, {"url": name, "sha256": sha256}, where="weights")
     path = Path(name)
     if path.is_file() and (path.suffix or path.parent != Path()):
@@ -246,10 +248,11 @@ def _terms(wanted: Wanted) -> list[str]:
 def _own(wanted: Wanted) -> list[str]:
     """Return how a recipe names weights of the user's own."""
     from imgbatch.models.registry import Model  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.storage.secrets import scrub  # noqa: PLC0415
 
     if isinstance(wanted, Model):
         return []
-    return [f'  in a recipe: {{ url = "{wanted.url}", sha256 = "{wanted.sha256}" }}']
+    return [f'  in a recipe: {{ url = "{scrub(wanted.url)}", sha256 = "{wanted.sha256}" }}']
 
 
 def _verified_lines(found: list[Kept]) -> list[str]:

@@ -279,6 +279,25 @@ def test_the_commands_tell_what_they_did_and_say_it_in_json(hub: Files, tmp_path
     assert imgbatch("models", "verify", **cache).returncode == 0
 
 
+def test_no_command_and_no_record_tells_a_secret_in_the_address_of_weights(
+    pictures: Path, hub: Files, told: Told, tmp_path: Path
+) -> None:
+    secret = "0123456789abcdef0123"
+    hub.files[f"one.txt?X-Amz-Signature={secret}"] = b"1"
+    url = f"{hub.url}/one.txt?X-Amz-Signature={secret}"
+    cache = {"IMGBATCH_MODEL_CACHE": str(tmp_path / "cache")}
+    digest = ("--sha256", sha256(b"1"))
+    for words in (("pull", url), ("pull", url, *digest), ("push", url, str(tmp_path / "m"), *digest)):
+        ended = imgbatch("models", *words, **cache)
+        assert "one.txt" in ended.stdout + ended.stderr
+        assert secret not in ended.stdout + ended.stderr
+    assert (tmp_path / "m" / sha256(b"1") / "one.txt").read_bytes() == b"1"
+    corpus.run_inline(pictures, tmp_path / "d", recipe=recipe(url, b"1"), limits=told())
+    assert said(tmp_path / "d") == [1, 1, 1]
+    written = [path for path in (tmp_path / "d").rglob("*") if path.is_file()]
+    assert [str(path) for path in written if secret.encode() in path.read_bytes()] == []
+
+
 def test_a_copy_of_a_models_file_is_taken_for_the_model(shared: Path, tmp_path: Path) -> None:
     path = shared / "models" / "ultraface-rfb-320.onnx"
     if not path.exists():
