@@ -177,6 +177,9 @@ class Settings(BaseSettings):
             raise ValueError(f'{asked} is only kept with output = "full"; it is {self.output!r}')
         if twice := set(self.heads) & {"age", *self.perceived}:
             raise ValueError(f"head {twice.pop()!r} has the name of a column of the pack")
+        with_shares = {*self.heads, *self.perceived} - {"age"}
+        if twice := set(self.heads) & {f"{name}_probabilities" for name in with_shares}:
+            raise ValueError(f"head {twice.pop()!r} has the name of another one's probabilities")
         for name, head in self.heads.items():
             if head.crop == "aligned" and not detectors.is_pack(self.detector):
                 raise ValueError(f"head {name!r} sees aligned faces: that takes a pack's landmarks")

@@ -591,6 +591,11 @@ def test_ultraface_finds_the_astronaut(shared: Path) -> None:
             '[analyzers.faces.heads.m]\ncrop = "aligned"\nweights = {url="m"}\nclasses = ["a","b"]',
             "sees aligned faces",
         ),
+        (
+            '[analyzers.faces.heads.m]\nweights = {url = "m"}\nclasses = ["a", "b"]\n'
+            '[analyzers.faces.heads.m_probabilities]\nweights = {url = "m"}\nclasses = ["a", "b"]',
+            "head 'm_probabilities' has the name of another one's probabilities",
+        ),
     ],
 )
 def test_settings_that_cannot_hold_are_refused(lines: str, told: str) -> None:

@@ -287,7 +287,11 @@ def test_no_command_and_no_record_tells_a_secret_in_the_address_of_weights(
     url = f"{hub.url}/one.txt?X-Amz-Signature={secret}"
     cache = {"IMGBATCH_MODEL_CACHE": str(tmp_path / "cache")}
     digest = ("--sha256", sha256(b"1"))
-    for words in (("pull", url), ("pull", url, *digest), ("push", url, str(tmp_path / "m"), *digest)):
+    for words in (
+        ("pull", url),
+        ("pull", url, *digest),
+        ("push", url, str(tmp_path / "m"), *digest),
+    ):
         ended = imgbatch("models", *words, **cache)
         assert "one.txt" in ended.stdout + ended.stderr
         assert secret not in ended.stdout + ended.stderr
