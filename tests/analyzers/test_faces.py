@@ -592,8 +592,11 @@ def test_ultraface_finds_the_astronaut(shared: Path) -> None:
             "sees aligned faces",
         ),
         (
-            '[analyzers.faces.heads.m]\nweights = {url = "m"}\nclasses = ["a", "b"]\n'
-            '[analyzers.faces.heads.m_probabilities]\nweights = {url = "m"}\nclasses = ["a", "b"]',
+            (
+                "[analyzers.faces.heads]\n"
+                'm = {weights = {url = "m"}, classes = ["a", "b"]}\n'
+                'm_probabilities = {weights = {url = "m"}, classes = ["a", "b"]}'
+            ),
             "head 'm_probabilities' has the name of another one's probabilities",
         ),
     ],
