@@ -41,6 +41,11 @@ def fetch_pack(wanted: Wanted) -> Path:
                         _unpack(opened, begun, folder)
     except zipfile.BadZipFile as error:
         raise WeightsError(f"{archive.name} is no zip file: {error}") from error
+    except (RuntimeError, zlib.error) as error:
+        # So zipfile says that it is encrypted, packed in a way that it does not know, or torn.
+        raise WeightsError(
+            f"{archive.name} cannot be unpacked: {error}", "Pack it anew, without a password."
+        ) from error
     return folder
 
 

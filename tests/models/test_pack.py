@@ -59,3 +59,19 @@ def test_what_is_no_pack_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="is no zip file"):
         fetch_pack(Own(url=str(path), sha256=hashlib.sha256(b"no zip file").hexdigest()))
     assert list(audit()) == []
+
+
+def test_a_pack_that_zipfile_cannot_unpack_is_told(tmp_path: Path) -> None:
+    wanted = packed(tmp_path, {"det.onnx": b"a detector" * 999})
+    path = tmp_path / "tiny.zip"
+    whole = path.read_bytes()
+    locked = bytearray(whole)
+    locked[6] |= 1  # the flags of a member, in front of it and in the directory
+    locked[whole.index(b"PK\x01\x02") + 8] |= 1
+    torn = bytearray(whole)
+    torn[whole.index(b"det.onnx") + 8] ^= 0xFF
+    for data, told in ((locked, "without a password"), (torn, "Pack it anew")):
+        path.write_bytes(data)
+        with pytest.raises(WeightsError, match=r"tiny\.zip") as caught:
+            fetch_pack(Own(url=wanted.url, sha256=hashlib.sha256(data).hexdigest()))
+        assert told in caught.value.remedy
