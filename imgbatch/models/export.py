@@ -74,7 +74,9 @@ def exported(network: Network) -> Path:
             than torch.
         MissingExtraError: torch is not installed.
     """
-    path = cache.folder().parent / "onnx" / _key(network) / f"{network.builder}.onnx"
+    # Only its last part: a recipe's word for a network that nobody knows yet may hold slashes.
+    name = f"{Path(network.builder).name}.onnx"
+    path = cache.folder().parent / "onnx" / _key(network) / name
     if cache.is_sealed(path):
         return path
     weights = fetch(network.weights)

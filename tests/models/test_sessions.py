@@ -357,6 +357,16 @@ def test_what_the_child_refuses_is_raised_here_with_its_remedy(chosen: dict[str,
     assert "model.state_dict()" in caught.value.remedy
 
 
+@pytest.mark.slow
+def test_a_network_whose_name_leads_elsewhere_is_refused_and_writes_nothing_there(
+    chosen: dict[str, Any],
+) -> None:
+    outside = cache.folder().parent.parent / "made"
+    with pytest.raises(SettingsError, match="torchvision has no network"):
+        export.exported(of({**chosen, "model": "../../../made/elsewhere"}))
+    assert not outside.exists()
+
+
 def test_a_name_of_a_hub_is_no_network_and_no_hub_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
