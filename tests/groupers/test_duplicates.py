@@ -267,3 +267,10 @@ def test_of_groups_that_become_one_the_larger_gives_the_name() -> None:
     ids = pa.chunked_array([list("abcdef")])
     names = _names.named(ids, np.array([1, 1, 1, 1, 1, -1]), former, "group_id")
     assert names.to_pylist() == [*["c"] * 5, None]
+
+
+def test_a_group_whose_ids_are_all_names_of_others_has_a_name_of_its_own() -> None:
+    ids = pa.chunked_array([["a", "b", "w", "x", "y", "z"]])
+    former = pa.table({"picture_id": ids, "group_id": ["a", "b", "b", "a", "a", "b"]})
+    found = _names.named(ids, np.array([0, 0, 2, 1, 1, 2]), former, "group_id")
+    assert found.to_pylist() == ["a", "a", "b", "x", "x", "b"]
