@@ -114,6 +114,16 @@ def test_a_chain_of_likenesses_falls_apart(beside: Beside) -> None:
     assert pc.max(found["distance"]).as_py() <= 0.05
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_faces_all_around_are_people_whose_faces_are_all_near_their_middles(
+    beside: Beside, seed: int
+) -> None:
+    around = unit(np.random.default_rng(seed).normal(size=(400, 3)))
+    found = beside.group("people", Made({"faces_regions": faces(around)}), threshold=0.05)
+    assert pc.count_distinct(found["person"]).as_py() > 1
+    assert pc.max(found["distance"]).as_py() <= 0.05 + 1e-5
+
+
 def test_bad_faces_link_nobody_and_are_given_to_whom_they_are_near(beside: Beside) -> None:
     first, second, between = [1.0, 0, 0], [0.7, 0.714, 0], [0.95, 0.31, 0]
     vectors = unit(np.array([first, first, second, second, between, [0, 0, 1.0], between]))
