@@ -13,7 +13,9 @@ from sklearn.metrics.cluster import pair_confusion_matrix
 from imgbatch import groupers
 from imgbatch.errors import GroupError
 from imgbatch.groupers import people
+from imgbatch.report.labelled import read_labels
 from imgbatch.vectors import links
+from tests.groupers import written
 from tests.groupers.made import Beside, Made, pictures
 
 if TYPE_CHECKING:
@@ -214,3 +216,14 @@ def test_what_tells_people_apart_is_marked_as_biometric() -> None:
     marks = {column.name: column.mark for column in people.COLUMNS}
     assert marks["person"] == marks["distance"] == "biometric"
     assert "people" in groupers.available()
+
+
+def test_the_report_looks_up_no_source_of_groups_of_faces_that_another_grouper_made(
+    tmp_path: Path,
+) -> None:
+    tables = {"faces_regions": written.rows_of("faces_regions", ["embedding"])}
+    made = written.dataset(tmp_path / "d", tables)
+    written.label(made, "clusters", table="faces_regions", k=5, stability=0)
+    # The table `sources`, which pictures are looked up in, is not even there.
+    [found] = read_labels(made, thumbnails=True)
+    assert (found.groups, found.strips) == (5, ())
