@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import classification_report, confusion_matrix
 from sklearn.naive_bayes import GaussianNB
@@ -344,6 +344,26 @@ def test_a_file_with_a_type_that_no_model_has_is_refused(tmp_path: Path) -> None
     path.write_bytes(file.dump(corpus.Silent(), {"dimensions": 1}))
     with pytest.raises(LabelsError, match="holds more than a model"):
         file.load(str(path))
+
+
+def test_an_estimator_that_imgbatch_does_not_fit_is_refused(tmp_path: Path) -> None:
+    # Its trees lie elsewhere than a forest's, where nobody looks them through.
+    other = GradientBoostingClassifier(n_estimators=2).fit([[0.0], [1.0]], ["a", "b"])
+    path = tmp_path / "m.skops"
+    path.write_bytes(file.dump(other, {"dimensions": 1}))
+    with pytest.raises(LabelsError, match="no model has a GradientBoostingClassifier"):
+        file.load(str(path))
+
+
+def test_a_model_that_says_it_learned_from_other_vectors_is_refused(
+    made: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.skops"
+    fit(wish(made, settings={"trees": 1}), str(path), LIMITS)
+    learned = file.load(str(path))
+    path.write_bytes(file.dump(learned.estimator, {**learned.record, "dimensions": 10**6}))
+    with pytest.raises(GroupError, match="the model learned from 1000000"):
+        apply(made, path)
 
 
 @pytest.mark.parametrize("field", ["left_child", "feature"])

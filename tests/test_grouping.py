@@ -23,7 +23,7 @@ from imgbatch.dataset.forgotten import verify_forgotten
 from imgbatch.dataset.given import given, look_up
 from imgbatch.dataset.lock import RunLock
 from imgbatch.dataset.verify import verify
-from imgbatch.errors import BusyError, FencedError, SettingsError
+from imgbatch.errors import BusyError, DamageError, FencedError, SettingsError
 from imgbatch.grouping import Wish, group, settings_of
 from imgbatch.observe.history import history
 from imgbatch.observe.status import status
@@ -243,6 +243,10 @@ def test_labels_in_a_bucket_are_those_in_a_folder(whole: Path, bucket: str) -> N
     found = verify(Dataset.open(url))
     assert (found.problems, found.notes) == ([], [])
     assert found.rows["groups/duplicates"] == 4
+    part = next(iter(there.table("tables/hashes").parts()))
+    store.delete(f"tables/hashes/{part}")
+    with pytest.raises(DamageError, match="table tables/hashes"):
+        label(Dataset.open(url), "duplicates")
 
 
 def test_settings_are_read_as_toml_or_as_words() -> None:

@@ -173,13 +173,16 @@ class Table:
 
         Raises:
             DatasetError: there is no such table.
+            DamageError: a part is missing or cannot be read.
         """
         names, schema = list(columns), self.schema()
         for paths in self._slices(only):
-            rows = (
-                _files(self._paths(paths), schema) if self._is_folder else self._held(paths, schema)
-            )
             try:
+                rows = (
+                    _files(self._paths(paths), schema)
+                    if self._is_folder
+                    else self._held(paths, schema)
+                )
                 yield from rows.to_batches(columns=names, filter=where)
             except (pa.ArrowException, OSError) as error:
                 raise DamageError(f"table {self.name}: {error}") from error

@@ -19,7 +19,8 @@ def named(
 
     A group takes the name that most of its rows had. Where a group has fallen apart the larger part
     keeps its name, and where two have become one the name of the larger stays. A new group is named
-    after its row with the smallest id that is no other group's name.
+    after its row with the smallest id that is no other group's name. Where all of its ids are, the
+    one that is named after its smallest gives this name up. No two groups ever have one name.
 
     Args:
         ids: of the rows, in order.
@@ -30,12 +31,17 @@ def named(
     rows = pa.table({"id": ids, "group": group})
     rows = rows.filter(pc.field("group") >= 0)
     names = _kept(rows, former, column) if former is not None else {}
-    taken = set(names.values())
     smallest = rows.group_by("group").aggregate([("id", "min")])
     fresh = dict(zip(smallest["group"].to_pylist(), smallest["id_min"].to_pylist(), strict=True))
-    clash = {number for number, name in fresh.items() if number not in names and name in taken}
-    fresh.update(_other(rows, clash, taken))
-    whole = fresh | names
+    while True:
+        taken = set(names.values())
+        clash = {number for number, name in fresh.items() if number not in names and name in taken}
+        other = _other(rows, clash, taken)
+        stuck = {fresh[number] for number in clash.difference(other)}
+        if not stuck:
+            break
+        names = {number: name for number, name in names.items() if name not in stuck}
+    whole = fresh | other | names
     numbers = np.fromiter(whole, np.int64, len(whole))
     order = np.argsort(numbers)
     texts = pa.array([*whole.values(), None], pa.string())

@@ -131,7 +131,8 @@ def _read(tables: Tables) -> _Pictures:
     sources = pa.Table.from_batches(list(tables.batches("sources")))
     place = pc.index_in(whole["source_id"], value_set=sources["source_id"])
     known = sources.select(["sha256", "width", "height", "size"]).take(place)
-    content = _numbers(pc.fill_null(known["sha256"], ""))
+    # An unfinished run may have left hashes without an outcome: such a source is like no other.
+    content = _numbers(pc.coalesce(known["sha256"], whole["source_id"]))
     frame = np.concatenate(frames)
     sides = [
         pc.fill_null(known[side], 0).to_numpy().astype(np.int64) for side in ("width", "height")

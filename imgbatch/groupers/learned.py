@@ -95,6 +95,12 @@ def _labelled(learned: Learned, rows: pa.RecordBatch) -> pa.Table:
     labels = np.full(rows.num_rows, None, object)
     chances: list[list[float] | None] = [None] * rows.num_rows
     if len(places):
+        # The trees were looked through for vectors of that length: others may lead them astray.
+        if vectors.shape[1] != (wanted := learned.record["dimensions"]):
+            raise GroupError(
+                f"vectors of {vectors.shape[1]} numbers, and the model learned from {wanted}",
+                "Fit a model on this dataset.",
+            )
         labels[places] = learned.estimator.predict(vectors)
         if has_probabilities(learned.estimator):
             found = strengths(learned.estimator, vectors).astype(np.float32)

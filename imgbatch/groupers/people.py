@@ -206,18 +206,36 @@ def _linked(
     for _ in range(ROUNDS):
         found = whispers.communities(graph[left][:, left], turns[left])
         _, own, sizes = np.unique(found, return_inverse=True, return_counts=True)
-        some = left[sizes[own] >= least]
-        # A number is the face that the community is called by: no other round gives it again.
-        people[some] = left[found[sizes[own] >= least]]
-        middles = _middles(people, faces.vectors, some)
-        far = some[_distances(faces.vectors, some, middles[some]) > threshold]
-        people[far] = NO_ONE
-        left = far
+        large = sizes[own] >= least
+        people[left[large]] = found[large]
+        some, middles = _near(people, faces.vectors, left[large], threshold)
+        # A number is the middle, which is never left over: no other round gives it again.
+        people[some] = middles[some]
+        left = np.setdiff1d(left[large], some, assume_unique=True)
         if not left.size:
             break
     _, own, sizes = np.unique(people, return_inverse=True, return_counts=True)
     people[sizes[own] < least] = NO_ONE
     return people
+
+
+def _near(
+    people: NDArray[np.int64],
+    vectors: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    threshold: float,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Take the far ones of some rows out of their people; return the others, and their middles.
+
+    Without them the middle may be another face, so it is looked at again until all are near.
+    """
+    while True:
+        middles = _middles(people, vectors, rows)
+        far = _distances(vectors, rows, middles[rows]) > threshold
+        if not far.any():
+            return rows, middles
+        people[rows[far]] = NO_ONE
+        rows = rows[~far]
 
 
 def _middles(

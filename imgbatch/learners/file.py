@@ -25,6 +25,17 @@ TREE = "sklearn.tree._tree.Tree"
 # Light compression: a forest's nodes shrink to a sixth in a second.
 LEVEL = 1
 LEAF = -1
+# What a model of `learners.kinds` is made of. Others may hold trees where nobody looks.
+PARTS = {
+    "DecisionTreeClassifier",
+    "GaussianNB",
+    "LinearSVC",
+    "LogisticRegression",
+    "OneVsRestClassifier",
+    "Pipeline",
+    "RandomForestClassifier",
+    "StandardScaler",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +135,15 @@ def _record(data: bytes) -> dict[str, Any]:
 
 
 def _look_through(estimator: Any, dimensions: int) -> None:
-    """Refuse trees whose nodes point beyond the tree or the vector."""
+    """Refuse trees whose nodes point beyond the tree or the vector, and what is no part of ours."""
     for part in parts_of(estimator):
+        if type(part).__name__ not in PARTS:
+            raise ValueError(f"no model has a {type(part).__name__}")
         tree = getattr(part, "tree_", None)
         if tree is None:
             continue
+        if not 0 < tree.node_count <= tree.capacity:
+            raise ValueError("a tree points beyond itself")
         children = np.concatenate([tree.children_left, tree.children_right])
         inner = tree.children_left != LEAF
         # Nodes lie before their children, so that no way through a tree comes back.

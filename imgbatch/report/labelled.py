@@ -63,7 +63,8 @@ def read_labels(dataset: Dataset, *, thumbnails: bool) -> tuple[Labels, ...]:
     for name, made in labelled(dataset).items():
         rows = groups.read(dataset, name)
         # Whoever is in a group of faces is not shown on a page that is passed on.
-        shown = thumbnails and len(found) < TABLES and not _biometric(made["grouper"])
+        faces = "region_id" in rows.column_names or _biometric(made["grouper"])
+        shown = thumbnails and len(found) < TABLES and not faces
         found.append(_labels(dataset, name, made, rows, shown=shown))
     return tuple(found)
 

@@ -156,6 +156,18 @@ def test_pictures_without_detail_are_copies_in_bytes_only(tmp_path: Path) -> Non
     assert [rows[n]["group_id"] for n in ("white", "sky", "other sky")] == [None] * 3
 
 
+def test_pictures_whose_sources_have_no_outcome_yet_are_not_the_same_bytes(
+    tmp_path: Path,
+) -> None:
+    sources = written.rows_of("sources", ["sha256", "width", "height", "size"])
+    hashes = written.rows_of("hashes", ["frame", "dhash", "dhash_vertical", "phash"])
+    tables = {"sources": sources.slice(0, 100), "hashes": hashes}
+    found = written.label(written.dataset(tmp_path / "d", tables), "duplicates")
+    late = found.filter(pc.is_in(found["source_id"], sources["source_id"][100:]))
+    assert late.num_rows > 40
+    assert not pc.any(late["same_bytes"]).as_py()
+
+
 def test_turned_hashes_are_those_of_turned_pixels() -> None:
     pixels = []
     for path in corpus.PHOTOS.values():
@@ -267,3 +279,10 @@ def test_of_groups_that_become_one_the_larger_gives_the_name() -> None:
     ids = pa.chunked_array([list("abcdef")])
     names = _names.named(ids, np.array([1, 1, 1, 1, 1, -1]), former, "group_id")
     assert names.to_pylist() == [*["c"] * 5, None]
+
+
+def test_a_group_whose_ids_are_all_names_of_others_has_a_name_of_its_own() -> None:
+    ids = pa.chunked_array([["a", "b", "w", "x", "y", "z"]])
+    former = pa.table({"picture_id": ids, "group_id": ["a", "b", "b", "a", "a", "b"]})
+    found = _names.named(ids, np.array([0, 0, 2, 1, 1, 2]), former, "group_id")
+    assert found.to_pylist() == ["a", "a", "b", "x", "x", "b"]

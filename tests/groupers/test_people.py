@@ -13,7 +13,9 @@ from sklearn.metrics.cluster import pair_confusion_matrix
 from imgbatch import groupers
 from imgbatch.errors import GroupError
 from imgbatch.groupers import people
+from imgbatch.report.labelled import read_labels
 from imgbatch.vectors import links
+from tests.groupers import written
 from tests.groupers.made import Beside, Made, pictures
 
 if TYPE_CHECKING:
@@ -114,6 +116,16 @@ def test_a_chain_of_likenesses_falls_apart(beside: Beside) -> None:
     assert pc.max(found["distance"]).as_py() <= 0.05
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_faces_all_around_are_people_whose_faces_are_all_near_their_middles(
+    beside: Beside, seed: int
+) -> None:
+    around = unit(np.random.default_rng(seed).normal(size=(400, 3)))
+    found = beside.group("people", Made({"faces_regions": faces(around)}), threshold=0.05)
+    assert pc.count_distinct(found["person"]).as_py() > 1
+    assert pc.max(found["distance"]).as_py() <= 0.05 + 1e-5
+
+
 def test_bad_faces_link_nobody_and_are_given_to_whom_they_are_near(beside: Beside) -> None:
     first, second, between = [1.0, 0, 0], [0.7, 0.714, 0], [0.95, 0.31, 0]
     vectors = unit(np.array([first, first, second, second, between, [0, 0, 1.0], between]))
@@ -204,3 +216,14 @@ def test_what_tells_people_apart_is_marked_as_biometric() -> None:
     marks = {column.name: column.mark for column in people.COLUMNS}
     assert marks["person"] == marks["distance"] == "biometric"
     assert "people" in groupers.available()
+
+
+def test_the_report_looks_up_no_source_of_groups_of_faces_that_another_grouper_made(
+    tmp_path: Path,
+) -> None:
+    tables = {"faces_regions": written.rows_of("faces_regions", ["embedding"])}
+    made = written.dataset(tmp_path / "d", tables)
+    written.label(made, "clusters", table="faces_regions", k=5, stability=0)
+    # The table `sources`, which pictures are looked up in, is not even there.
+    [found] = read_labels(made, thumbnails=True)
+    assert (found.groups, found.strips) == (5, ())
