@@ -6,6 +6,8 @@ import threading
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from imgbatch.errors import RunError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -53,6 +55,8 @@ class PictureRows:
         keys = picture_keys(source, picture)
         try:
             prepared = self._analyzer.prepare(picture)
+        except RunError:
+            raise  # weights that do not fit, a full disk: no fault of this picture
         except Exception as error:  # noqa: BLE001 - nothing a picture holds may end a run
             self._failed((index, picture.frame), source, keys, error)
             return
@@ -68,6 +72,8 @@ class PictureRows:
         try:
             with self._infer_lock:
                 rows = self._analyzer.infer([prepared for *_, prepared in batch])
+        except RunError:
+            raise
         except Exception as error:  # noqa: BLE001 - as above
             if len(batch) > 1:
                 # One bad picture must not take its neighbours along.

@@ -72,7 +72,7 @@ def spread(
     if not ray.is_initialized():
         connect(address, **options)
     task = ray.remote(num_cpus=1, max_retries=3)(ordered.apply)
-    workers = max(1, int(ray.cluster_resources()["CPU"]))  # type: ignore[no-untyped-call] # Ray's own
+    workers = max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call] # Ray's own
     waiting: list[Any] = []
     try:
         for piece in slices:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from imgbatch.analyzers import Column, Needs
 from imgbatch.errors import SettingsError
@@ -54,6 +54,8 @@ COLUMNS = (
     ),
 )
 NEEDS = Needs()
+# Numbers of a row: 295 x 295 RGB. A shard of 1,000 then holds half a gigabyte at most.
+MOST = 2**18
 
 
 class Settings(BaseSettings):
@@ -73,6 +75,16 @@ class Settings(BaseSettings):
     kernel: Kernel = "bicubic"
     # Read one by one, by name: pydantic would tell of a typo once for every step that there is.
     steps: tuple[Any, ...] = ()
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Settings:
+        values = self.width * self.height * (3 if self.mode == "RGB" else 1)
+        if values > MOST:
+            raise ValueError(
+                f"{self.width} x {self.height} {self.mode} are {values:,} numbers a row; at most "
+                f"{MOST:,}, since the rows of a shard are held together"
+            )
+        return self
 
     @field_validator("steps")
     @classmethod

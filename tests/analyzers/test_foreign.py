@@ -9,8 +9,8 @@ import pytest
 from imgbatch import analyzers
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.verify import verify
-from imgbatch.errors import MissingExtraError, SettingsError
-from tests import corpus
+from imgbatch.errors import MissingExtraError, SettingsError, WeightsError
+from tests import corpus, killer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +22,22 @@ def test_a_module_of_ones_own_fills_a_table_of_its_dotted_name(tmp_path: Path) -
     dataset = Dataset.open(str(tmp_path / "d"))
     assert dataset.read("tests.killer")["width"].to_pylist() == [96, 96, 96]
     assert verify(dataset).problems == []
+
+
+@pytest.mark.parametrize("step", ["prepare", "infer"])
+def test_what_is_no_fault_of_a_picture_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def broken(*_: object) -> None:
+        raise WeightsError("they are of another network")
+
+    folder = corpus.many(tmp_path / "in", 3)
+    monkeypatch.setattr(killer.Analyzer, step, broken)
+    with pytest.raises(WeightsError, match="another network"):
+        corpus.run_inline(folder, tmp_path / "d", recipe='[analyzers."tests.killer"]\n')
+    monkeypatch.undo()
+    corpus.run_inline(folder, tmp_path / "d", recipe='[analyzers."tests.killer"]\n')
+    assert verify(Dataset.open(str(tmp_path / "d"))).problems == []
 
 
 @pytest.mark.parametrize(

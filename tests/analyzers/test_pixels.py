@@ -111,3 +111,5 @@ def test_settings_survive_the_record_of_a_run_and_name_a_typo() -> None:
         read('[analyzers.pixels]\nsteps = [{ name = "augment" }]\n')
     with pytest.raises(SettingsError, match="steps = 'crop_square'"):
         read('[analyzers.pixels]\nsteps = "crop_square"\n')
+    with pytest.raises(SettingsError, match="1024 x 1024 L are 1,048,576 numbers a row; at most"):
+        read("[analyzers.pixels]\nwidth = 1024\nheight = 1024\n")

@@ -64,6 +64,8 @@ class Recognition:
         """Return the embedding of each face."""
         found = self._model.get_feat([cv2.cvtColor(face, cv2.COLOR_RGB2BGR) for face in faces])
         lengths = np.linalg.norm(found, axis=1)
+        if not np.isfinite(lengths).all():
+            raise ValueError("the network gave an embedding that is no number")
         return [
             {"embedding": (vector / length).astype(np.float32) if length else None}
             for vector, length in zip(found, lengths, strict=True)
