@@ -23,7 +23,7 @@ from imgbatch.dataset.forgotten import verify_forgotten
 from imgbatch.dataset.given import given, look_up
 from imgbatch.dataset.lock import RunLock
 from imgbatch.dataset.verify import verify
-from imgbatch.errors import BusyError, DamageError, FencedError, SettingsError
+from imgbatch.errors import BusyError, DamageError, FencedError, GroupError, SettingsError
 from imgbatch.grouping import Wish, group, settings_of
 from imgbatch.observe.history import history
 from imgbatch.observe.status import status
@@ -247,6 +247,16 @@ def test_labels_in_a_bucket_are_those_in_a_folder(whole: Path, bucket: str) -> N
     store.delete(f"tables/hashes/{part}")
     with pytest.raises(DamageError, match="table tables/hashes"):
         label(Dataset.open(url), "duplicates")
+
+
+def test_people_of_faces_without_embeddings_names_the_setting_that_makes_them(
+    whole: Path, tmp_path: Path
+) -> None:
+    recipe = '[analyzers.faces]\ndetector = "lbp"\n'
+    corpus.run_inline(whole / "in", tmp_path / "out", recipe=recipe)
+    with pytest.raises(GroupError, match="no column embedding: its analyzer ran with") as raised:
+        quiet(Dataset.open(str(tmp_path / "out")), grouper="people")
+    assert "recognition = true" in raised.value.remedy
 
 
 def test_settings_are_read_as_toml_or_as_words() -> None:

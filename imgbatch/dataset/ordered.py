@@ -196,6 +196,13 @@ class Ordered:
         return [_put_in_order(folder / (start or "all")) for start in sorted(pieces)]
 
 
+ASK_FOR_IT = "Ask for the column in the recipe, where it has a setting for it, and run again."
+RECOGNITION = (
+    "Add recognition = true to [analyzers.faces] of the recipe, with a pack as its detector, and "
+    "run again."
+)
+
+
 def state(table: Table) -> str:
     """Return a digest of the parts that a table holds: whether it is as it was.
 
@@ -225,9 +232,9 @@ def _columns(name: str, table: Table, wanted: Sequence[str]) -> tuple[str, ...]:
     here_ = table.schema().names
     if absent := [column for column in wanted if column not in here_]:
         raise GroupError(
-            f"table {name} has no column {', '.join(absent)}: an older version of its analyzer "
-            "filled it",
-            "Run the recipe again with this version of imgbatch.",
+            f"table {name} has no column {', '.join(absent)}: its analyzer ran with other "
+            "settings, or an older version of it",
+            RECOGNITION if "embedding" in absent and name.endswith("_regions") else ASK_FOR_IT,
         )
     keys = [key for key in KEYS if key in here_]
     return tuple(dict.fromkeys([*keys, *wanted]))
