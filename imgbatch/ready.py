@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 from imgbatch import analyzers
-from imgbatch.errors import WeightsError
+from imgbatch.errors import MissingExtraError, WeightsError
 from imgbatch.models import registry, weights
 from imgbatch.models.weights import How, Own, Wanted
 from imgbatch.settings import Settings
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
 
     # Told a name, how many bytes of it are here, and of how many; 0 where nobody knows.
     Fetching = Callable[[str, int, int], None]
+
+# What runs the weights of each loader, and is of the extra `models`.
+PACKAGES = {
+    "torchvision": ("torch", "torchvision", "onnxruntime"),
+    "open_clip": ("torch", "open_clip", "onnxruntime"),
+    "onnx": ("onnxruntime",),
+    "insightface-pack": ("insightface", "onnxruntime"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +91,20 @@ def needs(recipe: Recipe) -> list[Need]:
     ]
 
 
+def _lacking(recipe: Recipe) -> Iterator[tuple[str, MissingExtraError]]:
+    """Yield each analyzer that lacks a package to run its weights, before they are asked for."""
+    found = {}
+    for need in needs(recipe):
+        # What runs weights of the user's own, their analyzer says when it looks at them.
+        packages = () if isinstance(need.wanted, Own) else PACKAGES[need.wanted.loader]
+        for package in packages:
+            if need.analyzer not in found and find_spec(package) is None:
+                found[need.analyzer] = MissingExtraError(
+                    f"analyzer {need.analyzer} needs the package {package}, which is not installed"
+                )
+    yield from found.items()
+
+
 # Analyzers and settings whose weights were looked at in this process.
 _fitting: set[str] = set()
 
@@ -100,6 +123,8 @@ def ready(recipe: Recipe, limits: Limits, fetching: Fetching | None = None) -> N
         MissingExtraError: packages of an analyzer are not installed.
     """
     weights.adopt(limits)
+    for _, missing in _lacking(recipe):
+        raise missing
     lacking: dict[str, WeightsError] = {}
     for need in needs(recipe):
         size = 0 if isinstance(need.wanted, Own) else need.wanted.size
@@ -127,8 +152,10 @@ def _tell(fetching: Fetching, name: str, size: int, done: int) -> None:
 
 
 def look(recipe: Recipe, limits: Limits) -> Iterator[Lying]:
-    """Yield where all weights of a recipe lie; brings none of them here."""
+    """Yield what packages it lacks, and where all its weights lie; brings none of them here."""
     weights.adopt(limits)
+    for analyzer, missing in _lacking(recipe):
+        yield Lying(analyzer, "a package", "lacking", str(missing), missing.remedy)
     for need in needs(recipe):
         try:
             yield Lying(need.analyzer, need.name, weights.where(need.wanted))

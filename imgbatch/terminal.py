@@ -69,7 +69,7 @@ Ship = Annotated[
 Grouper = Annotated[str, typer.Argument(metavar="NAME", help="See `imgbatch groupers`.")]
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="A setting of the grouper; may be repeated."),
+    typer.Option("--set", metavar="KEY=VALUE", help="A setting of it; may be repeated."),
 ]
 LabelName = Annotated[
     str, typer.Option("--name", help="Keep these labels beside others, as groups/NAME-<this>.")

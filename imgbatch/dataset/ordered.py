@@ -223,7 +223,8 @@ def _open(dataset: Dataset, name: str) -> Table:
     if not table.exists:
         raise GroupError(
             f"no table {name} in {dataset.url}; there are {', '.join(dataset.tables()) or 'none'}",
-            f"Run a recipe with [analyzers.{name.removesuffix('_regions')}] first.",
+            f"Run a recipe with [analyzers.{name.removesuffix('_regions')}] first. Where a grouper "
+            "has a setting `table`, --set table=NAME takes one that is there.",
         )
     return table
 

@@ -17,10 +17,10 @@ from imgbatch import analyzers, crew, doctor, planned, settings
 from imgbatch.cli.plan_lines import lines
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.verify import verify
-from imgbatch.errors import WeightsError
+from imgbatch.errors import MissingExtraError, WeightsError
 from imgbatch.models.weights import Own
 from imgbatch.observe.progress import Lines
-from imgbatch.ready import needs
+from imgbatch.ready import look, needs
 from imgbatch.report import write_report
 from imgbatch.run import run
 from imgbatch.settings import Settings as BaseSettings
@@ -101,6 +101,20 @@ def test_weights_are_found_however_deep_settings_hold_them(monkeypatch: pytest.M
     monkeypatch.setattr(analyzers, "weights", lambda _, __: told)
     found = needs(settings.Recipe(analyzers={NAME: deep}))
     assert [need.wanted for need in found] == owns
+
+
+def test_a_package_that_lacks_is_told_before_any_weights_are_asked_for(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imgbatch.ready.find_spec", lambda name: None if name == "torch" else name)
+    standard = settings.recipe_text("standard")
+    with pytest.raises(MissingExtraError, match="classify needs the package torch") as raised:
+        corpus.run_inline(pictures, tmp_path / "d", recipe=standard)
+    assert "scripts/setup models" in raised.value.remedy
+    assert not (tmp_path / "d").exists()
+    read = settings.read_recipe(standard, settings_of=analyzers.settings_of)
+    lying = [each.error for each in look(read, settings.read_limits())]
+    assert lying[0].startswith("analyzer classify needs the package torch")
 
 
 def test_without_its_weights_a_new_run_ends_before_anything_is_written(
