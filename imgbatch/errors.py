@@ -15,7 +15,6 @@
     |   |   +-- OutageError       16  nobody answers there, or it asks for patience
     |   +-- JobError              17  workers were lost and their shards stay undone
     |   +-- TooManyFailedError    18  more sources failed than --max-failed allows
-    |   +-- WeightsError          23  weights of a model are missing, or not what they should be
     |   +-- CancelledError        20  somebody asked for the run's end with `imgbatch cancel`
     |   +-- ClusterError          22  a Ray cluster is not reached, or does not let us in
     |   |   +-- VersionError      21  its machines have another imgbatch, Ray or Python
@@ -23,6 +22,14 @@
     |   +-- GroupError            24  the tables do not hold what is to be grouped
     |   +-- SearchError           25  a search has nothing to compare, or nothing to look for
     |   +-- LabelsError           26  labels, or a model learned from them, cannot be used
+    |   +-- CloudError            27  a cloud refuses, lacks or fails
+    |   |   +-- CredentialsError  27  there are none, or they are not taken
+    |   |   +-- PermissionsError  27  these credentials may not do it
+    |   |   +-- QuotaError        27  the account may not have so many machines
+    |   +-- DeploymentError       28  there is no deployment, or it is not what it should be
+    |   +-- TerraformError        29  Terraform is missing, too old, locked, or fails
+    |   +-- LeftoverError         30  something of a deployment is still there after `cloud down`
+    |   +-- SpentError            31  a run's budget or deadline is reached
     +-- SourceError               one source failed; becomes its outcome row, never ends a run
         +-- FetchError                fetch.*    its bytes could not be had
         +-- ArchiveError              archive.*  its archive does not give it out
@@ -248,6 +255,64 @@ class LabelsError(RunError):
 
     exit_code = 26
     remedy = "See `imgbatch fit --help`."
+
+
+class CloudError(RunError):
+    """A cloud refuses, lacks what is asked for, or does not answer."""
+
+    exit_code = 27
+    remedy = "`scripts/cloud doctor aws` (or gcp) shows what is wrong, line by line."
+
+
+class CredentialsError(CloudError):
+    """There are no credentials of a cloud, or it does not take them."""
+
+    remedy = (
+        "AWS: `aws configure sso` and AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. "
+        "Google Cloud: `gcloud auth application-default login`."
+    )
+
+
+class PermissionsError(CloudError):
+    """These credentials may not do what is asked."""
+
+    remedy = "`scripts/cloud doctor aws` (or gcp) lists every permission that is missing."
+
+
+class QuotaError(CloudError):
+    """The account may not have so many machines of that kind in that region."""
+
+    remedy = "Ask for a larger quota (`scripts/cloud doctor` prints how), or take another GPU."
+
+
+class DeploymentError(RunError):
+    """There is no deployment, several, or one that is not what it should be."""
+
+    exit_code = 28
+    remedy = "`scripts/cloud up aws` (or gcp) makes one, or brings it up to date."
+
+
+class TerraformError(RunError):
+    """Terraform is missing, too old, held by somebody else, or fails."""
+
+    exit_code = 29
+    remedy = "Read what Terraform printed above; `scripts/cloud up` may be run again at any time."
+
+
+class LeftoverError(RunError):
+    """Something of a deployment is still there after it was to be destroyed."""
+
+    exit_code = 30
+    remedy = (
+        "Remove what is listed with the commands beside it, then run `scripts/cloud down` again."
+    )
+
+
+class SpentError(RunError):
+    """A run's budget or deadline is reached; what was finished is committed."""
+
+    exit_code = 31
+    remedy = "Run the same command with a new --budget and --deadline to go on where it ended."
 
 
 class SourceError(ImgbatchError):

@@ -10,6 +10,7 @@ import typer
 from imgbatch.cli import (
     about,
     bucket,
+    cloud,
     doctor,
     forget,
     group,
@@ -69,5 +70,6 @@ weights.command("pull")(models.pull)
 weights.command("push")(models.push)
 weights.command("verify")(models.verify)
 app.add_typer(recipes, name="recipe")
+app.add_typer(cloud.app, name="cloud")
 recipes.command("list")(about.recipe_list)
 recipes.command("show")(about.recipe_show)

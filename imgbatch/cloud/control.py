@@ -1,0 +1,237 @@
+"""The objects by which a terminal, the head and the workers of a deployment go.
+
+    control/
+      deployment.json           what Terraform made (deployment.py)
+      orders/<run>.json         runs that wait, and the one at work; the name sorts by time
+      lease.json                until when machines may live, and where the head is
+      schedules/<name>.json     what to order when the cloud wakes the head
+      runs/<run>/order.json     the order as it was taken
+      runs/<run>/state.json     how it stands: the head writes it every few seconds
+      runs/<run>/ledger.jsonl   each machine's hours and their price
+      runs/<run>/boots/<machine>.json   a machine that did not come up, and why
+      runs/<run>/head.log       what the head said
+
+Whoever starts finds everything here: a machine that comes up, and a terminal on another laptop.
+
+Decision, 2026-11: the lease lies in the deployment's bucket and not in the dataset. A machine that
+boots knows its deployment and nothing else; a dataset may be in a bucket that it cannot even read.
+Drawback: who deletes the control objects ends the run (which is what an unreadable lease means).
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from pydantic import Field
+
+from imgbatch.errors import DeploymentError
+from imgbatch.settings import Settings, check
+from imgbatch.storage import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from imgbatch.storage import Store
+
+LEASE, DEPLOYMENT = "lease.json", "deployment.json"
+T = TypeVar("T", bound=Settings)
+ORDERS, RUNS, SCHEDULES = "orders", "runs", "schedules"
+
+
+class Order(Settings):
+    """A run that somebody wants.
+
+    Attributes:
+        run: its id; sorts by time.
+        words: of `python -m jobs.analyze`, without INPUT, DATASET and recipe.
+        recipe: its text.
+        environment: `IMGBATCH_` variables of whoever ordered it.
+        pool: name of the pool that works on it.
+        most: machines of that pool at once.
+        budget: dollars in all, the head included; no machine is added beyond 90% of it, and at all
+            of it the run ends.
+        deadline: seconds since 1970; no machine of the run lives longer. 0: `hours` after it is
+            taken.
+        hours: of a scheduled run.
+        by: who ordered it: `user@host`, or `schedule NAME`.
+        expected: what the plan said, for the ledger: seconds and dollars, p50 and p90.
+    """
+
+    run: str
+    input: str
+    dataset: str
+    words: list[str] = Field(default_factory=list)
+    recipe: str
+    environment: dict[str, str] = Field(default_factory=dict)
+    pool: str
+    most: int = Field(ge=1)
+    budget: float = Field(gt=0)
+    deadline: float = Field(ge=0)
+    hours: float = 0
+    by: str = ""
+    expected: dict[str, float] = Field(default_factory=dict)
+
+
+class Lease(Settings):
+    """What every machine of a deployment reads when it boots, and every minute.
+
+    One key per line in the object, so that a shell reads it without a parser. A machine leaves when
+    there is no lease, when it cannot be read for ten minutes, when `beat` has not changed for ten
+    minutes by the machine's own count, and when `deadline` has passed.
+
+    Attributes:
+        run: that it is for.
+        deadline: whole seconds since 1970.
+        beat: grows by one with each renewal; no clock is compared.
+        left: whole seconds to the deadline by the head's clock, at that beat.
+        head: HOST:PORT of Ray's control server; "" until it is up.
+        head_machine: its name for the cloud.
+        pool: whose machines it is for, besides the head.
+    """
+
+    run: str
+    deadline: int
+    beat: int
+    left: int
+    head: str
+    head_machine: str
+    pool: str
+
+
+class State(Settings):
+    """How a run stands, as its head last wrote it.
+
+    Attributes:
+        phase: waiting (for machines), working, draining, done, failed, stopped, budget, deadline.
+        code: exit code of the run once it has ended.
+        at: when this was written, seconds since 1970 by the head's clock.
+        reason: why it waits or ended: in words, with what to do.
+        shards, shards_done, sources, sources_done: as the dataset's run tells them.
+        workers: machines of the pool that work; booting: that were launched and do not work yet.
+        preemptions: machines that the cloud took back.
+        spent, per_hour: dollars so far, and as it stands.
+        eta: seconds until the end as it goes; None where nothing tells yet.
+        steps: seconds since the order of each step: ordered, head, taken, ray, first-worker,
+            first-shard, last-shard, scaled-in, ended.
+    """
+
+    run: str
+    phase: Literal[
+        "waiting", "working", "draining", "done", "failed", "stopped", "budget", "deadline"
+    ]
+    at: float
+    deadline: float
+    budget: float
+    reason: str = ""
+    code: int | None = None
+    shards: int = 0
+    shards_done: int = 0
+    sources: int = 0
+    sources_done: int = 0
+    workers: int = 0
+    booting: int = 0
+    preemptions: int = 0
+    spent: float = 0.0
+    per_hour: float = 0.0
+    eta: float | None = None
+    steps: dict[str, float] = Field(default_factory=dict)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.phase not in ("waiting", "working", "draining")
+
+
+def new_run() -> str:
+    """Return an id for a run: it sorts by time."""
+    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(3)}"
+
+
+class Control:
+    """The control objects of one deployment.
+
+    All raise what `storage` raises (StorageError and its kinds), and DeploymentError where an
+    object is not what it should be.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.store: Store = open_store(url)
+
+    def deployment(self) -> bytes:
+        """Return what Terraform told; for `deployment.read`."""
+        return self.store.get(DEPLOYMENT)
+
+    def order(self, order: Order) -> None:
+        """Put a run into the queue.
+
+        Raises:
+            FileExistsError: one of that id is there.
+        """
+        self.store.put_once(f"{ORDERS}/{order.run}.json", _json(order))
+
+    def orders(self) -> list[Order]:
+        """Return the runs that wait or are at work, oldest first."""
+        names = sorted(entry.name for entry in self.store.list(ORDERS))
+        found = (self._read(Order, name) for name in names)
+        return [order for order in found if order]
+
+    def close(self, run: str) -> None:
+        """Take a run off the queue; its record stays in `runs/`."""
+        order = self._read(Order, f"{ORDERS}/{run}.json")
+        if order:
+            self.store.put(f"{RUNS}/{run}/order.json", _json(order))
+        self.store.delete(f"{ORDERS}/{run}.json")
+
+    def lease(self) -> Lease | None:
+        """Return the lease; None: machines are to leave."""
+        return self._read(Lease, LEASE)
+
+    def hold(self, lease: Lease) -> None:
+        """Give or renew the lease."""
+        self.store.put(LEASE, _json(lease))
+
+    def release(self) -> None:
+        """Take the lease away: every machine leaves by itself."""
+        self.store.delete(LEASE)
+
+    def state(self, run: str) -> State | None:
+        """Return how a run stands; None: no head has said anything yet."""
+        return self._read(State, f"{RUNS}/{run}/state.json")
+
+    def tell(self, state: State) -> None:
+        """Say how a run stands."""
+        self.store.put(f"{RUNS}/{state.run}/state.json", _json(state))
+
+    def runs(self) -> Sequence[str]:
+        """Return the ids of all runs that a head has taken, oldest first."""
+        return sorted(self.store.folders(RUNS))
+
+    def put(self, run: str, name: str, data: bytes) -> None:
+        """Write one of a run's own objects, such as `ledger.jsonl`."""
+        self.store.put(f"{RUNS}/{run}/{name}", data)
+
+    def get(self, run: str, name: str) -> bytes | None:
+        """Return one of a run's own objects; None: it is not there."""
+        try:
+            return self.store.get(f"{RUNS}/{run}/{name}")
+        except FileNotFoundError:
+            return None
+
+    def _read(self, kind: type[T], name: str) -> T | None:
+        try:
+            raw = self.store.get(name)
+        except FileNotFoundError:
+            return None
+        try:
+            return check(kind, json.loads(raw), where=name)
+        except ValueError as error:
+            raise DeploymentError(f"{self.store.address(name)} is no JSON: {error}") from error
+
+
+def _json(value: Settings) -> bytes:
+    told: Mapping[str, Any] = value.model_dump()
+    # One key per line: the watch of a machine reads the lease with sed.
+    return json.dumps(told, indent=0).encode()
