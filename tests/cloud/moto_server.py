@@ -19,6 +19,7 @@ import os
 import sys
 import urllib.request
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -93,10 +94,42 @@ def mend() -> None:
     """Mend moto in this process."""
     # Policies that are Amazon's own, such as AmazonSSMManagedInstanceCore.
     os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
+    from tests.cloud.moto_groups import close_gaps  # noqa: PLC0415 - in the server only
+
+    close_gaps()
+    _few_policies()
+    _plain_http()
     _budgets()
     _templates()
     _addresses()
     _images()
+
+
+def _few_policies() -> None:
+    """Keep those of Amazon's 1,200 policies that we may name: all of them take a second to read."""
+    from moto.iam import models  # noqa: PLC0415 - in the server only
+
+    known = json.loads(models.aws_managed_policies_data)
+    few = {name: policy for name, policy in known.items() if name.startswith("AmazonSSM")}
+    models.aws_managed_policies_data = json.dumps(few)
+
+
+def _plain_http() -> None:
+    """Pass over statements that refuse plain http: this server has nothing else.
+
+    moto takes no notice of their condition, and would refuse everything.
+    """
+    from moto.iam.access_control import IAMPolicyStatement, PermissionResult  # noqa: PLC0415
+
+    permitted = IAMPolicyStatement.is_action_permitted
+    plain = {"Bool": {"aws:SecureTransport": "false"}}
+
+    def is_action_permitted(self: Any, *words: Any, **named: Any) -> Any:
+        if self._statement.get("Condition") == plain:
+            return PermissionResult.NEUTRAL
+        return permitted(self, *words, **named)
+
+    IAMPolicyStatement.is_action_permitted = is_action_permitted
 
 
 def _budgets() -> None:
@@ -226,6 +259,7 @@ def _images() -> None:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[2]))
     mend()
     from moto.server import main
 
