@@ -102,6 +102,7 @@ def mend() -> None:
     _budgets()
     _templates()
     _addresses()
+    _descriptions()
     _images()
 
 
@@ -230,6 +231,17 @@ def _addresses() -> None:
             self.security_groups = list(self.nics[0].group_set)
 
     Instance.prep_nics = prep_nics
+
+
+def _descriptions() -> None:
+    """Keep the description of a rule for a security group too: else every plan would set it."""
+    from moto.ec2.models.security_groups import SecurityGroupRule  # noqa: PLC0415
+
+    def description(self: Any) -> str | None:
+        held = {**self.source_group, **self.ip_range}
+        return held.get("Description")
+
+    SecurityGroupRule.description = property(description)
 
 
 def _images() -> None:
