@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from imgbatch.cloud.plans import Plan
     from imgbatch.cloud.root import Root
 
+# What `down` leaves where there are data in it, and says so.
+HOLDS_DATA = ("bucket", "key")
 Unlock = Annotated[
     str | None,
     typer.Option(metavar="ID", help="First take away the lock of a Terraform that was killed."),
@@ -88,9 +90,9 @@ def down(
     if not plan.empty:
         agree("Destroy it?", yes=yes)
         _destroy(root, there, keep=bool(data))
-    left = _left(root, there.bucket if there and data else "")
+    left, kept = _left(root, delete_data=delete_data)
     known.forget(root.name)
-    _end(root, left, kept=there.bucket if there and data else "", json=json)
+    _end(root, left, kept, json=json)
 
 
 def _tell(text: str) -> None:
@@ -163,27 +165,31 @@ def _destroy(root: Root, there: Deployment | None, *, keep: bool) -> None:
     root.apply()
 
 
-def _left(root: Root, kept: str) -> list[Left]:
+def _left(root: Root, *, delete_data: bool) -> tuple[list[Left], list[Left]]:
+    """Return what should not be there any more, and what was kept for its data."""
     from imgbatch.cloud import open_cloud  # noqa: PLC0415 - keeps `--help` quick
 
     _tell("looking in all regions for what is left")
-    found = open_cloud(root.cloud, root.region).account.left(root.name)
-    bucket = kept.partition("://")[2]
-    return [one for one in found if not (one.kind == "bucket" and one.name == bucket)]
+    found = list(open_cloud(root.cloud, root.region).account.left(root.name))
+    kept = [one for one in found if one.kind in HOLDS_DATA and not delete_data]
+    return [one for one in found if one not in kept], kept
 
 
-def _end(root: Root, left: list[Left], *, kept: str, json: bool) -> None:
+def _end(root: Root, left: list[Left], kept: list[Left], *, json: bool) -> None:
     from dataclasses import asdict  # noqa: PLC0415 - keeps `--help` quick
 
     from imgbatch.errors import LeftoverError  # noqa: PLC0415
 
     lines = [f"{root.name} is down: no machine, disk, address or group of it is left"]
-    if kept:
-        lines.append(f"{kept} is kept; `--delete-data` would have deleted it")
-    lines.append(f"s3://{root.bucket}/{root.name} keeps the variables, for a next `up`")
-    record: dict[str, Any] = {"name": root.name, "kept": kept, "left": [asdict(o) for o in left]}
     if left:
         lines = [f"  {one.kind} {one.name} in {one.region}: {one.remove}" for one in left]
+    lines += [f"kept with its data: {one.kind} {one.name} in {one.region}" for one in kept]
+    lines.append(f"s3://{root.bucket}/{root.name} keeps the variables, for a next `up`")
+    record: dict[str, Any] = {
+        "name": root.name,
+        "kept": [asdict(one) for one in kept],
+        "left": [asdict(one) for one in left],
+    }
     say(json, "down", record, lines)
     if left:
         raise LeftoverError(f"{len(left)} things of {root.name!r} are left")
