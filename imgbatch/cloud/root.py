@@ -250,24 +250,41 @@ class Root:
         store.put(VARIABLES, self.variables.read_bytes())
         return self.told()
 
+    def find(self, plan: Plan) -> list[str]:
+        """Return what the plan would make although it is there, with our tag on it: addresses."""
+        return list(self._there(plan))
+
     def take_over(self, plan: Plan, addresses: Sequence[str]) -> None:
-        """Have the next plan bring what is there under the state, by the names that it is to have.
+        """Have the next plan bring what is there under the state, instead of making it.
 
         Raises:
-            TerraformError: there is something whose id cannot be told from its name.
+            TerraformError: there is something whose id cannot be told.
         """
+        there = self._there(plan)
         for address in addresses:
-            if address not in plan.ids:
+            known = there.get(address) or plans.id_of(*plan.made.get(address, ("", {})))
+            if not known:
                 raise TerraformError(
                     f"{address} is there already, and nothing tells its id",
                     "Find it in the console and delete it, then run the same command again.",
                 )
-            self.say(f"taking over {address}: {plan.ids[address]}")
+            self.say(f"taking over {address}: {known}")
             if plans.type_of(address) == "aws_s3_bucket":
                 # Its root has an import block for it already, and there may be no second one.
                 self.give("adopt_bucket", "true")
                 continue
-            self._taken[address] = plan.ids[address]
+            self._taken[address] = known
+
+    def _there(self, plan: Plan) -> dict[str, str]:
+        found = import_module(f"imgbatch.cloud.{self.cloud}.found")
+        ids: dict[str, str] = found.ids(self.region, self.name, plan.made)
+        state = json.loads(self.terraform.run("state", "pull") or "{}")
+        known = {
+            instance["attributes"].get("id")
+            for resource in state.get("resources", [])
+            for instance in resource["instances"]
+        }
+        return {address: one for address, one in ids.items() if one not in known}
 
     def _write_taken(self) -> None:
         # By blocks and not by `terraform import`: that wants every for_each known beforehand.

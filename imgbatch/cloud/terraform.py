@@ -113,7 +113,8 @@ class Terraform:
                 raise
             code = process.wait()
         if code != 0:
-            complaints = heard.complaints or [Complaint(f"it ended with {code}")]
+            ended = f"it was killed by signal {-code}" if code < 0 else f"it ended with {code}"
+            complaints = heard.complaints or [Complaint(ended)]
             raise error_of(words[0], complaints)
 
     def _environment(self) -> dict[str, str]:
@@ -184,7 +185,9 @@ def version(program: str) -> Version:
 # --- What went wrong, and what to do --------------------------------------------------------------
 
 _LOCK = re.compile(r"^\s*(ID|Operation|Who|Created):\s*(.+?)\s*$", re.MULTILINE)
-_EXISTS = re.compile(r"already ?exists|AlreadyOwnedByYou|EntityAlreadyExists", re.IGNORECASE)
+_EXISTS = re.compile(
+    r"already ?exists|AlreadyOwnedByYou|AlreadyAssociated|\.Conflict|\.Duplicate", re.IGNORECASE
+)
 _DENIED = re.compile(r"AccessDenied|UnauthorizedOperation|AuthorizationError|not authorized")
 _NETWORK = re.compile(r"registry|provider packages", re.IGNORECASE)
 

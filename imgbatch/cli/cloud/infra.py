@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 # What `down` leaves where there are data in it, and says so.
 HOLDS_DATA = ("bucket", "key")
+# A machine takes a minute or two to end.
+LOOKS, SECONDS_TO_LOOK = 20, 15
 Unlock = Annotated[
     str | None,
     typer.Option(metavar="ID", help="First take away the lock of a Terraform that was killed."),
@@ -46,7 +49,9 @@ def up(
     root.open(make=True)
     if unlock:
         root.unlock(unlock)
-    plan = _take_bucket(root, root.plan())
+    # Who was killed may have made what the state was never told of.
+    adopt = adopt or bool(unlock)
+    plan = _take_over(root, root.plan(), adopt=adopt)
     lines = [*plans.lines(plan), *plans.machines(plan), *plans.standing(plan)]
     say(json, "planned", _record(root, plan), lines)
     if not plan.empty:
@@ -109,13 +114,20 @@ def _root(cloud: str, name: str | None, region: str | None) -> Root:
     return Root(cloud, name, region or chosen(cloud, name), say=_tell)
 
 
-def _take_bucket(root: Root, plan: Plan) -> Plan:
-    """Take over the bucket that a former `down` left with the data in it."""
-    from imgbatch.cloud.plans import type_of  # noqa: PLC0415 - keeps `--help` quick
+def _take_over(root: Root, plan: Plan, *, adopt: bool) -> Plan:
+    """Take over the bucket that a former `down` left with the data in it, and all else if asked."""
+    from imgbatch.cloud.plans import id_of  # noqa: PLC0415 - keeps `--help` quick
     from imgbatch.storage.buckets import open_bucket  # noqa: PLC0415
 
-    ours = [one for one in plan.make if type_of(one) == "aws_s3_bucket" and one in plan.ids]
-    there = [one for one in ours if open_bucket(f"s3://{plan.ids[one]}").exists()]
+    buckets = {
+        address: id_of(kind, arguments)
+        for address, (kind, arguments) in plan.made.items()
+        if kind == "aws_s3_bucket"
+    }
+    url = "s3://{}?region=" + root.region
+    there = [one for one, name in buckets.items() if open_bucket(url.format(name)).exists()]
+    if adopt:
+        there += root.find(plan)
     if not there:
         return plan
     root.take_over(plan, there)
@@ -170,7 +182,14 @@ def _left(root: Root, *, delete_data: bool) -> tuple[list[Left], list[Left]]:
     from imgbatch.cloud import open_cloud  # noqa: PLC0415 - keeps `--help` quick
 
     _tell("looking in all regions for what is left")
-    found = list(open_cloud(root.cloud, root.region).account.left(root.name))
+    account = open_cloud(root.cloud, root.region).account
+    found = list(account.left(root.name))
+    for _ in range(LOOKS):
+        if not any(one.kind == "machine" for one in found):
+            break
+        _tell("machines are still on their way out; looking again")
+        time.sleep(SECONDS_TO_LOOK)
+        found = list(account.left(root.name))
     kept = [one for one in found if one.kind in HOLDS_DATA and not delete_data]
     return [one for one in found if one not in kept], kept
 
