@@ -170,7 +170,7 @@ class Control:
         Raises:
             FileExistsError: one of that id is there.
         """
-        self.store.put_once(f"{ORDERS}/{order.run}.json", _json(order))
+        self.store.put_once(f"{ORDERS}/{order.run}.json", encoded(order))
 
     def orders(self) -> list[Order]:
         """Return the runs that wait or are at work, oldest first."""
@@ -182,7 +182,7 @@ class Control:
         """Take a run off the queue; its record stays in `runs/`."""
         order = self._read(Order, f"{ORDERS}/{run}.json")
         if order:
-            self.store.put(f"{RUNS}/{run}/order.json", _json(order))
+            self.store.put(f"{RUNS}/{run}/order.json", encoded(order))
         self.store.delete(f"{ORDERS}/{run}.json")
 
     def lease(self) -> Lease | None:
@@ -191,7 +191,7 @@ class Control:
 
     def hold(self, lease: Lease) -> None:
         """Give or renew the lease."""
-        self.store.put(LEASE, _json(lease))
+        self.store.put(LEASE, encoded(lease))
 
     def release(self) -> None:
         """Take the lease away: every machine leaves by itself."""
@@ -203,7 +203,7 @@ class Control:
 
     def tell(self, state: State) -> None:
         """Say how a run stands."""
-        self.store.put(f"{RUNS}/{state.run}/state.json", _json(state))
+        self.store.put(f"{RUNS}/{state.run}/state.json", encoded(state))
 
     def runs(self) -> Sequence[str]:
         """Return the ids of all runs that a head has taken, oldest first."""
@@ -231,7 +231,8 @@ class Control:
             raise DeploymentError(f"{self.store.address(name)} is no JSON: {error}") from error
 
 
-def _json(value: Settings) -> bytes:
+def encoded(value: Settings) -> bytes:
+    """Return the bytes of a control object."""
     told: Mapping[str, Any] = value.model_dump()
     # One key per line: the watch of a machine reads the lease with sed.
     return json.dumps(told, indent=0).encode()
