@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 LEASE, DEPLOYMENT = "lease.json", "deployment.json"
 T = TypeVar("T", bound=Settings)
 ORDERS, RUNS, SCHEDULES = "orders", "runs", "schedules"
+Phase = Literal["waiting", "working", "draining", "done", "failed", "stopped", "budget", "deadline"]
 
 
 class Order(Settings):
@@ -119,9 +120,7 @@ class State(Settings):
     """
 
     run: str
-    phase: Literal[
-        "waiting", "working", "draining", "done", "failed", "stopped", "budget", "deadline"
-    ]
+    phase: Phase
     at: float
     deadline: float
     budget: float

@@ -134,8 +134,11 @@ class Machine:
             "SHIM_ROOT": str(self.root),
             "SHIM_CONTAINER": json.dumps({"RAY_TMPDIR": str(self.root), **(container or {})}),
         }
-        kept = {name: os.environ[name] for name in ("PYENV_ROOT", "PYENV_VERSION", "LANG")
-                if name in os.environ}
+        kept = {
+            name: os.environ[name]
+            for name in ("PYENV_ROOT", "PYENV_VERSION", "LANG")
+            if name in os.environ
+        }
         self.environment = {**kept, **environment, **own} | ({"SHIM_JOB": job} if job else {})
         self._boot: subprocess.Popen[bytes] | None = None
 
