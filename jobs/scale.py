@@ -89,6 +89,10 @@ class Scale:
         now: the moment.
         first: whether the head's hours since its launch are this order's.
         say: told what goes wrong and will be tried again.
+
+    Attributes:
+        state: as it was last, or will be, written.
+        told: whether the end was written.
     """
 
     def __init__(  # noqa: PLR0913 - one argument per thing that an order goes by
@@ -124,8 +128,8 @@ class Scale:
         )
         self._scaler.took("taken", now)
         self._lease = Holding(control, order, machine)
-        self._taken = self._ready = False
-        self._looked = -math.inf
+        self._taken = self.told = False
+        self._armed = -math.inf
         self._ending: float | None = None
         self._boots: dict[str, str] = {}
         self._stop = ""
@@ -173,21 +177,19 @@ class Scale:
         except (StorageError, DeploymentError) as error:
             self._say(f"the lease could not be renewed: {error}")
 
-    def _armed(self, now: float) -> bool:
-        """See that the cloud itself will end all machines; return whether it will.
+    def _arm(self, now: float) -> None:
+        """See that the cloud itself will end all machines.
 
         Raises:
-            PermissionsError, CredentialsError: it never will.
+            CloudError: it may not; no machine is asked for then.
         """
-        if self._ready and now - self._looked < ARMED_SECONDS:
-            return True
-        self._ready = False
+        if now - self._armed < ARMED_SECONDS:
+            return
         for group, until in self._deadlines.items():
             at = self._cloud.groups.armed(group)
             if at is None or abs(at - until) > 2 * GRACE_SECONDS:
                 self._cloud.groups.arm(group, until)
-        self._ready, self._looked = True, now
-        return True
+        self._armed = now
 
     # -- what the run says -------------------------------------------------------------------------
 
@@ -218,7 +220,7 @@ class Scale:
 
     def _step(self, now: float, work: Work) -> None:
         try:
-            self._armed(now)
+            self._arm(now)
             self.state = self._scaler.step(now, work)
         except (PermissionsError, CredentialsError) as error:
             self._scaler.give_up(f"{error}. {error.remedy}", error.exit_code, now)
@@ -256,16 +258,11 @@ class Scale:
             self._control.tell(self.state)
         except StorageError as error:
             self._say(f"the state could not be written: {error}")
-            if self.state.over:
-                # Who follows the run must hear of its end: it is told again in the next turn.
-                self.told = False
-                return
-        self.told = True
-
-    told = False
+        else:
+            self.told = self.state.over
 
     def close(self) -> None:
-        """Take the order off the queue; the cloud's own deadline of its empty pool with it."""
+        """Take the order off the queue."""
         self._run.close()
         self._control.close(self.order.run)
 

@@ -145,6 +145,7 @@ class Scaler:
         self._ahead = 0.0
         self._boots = Boots()
         self._refused: str | None = None
+        self._given_up = False
 
     @property
     def ledger(self) -> list[ledger.Line]:
@@ -174,20 +175,22 @@ class Scaler:
         """Return how it stands while the cloud does not answer: time and money go on all the same.
 
         Args:
-            now, work: as for `step`.
+            now: the moment.
+            work: as for `step`.
             reason: what the cloud said.
         """
         now += self._ahead
         if work.ended is None and not self.ending:
             self.ending = self._must_end(work, now)
         state = self._state([], work, now)
-        if state.over and not (self.ending and self.ending.phase == "failed"):
-            # Machines may be there: nobody knows.
+        if state.over and not self._given_up:
+            # Machines may be there: nobody knows, so it is asked again.
             state = state.model_copy(update={"phase": "draining", "code": None})
         return state.model_copy(update={"reason": state.reason or reason})
 
     def give_up(self, reason: str, code: int, now: float) -> None:
-        """End the run: the cloud will never do what is needed."""
+        """End the run: the cloud will never do what is needed, and its machines are to leave."""
+        self._given_up = True
         self.ending = self.ending or Ending("failed", code, reason, now)
 
     def took(self, step: str, now: float) -> None:
