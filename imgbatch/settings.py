@@ -174,6 +174,11 @@ def variables(*names: str) -> dict[str, str]:
     return {name: value for name in names if (value := os.environ.get(name, ""))}
 
 
+def inherited(more: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for a program that we start: our own, and more."""
+    return {**os.environ, **more}
+
+
 # Variables that hold a secret say so in their names; those that say where one lies hold none.
 _SECRET = re.compile(r"SECRET|TOKEN|PASSWORD|PASSWD|PRIVATE|API_?KEY", re.IGNORECASE)
 _PLACE = re.compile(r"_(FILE|PATH|URI|URL|DIR|MODE)$", re.IGNORECASE)

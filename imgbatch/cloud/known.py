@@ -25,7 +25,8 @@ class Known(Settings):
     """Where a deployment lies.
 
     Attributes:
-        control: URL of the objects that its machines go by.
+        control: URL of the objects that its machines go by, with the options by which this laptop
+            reaches that bucket.
     """
 
     cloud: Literal["aws", "gcp"]
@@ -33,11 +34,21 @@ class Known(Settings):
     control: str
 
 
-def remember(deployment: Deployment) -> Path:
-    """Note where a deployment lies; return the note."""
+def remember(deployment: Deployment, control: str | None = None) -> Path:
+    """Note where a deployment lies; return the note.
+
+    Args:
+        deployment: whose place it is.
+        control: URL of its control objects with the options by which it is reached; with its
+            region alone by default.
+    """
     note = _note(deployment.name)
     note.parent.mkdir(parents=True, exist_ok=True)
-    known = Known(cloud=deployment.cloud, region=deployment.region, control=deployment.control)
+    known = Known(
+        cloud=deployment.cloud,
+        region=deployment.region,
+        control=control or f"{deployment.control}?region={deployment.region}",
+    )
     unfinished = note.with_suffix(".partial")
     unfinished.write_text(known.model_dump_json(indent=2) + "\n", "utf-8")
     unfinished.replace(note)
@@ -52,6 +63,12 @@ def forget(name: str) -> None:
 def names() -> list[str]:
     """Return the names of the deployments that this laptop knows."""
     return sorted(note.stem for note in _folder().glob("*.json"))
+
+
+def only(cloud: str) -> str | None:
+    """Return the name of the only deployment in a cloud that this laptop knows."""
+    found = [name for name in names() if _read(_note(name)).cloud == cloud]
+    return found[0] if len(found) == 1 else None
 
 
 def place(name: str | None) -> tuple[str, Known]:
