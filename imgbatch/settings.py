@@ -161,6 +161,11 @@ def read_limits(environment: Mapping[str, str] | None = None) -> Limits:
     return check(Limits, found, where="environment", prefix=ENVIRONMENT_PREFIX)
 
 
+def passed_on() -> dict[str, str]:
+    """Return the variables with our prefix, for a run on other machines; `read_limits` checks."""
+    return {name: v for name, v in os.environ.items() if name.startswith(ENVIRONMENT_PREFIX)}
+
+
 def variables(*names: str) -> dict[str, str]:
     """Return those of some variables that are set to anything: such as AWS_REGION.
 

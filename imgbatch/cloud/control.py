@@ -171,10 +171,13 @@ class Control:
         """
         self.store.put_once(f"{ORDERS}/{order.run}.json", encoded(order))
 
+    def withdraw(self, run: str) -> None:
+        """Take a run off the queue that never was in it, as far as anybody is told."""
+        self.store.delete(f"{ORDERS}/{run}.json")
+
     def orders(self) -> list[Order]:
         """Return the runs that wait or are at work, oldest first."""
-        names = sorted(entry.name for entry in self.store.list(ORDERS))
-        found = (self._read(Order, name) for name in names)
+        found = (self._read(Order, name) for name in self.names(ORDERS))
         return [order for order in found if order]
 
     def close(self, run: str) -> None:
@@ -206,7 +209,17 @@ class Control:
 
     def runs(self) -> Sequence[str]:
         """Return the ids of all runs that a head has taken, oldest first."""
-        return sorted(self.store.folders(RUNS))
+        try:
+            return sorted(self.store.folders(RUNS))
+        except FileNotFoundError:  # of a folder; a bucket knows none that is empty
+            return []
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the objects below one of the control's folders, sorted."""
+        try:
+            return sorted(entry.name for entry in self.store.list(folder))
+        except FileNotFoundError:  # as above
+            return []
 
     def put(self, run: str, name: str, data: bytes) -> None:
         """Write one of a run's own objects, such as `ledger.jsonl`."""

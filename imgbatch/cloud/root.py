@@ -33,6 +33,8 @@ STATE, VARIABLES = "terraform.tfstate", "terraform.tfvars.json"
 NAME = re.compile(r"[a-z][a-z0-9-]{0,18}[a-z0-9]")
 # What holds data of the user, and what it is encrypted with.
 KEPT = ("aws_s3_bucket", "aws_kms_")
+# Variables that are for one command, and never of what a deployment is.
+FOR_ONCE = ("adopt_bucket", "destroy_data")
 ROUNDS = 5
 
 
@@ -201,7 +203,7 @@ class Root:
         self.terraform.stream("plan", *words, *self._words(), f"-out={self._planned}")
         found = plans.read(self.terraform.run("show", "-json", str(self._planned)))
         if not destroy:
-            kept = {key: value for key, value in found.variables.items() if key not in self._given}
+            kept = {key: value for key, value in found.variables.items() if key not in FOR_ONCE}
             self._write_variables({**kept, **self._read_variables()})
         return found
 
