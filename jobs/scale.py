@@ -203,9 +203,8 @@ class Scale:
 
     def _failed_boots(self) -> dict[str, str]:
         folder = f"runs/{self.order.run}/boots"
-        names = [entry.name for entry in self._control.store.list(folder)]
         found = {}
-        for name in names:
+        for name in self._control.names(folder):
             machine = name.rpartition("/")[2].removesuffix(".json")
             if machine not in self._boots:
                 told = _json(self._control.store.get(name))
