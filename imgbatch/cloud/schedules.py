@@ -127,8 +127,7 @@ def remove(control: Control, name: str) -> None:
 
 def schedules(control: Control) -> list[Schedule]:
     """Return all schedules, by name."""
-    names = sorted(entry.name for entry in control.store.list(SCHEDULES))
-    found = (_read(control, name) for name in names)
+    found = (_read(control, name) for name in control.names(SCHEDULES))
     return [schedule for schedule, _ in (pair for pair in found if pair)]
 
 
@@ -140,7 +139,7 @@ def due(control: Control, now: float) -> list[Order]:
     was ordered; who dies in between is followed by one that finds the order there.
     """
     ordered = []
-    for name in sorted(entry.name for entry in control.store.list(SCHEDULES)):
+    for name in control.names(SCHEDULES):
         found = _read(control, name)
         tick = found[0].missed(now) if found else None
         if found is None or tick is None:
