@@ -92,10 +92,14 @@ class Groups(Protocol):
         """Return the machines of a group that exist, oldest first."""
 
     def want(self, group: str, count: int) -> None:
-        """Have a group grow to so many members, or end all with 0.
+        """Have a group be of so many members, or end all with 0.
+
+        Machines that were asked for and never came can be taken back in this way; those that exist
+        cannot, but all at once.
 
         Raises:
-            ValueError: fewer than now, and not 0: the cloud would choose which machine to end.
+            ValueError: fewer than there are machines, and not 0: the cloud would choose which one
+                to end.
         """
 
     def remove(self, group: str, machine: str) -> None:

@@ -1,0 +1,154 @@
+#!/usr/bin/env bash
+# Ends this machine when nobody pays attention to it any more. It runs as a service of the system,
+# beside the container and without anything of it: no Python, no imgbatch, no Ray.
+#
+# Each minute it reads the lease, and leaves its group (which gets smaller by one) when
+#   a worker  finds no lease, or one for another pool;
+#   the head  has had no lease of its own for 15 minutes;
+#   both      cannot read it for 10 minutes, see a beat that does not change for 10 minutes, are past
+#             the deadline, did not come up in 15 minutes, or lost their container.
+# imgbatch/cloud/leaving.py holds the same rules of the lease in Python; a test compares the two.
+set -euo pipefail
+
+ROOT="${IMGBATCH_ROOT:-}"
+STATE="$ROOT/run/imgbatch"
+# Seconds; what a test makes shorter.
+: "${WATCH_SECONDS:=60}" "${SILENT_SECONDS:=600}" "${HEAD_SECONDS:=900}" "${BOOT_SECONDS:=900}"
+# shellcheck source=/dev/null
+. "$ROOT/etc/imgbatch/machine"
+# shellcheck source=infra/boot/aws.sh
+. "$ROOT/opt/imgbatch/cloud.sh"
+
+# Seconds that no clock's correction touches.
+uptime() { local up rest; read -r up rest </proc/uptime; echo "${up%.*}"; }
+
+# field NAME: a value of the lease, which holds one key per line.
+field() { sed -n "s/^\"$1\": \"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}\$/\1/p" "$STATE/lease.json"; }
+
+# What is remembered lies in files: this may be started again, and must not begin to count anew.
+recall() { cat "$STATE/$1" 2>/dev/null || echo "$2"; }
+keep() { echo "$2" >"$STATE/$1"; }
+
+# verdict READ NOW CLOCK: prints why to leave; nothing: stay.
+#   READ   what lease_read returned: 0, 1 or 2
+#   NOW    uptime
+#   CLOCK  seconds since 1970 by this machine
+verdict() {
+    local read="$1" now="$2" clock="$3" beat age
+    keep since "$(recall since "$now")"
+    if [[ "$read" == 2 ]]; then
+        if ((now - $(recall read "$(recall since "$now")") >= SILENT_SECONDS)); then
+            echo "the lease could not be read for $SILENT_SECONDS s"
+        fi
+        return
+    fi
+    keep read "$now"
+    if [[ "$ROLE" == head && ("$read" == 1 || "$(field head_machine)" != "$MACHINE") ]]; then
+        if ((now - $(recall mine "$(recall since "$now")") >= HEAD_SECONDS)); then
+            echo "this head had no lease of its own for $HEAD_SECONDS s"
+        fi
+        return
+    fi
+    keep mine "$now"
+    if [[ "$read" == 1 ]]; then
+        echo "there is no lease"
+        return
+    fi
+    if [[ "$ROLE" == worker && "$(field pool)" != "$POOL" ]]; then
+        echo "the lease is for pool $(field pool)"
+        return
+    fi
+    beat="$(field run) $(field beat)"
+    if [[ "$beat" != "$(recall beat none)" ]]; then
+        keep beat "$beat"
+        keep changed "$now"
+    fi
+    age=$((now - $(recall changed "$now")))
+    if ((age >= $(field left) || clock >= $(field deadline))); then
+        echo "the deadline has passed"
+    elif ((age >= SILENT_SECONDS)); then
+        echo "the lease was not renewed for $SILENT_SECONDS s"
+    fi
+}
+
+# look: reads the lease and prints why to leave; nothing: stay.
+look() {
+    local read=0
+    mkdir -p "$STATE"
+    lease_read "$STATE/lease.new" >&2 || read=$?
+    if [[ "$read" == 0 ]]; then
+        mv "$STATE/lease.new" "$STATE/lease.json"
+    fi
+    verdict "$read" "$(uptime)" "$(date +%s)"
+}
+
+# unmanned: prints why a machine without its container is of no use; nothing: it has one, or it is
+# still to come.
+unmanned() {
+    local since
+    since="$(recall since "$(uptime)")"
+    if [[ ! -e "$STATE/up" ]]; then
+        if (($(uptime) - since >= BOOT_SECONDS)); then
+            echo "it did not come up in $BOOT_SECONDS s"
+        fi
+    elif [[ -z "$(docker ps --quiet --filter name=^imgbatch$)" ]]; then
+        echo "its container ended: $(docker logs --tail 5 imgbatch 2>&1 | tr '\n' ' ')"
+    fi
+}
+
+# report REASON: tells the run why this machine is of no use to it.
+report() {
+    local run=""
+    if [[ -s "$STATE/lease.json" ]]; then
+        run="$(field run)"
+    fi
+    run="${run:-$(oldest_order)}"
+    if [[ -z "$run" ]]; then
+        return
+    fi
+    printf '{\n"machine": "%s",\n"pool": "%s",\n"reason": "%s",\n"at": %s\n}\n' "$MACHINE" "$POOL" \
+        "$(tr -d '\000-\037' <<<"$1" | sed 's/[\\"]/\\&/g')" "$(date +%s)" |
+        control_put "runs/$run/boots/$MACHINE.json"
+}
+
+# leave REASON: out of the group. Where the cloud does not take that, the machine ends itself: its
+# group may replace it then, and the next one finds the same lease.
+leave() {
+    local attempt
+    echo "leaving: $1"
+    for attempt in 1 2 3; do
+        if group_leave; then
+            return
+        fi
+        sleep $((attempt * WATCH_SECONDS / 12))
+    done
+    shutdown -h now
+}
+
+watch() {
+    local reason
+    mkdir -p "$STATE"
+    until identify; do
+        if (($(uptime) >= BOOT_SECONDS)); then
+            shutdown -h now
+        fi
+        sleep 5
+    done
+    while :; do
+        reason="$(look)"
+        if [[ -z "$reason" ]]; then
+            reason="$(unmanned)"
+            if [[ -n "$reason" ]]; then
+                report "$reason" || echo "the reason could not be reported"
+            fi
+        fi
+        if [[ -n "$reason" ]]; then
+            leave "$reason"
+        fi
+        sleep "$WATCH_SECONDS"
+    done
+}
+
+if [[ "${BASH_SOURCE[0]}" == "$0" ]]; then
+    watch
+fi
