@@ -277,7 +277,7 @@ def _bids(
         told = None
         if usable and count:
             todo = Todo(found.shards, found.sources, found.listed, count, head, SHARDS_PER_WORKER)
-            told = estimate(todo, [_choice(offer, sample, share) for offer in usable], believed)
+            told = estimate(todo, [choice(offer, sample, share) for offer in usable], believed)
         return Bid(name, tuple(own), most, whole, told)
 
     for name, own, most in shelves:
@@ -287,7 +287,8 @@ def _bids(
                 yield bid(offer.machine.type, [offer], most, whole=False)
 
 
-def _choice(offer: Offer, sample: Sample, share: float) -> Choice:
+def choice(offer: Offer, sample: Sample, share: float) -> Choice:
+    """Return an offer as the estimate takes it; share as of `gpu_share`."""
     machine = offer.machine
     return Choice(
         machine.type,
