@@ -14,6 +14,7 @@
     |   |   +-- AccessError       16  the bucket or the credentials are wrong, whatever is asked
     |   |   +-- OutageError       16  nobody answers there, or it asks for patience
     |   +-- JobError              17  workers were lost and their shards stay undone
+    |   |   +-- DeviceError       17  a GPU fails, and whatever is asked of it
     |   +-- TooManyFailedError    18  more sources failed than --max-failed allows
     |   +-- CancelledError        20  somebody asked for the run's end with `imgbatch cancel`
     |   +-- ClusterError          22  a Ray cluster is not reached, or does not let us in
@@ -191,6 +192,15 @@ class JobError(RunError):
 
     exit_code = 17
     remedy = "Run the same command again: only the undone shards are computed."
+
+
+class DeviceError(JobError):
+    """A GPU fails in a way that lasts: every later call of the same process would fail too."""
+
+    remedy = (
+        "Run the same command again: only the undone shards are computed. `nvidia-smi` shows how "
+        "the GPU is; IMGBATCH_DEVICE=cpu goes without."
+    )
 
 
 class TooManyFailedError(RunError):

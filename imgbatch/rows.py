@@ -6,7 +6,8 @@ import threading
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from imgbatch.errors import RunError
+from imgbatch.errors import DeviceError, RunError
+from imgbatch.models.batches import device_lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -74,7 +75,9 @@ class PictureRows:
                 rows = self._analyzer.infer([prepared for *_, prepared in batch])
         except RunError:
             raise
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:
+            if device_lost(error):
+                raise DeviceError(f"{type(error).__name__}: {error}") from error
             if len(batch) > 1:
                 # One bad picture must not take its neighbours along.
                 for item in batch:

@@ -161,12 +161,22 @@ def read_limits(environment: Mapping[str, str] | None = None) -> Limits:
     return check(Limits, found, where="environment", prefix=ENVIRONMENT_PREFIX)
 
 
+def passed_on() -> dict[str, str]:
+    """Return the variables with our prefix, for a run on other machines; `read_limits` checks."""
+    return {name: v for name, v in os.environ.items() if name.startswith(ENVIRONMENT_PREFIX)}
+
+
 def variables(*names: str) -> dict[str, str]:
     """Return those of some variables that are set to anything: such as AWS_REGION.
 
     They are a cloud's own, and mean here what they mean to its own programs.
     """
     return {name: value for name in names if (value := os.environ.get(name, ""))}
+
+
+def inherited(more: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for a program that we start: our own, and more."""
+    return {**os.environ, **more}
 
 
 # Variables that hold a secret say so in their names; those that say where one lies hold none.

@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING
 
 from imgbatch.crew.board import SIDE_BY_SIDE
 from imgbatch.crew.fleet import Back, Done, Event, Failed, Lost, Said, Up
-from imgbatch.errors import JobError
+from imgbatch.errors import DeviceError, JobError
 from imgbatch.messages import Job, Task, Tick
 from imgbatch.pipeline import Worker
+from imgbatch.watch import WorkerLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -93,6 +94,10 @@ class WorkerProcess:
             try:
                 for said in worker.work(task):
                     self._tell(Said(slip, said))
+            except DeviceError as error:
+                # As if the process had crashed: another one, or another machine, goes on.
+                self._tell(Lost(self._number, WorkerLostError(str(error))))
+                return
             except BaseException as error:  # noqa: BLE001 - told, and raised again by the driver
                 if not self._ended:
                     self._tell(Failed(_portable(error)))

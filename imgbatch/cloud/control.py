@@ -172,6 +172,10 @@ class Control:
         """
         self.store.put_once(f"{ORDERS}/{order.run}.json", _json(order))
 
+    def withdraw(self, run: str) -> None:
+        """Take a run off the queue that never was in it, as far as anybody is told."""
+        self.store.delete(f"{ORDERS}/{run}.json")
+
     def orders(self) -> list[Order]:
         """Return the runs that wait or are at work, oldest first."""
         names = sorted(entry.name for entry in self.store.list(ORDERS))

@@ -1,8 +1,8 @@
 """What machines cost: intervals of a machine's life, each with the price that held then.
 
 The head writes a run's ledger to `control/runs/<run>/ledger.jsonl`, one line per interval; a
-machine whose spot price changes gets a new one. Sums are exact to the second, whatever the cloud's bill
-rounds to.
+machine whose spot price changes gets a new one. Sums are exact to the second, whatever the bill of
+the cloud rounds to.
 """
 
 from __future__ import annotations

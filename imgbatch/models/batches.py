@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # A batch that was halved grows again after so many that fitted.
 RECOVER_AFTER = 16
+# As torch and ONNX Runtime begin them.
+CUDA_WORDS = ("CUDA error", "CUDA failure", "CUDNN failure", "CUBLAS failure")
 # What ONNX Runtime's error says; it has no class of its own for this.
 ONNX_WORDS = ("Failed to allocate memory", "CUDA_ERROR_OUT_OF_MEMORY", "out of memory")
 
@@ -84,3 +86,18 @@ def _let_go() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+
+
+def device_lost(error: BaseException) -> bool:
+    """Whether an error says that the GPU failed, as every later call in this process will.
+
+    CUDA's errors are lasting, but for memory that ran out: who goes on gets the same one for each
+    picture that is left.
+    """
+    if out_of_memory(error):
+        return False
+    kind = type(error)
+    if kind.__name__ == "AcceleratorError":
+        return True  # torch's own, since 2.8
+    known = isinstance(error, RuntimeError) or "onnxruntime" in kind.__module__
+    return known and any(words in str(error) for words in CUDA_WORDS)

@@ -6,11 +6,13 @@ The names that other modules take: `onnx_session`, `batched`, `torch_device`.
 from __future__ import annotations
 
 import threading
+import warnings
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from imgbatch.errors import WeightsError
+from imgbatch.errors import MissingExtraError, WeightsError
 from imgbatch.models.batches import Batches, batched, out_of_memory
+from imgbatch.models.cache import told
 from imgbatch.models.devices import device, need, torch_device
 from imgbatch.models.devices import threads as adopted_threads
 
@@ -30,6 +32,7 @@ __all__ = [
 ]
 
 ERRORS_ONLY = 3
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 _lock = threading.Lock()
 # One copy per file and device, for as long as anybody holds it.
@@ -48,12 +51,13 @@ def onnx_session(path: Path, *, threads: int | None = None) -> onnxruntime.Infer
 
     Raises:
         MissingExtraError: onnxruntime is not installed.
+        MissingExtraError: IMGBATCH_DEVICE asks for CUDA, and this ONNX Runtime cannot use it.
         WeightsError: the file is no ONNX model, or one that ONNX Runtime cannot run.
     """
     runtime = need("onnxruntime")
     providers = _providers(runtime)
-    told = path.stat()
-    key = (str(path.resolve()), told.st_size, told.st_mtime_ns, providers)
+    seen = path.stat()
+    key = (str(path.resolve()), seen.st_size, seen.st_mtime_ns, providers)
     with _lock:
         session = _sessions.get(key)
         if session is None:
@@ -63,11 +67,23 @@ def onnx_session(path: Path, *, threads: int | None = None) -> onnxruntime.Infer
 
 
 def _providers(runtime: Any) -> tuple[str, ...]:
-    """Return what runs a model: CUDA where both the machine and this ONNX Runtime have it."""
-    cuda = "CUDAExecutionProvider"
-    if device() == "cuda" and cuda in runtime.get_available_providers():
-        return cuda, "CPUExecutionProvider"
-    return ("CPUExecutionProvider",)
+    """Return what is to run a model: CUDA where the machine has it, else the CPU."""
+    if device() != "cuda":
+        return (CPU,)
+    if CUDA in runtime.get_available_providers():
+        return CUDA, CPU
+    _without_cuda("this ONNX Runtime is built without CUDA")
+    return (CPU,)
+
+
+def _without_cuda(why: str) -> None:
+    """Say that a model runs on the CPU though there is a GPU; refuse where CUDA is asked for."""
+    remedy = "Install onnxruntime-gpu in the place of onnxruntime, and the CUDA that it asks for"
+    if told().device == "cuda":
+        raise MissingExtraError(
+            f"IMGBATCH_DEVICE is cuda, and {why}", f"{remedy}; or leave IMGBATCH_DEVICE out."
+        )
+    warnings.warn(f"models run on the CPU: {why}. {remedy}.", RuntimeWarning, stacklevel=2)
 
 
 def _open(
@@ -78,6 +94,12 @@ def _open(
     options.inter_op_num_threads = 1
     options.log_severity_level = ERRORS_ONLY
     try:
-        return runtime.InferenceSession(str(path), sess_options=options, providers=list(providers))
+        session = runtime.InferenceSession(
+            str(path), sess_options=options, providers=list(providers)
+        )
     except Exception as error:
         raise WeightsError(f"{path} cannot be run by ONNX Runtime: {error}") from error
+    # It takes the CPU by itself where the libraries of CUDA do not load.
+    if providers[0] == CUDA != session.get_providers()[0]:
+        _without_cuda("ONNX Runtime does not load CUDA's libraries")
+    return session

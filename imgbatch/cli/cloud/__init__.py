@@ -4,7 +4,26 @@ from __future__ import annotations
 
 import typer
 
+from imgbatch.cli.cloud import doctor, infra, run, schedule, watch
+
 app = typer.Typer(
     help="Rented machines: what they would cost, a run on them, and none left.",
     no_args_is_help=True,
 )
+schedules = typer.Typer(help="Runs that recur, woken by the cloud.", no_args_is_help=True)
+
+app.command()(doctor.doctor)
+app.command()(infra.up)
+app.command()(doctor.connect)
+app.command()(run.run)
+app.command()(watch.status)
+app.command()(watch.logs)
+app.command()(watch.stop)
+app.command()(watch.ssh)
+app.command()(watch.jupyter)
+app.command()(watch.dashboard)
+app.command()(infra.down)
+app.add_typer(schedules, name="schedule")
+schedules.command("add", context_settings={"ignore_unknown_options": False})(schedule.add)
+schedules.command("list")(schedule.list_)
+schedules.command("remove")(schedule.remove)

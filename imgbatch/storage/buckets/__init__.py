@@ -77,6 +77,9 @@ class Bucket(Protocol):
     def exists(self) -> bool:
         """Return whether it is there and ours."""
 
+    def region(self) -> str:
+        """Return where it is; "" where these credentials are not told."""
+
     def create(self, region: str | None) -> None:
         """Make it."""
 

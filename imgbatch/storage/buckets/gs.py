@@ -53,6 +53,11 @@ class GoogleBucket:
     def _bucket(self) -> Any:
         return self.client.get_bucket(self.name, timeout=SECONDS, retry=None)
 
+    def region(self) -> str:
+        """Return where it is, in Google's small letters."""
+        with told(f"bucket {self.name}"):
+            return str(self._bucket.location or "").lower()
+
     def exists(self) -> bool:
         """Return whether it is there and may be looked at."""
         with told(f"bucket {self.name}"):

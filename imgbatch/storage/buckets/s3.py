@@ -68,6 +68,18 @@ class S3Bucket:
         """The S3 client."""
         return self._aws.s3
 
+    def region(self) -> str:
+        """Return where it is; "" where these credentials are not told."""
+        with told(f"bucket {self.name}", UNKNOWN):
+            try:
+                said = self.api.head_bucket(Bucket=self.name)
+            except ClientError as error:
+                # Even a refusal says it; that there is no such bucket does not.
+                if code_of(error) in ("404", "NoSuchBucket"):
+                    raise
+                said = error.response
+        return looking.told_region(said)
+
     def exists(self) -> bool:
         """Return whether it is there and ours."""
         with told(f"bucket {self.name}", UNKNOWN):

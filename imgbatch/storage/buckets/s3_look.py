@@ -74,6 +74,11 @@ def _headers(said: dict[str, Any]) -> dict[str, str]:
     return dict(said.get("ResponseMetadata", {}).get("HTTPHeaders", {}))
 
 
+def told_region(said: dict[str, Any]) -> str:
+    """Return the region of a bucket, as its answer to whatever request says; "" where not."""
+    return str(_headers(said).get(REGION, ""))
+
+
 def _clock(said: dict[str, Any]) -> Iterator[Finding]:
     yield from clock(_headers(said).get("date"))
 

@@ -1,0 +1,212 @@
+"""The commands that make a deployment and end it: up, down."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from imgbatch.cli.cloud.given import CloudName, Json, NameOption, RegionOption, Yes, agree
+from imgbatch.terminal import say
+
+if TYPE_CHECKING:
+    from imgbatch.cloud import Left
+    from imgbatch.cloud.deployment import Deployment
+    from imgbatch.cloud.plans import Plan
+    from imgbatch.cloud.root import Root
+
+Unlock = Annotated[
+    str | None,
+    typer.Option(metavar="ID", help="First take away the lock of a Terraform that was killed."),
+]
+
+
+def up(
+    cloud: CloudName,
+    *,
+    name: NameOption = None,
+    region: RegionOption = None,
+    yes: Yes = False,
+    adopt: Annotated[
+        bool,
+        typer.Option("--adopt", help="Take over what is there by its name and no state knows."),
+    ] = False,
+    unlock: Unlock = None,
+    json: Json = False,
+) -> None:
+    """Make a deployment with Terraform, or bring it up to date: shows what and asks. It is empty:
+    no machine runs before `imgbatch cloud run`.
+    """  # noqa: D205 - the help of a command is one paragraph
+    from imgbatch.cloud import known, plans  # noqa: PLC0415 - keeps `--help` quick
+
+    root = _root(cloud, name, region)
+    root.open(make=True)
+    if unlock:
+        root.unlock(unlock)
+    plan = _take_bucket(root, root.plan())
+    lines = [*plans.lines(plan), *plans.machines(plan), *plans.standing(plan)]
+    say(json, "planned", _record(root, plan), lines)
+    if not plan.empty:
+        if plan.ends_machines:
+            _tell(f"this ends the machines of {', '.join(plan.ends_machines)}")
+        agree("Make it so?", yes=yes)
+    made = root.told() if plan.empty else root.make(plan, adopt=adopt)
+    note = known.remember(made)
+    say(json, "up", {"deployment": made.model_dump(), "note": str(note)}, _up_lines(root, made))
+
+
+def down(
+    cloud: CloudName,
+    *,
+    name: NameOption = None,
+    region: RegionOption = None,
+    yes: Yes = False,
+    force: Annotated[bool, typer.Option("--force", help="End a run that is at work.")] = False,
+    delete_data: Annotated[
+        bool, typer.Option("--delete-data", help="Delete the bucket with the data in it too.")
+    ] = False,
+    unlock: Unlock = None,
+    json: Json = False,
+) -> None:
+    """Destroy a deployment, then look whether anything of it is left in any region."""
+    from imgbatch.cloud import known, plans  # noqa: PLC0415 - keeps `--help` quick
+
+    root = _root(cloud, name, region)
+    root.open(make=False)
+    if unlock:
+        root.unlock(unlock)
+    there = root.deployment()
+    if there:
+        _refuse_busy(there, yes=yes, force=force)
+    data = _data(there) if there and not delete_data else 0
+    plan = root.plan(destroy=True)
+    lines = list(plans.lines(plan))
+    if data:
+        lines.append(f"{there.bucket} stays, with the {data:,} objects in it" if there else "")
+    say(json, "planned", _record(root, plan), lines)
+    if not plan.empty:
+        agree("Destroy it?", yes=yes)
+        _destroy(root, there, keep=bool(data))
+    left = _left(root, there.bucket if there and data else "")
+    known.forget(root.name)
+    _end(root, left, kept=there.bucket if there and data else "", json=json)
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def _root(cloud: str, name: str | None, region: str | None) -> Root:
+    """Open a root by what was said, else by what this laptop knows."""
+    from imgbatch.cloud import known  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cloud.root import Root, chosen  # noqa: PLC0415
+
+    name = name or known.only(cloud) or "main"
+    return Root(cloud, name, region or chosen(cloud, name), say=_tell)
+
+
+def _take_bucket(root: Root, plan: Plan) -> Plan:
+    """Take over the bucket that a former `down` left with the data in it."""
+    from imgbatch.cloud.plans import type_of  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.storage.buckets import open_bucket  # noqa: PLC0415
+
+    ours = [one for one in plan.make if type_of(one) == "aws_s3_bucket" and one in plan.ids]
+    there = [one for one in ours if open_bucket(f"s3://{plan.ids[one]}").exists()]
+    if not there:
+        return plan
+    root.take_over(plan, there)
+    return root.plan()
+
+
+def _refuse_busy(there: Deployment, *, yes: bool, force: bool) -> None:
+    """Have no run be ended by mistake."""
+    from imgbatch.cloud.control import Control  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.errors import DeploymentError  # noqa: PLC0415
+
+    control = Control(there.control)
+    runs = [order.run for order in control.orders()]
+    lease = control.lease()
+    if lease and lease.run not in runs:
+        runs.append(lease.run)
+    if not runs:
+        return
+    if not force:
+        if yes or not sys.stdin.isatty():
+            raise DeploymentError(
+                f"runs are at work on {there.name!r}, or wait: {', '.join(runs)}",
+                "`imgbatch cloud stop RUN` ends one; --force ends all of them. Finished shards "
+                "stay.",
+            )
+        agree(f"This ends {', '.join(runs)}. Finished shards stay. Go on?", yes=False)
+    # Else they would begin again when a next deployment finds this bucket.
+    for run in runs:
+        control.close(run)
+    control.release()
+
+
+def _data(there: Deployment) -> int:
+    """Count what lies in the bucket besides the control objects."""
+    from imgbatch.storage import open_store  # noqa: PLC0415 - keeps `--help` quick
+
+    control = there.control.removeprefix(there.bucket).strip("/") + "/"
+    return sum(not entry.name.startswith(control) for entry in open_store(there.bucket).list())
+
+
+def _destroy(root: Root, there: Deployment | None, *, keep: bool) -> None:
+    if keep:
+        root.let_go()
+    elif there:
+        root.allow_data_loss()
+    root.plan(destroy=True)
+    root.apply()
+
+
+def _left(root: Root, kept: str) -> list[Left]:
+    from imgbatch.cloud import open_cloud  # noqa: PLC0415 - keeps `--help` quick
+
+    _tell("looking in all regions for what is left")
+    found = open_cloud(root.cloud, root.region).account.left(root.name)
+    bucket = kept.partition("://")[2]
+    return [one for one in found if not (one.kind == "bucket" and one.name == bucket)]
+
+
+def _end(root: Root, left: list[Left], *, kept: str, json: bool) -> None:
+    from dataclasses import asdict  # noqa: PLC0415 - keeps `--help` quick
+
+    from imgbatch.errors import LeftoverError  # noqa: PLC0415
+
+    lines = [f"{root.name} is down: no machine, disk, address or group of it is left"]
+    if kept:
+        lines.append(f"{kept} is kept; `--delete-data` would have deleted it")
+    lines.append(f"s3://{root.bucket}/{root.name} keeps the variables, for a next `up`")
+    record: dict[str, Any] = {"name": root.name, "kept": kept, "left": [asdict(o) for o in left]}
+    if left:
+        lines = [f"  {one.kind} {one.name} in {one.region}: {one.remove}" for one in left]
+    say(json, "down", record, lines)
+    if left:
+        raise LeftoverError(f"{len(left)} things of {root.name!r} are left")
+
+
+def _record(root: Root, plan: Plan) -> dict[str, Any]:
+    return {
+        "name": root.name,
+        "region": root.region,
+        "state": f"s3://{root.bucket}/{root.name}",
+        "make": list(plan.make),
+        "change": list(plan.change),
+        "replace": list(plan.replace),
+        "destroy": list(plan.destroy),
+        "standing": plan.told.get("standing", {}),
+    }
+
+
+def _up_lines(root: Root, made: Deployment) -> list[str]:
+    month = f"about {sum(made.standing.values()):.2f} dollars a month with nothing running"
+    return [
+        f"{made.name} is up in {made.region}: {made.bucket}; {month}",
+        f"what it is to be stands in {root.variables}: edit it, then run the same command again",
+        f"from another laptop: imgbatch cloud connect '{made.control}?region={made.region}'",
+        f"next: scripts/image {made.name}; then imgbatch cloud plan INPUT DATASET --recipe RECIPE",
+    ]

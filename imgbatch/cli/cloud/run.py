@@ -1,0 +1,303 @@
+"""The command that gives a run to rented machines: run."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imgbatch import terminal
+from imgbatch.cli.cloud.given import DeploymentOption, Yes
+from imgbatch.errors import SettingsError
+from imgbatch.terminal import (
+    INTERRUPTED,
+    AddInput,
+    DatasetUrl,
+    Input,
+    Json,
+    Limit,
+    MaxFailed,
+    RecipeName,
+    Repair,
+    Sample,
+    say,
+    words_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from imgbatch.cli.cloud.opened import Opened
+    from imgbatch.cloud import Check
+    from imgbatch.cloud.control import Order, State
+
+Budget = Annotated[
+    float | None,
+    typer.Option(
+        help="Dollars in all, the head included: from 90% no machine is added, at 100% "
+        "the run ends; what is finished stays."
+    ),
+]
+Deadline = Annotated[
+    str | None,
+    typer.Option(help="No machine lives longer: 6h, 90m, 1h30m, 2d, from now."),
+]
+Gpus = Annotated[
+    str,
+    typer.Option(
+        help="Kinds of GPU such as l4 or l4,a10g, or a pool's name; by default the pool "
+        "`gpu`, or `cpu` for a recipe that needs none."
+    ),
+]
+MaxWorkers = Annotated[
+    int, typer.Option(min=0, help="Machines at once, at most; 0: as many as the pool can have.")
+]
+
+
+def run(
+    input: Input,  # noqa: A002 - the word that users see
+    dataset: DatasetUrl,
+    *,
+    recipe: RecipeName = "quick",
+    budget: Budget = None,
+    deadline: Deadline = None,
+    gpus: Gpus = "",
+    max_workers: MaxWorkers = 0,
+    limit: Limit = None,
+    sample: Sample = None,
+    max_failed: MaxFailed = None,
+    repair: Repair = False,
+    add_input: AddInput = False,
+    deployment: DeploymentOption = None,
+    yes: Yes = False,
+    follow: Annotated[
+        bool, typer.Option(help="Show how it goes, and end with its exit code.")
+    ] = True,
+    json: Json = False,
+) -> None:
+    """Run on rented machines, within a budget and a deadline; a closed laptop changes nothing."""
+    from imgbatch.cli.cloud.opened import opened  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cloud.launch import launch  # noqa: PLC0415
+    from imgbatch.cloud.ordering import Wish, order_of  # noqa: PLC0415
+    from imgbatch.cloud.spans import seconds_of  # noqa: PLC0415
+    from imgbatch.settings import passed_on  # noqa: PLC0415
+
+    if deadline is None:
+        raise SettingsError(
+            "a run on rented machines needs a deadline", "Give --deadline 6h: none lives longer."
+        )
+    wish = Wish(
+        input=input,
+        dataset=dataset,
+        recipe=recipe,
+        budget=_given(budget),
+        gpus=kinds(gpus),
+        most=max_workers,
+        words=tuple(words(limit, sample, max_failed, repair=repair, add_input=add_input)),
+    )
+    seconds = seconds_of(deadline, "--deadline")
+    found = opened(deployment)
+    now = time.time()
+    order = order_of(wish, found.deployment, environment=passed_on(), deadline=now + seconds)
+    queue = found.control.orders()
+    doubts = refuse(order, found, queue, now=now, shown=not json)
+    show_plan(order, found, now=now, as_json=json)
+    if not yes:
+        _confirm(order, doubts, as_json=json)
+    before = launch(order, found.place, now=time.time())
+    say(json, "ordered", _record(order, found, before), _ordered(order, before, now))
+    if follow:
+        raise typer.Exit(follow_run(order.run, found, as_json=json))
+
+
+def kinds(gpus: str) -> tuple[str, ...]:
+    """Return the kinds of GPU that a flag names."""
+    return tuple(word for word in (part.strip().lower() for part in gpus.split(",")) if word)
+
+
+def words(
+    limit: int | None,
+    sample: float | None,
+    max_failed: str | None,
+    *,
+    repair: bool,
+    add_input: bool,
+) -> list[str]:
+    """Return the words of `jobs.analyze` for flags, which are looked at here."""
+    terminal.max_failed(max_failed)
+    return words_of(
+        {
+            "limit": limit,
+            "sample": sample,
+            "max-failed": max_failed,
+            "repair": repair,
+            "add-input": add_input,
+        }
+    )
+
+
+def _given(budget: float | None) -> float:
+    if budget is None:
+        raise SettingsError("a run on rented machines needs a budget", "Give dollars: --budget 50.")
+    return budget
+
+
+def refuse(
+    order: Order, found: Opened, queue: Sequence[Order], *, now: float, shown: bool
+) -> list[Check]:
+    """Look at all that would keep machines from their work, and refuse; return what is doubtful.
+
+    Raises:
+        DeploymentError, QuotaError, SettingsError: something has to be mended first.
+    """
+    from imgbatch.cli.cloud import lines  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cloud.reach import checks, refusal  # noqa: PLC0415
+
+    told = []
+    for line in checks(order, found.deployment, found.cloud, queue=queue, now=now):
+        told.append(line)
+        if shown:
+            sys.stderr.write("\n".join(lines.check(line)) + "\n")
+            sys.stderr.flush()
+    if wrong := refusal(told):
+        raise wrong
+    return [line for line in told if line.state == "unknown"]
+
+
+def show_plan(order: Order, found: Opened, *, now: float, as_json: bool) -> None:
+    """Show what a run would cost and when it dies."""
+    from imgbatch.cli.cloud import lines  # noqa: PLC0415 - keeps `--help` quick
+
+    pool = found.deployment.pools[order.pool]
+    kind = "spot" if pool.spot else "on-demand"
+    record = {"pool": order.pool, "most": order.most, "budget": order.budget}
+    record |= {"deadline": order.deadline}
+    said = [
+        f"pool {order.pool}: at most {order.most} {kind} machines ({', '.join(pool.machines)})",
+        f"cap ${order.budget:.2f}, dies at {lines.moment(order.deadline, now)}",
+    ]
+    say(as_json, "plan", record, said)
+
+
+def _confirm(order: Order, doubts: Sequence[Check], *, as_json: bool) -> None:
+    """Ask whether machines are to be rented.
+
+    Raises:
+        SettingsError: nobody is there to be asked.
+        typer.Abort: no.
+    """
+    if as_json or not sys.stdin.isatty():
+        raise SettingsError(
+            f"nothing was rented: up to ${order.budget:.2f} needs a yes, and nobody is there to "
+            "be asked",
+            "Look at what is shown above, then add --yes.",
+        )
+    but = f" ({len(doubts)} of the checks above are not certain)" if doubts else ""
+    if not typer.confirm(f"Rent machines for up to ${order.budget:.2f}{but}?"):
+        sys.stderr.write("nothing was rented\n")
+        raise typer.Exit(INTERRUPTED)
+
+
+def _record(order: Order, found: Opened, before: Sequence[Order]) -> dict[str, object]:
+    return {
+        "run": order.run,
+        "deployment": found.deployment.name,
+        "pool": order.pool,
+        "budget": order.budget,
+        "deadline": order.deadline,
+        "behind": [other.run for other in before],
+    }
+
+
+def _ordered(order: Order, before: Sequence[Order], now: float) -> list[str]:
+    from imgbatch.cli.cloud import lines  # noqa: PLC0415 - keeps `--help` quick
+
+    said = [f"ordered: run {order.run}"]
+    if before:
+        ends = lines.moment(order.deadline, now)
+        said.append(
+            f"  it waits behind {', '.join(other.run for other in before)}, and has until {ends}"
+        )
+        if any(other.deadline >= order.deadline for other in before):
+            said.append("  which may take as long: then it does nothing, and costs nothing")
+    return said + how_to(order)
+
+
+def how_to(order: Order) -> list[str]:
+    """Return what can be done about a run that is under way."""
+    return [
+        "  imgbatch cloud status --watch   how far it is and what it cost",
+        "  imgbatch cloud logs -f          what its head says",
+        f"  imgbatch tail -f {order.dataset}   what its workers say",
+        f"  imgbatch cloud stop {order.run}   end it; what is finished stays",
+    ]
+
+
+def follow_run(run: str, found: Opened, *, as_json: bool) -> int:
+    """Show a run until it ends; return its exit code.
+
+    Raises:
+        RunError: it ended otherwise than well.
+    """
+    from imgbatch.cloud.standing import code_of, ended  # noqa: PLC0415 - keeps `--help` quick
+
+    last = None
+    try:
+        for state in shown(_states(run, found), as_json=as_json):
+            last = state
+    except KeyboardInterrupt:
+        sys.stderr.write(
+            f"\nno longer followed: run {run} goes on; `imgbatch cloud status --watch` shows it, "
+            f"`imgbatch cloud stop {run}` ends it\n"
+        )
+        return INTERRUPTED
+    assert last is not None  # following ends with a state that is over, or an error
+    code = code_of(last)
+    told = ended(last)
+    if told is not None and code == told.exit_code:
+        raise told
+    return code
+
+
+def _states(run: str, found: Opened) -> Iterator[State | None]:
+    """Yield a run's states; while no head has taken it, see to it that one comes up.
+
+    A head that is about to end may miss an order that comes in its last second.
+    """
+    from imgbatch.cloud.launch import wake  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cloud.standing import follow  # noqa: PLC0415
+
+    taken, looks = False, 0
+    for state in follow(run, found.control, now=time.time, sleep=time.sleep):
+        taken = taken or state is not None
+        looks += 1
+        if not taken and looks % 15 == 0:
+            wake(found.place)
+        yield state
+
+
+def shown(states: Iterator[State | None], *, as_json: bool) -> Iterator[State]:
+    """Show states as they come: in place on a terminal, else a line for each that says more."""
+    from rich.console import Console  # noqa: PLC0415 - keeps `--help` quick
+    from rich.live import Live  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    from imgbatch.cli.cloud import lines  # noqa: PLC0415
+
+    if sys.stdout.isatty() and not as_json:
+        with Live(console=Console(highlight=False), refresh_per_second=2) as screen:
+            for state in states:
+                if state is not None:
+                    screen.update(Text("\n".join(lines.going(state, time.time()))))
+                    yield state
+        return
+    told: tuple[object, ...] | None = None
+    for state in states:
+        if state is None:
+            continue
+        if as_json or lines.changed(state) != told or state.over:
+            told = lines.changed(state)
+            say(as_json, "state", state.model_dump(), [lines.short(state, time.time())])
+        yield state

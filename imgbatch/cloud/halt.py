@@ -1,0 +1,243 @@
+"""A run that is to end enters; it leaves when it has ended, with proof of what machines are left.
+
+Gently: the head reads `runs/<run>/stop.json`, commits what is finished and ends its machines. Where
+there is no head that would, or somebody insists: the groups go to zero, whatever runs on them.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from imgbatch.cloud.control import State
+from imgbatch.errors import CancelledError, DeploymentError, LeftoverError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from imgbatch.cloud.control import Control, Order
+    from imgbatch.cloud.launch import Place
+
+STOP = "stop.json"
+# A head that wrote nothing for so long does not read either.
+SILENT = 120.0
+PATIENCE = 120.0
+STEP = 5.0
+# A cloud takes a minute or two to end a machine.
+ENDING = 600.0
+NEVER = "stopped before a head took it"
+
+
+@dataclass(frozen=True, slots=True)
+class Halted:
+    """How a run was ended.
+
+    Attributes:
+        how: taken off the queue, ended by its head, or by force.
+        state: as it was last told; None: no head took it.
+        waiting: ids of the runs that still wait.
+        machines: how many each group still has, those that are leaving included.
+    """
+
+    run: str
+    how: Literal["withdrawn", "gently", "forced"]
+    state: State | None
+    waiting: tuple[str, ...]
+    machines: dict[str, int]
+
+
+class Clock:
+    """Time, which a test may hold in its hands."""
+
+    def now(self) -> float:
+        """Return seconds since 1970."""
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        time.sleep(seconds)
+
+
+def meant(control: Control, run: str | None) -> str:
+    """Return the run that is meant: by its beginning; without one that at work, or the only one.
+
+    Raises:
+        DeploymentError: nothing waits or is at work.
+        SettingsError: none or several are meant.
+    """
+    lease, orders = control.lease(), control.orders()
+    open_runs = sorted({order.run for order in orders} | ({lease.run} if lease else set()))
+    if run is None:
+        if lease:
+            return lease.run
+        if not open_runs:
+            raise DeploymentError("no run waits or is at work", "There is nothing to end.")
+        return open_runs[0]
+    found = [known for known in open_runs if known.startswith(run)]
+    if len(found) != 1:
+        said = f"{len(found)} runs begin with" if found else "no run that waits or is at work is"
+        raise SettingsError(
+            f"{said} {run!r}; there are: {', '.join(open_runs) or 'none'}",
+            "See `imgbatch cloud status`.",
+        )
+    return found[0]
+
+
+def halt(
+    run: str,
+    place: Place,
+    *,
+    force: bool,
+    say: Callable[[str], None],
+    clock: Clock | None = None,
+) -> Halted:
+    """End a run.
+
+    Args:
+        run: its id.
+        place: where.
+        force: without asking its head.
+        say: told what goes on.
+        clock: of a test.
+
+    Raises:
+        CancelledError: it drains still; what to do is said.
+        LeftoverError: a machine does not go.
+    """
+    clock = clock or Clock()
+    control = place.control
+    control.put(run, STOP, json.dumps({"at": clock.now()}).encode())
+    if not force and not _at_work(run, place):
+        _withdraw(run, place, clock)
+        return _halted(run, "withdrawn", place)
+    if not force:
+        say("asked its head to end it")
+        if _ended(run, control, say, clock):
+            return _halted(run, "gently", place)
+        say("its head is silent: ended by force")
+    _zero(place, [run], say, clock)
+    return _halted(run, "forced", place)
+
+
+def _at_work(run: str, place: Place) -> bool:
+    """Whether a head has taken it."""
+    lease, state = place.control.lease(), place.control.state(run)
+    return bool((lease and lease.run == run) or (state and not state.over))
+
+
+def _withdraw(run: str, place: Place, clock: Clock) -> None:
+    """Take a run off the queue; the head that is on its way for nothing else goes again."""
+    order = next((one for one in place.control.orders() if one.run == run), None)
+    place.control.close(run)
+    _tell_stopped(run, place.control, order, clock.now())
+    if not place.control.orders() and place.control.lease() is None:
+        place.groups.want(place.head, 0)
+
+
+def _tell_stopped(run: str, control: Control, order: Order | None, now: float) -> None:
+    before = control.state(run)
+    if before and before.over:
+        return
+    ended = {"phase": "stopped", "code": CancelledError.exit_code, "at": now, "workers": 0}
+    if before:
+        # What it cost up to then stays as its head told it.
+        control.tell(before.model_copy(update={**ended, "reason": "ended by force", "booting": 0}))
+    elif order:
+        told = State(run=run, phase="stopped", at=now, deadline=order.deadline, budget=order.budget)
+        control.tell(told.model_copy(update={"code": ended["code"], "reason": NEVER}))
+
+
+def _ended(run: str, control: Control, say: Callable[[str], None], clock: Clock) -> bool:
+    """Wait for the head to end a run; False: it says nothing.
+
+    Raises:
+        CancelledError: it is still at it.
+    """
+    first = last = control.state(run)
+    start = clock.now()
+    while clock.now() - start < PATIENCE:
+        if last and last.over:
+            return True
+        clock.sleep(STEP)
+        now = control.state(run)
+        if now and (last is None or now.phase != last.phase):
+            say(f"{now.phase}: {now.workers} workers")
+        last = now
+    if last == first:
+        return False
+    raise CancelledError(
+        f"run {run} is still ending after {PATIENCE:.0f} s: what is under way is finished first",
+        "It goes on ending by itself. `imgbatch cloud status --watch` shows it; "
+        "`imgbatch cloud stop --force` ends its machines now.",
+    )
+
+
+def _zero(place: Place, runs: Sequence[str], say: Callable[[str], None], clock: Clock) -> None:
+    """End all machines of a deployment, and come back when none is left.
+
+    Raises:
+        LeftoverError: one does not go.
+    """
+    orders = {order.run: order for order in place.control.orders()}
+    for run in runs:
+        # First: a head that comes up by itself must not take it again.
+        place.control.close(run)
+    start, before = clock.now(), None
+    while True:
+        for group in place.deployment.groups:
+            # The head first, and again and again: until it is gone it may ask for workers.
+            if place.groups.size(group).wanted:
+                place.groups.want(group, 0)
+        place.control.release()
+        left = machines(place)
+        if left != before:
+            say(", ".join(f"{group}: {count}" for group, count in left.items()))
+            before = left
+        if not any(left.values()):
+            break
+        if clock.now() - start > ENDING:
+            raise _leftover(place, left)
+        clock.sleep(STEP)
+    # Once more: the head may have written until its last second.
+    place.control.release()
+    for group in place.deployment.groups:
+        place.groups.disarm(group)
+    for run in runs:
+        _tell_stopped(run, place.control, orders.get(run), clock.now())
+
+
+def machines(place: Place) -> dict[str, int]:
+    """Return how many machines each group has, those that are leaving included."""
+    return {group: len(place.groups.members(group)) for group in place.deployment.groups}
+
+
+def _leftover(place: Place, left: dict[str, int]) -> LeftoverError:
+    names = [
+        f"{member.machine} of {group} ({member.state})"
+        for group in left
+        for member in place.groups.members(group)
+    ]
+    return LeftoverError(
+        f"still there after {ENDING / 60:.0f} minutes: {', '.join(names)}",
+        "The groups are at zero, so the cloud is ending them: run the same command again, or look "
+        "at them in the cloud's console.",
+    )
+
+
+def _halted(run: str, how: Literal["withdrawn", "gently", "forced"], place: Place) -> Halted:
+    waiting = tuple(order.run for order in place.control.orders() if order.run != run)
+    return Halted(run, how, place.control.state(run), waiting, machines(place))
+
+
+def empty(
+    place: Place, *, say: Callable[[str], None], clock: Clock | None = None
+) -> dict[str, int]:
+    """End all machines of a deployment that works on nothing; return what each group has left.
+
+    Raises:
+        LeftoverError: a machine does not go.
+    """
+    _zero(place, [], say, clock or Clock())
+    return machines(place)

@@ -1,0 +1,148 @@
+"""An order enters; it leaves in the queue, with a head that comes up and a moment at which it ends.
+
+The order of steps is the promise: no machine can exist before the cloud itself knows when to end
+it. Whatever fails in between is taken back, last step first.
+
+    1  control/orders/<run>.json      put once
+    2  arm head and pool              the cloud ends their machines at the deadline
+    3  want(head, 1)                  only now can anything cost money
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imgbatch.errors import CloudError, RunError, SettingsError
+
+if TYPE_CHECKING:
+    from imgbatch.cloud import Groups
+    from imgbatch.cloud.control import Control, Order
+    from imgbatch.cloud.deployment import Deployment
+
+# Less than a machine takes to boot, load its image, do something and end.
+SHORTEST = 900.0
+
+
+def launch(order: Order, place: Place, *, now: float) -> list[Order]:
+    """Put an order into the queue and have a head come up for it.
+
+    Args:
+        order: with a deadline.
+        place: where.
+        now: seconds since 1970.
+
+    Returns:
+        The orders before it, oldest first.
+
+    Raises:
+        SettingsError: it has no deadline, or one that is too near.
+        CloudError, StorageError: a step was refused; what was done before is taken back.
+    """
+    if order.deadline < now + SHORTEST:
+        raise SettingsError(
+            f"the deadline is {max(0.0, order.deadline - now) / 60:.0f} minutes away: machines "
+            "need some to come up",
+            f"Give at least --deadline {SHORTEST / 60:.0f}m.",
+        )
+    undo = ExitStack()
+    try:
+        # Noted before it is tried: who fails to answer may have taken it all the same.
+        undo.callback(place.control.withdraw, order.run)
+        place.control.order(order)
+        for group in place.groups_of(order):
+            undo.callback(_restore, group, place.groups.armed(group), place.groups, now)
+            _arm(group, order, place)
+        undo.callback(_unwake, order, place)
+        wake(place)
+    except BaseException as error:
+        _take_back(undo, order, error)
+        raise
+    return [other for other in place.control.orders() if other.run < order.run]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where orders go: a deployment, its control objects, its groups of machines."""
+
+    deployment: Deployment
+    control: Control
+    groups: Groups
+
+    @property
+    def head(self) -> str:
+        """The head's group."""
+        return self.deployment.head.group
+
+    def groups_of(self, order: Order) -> tuple[str, ...]:
+        """Return the groups whose machines work for an order, the head's first."""
+        pool = self.deployment.pools.get(order.pool)
+        return (self.head, pool.group) if pool else (self.head,)
+
+
+def wake(place: Place) -> bool:
+    """Have a head come up; return whether none was on its way already."""
+    if place.groups.size(place.head).wanted:
+        return False
+    place.groups.want(place.head, 1)
+    return True
+
+
+def latest(group: str, order: Order, place: Place) -> float:
+    """Return when a group's machines are to end at the latest, for all that wait or are at work.
+
+    A group has one such moment. A run that queues behind another must neither end it nor be ended
+    by its deadline; each run's own stays in its lease, which machines obey by themselves.
+    """
+    ends = [
+        other.deadline
+        for other in (order, *place.control.orders())
+        if group in place.groups_of(other)
+    ]
+    # A scheduled run has its deadline from the moment it was taken: its lease tells.
+    lease = place.control.lease()
+    pools = place.deployment.pools
+    if lease and (
+        group == place.head or (lease.pool in pools and pools[lease.pool].group == group)
+    ):
+        ends.append(float(lease.deadline))
+    return max(ends)
+
+
+def _arm(group: str, order: Order, place: Place) -> None:
+    wanted = latest(group, order, place)
+    place.groups.arm(group, wanted)
+    # Somebody who ordered meanwhile may have armed for later just before us: the last one holds.
+    # Both look again after they armed, so whoever was last sees both orders.
+    while wanted < (found := latest(group, order, place)):
+        wanted = found
+        place.groups.arm(group, wanted)
+
+
+def _take_back(undo: ExitStack, order: Order, error: BaseException) -> None:
+    try:
+        undo.close()
+    except (RunError, PermissionError) as second:
+        raise CloudError(
+            f"run {order.run} was not begun ({error}), and what was begun of it could not be taken "
+            f"back: {second}",
+            f"`imgbatch cloud stop {order.run} --force` until it says that nothing is left.",
+        ) from error
+
+
+def _restore(group: str, before: float | None, groups: Groups, now: float) -> None:
+    """Have a group end when it did before, unless it may have a machine: that keeps its end."""
+    if groups.size(group).wanted or groups.members(group):
+        return
+    if before is None or before <= now:
+        groups.disarm(group)
+    else:
+        groups.arm(group, before)
+
+
+def _unwake(order: Order, place: Place) -> None:
+    """End the head that may be on its way, unless somebody else's run needs it."""
+    others = [other for other in place.control.orders() if other.run != order.run]
+    if not others and place.control.lease() is None:
+        place.groups.want(place.head, 0)

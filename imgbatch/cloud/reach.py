@@ -1,0 +1,214 @@
+"""An order enters; what would keep machines from working on it leaves, before they cost anything.
+
+Each check is a line that is well, or says what to do. `failed` refuses the run; `unknown` is told,
+and left to whoever is asked.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imgbatch.cloud import Check
+from imgbatch.cloud.ordering import MIRROR, recipe_of
+from imgbatch.cloud.schedules import kills
+from imgbatch.dataset.lock import refuse_busy
+from imgbatch.errors import (
+    BusyError,
+    CloudError,
+    DeploymentError,
+    MissingExtraError,
+    QuotaError,
+    RunError,
+)
+from imgbatch.models.download import look_in
+from imgbatch.models.weights import file_of
+from imgbatch.ready import needs
+from imgbatch.storage import open_store
+from imgbatch.storage.buckets import open_bucket
+from imgbatch.storage.options import split
+from imgbatch.tables import table_specs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from imgbatch.cloud import Cloud, Machine, Quota
+    from imgbatch.cloud.control import Order
+    from imgbatch.cloud.deployment import Deployment
+
+QUOTA = "quota"
+
+
+def checks(
+    order: Order, deployment: Deployment, cloud: Cloud, *, queue: Sequence[Order], now: float
+) -> Iterator[Check]:
+    """Yield a line for each thing that a run on rented machines needs and a terminal can see.
+
+    Args:
+        order: what they would work on.
+        deployment: whose machines.
+        cloud: that they are in.
+        queue: orders that wait or are at work.
+        now: seconds since 1970.
+    """
+    yield _permitted("INPUT", order.input, [*_all(deployment), *deployment.readable], deployment)
+    yield _permitted("DATASET", order.dataset, _all(deployment), deployment)
+    for what, url in (("INPUT", order.input), ("DATASET", order.dataset)):
+        yield _near(what, url, deployment)
+    yield _recipe(order)
+    yield from _weights(order)
+    yield _idle(order, queue)
+    yield from _killed(order, deployment, now)
+    yield _quota(order, deployment, cloud)
+
+
+def refusal(told: Sequence[Check]) -> RunError | None:
+    """Return what refuses a run after its checks; None: nothing does."""
+    failed = [line for line in told if line.state == "failed"]
+    if not failed:
+        return None
+    kind = QuotaError if all(line.name == QUOTA for line in failed) else DeploymentError
+    return kind(
+        "; ".join(f"{line.name}: {line.said}" for line in failed),
+        "\n       ".join(line.fix for line in failed if line.fix) or kind.remedy,
+    )
+
+
+def _all(deployment: Deployment) -> list[str]:
+    return [deployment.bucket, *deployment.writable]
+
+
+def _permitted(what: str, url: str, granted: Sequence[str], deployment: Deployment) -> Check:
+    """Whether the roles of machines let them in."""
+    bare, given = split(url)
+    if given.get("anonymous"):
+        return Check(what, "ok", f"{bare} is read without credentials")
+    if _below(bare, deployment.control):
+        fix = f"Take another place, such as {deployment.bucket}/data."
+        return Check(what, "failed", f"{bare} holds what the machines themselves go by", fix)
+    if any(_below(bare, place) for place in granted):
+        return Check(what, "ok", f"machines may use {bare}")
+    kind = "readable" if what == "INPUT" else "writable"
+    bucket = "/".join(bare.split("/")[:3])
+    return Check(
+        what,
+        "failed",
+        f"the role of the machines does not let them into {bare}",
+        f'Add "{bucket}" to `{kind}` in {deployment.name}.tfvars.json, then `scripts/cloud up '
+        f"{deployment.cloud}`.",
+    )
+
+
+def _below(url: str, place: str) -> bool:
+    return f"{url.rstrip('/')}/".startswith(f"{place.partition('?')[0].rstrip('/')}/")
+
+
+def region_of(url: str) -> str:
+    """Return the region of the bucket that a URL is in; "" where nobody says."""
+    return open_bucket(url).region()
+
+
+def _near(what: str, url: str, deployment: Deployment) -> Check:
+    """Whether a bucket is where the machines are: from elsewhere each byte is paid for."""
+    name = f"{what} region"
+    try:
+        region = region_of(url)
+    except RunError as error:
+        return Check(name, "failed", str(error), error.remedy)
+    if not region:
+        return Check(name, "unknown", f"where {url} lies is not told to these credentials")
+    if region == deployment.region:
+        return Check(name, "ok", f"{region}, as the machines")
+    said = f"{url} lies in {region}, the machines in {deployment.region}"
+    if split(url)[1].get("region") != region:
+        mark = "&" if "?" in url else "?"
+        return Check(name, "failed", said, f"Give `{url}{mark}region={region}` if you mean it.")
+    return Check(name, "unknown", f"{said}: every byte that crosses is paid for")
+
+
+def _recipe(order: Order) -> Check:
+    recipe = recipe_of(order.recipe)
+    if recipe is None:
+        return Check("recipe", "unknown", "a package of it is not installed here; machines look")
+    try:
+        tables = [spec.name for spec in table_specs(recipe)]
+    except MissingExtraError as error:
+        return Check("recipe", "unknown", f"{error}; machines look themselves")
+    except RunError as error:
+        return Check("recipe", "failed", str(error), error.remedy)
+    return Check("recipe", "ok", f"fills {', '.join(tables)}")
+
+
+def _weights(order: Order) -> Iterator[Check]:
+    """Yield whether weights lie where machines fetch them: each would ask a hub otherwise."""
+    recipe, mirror = recipe_of(order.recipe), order.environment[MIRROR]
+    for need in needs(recipe) if recipe else ():
+        name = f"weights {need.name}"
+        try:
+            look_in(open_store(mirror), file_of(need.wanted).key)
+        except (RunError, PermissionError) as error:
+            fix = f"`imgbatch models push {need.name} {mirror}`"
+            yield Check(name, "failed", str(error), fix)
+        else:
+            yield Check(name, "ok", f"in {mirror}")
+
+
+def _idle(order: Order, queue: Sequence[Order]) -> Check:
+    """Whether somebody else is at work on the dataset: a machine would be told so and end."""
+    if any(other.dataset == order.dataset for other in queue):
+        return Check("dataset", "ok", "a run of this queue is at work on it, or will be before")
+    try:
+        refuse_busy(open_store(order.dataset))
+    except BusyError as error:
+        return Check("dataset", "failed", str(error), error.remedy)
+    except (RunError, PermissionError) as error:
+        remedy = error.remedy if isinstance(error, RunError) else "Check its permissions."
+        return Check("dataset", "failed", str(error), remedy)
+    return Check("dataset", "ok", "nobody is at work on it")
+
+
+def _killed(order: Order, deployment: Deployment, now: float) -> Iterator[Check]:
+    """Yield which schedules end all machines before this run's own deadline."""
+    for name, schedule in deployment.schedules.items():
+        at = next(iter(kills(schedule, now, order.deadline)), None)
+        if at is not None:
+            yield Check(
+                f"schedule {name}",
+                "unknown",
+                f"it ends all machines at {at:%Y-%m-%d %H:%M %Z}, whatever runs; run again then",
+            )
+
+
+def _quota(order: Order, deployment: Deployment, cloud: Cloud) -> Check:
+    """Whether the account may have at least one machine of the pool, and as many as are asked."""
+    pool = deployment.pools[order.pool]
+    try:
+        bounds = cloud.market.quotas(deployment.region)
+        machines = cloud.market.machines()
+    except CloudError as error:
+        return Check(QUOTA, "unknown", str(error), error.remedy)
+    types = [machine for machine in machines if machine.type in pool.machines]
+    ours = [
+        quota for quota in bounds if quota.spot == pool.spot and quota.gpu in (pool.gpus or [""])
+    ]
+    if not ours or not types:
+        return Check(QUOTA, "unknown", f"nothing is told of machines of pool {order.pool}")
+    rooms: dict[str, int] = {}
+    for quota in ours:
+        # Kinds that share a quota are counted once: its name tells.
+        rooms[quota.name] = max(rooms.get(quota.name, 0), _room(quota, types))
+    total = sum(rooms.values())
+    said = "; ".join(f"{quota.name}: {quota.limit:g} {quota.unit}" for quota in ours)
+    if total < 1:
+        return Check(QUOTA, "failed", f"not one machine of pool {order.pool} ({said})", ours[0].fix)
+    if total < order.most:
+        said = f"{total} of {order.most} machines at once ({said})"
+        return Check(QUOTA, "unknown", said, ours[0].fix)
+    return Check(QUOTA, "ok", f"room for {order.most} machines at once")
+
+
+def _room(quota: Quota, types: Sequence[Machine]) -> int:
+    """Return how many of the smallest machines that it bounds fit into a quota."""
+    fitting = [machine for machine in types if machine.gpu == quota.gpu]
+    units = [machine.cores if quota.unit == "cores" else machine.gpus for machine in fitting]
+    free = quota.limit - (quota.used or 0.0)
+    return int(free // min(units)) if units else 0

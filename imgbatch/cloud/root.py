@@ -1,0 +1,323 @@
+"""A root of `infra/` for one deployment: its state, its variables, made, changed and destroyed.
+
+    infra/<cloud>/<name>.tfvars.json     what this deployment is to be: yours to edit
+    s3://imgbatch-state-ACCOUNT-REGION/<name>/terraform.tfstate      what Terraform knows of it
+    s3://imgbatch-state-ACCOUNT-REGION/<name>/terraform.tfvars.json  what it was last made from
+
+Decision, 2026-11: the state lies in a bucket of its own, made here with `storage.buckets` and by no
+Terraform: it has to be there before the first plan and after the last destroy. Drawback: `down`
+leaves that bucket, with some kilobytes in it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imgbatch.cloud import deployment, known, plans, terraform
+from imgbatch.errors import DeploymentError, SettingsError, TerraformError
+from imgbatch.storage import open_store
+from imgbatch.storage.buckets import open_bucket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from imgbatch.cloud.deployment import Deployment
+    from imgbatch.cloud.plans import Plan
+    from imgbatch.storage.buckets import Bucket
+
+STATE, VARIABLES = "terraform.tfstate", "terraform.tfvars.json"
+NAME = re.compile(r"[a-z][a-z0-9-]{0,18}[a-z0-9]")
+# What holds data of the user, and what it is encrypted with.
+KEPT = ("aws_s3_bucket", "aws_kms_")
+ROUNDS = 5
+
+
+def infra(cloud: str) -> Path:
+    """Return the folder of a cloud's root.
+
+    Raises:
+        DeploymentError: this imgbatch was not installed from a clone.
+    """
+    folder = Path(__file__).parents[2] / "infra" / cloud
+    if not folder.is_dir():
+        raise DeploymentError(
+            f"there is no {folder}: this imgbatch comes without `infra/`",
+            "`scripts/cloud` belongs to a clone of imgbatch: clone it and run it there. Where a "
+            "deployment is up already, `imgbatch cloud connect CONTROL_URL` is enough.",
+        )
+    return folder
+
+
+def chosen(cloud: str, name: str) -> str:
+    """Return the region of a deployment, as this laptop or its variables say; "": neither does."""
+    if name in known.names():
+        return known.place(name)[1].region
+    variables = infra(cloud) / f"{name}.tfvars.json"
+    if not variables.exists():
+        return ""
+    return str(_read_json(variables).get("region", ""))
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_text("utf-8")))
+    except ValueError as error:
+        raise SettingsError(
+            f"{file} is no JSON: {error}", "Correct it, then run the command again."
+        ) from error
+
+
+class Root:
+    """A root for one deployment.
+
+    Args:
+        cloud, name, region: of the deployment.
+        say: is told each step.
+
+    Raises:
+        SettingsError: the name will not do.
+        DeploymentError: there is no `infra/`.
+        TerraformError: there is no Terraform that will do.
+        CredentialsError: the cloud does not know who asks.
+    """
+
+    def __init__(self, cloud: str, name: str, region: str, *, say: Callable[[str], None]) -> None:
+        if not NAME.fullmatch(name):
+            raise SettingsError(
+                f"{name!r} will not do as the name of a deployment",
+                "Small letters, digits and hyphens, 2 to 20, the first a letter: `--name lab`.",
+            )
+        self.cloud, self.name = cloud, name
+        self.folder = infra(cloud)
+        program = terraform.find()
+        self.account, self.region = import_module(f"imgbatch.cloud.{cloud}.who").who(region)
+        self.bucket = f"imgbatch-state-{self.account}-{self.region}"
+        data = self.folder / ".terraform" / name
+        self.terraform = terraform.Terraform(program, self.folder, data, say)
+        self.say = say
+        self._given: dict[str, str] = {}
+
+    # --- State and variables
+
+    @property
+    def variables(self) -> Path:
+        """The file of the deployment's variables."""
+        return self.folder / f"{self.name}.tfvars.json"
+
+    @property
+    def state(self) -> str:
+        """URL of the folder of the state."""
+        return f"s3://{self.bucket}/{self.name}?region={self.region}"
+
+    def open(self, *, make: bool) -> None:
+        """Have a place for the state, the variables here, and the provider.
+
+        Raises:
+            DeploymentError: there is no state, and none is to be made.
+            StorageError: its bucket cannot be made, hardened or read.
+            TerraformError: `terraform init` failed.
+        """
+        bucket = open_bucket(f"s3://{self.bucket}?region={self.region}")
+        if not bucket.exists():
+            if not make:
+                raise DeploymentError(
+                    f"there is no deployment {self.name!r} in {self.region}: its state would be in "
+                    f"s3://{self.bucket}, which does not exist",
+                    "Give its --name and --region.",
+                )
+            self._make(bucket)
+        self._fetch_variables()
+        self.say("terraform init")
+        self.terraform.run("init", "-reconfigure", *self._backend())
+
+    def _make(self, bucket: Bucket) -> None:
+        self.say(f"making s3://{self.bucket} for the state of Terraform")
+        bucket.create(self.region)
+        for change in bucket.changes():
+            if not change.refused:
+                change.make()
+
+    def _backend(self) -> list[str]:
+        told = {
+            "bucket": self.bucket,
+            "key": f"{self.name}/{STATE}",
+            "region": self.region,
+            "use_lockfile": "true",
+            "encrypt": "true",
+        }
+        return [f"-backend-config={key}={value}" for key, value in told.items()]
+
+    def _fetch_variables(self) -> None:
+        """Have the variables here: as they are, as they were last used, or the least there is."""
+        last = self.last_variables()
+        if not self.variables.exists():
+            first = {"name": self.name, "region": self.region}
+            self._write_variables(last or first)
+            return
+        here = self._read_variables()
+        if last and here != last:
+            keys = [key for key in sorted({*here, *last}) if here.get(key) != last.get(key)]
+            self.say(f"{self.variables.name} differs from what was last applied: {', '.join(keys)}")
+
+    def last_variables(self) -> dict[str, Any]:
+        """Return the variables that the deployment was last made from; empty: not made yet."""
+        try:
+            raw: dict[str, Any] = json.loads(open_store(self.state).get(VARIABLES))
+        except FileNotFoundError:
+            return {}
+        return raw
+
+    def _read_variables(self) -> dict[str, Any]:
+        raw = _read_json(self.variables)
+        told = {key: raw.get(key) for key in ("name", "region")}
+        if told != {"name": self.name, "region": self.region}:
+            raise SettingsError(
+                f"{self.variables} is of {told['name']!r} in {told['region']!r}, and you ask for "
+                f"{self.name!r} in {self.region!r}",
+                "Correct the file, or give the --name and --region that it says.",
+            )
+        return raw
+
+    def _write_variables(self, variables: Mapping[str, Any]) -> None:
+        self.variables.write_text(json.dumps(variables, indent=2) + "\n", "utf-8")
+
+    # --- Plans
+
+    def plan(self, *, destroy: bool = False) -> Plan:
+        """Plan what would make the deployment as its variables say, or end it.
+
+        The variables file is completed with the defaults that were used: they are there to edit.
+
+        Raises:
+            LockedError: somebody else is at work on it.
+            TerraformError: the plan failed.
+        """
+        words = ["-destroy"] if destroy else []
+        self.say("terraform plan")
+        self.terraform.stream("plan", *words, *self._words(), f"-out={self._planned}")
+        found = plans.read(self.terraform.run("show", "-json", str(self._planned)))
+        if not destroy:
+            kept = {key: value for key, value in found.variables.items() if key not in self._given}
+            self._write_variables({**kept, **self._read_variables()})
+        return found
+
+    def apply(self) -> None:
+        """Do what was planned last.
+
+        Raises:
+            ExistsError: something is there that the state does not know.
+            TerraformError: it failed; what was made is noted in the state.
+        """
+        try:
+            self.terraform.stream("apply", str(self._planned))
+        finally:
+            self._planned.unlink(missing_ok=True)
+
+    def make(self, plan: Plan, *, adopt: bool) -> Deployment:
+        """Do what was planned, and return the deployment as it then is.
+
+        Args:
+            plan: the last one.
+            adopt: take over what is there by its name and the state does not know.
+
+        Raises:
+            ExistsError: there is such, and it is not to be taken over.
+            TerraformError: it failed.
+        """
+        for left in reversed(range(ROUNDS)):
+            try:
+                self.apply()
+                break
+            except terraform.ExistsError as error:
+                if not adopt or not left:
+                    raise
+                self.take_over(plan, error.addresses)
+                plan = self.plan()
+        store = open_store(self.state)
+        store.put(VARIABLES, self.variables.read_bytes())
+        return self.told()
+
+    def take_over(self, plan: Plan, addresses: Sequence[str]) -> None:
+        """Bring what is there under the state, by the names that the plan gives it.
+
+        Raises:
+            TerraformError: there is something whose id cannot be told from its name.
+        """
+        for address in addresses:
+            if address not in plan.ids:
+                raise TerraformError(
+                    f"{address} is there already, and nothing tells its id",
+                    f"Find it in the console, then `terraform -chdir={self.folder} import "
+                    f"'{address}' ID`, or delete it.",
+                )
+            self.say(f"taking over {address}: {plan.ids[address]}")
+            self.terraform.run("import", *self._words(), address, plan.ids[address])
+
+    def told(self) -> Deployment:
+        """Return the deployment as Terraform tells it.
+
+        Raises:
+            DeploymentError: the state knows of none, or it is not what it should be.
+        """
+        outputs = json.loads(self.terraform.run("output", "-json"))
+        if "deployment" not in outputs:
+            raise DeploymentError(
+                f"the state in s3://{self.bucket}/{self.name} knows of no deployment",
+                "Nothing was made yet, or all was destroyed. If machines of it are there "
+                "(`scripts/cloud doctor aws`), the state was lost: bring a former version of "
+                f"s3://{self.bucket}/{self.name}/{STATE} back (they are kept for 30 days), or run "
+                "`scripts/cloud up` with --adopt.",
+            )
+        return deployment.read(json.dumps(outputs["deployment"]["value"]))
+
+    def deployment(self) -> Deployment | None:
+        """Return the deployment; None: it is not made whole, or not any more."""
+        outputs = json.loads(self.terraform.run("output", "-json"))
+        return self.told() if "deployment" in outputs else None
+
+    def unlock(self, lock: str) -> None:
+        """Take away the lock of a Terraform that was killed.
+
+        Raises:
+            TerraformError: it is not held under that id.
+        """
+        self.terraform.run("force-unlock", "-force", lock)
+
+    # --- Data
+
+    def allow_data_loss(self) -> None:
+        """Have the bucket be one that a destroy may empty.
+
+        Raises:
+            TerraformError: it failed.
+        """
+        self.give("destroy_data", "true")
+        listed = self.terraform.run("state", "list").split()
+        buckets = [one for one in listed if plans.type_of(one) == "aws_s3_bucket"]
+        if buckets:
+            targets = [f"-target={one}" for one in buckets]
+            self.terraform.stream("apply", "-auto-approve", *self._words(), *targets)
+
+    def let_go(self) -> list[str]:
+        """Have the state forget what holds data, so that a destroy leaves it; return addresses."""
+        listed = self.terraform.run("state", "list").split()
+        kept = [one for one in listed if plans.type_of(one).startswith(KEPT)]
+        if kept:
+            self.terraform.run("state", "rm", *kept)
+        return kept
+
+    def give(self, name: str, value: str) -> None:
+        """Set a variable for this time only: it is not kept in the file."""
+        self._given[name] = value
+
+    def _words(self) -> list[str]:
+        given = [f"-var={name}={value}" for name, value in self._given.items()]
+        return ["-input=false", f"-var-file={self.variables.name}", *given]
+
+    @property
+    def _planned(self) -> Path:
+        return self.terraform.data / "planned"

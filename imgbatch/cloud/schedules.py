@@ -1,0 +1,202 @@
+"""Recurring runs: what to order when the cloud wakes the head, and which ticks are due.
+
+The cloud only wakes the head, and ends everything some hours later (Terraform made both). What to
+run lies in the control objects, `schedules/<name>.json`; the head asks `due` when it starts and
+before it ends, so a tick that nobody was there for is caught up: once, however many were missed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+from pydantic import Field
+
+from imgbatch.cloud.control import SCHEDULES, Control, Order
+from imgbatch.errors import DeploymentError, SettingsError
+from imgbatch.settings import Settings, check
+from imgbatch.storage import ChangedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imgbatch.cloud import deployment
+
+FIELDS = 5
+_PLAIN = set("0123456789*/,-ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz ")
+
+
+class Schedule(Settings):
+    """A run that recurs.
+
+    Attributes:
+        cron: five fields: minute, hour, day of month, month, day of week.
+        timezone: in which they count.
+        hours: after which the cloud ends what the tick began.
+        order: what to run; its id and deadline come with each tick.
+        since: no tick before counts; seconds since 1970.
+        last: the tick that was ordered last.
+        last_run: the id of its run.
+    """
+
+    name: str
+    cron: str
+    timezone: str
+    hours: int = Field(ge=1)
+    order: Order
+    since: float
+    last: float = 0.0
+    last_run: str = ""
+
+    def next(self, now: float) -> float:
+        """Return the first tick after a moment."""
+        return next(_ticks(self.cron, self.timezone, now)).timestamp()
+
+    def missed(self, now: float) -> float | None:
+        """Return the newest tick up to a moment that was not ordered yet; None: there is none."""
+        # From the next whole second backwards: a tick that is now counts.
+        newest = next(_ticks(self.cron, self.timezone, int(now) + 1, back=True), None)
+        after = max(self.since, self.last)
+        return newest.timestamp() if newest and newest.timestamp() > after else None
+
+
+def check_times(cron: str, timezone: str) -> None:
+    """Refuse a cron or a time zone that either we or a cloud would not understand.
+
+    Raises:
+        SettingsError: it is wrong; says where.
+    """
+    try:
+        ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise SettingsError(
+            f"--timezone {timezone!r} is none", "Give one such as Europe/Berlin, or UTC."
+        ) from error
+    remedy = 'Give minute, hour, day of month, month, day of week: "0 3 * * 1" is Mondays at 3:00.'
+    if len(cron.split()) != FIELDS:
+        raise SettingsError(f"--cron {cron!r} has {len(cron.split())} fields, not 5", remedy)
+    if strange := sorted(set(cron) - _PLAIN):
+        # Clouds know fewer signs than cronsim: `#` and `L` among others.
+        raise SettingsError(f"--cron {cron!r}: a cloud knows no {strange[0]!r}", remedy)
+    try:
+        tick = next(_ticks(cron, timezone, time.time()), None)
+    except CronSimError as error:
+        raise SettingsError(f"--cron {cron!r}: {error}", remedy) from error
+    if tick is None:
+        raise SettingsError(f"--cron {cron!r} never comes", remedy)
+
+
+def _ticks(cron: str, timezone: str, start: float, *, back: bool = False) -> Iterator[datetime]:
+    """Yield ticks from a moment on, that moment not included."""
+    zone = ZoneInfo(timezone)
+    yield from CronSim(cron, datetime.fromtimestamp(start, zone), reverse=back)
+
+
+def kills(schedule: deployment.Schedule, start: float, end: float) -> Iterator[datetime]:
+    """Yield the moments in a span of time at which a schedule ends all machines."""
+    for tick in _ticks(schedule.kill, schedule.timezone, start):
+        if tick.timestamp() >= end:
+            return
+        yield tick
+
+
+def put(control: Control, schedule: Schedule) -> None:
+    """Keep a schedule that is new.
+
+    Raises:
+        SettingsError: there is one of that name.
+    """
+    try:
+        control.store.put_once(_name(schedule.name), _json(schedule))
+    except FileExistsError as error:
+        raise SettingsError(
+            f"there is a schedule {schedule.name}",
+            f"`imgbatch cloud schedule remove {schedule.name}` first, or give another name.",
+        ) from error
+
+
+def remove(control: Control, name: str) -> None:
+    """Forget a schedule; one that is not there is no error."""
+    control.store.delete(_name(name))
+
+
+def schedules(control: Control) -> list[Schedule]:
+    """Return all schedules, by name."""
+    names = sorted(entry.name for entry in control.store.list(SCHEDULES))
+    found = (_read(control, name) for name in names)
+    return [schedule for schedule, _ in (pair for pair in found if pair)]
+
+
+def due(control: Control, now: float) -> list[Order]:
+    """Put into the queue what is due by now, and return it.
+
+    Of several missed ticks of a schedule the newest is ordered. Two heads that ask at once order
+    it once: a run's id is its tick's, an order of an id is put once, and a tick is noted after it
+    was ordered; who dies in between is followed by one that finds the order there.
+    """
+    ordered = []
+    for name in sorted(entry.name for entry in control.store.list(SCHEDULES)):
+        found = _read(control, name)
+        tick = found[0].missed(now) if found else None
+        if found is None or tick is None:
+            continue
+        schedule, version = found
+        order = _order(schedule, tick)
+        if _ordered(control, order):
+            ordered.append(order)
+        noted = schedule.model_copy(update={"last": tick, "last_run": order.run})
+        try:
+            control.store.replace(name, _json(noted), version)
+        except (ChangedError, FileNotFoundError):
+            continue  # the other head noted it, or somebody removed the schedule
+    return ordered
+
+
+def _ordered(control: Control, order: Order) -> bool:
+    if control.get(order.run, "order.json") is not None:
+        return False  # taken and done by whoever did not live to note it
+    try:
+        control.order(order)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _order(schedule: Schedule, tick: float) -> Order:
+    stamp = f"{datetime.fromtimestamp(tick, UTC):%Y%m%dT%H%M%SZ}"
+    mark = hashlib.sha256(schedule.name.encode()).hexdigest()[:6]
+    return schedule.order.model_copy(
+        update={
+            "run": f"{stamp}-{mark}",
+            "deadline": 0.0,
+            "hours": float(schedule.hours),
+            "by": f"schedule {schedule.name}",
+        }
+    )
+
+
+def _name(name: str) -> str:
+    return f"{SCHEDULES}/{name}.json"
+
+
+def _read(control: Control, name: str) -> tuple[Schedule, str] | None:
+    """Return a schedule and the version that can be replaced; None: it is gone."""
+    try:
+        # In this order: what is read is what that version holds, or newer, and not replaced then.
+        version = control.store.head(name).version
+        raw = control.store.get(name)
+    except FileNotFoundError:
+        return None
+    try:
+        return check(Schedule, json.loads(raw), where=name), version
+    except ValueError as error:
+        raise DeploymentError(f"{control.store.address(name)} is no JSON: {error}") from error
+
+
+def _json(schedule: Schedule) -> bytes:
+    return json.dumps(schedule.model_dump(), indent=1).encode()

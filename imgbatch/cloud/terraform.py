@@ -1,0 +1,263 @@
+"""The program `terraform`: found, of a version that will do, run; its errors with what to do.
+
+Enters: a folder of `infra/` and the words of a command. Leaves: what it printed, or TerraformError.
+Whatever it says while it works is handed on line by line, in its own words.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any
+
+from packaging.version import InvalidVersion, Version
+
+from imgbatch.errors import TerraformError
+from imgbatch.settings import inherited
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+# The first whose S3 backend locks by an object (`use_lockfile`) as a matter of course.
+LEAST = Version("1.11")
+LINK = "https://developer.hashicorp.com/terraform/install"
+GONE_ON = "Run the same command again: what was made is known and is not made twice."
+# Of what -json tells, what somebody who waits wants to see.
+SHOWN = ("apply_complete", "apply_errored", "import_complete")
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One error of Terraform's: what, at which resource, its words."""
+
+    summary: str
+    detail: str = ""
+    address: str = ""
+
+    @property
+    def text(self) -> str:
+        """All of it in one line."""
+        where = f"{self.address}: " if self.address else ""
+        detail = " ".join(self.detail.split())
+        return where + self.summary + (f" ({detail})" if detail else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Terraform:
+    """The program in one folder, with data of one deployment.
+
+    Attributes:
+        program: path of the binary.
+        folder: a root of `infra/`.
+        data: where it keeps providers and its notes of the backend.
+        say: is told each step.
+    """
+
+    program: str
+    folder: Path
+    data: Path
+    say: Callable[[str], None] = field(default=lambda _: None)
+
+    def run(self, *words: str) -> str:
+        """Run a command that is soon done; return what it printed.
+
+        Raises:
+            TerraformError: it failed.
+        """
+        done = subprocess.run(  # noqa: S603 - a program that was looked up, words of ours
+            [self.program, *words],
+            cwd=self.folder,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise error_of(words[0], _complaints(done.stderr + done.stdout))
+        return done.stdout
+
+    def stream(self, *words: str) -> None:
+        """Run a command that takes its time and knows -json; tell its steps as they come.
+
+        Whoever interrupts waits until Terraform has noted what it made: it hears the same key.
+
+        Raises:
+            TerraformError: it failed.
+        """
+        complaints: list[Complaint] = []
+        with subprocess.Popen(  # noqa: S603 - as above
+            [self.program, *words, "-json"],
+            cwd=self.folder,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            assert process.stdout is not None, "it is a pipe"
+            try:
+                self._follow(process.stdout, complaints)
+            except KeyboardInterrupt:
+                self.say("interrupted: Terraform notes what it has made; wait")
+                self._follow(process.stdout, complaints)
+                process.wait()
+                raise
+            code = process.wait()
+        if code != 0:
+            raise error_of(words[0], complaints or [Complaint(f"it ended with {code}")])
+
+    def _follow(self, lines: IO[str], complaints: list[Complaint]) -> None:
+        for line in lines:
+            told = _json(line)
+            if told is None:
+                complaints.extend(_complaints(line))
+            elif told.get("type") == "diagnostic":
+                said = told["diagnostic"]
+                if said["severity"] == "error":
+                    complaints.append(_complaint(said))
+            elif told.get("type") in SHOWN:
+                self.say(str(told["@message"]))
+
+    def _environment(self) -> dict[str, str]:
+        return inherited({"TF_DATA_DIR": str(self.data), "TF_IN_AUTOMATION": "1", "TF_INPUT": "0"})
+
+
+def find() -> str:
+    """Return the path of a Terraform that will do.
+
+    Raises:
+        TerraformError: there is none on PATH, or it is too old.
+    """
+    remedy = f"Install {LEAST} or newer: {LINK}"
+    program = shutil.which("terraform")
+    if program is None:
+        raise TerraformError("Terraform is not installed (no `terraform` on PATH)", remedy)
+    found = version(program)
+    if found < LEAST:
+        raise TerraformError(f"{program} is of version {found}, and {LEAST} is needed", remedy)
+    return program
+
+
+def version(program: str) -> Version:
+    """Return the version of a Terraform.
+
+    Raises:
+        TerraformError: it does not tell.
+    """
+    words = [program, "version", "-json"]
+    with contextlib.suppress(OSError, KeyError, ValueError, TypeError, InvalidVersion):
+        done = subprocess.run(  # noqa: S603 - a program that was looked up
+            words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        )
+        # A configuration file that is missing is told first.
+        return Version(json.loads(done.stdout[done.stdout.index("{") :])["terraform_version"])
+    raise TerraformError(
+        f"{program} does not tell its version", f"Install {LEAST} or newer: {LINK}"
+    )
+
+
+# --- What went wrong, and what to do --------------------------------------------------------------
+
+_LOCK = re.compile(r"^\s*(ID|Operation|Who|Created):\s*(.+?)\s*$", re.MULTILINE)
+_EXISTS = re.compile(r"already ?exists|AlreadyOwnedByYou|EntityAlreadyExists", re.IGNORECASE)
+_DENIED = re.compile(r"AccessDenied|UnauthorizedOperation|AuthorizationError|not authorized")
+_NETWORK = re.compile(r"registry|provider packages", re.IGNORECASE)
+
+
+class LockedError(TerraformError):
+    """Somebody else is at work on the state, or was killed at it.
+
+    Attributes:
+        lock: its id; "" where it is not told.
+    """
+
+    def __init__(self, message: str, remedy: str, lock: str) -> None:
+        super().__init__(message, remedy)
+        self.lock = lock
+
+
+class ExistsError(TerraformError):
+    """What was to be made is there, and the state does not know it.
+
+    Attributes:
+        addresses: Terraform's, of what is there.
+    """
+
+    def __init__(self, message: str, remedy: str, addresses: list[str]) -> None:
+        super().__init__(message, remedy)
+        self.addresses = addresses
+
+
+def error_of(command: str, complaints: list[Complaint]) -> TerraformError:
+    """Return what went wrong as an error that says what to do."""
+    everything = "\n".join(f"{one.summary}\n{one.detail}" for one in complaints)
+    message = f"terraform {command}: " + "; ".join(one.text for one in complaints)
+    if "state lock" in everything:
+        return _locked(everything)
+    there = [one.address for one in complaints if _EXISTS.search(f"{one.summary} {one.detail}")]
+    if any(there):
+        return ExistsError(
+            f"{message}. The state does not know what is there: a Terraform was killed, the state "
+            "was lost, or another deployment of this account has the same name",
+            "Another deployment has the name: take another with --name. Else run the same command "
+            "with --adopt: it takes over what is there by its name.",
+            [address for address in there if address],
+        )
+    if _DENIED.search(everything):
+        return TerraformError(
+            message,
+            "Give these credentials what is refused (infra/README.md lists all); then run "
+            "the same command again: what was made is not made twice.",
+        )
+    if command == "init" and _NETWORK.search(everything):
+        return TerraformError(
+            message,
+            "The provider comes from registry.terraform.io: check the network and the proxy, or "
+            "name a mirror in TF_CLI_CONFIG_FILE. Then run the same command again.",
+        )
+    return TerraformError(message, GONE_ON)
+
+
+def _locked(everything: str) -> LockedError:
+    told = dict(_LOCK.findall(everything))
+    lock = told.get("ID", "")
+    who = f"{told.get('Who', 'somebody')} since {told.get('Created', 'some time')}"
+    doing = told.get("Operation", "").removeprefix("OperationType").lower()
+    return LockedError(
+        f"the state is held by {who}" + (f" ({doing})" if doing else ""),
+        "If that Terraform is still at work, wait until it ends. If it was killed, run the same "
+        f"command with --unlock {lock}",
+        lock,
+    )
+
+
+def _complaint(said: Mapping[str, Any]) -> Complaint:
+    return Complaint(said["summary"], said.get("detail", ""), said.get("address", ""))
+
+
+def _complaints(text: str) -> list[Complaint]:
+    """Return the errors in what Terraform prints for people: each in a box of its own."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    lines = [line.lstrip("\u2502\u2577\u2575 ").rstrip() for line in plain.splitlines()]
+    return [Complaint(summary, detail) for summary, detail in _boxes(lines)]
+
+
+def _boxes(lines: list[str]) -> Iterator[tuple[str, str]]:
+    starts = [n for n, line in enumerate(lines) if line.startswith("Error: ")]
+    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+        rest = "\n".join(line for line in lines[start + 1 : end] if line)
+        yield lines[start].removeprefix("Error: "), rest
+
+
+def _json(line: str) -> dict[str, Any] | None:
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return None
+    return told if isinstance(told, dict) else None

@@ -1,0 +1,1 @@
+output "group" { value = aws_autoscaling_group.pool.name }

@@ -1,0 +1,93 @@
+"""An account of AWS on moto, in this process, with the groups of one deployment."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from tests.cloud.moto_groups import close_gaps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REGION = "us-east-1"
+# One of those that moto knows; to list them takes a second.
+IMAGE = "ami-12c6146b"
+
+
+@contextmanager
+def account() -> Iterator[None]:
+    """Have boto3 talk to moto, with credentials that are nobody's."""
+    close_gaps()
+    with pytest.MonkeyPatch.context() as patch, mock_aws():
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": "/nowhere/config",
+            "AWS_SHARED_CREDENTIALS_FILE": "/nowhere/credentials",
+        }.items():
+            patch.setenv(name, value)
+        for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION"):
+            patch.delenv(name, raising=False)
+        yield
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """Names of what is there of a deployment."""
+
+    name: str
+
+    @property
+    def head(self) -> str:
+        return f"imgbatch-{self.name}-head"
+
+    @property
+    def gpu(self) -> str:
+        return f"imgbatch-{self.name}-gpu"
+
+    @property
+    def token(self) -> str:
+        return f"/imgbatch/{self.name}/ray-token"
+
+    @property
+    def tags(self) -> list[dict[str, str]]:
+        return [{"Key": "imgbatch:deployment", "Value": self.name}]
+
+
+def deploy(region: str = REGION) -> Deployed:
+    """Make what Terraform makes: two empty groups and a parameter, of a name of their own."""
+    made = Deployed(uuid.uuid4().hex[:8])
+    template = boto3.client("ec2", region).create_launch_template(
+        LaunchTemplateName=f"imgbatch-{made.name}",
+        LaunchTemplateData={"ImageId": IMAGE, "InstanceType": "g6.xlarge"},
+        TagSpecifications=[{"ResourceType": "launch-template", "Tags": made.tags}],
+    )["LaunchTemplate"]["LaunchTemplateId"]
+    for group, most, on_demand in ((made.head, 1, 100), (made.gpu, 4, 0)):
+        policy = {
+            "LaunchTemplate": {
+                "LaunchTemplateSpecification": {"LaunchTemplateId": template},
+                "Overrides": [{"InstanceType": "g6.xlarge"}, {"InstanceType": "g5.xlarge"}],
+            },
+            "InstancesDistribution": {"OnDemandPercentageAboveBaseCapacity": on_demand},
+        }
+        boto3.client("autoscaling", region).create_auto_scaling_group(
+            AutoScalingGroupName=group,
+            MixedInstancesPolicy=policy,
+            MinSize=0,
+            MaxSize=most,
+            DesiredCapacity=0,
+            AvailabilityZones=[f"{region}a"],
+            Tags=[{**tag, "PropagateAtLaunch": True} for tag in made.tags],
+        )
+    boto3.client("ssm", region).put_parameter(
+        Name=made.token, Value="unset", Type="SecureString", Tags=made.tags
+    )
+    return made

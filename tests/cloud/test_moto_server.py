@@ -1,0 +1,33 @@
+"""The server that answers like AWS answers what the tests beside it count on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cloud.moto_server import Moto
+
+
+def test_public_parameters_name_images_and_others_are_not_made_up(moto: Moto) -> None:
+    ssm = moto.client("ssm")
+    family = "base-oss-nvidia-driver-gpu-ubuntu-22.04"
+    name = f"/aws/service/deeplearning/ami/x86_64/{family}/latest/ami-id"
+    assert ssm.get_parameter(Name=name)["Parameter"]["Value"].startswith("ami-")
+    with pytest.raises(ssm.exceptions.ParameterNotFound):
+        ssm.get_parameter(Name="/imgbatch/lab/ray-token")
+
+
+def test_amazon_s_own_policies_are_there(moto: Moto) -> None:
+    arn = "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
+    assert moto.client("iam").get_policy(PolicyArn=arn)["Policy"]["Arn"] == arn
+
+
+def test_a_reset_leaves_nothing_of_the_test_before(moto: Moto) -> None:
+    s3 = moto.client("s3")
+    assert s3.list_buckets()["Buckets"] == []
+    where = {"LocationConstraint": "eu-central-1"}
+    s3.create_bucket(Bucket="left", CreateBucketConfiguration=where)
+    moto.reset()
+    assert s3.list_buckets()["Buckets"] == []

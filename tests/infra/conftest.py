@@ -1,0 +1,102 @@
+"""The real Terraform on a copy of `infra/`, with the providers that this machine has."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+# Where an administrator of a machine without a network puts providers.
+MIRRORS = (
+    "/opt/*",
+    "/usr/share/terraform/*",
+    "/usr/local/share/terraform/*",
+    str(Path.home() / ".terraform.d" / "plugins"),
+)
+ADDRESS = "registry.terraform.io/hashicorp"
+
+
+@pytest.fixture(scope="session")
+def terraform_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Variables with which the real Terraform finds the providers that this machine has.
+
+    Without any, `terraform init` downloads them. Where Terraform itself is missing, the test is
+    skipped; in CI it fails.
+    """
+    if not shutil.which("terraform"):
+        _lack("Terraform 1.11 or newer: https://developer.hashicorp.com/terraform/install")
+    settings = tmp_path_factory.mktemp("terraform") / "settings.tfrc"
+    settings.write_text("disable_checkpoint = true\n" + _installation(), "utf-8")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
+    return {**kept, "TF_CLI_CONFIG_FILE": str(settings), "TF_IN_AUTOMATION": "1"}
+
+
+def _lack(what: str) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"this test needs {what}")
+    pytest.skip(f"this test needs {what}")
+
+
+def _installation() -> str:
+    for pattern in MIRRORS:
+        anchor = Path(pattern)
+        folders = sorted(anchor.parent.glob(anchor.name))
+        for folder in folders:
+            if (folder / ADDRESS / "aws").is_dir():
+                mirror = f'filesystem_mirror {{\n    path = "{folder}"\n  }}'
+                return f"provider_installation {{\n  {mirror}\n}}\n"
+    return ""
+
+
+class InFolder:
+    """Terraform in one folder of a copy of `infra/`: `run("validate")`, `run("plan", check=False)`.
+
+    With check, a failure fails the test with what was printed.
+    """
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.environment = environment
+
+    def __call__(
+        self, *words: str, check: bool = True, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            ["terraform", *words],
+            cwd=self.folder,
+            env={**self.environment, **(env or {})},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if check and done.returncode != 0:
+            line = f"terraform {' '.join(words)} ended with {done.returncode}"
+            pytest.fail(f"{line}\n{done.stdout}\n{done.stderr}")
+        return done
+
+
+@pytest.fixture
+def terraform(
+    tmp_path: Path, root: Path, terraform_environment: dict[str, str]
+) -> Callable[[str], InFolder]:
+    """What gives a copy of a folder of `infra/` and runs the real Terraform in it.
+
+    A copy, so that no lock file, `.terraform` or state comes to lie in the checkout, and so that a
+    test may spoil a file and see it refused.
+    """
+    copy = tmp_path / "infra"
+
+    def within(folder: str) -> InFolder:
+        if not copy.exists():
+            left_out = shutil.ignore_patterns(".terraform*", "*.tfstate*", "*.tfvars.json")
+            shutil.copytree(root / "infra", copy, ignore=left_out)
+        return InFolder(copy / folder, terraform_environment)
+
+    return within
