@@ -19,6 +19,7 @@ from imgbatch.calibration import Known, calibrate
 from imgbatch.cloud.estimate import Choice, Estimate, Priors, Todo, estimate
 from imgbatch.cloud.former import learned, runs
 from imgbatch.cloud.offers import Ask, Offer, head_price, offers
+from imgbatch.cloud.scaling import IDLE_SECONDS, SHARDS_PER_WORKER
 from imgbatch.cloud.speeds import Sample, slots, speed
 from imgbatch.cloud.transfer import Transfer, transfer
 from imgbatch.listed import list_input
@@ -42,8 +43,6 @@ DISK_GIB = 100
 HEADS = {"aws": ("m7i.large", "m6i.large", "m5.large"), "gcp": ("e2-standard-2",)}
 # Cheaper by less than this share is no reason to wait for longer.
 NEARLY = 0.05
-# Shards for which the scaler asks for one more machine (`cloud.scaling`).
-SHARDS_PER_WORKER = 2
 # What --budget and --deadline are proposed beyond p90.
 LATER = 1.5
 
@@ -267,7 +266,7 @@ def _bids(
     recipe: Recipe,
     head: float,
 ) -> Iterator[Bid]:
-    believed = learned(former, Priors())
+    believed = learned(former, Priors(idle=IDLE_SECONDS))
     share = gpu_share(recipe)
 
     def bid(name: str, own: Sequence[Offer], most: int, *, whole: bool) -> Bid:

@@ -1,8 +1,8 @@
-"""Nights on rented machines, as nobody can know them before: a run from its order to its last line.
+"""Nights on rented machines: a run from its order to the last line of its ledger.
 
-The cloud is FakeCloud and the machines are the Scaler's; what happens in between is drawn here, from
-distributions that lie here and nowhere else. Nothing below `imgbatch/` may read this file: a planner
-that knew these numbers would prove nothing. (`test_nights` looks that it does not.)
+The cloud is FakeCloud, which machines there are is the Scaler's choice; what happens in between is
+drawn here, from distributions that lie here and nowhere else. Nothing below `imgbatch/` reads this
+file (`test_nights` looks): a planner that knew these numbers would prove nothing.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def usual(draw: random.Random) -> Hidden:
         boot=draw.uniform(140, 290),
         boot_sigma=draw.uniform(0.1, 0.35),
         head_boot=draw.uniform(75, 170),
-        preemptions=draw.choice([0.0, 0.02, 0.05, 0.05, 0.1, 0.3]),
+        preemptions=draw.choice([0.0, 0.05, 0.1, 0.3, 0.8]),
         seconds={"g.small": 0.02 * slow, "g.large": 0.012 * slow, "c.small": 0.05 * slow},
         own=draw.uniform(0.02, 0.12),
         scatter=draw.uniform(0.4, 1.2),
@@ -79,8 +79,10 @@ class Corpus:
 
 def any_corpus(draw: random.Random) -> Corpus:
     per_shard = draw.choice([500, 1000, 1000])
-    sources = int(math.exp(draw.uniform(math.log(20_000), math.log(600_000))))
-    return Corpus(sources, per_shard, draw.choice(["gpu", "gpu", "cpu"]), draw.choice([2, 4, 8, 16]))
+    sources = int(math.exp(draw.uniform(math.log(30_000), math.log(1_500_000))))
+    return Corpus(
+        sources, per_shard, draw.choice(["gpu", "gpu", "cpu"]), draw.choice([2, 4, 8, 16])
+    )
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The plan against the ledger: whole runs with preemptions, drawn from what the planner cannot see."""
+"""The plan against the ledger: runs with preemptions, drawn from what the planner cannot see."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from imgbatch.cloud.estimate import Estimate, Priors, Todo, estimate
 from imgbatch.cloud.former import Run, learned
 from imgbatch.cloud.offers import Ask, head_price, offers
 from imgbatch.cloud.speeds import OWN, Sample, slots
-from imgbatch.forecast import SHARDS_PER_WORKER, choice
+from imgbatch.cloud.scaling import SHARDS_PER_WORKER
+from imgbatch.forecast import choice
 from tests.cloud.fake import MACHINES, REGION
 from tests.cloud.nights import Hidden, Night, any_corpus, usual
 
