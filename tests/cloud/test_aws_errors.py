@@ -288,6 +288,22 @@ SMALLEST = (
 )
 
 
+def test_a_group_that_waits_for_machines_may_wait_for_fewer(clients: Clients) -> None:
+    """One of four is there: for three more it need not wait, and it itself is not ended."""
+    groups = AwsGroups(clients)
+    waiting = {"AutoScalingGroups": [{**GROUP, "DesiredCapacity": 4}]}
+    with Stubber(clients.of("autoscaling")) as stub:
+        stub.add_response("describe_auto_scaling_groups", waiting)
+        asked = {
+            "AutoScalingGroupName": "imgbatch-lab-gpu",
+            "DesiredCapacity": 1,
+            "HonorCooldown": False,
+        }
+        stub.add_response("set_desired_capacity", {}, asked)
+        groups.want("imgbatch-lab-gpu", 1)
+        stub.assert_no_pending_responses()
+
+
 def removing(clients: Clients, message: str, *, then: int = 1) -> None:
     """Remove a machine where AWS refuses in these words, in a group then of such a size."""
     with Stubber(clients.of("autoscaling")) as stub:
