@@ -5,7 +5,7 @@
 - `groups`, `activities`: auto scaling groups: members, size, removal by name, deadline, events
 - `secrets`: parameters of Systems Manager
 - `market`, `quotas`: machine types, prices, and how many an account may have
-- `account`, `sweep`: checks of `cloud doctor`, and what of ours is left anywhere
+- `account`, `permissions`, `sweep`: checks of `cloud doctor`, and what of ours is left anywhere
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from imgbatch.cloud.aws.account import AwsAccount
 from imgbatch.cloud.aws.clients import Clients
 from imgbatch.cloud.aws.groups import AwsGroups
+from imgbatch.cloud.aws.market import AwsMarket
 from imgbatch.cloud.aws.secrets import AwsSecrets
 
 if TYPE_CHECKING:
@@ -44,6 +46,6 @@ def connect(region: str) -> Aws:
     return Aws(
         groups=AwsGroups(clients),
         secrets=AwsSecrets(clients),
-        market=None,  # type: ignore[arg-type] # not written yet
-        account=None,  # type: ignore[arg-type] # not written yet
+        market=AwsMarket(clients),
+        account=AwsAccount(clients),
     )
