@@ -100,6 +100,21 @@ def test_a_changed_variable_is_shown_and_waits_for_a_yes(lab: Clone) -> None:
     assert json.loads(file.read_text()) == before
 
 
+def test_without_its_state_up_makes_nothing_twice_and_says_what_to_do(lab: Clone) -> None:
+    s3, ec2 = lab.aws.client("s3"), lab.aws.client("ec2")
+    key = {"Bucket": lab.state_bucket, "Key": f"{NAME}/terraform.tfstate"}
+    marker = s3.delete_object(**key)["VersionId"]
+    refused = lab.cloud("up", "aws", "--yes", code=29)
+    assert "ExistsError: there already: " in refused
+    assert "module.network.aws_vpc.own" in refused
+    assert "--adopt" in refused
+    tag = [{"Name": "tag:imgbatch:deployment", "Values": [NAME]}]
+    assert len(ec2.describe_vpcs(Filters=tag)["Vpcs"]) == 1
+    # Its former version, which the bucket keeps.
+    s3.delete_object(**key, VersionId=marker)
+    assert "nothing to do" in lab.cloud("up", "aws")
+
+
 def test_down_does_not_end_a_run_at_work_unless_forced(lab: Clone) -> None:
     control = Control(known.find(NAME).control)
     order = Order(
