@@ -34,7 +34,7 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,18}[a-z0-9]")
 # What holds data of the user, and what it is encrypted with.
 KEPT = ("aws_s3_bucket", "aws_kms_")
 # Variables that are for one command, and never of what a deployment is.
-FOR_ONCE = ("adopt_bucket", "destroy_data")
+FOR_ONCE = ("destroy_data",)
 ROUNDS = 5
 
 
@@ -286,10 +286,6 @@ class Root:
                     "Find it in the console and delete it, then run the same command again.",
                 )
             self.say(f"taking over {address}: {known}")
-            if plans.type_of(address) == "aws_s3_bucket":
-                # Its root has an import block for it already, and there may be no second one.
-                self.give("adopt_bucket", "true")
-                continue
             self._taken[address] = known
 
     def _there(self, plan: Plan) -> dict[str, str]:
