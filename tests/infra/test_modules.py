@@ -51,6 +51,7 @@ MAY = [
     ("head", "autoscaling:TerminateInstanceInAutoScalingGroup", f"{GROUPS}/imgbatch-lab-head"),
     ("head", "autoscaling:DescribeScalingActivities", "*"),
     ("head", "ec2:DescribeSpotPriceHistory", "*"),
+    ("head", "servicequotas:GetServiceQuota", "*"),
     ("head", "ssm:PutParameter", TOKEN),
 ]
 MAY_NOT = [

@@ -93,7 +93,10 @@ _TRIED: dict[str, tuple[str, dict[str, Any]]] = {
         {"LaunchTemplateName": "imgbatch-doctor", "LaunchTemplateData": {}},
     ),
     "ec2:DescribeInstances": ("describe_instances", {}),
-    "ec2:DescribeSpotPriceHistory": ("describe_spot_price_history", {}),
+    "ec2:DescribeSpotPriceHistory": (
+        "describe_spot_price_history",
+        {"InstanceTypes": ["t3.medium"]},
+    ),
 }
 
 

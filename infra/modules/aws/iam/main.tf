@@ -134,6 +134,8 @@ data "aws_iam_policy_document" "head" {
       "ec2:DescribeInstances",
       "ec2:DescribeSpotPriceHistory",
       "pricing:GetProducts",
+      "servicequotas:GetAWSDefaultServiceQuota",
+      "servicequotas:GetServiceQuota",
     ]
     resources = ["*"]
   }
