@@ -18,7 +18,7 @@ from imgbatch.cloud.aws.account import IMAGES, AwsAccount
 from imgbatch.cloud.aws.clients import Clients
 from imgbatch.cloud.aws.permissions import DEPLOYER, USER, permissions
 from imgbatch.cloud.aws.sweep import left
-from imgbatch.errors import PermissionsError
+from imgbatch.errors import CloudError, PermissionsError
 from tests.cloud import moto_groups
 from tests.cloud.aws_on_moto import IMAGE, REGION, Deployed, account, deploy
 
@@ -342,14 +342,18 @@ def test_what_the_index_of_tags_still_names_is_looked_at_again(clients: Clients)
         assert list(left(clients, [EAST], "gone")) == []
 
 
-def test_a_region_that_may_not_be_asked_is_no_proof_of_nothing(
-    clients: Clients, full: Deployed
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [("UnauthorizedOperation", PermissionsError), ("InternalError", CloudError)],
+)
+def test_a_region_that_cannot_be_asked_is_no_proof_of_nothing(
+    clients: Clients, full: Deployed, code: str, kind: type[CloudError]
 ) -> None:
     with Stubber(clients.of("ec2", NORTH)) as stub:
-        stub.add_client_error("describe_instances", "UnauthorizedOperation", "not authorized")
-        sweep = left(clients, [EAST, NORTH], full.name)
+        stub.add_client_error("describe_instances", code, "no")
+        sweep = left(clients, [NORTH, EAST], full.name)
         told = []
-        with pytest.raises(PermissionsError, match=NORTH):
+        with pytest.raises(kind, match=NORTH):
             told.extend(iter(sweep.__next__, None))
     assert {one.region for one in told} == {EAST, "all regions"}
 

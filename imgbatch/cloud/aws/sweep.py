@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from imgbatch.cloud import Left
 from imgbatch.cloud.aws.errors import code_of, told
-from imgbatch.errors import PermissionsError
+from imgbatch.errors import CloudError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -96,18 +96,17 @@ def left(clients: Clients, regions: Sequence[str], deployment: str = "") -> Iter
     Raises:
         CloudError: a region cannot be asked; after all that could be is told.
     """
-    refused: list[PermissionsError] = []
+    unasked: list[CloudError] = []
     with ThreadPoolExecutor(AT_ONCE) as pool:
         sweeps = [pool.submit(_region, clients, region, deployment) for region in regions]
-        for sweep in sweeps:
+        for sweep in [*sweeps, pool.submit(_roles, clients, deployment)]:
             try:
                 yield from sweep.result()
-            except PermissionsError as error:
+            except CloudError as error:
                 if "service control policy" not in str(error):
-                    refused.append(error)
-    yield from _roles(clients, deployment)
-    if refused:
-        raise refused[0]
+                    unasked.append(error)
+    if unasked:
+        raise unasked[0]
 
 
 def _region(clients: Clients, region: str, deployment: str) -> list[Left]:
@@ -278,16 +277,15 @@ def _key(clients: Clients, region: str, key: str) -> tuple[str, str, bool, str] 
     return "key", key, True, f"{remove} --region {region}"
 
 
-def _roles(clients: Clients, deployment: str) -> Iterator[Left]:
-    """Yield roles, which cost nothing and keep the next deployment of that name from coming."""
-    client = clients.of("iam")
+def _roles(clients: Clients, deployment: str) -> list[Left]:
+    """Return roles, which cost nothing and keep the next deployment of that name from coming."""
+    client, found = clients.of("iam"), []
     with told("looking what roles are left"):
         for page in _pages(client, "list_roles"):
             for one in page["Roles"]:
                 name = one["RoleName"]
-                if not name.startswith("imgbatch"):
-                    continue
-                owner = _owner(client.list_role_tags(RoleName=name)["Tags"])
-                if _ours(owner, deployment):
+                if name.startswith("imgbatch"):
+                    owner = _owner(client.list_role_tags(RoleName=name)["Tags"])
                     remove = f"aws iam delete-role --role-name {name}, after its policies"
-                    yield Left("role", name, GLOBAL, owner, costs=False, remove=remove)
+                    found.append(Left("role", name, GLOBAL, owner, costs=False, remove=remove))
+    return [one for one in found if _ours(one.deployment, deployment)]
