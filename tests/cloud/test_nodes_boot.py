@@ -22,7 +22,7 @@ __all__ = ["lab"]
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
 # The watch sleeps: what leaves here leaves by itself.
-ASLEEP = {"WATCH_SECONDS": "600", "SHIM_WORDS": "--look 2 --notice 1"}
+ASLEEP = {"WATCH_SECONDS": "600", "SHIM_WORDS": "--look 2 --notice 1 --grace 0"}
 
 # What a terminal on the head would say of its nodes, as one line of JSON.
 NODES = """
@@ -33,14 +33,14 @@ print(json.dumps([{**n, "draining": n["NodeID"] in draining} for n in ray.nodes(
 """
 BUSY = """
 import sys, time, ray
+from pathlib import Path
 ray.init(address=sys.argv[1], logging_level="ERROR", log_to_driver=False)
-@ray.remote(num_cpus=1)
-def work():
+@ray.remote(num_cpus=1, max_retries=0)
+def work(mark):
+    Path(mark).touch()
     time.sleep(8)
     return "finished"
-begun = work.remote()
-print("begun", flush=True)
-print(ray.get(begun), flush=True)
+print(ray.get(work.remote(sys.argv[2])))
 """
 
 
@@ -93,15 +93,15 @@ def test_a_spot_notice_drains_the_node_and_what_it_is_at_ends_well(lab: Lab, gcs
     lab.control.hold(lab.lease(head=gcs))
     with booting(lab, job=None, times=ASLEEP) as machine:
         node = node_of(gcs, machine)
-        words = [sys.executable, "-c", BUSY, gcs]
+        mark = machine.root / "begun"
+        words = [sys.executable, "-c", BUSY, gcs, str(mark)]
         with subprocess.Popen(words, env=with_token(), stdout=subprocess.PIPE, text=True) as busy:
-            assert busy.stdout
-            assert busy.stdout.readline() == "begun\n"
+            machine.wait(mark.exists)
             machine.metadata.take_back()
             machine.wait(
                 lambda: any(n["NodeID"] == node["NodeID"] and n["draining"] for n in nodes(gcs))
             )
-            assert busy.stdout.readline() == "finished\n"
+            assert busy.communicate(timeout=60)[0] == "finished\n"
         machine.wait(lambda: "Ray ended" in machine.container_log)
         assert "takes this machine back" in machine.container_log
         # The cloud takes it; it does not go by itself, and does not join again.
