@@ -187,6 +187,14 @@ class Root:
     def _write_variables(self, variables: Mapping[str, Any]) -> None:
         self.variables.write_text(json.dumps(variables, indent=2) + "\n", "utf-8")
 
+    def variable(self, name: str) -> Any:
+        """Return a variable of the deployment as its file says; None: it says nothing."""
+        return self._read_variables().get(name)
+
+    def change(self, name: str, value: Any) -> None:
+        """Set a variable of the deployment in its file; the next plan shows what that changes."""
+        self._write_variables({**self._read_variables(), name: value})
+
     # --- Plans
 
     def plan(self, *, destroy: bool = False) -> Plan:
