@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from imgbatch.dataset import TableSpec
     from imgbatch.dataset.manifest import Changes
     from imgbatch.dataset.plan import Work
-    from imgbatch.listed import Listener
+    from imgbatch.listed import Listed, Listener
     from imgbatch.records import Shard
     from imgbatch.settings import Limits
     from imgbatch.summary import Request
@@ -149,9 +149,18 @@ def plan(request: Request, limits: Limits, listener: Listener) -> Plan:
     Raises:
         SettingsError, InputError, DatasetError: as `run` would.
     """
+    table_specs(settings.read_recipe(request.recipe, settings_of=analyzers.settings_of))
+    return plan_listed(request, limits, list_input(request, limits, listener))
+
+
+def plan_listed(request: Request, limits: Limits, listed: Listed) -> Plan:
+    """Return what `run` would do with a listing of the request's input.
+
+    Raises:
+        SettingsError, DatasetError: as `run` would.
+    """
     recipe = settings.read_recipe(request.recipe, settings_of=analyzers.settings_of)
     specs = table_specs(recipe)
-    listed = list_input(request, limits, listener)
     # Where there is no dataset yet, one that is not written answers that nothing is there.
     dataset = Dataset.find(request.dataset) or Dataset(open_store(request.dataset))
     root = open_store(request.input).root

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from imgbatch.cli.cloud import doctor, infra, run, schedule, watch
+from imgbatch.cli.cloud import costs, doctor, infra, plan, run, schedule, watch
 
 app = typer.Typer(
     help="Rented machines: what they would cost, a run on them, and none left.",
@@ -15,6 +15,7 @@ schedules = typer.Typer(help="Runs that recur, woken by the cloud.", no_args_is_
 app.command()(doctor.doctor)
 app.command()(infra.up)
 app.command()(doctor.connect)
+app.command()(plan.plan)
 app.command()(run.run)
 app.command()(watch.status)
 app.command()(watch.logs)
@@ -22,6 +23,7 @@ app.command()(watch.stop)
 app.command()(watch.ssh)
 app.command()(watch.jupyter)
 app.command()(watch.dashboard)
+app.command()(costs.costs)
 app.command()(infra.down)
 app.add_typer(schedules, name="schedule")
 schedules.command("add", context_settings={"ignore_unknown_options": False})(schedule.add)

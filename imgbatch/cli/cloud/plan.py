@@ -1,0 +1,195 @@
+"""The command that looks ahead at rented machines: plan; and the same, as `cloud run` asks it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imgbatch.cli.cloud.given import DeploymentOption
+from imgbatch.cli.cloud.run import Gpus, MaxWorkers, kinds
+from imgbatch.errors import RunError, SettingsError
+from imgbatch.terminal import (
+    AddInput,
+    DatasetUrl,
+    Input,
+    Json,
+    Limit,
+    RecipeName,
+    Sample,
+    say,
+)
+
+if TYPE_CHECKING:
+    from imgbatch.cli.cloud.opened import Opened
+    from imgbatch.cloud.control import Order
+    from imgbatch.forecast import Forecast, Place, Wanted
+    from imgbatch.settings import Limits
+    from imgbatch.summary import Request
+
+
+def plan(
+    input: Input,  # noqa: A002 - the word that users see
+    dataset: DatasetUrl,
+    *,
+    recipe: RecipeName = "quick",
+    gpus: Gpus = "",
+    max_workers: MaxWorkers = 0,
+    limit: Limit = None,
+    sample: Sample = None,
+    add_input: AddInput = False,
+    deployment: DeploymentOption = None,
+    cloud: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="aws: what there is there, without any deployment."),
+    ] = None,
+    region: Annotated[
+        str | None, typer.Option(help="Of --cloud; by default that of your settings.")
+    ] = None,
+    sample_sources: Annotated[
+        int,
+        typer.Option(min=1, help="Where no run was measured, try about so many sources here."),
+    ] = 64,
+    calibration: Annotated[
+        bool,
+        typer.Option("--calibration/--no-calibration", help="Measure, or use stated priors."),
+    ] = True,
+    json: Json = False,
+) -> None:
+    """Show what a run on rented machines would take and cost; nothing is rented or written."""
+    from imgbatch import settings  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cli.cloud.plan_lines import lines  # noqa: PLC0415
+    from imgbatch.forecast import Wanted  # noqa: PLC0415
+    from imgbatch.summary import Request  # noqa: PLC0415
+
+    text = settings.recipe_text(recipe)
+    request = Request(input, dataset, text, "ray", limit=limit, share=sample, add_input=add_input)
+    place = _place(cloud, region, deployment, kinds(gpus), text)
+    wanted = Wanted(
+        gpus=kinds(gpus),
+        most=max_workers,
+        trial=sample_sources,
+        measure=calibration,
+        origin=origin(input),
+    )
+    found = forecast_of(request, settings.read_limits(), place, wanted, quiet=json)
+    say(json, "cloud-plan", found.record(), lines(found))
+
+
+def plan_run(
+    order: Order, opened: Opened, *, limit: int | None, share: float | None, add_input: bool
+) -> Forecast | None:
+    """Return what an order would take, for whoever is about to pay; None: it cannot be told.
+
+    This laptop may lack rights that the machines have, so no failure here ends a run. What cannot
+    be told is said.
+    """
+    from imgbatch import settings  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.forecast import Place, Wanted  # noqa: PLC0415
+    from imgbatch.summary import Request  # noqa: PLC0415
+
+    own = opened.deployment
+    request = Request(
+        order.input,
+        order.dataset,
+        order.recipe,
+        "ray",
+        limit=limit,
+        share=share,
+        add_input=add_input,
+    )
+    try:
+        market = opened.cloud.market
+        place = Place(own.cloud, own.region, market, own, opened.control, (order.pool,))
+        wanted = Wanted(most=order.most, origin=origin(order.input))
+        return forecast_of(request, settings.read_limits(), place, wanted, quiet=True)
+    except RunError as error:
+        sys.stderr.write(f"what it would cost cannot be told from here: {error}\n")
+        return None
+
+
+def forecast_of(
+    request: Request, limits: Limits, place: Place, wanted: Wanted, *, quiet: bool
+) -> Forecast:
+    """Return a forecast; how the listing and a trial go is shown on standard error."""
+    from imgbatch.forecast import forecast  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.observe.progress import watcher  # noqa: PLC0415
+
+    shown = Quiet() if quiet else watcher(as_json=False)
+    try:
+        return forecast(request, limits, shown, place, wanted)
+    finally:
+        shown.close()
+
+
+class Quiet:
+    """Watches and says nothing: the answer is one line of JSON, or a question."""
+
+    def listing(self, found: int) -> None:
+        """Say nothing of the listing."""
+
+    def fetching(self, name: str, done: int, size: int) -> None:
+        """Say nothing of weights that come."""
+
+    def planned(self, *, shards: int, sources: int, note: str) -> None:
+        """Say nothing of what is to do."""
+
+    def tick(self, tick: object) -> None:
+        """Say nothing of progress."""
+
+    def crewed(self, crew: object) -> None:
+        """Say nothing of workers."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def origin(url: str) -> str | None:
+    """Return the region of the bucket that a URL is in; None where nobody can tell."""
+    from imgbatch.cloud.reach import region_of  # noqa: PLC0415 - keeps `--help` quick
+
+    if "://" not in url or url.startswith("file:"):
+        return None
+    try:
+        return region_of(url) or None
+    except RunError:
+        return None
+
+
+def _place(
+    cloud: str | None, region: str | None, deployment: str | None, gpus: tuple[str, ...], text: str
+) -> Place:
+    """Return where a run would be: in a deployment, or in a cloud that has none yet."""
+    from imgbatch.cli.cloud.opened import opened  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cloud import known, open_cloud  # noqa: PLC0415
+    from imgbatch.cloud.ordering import pool_of, recipe_of  # noqa: PLC0415
+    from imgbatch.forecast import Place  # noqa: PLC0415
+
+    if cloud or (deployment is None and not known.names()):
+        name = cloud or "aws"
+        where = region or _region()
+        return Place(name, where, open_cloud(name, where).market)
+    found = opened(deployment)
+    own = found.deployment
+    first = pool_of(own, gpus, recipe_of(text))
+    alike = [
+        name
+        for name, pool in own.pools.items()
+        if not gpus and name != first and bool(pool.gpus) == bool(own.pools[first].gpus)
+    ]
+    return Place(own.cloud, own.region, found.cloud.market, own, found.control, (first, *alike))
+
+
+def _region() -> str:
+    """Return the region of the user's own settings.
+
+    Raises:
+        SettingsError: they say none.
+    """
+    from imgbatch.settings import variables  # noqa: PLC0415 - keeps `--help` quick
+
+    found = variables("AWS_REGION", "AWS_DEFAULT_REGION")
+    if not found:
+        raise SettingsError("no region is given", "Give --region, such as --region us-east-1.")
+    return next(iter(found.values()))

@@ -1,0 +1,124 @@
+"""The runs of a deployment enter; what each really cost leaves, to the second of every machine."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from imgbatch.cloud import ledger
+from imgbatch.cloud.former import read_run, runs
+from imgbatch.errors import DeploymentError
+from imgbatch.settings import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from imgbatch.cloud.control import Control
+    from imgbatch.cloud.former import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a run cost.
+
+    Attributes:
+        phase: how it stands, or ended; "lost" where no head ever said so.
+        machines: how many there were, without the head.
+        hours: of them.
+        spot, on_demand: dollars of the workers themselves.
+        besides: dollars of all disks and addresses.
+        head: dollars of the head's machine.
+        seconds: from the order until its last machine was gone, or until now.
+        expected: what the plan said: seconds and dollars, p50 and p90; empty where there was none.
+        by_type: hours and dollars, disks included, of each type of machine.
+    """
+
+    run: str
+    phase: str
+    machines: int
+    hours: float
+    spot: float
+    on_demand: float
+    besides: float
+    head: float
+    seconds: float
+    budget: float
+    expected: dict[str, float]
+    preemptions: int
+    by_type: dict[str, tuple[float, float]]
+    lines: tuple[ledger.Line, ...]
+
+    @property
+    def dollars(self) -> float:
+        """All of it."""
+        return self.spot + self.on_demand + self.besides + self.head
+
+    def record(self) -> dict[str, Any]:
+        """Return it as `--json` says it."""
+        own = {name: getattr(self, name) for name in self.__slots__ if name != "lines"}
+        lines = [line.model_dump() for line in self.lines]
+        return {**own, "dollars": self.dollars, "lines": lines}
+
+
+def costs(control: Control, *, now: Callable[[], float] = time.time) -> list[Cost]:
+    """Return what all runs of a deployment cost, the oldest first.
+
+    Raises:
+        StorageError: its bucket cannot be read.
+    """
+    return [cost(run, now()) for run in runs(control, last=None)]
+
+
+def cost_of(control: Control, run: str, *, now: Callable[[], float] = time.time) -> Cost:
+    """Return what one run cost.
+
+    Raises:
+        DeploymentError: there is none of that id.
+        StorageError: the bucket cannot be read.
+    """
+    found = read_run(control, run, {order.run: order for order in control.orders()})
+    if found is None:
+        known = list(control.runs())
+        raise DeploymentError(
+            f"no run {run!r}{nearest(run, known[-10:])}", "`imgbatch cloud costs` lists all."
+        )
+    return cost(found, now())
+
+
+def cost(run: Run, now: float) -> Cost:
+    """Return what a run cost; lines that go on count until now where the run does."""
+    over = run.state is None or run.state.over
+    until = run.end if over else now
+    workers = [line for line in run.lines if line.role == "worker"]
+    heads = [line for line in run.lines if line.role == "head"]
+    by_type: dict[str, tuple[float, float]] = {}
+    for line in run.lines:
+        spent, paid = by_type.get(line.type, (0.0, 0.0))
+        by_type[line.type] = spent + hours(line, until), paid + line.cost(until)
+    return Cost(
+        run=run.name,
+        phase=run.state.phase if run.state else "lost",
+        machines=len({line.machine for line in workers}),
+        hours=sum(hours(line, until) for line in workers),
+        spot=_machines([line for line in workers if line.spot], until),
+        on_demand=_machines([line for line in workers if not line.spot], until),
+        besides=sum(hours(line, until) * line.besides for line in run.lines),
+        head=_machines(heads, until),
+        seconds=max(0.0, until - run.ordered),
+        budget=run.order.budget,
+        expected=dict(run.order.expected),
+        preemptions=run.state.preemptions if run.state else 0,
+        by_type=dict(sorted(by_type.items())),
+        lines=run.lines,
+    )
+
+
+def hours(line: ledger.Line, until: float) -> float:
+    """Return the hours of an interval, up to a moment where it goes on."""
+    end = until if line.end is None else line.end
+    return max(0.0, end - line.start) / ledger.HOUR
+
+
+def _machines(lines: Sequence[ledger.Line], until: float) -> float:
+    return sum(hours(line, until) * line.dollars for line in lines)

@@ -1,0 +1,233 @@
+"""The control objects of a deployment enter; what its former runs tell of the next one leaves.
+
+Three things no table knows: how fast this recipe is on these machines, how long machines of this
+deployment take to boot, and how often they are taken back.
+"""
+
+from __future__ import annotations
+
+import calendar
+import contextlib
+import json
+import math
+import time
+from dataclasses import dataclass, replace
+from statistics import mean
+from typing import TYPE_CHECKING
+
+from imgbatch import analyzers, settings
+from imgbatch.cloud import ledger
+from imgbatch.cloud.control import Order
+from imgbatch.cloud.estimate import Rate, Spread
+from imgbatch.cloud.speeds import AGAIN, Sample, seconds
+from imgbatch.errors import RunError
+from imgbatch.tables import table_specs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from imgbatch.cloud import Machine
+    from imgbatch.cloud.control import Control, State
+    from imgbatch.cloud.estimate import Priors
+    from imgbatch.settings import Recipe
+
+# The last so many runs are read: older ones had other machines, and each costs three requests.
+LAST = 20
+# What is believed beforehand counts as so many runs.
+BELIEVED = 2.0
+# A run that did less says more of its boots than of its speed.
+FEW_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """A machine of a run, from its launch to its end: one or several lines of the ledger."""
+
+    type: str
+    spot: bool
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run of a deployment, as it left itself.
+
+    Attributes:
+        ordered: seconds since 1970.
+    """
+
+    name: str
+    order: Order
+    state: State | None
+    lines: tuple[ledger.Line, ...]
+    ordered: float
+
+    @property
+    def end(self) -> float:
+        """Until when its machines cost, as far as it is told; seconds since 1970."""
+        ends = [line.end for line in self.lines if line.end is not None]
+        return max([*ends, self.state.at if self.state else self.ordered])
+
+    def workers(self) -> list[Life]:
+        """Return its machines without the head, in the order of their launch."""
+        lives: dict[str, Life] = {}
+        for line in sorted(self.lines, key=lambda line: line.start):
+            if line.role == "worker":
+                end = self.end if line.end is None else line.end
+                start = lives[line.machine].start if line.machine in lives else line.start
+                lives[line.machine] = Life(line.type, line.spot, start, end)
+        return list(lives.values())
+
+
+def runs(control: Control, last: int | None = LAST) -> list[Run]:
+    """Return the last runs of a deployment, oldest first; without those that cannot be read.
+
+    Raises:
+        StorageError: the bucket cannot be read.
+    """
+    names = control.runs()
+    return list(_read(control, names if last is None else names[-last:]))
+
+
+def _read(control: Control, names: Sequence[str]) -> Iterator[Run]:
+    waiting = {order.run: order for order in control.orders()}
+    for name in names:
+        if run := read_run(control, name, waiting):
+            yield run
+
+
+def read_run(control: Control, name: str, waiting: Mapping[str, Order]) -> Run | None:
+    """Return one run; None where its order is not there.
+
+    Args:
+        control: its deployment's objects.
+        name: its id.
+        waiting: orders in the queue; that of a run at work is still there.
+
+    Raises:
+        DeploymentError, SettingsError: its objects are damaged.
+    """
+    order, taken = waiting.get(name), control.get(name, "order.json")
+    if taken is not None:
+        order = settings.check(Order, json.loads(taken), where=f"{name}/order.json")
+    if order is None:
+        return None
+    raw = control.get(name, "ledger.jsonl")
+    lines = tuple(ledger.read(raw)) if raw else ()
+    return Run(name, order, control.state(name), lines, ordered_at(name))
+
+
+def ordered_at(run: str) -> float:
+    """Return when a run was ordered: its id says so; 0 where it does not."""
+    with contextlib.suppress(ValueError):
+        return float(calendar.timegm(time.strptime(run[:16], "%Y%m%dT%H%M%SZ")))
+    return 0.0
+
+
+def measured(
+    former: Sequence[Run], recipe: Recipe, machines: Mapping[str, Machine], believed: Sample
+) -> Sample | None:
+    """Return how fast runs of the same recipe were on rented machines; None: there are none.
+
+    A run says how many sources all its machines did together. Where they were of several types,
+    what each did is told apart by the tables of `speeds`.
+
+    Args:
+        former: runs of the deployment.
+        recipe: what is to be run.
+        machines: types that are known.
+        believed: whose share of networks tells the types apart.
+    """
+    prints = fingerprints(recipe)
+    found: list[tuple[Run, dict[str, float]]] = []
+    for run in former:
+        spent = _working(run)
+        known = bool(spent) and set(spent) <= set(machines)
+        if known and sum(spent.values()) >= FEW_SECONDS and _prints_of(run.order.recipe) == prints:
+            found.append((run, spent))
+    if not found:
+        return None
+    # By how much the tables are wrong: one factor for all types of a run.
+    wrong = [
+        sum(spent[t] / seconds(machines[t], believed) for t in spent) / run.state.sources_done
+        for run, spent in found
+        if run.state
+    ]
+    by = math.exp(mean(math.log(1 / each) for each in wrong))
+    types = sorted({type_ for _, spent in found for type_ in spent})
+    count = f"{len(found)} former run{'s' if len(found) > 1 else ''}"
+    error = AGAIN * math.sqrt(1 + 1 / len(found))
+    return replace(
+        believed,
+        how="cloud",
+        said=f"measured by {count} of this recipe on {', '.join(types)}",
+        cpu=believed.cpu / by,
+        model=believed.model / by,
+        error=error,
+        machines={t: seconds(machines[t], believed) / by for t in types},
+    )
+
+
+def learned(former: Sequence[Run], priors: Priors) -> Priors:
+    """Return what is believed of boots and preemptions, once these runs were seen."""
+    heads = [run.state.steps["taken"] for run in former if run.state and "taken" in run.state.steps]
+    boots = [boot for run in former if (boot := _boot(run)) is not None]
+    spot = [life for run in former for life in run.workers() if life.spot]
+    hours = sum(life.end - life.start for life in spot) / ledger.HOUR
+    lost = sum(run.state.preemptions for run in former if run.state)
+    rate = priors.preemptions
+    return replace(
+        priors,
+        head_boot=_seen(priors.head_boot, heads),
+        worker_boot=_seen(priors.worker_boot, boots),
+        preemptions=Rate(rate.cases + lost, rate.hours + hours),
+    )
+
+
+def fingerprints(recipe: Recipe) -> frozenset[str]:
+    """Return what tells a recipe from others that would give other rows."""
+    return frozenset(spec.fingerprint for spec in table_specs(recipe))
+
+
+def _prints_of(text: str) -> frozenset[str] | None:
+    """Return a former run's; None where its recipe cannot be read by this version, or lacks here.
+
+    What a run of years ago was asked for is no reason to refuse to plan one.
+    """
+    try:
+        return fingerprints(settings.read_recipe(text, settings_of=analyzers.settings_of))
+    except RunError:
+        return None
+
+
+def _working(run: Run) -> dict[str, float]:
+    """Return the seconds that machines of each type worked: without boots and idling."""
+    state, spent = run.state, dict[str, float]()
+    if not state or not state.sources_done or "first-worker" not in state.steps:
+        return spent
+    boot = _boot(run) or 0.0
+    until = run.ordered + state.steps.get("last-shard", state.at - run.ordered)
+    for life in run.workers():
+        worked = min(until, life.end) - life.start - boot
+        if worked > 0:
+            spent[life.type] = spent.get(life.type, 0.0) + worked
+    return spent
+
+
+def _boot(run: Run) -> float | None:
+    """Return the seconds from the first worker's launch until one was in Ray."""
+    lives = run.workers()
+    if not lives or not run.state or "first-worker" not in run.state.steps:
+        return None
+    boot = run.ordered + run.state.steps["first-worker"] - lives[0].start
+    return boot if boot > 0 else None
+
+
+def _seen(believed: Spread, values: Sequence[float]) -> Spread:
+    """Return a spread after values of it were seen."""
+    logs = [math.log(value) for value in values if value > 0]
+    weight = BELIEVED + len(logs)
+    middle = (BELIEVED * math.log(believed.median) + sum(logs)) / weight
+    sigma = believed.sigma * math.sqrt(BELIEVED / weight)
+    return replace(believed, median=math.exp(middle), sigma=sigma)
