@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from imgbatch.errors import DeploymentError, RunError
+from imgbatch.errors import CloudError, DeploymentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,7 +132,7 @@ class Contract:
             given.cloud.groups.want("imgbatch-nobody-head", 1)
 
     def test_more_than_a_group_may_have_is_refused(self, given: Given) -> None:
-        with pytest.raises(RunError, match="at most"):
+        with pytest.raises(CloudError, match="may have 4"):
             given.cloud.groups.want(given.spot, 5)
         assert given.cloud.groups.size(given.spot).wanted == 0
 

@@ -57,24 +57,29 @@ class AwsGroups:
         return sorted(found, key=lambda member: (member.since, member.machine))
 
     def want(self, group: str, count: int) -> None:
-        """Have a group grow to so many members, or end all with 0.
+        """Have a group grow to so many members, want fewer than it waits for, or end all with 0.
+
+        A group that waits for machines may be asked for fewer of them, down to those that exist:
+        AWS then ends none. Drawback: one that comes between our look and the order may be ended by
+        AWS's choice; what was at work there is done again.
 
         Raises:
-            ValueError: fewer than now, and not 0: the cloud would choose which machine to end.
+            ValueError: fewer than exist, and not 0: the cloud would choose which machine to end.
             CloudError: more than the group may have, too.
         """
-        size = self.size(group)
-        if count < 0 or 0 < count < size.wanted:
-            raise ValueError(f"{group} is to have {size.wanted} members: {count} would end some")
-        if size.most is not None and count > size.most:
+        found = self._group(group)
+        there = [phase for phase in _states(found).values() if phase != "leaving"]
+        if count < 0 or 0 < count < len(there):
+            raise ValueError(f"{group} has {len(there)} machines: {count} would end some")
+        if count > found["MaxSize"]:
             raise CloudError(
-                f"{group} may have {size.most} members at most, and {count} are wanted",
+                f"{group} may have {found['MaxSize']} members at most, and {count} are wanted",
                 "Give the pool a larger `most` in the deployment's variables, then "
                 "`scripts/cloud up aws`.",
             )
-        if count == size.wanted:
+        if count == found["DesiredCapacity"]:
             return
-        with told(f"having {group} grow to {count}"):
+        with told(f"having {group} be of {count} machines"):
             self._scaling.set_desired_capacity(
                 AutoScalingGroupName=group, DesiredCapacity=count, HonorCooldown=False
             )

@@ -159,8 +159,8 @@ resource "aws_ecr_lifecycle_policy" "images" {
   policy = jsonencode({
     rules = [{
       rulePriority = 1
-      description  = "Three images are kept: layers they share are stored once."
-      selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = 3 }
+      description  = "Five images are kept; layers that they share are stored once."
+      selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = 5 }
       action       = { type = "expire" }
     }]
   })
