@@ -47,7 +47,7 @@ def test_a_span_is_numbers_with_units(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["6", "h", "", "6 hours", "-2h", "30m1h", "5m5m", "0h", "6h!"])
 def test_what_is_no_span_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(SettingsError, match="--deadline .* is no span of time") as caught:
+    with pytest.raises(SettingsError, match=r"--deadline .* is no span of time") as caught:
         seconds_of(text, "--deadline")
     assert "1h30m" in caught.value.remedy
 

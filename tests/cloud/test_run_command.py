@@ -6,7 +6,6 @@ The head is played: its group fills, and what it would write is written here.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from imgbatch.cloud.control import Control, Lease, State
 from imgbatch.cloud.deployment import Deployment
 from tests import corpus
 from tests.cloud.aws_on_moto import deploy
-from tests.cloud.moto_server import ACCOUNT, REGION, Moto, moto_server
+from tests.cloud.moto_server import ACCOUNT, REGION, Moto, moto_server, push
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,10 +98,11 @@ def lab(server: Moto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
     (photo,) = corpus.many(tmp_path / "photos", 1).iterdir()
     s3.put_object(Bucket=BUCKET, Key="photos/a.jpg", Body=photo.read_bytes())
-    made = deployed(server)
+    made = deployed()
     control = Control(f"{made.control}?region={REGION}")
     control.store.put("deployment.json", made.model_dump_json().encode())
-    push(server)
+    server.client("ecr").create_repository(repositoryName="imgbatch-lab")
+    push(server, IMAGE)
     note = tmp_path / "config" / "imgbatch" / "deployments" / "lab.json"
     note.parent.mkdir(parents=True)
     told = {"cloud": "aws", "region": REGION, "control": f"{made.control}?region={REGION}"}
@@ -110,7 +110,7 @@ def lab(server: Moto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     return Lab(server, control, made.head.group, made.pools["cpu"].group)
 
 
-def deployed(server: Moto) -> Deployment:
+def deployed() -> Deployment:
     names = deploy(REGION)
     pool = {"machines": ["g6.xlarge", "g5.xlarge"], "most": 4, "spot": True, "disk_gib": 50}
     zones = {"zones": [f"{REGION}a"]}
@@ -128,17 +128,6 @@ def deployed(server: Moto) -> Deployment:
             "head": {"group": names.head, "machines": ["m7i.large"], "disk_gib": 30},
             "pools": {"cpu": {"group": names.gpu, "gpus": [], **pool, **zones}},
         }
-    )
-
-
-def push(server: Moto) -> None:
-    registry = server.client("ecr")
-    registry.create_repository(repositoryName="imgbatch-lab")
-    layer = {"mediaType": "layer", "size": 1, "digest": "sha256:" + "0" * 64}
-    kind = "application/vnd.docker.distribution.manifest.v2+json"
-    manifest = {"schemaVersion": 2, "mediaType": kind, "config": layer, "layers": [layer]}
-    registry.put_image(
-        repositoryName="imgbatch-lab", imageManifest=json.dumps(manifest), imageTag="1"
     )
 
 
@@ -255,15 +244,15 @@ def test_what_is_wrong_is_told_before_anything_costs_money(
     assert lab.control.orders() == []
 
 
-def test_without_an_image_or_weights_in_the_mirror_nothing_is_rented(lab: Lab) -> None:
+def test_without_an_image_or_weights_in_the_mirror_nothing_is_rented(
+    lab: Lab, tmp_path: Path
+) -> None:
     lab.moto.client("ecr").batch_delete_image(
         repositoryName="imgbatch-lab", imageIds=[{"imageTag": "1"}]
     )
-    recipe = "[analyzers.faces]\ndetector = 'ultraface'\n"
-    file = os.path.join(os.environ["XDG_CONFIG_HOME"], "faces.toml")
-    with open(file, "w") as opened:
-        opened.write(recipe)
-    done = lab.imgbatch("run", INPUT, DATASET, *MONEY, "--recipe", file, "--yes")
+    recipe = tmp_path / "faces.toml"
+    recipe.write_text("[analyzers.faces]\ndetector = 'ultraface'\n")
+    done = lab.imgbatch("run", INPUT, DATASET, *MONEY, "--recipe", str(recipe), "--yes")
     assert done.returncode == 28
     assert f"{IMAGE} is not in the registry" in done.stderr
     assert "`scripts/image lab`" in done.stderr
@@ -272,7 +261,7 @@ def test_without_an_image_or_weights_in_the_mirror_nothing_is_rented(lab: Lab) -
 
 
 def test_a_bucket_elsewhere_is_refused_until_its_region_is_said_and_then_asked_about(
-    lab: Lab, tmp_path: Path
+    lab: Lab,
 ) -> None:
     far = {"LocationConstraint": "us-west-2"}
     lab.moto.client("s3", "us-west-2").create_bucket(
@@ -301,16 +290,15 @@ def test_a_plan_is_shown_first_and_goes_with_the_order(lab: Lab) -> None:
     assert set(order.expected) >= {"dollars_p50", "dollars_p90", "seconds_p50"}
 
 
-def test_no_deployment_or_several_is_an_error_that_says_what_to_do(lab: Lab) -> None:
-    folder = os.path.join(os.environ["XDG_CONFIG_HOME"], "imgbatch", "deployments")
-    with open(os.path.join(folder, "lab.json")) as note:
-        text = note.read()
-    with open(os.path.join(folder, "other.json"), "w") as note:
-        note.write(text)
+def test_no_deployment_or_several_is_an_error_that_says_what_to_do(
+    lab: Lab, tmp_path: Path
+) -> None:
+    folder = tmp_path / "config" / "imgbatch" / "deployments"
+    (folder / "other.json").write_text((folder / "lab.json").read_text())
     done = lab.imgbatch("status")
     assert (done.returncode, "Say which with --deployment" in done.stderr) == (28, True)
     assert lab.imgbatch("status", "--deployment", "lab").returncode == 0
     for name in ("lab", "other"):
-        os.unlink(os.path.join(folder, f"{name}.json"))
+        (folder / f"{name}.json").unlink()
     done = lab.imgbatch("run", INPUT, DATASET, *MONEY)
     assert (done.returncode, "scripts/cloud up aws" in done.stderr) == (28, True)
