@@ -258,9 +258,18 @@ class Root:
         store.put(VARIABLES, self.variables.read_bytes())
         return self.told()
 
-    def find(self, plan: Plan) -> list[str]:
-        """Return what the plan would make although it is there, with our tag on it: addresses."""
-        return list(self._there(plan))
+    def find(self, plan: Plan, *, adopt: bool) -> list[str]:
+        """Return what the plan would make although it is there with our tag: addresses.
+
+        Raises:
+            ExistsError: there is such, and it is not to be taken over: a second network would be
+                made, which collides with nothing and is nobody's.
+        """
+        there = self._there(plan) if plan.made else {}
+        if there and not adopt:
+            known = ", ".join(f"{address} ({one})" for address, one in there.items())
+            raise terraform.ExistsError(f"there already: {known}", list(there))
+        return list(there)
 
     def take_over(self, plan: Plan, addresses: Sequence[str]) -> None:
         """Have the next plan bring what is there under the state, instead of making it.

@@ -211,8 +211,14 @@ class ExistsError(TerraformError):
         addresses: Terraform's, of what is there.
     """
 
-    def __init__(self, message: str, remedy: str, addresses: list[str]) -> None:
-        super().__init__(message, remedy)
+    def __init__(self, message: str, addresses: list[str]) -> None:
+        super().__init__(
+            f"{message}. The state does not know what is there: a Terraform was killed, the state "
+            "was lost, or another deployment has the same name",
+            "Another deployment: take another --name. A killed Terraform: run the same command "
+            "with --adopt, which takes over what is there. A lost state: the same, or first bring "
+            "its former version back, which its bucket keeps for 30 days (infra/README.md).",
+        )
         self.addresses = addresses
 
 
@@ -224,13 +230,7 @@ def error_of(command: str, complaints: list[Complaint]) -> TerraformError:
         return _locked(everything)
     there = [one.address for one in complaints if _EXISTS.search(f"{one.summary} {one.detail}")]
     if any(there):
-        return ExistsError(
-            f"{message}. The state does not know what is there: a Terraform was killed, the state "
-            "was lost, or another deployment of this account has the same name",
-            "Another deployment has the name: take another with --name. Else run the same command "
-            "with --adopt: it takes over what is there by its name.",
-            [address for address in there if address],
-        )
+        return ExistsError(message, [address for address in there if address])
     if _DENIED.search(everything):
         return TerraformError(
             message,

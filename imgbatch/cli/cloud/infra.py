@@ -126,8 +126,7 @@ def _take_over(root: Root, plan: Plan, *, adopt: bool) -> Plan:
     }
     url = "s3://{}?region=" + root.region
     there = [one for one, name in buckets.items() if open_bucket(url.format(name)).exists()]
-    if adopt:
-        there += root.find(plan)
+    there += root.find(plan, adopt=adopt)
     if not there:
         return plan
     root.take_over(plan, there)
