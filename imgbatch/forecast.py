@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 # Machines at once where nobody says how many and no deployment has a bound.
 MOST = 8
 DISK_GIB = 100
-# On-demand machines that would do as a head without a deployment.
-HEADS = {"aws": ("m7i.large", "m6i.large", "m5.large"), "gcp": ("e2-standard-2",)}
+# What a head is like without a deployment: the cheapest machine of so many cores and GiB.
+HEAD_CORES, HEAD_GIB = (2, 4), 8
 # Cheaper by less than this share is no reason to wait for longer.
 NEARLY = 0.05
 # What --budget and --deadline are proposed beyond p90.
@@ -252,10 +252,17 @@ def gpu_share(recipe: Recipe) -> float:
 
 
 def _head(place: Place) -> float:
-    if place.deployment is None:
-        return head_price(place.market, HEADS[place.cloud], region=place.region, disk_gib=DISK_GIB)
-    head = place.deployment.head
-    return head_price(place.market, head.machines, region=place.region, disk_gib=head.disk_gib)
+    own, region = place.deployment, place.region
+    if own:
+        types, disk = own.head.machines, own.head.disk_gib
+    else:
+        types, disk = [m.type for m in place.market.machines() if _leads(m)], DISK_GIB
+    return head_price(place.market, types, region=region, disk_gib=disk, first=bool(own))
+
+
+def _leads(machine: Machine) -> bool:
+    """Whether a machine would do as a head."""
+    return not machine.gpus and machine.cores in HEAD_CORES and machine.memory_gib >= HEAD_GIB
 
 
 def _bids(
