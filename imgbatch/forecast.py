@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from imgbatch import analyzers, planned, settings
 from imgbatch.calibration import Known, calibrate
+from imgbatch.cloud.boots import IDLE_SECONDS
 from imgbatch.cloud.estimate import Choice, Estimate, Priors, Todo, estimate
 from imgbatch.cloud.former import learned, runs
 from imgbatch.cloud.offers import Ask, Offer, head_price, offers
-from imgbatch.cloud.scaling import IDLE_SECONDS, SHARDS_PER_WORKER
+from imgbatch.cloud.scaling import SHARDS_PER_WORKER
 from imgbatch.cloud.speeds import Sample, slots, speed
 from imgbatch.cloud.transfer import Transfer, transfer
 from imgbatch.listed import list_input

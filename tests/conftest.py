@@ -104,9 +104,7 @@ def server(*words: str, after: Sequence[str] = ()) -> Iterator[int]:
 
     A process of its own: some calls of deltalake wait for an answer with Python's lock in hand.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     line = [sys.executable, *words, str(port), *after]
     process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -115,6 +113,13 @@ def server(*words: str, after: Sequence[str] = ()) -> Iterator[int]:
     finally:
         process.terminate()
         process.wait()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def _wait_for(port: int) -> None:

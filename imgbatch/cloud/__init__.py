@@ -208,7 +208,10 @@ class Market(Protocol):
         """Return dollars an hour of what a machine has besides itself: its disk, its address."""
 
     def quotas(self, region: str) -> list[Quota]:
-        """Return what bounds the machines that imgbatch knows."""
+        """Return what bounds the machines that imgbatch knows, a line per kind of GPU.
+
+        Lines of one name and market are one quota: several kinds may share it (AWS's G family).
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ class Book:
         return ledger.per_hour(line for line in self.lines if role in (None, line.role))
 
     def price_of_worker(self) -> float:
-        """Return dollars an hour that one more worker costs: as those at work do, or the dearest."""
+        """Return what an hour of one more worker costs: as those at work, or the dearest."""
         open_ones = [x for x in self.lines if x.end is None and x.role == "worker"]
         if open_ones:
             return max(line.dollars + line.besides for line in open_ones)
@@ -92,7 +92,8 @@ class Book:
         """Bring the ledger up to now.
 
         Args:
-            heads, members: all machines that exist, those that leave among them.
+            heads: machines of the head's group that exist, those that leave among them.
+            members: the same of the pool.
             events: of the pool, that were not told before.
             now: by the cloud's clock.
 
@@ -102,7 +103,7 @@ class Book:
         self._refresh(now)
         ends = {e.machine: e.at for e in events if e.machine and e.kind in ("ended", "preempted")}
         here = {member.machine for member in (*heads, *members)} - ends.keys()
-        self._end(lambda x: x.machine not in here, lambda x: min(now, ends.get(x.machine, now)))
+        self._end(lambda x: None if x.machine in here else min(now, ends.get(x.machine, now)))
         for member in heads:
             self._open(member, "head", self._head_since)
         for member in members:
@@ -112,17 +113,14 @@ class Book:
 
     def close(self, now: float) -> None:
         """End what goes on: the run is over, the head's hours are another one's."""
-        self._end(lambda _: True, lambda _: now)
+        self._end(lambda _: now)
 
-    def _end(
-        self, which: Callable[[ledger.Line], bool], at: Callable[[ledger.Line], float]
-    ) -> None:
-        """Close the lines of some machines that go on."""
+    def _end(self, at: Callable[[ledger.Line], float | None]) -> None:
+        """Close lines that go on, at the moment that is said of each; None: it goes on."""
+        ends = [at(line) if line.end is None else None for line in self.lines]
         self.lines = [
-            line.model_copy(update={"end": max(line.start, at(line))})
-            if line.end is None and which(line)
-            else line
-            for line in self.lines
+            line if end is None else line.model_copy(update={"end": max(line.start, end)})
+            for line, end in zip(self.lines, ends, strict=True)
         ]
 
     def _open(self, member: Member, role: Role, since: float | None) -> None:
@@ -161,20 +159,21 @@ class Book:
                 type_ = max(prices)[1]
                 spot, start = self._spot, event.at
                 self._add(event.machine, "worker", type_, "", spot=spot, start=start)
-                self._end(
-                    lambda x, gone=event.machine: x.machine == gone, lambda x: ends[x.machine]
-                )
+                self._end(lambda x: ends.get(x.machine))
 
     def _reprice(self, now: float) -> None:
         if self._asked != now:
             return
-        for line in [line for line in self.lines if line.end is None]:
-            if self._of(line.type, line.zone, spot=line.spot).dollars != line.dollars:
-                self._end(lambda x, own=line: x is own, lambda _: now)
-                start = max(line.start, now)
-                self._add(
-                    line.machine, line.role, line.type, line.zone, spot=line.spot, start=start
-                )
+        changed = [
+            line
+            for line in self.lines
+            if line.end is None
+            and self._of(line.type, line.zone, spot=line.spot).dollars != line.dollars
+        ]
+        machines = {line.machine for line in changed}
+        self._end(lambda x: now if x.machine in machines else None)
+        for x in changed:
+            self._add(x.machine, x.role, x.type, x.zone, spot=x.spot, start=max(x.start, now))
 
     def _refresh(self, now: float) -> None:
         if self._asked is not None and now - self._asked < PRICES_SECONDS:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 LEASE, DEPLOYMENT = "lease.json", "deployment.json"
 T = TypeVar("T", bound=Settings)
 ORDERS, RUNS, SCHEDULES = "orders", "runs", "schedules"
+Phase = Literal["waiting", "working", "draining", "done", "failed", "stopped", "budget", "deadline"]
 
 
 class Order(Settings):
@@ -119,9 +120,7 @@ class State(Settings):
     """
 
     run: str
-    phase: Literal[
-        "waiting", "working", "draining", "done", "failed", "stopped", "budget", "deadline"
-    ]
+    phase: Phase
     at: float
     deadline: float
     budget: float
@@ -170,7 +169,7 @@ class Control:
         Raises:
             FileExistsError: one of that id is there.
         """
-        self.store.put_once(f"{ORDERS}/{order.run}.json", _json(order))
+        self.store.put_once(f"{ORDERS}/{order.run}.json", encoded(order))
 
     def withdraw(self, run: str) -> None:
         """Take a run off the queue that never was in it, as far as anybody is told."""
@@ -178,15 +177,14 @@ class Control:
 
     def orders(self) -> list[Order]:
         """Return the runs that wait or are at work, oldest first."""
-        names = sorted(entry.name for entry in self.store.list(ORDERS))
-        found = (self._read(Order, name) for name in names)
+        found = (self._read(Order, name) for name in self.names(ORDERS))
         return [order for order in found if order]
 
     def close(self, run: str) -> None:
         """Take a run off the queue; its record stays in `runs/`."""
         order = self._read(Order, f"{ORDERS}/{run}.json")
         if order:
-            self.store.put(f"{RUNS}/{run}/order.json", _json(order))
+            self.store.put(f"{RUNS}/{run}/order.json", encoded(order))
         self.store.delete(f"{ORDERS}/{run}.json")
 
     def lease(self) -> Lease | None:
@@ -195,7 +193,7 @@ class Control:
 
     def hold(self, lease: Lease) -> None:
         """Give or renew the lease."""
-        self.store.put(LEASE, _json(lease))
+        self.store.put(LEASE, encoded(lease))
 
     def release(self) -> None:
         """Take the lease away: every machine leaves by itself."""
@@ -207,11 +205,21 @@ class Control:
 
     def tell(self, state: State) -> None:
         """Say how a run stands."""
-        self.store.put(f"{RUNS}/{state.run}/state.json", _json(state))
+        self.store.put(f"{RUNS}/{state.run}/state.json", encoded(state))
 
     def runs(self) -> Sequence[str]:
         """Return the ids of all runs that a head has taken, oldest first."""
-        return sorted(self.store.folders(RUNS))
+        try:
+            return sorted(self.store.folders(RUNS))
+        except FileNotFoundError:  # of a folder; a bucket knows none that is empty
+            return []
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the objects below one of the control's folders, sorted."""
+        try:
+            return sorted(entry.name for entry in self.store.list(folder))
+        except FileNotFoundError:  # as above
+            return []
 
     def put(self, run: str, name: str, data: bytes) -> None:
         """Write one of a run's own objects, such as `ledger.jsonl`."""
@@ -235,7 +243,8 @@ class Control:
             raise DeploymentError(f"{self.store.address(name)} is no JSON: {error}") from error
 
 
-def _json(value: Settings) -> bytes:
+def encoded(value: Settings) -> bytes:
+    """Return the bytes of a control object."""
     told: Mapping[str, Any] = value.model_dump()
     # One key per line: the watch of a machine reads the lease with sed.
     return json.dumps(told, indent=0).encode()

@@ -132,13 +132,11 @@ def _take_back(undo: ExitStack, order: Order, error: BaseException) -> None:
 
 
 def _restore(group: str, before: float | None, groups: Groups, now: float) -> None:
-    """Have a group end when it did before, unless it may have a machine: that keeps its end."""
-    if groups.size(group).wanted or groups.members(group):
-        return
-    if before is None or before <= now:
-        groups.disarm(group)
-    else:
+    """Have a group end when it did before; one that may have a machine is never left without."""
+    if before is not None and before > now:
         groups.arm(group, before)
+    elif not (groups.size(group).wanted or groups.members(group)):
+        groups.disarm(group)
 
 
 def _unwake(order: Order, place: Place) -> None:

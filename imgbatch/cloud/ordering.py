@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import json
 import os
 import socket
 from dataclasses import dataclass, field
@@ -154,17 +155,13 @@ def _no_pool(deployment: Deployment, gpus: list[str]) -> DeploymentError:
     known = sorted({gpu for pool in deployment.pools.values() for gpu in pool.gpus})
     unknown = [gpu for gpu in gpus if gpu not in known]
     hint = nearest(unknown[0], known) if unknown else ""
-    lines = [
-        f"pools = {{ ...  # of {deployment.name}.tfvars.json, beside those that are there",
-        f'  "{"-".join(gpus)}": {{"gpus": {str(gpus).replace(chr(39), chr(34))}, '
-        '"machines": [...], "most": 4, "spot": true}',
-        "}",
-    ]
+    name = "-".join(gpus)
+    pool = {"gpus": gpus, "machines": ["TYPE", "..."], "most": 4, "spot": True, "disk_gib": 100}
     return DeploymentError(
         f"no pool of {deployment.name} has exactly {', '.join(gpus)}{hint}; "
         f"it has {_pools(deployment)}",
-        "Take one of those, or add a pool and run `scripts/cloud up` again:\n       "
-        + "\n       ".join(lines),
+        f"Take one of those; or add to `pools` of {deployment.name}.tfvars.json, then run "
+        f"`scripts/cloud up {deployment.cloud}`:\n       {json.dumps({name: pool})[1:-1]}",
     )
 
 

@@ -33,6 +33,8 @@ STATE, VARIABLES = "terraform.tfstate", "terraform.tfvars.json"
 NAME = re.compile(r"[a-z][a-z0-9-]{0,18}[a-z0-9]")
 # What holds data of the user, and what it is encrypted with.
 KEPT = ("aws_s3_bucket", "aws_kms_")
+# Variables that are for one command, and never of what a deployment is.
+FOR_ONCE = ("adopt_bucket", "destroy_data")
 ROUNDS = 5
 
 
@@ -185,6 +187,14 @@ class Root:
     def _write_variables(self, variables: Mapping[str, Any]) -> None:
         self.variables.write_text(json.dumps(variables, indent=2) + "\n", "utf-8")
 
+    def variable(self, name: str) -> Any:
+        """Return a variable of the deployment as its file says; None: it says nothing."""
+        return self._read_variables().get(name)
+
+    def change(self, name: str, value: Any) -> None:
+        """Set a variable of the deployment in its file; the next plan shows what that changes."""
+        self._write_variables({**self._read_variables(), name: value})
+
     # --- Plans
 
     def plan(self, *, destroy: bool = False) -> Plan:
@@ -201,7 +211,7 @@ class Root:
         self.terraform.stream("plan", *words, *self._words(), f"-out={self._planned}")
         found = plans.read(self.terraform.run("show", "-json", str(self._planned)))
         if not destroy:
-            kept = {key: value for key, value in found.variables.items() if key not in self._given}
+            kept = {key: value for key, value in found.variables.items() if key not in FOR_ONCE}
             self._write_variables({**kept, **self._read_variables()})
         return found
 

@@ -7,14 +7,10 @@
 One step is one look and at most a few calls; nothing waits here and no clock is read: `now` is
 given. So the loop on the head and a simulation of a night run the same lines.
 
-    want = min(most, ceil(shards left / SHARDS_PER_WORKER), what the budget allows)
-    nothing is added when 90% of the budget are spent, or the deadline is near
+    want = min(most, ceil(shards left / SHARDS_PER_WORKER), what 90% of the budget pay for a while)
+    nothing is added near the deadline, nor after machines in a row that did not come up
     machines are removed by name: idle ones, and those that never came up
-    all end at once: the run is over, budget, deadline, a stop, machines that do not come up
-
-Decision, 2026-11: the budget counts as reached when what is spent, and what ending takes, are all
-of it. So a run ends a minute's price below its budget and not above it. Drawback: of a budget of a
-few cents that minute is a share that is seen.
+    all end at once: the run is over, or must end (`ending`)
 """
 
 from __future__ import annotations
@@ -24,21 +20,21 @@ import contextlib
 import math
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from imgbatch.cloud import ledger, trouble
 from imgbatch.cloud.book import Book
+from imgbatch.cloud.boots import Boots
 from imgbatch.cloud.control import State
-from imgbatch.errors import CancelledError, CloudError, QuotaError, SpentError
+from imgbatch.cloud.ending import ENDING_SECONDS, Ending, must_end, no_machines, no_quota
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from imgbatch.cloud import Cloud, Event, Member
-    from imgbatch.cloud.control import Order
+    from imgbatch.cloud.control import Order, Phase
     from imgbatch.cloud.deployment import Deployment
 
-TICK_SECONDS = 10.0
 # A machine's boot is worth two shards or more; the last shards are left to machines that are up.
 SHARDS_PER_WORKER = 2
 # Of the budget, beyond which nothing is added.
@@ -46,16 +42,8 @@ ADDING = 0.9
 # A machine is added where the budget pays all that there are for so long, and the deadline lets
 # it live so long: less than that is its boot and nothing else.
 WORTH_SECONDS, LAST_SECONDS = 600.0, 300.0
-# How long a run has to commit what is finished once its end was asked for.
-ENDING_SECONDS = 60.0
-# An idle machine ends after so long; one that idles while shards wait does not come up right.
-IDLE_SECONDS, USELESS_SECONDS = 60.0, 300.0
-# A machine that does not join Ray in that time is ended.
-BOOT_SECONDS = 900.0
-# So many that did not come up, and none that did: no use in trying on.
-FAILED_BOOTS = 3
-
-End = Literal["stopped", "budget", "deadline", "failed"]
+# Events come late and in no order: so much is asked for again. What is older explains nothing.
+LATE_SECONDS = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +57,7 @@ class Work:
         busy: those of them that have a worker with something to do.
         ended: exit code of the run; None while it goes on.
         failed_boots: machines that did not come up, and why.
-        stop: who asked for the end, and when; "" nobody.
+        stop: who asked for the end, as in "by ada@desk"; "" nobody.
         eta: seconds until the end as it goes; None where nothing tells yet.
     """
 
@@ -90,16 +78,6 @@ class Work:
         return max(0, self.shards - self.shards_done)
 
 
-@dataclass(frozen=True, slots=True)
-class _Ending:
-    """Why a run ends before its work is done."""
-
-    phase: End
-    code: int
-    reason: str
-    since: float
-
-
 def wanted(work: Work, *, most: int, affordable: int) -> int:
     """Return how many machines a run should have, as its work and its money go.
 
@@ -108,8 +86,6 @@ def wanted(work: Work, *, most: int, affordable: int) -> int:
         most: machines at once.
         affordable: machines that the budget pays for a while.
     """
-    if work.ended is not None:
-        return 0
     return max(0, min(most, math.ceil(work.left / SHARDS_PER_WORKER), affordable))
 
 
@@ -122,10 +98,8 @@ def affordable(*, budget: float, spent: float, head: float, worker: float) -> in
         head: dollars an hour of the head.
         worker: dollars an hour of one worker.
     """
-    left = (ADDING * budget - spent) / (WORTH_SECONDS / ledger.HOUR) - head
-    if left <= 0:
-        return 0
-    return math.floor(left / worker) if worker > 0 else 10**6
+    per_hour = (ADDING * budget - spent) / (WORTH_SECONDS / ledger.HOUR) - head
+    return max(0, math.floor(per_hour / worker)) if worker > 0 else int(per_hour > 0) * 10**6
 
 
 class Scaler:
@@ -141,7 +115,9 @@ class Scaler:
         former: what that head said last.
 
     Attributes:
-        book: whose `lines` are the ledger.
+        book: what it costs.
+        ending: why the run ends before its work is done; None: it goes on.
+        steps: when each step was first done, in seconds since the order.
     """
 
     def __init__(
@@ -158,20 +134,18 @@ class Scaler:
         self.order = order
         self._cloud = cloud
         self._pool = deployment.pools[order.pool]
-        self._head = deployment.head.group
+        self._group, self._head = self._pool.group, deployment.head.group
         self.book = Book(cloud.market, deployment, order.pool, head_since=head_since, lines=lines)
-        self._from = now
+        self.ending: Ending | None = None
+        self.steps = dict(former.steps) if former else {}
+        self._preemptions = former.preemptions if former else 0
         self._ordered = _time_of(order.run, now)
-        self._heard = min([now, *(line.start for line in self.book.lines)])
+        self._from = former.at if former else now
         self._events: list[Event] = []
         self._ahead = 0.0
-        self._came: dict[str, float] = {}
-        self._idle: dict[str, float] = {}
-        self._failed: dict[str, str] = {}
-        self._refused = ""
-        self._ending: _Ending | None = None
-        self._preemptions = former.preemptions if former else 0
-        self._steps = dict(former.steps) if former else {}
+        self._boots = Boots()
+        self._refused: str | None = None
+        self._given_up = False
 
     @property
     def ledger(self) -> list[ledger.Line]:
@@ -186,149 +160,136 @@ class Scaler:
         """
         members = self._look(now)
         now += self._ahead
-        self._judge_boots(members, work, now)
-        self._judge_end(members, work, now)
-        if self._ending or work.ended is not None:
+        for member in self._boots.look(members, work, now):
+            self._cloud.groups.remove(self._group, member.machine)
+            members.remove(member)
+        if work.ended is None and not self.ending:
+            self._judge(members, work, now)
+        if work.ended is not None or self.ending:
             self._end(members, work, now)
         else:
             self._size(members, work, now)
         return self._state(members, work, now)
+
+    def blind(self, now: float, work: Work, reason: str) -> State:
+        """Return how it stands while the cloud does not answer: time and money go on all the same.
+
+        Args:
+            now: the moment.
+            work: as for `step`.
+            reason: what the cloud said.
+        """
+        now += self._ahead
+        if work.ended is None and not self.ending:
+            self.ending = self._must_end(work, now)
+        state = self._state([], work, now)
+        if state.over and not self._given_up:
+            # Machines may be there: nobody knows, so it is asked again.
+            state = state.model_copy(update={"phase": "draining", "code": None})
+        return state.model_copy(update={"reason": state.reason or reason})
+
+    def give_up(self, reason: str, code: int, now: float) -> None:
+        """End the run: the cloud will never do what is needed, and its machines are to leave."""
+        self._given_up = True
+        self.ending = self.ending or Ending("failed", code, reason, now)
+
+    def took(self, step: str, now: float) -> None:
+        """Take note of when a step was first done."""
+        self.steps.setdefault(step, round(max(0.0, now - self._ordered), 1))
 
     # -- what there is -----------------------------------------------------------------------------
 
     def _look(self, now: float) -> list[Member]:
         """Return the machines of the pool; price and count all that there are."""
         groups = self._cloud.groups
-        heads, members = groups.members(self._head), groups.members(self._pool.group)
-        news = groups.events(self._pool.group, self._heard)
+        heads, members = groups.members(self._head), groups.members(self._group)
+        since = max(self._from, now + self._ahead - LATE_SECONDS)
+        news = [e for e in groups.events(self._group, since) if e not in self._events]
         # The cloud's clock counts: a head whose clock is behind would think that it has time left.
-        moments = [*(m.since for m in (*heads, *members)), *(event.at for event in news)]
+        moments = [*(member.since for member in (*heads, *members)), *(event.at for event in news)]
         self._ahead = max([self._ahead, *(at - now for at in moments)])
-        known = set(self._events)
-        fresh = [event for event in news if event not in known]
-        self._events = (self._events + fresh)[-500:]
-        # Events come late, and not in order: a while is asked for again.
-        self._heard = max(self._heard, now + self._ahead - BOOT_SECONDS)
-        self._preemptions += sum(event.kind == "preempted" for event in fresh)
-        self.book.see(heads, members, fresh, now + self._ahead)
+        now += self._ahead
+        self._events = [e for e in (*self._events, *news) if e.at > now - 2 * LATE_SECONDS]
+        self._preemptions += sum(event.kind == "preempted" for event in news)
+        self.book.see(heads, members, news, now)
         return [member for member in members if member.state != "leaving"]
-
-    def _judge_boots(self, members: Sequence[Member], work: Work, now: float) -> None:
-        """Take note of who came up and who did not; end those that never will."""
-        for machine in work.joined:
-            if machine not in self._came:
-                self._came[machine] = now
-                self._failed.clear()
-        self._idle = {m: self._idle.get(m, now) for m in work.joined - work.busy}
-        for machine, reason in work.failed_boots.items():
-            if machine not in self._came:
-                self._failed.setdefault(machine, reason)
-        for member in members:
-            if member.machine not in self._came and now - member.since > BOOT_SECONDS:
-                minutes = f"{BOOT_SECONDS / 60:g} minutes"
-                self._give_up(member, f"it did not join Ray within {minutes} of its launch")
-            elif work.left and now - self._idle.get(member.machine, now) > USELESS_SECONDS:
-                self._give_up(member, "it joined Ray, and did no work while there was some")
-
-    def _give_up(self, member: Member, reason: str) -> None:
-        self._failed[member.machine] = reason
-        self._cloud.groups.remove(self._pool.group, member.machine)
 
     # -- how it ends -------------------------------------------------------------------------------
 
-    def _judge_end(self, members: Sequence[Member], work: Work, now: float) -> None:
+    def _judge(self, members: Sequence[Member], work: Work, now: float) -> None:
         """See whether the run must end before its work is done."""
-        if self._ending or work.ended is not None:
-            return
-        if work.stop:
-            self._begin_end("stopped", CancelledError.exit_code, f"stopped {work.stop}", now)
-        elif now + ENDING_SECONDS + TICK_SECONDS >= self.order.deadline:
-            said = f"the deadline is reached: {SpentError.remedy}"
-            self._begin_end("deadline", SpentError.exit_code, said, now)
-        elif self.book.spent(now) + self._reserve() >= self.order.budget:
-            said = f"the budget of {self.order.budget:.2f} $ is spent: {SpentError.remedy}"
-            self._begin_end("budget", SpentError.exit_code, said, now)
-        elif len(self._failed) >= FAILED_BOOTS and not work.joined:
-            machine, reason = list(self._failed.items())[-1]
-            said = (
-                f"{len(self._failed)} machines did not come up and none did; the last, {machine}: "
-                f"{reason}. Mend that and run again: what is finished stays."
-            )
-            self._begin_end("failed", CloudError.exit_code, said, now)
-        elif not members and (said := self._no_quota()):
-            self._begin_end("failed", QuotaError.exit_code, said, now)
+        pending = sum(member.machine not in work.joined for member in members)
+        self.ending = self._must_end(work, now) or no_machines(
+            self._boots, work, pending=pending, now=now
+        )
+        if not self.ending and not members and (said := self._no_quota()):
+            self.ending = no_quota(said, now)
+
+    def _must_end(self, work: Work, now: float) -> Ending | None:
+        spent, per_hour = self.book.spent(now), self.book.per_hour()
+        return must_end(self.order, work, spent=spent, per_hour=per_hour, now=now)
 
     def _no_quota(self) -> str:
         """Return why there can never be a machine; "" where there may be."""
-        if not any(event.kind == "quota" and event.at >= self._from for event in self._events):
-            return ""
-        if not self._refused:
-            self._refused = trouble.no_quota(self._pool, self._cloud.market, self.book.region)
-        return self._refused
-
-    def _reserve(self) -> float:
-        """Return what ending costs."""
-        return self.book.per_hour() * (ENDING_SECONDS + 2 * TICK_SECONDS) / ledger.HOUR
-
-    def _begin_end(self, phase: End, code: int, reason: str, now: float) -> None:
-        self._ending = _Ending(phase, code, reason, now)
+        if self._refused is None and any(event.kind == "quota" for event in self._events):
+            market, region = self._cloud.market, self.book.region
+            self._refused = trouble.no_quota(self._pool, market, region)
+        return self._refused or ""
 
     def _end(self, members: Sequence[Member], work: Work, now: float) -> None:
         """End all machines, once the run has committed or had its time to."""
-        groups, ending = self._cloud.groups, self._ending
-        late = ending is not None and now - ending.since >= ENDING_SECONDS
+        size = self._cloud.groups.size(self._group)
+        late = self.ending is not None and now - self.ending.since >= ENDING_SECONDS
         if work.ended is not None or late or not work.joined:
-            if members or groups.size(self._pool.group).wanted:
-                self._want(0)
-        elif groups.size(self._pool.group).wanted > len(members):
+            if members or size.wanted:
+                self._cloud.groups.want(self._group, 0)
+        elif size.wanted > len(members):
             self._want(len(members))  # none comes any more
-
-    def _want(self, count: int) -> None:
-        # Refused where a machine came since we looked: the next step sees it.
-        with contextlib.suppress(ValueError):
-            self._cloud.groups.want(self._pool.group, count)
 
     # -- how many ----------------------------------------------------------------------------------
 
     def _size(self, members: Sequence[Member], work: Work, now: float) -> None:
         """Have the pool grow or shrink towards what is wanted."""
-        groups, pool = self._cloud.groups, self._pool
-        size = groups.size(pool.group)
+        size = self._cloud.groups.size(self._group)
+        most = min(self.order.most, self._pool.most if size.most is None else size.most)
+        want = wanted(work, most=most, affordable=self._affordable(now))
         here = {member.machine for member in members}
-        spent, price = self.book.spent(now), self.book.price_of_worker()
-        most = min(self.order.most, pool.most if size.most is None else size.most)
-        head = self.book.per_hour("head")
-        paid = affordable(budget=self.order.budget, spent=spent, head=head, worker=price)
-        want = wanted(work, most=most, affordable=paid)
-        for machine in self._surplus(here, want, work, now):
-            groups.remove(pool.group, machine)
-            here.remove(machine)
-        size = groups.size(pool.group)
-        adding = now + LAST_SECONDS < self.order.deadline
-        aim = max(len(here), want if adding else 0)
-        if aim != size.wanted:
+        surplus = self._boots.idle(here, now)[: max(0, len(here) - want)] if work.shards else []
+        for machine in surplus:
+            self._cloud.groups.remove(self._group, machine)
+        here -= set(surplus)
+        if self._boots.stuck or now + LAST_SECONDS >= self.order.deadline:
+            want = 0
+        aim = max(len(here), want)
+        if aim != size.wanted - len(surplus):
             self._want(aim)
 
-    def _surplus(self, here: set[str], want: int, work: Work, now: float) -> list[str]:
-        """Return idle machines beyond what is wanted, those that idle longest first."""
-        if not work.shards:
-            return []
-        idle = sorted(
-            (since, machine)
-            for machine, since in self._idle.items()
-            if machine in here and now - since >= IDLE_SECONDS
+    def _affordable(self, now: float) -> int:
+        return affordable(
+            budget=self.order.budget,
+            spent=self.book.spent(now),
+            head=self.book.per_hour("head"),
+            worker=self.book.price_of_worker(),
         )
-        return [machine for _, machine in idle][: max(0, len(here) - want)]
+
+    def _want(self, count: int) -> None:
+        # Refused where a machine came since we looked: the next step sees it.
+        with contextlib.suppress(ValueError):
+            self._cloud.groups.want(self._group, count)
 
     # -- how it stands -----------------------------------------------------------------------------
 
     def _state(self, members: Sequence[Member], work: Work, now: float) -> State:
         phase, code, reason = self._phase(members, work, now)
         joined = work.joined & {member.machine for member in members}
-        self._step("first-worker", now, when=bool(joined))
-        self._step("first-shard", now, when=work.shards_done > 0)
-        self._step("last-shard", now, when=0 < work.shards == work.shards_done)
-        self._step("scaled-in", now, when=work.ended is not None and not members)
+        done = {
+            "first-worker": bool(joined),
+            "first-shard": work.shards_done > 0,
+            "last-shard": 0 < work.shards <= work.shards_done,
+            "scaled-in": work.ended is not None and not members,
+        }
+        for step in (name for name, is_done in done.items() if is_done):
+            self.took(step, now)
         return State(
             run=self.order.run,
             phase=phase,
@@ -347,41 +308,31 @@ class Scaler:
             spent=self.book.spent(now),
             per_hour=self.book.per_hour(),
             eta=work.eta,
-            steps=dict(self._steps),
+            steps=dict(self.steps),
         )
-
-    def _step(self, name: str, now: float, *, when: bool) -> None:
-        if when:
-            self.took(name, now)
-
-    def took(self, step: str, now: float) -> None:
-        """Take note of when a step was first done, in seconds since the order."""
-        self._steps.setdefault(step, round(max(0.0, now - self._ordered), 1))
 
     def _phase(
         self, members: Sequence[Member], work: Work, now: float
     ) -> tuple[Phase, int | None, str]:
         """Return phase, exit code and reason."""
         if work.ended is not None and not members:
-            if work.ended == 0:
-                return "done", 0, ""
-            if self._ending:
-                return self._ending.phase, self._ending.code, self._ending.reason
-            return "failed", work.ended, f"the run ended with code {work.ended}; see its log"
-        if self._ending:
-            return "draining", None, self._ending.reason
-        if work.ended is not None:
-            return "draining", None, ""
+            return _over(work.ended, self.ending)
+        if work.ended is not None or self.ending:
+            return "draining", None, self.ending.reason if self.ending else ""
+        recent = [event for event in self._events if event.at >= now - LATE_SECONDS]
+        said = trouble.reason(recent, members=len(members), failed=self._boots.failed)
         if work.joined:
-            return "working", None, self._waits(members, now)
-        return "waiting", None, self._waits(members, now) or _begins(work)
-
-    def _waits(self, members: Sequence[Member], now: float) -> str:
-        recent = [event for event in self._events if event.at >= now - BOOT_SECONDS]
-        return trouble.reason(recent, members=len(members), failed=self._failed)
+            return "working", None, said
+        begins = "machines are asked for" if work.shards else "the run lists its input"
+        return "waiting", None, said or begins
 
 
-Phase = Literal["waiting", "working", "draining", "done", "failed", "stopped", "budget", "deadline"]
+def _over(code: int, ending: Ending | None) -> tuple[Phase, int, str]:
+    if code == 0:
+        return "done", 0, ""
+    if ending:
+        return ending.phase, ending.code, ending.reason
+    return "failed", code, f"the run ended with code {code}: `imgbatch cloud logs` says why"
 
 
 def _time_of(run: str, default: float) -> float:
@@ -390,7 +341,3 @@ def _time_of(run: str, default: float) -> float:
         return float(calendar.timegm(time.strptime(run[:16], "%Y%m%dT%H%M%SZ")))
     except ValueError:
         return default
-
-
-def _begins(work: Work) -> str:
-    return "machines are asked for" if work.shards else "the run lists its input"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -28,7 +29,11 @@ if TYPE_CHECKING:
     from imgbatch.cloud import deployment
 
 FIELDS = 5
-_PLAIN = set("0123456789*/,-ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz ")
+# What has an end that is a cron too, so that the cloud can be told of both: as `infra/` says.
+_MINUTE = re.compile(r"\d{1,2}")
+_FIELD = re.compile(r"\*|\d{1,2}(-\d{1,2})?(,\d{1,2}(-\d{1,2})?)*")
+_HOUR = re.compile(rf"\*/[1-9]\d?|{_FIELD.pattern}")
+_ZONE = re.compile(r"UTC|[A-Z][A-Za-z]+(/[A-Za-z0-9_+-]+){1,2}")
 
 
 class Schedule(Settings):
@@ -72,17 +77,28 @@ def check_times(cron: str, timezone: str) -> None:
         SettingsError: it is wrong; says where.
     """
     try:
-        ZoneInfo(timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        known = bool(_ZONE.fullmatch(timezone) and ZoneInfo(timezone))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        known = False
+    if not known:
         raise SettingsError(
             f"--timezone {timezone!r} is none", "Give one such as Europe/Berlin, or UTC."
-        ) from error
+        )
     remedy = 'Give minute, hour, day of month, month, day of week: "0 3 * * 1" is Mondays at 3:00.'
-    if len(cron.split()) != FIELDS:
-        raise SettingsError(f"--cron {cron!r} has {len(cron.split())} fields, not 5", remedy)
-    if strange := sorted(set(cron) - _PLAIN):
-        # Clouds know fewer signs than cronsim: `#` and `L` among others.
-        raise SettingsError(f"--cron {cron!r}: a cloud knows no {strange[0]!r}", remedy)
+    fields = cron.split()
+    if len(fields) != FIELDS:
+        raise SettingsError(f"--cron {cron!r} has {len(fields)} fields, not 5", remedy)
+    for field, form in zip(fields, (_MINUTE, _HOUR, _FIELD, _FIELD, _FIELD), strict=True):
+        if not form.fullmatch(field):
+            raise SettingsError(
+                f"--cron {cron!r}: {field!r} will not do here",
+                "One number for the minute; else *, numbers, ranges and lists (1-5,0), and */6 "
+                "for hours. " + remedy,
+            )
+    if fields[2] != "*" and fields[4] != "*":
+        raise SettingsError(
+            f"--cron {cron!r} has days of the month and of the week", "Make two schedules."
+        )
     try:
         tick = next(_ticks(cron, timezone, time.time()), None)
     except CronSimError as error:
@@ -127,8 +143,7 @@ def remove(control: Control, name: str) -> None:
 
 def schedules(control: Control) -> list[Schedule]:
     """Return all schedules, by name."""
-    names = sorted(entry.name for entry in control.store.list(SCHEDULES))
-    found = (_read(control, name) for name in names)
+    found = (_read(control, name) for name in control.names(SCHEDULES))
     return [schedule for schedule, _ in (pair for pair in found if pair)]
 
 
@@ -140,7 +155,7 @@ def due(control: Control, now: float) -> list[Order]:
     was ordered; who dies in between is followed by one that finds the order there.
     """
     ordered = []
-    for name in sorted(entry.name for entry in control.store.list(SCHEDULES)):
+    for name in control.names(SCHEDULES):
         found = _read(control, name)
         tick = found[0].missed(now) if found else None
         if found is None or tick is None:

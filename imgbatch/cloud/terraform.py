@@ -90,42 +90,60 @@ class Terraform:
         Raises:
             TerraformError: it failed.
         """
-        complaints: list[Complaint] = []
-        with subprocess.Popen(  # noqa: S603 - as above
-            [self.program, *words, "-json"],
-            cwd=self.folder,
-            env=self._environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as process:
+        heard = _Heard(self.say)
+        with (
+            subprocess.Popen(  # noqa: S603 - as above
+                [self.program, words[0], "-json", *words[1:]],
+                cwd=self.folder,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            ) as process
+        ):
             assert process.stdout is not None, "it is a pipe"
             try:
-                self._follow(process.stdout, complaints)
+                heard.follow(process.stdout)
             except KeyboardInterrupt:
                 self.say("interrupted: Terraform notes what it has made; wait")
-                self._follow(process.stdout, complaints)
+                heard.follow(process.stdout)
                 process.wait()
                 raise
             code = process.wait()
         if code != 0:
-            raise error_of(words[0], complaints or [Complaint(f"it ended with {code}")])
-
-    def _follow(self, lines: IO[str], complaints: list[Complaint]) -> None:
-        for line in lines:
-            told = _json(line)
-            if told is None:
-                complaints.extend(_complaints(line))
-            elif told.get("type") == "diagnostic":
-                said = told["diagnostic"]
-                if said["severity"] == "error":
-                    complaints.append(_complaint(said))
-            elif told.get("type") in SHOWN:
-                self.say(str(told["@message"]))
+            complaints = heard.complaints or [Complaint(f"it ended with {code}")]
+            raise error_of(words[0], complaints)
 
     def _environment(self) -> dict[str, str]:
         return inherited({"TF_DATA_DIR": str(self.data), "TF_IN_AUTOMATION": "1", "TF_INPUT": "0"})
+
+
+class _Heard:
+    """What Terraform says with -json, line by line; and without, where it fails before it reads."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._told: list[Complaint] = []
+        self._plain: list[str] = []
+
+    def follow(self, lines: IO[str]) -> None:
+        """Hear all that comes."""
+        for line in lines:
+            told = _json(line)
+            if told is None:
+                self._plain.append(line)
+            elif told.get("type") == "diagnostic":
+                said = told["diagnostic"]
+                if said["severity"] == "error":
+                    self._told.append(_complaint(said))
+            elif told.get("type") in SHOWN and told["hook"].get("action") != "read":
+                self._say(str(told["@message"]))
+
+    @property
+    def complaints(self) -> list[Complaint]:
+        """What went wrong."""
+        return [*self._told, *_complaints("".join(self._plain))]
 
 
 def find() -> str:
@@ -250,7 +268,7 @@ def _complaints(text: str) -> list[Complaint]:
 
 def _boxes(lines: list[str]) -> Iterator[tuple[str, str]]:
     starts = [n for n, line in enumerate(lines) if line.startswith("Error: ")]
-    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+    for start, end in zip(starts, [*starts, len(lines)][1:], strict=True):
         rest = "\n".join(line for line in lines[start + 1 : end] if line)
         yield lines[start].removeprefix("Error: "), rest
 

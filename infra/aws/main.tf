@@ -27,13 +27,6 @@ module "core" {
   kms       = var.kms
 }
 
-# The bucket of a former deployment of this name, whose data were kept.
-import {
-  for_each = toset(var.adopt_bucket ? [module.core.bucket] : [])
-  to       = module.storage.aws_s3_bucket.deployment
-  id       = each.value
-}
-
 module "storage" {
   source = "../modules/aws/storage"
 

@@ -117,12 +117,6 @@ variable "kms" {
   default     = false
 }
 
-variable "adopt_bucket" {
-  description = "Take over the bucket of a former deployment of this name, with the data in it."
-  type        = bool
-  default     = false
-}
-
 variable "destroy_data" {
   description = "Let `terraform destroy` end the bucket with all data in it."
   type        = bool

@@ -31,7 +31,7 @@ import psutil
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from typing import Self
 
 SHIMS = Path(__file__).with_name("shims.py")
@@ -110,7 +110,7 @@ class Machine:
         job: what the container runs in place of its job.
     """
 
-    def __init__(  # noqa: PLR0913 - what a test says of a machine
+    def __init__(
         self,
         machine: str,
         address: str,
@@ -134,8 +134,11 @@ class Machine:
             "SHIM_ROOT": str(self.root),
             "SHIM_CONTAINER": json.dumps({"RAY_TMPDIR": str(self.root), **(container or {})}),
         }
-        kept = {name: os.environ[name] for name in ("PYENV_ROOT", "PYENV_VERSION", "LANG")
-                if name in os.environ}
+        kept = {
+            name: os.environ[name]
+            for name in ("PYENV_ROOT", "PYENV_VERSION", "LANG")
+            if name in os.environ
+        }
         self.environment = {**kept, **environment, **own} | ({"SHIM_JOB": job} if job else {})
         self._boot: subprocess.Popen[bytes] | None = None
 
@@ -229,9 +232,3 @@ class Machine:
         self.end()
         self.metadata.close()
         shutil.rmtree(self.root, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def command_line() -> Iterator[None]:
-    """Need the aws CLI; skip without it, but fail in CI."""
-    yield

@@ -2,7 +2,8 @@
 
 moto 5.2.5 keeps one scheduled action per name in all of a region (AWS: per group), takes moments
 that have passed, knows no scaling activities and no spot machines in a group. Here it has all four.
-It makes a parameter that is only to be overwritten; AWS asks for its type first.
+It makes a parameter that is only to be overwritten; AWS asks for its type first. It knows no quota
+of EC2; here each is `QUOTA` cores.
 What it still does not do: fire a scheduled action, hold a group to its MaxSize, refuse by IAM
 conditions, run out of machines.
 """
@@ -18,8 +19,11 @@ from moto.autoscaling.exceptions import ValidationError
 from moto.autoscaling.models import AutoScalingBackend, FakeAutoScalingGroup
 from moto.autoscaling.responses import AutoScalingResponse
 from moto.core.responses import ActionResult
+from moto.servicequotas.models import ServiceQuotasBackend
 from moto.ssm.exceptions import ValidationException
 from moto.ssm.models import SimpleSystemManagerBackend
+
+QUOTA = 64.0
 
 
 def close_gaps() -> None:
@@ -35,6 +39,7 @@ def close_gaps() -> None:
     FakeAutoScalingGroup.set_desired_capacity = _resize(FakeAutoScalingGroup.set_desired_capacity)
     AutoScalingResponse.describe_scaling_activities = _activities
     SimpleSystemManagerBackend.put_parameter = _typed(SimpleSystemManagerBackend.put_parameter)
+    ServiceQuotasBackend.get_service_quota = _quota
 
 
 def record(group: Any, description: str, cause: str, status: str = "Successful") -> None:
@@ -138,3 +143,7 @@ def _typed(plain: Any) -> Any:
         return plain(self, name, *said, **named)
 
     return put
+
+
+def _quota(_self: Any, service_code: str, quota_code: str) -> dict[str, Any]:
+    return {"ServiceCode": service_code, "QuotaCode": quota_code, "Value": QUOTA}

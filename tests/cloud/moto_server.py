@@ -19,6 +19,7 @@ import os
 import sys
 import urllib.request
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -93,10 +94,43 @@ def mend() -> None:
     """Mend moto in this process."""
     # Policies that are Amazon's own, such as AmazonSSMManagedInstanceCore.
     os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
+    from tests.cloud.moto_groups import close_gaps  # noqa: PLC0415 - in the server only
+
+    close_gaps()
+    _few_policies()
+    _plain_http()
     _budgets()
     _templates()
     _addresses()
+    _descriptions()
     _images()
+
+
+def _few_policies() -> None:
+    """Keep those of Amazon's 1,200 policies that we may name: all of them take a second to read."""
+    from moto.iam import models  # noqa: PLC0415 - in the server only
+
+    known = json.loads(models.aws_managed_policies_data)
+    few = {name: policy for name, policy in known.items() if name.startswith("AmazonSSM")}
+    models.aws_managed_policies_data = json.dumps(few)
+
+
+def _plain_http() -> None:
+    """Pass over statements that refuse plain http: this server has nothing else.
+
+    moto takes no notice of their condition, and would refuse everything.
+    """
+    from moto.iam.access_control import IAMPolicyStatement, PermissionResult  # noqa: PLC0415
+
+    permitted = IAMPolicyStatement.is_action_permitted
+    plain = {"Bool": {"aws:SecureTransport": "false"}}
+
+    def is_action_permitted(self: Any, *words: Any, **named: Any) -> Any:
+        if self._statement.get("Condition") == plain:
+            return PermissionResult.NEUTRAL
+        return permitted(self, *words, **named)
+
+    IAMPolicyStatement.is_action_permitted = is_action_permitted
 
 
 def _budgets() -> None:
@@ -199,6 +233,17 @@ def _addresses() -> None:
     Instance.prep_nics = prep_nics
 
 
+def _descriptions() -> None:
+    """Keep the description of a rule for a security group too: else every plan would set it."""
+    from moto.ec2.models.security_groups import SecurityGroupRule  # noqa: PLC0415
+
+    def description(self: Any) -> str | None:
+        held = {**self.source_group, **self.ip_range}
+        return held.get("Description")
+
+    SecurityGroupRule.description = property(description)
+
+
 def _images() -> None:
     """Answer for the public parameters that name Amazon's images with one that moto has."""
     from moto.ssm.models import Parameter, SimpleSystemManagerBackend  # noqa: PLC0415
@@ -226,6 +271,7 @@ def _images() -> None:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[2]))
     mend()
     from moto.server import main
 

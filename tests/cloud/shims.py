@@ -36,9 +36,9 @@ def docker(words: list[str]) -> int:
     if words[0] == "login":
         return 0 if sys.stdin.read().strip() else 1
     if words[0] == "ps" and _up():
-        print("c0ffee")
+        sys.stdout.write("c0ffee\n")
     if words[0] == "logs" and LOG.exists():
-        print(LOG.read_text("utf-8", "replace"))
+        sys.stdout.write(LOG.read_text("utf-8", "replace"))
     if words[0] == "pull":
         return int(os.environ.get("SHIM_PULL", "0"))
     return 0
@@ -117,8 +117,9 @@ def shutdown(words: list[str]) -> int:
 
 
 def nvidia_smi(words: list[str]) -> int:
-    print("no devices were found" if words != ["ok"] else "NVIDIA L4")
-    return 0 if words == ["ok"] else 6
+    found = words == ["ok"]
+    sys.stdout.write("NVIDIA L4\n" if found else "no devices were found\n")
+    return 0 if found else 6
 
 
 VERBS = [docker, keep, systemctl, serve, shutdown, nvidia_smi]

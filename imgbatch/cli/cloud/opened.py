@@ -43,11 +43,6 @@ def opened(name: str | None) -> Opened:
     """
     from imgbatch.cloud import known  # noqa: PLC0415 - keeps `--help` quick
     from imgbatch.cloud.control import Control  # noqa: PLC0415
-    from imgbatch.storage import open_store  # noqa: PLC0415
 
-    _, noted = known.place(name)
-    # The bucket's region is known here: whatever region the laptop is set to.
-    if noted.control.startswith("s3://") and "?" not in noted.control:
-        open_store(f"{noted.control}?region={noted.region}")
     deployment = known.find(name)
     return Opened(deployment, Control(deployment.control))

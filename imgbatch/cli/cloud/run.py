@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imgbatch import terminal
-from imgbatch.cli.cloud.given import DeploymentOption, Yes
+from imgbatch.cli.cloud.given import DeploymentOption, Yes, agree
 from imgbatch.errors import SettingsError
 from imgbatch.terminal import (
     INTERRUPTED,
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from imgbatch.cloud import Check
     from imgbatch.cloud.control import Order, State
 
+# Half a minute of looks.
+WAKE_LOOKS = 15
 Budget = Annotated[
     float | None,
     typer.Option(
@@ -92,7 +94,7 @@ def run(
         input=input,
         dataset=dataset,
         recipe=recipe,
-        budget=_given(budget),
+        budget=given_budget(budget),
         gpus=kinds(gpus),
         most=max_workers,
         words=tuple(words(limit, sample, max_failed, repair=repair, add_input=add_input)),
@@ -104,8 +106,8 @@ def run(
     queue = found.control.orders()
     doubts = refuse(order, found, queue, now=now, shown=not json)
     show_plan(order, found, now=now, as_json=json)
-    if not yes:
-        _confirm(order, doubts, as_json=json)
+    but = f" ({len(doubts)} of the checks are not certain)" if doubts else ""
+    agree(f"Rent machines for up to ${order.budget:.2f}{but}?", yes=yes)
     before = launch(order, found.place, now=time.time())
     say(json, "ordered", _record(order, found, before), _ordered(order, before, now))
     if follow:
@@ -138,7 +140,12 @@ def words(
     )
 
 
-def _given(budget: float | None) -> float:
+def given_budget(budget: float | None) -> float:
+    """Return --budget.
+
+    Raises:
+        SettingsError: it was not given.
+    """
     if budget is None:
         raise SettingsError("a run on rented machines needs a budget", "Give dollars: --budget 50.")
     return budget
@@ -179,25 +186,6 @@ def show_plan(order: Order, found: Opened, *, now: float, as_json: bool) -> None
         f"cap ${order.budget:.2f}, dies at {lines.moment(order.deadline, now)}",
     ]
     say(as_json, "plan", record, said)
-
-
-def _confirm(order: Order, doubts: Sequence[Check], *, as_json: bool) -> None:
-    """Ask whether machines are to be rented.
-
-    Raises:
-        SettingsError: nobody is there to be asked.
-        typer.Abort: no.
-    """
-    if as_json or not sys.stdin.isatty():
-        raise SettingsError(
-            f"nothing was rented: up to ${order.budget:.2f} needs a yes, and nobody is there to "
-            "be asked",
-            "Look at what is shown above, then add --yes.",
-        )
-    but = f" ({len(doubts)} of the checks above are not certain)" if doubts else ""
-    if not typer.confirm(f"Rent machines for up to ${order.budget:.2f}{but}?"):
-        sys.stderr.write("nothing was rented\n")
-        raise typer.Exit(INTERRUPTED)
 
 
 def _record(order: Order, found: Opened, before: Sequence[Order]) -> dict[str, object]:
@@ -269,11 +257,11 @@ def _states(run: str, found: Opened) -> Iterator[State | None]:
     from imgbatch.cloud.launch import wake  # noqa: PLC0415 - keeps `--help` quick
     from imgbatch.cloud.standing import follow  # noqa: PLC0415
 
-    taken, looks = False, 0
-    for state in follow(run, found.control, now=time.time, sleep=time.sleep):
+    taken = False
+    looks = follow(run, found.control, now=time.time, sleep=time.sleep)
+    for count, state in enumerate(looks, 1):
         taken = taken or state is not None
-        looks += 1
-        if not taken and looks % 15 == 0:
+        if not taken and count % WAKE_LOOKS == 0:
             wake(found.place)
         yield state
 

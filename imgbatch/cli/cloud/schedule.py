@@ -2,18 +2,210 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+import sys
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imgbatch.cli.cloud import run as running
+from imgbatch.cli.cloud.given import DeploymentOption, Yes, agree
+from imgbatch.errors import DeploymentError, SettingsError
+from imgbatch.terminal import Json, say
 
-def add(name: str) -> None:
-    """Add."""
+if TYPE_CHECKING:
+    from imgbatch.cli.cloud.opened import Opened
+    from imgbatch.cloud.ordering import Wish
+    from imgbatch.cloud.root import Root
+    from imgbatch.cloud.schedules import Schedule
+
+VERB = "run"
+NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+ScheduleName = Annotated[
+    str, typer.Argument(metavar="NAME", help="Small letters, digits and hyphens.")
+]
 
 
-def list_() -> None:
-    """List."""
+def add(
+    name: ScheduleName,
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="-- run INPUT DATASET --budget DOLLARS ...",
+            help="As for `imgbatch cloud run`, without --deadline; the budget is of each tick.",
+        ),
+    ],
+    *,
+    cron: Annotated[
+        str, typer.Option(help='Minute, hour, day of month, month, day of week: "0 3 * * 1".')
+    ],
+    hours: Annotated[
+        int, typer.Option(min=1, help="After so many the cloud ends all machines, whatever runs.")
+    ],
+    timezone: Annotated[str, typer.Option(help="In which the cron counts: Europe/Berlin.")] = "UTC",
+    deployment: DeploymentOption = None,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Have the cloud wake a head again and again for a run; ticks missed are caught up once."""
+    from imgbatch.cli.cloud.opened import opened  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cloud.ordering import order_of  # noqa: PLC0415
+    from imgbatch.cloud.schedules import Schedule, check_times  # noqa: PLC0415
+    from imgbatch.settings import passed_on  # noqa: PLC0415
+
+    if not NAME.fullmatch(name):
+        raise SettingsError(
+            f"{name!r} will not do as the name of a schedule",
+            "Small letters, digits and hyphens, up to 32, the first a letter.",
+        )
+    check_times(cron, timezone)
+    wish = wish_of(words)
+    found, now = opened(deployment), time.time()
+    order = order_of(wish, found.deployment, environment=passed_on(), hours=float(hours))
+    running.refuse(order, found, found.control.orders(), now=now, shown=not json)
+    schedule = Schedule(
+        name=name, cron=cron, timezone=timezone, hours=hours, order=order, since=now
+    )
+    say(json, "plan", _record(schedule, now), _lines(schedule, now))
+    agree("Make it so?", yes=yes)
+    _add(schedule, found)
+    say(json, "scheduled", _record(schedule, now), [f"schedule {name} is in place"])
 
 
-def remove(name: str) -> None:
-    """Remove."""
+def list_(*, deployment: DeploymentOption = None, json: Json = False) -> None:
+    """List the schedules, when each comes next and what came of it last."""
+    from imgbatch.cli.cloud.lines import last_of  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cli.cloud.opened import opened  # noqa: PLC0415
+    from imgbatch.cloud.standing import standing  # noqa: PLC0415
+
+    found = opened(deployment)
+    now = standing(found.deployment.name, found.control, time.time())
+    woken = found.deployment.schedules
+    lines = []
+    for schedule in now.schedules:
+        lines += [*_lines(schedule, now.now), f"  {last_of(schedule, now)}"]
+        if schedule.name not in woken:
+            lines.append("  nothing wakes it: `imgbatch cloud schedule remove` it, and add it anew")
+    records = [_record(schedule, now.now) for schedule in now.schedules]
+    say(json, "schedules", {"schedules": records}, lines or ["no schedule"])
+
+
+def remove(
+    name: ScheduleName,
+    *,
+    deployment: DeploymentOption = None,
+    json: Json = False,
+) -> None:
+    """Remove a schedule; a run of it that waits or is at work goes on."""
+    from imgbatch.cli.cloud.opened import opened  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cloud import schedules  # noqa: PLC0415
+    from imgbatch.settings import nearest  # noqa: PLC0415
+
+    found = opened(deployment)
+    known = [schedule.name for schedule in schedules.schedules(found.control)]
+    if name not in {*known, *found.deployment.schedules}:
+        raise DeploymentError(f"no schedule {name!r}{nearest(name, known)}", "See `schedule list`.")
+    root = _root(found)
+    wakes = dict(root.variable("schedules") or {})
+    if wakes.pop(name, None) is not None:
+        root.change("schedules", wakes)
+        root.make(root.plan(), adopt=False)
+    # Last: what wakes a head that finds nothing to do costs a few cents, not the other way round.
+    schedules.remove(found.control, name)
+    say(json, "removed", {"name": name}, [f"schedule {name} is removed"])
+
+
+def wish_of(words: list[str]) -> Wish:
+    """Return what the words after `--` ask for; they are those of `imgbatch cloud run`.
+
+    Raises:
+        SettingsError: they are not, or ask for what a schedule does not have.
+    """
+    from imgbatch.cloud.ordering import Wish  # noqa: PLC0415 - keeps `--help` quick
+
+    if not words or words[0] != VERB:
+        raise SettingsError(
+            f"what is to be scheduled begins with `{VERB}`, not {' '.join(words[:1])!r}",
+            "imgbatch cloud schedule add NAME --cron ... --hours 6 -- run INPUT DATASET --budget 5",
+        )
+    parser = typer.Typer()
+    parser.command()(running.run)
+    command = typer.main.get_command(parser)
+    given: dict[str, Any] = command.make_context(f"imgbatch cloud {VERB}", words[1:]).params
+    if given["deadline"] is not None:
+        raise SettingsError("a schedule has no --deadline", "Its --hours are each run's.")
+    for flag in ("deployment", "yes", "json"):
+        if given[flag]:
+            raise SettingsError(f"--{flag} is of the schedule", f"Give it before `-- {VERB}`.")
+    return Wish(
+        input=given["input"],
+        dataset=given["dataset"],
+        recipe=given["recipe"],
+        budget=running.given_budget(given["budget"]),
+        gpus=running.kinds(given["gpus"]),
+        most=given["max_workers"],
+        words=tuple(
+            running.words(
+                given["limit"],
+                given["sample"],
+                given["max_failed"],
+                repair=given["repair"],
+                add_input=given["add_input"],
+            )
+        ),
+    )
+
+
+def _root(found: Opened) -> Root:
+    from imgbatch.cloud.root import Root  # noqa: PLC0415 - keeps `--help` quick
+
+    def tell(text: str) -> None:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+    made = found.deployment
+    root = Root(made.cloud, made.name, made.region, say=tell)
+    root.open(make=False)
+    return root
+
+
+def _add(schedule: Schedule, found: Opened) -> None:
+    """Keep a schedule and have the cloud wake for it; what fails in between is taken back."""
+    from imgbatch.cloud import schedules  # noqa: PLC0415 - keeps `--help` quick
+
+    root = _root(found)
+    before = dict(root.variable("schedules") or {})
+    wake = {"cron": schedule.cron, "timezone": schedule.timezone, "hours": schedule.hours}
+    with ExitStack() as back:
+        schedules.put(found.control, schedule)
+        back.callback(schedules.remove, found.control, schedule.name)
+        back.callback(root.change, "schedules", before)
+        root.change("schedules", {**before, schedule.name: wake})
+        root.make(root.plan(), adopt=False)
+        back.pop_all()
+
+
+def _record(schedule: Schedule, now: float) -> dict[str, Any]:
+    order = schedule.order
+    return {
+        **schedule.model_dump(exclude={"order"}),
+        "next": schedule.next(now),
+        "input": order.input,
+        "dataset": order.dataset,
+        "pool": order.pool,
+        "budget": order.budget,
+    }
+
+
+def _lines(schedule: Schedule, now: float) -> list[str]:
+    from imgbatch.cli.cloud.lines import moment  # noqa: PLC0415 - keeps `--help` quick
+
+    order = schedule.order
+    when = moment(schedule.next(now), now)
+    what = f"{order.input} -> {order.dataset}, pool {order.pool}, at most {order.most} machines"
+    return [
+        f"schedule {schedule.name}: {schedule.cron} ({schedule.timezone}), next {when}",
+        f"  {what}, ${order.budget:.2f} and {schedule.hours} h each time",
+    ]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from imgbatch.cloud.aws.clients import Clients
 from imgbatch.cloud.aws.groups import AwsGroups
+from imgbatch.cloud.aws.market import AwsMarket
 from imgbatch.cloud.aws.secrets import AwsSecrets
 
 if TYPE_CHECKING:
@@ -44,6 +45,6 @@ def connect(region: str) -> Aws:
     return Aws(
         groups=AwsGroups(clients),
         secrets=AwsSecrets(clients),
-        market=None,  # type: ignore[arg-type] # not written yet
+        market=AwsMarket(clients),
         account=None,  # type: ignore[arg-type] # not written yet
     )

@@ -1,0 +1,93 @@
+"""Machines that were launched enter; those that came up, failed to or idle leave.
+
+    launched -- a node in Ray --> joined -- for a while, or shards came back --> came up
+        |                            +-- idle: removed when there is no need of it
+        +-- says why it does not, or never joins --> failed
+
+Failures count in a row: a machine that comes up begins the count anew.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from imgbatch.cloud import Member
+    from imgbatch.cloud.scaling import Work
+
+# A machine that does not join Ray in that time is ended.
+BOOT_SECONDS = 900.0
+# One that has been in Ray for so long has come up, whatever becomes of it later.
+STABLE_SECONDS = 120.0
+# An idle machine may end after so long; one that idles while shards wait is of no use.
+IDLE_SECONDS, USELESS_SECONDS = 60.0, 300.0
+# So many in a row that did not come up: no more are added, and without any other the run ends.
+FAILED_BOOTS = 3
+
+
+class Boots:
+    """What is known of each machine of a pool.
+
+    Attributes:
+        failed: machines that did not come up since one did, and why.
+    """
+
+    def __init__(self) -> None:
+        self.failed: dict[str, str] = {}
+        self._joined: dict[str, float] = {}
+        self._came: set[str] = set()
+        self._idle: dict[str, float] = {}
+        self._told: set[str] = set()
+        self._done = 0
+
+    def look(self, members: Sequence[Member], work: Work, now: float) -> list[Member]:
+        """Take note of who came up and who did not; return those that never will."""
+        for machine in work.joined:
+            self._joined.setdefault(machine, now)
+        self._idle = {m: self._idle.get(m, now) for m in work.joined - work.busy}
+        self._come(work, now)
+        for machine, reason in work.failed_boots.items():
+            if machine not in self._came:
+                self._fail(machine, reason)
+        return [member for member in members if self._hopeless(member, work, now)]
+
+    def idle(self, machines: Collection[str], now: float) -> list[str]:
+        """Return those of some machines that have been idle for a while, the longest first."""
+        found = sorted((since, m) for m, since in self._idle.items() if m in machines)
+        return [machine for since, machine in found if now - since >= IDLE_SECONDS]
+
+    @property
+    def stuck(self) -> bool:
+        """Whether more machines would not come up either, as it looks."""
+        return len(self.failed) >= FAILED_BOOTS
+
+    def _come(self, work: Work, now: float) -> None:
+        # Of what a head before us told, nobody who is here now did anything.
+        worked = work.shards_done > self._done > 0
+        self._done = work.shards_done or self._done
+        came = {
+            machine
+            for machine in work.joined - self._came
+            if worked or now - self._joined[machine] >= STABLE_SECONDS
+        }
+        if came:
+            self._came |= came
+            self.failed.clear()
+
+    def _hopeless(self, member: Member, work: Work, now: float) -> bool:
+        machine = member.machine
+        if machine not in self._joined and now - member.since > BOOT_SECONDS:
+            minutes = f"{BOOT_SECONDS / 60:g} minutes"
+            self._fail(machine, f"it did not join Ray within {minutes} of its launch")
+            return True
+        if work.left and now - self._idle.get(machine, now) > USELESS_SECONDS:
+            self._fail(machine, "it joined Ray, and did no work while there was some")
+            return True
+        return False
+
+    def _fail(self, machine: str, reason: str) -> None:
+        if machine not in self._told:
+            self._told.add(machine)
+            self.failed[machine] = reason

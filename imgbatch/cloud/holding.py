@@ -1,0 +1,104 @@
+"""The lease as a head keeps it: taken from whoever had it, renewed, given back, or lost.
+
+There may be two heads for a while: the group replaces one that it believes dead, and that one still
+runs. Whoever is newest takes the lease; each renewal is a write that compares the version, so the
+other one's next renewal fails, and it knows.
+
+Decision, 2026-11: the loop that scales renews the lease, no thread of its own. A head that hangs
+anywhere gives no more beats, and its machines end. Drawback: no call in that loop may take minutes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from imgbatch.cloud.control import LEASE, Lease, encoded
+from imgbatch.errors import FencedError
+from imgbatch.storage import ChangedError
+
+if TYPE_CHECKING:
+    from imgbatch.cloud.control import Control, Order
+
+RENEW_SECONDS = 20.0
+
+
+class Holding:
+    """The lease of one order, held by one head.
+
+    Args:
+        control: where it lies.
+        order: that it is for; its deadline is set.
+        machine: of the head.
+
+    Attributes:
+        head: HOST:PORT of Ray's control server, as soon as it is up.
+    """
+
+    def __init__(self, control: Control, order: Order, machine: str) -> None:
+        self._control = control
+        self._order = order
+        self._machine = machine
+        self._version = ""
+        self._beat = 0
+        self._renewed = -math.inf
+        self._told = ""
+        self.head = ""
+
+    def take(self, now: float) -> None:
+        """Take the lease, whoever has it.
+
+        Raises:
+            FencedError: another head did at the same moment.
+        """
+        former = self._control.lease()
+        self._beat = former.beat + 1 if former else 0
+        self._control.hold(self._lease(now))
+        # The version first: it is the one of what is read then, or of what was before it.
+        self._version = self._control.store.head(LEASE).version
+        self._mine()
+        self._renewed, self._told = now, self.head
+
+    def keep(self, now: float) -> None:
+        """Renew it where that is due, or where the head's address is new.
+
+        Raises:
+            FencedError: another head has it, or it was taken away.
+        """
+        if now - self._renewed < RENEW_SECONDS and self._told == self.head:
+            return
+        self._beat += 1
+        data = encoded(self._lease(now))
+        try:
+            self._version = self._control.store.replace(LEASE, data, self._version)
+        except FileNotFoundError:
+            raise FencedError("the lease was taken away") from None
+        except ChangedError:
+            # Ours after all, where an answer to a former renewal was lost.
+            version = self._control.store.head(LEASE).version
+            self._mine()
+            self._version = self._control.store.replace(LEASE, data, version)
+        self._renewed, self._told = now, self.head
+
+    def release(self) -> None:
+        """Take the lease away, where it is ours: every machine leaves by itself."""
+        found = self._control.lease()
+        if found and found.head_machine == self._machine:
+            self._control.release()
+
+    def _mine(self) -> None:
+        found = self._control.lease()
+        if found is None or found.head_machine != self._machine:
+            other = found.head_machine if found else "nobody"
+            raise FencedError(f"the lease is held by {other}")
+
+    def _lease(self, now: float) -> Lease:
+        return Lease(
+            run=self._order.run,
+            deadline=math.floor(self._order.deadline),
+            beat=self._beat,
+            left=max(0, math.floor(self._order.deadline - now)),
+            head=self.head,
+            head_machine=self._machine,
+            pool=self._order.pool,
+        )

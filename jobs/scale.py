@@ -1,0 +1,279 @@
+"""One order on the head, turn by turn: lease, machines, ledger and state until it is over.
+
+    a turn: renew the lease -> is the deadline armed? -> what does the run say? -> Scaler.step
+            -> end the run where it must end -> ledger and state into the bucket
+
+What enters are an order that was taken and its run (Ray and the driver, `jobs.hosted`); what leaves
+are control objects and what the cloud is told. No turn waits, no turn fails for what may pass: a
+bucket or a cloud that does not answer is tried again in the next, and said.
+
+Decision, 2026-11: the deadline that the cloud keeps is armed again by the head, though whoever
+ordered the run armed it, and without it no machine is asked for. Drawback: a permission that the
+head lacks ends a run that might have been well.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Protocol
+
+from imgbatch.cloud import ledger
+from imgbatch.cloud.control import State
+from imgbatch.cloud.ending import TICK_SECONDS
+from imgbatch.cloud.holding import Holding
+from imgbatch.cloud.scaling import Scaler
+from imgbatch.errors import (
+    CloudError,
+    CredentialsError,
+    DeploymentError,
+    PermissionsError,
+    RunError,
+    StorageError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from imgbatch.cloud import Cloud
+    from imgbatch.cloud.control import Control, Order
+    from imgbatch.cloud.deployment import Deployment
+    from imgbatch.cloud.scaling import Work
+
+LEDGER, STOP, LOG = "ledger.jsonl", "stop.json", "head.log"
+# Until the run knows its shards, each second is one that somebody waits for the first of them.
+HASTE_SECONDS = 2.0
+ARMED_SECONDS = 300.0
+# What a run may take to commit, before it is ended by force.
+CANCEL_SECONDS = 40.0
+# The cloud ends what is left so long after the deadline: by then all should be over.
+GRACE_SECONDS = 30.0
+
+
+class Run(Protocol):
+    """What computes: Ray's head and the driver beside it, or what a test has for them.
+
+    Attributes:
+        address: HOST:PORT of Ray's control server; "" until it is up.
+    """
+
+    address: str
+
+    def work(self, *, stop: str, failed_boots: dict[str, str]) -> Work:
+        """Return how far it is; starts what has yet to start, and again what died."""
+
+    def cancel(self) -> None:
+        """Have it commit what is finished and end."""
+
+    def kill(self) -> None:
+        """End the driver by force."""
+
+    def close(self) -> None:
+        """End Ray."""
+
+    def log(self) -> bytes:
+        """Return what was said, the last of it."""
+
+
+class Scale:
+    """One order at work.
+
+    Args:
+        order: with its deadline.
+        deployment: where.
+        control: the objects.
+        cloud: the machines.
+        run: what computes.
+        machine: this head's name for the cloud.
+        head_until: until when the head itself may live: the latest deadline of all that wait.
+        now: the moment.
+        first: whether the head's hours since its launch are this order's.
+        say: told what goes wrong and will be tried again.
+
+    Attributes:
+        state: as it was last, or will be, written.
+        told: whether the end was written.
+    """
+
+    def __init__(  # noqa: PLR0913 - one argument per thing that an order goes by
+        self,
+        order: Order,
+        deployment: Deployment,
+        control: Control,
+        cloud: Cloud,
+        run: Run,
+        *,
+        machine: str,
+        head_until: float,
+        now: float,
+        first: bool,
+        say: Callable[[str], None],
+    ) -> None:
+        self.order = order
+        self._control, self._cloud, self._run, self._say = control, cloud, run, say
+        self._deadlines = {
+            deployment.head.group: head_until + GRACE_SECONDS,
+            deployment.pools[order.pool].group: order.deadline + GRACE_SECONDS,
+        }
+        raw = control.get(order.run, LEDGER)
+        lines = ledger.read(raw) if raw else []
+        self._scaler = Scaler(
+            order,
+            deployment,
+            cloud,
+            now=now,
+            head_since=None if first else now,
+            lines=lines,
+            former=control.state(order.run),
+        )
+        self._scaler.took("taken", now)
+        self._lease = Holding(control, order, machine)
+        self._taken = self.told = False
+        self._armed = -math.inf
+        self._ending: float | None = None
+        self._boots: dict[str, str] = {}
+        self._stop = ""
+        self._written: bytes = b""
+        self.state = self._first(now)
+
+    def _first(self, now: float) -> State:
+        order = self.order
+        return State(
+            run=order.run,
+            phase="waiting",
+            at=now,
+            deadline=order.deadline,
+            budget=order.budget,
+            reason="the head starts Ray",
+            spent=self._scaler.book.spent(now),
+        )
+
+    def turn(self, now: float) -> float:
+        """Do what is due; return in how many seconds to come again. `state` says how it stands.
+
+        Raises:
+            FencedError: another head leads.
+        """
+        self._keep(now)
+        work = self._work()
+        if work.ended is None and self._ending is not None:
+            self._urge(now)
+        self._step(now, work)
+        self._tell(now)
+        return HASTE_SECONDS if self.state.phase == "waiting" and not work.shards else TICK_SECONDS
+
+    # -- what keeps machines alive -----------------------------------------------------------------
+
+    def _keep(self, now: float) -> None:
+        """Renew the lease; a bucket that does not answer is asked again in the next turn."""
+        self._lease.head = self._run.address
+        if self._run.address:
+            self._scaler.took("ray", now)
+        try:
+            if not self._taken:
+                self._lease.take(now)
+                self._taken = True
+            self._lease.keep(now)
+        except (StorageError, DeploymentError) as error:
+            self._say(f"the lease could not be renewed: {error}")
+
+    def _arm(self, now: float) -> None:
+        """See that the cloud itself will end all machines.
+
+        Raises:
+            CloudError: it may not; no machine is asked for then.
+        """
+        if now - self._armed < ARMED_SECONDS:
+            return
+        for group, until in self._deadlines.items():
+            at = self._cloud.groups.armed(group)
+            if at is None or abs(at - until) > 2 * GRACE_SECONDS:
+                self._cloud.groups.arm(group, until)
+        self._armed = now
+
+    # -- what the run says -------------------------------------------------------------------------
+
+    def _work(self) -> Work:
+        try:
+            self._boots |= self._failed_boots()
+            self._stop = self._stop or self._stopped()
+        except StorageError as error:
+            self._say(f"the control objects cannot be read: {error}")
+        return self._run.work(stop=self._stop, failed_boots=self._boots)
+
+    def _failed_boots(self) -> dict[str, str]:
+        folder = f"runs/{self.order.run}/boots"
+        found = {}
+        for name in self._control.names(folder):
+            machine = name.rpartition("/")[2].removesuffix(".json")
+            if machine not in self._boots:
+                told = _json(self._control.store.get(name))
+                found[machine] = str(told.get("reason", "it did not say why"))
+        return found
+
+    def _stopped(self) -> str:
+        raw = self._control.get(self.order.run, STOP)
+        return f"by {_json(raw).get('by', 'somebody')}" if raw is not None else ""
+
+    # -- what follows ------------------------------------------------------------------------------
+
+    def _step(self, now: float, work: Work) -> None:
+        try:
+            self._arm(now)
+            self.state = self._scaler.step(now, work)
+        except (PermissionsError, CredentialsError) as error:
+            self._scaler.give_up(f"{error}. {error.remedy}", error.exit_code, now)
+            self._without(now, work, error)
+        except CloudError as error:
+            self._say(f"the cloud does not do what it is asked: {error}")
+            self._without(now, work, error)
+        if self.state.phase == "draining" and work.ended is None and self._ending is None:
+            self._ending = now
+            self._run.cancel()
+
+    def _without(self, now: float, work: Work, error: RunError) -> None:
+        """Go on without the cloud: what it does not tell does not change, but time and money."""
+        self.state = self._scaler.blind(now, work, f"{type(error).__name__}: {error}")
+
+    def _urge(self, now: float) -> None:
+        if self._ending is not None and now - self._ending > CANCEL_SECONDS:
+            self._run.kill()
+
+    # -- what is told ------------------------------------------------------------------------------
+
+    def _tell(self, now: float) -> None:
+        """Put ledger and state; the ledger first, so that no state tells of what it lacks."""
+        if self.state.over:
+            self._scaler.book.close(now)
+            self._scaler.took("ended", now)
+            steps = self._scaler.steps
+            self.state = self.state.model_copy(update={"steps": steps, "per_hour": 0.0})
+        data = ledger.write(self._scaler.ledger)
+        try:
+            if data != self._written:
+                self._control.put(self.order.run, LEDGER, data)
+                self._written = data
+            self._control.put(self.order.run, LOG, self._run.log())
+            self._control.tell(self.state)
+        except StorageError as error:
+            self._say(f"the state could not be written: {error}")
+        else:
+            self.told = self.state.over
+
+    def close(self) -> None:
+        """Take the order off the queue."""
+        self._run.close()
+        self._control.close(self.order.run)
+
+    def release(self) -> None:
+        """Give the lease back."""
+        self._lease.release()
+
+
+def _json(raw: bytes) -> dict[str, object]:
+    """Return what an object says; what is no JSON says nothing, and is there all the same."""
+    try:
+        told = json.loads(raw)
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}

@@ -1,0 +1,215 @@
+"""Machines that boot from their user data, watch the lease, and leave; on loopback and moto.
+
+What runs for real: the boot script as Terraform renders it, the watch, curl, the aws CLI, and in
+the last tests `jobs.node` and Ray. What stands in: docker, systemctl, nvidia-smi (shims.py).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.cloud.lab import RUN, Lab
+from tests.cloud.machine import Machine
+from tests.cloud.rendered import need
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cloud.moto_server import Moto
+
+pytestmark = pytest.mark.slow
+
+# One for ever in the eyes of a test, where it is not about that one.
+QUICK = {
+    "WATCH_SECONDS": "1",
+    "SILENT_SECONDS": "600",
+    "HEAD_SECONDS": "600",
+    "GPU_SECONDS": "0",
+    "TRY_SECONDS": "0",
+}
+WAITS = "sleep 600"
+
+
+@pytest.fixture
+def lab(moto_process: Moto, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    need("aws", "https://aws.amazon.com/cli, or scripts/tools aws")
+    for name, value in moto_process.environment().items():
+        monkeypatch.setenv(name, value)
+    found = Lab(moto_process)
+    found.make()
+    return found
+
+
+@contextmanager
+def booting(lab: Lab, role: str = "worker", **more: Any) -> Iterator[Machine]:
+    """Launch a machine of a group and start it."""
+    name, address = lab.launch(lab.pool if role == "worker" else lab.head)
+    times = {**QUICK, **more.pop("times", {})}
+    environment = {"AWS_ENDPOINT_URL": lab.moto.url, **times}
+    with Machine(name, address, environment, **{"gpu": True, "job": WAITS, **more}) as machine:
+        machine.start(lab.user_data(role))
+        yield machine
+
+
+def ran(machine: Machine) -> list[list[str]]:
+    return [words for words in machine.docker if words[0] == "run"]
+
+
+def up(machine: Machine) -> bool:
+    return (machine.root / "run/imgbatch/up").exists()
+
+
+def left(lab: Lab, machine: Machine, group: str | None = None) -> None:
+    """Wait until a machine has left, and its group has become smaller by it."""
+    group = group or lab.pool
+    machine.wait(lambda: machine.machine not in lab.members(group))
+    assert lab.wanted(group) == len(lab.members(group))
+
+
+def reported(lab: Lab, machine: Machine) -> dict[str, Any]:
+    found = lab.control.get(RUN, f"boots/{machine.machine}.json")
+    assert found, machine.said
+    return dict(json.loads(found))
+
+
+def test_a_worker_without_a_lease_leaves_before_anything_costly(lab: Lab) -> None:
+    other = lab.launch(lab.pool)[0]
+    with booting(lab) as machine:
+        left(lab, machine)
+        assert lab.members(lab.pool) == [other]
+        assert not any(words[0] in ("pull", "run") for words in machine.docker)
+
+
+@pytest.mark.parametrize("changes", [{"left": 0}, {"deadline": 1}, {"pool": "cpu"}])
+def test_a_worker_whose_lease_is_over_or_of_another_pool_leaves(
+    lab: Lab, changes: dict[str, Any]
+) -> None:
+    lab.control.hold(lab.lease(**changes))
+    with booting(lab) as machine:
+        left(lab, machine)
+        assert not ran(machine)
+
+
+def test_a_machine_whose_gpu_does_not_answer_says_so_leaves_and_never_joins(lab: Lab) -> None:
+    lab.control.hold(lab.lease())
+    with booting(lab, gpu=False) as machine:
+        left(lab, machine)
+        assert not ran(machine)
+        told = reported(lab, machine)
+    assert "nvidia-smi did not pass" in told["reason"]
+    assert "no devices were found" in told["reason"]
+    assert told["pool"] == "gpu"
+
+
+def test_an_image_that_cannot_be_pulled_is_reported(lab: Lab) -> None:
+    lab.control.hold(lab.lease())
+    with booting(lab, times={"SHIM_PULL": "1"}) as machine:
+        left(lab, machine)
+        assert "pull failed" in reported(lab, machine)["reason"]
+
+
+def test_a_container_gets_what_it_needs_and_nothing_else(lab: Lab) -> None:
+    lab.control.hold(lab.lease())
+    with booting(lab, job="env") as machine:
+        (words,) = machine.wait(lambda: ran(machine))
+        known = machine.wait(lambda: "AWS_ENDPOINT_URL" in machine.container_log) and {
+            line.partition("=")[0] for line in machine.container_log.splitlines()
+        }
+    job = words[words.index("--entrypoint") + 1 :]
+    assert job[0] == "python"
+    assert job[2:6] == ["-P", "-m", "jobs.node", f"s3://{lab.bucket}/control"]
+    assert job[6:] == ["--pool", "gpu", "--machine", machine.machine, "--address", machine.address]
+    for option in ("--gpus", "--shm-size", "--ulimit", "--network"):
+        assert option in words
+    aws = {name for name in known if name.startswith("AWS_")}
+    assert aws == {
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+        "AWS_ENDPOINT_URL",
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+    }
+    assert not any("IMGBATCH" in name for name in known)
+
+
+def test_a_lease_that_is_released_ends_the_machine(lab: Lab) -> None:
+    lab.control.hold(lab.lease())
+    with booting(lab) as machine:
+        machine.wait(lambda: up(machine))
+        assert lab.members(lab.pool) == [machine.machine]
+        lab.control.release()
+        left(lab, machine)
+
+
+def test_a_lease_that_nobody_renews_ends_the_machine_and_a_renewed_one_does_not(lab: Lab) -> None:
+    lab.control.hold(lab.lease())
+    with booting(lab, times={"SILENT_SECONDS": "4"}) as machine:
+        machine.wait(lambda: up(machine))
+        for beat in range(2, 8):
+            time.sleep(1)
+            lab.control.hold(lab.lease(beat=beat))
+        assert lab.members(lab.pool) == [machine.machine]
+        left(lab, machine)
+        assert "was not renewed" in machine.said
+
+
+def test_a_bucket_that_cannot_be_read_ends_the_machine(lab: Lab) -> None:
+    lab.control.hold(lab.lease())
+    with booting(lab, times={"SILENT_SECONDS": "5"}) as machine:
+        machine.wait(lambda: up(machine))
+        s3 = lab.moto.client("s3")
+        for entry in s3.list_objects_v2(Bucket=lab.bucket)["Contents"]:
+            s3.delete_object(Bucket=lab.bucket, Key=entry["Key"])
+        s3.delete_bucket(Bucket=lab.bucket)
+        left(lab, machine)
+        assert "could not be read" in machine.said
+
+
+def test_a_machine_whose_container_ends_leaves_and_says_why(lab: Lab) -> None:
+    lab.control.hold(lab.lease())
+    with booting(lab, job="sh -c 'echo out of luck; exit 3'") as machine:
+        left(lab, machine)
+        assert "out of luck" in reported(lab, machine)["reason"]
+
+
+def test_a_boot_that_hangs_is_bounded(lab: Lab) -> None:
+    lab.control.hold(lab.lease())
+    slow = {"GPU_SECONDS": "600", "BOOT_SECONDS": "5"}
+    with booting(lab, gpu=False, times=slow) as machine:
+        left(lab, machine)
+        assert "did not come up" in reported(lab, machine)["reason"]
+
+
+def test_a_cloud_that_lets_nobody_leave_has_the_machine_end_itself(lab: Lab) -> None:
+    environment = {"AWS_ENDPOINT_URL": lab.moto.url, **QUICK}
+    with Machine("i-0123456789abcdef0", "127.20.1.9", environment) as machine:
+        machine.start(lab.user_data("worker"))
+        machine.wait((machine.root / "shutdown").exists)
+        assert (machine.root / "shutdown").read_text("utf-8") == "-h now"
+        assert "leaving: there is no lease" in machine.said
+
+
+def test_a_head_is_up_before_its_lease_and_leaves_when_it_never_gets_one(lab: Lab) -> None:
+    lab.control.hold(lab.lease(head_machine="i-another"))
+    with booting(lab, "head", times={"HEAD_SECONDS": "8"}) as machine:
+        machine.wait(lambda: up(machine))
+        assert lab.members(lab.head) == [machine.machine]
+        (words,) = ran(machine)
+        assert words[words.index("--restart") + 1] == "on-failure"
+        assert "jobs.head" in words
+        left(lab, machine, lab.head)
+        assert "no lease of its own" in machine.said
+
+
+def test_a_boot_script_that_runs_again_starts_nothing_twice(lab: Lab) -> None:
+    lab.control.hold(lab.lease())
+    with booting(lab) as machine:
+        machine.wait(lambda: machine.booted == 0)
+        machine.start(lab.user_data("worker"))
+        machine.wait(lambda: machine.booted == 0)
+        assert len(ran(machine)) == 1
+    assert not machine.processes

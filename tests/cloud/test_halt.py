@@ -1,0 +1,222 @@
+"""How a run is ended: off the queue, by its head, by force; and that no machine is left."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from imgbatch.cloud.control import Lease, State
+from imgbatch.cloud.halt import NEVER, STOP, empty, halt, meant
+from imgbatch.cloud.launch import launch
+from imgbatch.errors import CancelledError, DeploymentError, LeftoverError, SettingsError
+from tests.cloud.fake import NOON
+from tests.cloud.watched import GPU, HEAD, HOUR, FakeClock, Scene
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from imgbatch.cloud.halt import Halted
+
+RUN, NEXT = "20270115T080000Z-aaaaaa", "20270115T090000Z-bbbbbb"
+
+
+class Head(FakeClock):
+    """A head that lives in the pauses of whoever waits.
+
+    Args:
+        scene: where.
+        obeys: whether it reads the stop object.
+        says: whether it writes its state.
+        leaves: whether it ends its machines.
+    """
+
+    def __init__(
+        self, scene: Scene, *, obeys: bool = True, says: bool = True, leaves: bool = True
+    ) -> None:
+        super().__init__(scene.cloud)
+        self.scene, self.obeys, self.says, self.leaves = scene, obeys, says, leaves
+        self.beat = 0
+        self.end = 0
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        if self.says and self.scene.cloud.alive(HEAD):
+            self.live()
+
+    def live(self) -> None:
+        control = self.scene.control
+        stopped = self.obeys and control.get(RUN, STOP) is not None
+        self.end += stopped
+        phase = "stopped" if self.end > 2 else "draining" if self.end else "working"
+        over = phase == "stopped"
+        self.beat += 1
+        control.tell(state(phase, at=self.now(), code=20 if over else None))
+        if over and self.leaves:
+            control.close(RUN)
+            control.release()
+            for group in (GPU, HEAD):
+                self.scene.groups.want(group, 0)
+        elif not over:
+            control.hold(lease(self.beat))
+
+
+def state(phase: str = "working", at: float = NOON, code: int | None = None) -> State:
+    return State.model_validate(
+        {"run": RUN, "phase": phase, "at": at, "deadline": NOON + 6 * HOUR, "budget": 50.0}
+        | {"code": code, "spent": 1.5, "workers": 2}
+    )
+
+
+def lease(beat: int = 1) -> Lease:
+    end = int(NOON + 6 * HOUR)
+    return Lease(
+        run=RUN,
+        deadline=end,
+        beat=beat,
+        left=end - int(NOON),
+        head="10.0.0.1:6379",
+        head_machine="i-0001",
+        pool="gpu",
+    )
+
+
+def at_work(folder: Path) -> Scene:
+    scene = Scene(folder)
+    launch(scene.order(RUN), scene.place, now=NOON)
+    scene.control.hold(lease())
+    scene.control.tell(state())
+    scene.groups.want(GPU, 3)
+    scene.cloud.advance(30)
+    return scene
+
+
+def stop(scene: Scene, head: FakeClock, *, run: str = RUN, force: bool = False) -> Halted:
+    return halt(run, scene.place, force=force, say=lambda _: None, clock=head)
+
+
+def test_a_run_that_nobody_took_leaves_the_queue_and_its_head_goes(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    launch(scene.order(RUN), scene.place, now=NOON)
+    found = stop(scene, scene.clock)
+    assert found.how == "withdrawn"
+    assert found.state is not None
+    assert (found.state.phase, found.state.code, found.state.reason) == ("stopped", 20, NEVER)
+    assert scene.control.orders() == []
+    assert scene.nothing_runs()
+    # A head that had just come up finds that it is not wanted, whatever it read before.
+    assert scene.control.get(RUN, STOP) is not None
+    assert scene.control.get(RUN, "order.json") is not None
+
+
+def test_a_run_that_waits_leaves_the_queue_and_the_one_at_work_goes_on(tmp_path: Path) -> None:
+    scene = at_work(tmp_path)
+    launch(scene.order(NEXT), scene.place, now=NOON)
+    found = stop(scene, Head(scene), run=NEXT)
+    assert found.how == "withdrawn"
+    assert [order.run for order in scene.control.orders()] == [RUN]
+    assert len(scene.cloud.alive(GPU)) == 3
+    assert scene.control.get(RUN, STOP) is None
+
+
+def test_a_head_that_lives_ends_the_run_itself(tmp_path: Path) -> None:
+    scene = at_work(tmp_path)
+    found = stop(scene, Head(scene))
+    assert (found.how, found.state and found.state.phase) == ("gently", "stopped")
+    assert scene.nothing_runs()
+    assert json.loads(scene.control.get(RUN, STOP) or b"")["at"] == NOON + 30
+
+
+def test_a_head_that_drains_for_long_is_left_to_it_and_the_error_says_what_to_do(
+    tmp_path: Path,
+) -> None:
+    scene = at_work(tmp_path)
+    with pytest.raises(CancelledError, match="still ending after 120 s") as caught:
+        stop(scene, Head(scene, obeys=False))
+    assert "--force" in caught.value.remedy
+    assert len(scene.cloud.alive()) == 4
+
+
+def test_a_silent_head_is_not_waited_for_and_every_machine_ends(tmp_path: Path) -> None:
+    scene = at_work(tmp_path)
+    found = stop(scene, Head(scene, says=False))
+    assert found.how == "forced"
+    assert set(found.machines.values()) == {0}
+    assert scene.nothing_runs()
+    assert scene.control.lease() is None
+    assert scene.control.orders() == []
+    assert found.state is not None
+    assert (found.state.phase, found.state.reason) == ("stopped", "ended by force")
+    assert found.state.spent == 1.5
+
+
+def test_force_ends_what_a_head_asks_for_again_and_again(tmp_path: Path) -> None:
+    scene = at_work(tmp_path)
+
+    class Stubborn(FakeClock):
+        def sleep(self, seconds: float) -> None:
+            # Until it is gone it may ask for workers, and renew its lease.
+            if scene.groups.members(HEAD):
+                scene.groups.want(GPU, 2)
+                scene.control.hold(lease(9))
+                scene.control.tell(state(at=self.now()))
+            super().sleep(seconds)
+
+    found = stop(scene, Stubborn(scene.cloud), force=True)
+    assert scene.nothing_runs()
+    assert scene.control.lease() is None
+    assert found.state is not None
+    assert found.state.over
+    assert [group.armed for group in scene.cloud.state.values()] == [None, None, None]
+
+
+def test_force_leaves_other_runs_in_the_queue_and_names_them(tmp_path: Path) -> None:
+    scene = at_work(tmp_path)
+    launch(scene.order(NEXT), scene.place, now=NOON)
+    found = stop(scene, scene.clock, force=True)
+    assert found.waiting == (NEXT,)
+    assert [order.run for order in scene.control.orders()] == [NEXT]
+    assert scene.nothing_runs()
+
+
+def test_a_machine_that_does_not_go_is_named_with_exit_code_30(tmp_path: Path) -> None:
+    scene = at_work(tmp_path)
+    machine = scene.cloud.alive(GPU)[0]
+    real = scene.cloud._end
+
+    def stays(rented: object, *words: object) -> None:
+        if rented is not machine:
+            real(rented, *words)  # type: ignore[arg-type]
+
+    scene.cloud._end = stays  # type: ignore[method-assign]
+    with pytest.raises(LeftoverError, match=f"{machine.machine} of {GPU}") as caught:
+        stop(scene, scene.clock, force=True)
+    assert caught.value.exit_code == 30
+    # Its end by the cloud itself stays armed.
+    assert scene.cloud.state[GPU].armed == NOON + 6 * HOUR
+
+
+def test_an_empty_deployment_is_emptied_all_the_same(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.groups.want(GPU, 2)
+    scene.cloud.advance(60)
+    left = empty(scene.place, say=lambda _: None, clock=scene.clock)
+    assert set(left.values()) == {0}
+    assert scene.nothing_runs()
+
+
+def test_the_run_that_is_meant_is_that_at_work_or_named_by_its_beginning(tmp_path: Path) -> None:
+    scene = at_work(tmp_path)
+    scene.control.order(scene.order(NEXT))
+    assert meant(scene.control, None) == RUN
+    assert meant(scene.control, "20270115T09") == NEXT
+    with pytest.raises(SettingsError, match=r"2 runs begin with '2027'.*" + RUN):
+        meant(scene.control, "2027")
+    with pytest.raises(SettingsError, match="no run that waits or is at work is '19'"):
+        meant(scene.control, "19")
+
+
+def test_nothing_at_work_is_nothing_to_stop(tmp_path: Path) -> None:
+    with pytest.raises(DeploymentError, match="no run waits"):
+        meant(Scene(tmp_path).control, None)

@@ -1,0 +1,163 @@
+"""What a launch does in which order, and that nothing is left of one that fails."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from imgbatch.cloud.control import Lease
+from imgbatch.cloud.launch import launch, wake
+from imgbatch.errors import CloudError, SettingsError
+from tests.cloud.fake import NOON
+from tests.cloud.watched import CPU, GPU, HEAD, HOUR, Scene
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STEPS = ["order", f"arm {HEAD}", f"arm {GPU}", f"want {HEAD} 1"]
+
+
+def test_a_machine_can_exist_only_after_the_order_and_both_deadlines(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    assert launch(scene.order(), scene.place, now=NOON) == []
+    assert scene.calls == STEPS
+    assert scene.cloud.state[HEAD].armed == scene.cloud.state[GPU].armed == NOON + 6 * HOUR
+    assert scene.cloud.state[CPU].armed is None
+    scene.cloud.advance(60)
+    assert [machine.group for machine in scene.cloud.alive()] == [HEAD]
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["refused", "done-but-the-answer-is-lost"])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_launch_that_fails_at_any_step_leaves_nothing(
+    tmp_path: Path, step: str, late: bool
+) -> None:
+    scene = Scene(tmp_path, fails=step)
+    scene.groups.late = late
+    with pytest.raises(CloudError, match="the answer is lost"):
+        launch(scene.order(), scene.place, now=NOON)
+    assert scene.nothing_runs()
+    assert scene.control.orders() == []
+    scene.cloud.advance(3 * HOUR)
+    assert scene.cloud.bill() == 0
+    # Where a head may have been asked for, its end stays armed until it is known to be gone.
+    armed = [group.armed for group in scene.cloud.state.values()]
+    assert armed == [None, None, None]
+
+
+def test_an_interrupted_launch_is_taken_back_too(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+
+    def interrupted(group: str, count: int) -> None:
+        type(scene.groups).want(scene.groups, group, count)
+        if count:
+            raise KeyboardInterrupt
+
+    scene.groups.want = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        launch(scene.order(), scene.place, now=NOON)
+    assert scene.nothing_runs()
+    assert scene.control.orders() == []
+
+
+def test_where_even_taking_back_fails_the_deadline_stays_and_the_error_says_what_to_do(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path, fails=f"want {HEAD}")  # up and down
+    scene.groups.late = True
+    up = type(scene.groups).want
+
+    def stuck(group: str, count: int) -> None:
+        if not count:
+            raise CloudError("the cloud does not answer")
+        up(scene.groups, group, count)
+
+    scene.groups.want = stuck  # type: ignore[method-assign]
+    order = scene.order(hours=1)
+    with pytest.raises(CloudError, match="could not be taken back: the cloud does not") as caught:
+        launch(order, scene.place, now=NOON)
+    assert f"imgbatch cloud stop {order.run} --force" in caught.value.remedy
+    assert scene.control.orders() == []
+    assert scene.cloud.state[HEAD].armed == NOON + HOUR
+    scene.cloud.watching = False
+    scene.cloud.advance(HOUR + 60)
+    assert scene.nothing_runs()
+
+
+def test_a_second_run_queues_and_machines_live_until_the_later_deadline(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    first, second = scene.order(hours=6), scene.order("20270115T090000Z-bbbbbb", hours=2)
+    launch(first, scene.place, now=NOON)
+    before = launch(second, scene.place, now=NOON)
+    assert [order.run for order in before] == [first.run]
+    assert scene.cloud.state[HEAD].armed == scene.cloud.state[GPU].armed == NOON + 6 * HOUR
+    launch(scene.order("20270115T100000Z-cccccc", hours=9, pool="cpu"), scene.place, now=NOON)
+    assert scene.cloud.state[HEAD].armed == scene.cloud.state[CPU].armed == NOON + 9 * HOUR
+    # The other pool's machines are none of the third run's.
+    assert scene.cloud.state[GPU].armed == NOON + 6 * HOUR
+    assert scene.calls.count(f"want {HEAD} 1") == 1
+
+
+def test_a_scheduled_run_at_work_is_not_ended_by_a_nearer_deadline(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.control.order(scene.order("20270115T030000Z-aaaaaa", hours=0))
+    end = int(NOON + 8 * HOUR)
+    lease = Lease(
+        run="20270115T030000Z-aaaaaa",
+        deadline=end,
+        beat=3,
+        left=end,
+        head="10.0.0.1:6379",
+        head_machine="i-1",
+        pool="gpu",
+    )
+    scene.control.hold(lease)
+    launch(scene.order("20270115T090000Z-bbbbbb", hours=1), scene.place, now=NOON)
+    assert scene.cloud.state[HEAD].armed == scene.cloud.state[GPU].armed == end
+
+
+def test_two_that_order_at_once_leave_the_later_deadline_armed(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    early, late = scene.order(hours=1), scene.order("20270115T090000Z-bbbbbb", hours=5)
+    arm = scene.groups.arm
+
+    def raced(group: str, at: float) -> None:
+        # The other terminal orders and arms between our look and our own arming.
+        if not scene.control.store.folders("orders") and len(scene.control.orders()) == 1:
+            scene.control.order(late)
+            arm(HEAD, late.deadline)
+            arm(GPU, late.deadline)
+        arm(group, at)
+
+    scene.groups.arm = raced  # type: ignore[method-assign]
+    launch(early, scene.place, now=NOON)
+    assert scene.cloud.state[HEAD].armed == scene.cloud.state[GPU].armed == late.deadline
+
+
+def test_a_failed_second_launch_leaves_the_first_run_alone(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    first = scene.order(hours=2)
+    launch(first, scene.place, now=NOON)
+    scene.cloud.advance(60)
+    scene.groups.fails = f"arm {GPU}"
+    with pytest.raises(CloudError):
+        launch(scene.order("20270115T090000Z-bbbbbb", hours=6), scene.place, now=NOON)
+    assert [order.run for order in scene.control.orders()] == [first.run]
+    assert len(scene.cloud.alive(HEAD)) == 1
+    assert scene.cloud.state[HEAD].armed == scene.cloud.state[GPU].armed == NOON + 2 * HOUR
+
+
+def test_a_deadline_that_is_missing_or_too_near_is_refused_before_anything(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    for hours in (0, 0.1):
+        with pytest.raises(SettingsError, match="minutes away"):
+            launch(scene.order(hours=hours), scene.place, now=NOON)
+    assert scene.calls == []
+
+
+def test_a_head_that_is_there_is_not_asked_for_again(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    assert wake(scene.place)
+    assert not wake(scene.place)
+    assert scene.calls == [f"want {HEAD} 1"]
