@@ -23,7 +23,7 @@ from imgbatch.run import run
 from imgbatch.settings import Limits
 from imgbatch.summary import Request
 from tests.cloud.fake import MACHINES, REGION, FakeCloud, FakeMarket, deployment
-from tests.cloud.nights import Corpus, Night, calm
+from tests.cloud.hidden import Corpus, Night, calm
 from tests.corpus import Silent, many
 
 if TYPE_CHECKING:

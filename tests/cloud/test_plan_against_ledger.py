@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import ast
 import math
 import random
 import statistics
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-import imgbatch
 from imgbatch.cloud.estimate import Estimate, Priors, Todo, estimate
-from imgbatch.cloud.former import Run, learned
 from imgbatch.cloud.offers import Ask, head_price, offers
-from imgbatch.cloud.speeds import OWN, Sample, slots
 from imgbatch.cloud.scaling import SHARDS_PER_WORKER
+from imgbatch.cloud.speeds import OWN, Sample, slots
 from imgbatch.forecast import choice
 from tests.cloud.fake import MACHINES, REGION
-from tests.cloud.nights import Hidden, Night, any_corpus, usual
+from tests.cloud.hidden import Hidden, Night, any_corpus, usual
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
