@@ -2,7 +2,7 @@
 
 The cloud is FakeCloud, which machines there are is the Scaler's choice; what happens in between is
 drawn here, from distributions that lie here and nowhere else. Nothing below `imgbatch/` reads this
-file (`test_plan_and_ledger` looks): a planner that knew these numbers would prove nothing.
+file (`test_plan_against_ledger` looks): a planner that knew these numbers would prove nothing.
 """
 
 from __future__ import annotations
