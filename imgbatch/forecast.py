@@ -42,6 +42,9 @@ MOST = 8
 DISK_GIB = 100
 # What a head is like without a deployment: the cheapest machine of so many cores and GiB.
 HEAD_CORES, HEAD_GIB = (2, 4), 8
+# And a worker: these pay for their cores by credits, and a run that uses all of them runs out.
+WORKER_CORES = 4
+BURSTABLE = ("t2.", "t3.", "t3a.", "t4g.")
 # Cheaper by less than this share is no reason to wait for longer.
 NEARLY = 0.05
 # What --budget and --deadline are proposed beyond p90.
@@ -179,9 +182,9 @@ def forecast(
     former = runs(place.control) if place.control else []
     shelves = _shelves(place, recipe, wanted)
     types = {offer.machine.type: offer.machine for _, own, _ in shelves for offer in own}
-    known = Known(former, types, wanted.trial if found.shards else 0, wanted.measure)
+    trial = wanted.trial if found.shards else 0
+    known = Known(former, types, trial, found.weights, wanted.measure)
     sample, notes = calibrate(request, recipe, limits, listed, watcher, known)
-    notes += [f"{w.analyzer}: {w.error}; to do: {w.remedy}" for w in found.weights if w.error]
     head = _head(place)
     bids = list(_bids(shelves, found, sample, former, recipe, head))
     best = _best([bid for bid in bids if bid.whole])
@@ -243,6 +246,8 @@ def _shelves(place: Place, recipe: Recipe, wanted: Wanted) -> list[Shelf]:
 
 def _fits(machine: Machine, recipe: Recipe, gpus: Sequence[str]) -> bool:
     """Whether a machine is of the kind that is asked for, or else of that a recipe needs."""
+    if machine.cores < WORKER_CORES or machine.type.startswith(BURSTABLE):
+        return False
     return machine.gpu in gpus if gpus else bool(machine.gpu) == bool(gpu_share(recipe))
 
 

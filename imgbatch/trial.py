@@ -14,7 +14,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 from imgbatch import analyzers, crew, settings
-from imgbatch.cloud.speeds import Sample
+from imgbatch.cloud.speeds import CORE, GPU, Sample
 from imgbatch.dataset import Dataset, manifest
 from imgbatch.dataset.scratch import scratch_folder
 from imgbatch.errors import InputError
@@ -61,6 +61,20 @@ class _Timed:
                     return
 
 
+class _Trying:
+    """Tells a watcher of a trial, so that nobody takes it for the run."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.listing = watcher.listing
+        self.fetching = watcher.fetching
+        self.tick = watcher.tick
+        self.crewed = watcher.crewed
+        self._planned = watcher.planned
+
+    def planned(self, *, shards: int, sources: int, note: str) -> None:
+        self._planned(shards=shards, sources=sources, note=f"a trial here: {note}")
+
+
 def trial(
     request: Request, limits: Limits, listed: Listed, watcher: Watcher, *, sources: int = SOURCES
 ) -> Sample:
@@ -89,7 +103,7 @@ def trial(
     small = limits.model_copy(update={"shard_sources": max(1, chosen.num_rows // SHARDS)})
     with scratch_folder() as folder:
         own = Request(request.input, f"{folder}/trial", request.recipe, "inline")
-        with Recorder(own.dataset, new_run(), limits=small, watcher=watcher) as recorder:
+        with Recorder(own.dataset, new_run(), limits=small, watcher=_Trying(watcher)) as recorder:
             driver = Driver(
                 Dataset.create(own.dataset),
                 own,
@@ -130,8 +144,9 @@ def sample_of(shards: Sequence[Finished], recipe: Recipe, *, wall: float, thread
     scatter = _scatter([sum(parts(shard.stages, recipe)) for shard in counted], sizes)
     error = scatter / math.sqrt(count)
     said = (
-        f"measured on {count} sources here, {_share(error)} sure of their mean; how a rented core "
-        "compares with one here is a table's"
+        f"measured on {count} sources here (their mean to {_share(error)}), scaled to rented "
+        f"machines by a table that is sure to {_share(CORE.sigma)} of a core"
+        + (f", to {_share(GPU)} of a GPU" if model else "")
     )
     return Sample("sample", said, busy * cpu / count, busy * model / count, error, scatter)
 

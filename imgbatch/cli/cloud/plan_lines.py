@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from imgbatch.cloud.estimate import HOUR
-from imgbatch.report.words import counted, data_size, duration, number
+from imgbatch.report.words import counted, data_size, number
 from imgbatch.terminal import aligned
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ HEAD = (
     "$ p50",
     "p90",
 )
+# Without a deployment, each type that a region has is a row; the cheapest are enough to choose by.
+MOST_ROWS = 12
 
 
 def lines(found: Forecast) -> list[str]:
@@ -50,7 +52,10 @@ def lines(found: Forecast) -> list[str]:
 
 def table(found: Forecast) -> list[str]:
     """Return what there is to choose from, with what the run would take on it."""
-    return aligned([HEAD, *(_row(bid, found) for bid in found.bids)])
+    shown = found.bids if found.place.deployment else found.bids[:MOST_ROWS]
+    told = aligned([HEAD, *(_row(bid, found) for bid in shown)])
+    dearer = len(found.bids) - len(shown)
+    return [*told, f"  and {dearer} dearer ones: --json"] if dearer else told
 
 
 def _row(bid: Bid, found: Forecast) -> tuple[str, ...]:
@@ -75,8 +80,8 @@ def _row(bid: Bid, found: Forecast) -> tuple[str, ...]:
         days[0] if days else "",
         _machines(bid),
         number(float(f"{own.per_second:.2g}")) if own else "-",
-        duration(_minutes(own.seconds.p50)) if own else "-",
-        duration(_minutes(own.seconds.p90)) if own else "-",
+        _clock(own.seconds.p50) if own else "-",
+        _clock(own.seconds.p90) if own else "-",
         f"{own.dollars.p50:.2f}" if own else "-",
         f"{own.dollars.p90:.2f}" if own else "-",
     )
@@ -90,10 +95,11 @@ def _gpu(offer: Offer) -> str:
 
 
 def _zones(offers: Sequence[Offer]) -> str:
+    """Return in how many zones there are spot machines; "all" where a price tells no zone."""
+    if any(not zone for offer in offers for zone, _ in offer.spot):
+        return "all"
     counts = sorted({len(offer.spot) for offer in offers})
-    return (
-        "-".join(str(count) for count in dict.fromkeys((counts[0], counts[-1]))) if counts else ""
-    )
+    return "-".join(dict.fromkeys((str(counts[0]), str(counts[-1])))) if counts else "-"
 
 
 def _span(prices: Sequence[float]) -> str:
@@ -118,9 +124,10 @@ def _machines(bid: Bid) -> str:
     return f"{word} (quota ?)" if unsure else word
 
 
-def _minutes(seconds: float) -> float:
-    """Return seconds as they are worth telling: to the minute once there are ten of them."""
-    return seconds if seconds < 600 else 60 * math.ceil(seconds / 60)  # noqa: PLR2004 - as said
+def _clock(seconds: float) -> str:
+    """Return a time as it is worth telling: hours and minutes."""
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes // 60}h{minutes % 60:02}m" if minutes >= 60 else f"{minutes}m"  # noqa: PLR2004 - an hour
 
 
 def _prices(found: Forecast) -> list[str]:
