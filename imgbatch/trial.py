@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from imgbatch import analyzers, crew, settings
 from imgbatch.cloud.speeds import CORE, GPU, Sample
 from imgbatch.dataset import Dataset, manifest
+from imgbatch.dataset.manifest import Listing
 from imgbatch.dataset.scratch import scratch_folder
 from imgbatch.errors import InputError
 from imgbatch.messages import Finished
@@ -91,15 +92,19 @@ def trial(
         InputError: the input holds nothing.
         WeightsError, MissingExtraError: the recipe cannot be computed here.
     """
-    total = listed.sources.num_rows
+    # Of a compressed tar all is read for one member: nobody waits for that to see a price.
+    plain = Listing.of_batches(
+        listed.sources.spill.batches("FROM listed WHERE packing IS DISTINCT FROM 'stream'")
+    )
+    total = plain.num_rows
     if not total:
-        raise InputError(f"{request.input} holds nothing that could be tried")
+        raise InputError(f"{request.input} holds nothing that could be tried quickly")
     recipe = settings.read_recipe(request.recipe, settings_of=analyzers.settings_of)
     timed = _Timed()
     share = min(1.0, sources / total)
-    chosen = manifest.sample(listed.sources, limit=sources, share=share)
+    chosen = manifest.sample(plain, limit=sources, share=share)
     if not chosen.num_rows:  # a few sources, and the draw missed them all
-        chosen = manifest.sample(listed.sources, limit=sources, share=None)
+        chosen = manifest.sample(plain, limit=sources, share=None)
     small = limits.model_copy(update={"shard_sources": max(1, chosen.num_rows // SHARDS)})
     with scratch_folder() as folder:
         own = Request(request.input, f"{folder}/trial", request.recipe, "inline")

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+import tarfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from imgbatch import crew
-from imgbatch.calibration import ERROR
+from imgbatch.analyzers import settings_of
+from imgbatch.calibration import ERROR, priors
 from imgbatch.cli.cloud.plan_lines import lines, span
 from imgbatch.cloud import Quota
+from imgbatch.cloud.bids import Job, best, bids, shelves
 from imgbatch.cloud.control import Control
-from imgbatch.cloud.former import runs
+from imgbatch.cloud.former import measured, runs
 from imgbatch.cloud.ledger import write
 from imgbatch.cloud.offers import verdict
 from imgbatch.cloud.speeds import Sample, slots, speed
 from imgbatch.cloud.transfer import transfer
-from imgbatch.errors import CloudError
+from imgbatch.errors import CloudError, SettingsError
 from imgbatch.forecast import Forecast, Place, Wanted, expected, forecast, round_up
 from imgbatch.run import run
-from imgbatch.settings import Limits
+from imgbatch.settings import Limits, read_recipe
 from imgbatch.summary import Request
 from tests.cloud.fake import MACHINES, REGION, FakeCloud, FakeMarket, deployment
 from tests.cloud.hidden import Corpus, Night, calm
-from tests.corpus import Silent, many
+from tests.corpus import PHOTOS, Silent, many
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,11 +59,11 @@ def compute(asked: Request) -> None:
 
 def at_home(cloud: FakeCloud, control: Control | None = None, pool: str = "cpu") -> Place:
     here = cloud.deployment
-    return Place(here.cloud, here.region, cloud.market, here, control, (pool,))
+    return Place(here.cloud, (here.region,), cloud.market, here, control, (pool,))
 
 
 def nowhere(cloud: FakeCloud) -> Place:
-    return Place("aws", REGION, cloud.market)
+    return Place("aws", (REGION,), cloud.market)
 
 
 def told(asked: Request, place: Place, wanted: Wanted | None = None) -> Forecast:
@@ -83,6 +86,11 @@ def test_without_any_run_a_few_sources_are_tried_here_and_the_dataset_is_not_tou
     assert found.plan.sources == 40
     assert found.best is not None
     assert found.best.offers[0].machine.gpu == ""
+    believed = told(asked, nowhere(FakeCloud(deployment())), BELIEVED)
+    assert believed.sample.how == "priors"
+    assert believed.sample.error == ERROR
+    sure, unsure = (speed(MACHINES["c.small"], f.sample).seconds.sigma for f in (found, believed))
+    assert unsure > 1.5 * sure
 
 
 def test_a_trial_takes_about_as_many_sources_as_it_is_told_drawn_by_their_ids(
@@ -95,20 +103,8 @@ def test_a_trial_takes_about_as_many_sources_as_it_is_told_drawn_by_their_ids(
             seen.append(sources)
 
     place = nowhere(FakeCloud(deployment()))
-    for _ in range(2):
-        forecast(request(pictures), LIMITS, Counting(), place, Wanted(trial=20))
-    assert seen[0] == seen[1]
+    forecast(request(pictures), LIMITS, Counting(), place, Wanted(trial=20))
     assert 8 <= seen[0] <= 20
-
-
-def test_stated_priors_are_less_sure_than_a_trial(pictures: Path) -> None:
-    place = nowhere(FakeCloud(deployment()))
-    tried = told(request(pictures), place)
-    believed = told(request(pictures), place, BELIEVED)
-    assert believed.sample.how == "priors"
-    assert believed.sample.error == ERROR
-    sure, unsure = (speed(MACHINES["c.small"], f.sample).seconds.sigma for f in (tried, believed))
-    assert unsure > 1.5 * sure
 
 
 def test_runs_of_the_dataset_are_believed_before_a_trial(pictures: Path) -> None:
@@ -148,6 +144,18 @@ def test_former_runs_of_another_recipe_tell_of_boots_and_not_of_speed(
     _lived(control, recipe="[analyzers.hashes]\n", seconds=0.04)
     found = told(request(pictures), at_home(FakeCloud(deployment()), control))
     assert found.sample.how == "sample"
+
+
+def test_runs_on_several_types_tell_them_apart_by_the_tables(tmp_path: Path) -> None:
+    control = Control(str(tmp_path / "control"))
+    recipe = read_recipe(RECIPE, settings_of=settings_of)
+    # By the tables g.large is twice as fast as g.small without networks: twice the cores.
+    _lived(control, recipe=RECIPE, seconds=0.04, pool="gpu", large=0.02)
+    found = measured(runs(control), recipe, MACHINES, priors(recipe))
+    assert found is not None
+    assert found.machines is not None
+    assert found.machines["g.small"] == pytest.approx(0.04, rel=0.2)
+    assert found.machines["g.large"] == pytest.approx(0.02, rel=0.2)
 
 
 def test_weights_that_are_not_here_make_a_plan_less_sure_and_do_not_end_it(
@@ -231,7 +239,7 @@ def test_a_quota_that_cannot_be_asked_for_is_unknown_and_said(pictures: Path) ->
             raise CloudError(f"AccessDenied in {region}")
 
     here = cloud.deployment
-    place = Place("aws", REGION, Silenced(cloud), here, None, ("cpu",))
+    place = Place("aws", (REGION,), Silenced(cloud), here, None, ("cpu",))
     found = told(request(pictures), place, BELIEVED)
     assert found.taken is not None
     assert found.taken.offers[0].quota.state == "unknown"
@@ -291,6 +299,49 @@ def test_bytes_that_leave_a_region_are_paid_for_and_those_that_stay_are_not() ->
     assert transfer(scheme="", place=None, cloud="aws", region="x", **size).requests == 0
 
 
+def test_of_two_regions_the_one_without_traffic_wins_though_its_machines_cost_more() -> None:
+    cloud = FakeCloud(deployment())
+    place = Place("aws", (REGION, "us-east-1"), cloud.market)
+    recipe = read_recipe(RECIPE, settings_of=settings_of)
+    job = Job(
+        shards=100,
+        sources=100_000,
+        listed=100_000,
+        bytes=10**12,
+        cloud="aws",
+        scheme="s3",
+        origin="us-east-1",
+        recipe=recipe,
+        sample=priors(recipe),
+        former=(),
+    )
+    found = [bid for shelf in shelves(place, recipe, (), 4) for bid in bids(shelf, job)]
+    assert {bid.region for bid in found} == {REGION, "us-east-1"}
+    chosen = best(found)
+    assert chosen is not None
+    assert chosen.region == "us-east-1"
+    assert max(bid.dollars for bid in found) > chosen.dollars + 10
+
+
+def test_a_gpu_that_no_machine_has_is_refused_with_those_that_some_have(pictures: Path) -> None:
+    with pytest.raises(SettingsError, match="no machine has a GPU 'l44'; did you mean 'l4'"):
+        told(request(pictures), nowhere(FakeCloud(deployment())), Wanted(gpus=("l44",)))
+
+
+def test_what_lies_in_a_compressed_tar_is_not_unpacked_to_see_a_price(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    with tarfile.open(folder / "all.tar.gz", "w:gz") as tar:
+        tar.add(PHOTOS["flower.jpg"], "flower.jpg")
+        tar.add(PHOTOS["china.jpg"], "china.jpg")
+    alone = told(request(folder), nowhere(FakeCloud(deployment())))
+    # The archive itself is a source too: nothing in it could be measured.
+    assert alone.sample.how in ("priors", "sample")
+    many(folder, 20)
+    beside = told(request(folder), nowhere(FakeCloud(deployment())))
+    assert beside.sample.how == "sample"
+
+
 # -- the tables ------------------------------------------------------------------------------------
 
 
@@ -328,9 +379,14 @@ def test_a_budget_is_proposed_in_round_sums() -> None:
     assert round_up(11.01) == 12
 
 
-def _lived(control: Control, *, recipe: str, seconds: float) -> Night:
+def _lived(
+    control: Control, *, recipe: str, seconds: float, pool: str = "cpu", large: float = 0.0
+) -> Night:
     """Live through a night and leave what its head would have left."""
-    night = Night(Corpus(60_000, 1000, "cpu", 4), calm(seconds), 1, {"c.small": 2})
+    hidden = calm(seconds)
+    hidden.seconds["g.large"] = large
+    slots_of = {"c.small": 2, "g.small": 2, "g.large": 4}
+    night = Night(Corpus(120_000, 1000, pool, 4), hidden, 1, slots_of)
     night.run()
     order = night.order.model_copy(update={"recipe": recipe})
     control.order(order)

@@ -99,7 +99,11 @@ def test_a_deployment_is_planned_with_its_own_pool_region_and_quota(
 ) -> None:
     plan(str(pictures), str(tmp_path / "own"), calibration=False, json=True)
     record = said(capsys)
-    assert (record["deployment"], record["region"], record["taken"]) == ("lab", lab.region, "cpu")
+    assert (record["deployment"], record["regions"], record["taken"]) == (
+        "lab",
+        [lab.region],
+        "cpu",
+    )
     (bid,) = record["offers"]
     assert bid["asked"] == 4
     assert bid["offers"][0]["machine"]["type"] == "c7i.xlarge"

@@ -46,7 +46,8 @@ def plan(
         typer.Option(metavar="NAME", help="aws: what there is there, without any deployment."),
     ] = None,
     region: Annotated[
-        str | None, typer.Option(help="Of --cloud; by default that of your settings.")
+        str | None,
+        typer.Option(help="Of --cloud; several, such as us-east-1,eu-west-1, are compared."),
     ] = None,
     sample_sources: Annotated[
         int,
@@ -102,9 +103,9 @@ def plan_run(
     )
     try:
         market = opened.cloud.market
-        place = Place(own.cloud, own.region, market, own, opened.control, (order.pool,))
+        place = Place(own.cloud, (own.region,), market, own, opened.control, (order.pool,))
         wanted = Wanted(most=order.most, origin=origin(order.input))
-        return forecast_of(request, settings.read_limits(), place, wanted, quiet=True)
+        return forecast_of(request, settings.read_limits(), place, wanted, quiet=False)
     except RunError as error:
         sys.stderr.write(f"what it would cost cannot be told from here: {error}\n")
         return None
@@ -169,8 +170,8 @@ def _place(
 
     if cloud or (deployment is None and not known.names()):
         name = cloud or "aws"
-        where = region or _region()
-        return Place(name, where, _market(name, where))
+        regions = kinds(region or "") or (_region(),)
+        return Place(name, regions, _market(name, regions[0]))
     found = opened(deployment)
     own = found.deployment
     first = pool_of(own, gpus, recipe_of(text))
@@ -179,7 +180,8 @@ def _place(
         for name, pool in own.pools.items()
         if not gpus and name != first and bool(pool.gpus) == bool(own.pools[first].gpus)
     ]
-    return Place(own.cloud, own.region, found.cloud.market, own, found.control, (first, *alike))
+    market = found.cloud.market
+    return Place(own.cloud, (own.region,), market, own, found.control, (first, *alike))
 
 
 def _market(name: str, region: str) -> Market:

@@ -6,14 +6,16 @@ import math
 from typing import TYPE_CHECKING
 
 from imgbatch.cloud.estimate import HOUR
+from imgbatch.cloud.transfer import Transfer
 from imgbatch.report.words import counted, data_size, number
 from imgbatch.terminal import aligned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from imgbatch.cloud.bids import Bid
     from imgbatch.cloud.offers import Offer
-    from imgbatch.forecast import Bid, Forecast
+    from imgbatch.forecast import Forecast
 
 HEAD = (
     "",
@@ -32,6 +34,7 @@ HEAD = (
 )
 # Without a deployment, each type that a region has is a row; the cheapest are enough to choose by.
 MOST_ROWS = 12
+NOTHING = Transfer(0, 0, 0)
 
 
 def lines(found: Forecast) -> list[str]:
@@ -72,7 +75,7 @@ def _row(bid: Bid, found: Forecast) -> tuple[str, ...]:
     days = sorted({offer.day for offer in offers})
     return (
         mark + named,
-        found.place.region,
+        bid.region,
         ", ".join(dict.fromkeys(_gpu(offer) for offer in offers)),
         _span([price for offer in offers for _, price in offer.spot[:1]]),
         _zones(offers),
@@ -135,7 +138,8 @@ def _prices(found: Forecast) -> list[str]:
     offers = [offer for bid in found.bids for offer in bid.offers]
     sources = {offer.source for offer in offers}
     days = sorted({offer.day for offer in offers})
-    told = [f"head: ${found.head:.3f} an hour, on demand, from the order to the end, in each sum"]
+    heads = _span([bid.head for bid in found.bids])
+    told = [f"head: ${heads} an hour, on demand, from the order to the end, in each sum"]
     if not offers:
         return ["no such machine has a price in this region", *told]
     if sources == {"live"}:
@@ -155,13 +159,12 @@ def _quotas(found: Forecast) -> list[str]:
 
 
 def _beside(found: Forecast) -> list[str]:
-    paid = found.transfer
-    lines = []
-    if paid.said:
-        lines.append(
-            f"traffic: {paid.said}: ${paid.per_gb:.3f} per GB, ${paid.dollars:.2f} in all, beside "
-            f"the sums above (prices of {paid.day})"
-        )
+    lines = [
+        f"traffic: {paid.said}: ${paid.per_gb:.3f} per GB, ${paid.dollars:.2f} in all, beside the "
+        f"sums above (prices of {paid.day})"
+        for paid in dict.fromkeys(bid.transfer for bid in found.bids if bid.transfer.said)
+    ]
+    paid = found.bids[0].transfer if found.bids else NOTHING
     if paid.requests >= 0.01:  # noqa: PLR2004 - a cent
         lines.append(f"requests: ${paid.requests:.2f}, beside the sums above")
     return lines
@@ -171,7 +174,8 @@ def _advice(found: Forecast) -> list[str]:
     best, taken = found.best, found.taken
     if best is None:
         return ["no machine can be had: see the quotas above"]
-    lines = [f"* recommended: {best.name}, the cheapest"]
+    beside = " with its traffic" if best.transfer.said else ""
+    lines = [f"* recommended: {best.name} in {best.region}, the cheapest{beside}"]
     if taken and taken is not best:
         lines.append(f"`imgbatch cloud run` takes pool {taken.name} by default; name GPUs: --gpus")
     if found.budget is not None and found.deadline is not None:
