@@ -56,6 +56,12 @@ data "aws_iam_policy_document" "both" {
     # Not AmazonSSMManagedInstanceCore: it may read every parameter of the account.
     sid = "Sessions"
     actions = [
+      "ec2messages:AcknowledgeMessage",
+      "ec2messages:DeleteMessage",
+      "ec2messages:FailMessage",
+      "ec2messages:GetEndpoint",
+      "ec2messages:GetMessages",
+      "ec2messages:SendReply",
       "ssm:UpdateInstanceInformation",
       "ssmmessages:CreateControlChannel",
       "ssmmessages:CreateDataChannel",
