@@ -87,6 +87,17 @@ def moto_server() -> Iterator[Moto]:
         yield Moto(f"http://127.0.0.1:{port}")
 
 
+def push(aws: Moto, image: str) -> None:
+    """Have an image of this name lie in the registry: a manifest of nothing."""
+    repository, _, tag = image.partition("/")[2].rpartition(":")
+    layer = {"mediaType": "layer", "size": 1, "digest": "sha256:" + "0" * 64}
+    kind = "application/vnd.docker.distribution.manifest.v2+json"
+    manifest = {"schemaVersion": 2, "mediaType": kind, "config": layer, "layers": [layer]}
+    aws.client("ecr").put_image(
+        repositoryName=repository, imageManifest=json.dumps(manifest), imageTag=tag
+    )
+
+
 # --- What moto lacks ------------------------------------------------------------------------------
 
 
