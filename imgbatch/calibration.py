@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from imgbatch.cloud.former import Run
     from imgbatch.listed import Listed
     from imgbatch.observe.recorder import Watcher
+    from imgbatch.ready import Lying
     from imgbatch.settings import Limits, Recipe
     from imgbatch.summary import Request
 
@@ -49,12 +50,14 @@ class Known:
         former: runs of the deployment.
         machines: types that are known, by name.
         sources: of a trial; 0: none.
+        weights: where those of the recipe lie.
         measure: whether anything but priors is asked for.
     """
 
     former: Sequence[Run]
     machines: Mapping[str, Machine]
     sources: int
+    weights: Sequence[Lying] = ()
     measure: bool = True
 
 
@@ -74,19 +77,30 @@ def calibrate(
     believed = priors(recipe)
     if not known.measure:
         return believed, []
-    if found := measured(known.former, recipe, known.machines, believed):
-        return found, []
     dataset = Dataset.find(request.dataset)
-    if found := recorded(dataset.runs() if dataset else [], recipe):
-        return found, []
-    if not known.sources or not listed.sources.num_rows:
-        return believed, []
+    found = measured(known.former, recipe, known.machines, believed)
+    found = found or recorded(dataset.runs() if dataset else [], recipe)
+    if found or not known.sources or not listed.sources.num_rows:
+        return found or believed, []
+    if lacking := [each for each in known.weights if each.how != "there"]:
+        return believed, _lacking(lacking)
     try:
         return trial(request, limits, listed, watcher, sources=known.sources), []
     except RunError as error:
         # Of a plan, no more depends on it than how sure it is.
         said = f"no sample could be run here ({error}); to do: {error.remedy}"
         return believed, [said]
+
+
+def _lacking(weights: Sequence[Lying]) -> list[str]:
+    """Return why no trial was made: nobody waits for a gigabyte of weights to see a price."""
+    packages = [each for each in weights if each.how == "lacking" and each.name == "a package"]
+    if packages:
+        said = "; ".join(dict.fromkeys(each.error for each in packages))
+        return [f"no sample was run here: {said}; to do: {packages[0].remedy}"]
+    names = list(dict.fromkeys(each.name for each in weights))
+    said = f"no sample was run here: {', '.join(names)} not on this machine"
+    return [f"{said}; `imgbatch models pull {' '.join(names)}` first makes this plan surer"]
 
 
 def priors(recipe: Recipe) -> Sample:

@@ -14,8 +14,9 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 from imgbatch import analyzers, crew, settings
-from imgbatch.cloud.speeds import Sample
+from imgbatch.cloud.speeds import CORE, GPU, Sample
 from imgbatch.dataset import Dataset, manifest
+from imgbatch.dataset.manifest import Listing
 from imgbatch.dataset.scratch import scratch_folder
 from imgbatch.errors import InputError
 from imgbatch.messages import Finished
@@ -61,6 +62,20 @@ class _Timed:
                     return
 
 
+class _Trying:
+    """Tells a watcher of a trial, so that nobody takes it for the run."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.listing = watcher.listing
+        self.fetching = watcher.fetching
+        self.tick = watcher.tick
+        self.crewed = watcher.crewed
+        self._planned = watcher.planned
+
+    def planned(self, *, shards: int, sources: int, note: str) -> None:
+        self._planned(shards=shards, sources=sources, note=f"a trial here: {note}")
+
+
 def trial(
     request: Request, limits: Limits, listed: Listed, watcher: Watcher, *, sources: int = SOURCES
 ) -> Sample:
@@ -77,19 +92,23 @@ def trial(
         InputError: the input holds nothing.
         WeightsError, MissingExtraError: the recipe cannot be computed here.
     """
-    total = listed.sources.num_rows
+    # Of a compressed tar all is read for one member: nobody waits for that to see a price.
+    plain = Listing.of_batches(
+        listed.sources.spill.batches("FROM listed WHERE packing IS DISTINCT FROM 'stream'")
+    )
+    total = plain.num_rows
     if not total:
-        raise InputError(f"{request.input} holds nothing that could be tried")
+        raise InputError(f"{request.input} holds nothing that could be tried quickly")
     recipe = settings.read_recipe(request.recipe, settings_of=analyzers.settings_of)
     timed = _Timed()
     share = min(1.0, sources / total)
-    chosen = manifest.sample(listed.sources, limit=sources, share=share)
+    chosen = manifest.sample(plain, limit=sources, share=share)
     if not chosen.num_rows:  # a few sources, and the draw missed them all
-        chosen = manifest.sample(listed.sources, limit=sources, share=None)
+        chosen = manifest.sample(plain, limit=sources, share=None)
     small = limits.model_copy(update={"shard_sources": max(1, chosen.num_rows // SHARDS)})
     with scratch_folder() as folder:
         own = Request(request.input, f"{folder}/trial", request.recipe, "inline")
-        with Recorder(own.dataset, new_run(), limits=small, watcher=watcher) as recorder:
+        with Recorder(own.dataset, new_run(), limits=small, watcher=_Trying(watcher)) as recorder:
             driver = Driver(
                 Dataset.create(own.dataset),
                 own,
@@ -130,8 +149,9 @@ def sample_of(shards: Sequence[Finished], recipe: Recipe, *, wall: float, thread
     scatter = _scatter([sum(parts(shard.stages, recipe)) for shard in counted], sizes)
     error = scatter / math.sqrt(count)
     said = (
-        f"measured on {count} sources here, {_share(error)} sure of their mean; how a rented core "
-        "compares with one here is a table's"
+        f"measured on {count} sources here (their mean to {_share(error)}), scaled to rented "
+        f"machines by a table that is sure to {_share(CORE.sigma)} of a core"
+        + (f", to {_share(GPU)} of a GPU" if model else "")
     )
     return Sample("sample", said, busy * cpu / count, busy * model / count, error, scatter)
 

@@ -12,7 +12,7 @@ import json
 import math
 import time
 from dataclasses import dataclass, replace
-from statistics import mean
+from statistics import NormalDist, mean
 from typing import TYPE_CHECKING
 
 from imgbatch import analyzers, settings
@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
 # The last so many runs are read: older ones had other machines, and each costs three requests.
 LAST = 20
-# What is believed beforehand counts as so many runs.
-BELIEVED = 2.0
+# How far the boots of one run are from those of the next, as a standard deviation of logarithms.
+APART = 0.15
+# Machines that were launched in so many seconds were asked for together.
+TOGETHER_SECONDS = 60.0
 # A run that did less says more of its boots than of its speed.
 FEW_SECONDS = 300.0
 
@@ -172,7 +174,7 @@ def measured(
 def learned(former: Sequence[Run], priors: Priors) -> Priors:
     """Return what is believed of boots and preemptions, once these runs were seen."""
     heads = [run.state.steps["taken"] for run in former if run.state and "taken" in run.state.steps]
-    boots = [boot for run in former if (boot := _boot(run)) is not None]
+    boots = [boot for run in former if (boot := _typical_boot(run, priors)) is not None]
     spot = [life for run in former for life in run.workers() if life.spot]
     hours = sum(life.end - life.start for life in spot) / ledger.HOUR
     lost = sum(run.state.preemptions for run in former if run.state)
@@ -224,10 +226,26 @@ def _boot(run: Run) -> float | None:
     return boot if boot > 0 else None
 
 
+def _typical_boot(run: Run, priors: Priors) -> float | None:
+    """Return the boot of a middling worker: that of the first is the quickest of several."""
+    boot, lives = _boot(run), run.workers()
+    if boot is None:
+        return None
+    count = sum(life.start - lives[0].start <= TOGETHER_SECONDS for life in lives)
+    # Blom's approximation of the least of so many normal values.
+    least = NormalDist().inv_cdf((1 - 0.375) / (count + 0.25))
+    return boot * math.exp(-priors.worker_boot.own * least)
+
+
 def _seen(believed: Spread, values: Sequence[float]) -> Spread:
-    """Return a spread after values of it were seen."""
+    """Return what is believed of the next run, after one value was seen in each of some.
+
+    The logarithms are normal, with a known distance between runs: two weights and their mean.
+    """
     logs = [math.log(value) for value in values if value > 0]
-    weight = BELIEVED + len(logs)
-    middle = (BELIEVED * math.log(believed.median) + sum(logs)) / weight
-    sigma = believed.sigma * math.sqrt(BELIEVED / weight)
-    return replace(believed, median=math.exp(middle), sigma=sigma)
+    if not logs or not believed.sigma:
+        return believed
+    before, seen = believed.sigma**-2, len(logs) * APART**-2
+    middle = (before * math.log(believed.median) + seen * mean(logs)) / (before + seen)
+    sigma = math.sqrt(1 / (before + seen) + APART**2)
+    return replace(believed, median=math.exp(middle), sigma=min(believed.sigma, sigma))

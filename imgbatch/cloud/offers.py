@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import median
 from typing import TYPE_CHECKING, Literal
 
 from imgbatch.errors import CloudError
@@ -123,18 +122,26 @@ def offers(market: Market, machines: Iterable[Machine], ask: Ask) -> list[Offer]
     return found
 
 
-def head_price(market: Market, types: Sequence[str], *, region: str, disk_gib: int) -> float:
-    """Return dollars an hour of a head: that of the first of its types that has a price.
+def head_price(
+    market: Market, types: Sequence[str], *, region: str, disk_gib: int, first: bool
+) -> float:
+    """Return dollars an hour of a head.
+
+    Args:
+        market: of the cloud.
+        types: that would do.
+        region: where.
+        disk_gib: its disk.
+        first: take the first of them that has a price, else the cheapest.
 
     Raises:
         CloudError: none has one.
     """
-    prices = market.prices(types, region)
-    for type_ in types:
-        own = [p.dollars for p in prices if p.type == type_ and not p.spot]
-        if own:
-            return median(own) + market.besides(disk_gib, region)
-    raise CloudError(f"no price is known in {region} for any of {', '.join(types)}")
+    prices = {p.type: p.dollars for p in market.prices(types, region) if not p.spot}
+    own = [prices[type_] for type_ in types if type_ in prices]
+    if not own:
+        raise CloudError(f"no price is known in {region} for any of {', '.join(types)}")
+    return (own[0] if first else min(own)) + market.besides(disk_gib, region)
 
 
 def verdict(

@@ -5,7 +5,7 @@ Codes and texts are those that users of the real service print in their logs. mo
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -281,6 +281,7 @@ GROUP = {
     ],
 }
 GONE = "Instance Id not found - No managed instance found for instance ID: i-0aa"
+EXISTS = "Scheduled action with this scheduled start time already exists"
 SMALLEST = (
     "Currently, desiredSize equals minSize (0). Terminating instance without replacement will "
     "violate group's min size constraint. Either set shouldDecrementDesiredCapacity flag to false "
@@ -407,3 +408,31 @@ def test_a_deadline_says_nothing_of_how_large_a_group_may_be(clients: Clients) -
         groups = AwsGroups(clients, clock=lambda: 0.0)
         groups.arm("imgbatch-lab-gpu", datetime(2027, 1, 1, tzinfo=UTC).timestamp() + 0.9)
         stub.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(("taken", "earlier"), [(0, 0), (1, 1), (2, 61)])
+def test_a_deadline_gives_way_to_what_is_scheduled_at_that_moment_and_comes_earlier(
+    clients: Clients, taken: int, earlier: int
+) -> None:
+    at = datetime(2027, 1, 1, tzinfo=UTC)
+    asked = {
+        "AutoScalingGroupName": "imgbatch-lab-gpu",
+        "ScheduledActionName": "imgbatch-deadline",
+        "StartTime": at - timedelta(seconds=earlier),
+        "MinSize": 0,
+        "DesiredCapacity": 0,
+    }
+    with Stubber(clients.of("autoscaling")) as stub:
+        for _ in range(taken):
+            stub.add_client_error("put_scheduled_update_group_action", "AlreadyExists", EXISTS)
+        stub.add_response("put_scheduled_update_group_action", {}, asked)
+        AwsGroups(clients, clock=lambda: 0.0).arm("imgbatch-lab-gpu", at.timestamp())
+        stub.assert_no_pending_responses()
+
+
+def test_a_deadline_that_finds_no_moment_is_an_error_and_never_silent(clients: Clients) -> None:
+    with Stubber(clients.of("autoscaling")) as stub:
+        for _ in range(3):
+            stub.add_client_error("put_scheduled_update_group_action", "AlreadyExists", EXISTS)
+        with pytest.raises(CloudError, match="scheduled actions"):
+            AwsGroups(clients, clock=lambda: 0.0).arm("imgbatch-lab-gpu", 1e9)

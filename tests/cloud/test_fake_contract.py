@@ -18,6 +18,7 @@ def given() -> Given:
         cloud.deployment.head.group,
         cloud.deployment.token,
         now=lambda: cloud.now,
+        region=cloud.deployment.region,
         settle=lambda: cloud.advance(60),
     )
 

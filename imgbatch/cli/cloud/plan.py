@@ -9,7 +9,7 @@ import typer
 
 from imgbatch.cli.cloud.given import DeploymentOption
 from imgbatch.cli.cloud.run import Gpus, MaxWorkers, kinds
-from imgbatch.errors import RunError, SettingsError
+from imgbatch.errors import CredentialsError, RunError, SettingsError
 from imgbatch.terminal import (
     AddInput,
     DatasetUrl,
@@ -23,6 +23,7 @@ from imgbatch.terminal import (
 
 if TYPE_CHECKING:
     from imgbatch.cli.cloud.opened import Opened
+    from imgbatch.cloud import Market
     from imgbatch.cloud.control import Order
     from imgbatch.forecast import Forecast, Place, Wanted
     from imgbatch.settings import Limits
@@ -45,7 +46,8 @@ def plan(
         typer.Option(metavar="NAME", help="aws: what there is there, without any deployment."),
     ] = None,
     region: Annotated[
-        str | None, typer.Option(help="Of --cloud; by default that of your settings.")
+        str | None,
+        typer.Option(help="Of --cloud; several, such as us-east-1,eu-west-1, are compared."),
     ] = None,
     sample_sources: Annotated[
         int,
@@ -101,9 +103,9 @@ def plan_run(
     )
     try:
         market = opened.cloud.market
-        place = Place(own.cloud, own.region, market, own, opened.control, (order.pool,))
+        place = Place(own.cloud, (own.region,), market, own, opened.control, (order.pool,))
         wanted = Wanted(most=order.most, origin=origin(order.input))
-        return forecast_of(request, settings.read_limits(), place, wanted, quiet=True)
+        return forecast_of(request, settings.read_limits(), place, wanted, quiet=False)
     except RunError as error:
         sys.stderr.write(f"what it would cost cannot be told from here: {error}\n")
         return None
@@ -162,14 +164,14 @@ def _place(
 ) -> Place:
     """Return where a run would be: in a deployment, or in a cloud that has none yet."""
     from imgbatch.cli.cloud.opened import opened  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.cloud import known, open_cloud  # noqa: PLC0415
+    from imgbatch.cloud import known  # noqa: PLC0415
     from imgbatch.cloud.ordering import pool_of, recipe_of  # noqa: PLC0415
     from imgbatch.forecast import Place  # noqa: PLC0415
 
     if cloud or (deployment is None and not known.names()):
         name = cloud or "aws"
-        where = region or _region()
-        return Place(name, where, open_cloud(name, where).market)
+        regions = kinds(region or "") or (_region(),)
+        return Place(name, regions, _market(name, regions[0]))
     found = opened(deployment)
     own = found.deployment
     first = pool_of(own, gpus, recipe_of(text))
@@ -178,7 +180,21 @@ def _place(
         for name, pool in own.pools.items()
         if not gpus and name != first and bool(pool.gpus) == bool(own.pools[first].gpus)
     ]
-    return Place(own.cloud, own.region, found.cloud.market, own, found.control, (first, *alike))
+    market = found.cloud.market
+    return Place(own.cloud, (own.region,), market, own, found.control, (first, *alike))
+
+
+def _market(name: str, region: str) -> Market:
+    """Return a cloud's market; without credentials what imgbatch knows of it, which it says."""
+    from importlib import import_module  # noqa: PLC0415 - keeps `--help` quick
+
+    from imgbatch.cloud import open_cloud  # noqa: PLC0415
+
+    try:
+        return open_cloud(name, region).market
+    except CredentialsError:
+        shipped: Market = import_module(f"imgbatch.cloud.{name}.shipped").Shipped()
+        return shipped
 
 
 def _region() -> str:

@@ -6,14 +6,16 @@ import math
 from typing import TYPE_CHECKING
 
 from imgbatch.cloud.estimate import HOUR
-from imgbatch.report.words import counted, data_size, duration, number
+from imgbatch.cloud.transfer import Transfer
+from imgbatch.report.words import counted, data_size, number
 from imgbatch.terminal import aligned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from imgbatch.cloud.bids import Bid
     from imgbatch.cloud.offers import Offer
-    from imgbatch.forecast import Bid, Forecast
+    from imgbatch.forecast import Forecast
 
 HEAD = (
     "",
@@ -30,6 +32,9 @@ HEAD = (
     "$ p50",
     "p90",
 )
+# Without a deployment, each type that a region has is a row; the cheapest are enough to choose by.
+MOST_ROWS = 12
+NOTHING = Transfer(0, 0, 0)
 
 
 def lines(found: Forecast) -> list[str]:
@@ -50,7 +55,10 @@ def lines(found: Forecast) -> list[str]:
 
 def table(found: Forecast) -> list[str]:
     """Return what there is to choose from, with what the run would take on it."""
-    return aligned([HEAD, *(_row(bid, found) for bid in found.bids)])
+    shown = found.bids if found.place.deployment else found.bids[:MOST_ROWS]
+    told = aligned([HEAD, *(_row(bid, found) for bid in shown)])
+    dearer = len(found.bids) - len(shown)
+    return [*told, f"  and {dearer} dearer ones: --json"] if dearer else told
 
 
 def _row(bid: Bid, found: Forecast) -> tuple[str, ...]:
@@ -67,7 +75,7 @@ def _row(bid: Bid, found: Forecast) -> tuple[str, ...]:
     days = sorted({offer.day for offer in offers})
     return (
         mark + named,
-        found.place.region,
+        bid.region,
         ", ".join(dict.fromkeys(_gpu(offer) for offer in offers)),
         _span([price for offer in offers for _, price in offer.spot[:1]]),
         _zones(offers),
@@ -75,8 +83,8 @@ def _row(bid: Bid, found: Forecast) -> tuple[str, ...]:
         days[0] if days else "",
         _machines(bid),
         number(float(f"{own.per_second:.2g}")) if own else "-",
-        duration(_minutes(own.seconds.p50)) if own else "-",
-        duration(_minutes(own.seconds.p90)) if own else "-",
+        _clock(own.seconds.p50) if own else "-",
+        _clock(own.seconds.p90) if own else "-",
         f"{own.dollars.p50:.2f}" if own else "-",
         f"{own.dollars.p90:.2f}" if own else "-",
     )
@@ -90,10 +98,11 @@ def _gpu(offer: Offer) -> str:
 
 
 def _zones(offers: Sequence[Offer]) -> str:
+    """Return in how many zones there are spot machines; "all" where a price tells no zone."""
+    if any(not zone for offer in offers for zone, _ in offer.spot):
+        return "all"
     counts = sorted({len(offer.spot) for offer in offers})
-    return (
-        "-".join(str(count) for count in dict.fromkeys((counts[0], counts[-1]))) if counts else ""
-    )
+    return "-".join(dict.fromkeys((str(counts[0]), str(counts[-1])))) if counts else "-"
 
 
 def _span(prices: Sequence[float]) -> str:
@@ -118,9 +127,10 @@ def _machines(bid: Bid) -> str:
     return f"{word} (quota ?)" if unsure else word
 
 
-def _minutes(seconds: float) -> float:
-    """Return seconds as they are worth telling: to the minute once there are ten of them."""
-    return seconds if seconds < 600 else 60 * math.ceil(seconds / 60)  # noqa: PLR2004 - as said
+def _clock(seconds: float) -> str:
+    """Return a time as it is worth telling: hours and minutes."""
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes // 60}h{minutes % 60:02}m" if minutes >= 60 else f"{minutes}m"  # noqa: PLR2004 - an hour
 
 
 def _prices(found: Forecast) -> list[str]:
@@ -128,7 +138,8 @@ def _prices(found: Forecast) -> list[str]:
     offers = [offer for bid in found.bids for offer in bid.offers]
     sources = {offer.source for offer in offers}
     days = sorted({offer.day for offer in offers})
-    told = [f"head: ${found.head:.3f} an hour, on demand, from the order to the end, in each sum"]
+    heads = _span([bid.head for bid in found.bids])
+    told = [f"head: ${heads} an hour, on demand, from the order to the end, in each sum"]
     if not offers:
         return ["no such machine has a price in this region", *told]
     if sources == {"live"}:
@@ -148,13 +159,12 @@ def _quotas(found: Forecast) -> list[str]:
 
 
 def _beside(found: Forecast) -> list[str]:
-    paid = found.transfer
-    lines = []
-    if paid.said:
-        lines.append(
-            f"traffic: {paid.said}: ${paid.per_gb:.3f} per GB, ${paid.dollars:.2f} in all, beside "
-            f"the sums above (prices of {paid.day})"
-        )
+    lines = [
+        f"traffic: {paid.said}: ${paid.per_gb:.3f} per GB, ${paid.dollars:.2f} in all, beside the "
+        f"sums above (prices of {paid.day})"
+        for paid in dict.fromkeys(bid.transfer for bid in found.bids if bid.transfer.said)
+    ]
+    paid = found.bids[0].transfer if found.bids else NOTHING
     if paid.requests >= 0.01:  # noqa: PLR2004 - a cent
         lines.append(f"requests: ${paid.requests:.2f}, beside the sums above")
     return lines
@@ -164,7 +174,8 @@ def _advice(found: Forecast) -> list[str]:
     best, taken = found.best, found.taken
     if best is None:
         return ["no machine can be had: see the quotas above"]
-    lines = [f"* recommended: {best.name}, the cheapest"]
+    beside = " with its traffic" if best.transfer.said else ""
+    lines = [f"* recommended: {best.name} in {best.region}, the cheapest{beside}"]
     if taken and taken is not best:
         lines.append(f"`imgbatch cloud run` takes pool {taken.name} by default; name GPUs: --gpus")
     if found.budget is not None and found.deadline is not None:

@@ -3,7 +3,8 @@
 Confirmed by the SDK's own models and by what others report of the real service (2026-11):
 `TerminateInstanceInAutoScalingGroup` of a machine that is gone says `No managed instance found`; at
 a desired size of 0 it says that the group's smallest size would be violated, which happens to a
-group that is being ended anyway; a scheduled action that lies in the past is refused.
+group that is being ended anyway; a scheduled action that lies in the past is refused, and so is one
+at the moment of another.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ GROUP_TAG = "aws:autoscaling:groupName"
 EXISTING = ["pending", "running", "shutting-down", "stopping", "stopped"]
 # AWS needs some time between a scheduled action and its moment.
 SOON = 5.0
+# AWS takes no two actions of a group at one moment, nor two that are put at the same time. A
+# deadline that gives way comes earlier, never later.
+EARLIER_BY = (0, 1, 61)
 
 
 class AwsGroups:
@@ -115,14 +119,31 @@ class AwsGroups:
         if at <= self._clock() + SOON:
             self.want(group, 0)
             return
+        for earlier in EARLIER_BY:
+            if self._schedule(group, int(at) - earlier):
+                return
+        raise CloudError(
+            f"{group} has scheduled actions of somebody at each moment just before its deadline",
+            f"`aws autoscaling describe-scheduled-actions --auto-scaling-group-name {group}` "
+            "shows them; move theirs, or take another deadline.",
+        )
+
+    def _schedule(self, group: str, at: int) -> bool:
+        """Have all machines end at a moment; False where another action has that very moment."""
         with told(f"arming the deadline of {group}"):
-            self._scaling.put_scheduled_update_group_action(
-                AutoScalingGroupName=group,
-                ScheduledActionName=DEADLINE,
-                StartTime=datetime.fromtimestamp(int(at), UTC),
-                MinSize=0,
-                DesiredCapacity=0,
-            )
+            try:
+                self._scaling.put_scheduled_update_group_action(
+                    AutoScalingGroupName=group,
+                    ScheduledActionName=DEADLINE,
+                    StartTime=datetime.fromtimestamp(at, UTC),
+                    MinSize=0,
+                    DesiredCapacity=0,
+                )
+            except ClientError as error:
+                if code_of(error) == "AlreadyExists":
+                    return False
+                raise
+        return True
 
     def disarm(self, group: str) -> None:
         """Take that back; no error where there is none."""

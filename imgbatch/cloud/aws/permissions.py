@@ -35,7 +35,8 @@ USER = {
     "pricing": ("GetProducts",),
     "s3": ("ListBucket", "GetObject", "PutObject", "DeleteObject"),
     "servicequotas": ("GetServiceQuota", "GetAWSDefaultServiceQuota"),
-    "ssm": ("GetParameter", "StartSession"),
+    # Sessions are about machines, and there are none to ask about before a run.
+    "ssm": ("GetParameter",),
     "tag": ("GetResources",),
 }
 # What Terraform needs besides, to make a deployment and to destroy it.
@@ -86,6 +87,11 @@ DEPLOYER = {
     "budgets": ("ModifyBudget", "ViewBudget"),
 }
 ALLOWED = "allowed"
+# What such a request carries, and policies ask for: those of infra/aws/*.json do.
+CONTEXT = {
+    "iam:PassedToService": "ec2.amazonaws.com",
+    "iam:AWSServiceName": "autoscaling.amazonaws.com",
+}
 _TRIED: dict[str, tuple[str, dict[str, Any]]] = {
     "ec2:CreateVpc": ("create_vpc", {"CidrBlock": "10.0.0.0/28"}),
     "ec2:CreateLaunchTemplate": (
@@ -93,7 +99,10 @@ _TRIED: dict[str, tuple[str, dict[str, Any]]] = {
         {"LaunchTemplateName": "imgbatch-doctor", "LaunchTemplateData": {}},
     ),
     "ec2:DescribeInstances": ("describe_instances", {}),
-    "ec2:DescribeSpotPriceHistory": ("describe_spot_price_history", {}),
+    "ec2:DescribeSpotPriceHistory": (
+        "describe_spot_price_history",
+        {"InstanceTypes": ["t3.medium"]},
+    ),
 }
 
 
@@ -135,6 +144,9 @@ def _about(service: str, account: str, region: str) -> str:
         "autoScalingGroupName/imgbatch-doctor-gpu",
         "s3": f"arn:aws:s3:::imgbatch-doctor-{account}",
         "iam": f"arn:aws:iam::{account}:role/imgbatch-doctor-head",
+        "ecr": f"arn:aws:ecr:{region}:{account}:repository/imgbatch-doctor",
+        "ssm": f"arn:aws:ssm:{region}:{account}:parameter/imgbatch/doctor/ray-token",
+        "budgets": f"arn:aws:budgets::{account}:budget/imgbatch-doctor",
     }
     return ours.get(service, "*")
 
@@ -148,6 +160,10 @@ def _simulated(
         "PolicySourceArn": who,
         "ActionNames": [f"{service}:{verb}" for verb in verbs],
         "ResourceArns": [about],
+        "ContextEntries": [
+            {"ContextKeyName": key, "ContextKeyValues": [value], "ContextKeyType": "string"}
+            for key, value in CONTEXT.items()
+        ],
     }
     missing = [
         result["EvalActionName"]

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from imgbatch.cloud import Left
 from imgbatch.cloud.aws.errors import code_of, told
-from imgbatch.errors import PermissionsError
+from imgbatch.errors import CloudError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +29,7 @@ TAG = "imgbatch:deployment"
 PREFIX = "imgbatch-"
 AT_ONCE = 16
 GLOBAL = "all regions"
+GONE = ("404", "NoSuchBucket", "NotFoundException", "ParameterNotFound")
 
 
 @dataclass(frozen=True)
@@ -95,30 +96,30 @@ def left(clients: Clients, regions: Sequence[str], deployment: str = "") -> Iter
     Raises:
         CloudError: a region cannot be asked; after all that could be is told.
     """
-    refused: list[PermissionsError] = []
+    unasked: list[CloudError] = []
     with ThreadPoolExecutor(AT_ONCE) as pool:
         sweeps = [pool.submit(_region, clients, region, deployment) for region in regions]
-        for sweep in sweeps:
+        for sweep in [*sweeps, pool.submit(_roles, clients, deployment)]:
             try:
                 yield from sweep.result()
-            except PermissionsError as error:
+            except CloudError as error:
                 if "service control policy" not in str(error):
-                    refused.append(error)
-    yield from _roles(clients, deployment)
-    if refused:
-        raise refused[0]
+                    unasked.append(error)
+    if unasked:
+        raise unasked[0]
 
 
 def _region(clients: Clients, region: str, deployment: str) -> list[Left]:
     with told(f"looking what is left in {region}"):
-        return [
+        found = [
             *_machines(clients, region, deployment),
             *_of_ec2(clients, region, deployment),
             *_gateways(clients, region, deployment),
             *_groups(clients, region, deployment),
-            *_repositories(clients, region, deployment),
+            *_repositories(clients, region),
             *_others(clients, region, deployment),
         ]
+    return [one for one in found if _ours(one.deployment, deployment)]
 
 
 def _pages(client: Any, listing: str, **asked: Any) -> Iterator[Any]:
@@ -132,6 +133,10 @@ def _filter(deployment: str) -> dict[str, Any]:
     if deployment:
         return {"Name": f"tag:{TAG}", "Values": [deployment]}
     return {"Name": "tag-key", "Values": [TAG]}
+
+
+def _ours(owner: str, deployment: str) -> bool:
+    return bool(owner) and owner == (deployment or owner)
 
 
 def _owner(tags: Any) -> str:
@@ -189,7 +194,7 @@ def _groups(clients: Clients, region: str, deployment: str) -> Iterator[Left]:
             yield Left("group", name, region, _owner(one["Tags"]), grows, remove)
 
 
-def _repositories(clients: Clients, region: str, deployment: str) -> Iterator[Left]:
+def _repositories(clients: Clients, region: str) -> Iterator[Left]:
     client = clients.of("ecr", region)
     for page in _pages(client, "describe_repositories"):
         for one in page["repositories"]:
@@ -197,12 +202,8 @@ def _repositories(clients: Clients, region: str, deployment: str) -> Iterator[Le
             if not name.startswith(("imgbatch/", PREFIX)):
                 continue
             tags = client.list_tags_for_resource(resourceArn=one["repositoryArn"])["tags"]
-            owner = _owner(tags)
-            if owner and owner == (deployment or owner):
-                remove = (
-                    f"aws ecr delete-repository --force --repository-name {name} --region {region}"
-                )
-                yield Left("image", name, region, owner, costs=True, remove=remove)
+            remove = f"aws ecr delete-repository --force --repository-name {name} --region {region}"
+            yield Left("image", name, region, _owner(tags), costs=True, remove=remove)
 
 
 def _others(clients: Clients, region: str, deployment: str) -> Iterator[Left]:
@@ -223,28 +224,43 @@ def _other(clients: Clients, region: str, arn: str) -> tuple[str, str, bool, str
     if service in ("ec2", "autoscaling", "ecr", "iam"):
         return None
     if service == "s3":
-        there = _there(clients, region, "s3", "head_bucket", Bucket=name)
-        # All versions too: `rb --force` leaves those.
-        remove = f"empty s3://{name} of all versions, then aws s3api delete-bucket --bucket {name}"
-        return ("bucket", name, True, remove) if there else None
+        return _bucket(clients, region, name)
     if service == "ssm" and name.startswith("parameter/"):
-        name = name.removeprefix("parameter")
-        remove = f"aws ssm delete-parameter --name {name} --region {region}"
-        there = _there(clients, region, "ssm", "get_parameter", Name=name)
-        return ("parameter", name, False, remove) if there else None
+        return _parameter(clients, region, name.removeprefix("parameter"))
     if service == "kms":
         key = name.removeprefix("key/")
         return _key(clients, region, key)
     return service, name, True, f"delete {arn} in AWS's console"
 
 
-def _there(clients: Clients, region: str, service: str, question: str, **asked: Any) -> bool:
+def _parameter(clients: Clients, region: str, name: str) -> tuple[str, str, bool, str] | None:
     try:
-        getattr(clients.of(service, region), question)(**asked)
+        clients.of("ssm", region).get_parameter(Name=name)
+    except ClientError as error:
+        if code_of(error) in GONE:
+            return None
+    return (
+        "parameter",
+        name,
+        False,
+        f"aws ssm delete-parameter --name {name} --region {region}",
+    )
+
+
+def _bucket(clients: Clients, region: str, name: str) -> tuple[str, str, bool, str] | None:
+    """Return a bucket, in its own region."""
+    try:
+        told_of = clients.of("s3", region).head_bucket(Bucket=name)
     except ClientError as error:
         # What may not be looked at is there; a head of a bucket knows numbers only.
-        return code_of(error) not in ("404", "NoSuchBucket", "ParameterNotFound")
-    return True
+        if code_of(error) in GONE:
+            return None
+        told_of = {}
+    if told_of.get("BucketRegion", region) != region:
+        return None
+    # `rb --force` would leave former versions, and fail.
+    remove = f"empty s3://{name} of all versions, then aws s3api delete-bucket --bucket {name}"
+    return "bucket", name, True, remove
 
 
 def _key(clients: Clients, region: str, key: str) -> tuple[str, str, bool, str] | None:
@@ -252,7 +268,7 @@ def _key(clients: Clients, region: str, key: str) -> tuple[str, str, bool, str] 
     try:
         told_of = clients.of("kms", region).describe_key(KeyId=key)["KeyMetadata"]
     except ClientError as error:
-        if code_of(error) == "NotFoundException":
+        if code_of(error) in GONE:
             return None
         raise
     remove = f"aws kms schedule-key-deletion --pending-window-in-days 7 --key-id {key}"
@@ -261,16 +277,15 @@ def _key(clients: Clients, region: str, key: str) -> tuple[str, str, bool, str] 
     return "key", key, True, f"{remove} --region {region}"
 
 
-def _roles(clients: Clients, deployment: str) -> Iterator[Left]:
-    """Yield roles, which cost nothing and keep the next deployment of that name from coming."""
-    client = clients.of("iam")
+def _roles(clients: Clients, deployment: str) -> list[Left]:
+    """Return roles, which cost nothing and keep the next deployment of that name from coming."""
+    client, found = clients.of("iam"), []
     with told("looking what roles are left"):
         for page in _pages(client, "list_roles"):
             for one in page["Roles"]:
                 name = one["RoleName"]
-                if not name.startswith("imgbatch"):
-                    continue
-                owner = _owner(client.list_role_tags(RoleName=name)["Tags"])
-                if owner and owner == (deployment or owner):
+                if name.startswith("imgbatch"):
+                    owner = _owner(client.list_role_tags(RoleName=name)["Tags"])
                     remove = f"aws iam delete-role --role-name {name}, after its policies"
-                    yield Left("role", name, GLOBAL, owner, costs=False, remove=remove)
+                    found.append(Left("role", name, GLOBAL, owner, costs=False, remove=remove))
+    return [one for one in found if _ours(one.deployment, deployment)]

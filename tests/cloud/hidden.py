@@ -2,7 +2,7 @@
 
 The cloud is FakeCloud, which machines there are is the Scaler's choice; what happens in between is
 drawn here, from distributions that lie here and nowhere else. Nothing below `imgbatch/` reads this
-file (`test_nights` looks): a planner that knew these numbers would prove nothing.
+file (`test_plan_against_ledger` looks): a planner that knew these numbers would prove nothing.
 """
 
 from __future__ import annotations
@@ -60,6 +60,22 @@ def usual(draw: random.Random) -> Hidden:
         scatter=draw.uniform(0.4, 1.2),
         listing=draw.uniform(0.0001, 0.0006),
         closing=draw.uniform(10, 60),
+    )
+
+
+def calm(seconds: float) -> Hidden:
+    """A night on which all machines are alike, nothing happens, and a source takes so long."""
+    kinds = dict.fromkeys(("g.small", "g.large", "c.small"), seconds)
+    return Hidden(
+        boot=180,
+        boot_sigma=0.0,
+        head_boot=100,
+        preemptions=0.0,
+        seconds=kinds,
+        own=0.0,
+        scatter=0.3,
+        listing=0.0002,
+        closing=20,
     )
 
 
@@ -132,7 +148,7 @@ class Night:
 
     def run(self) -> None:
         hidden, corpus, cloud = self.hidden, self.corpus, self.cloud
-        order = Order(
+        order = self.order = Order(
             run=time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(NOON)) + "-night",
             input="s3://in",
             dataset="s3://out",
@@ -145,6 +161,7 @@ class Night:
         cloud.groups.want(HEAD, 1)
         cloud.advance(hidden.head_boot)
         scaler = Scaler(order, self.here, cloud, now=cloud.now)
+        scaler.took("taken", cloud.now)
         known = cloud.now + 10 + hidden.listing * corpus.sources
         # The mean of a shard's sources: nearly normal, whatever one source is.
         scatter = hidden.scatter / math.sqrt(corpus.per_shard)
