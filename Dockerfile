@@ -1,25 +1,51 @@
-# imgbatch with the light set, for one machine or as the image of a Ray node.
-#     docker build --tag imgbatch .
+# One image for head and workers, with GPUs and without, so that all versions are the same: `scripts/image`.
+#     docker build --tag imgbatch .                              with the models, 5 GB; runs on CPUs too
+#     docker build --tag imgbatch --build-arg ACCEL=cpu .        without
 #     docker run --rm --volume FOLDER:/data imgbatch run /data/in /data/out
-# A cluster is this one image on every machine, so that all versions are the same (head, then workers;
-# TOKEN is a file with the same token everywhere; `ray get-auth-token --generate` makes one):
+# A cluster of your own is this one image on every machine (head, then workers; TOKEN is a file with the
+# same token everywhere; `ray get-auth-token --generate` makes one):
 #     docker run --detach --network host --shm-size 1g --env RAY_AUTH_MODE=token \
 #         --env RAY_AUTH_TOKEN_PATH=/token --volume TOKEN:/token:ro --entrypoint ray imgbatch \
 #         start --block --head --port 6379 --dashboard-host 127.0.0.1
 #     docker run ... --entrypoint ray imgbatch start --block --address HEAD:6379
-FROM python:3.11-slim
+#
+# No CUDA in the base: torch's wheels bring their own, and the driver is the machine's (580 or newer).
+# The digest is of Python 3.11.16, as docker-library/repo-info has it of 2026-08-25.
+ARG BASE=python:3.11-slim-bookworm@sha256:0bee7276f83efd4a1ee05bbbf4281d95ed28e079220a9457f25a93e3f1e3c31b
+
+FROM ${BASE} AS build
+ARG ACCEL=cuda
+ENV UV_LINK_MODE=copy VIRTUAL_ENV=/opt/venv
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 
 COPY scripts/requirements /opt/requirements
-RUN pip install --no-cache-dir --requirement /opt/requirements/uv.txt \
-    && uv pip install --system --no-cache --no-deps --compile-bytecode --requirement /opt/requirements/light.txt
+RUN pip install --no-cache-dir --requirement /opt/requirements/uv.txt && uv venv /opt/venv
+# onnxruntime is for CPUs; onnxruntime-gpu has the same version and the CUDA that torch's wheels bring.
+RUN install=(uv pip install --no-cache --no-deps --compile-bytecode) \
+    && case "$ACCEL" in \
+        cpu) "${install[@]}" --requirement /opt/requirements/light.txt ;; \
+        cuda) "${install[@]}" --requirement /opt/requirements/models.txt \
+            && uv pip uninstall onnxruntime \
+            && "${install[@]}" "$(sed -n 's/^onnxruntime==/onnxruntime-gpu==/p' /opt/requirements/models.txt)" ;; \
+        *) echo "ACCEL is cpu or cuda, not '$ACCEL'" && exit 1 ;; \
+    esac
 
 COPY pyproject.toml README.md LICENSE /opt/imgbatch/
 COPY imgbatch /opt/imgbatch/imgbatch
 COPY jobs /opt/imgbatch/jobs
-RUN uv pip install --system --no-cache --no-deps --no-build-isolation --compile-bytecode /opt/imgbatch \
-    && useradd --create-home --uid 1000 imgbatch
+RUN uv pip install --no-cache --no-deps --no-build-isolation --compile-bytecode /opt/imgbatch
 
-USER imgbatch
+FROM ${BASE}
+RUN useradd --create-home --uid 1000 imgbatch && install --directory --owner imgbatch /data
+COPY --from=build /opt/venv /opt/venv
+# video: NVIDIA's decoders, which the container runtime leaves out by itself.
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 \
+    NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility,video
+
+ARG VERSION=unknown
+LABEL org.opencontainers.image.title=imgbatch org.opencontainers.image.version=$VERSION
+
+USER 1000
 WORKDIR /data
 ENTRYPOINT ["imgbatch"]
 CMD ["--help"]

@@ -24,7 +24,7 @@ from imgbatch import __version__, groupers
 from imgbatch.dataset import MANIFEST, Dataset, groups
 from imgbatch.dataset.commit import take_number
 from imgbatch.dataset.lock import RunLock
-from imgbatch.dataset.ordered import Ordered, here, in_order
+from imgbatch.dataset.ordered import Ordered, ascends, here, in_order
 from imgbatch.dataset.scratch import scratch_folder
 from imgbatch.errors import FencedError, ImgbatchError, SettingsError
 from imgbatch.models import weights
@@ -232,6 +232,6 @@ def _checked(labels: pa.Table, module: groupers.Module) -> pa.Table:
     assert labels.schema.names == wanted.names, f"{labels.schema.names} are not {wanted.names}"
     labels = in_order(labels).cast(wanted)
     keys = [c.name for c in columns[: -len(module.COLUMNS)] if c.name != "version"]
-    distinct = pc.count_distinct(labels[keys[-1]]).as_py()
-    assert distinct == labels.num_rows, f"{labels.num_rows} labels of {distinct} {keys[-1]}"
+    key = labels[keys[-1]]
+    assert ascends(key) or pc.count_distinct(key).as_py() == labels.num_rows, f"{keys[-1]} repeats"
     return labels

@@ -32,6 +32,8 @@ from imgbatch.errors import (
     SpentError,
     StorageError,
 )
+from jobs.child import Diary
+from jobs.hosted import HostedRun, Ports
 from jobs.scale import Run, Scale
 
 if TYPE_CHECKING:
@@ -211,3 +213,56 @@ class Head:
 def _deadline(order: Order, former: State | None, now: float) -> float:
     """Return when a run must be over: a scheduled one so many hours after it was first taken."""
     return former.deadline if former else order.deadline or now + order.hours * HOUR
+
+
+class Machine:
+    """This machine as a head's host.
+
+    Args:
+        deployment: where the token goes.
+        cloud: which keeps it.
+        ports: where Ray listens.
+    """
+
+    def __init__(self, deployment: Deployment, cloud: Cloud, ports: Ports) -> None:
+        self._deployment, self._cloud, self._ports = deployment, cloud, ports
+        self._diary = Diary()
+
+    def start(self, order: Order) -> Run:
+        """Start Ray for an order."""
+        self._diary.clear()
+        self._diary.say(f"takes run {order.run}")
+        return HostedRun(order, self._deployment, self._cloud, ports=self._ports, diary=self._diary)
+
+    def say(self, line: str) -> None:
+        """Take down what the head says."""
+        self._diary.say(line)
+
+
+@app.command()
+def head(
+    control: Annotated[str, typer.Argument(help="URL of the deployment's control objects.")],
+    *,
+    machine: Annotated[str, typer.Option(help="Its name for the cloud.")],
+    address: Annotated[str, typer.Option(help="Its address inside the network.")],
+    port: Annotated[int, typer.Option(help="Of Ray's control server.")] = 6379,
+    dashboard_port: Annotated[int, typer.Option(help="Of Ray's dashboard, on 127.0.0.1.")] = 8265,
+    client_port: Annotated[int, typer.Option(help="Of Ray's client server.")] = 10001,
+) -> None:
+    """Lead the runs of a deployment until none is left."""
+    objects = Control(control)
+    deployment = read(objects.deployment())
+    cloud = cloud_of(deployment)
+    host = Machine(deployment, cloud, Ports(address, port, dashboard_port, client_port))
+    life = Head(objects, cloud, deployment, machine=machine, host=host)
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    try:
+        while not ended.is_set() and (pause := life.turn(time.time())) is not None:
+            ended.wait(pause)
+    finally:
+        life.close()
+
+
+if __name__ == "__main__":
+    terminal.process(app)

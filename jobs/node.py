@@ -68,12 +68,14 @@ def node(
     address: Annotated[str, typer.Option(help="Its address inside the network.")],
     look: Annotated[float, typer.Option(help="Seconds between looks at the lease.")] = 60.0,
     notice: Annotated[float, typer.Option(help="Seconds between looks for a notice.")] = 5.0,
+    grace: Annotated[float, typer.Option(help="Seconds that the machine's own watch has.")] = 120.0,
 ) -> None:
     """Have this machine work for the head of its deployment until it is to leave."""
     objects = Control(control)
     deployment = read(objects.deployment())
     here = Here(deployment, pool, machine, address)
-    Node(here, objects, cloud_of(deployment), look=look, notice=notice).run()
+    waits = Waits(look, notice, grace)
+    Node(here, objects, cloud_of(deployment), waits).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,21 @@ class Here:
         return self.deployment.pools[self.pool].group
 
 
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Seconds.
+
+    Attributes:
+        look: between looks at the lease while Ray is up.
+        notice: between questions whether the machine is taken back.
+        grace: from the reason to leave until this process asks the cloud itself.
+    """
+
+    look: float
+    notice: float
+    grace: float
+
+
 class Node:
     """A machine's Ray, and what may end it.
 
@@ -104,19 +121,14 @@ class Node:
         here: which machine this is.
         control: where the lease is.
         cloud: what keeps the token, and has the group.
-        look: seconds between looks at the lease while Ray is up.
-        notice: seconds between questions whether the machine is taken back.
     """
 
-    def __init__(
-        self, here: Here, control: Control, cloud: Cloud, *, look: float, notice: float
-    ) -> None:
+    def __init__(self, here: Here, control: Control, cloud: Cloud, waits: Waits) -> None:
         self._here = here
         self._group = here.group
         self._control = control
         self._cloud = cloud
-        self._look_seconds = look
-        self._notice_seconds = notice
+        self._waits = waits
         self._watcher = Watcher(here.machine, here.pool)
         self._ray: Ray | None = None
         self._failed = 0
@@ -133,10 +145,10 @@ class Node:
                 if reason := self._look(now):
                     self._leave(reason)
                     return
-                look_at = now + (self._look_seconds if self._ray else WAIT_SECONDS)
+                look_at = now + (self._waits.look if self._ray else WAIT_SECONDS)
             if now >= notice_at and not self._taken:
                 self._notice()
-                notice_at = now + self._notice_seconds
+                notice_at = now + self._waits.notice
             if self._ray and self._ray.code is not None:
                 self._over(self._ray)
                 look_at = now + WAIT_SECONDS
@@ -210,15 +222,20 @@ class Node:
             self._ray = None
 
     def _leave(self, reason: str) -> None:
-        """Leave the group for good; what the cloud does not take now is tried again."""
+        """Leave the group for good; what the cloud does not take now is tried again.
+
+        The machine's watch sees the same, and comes first: two who ask at once might make the group
+        smaller by two.
+        """
         _say(f"leaves: {reason}")
         self._stop()
+        self._ended.wait(self._waits.grace)
         while not self._ended.is_set():
             try:
                 self._cloud.groups.remove(self._group, self._here.machine)
             except CloudError as error:
                 _say(f"the cloud does not let this machine leave: {error}")
-                self._ended.wait(self._look_seconds)
+                self._ended.wait(self._waits.look)
             else:
                 return
 

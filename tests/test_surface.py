@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TOP_LEVEL = {
     ".ci",
+    ".dockerignore",
     ".gitignore",
     "Dockerfile",
     "LICENSE",

@@ -115,6 +115,7 @@ def halt(
     if not force:
         say("asked its head to end it")
         if _ended(run, control, say, clock):
+            _wait_gone(place, say, clock)
             return _halted(run, "gently", place)
         say("its head is silent: ended by force")
     _zero(place, [run], say, clock)
@@ -172,6 +173,16 @@ def _ended(run: str, control: Control, say: Callable[[str], None], clock: Clock)
         "It goes on ending by itself. `imgbatch cloud status --watch` shows it; "
         "`imgbatch cloud stop --force` ends its machines now.",
     )
+
+
+def _wait_gone(place: Place, say: Callable[[str], None], clock: Clock) -> None:
+    """Wait a while for the machines to go, where no other run needs them."""
+    start = clock.now()
+    while not place.control.orders() and any(machines(place).values()):
+        if clock.now() - start > PATIENCE:
+            say("machines are still leaving: see `imgbatch cloud stop --force`")
+            return
+        clock.sleep(STEP)
 
 
 def _zero(place: Place, runs: Sequence[str], say: Callable[[str], None], clock: Clock) -> None:

@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-# Types whose id for `terraform import` is one of their arguments. Of others the id is the cloud's
-# choice, and their names, where they have any, are not unique.
+# Types whose id for an import follows from their arguments: those, joined by `:`.
 NAMED = {
-    "aws_autoscaling_group": "name",
-    "aws_autoscaling_lifecycle_hook": "name",
-    "aws_cloudwatch_log_group": "name",
-    "aws_ecr_lifecycle_policy": "repository",
-    "aws_ecr_repository": "name",
-    "aws_iam_instance_profile": "name",
-    "aws_iam_role": "name",
-    "aws_kms_alias": "name",
-    "aws_s3_bucket": "bucket",
-    "aws_scheduler_schedule_group": "name",
-    "aws_ssm_parameter": "name",
+    "aws_autoscaling_group": ("name",),
+    "aws_budgets_budget": ("account_id", "name"),
+    "aws_ecr_lifecycle_policy": ("repository",),
+    "aws_ecr_repository": ("name",),
+    "aws_iam_instance_profile": ("name",),
+    "aws_iam_role": ("name",),
+    "aws_iam_role_policy": ("role", "name"),
+    "aws_kms_alias": ("name",),
+    "aws_route_table_association": ("subnet_id", "route_table_id"),
+    "aws_s3_bucket": ("bucket",),
+    "aws_ssm_parameter": ("name",),
 }
+JOINED = {"aws_route_table_association": "/"}
 # To replace one of these ends machines at work.
 GROUPS = ("aws_autoscaling_group",)
 _INDEX = re.compile(r"\[[^\]]*\]")
@@ -38,7 +38,7 @@ class Plan:
         make, change, replace, destroy: addresses.
         told: the output `deployment` as far as it is known before it is made.
         variables: of the root, with their defaults.
-        ids: what is to be made and can be imported: its id, by address.
+        made: type and arguments of what is to be made, as far as they are known, by address.
     """
 
     make: tuple[str, ...]
@@ -47,7 +47,7 @@ class Plan:
     destroy: tuple[str, ...]
     told: dict[str, Any]
     variables: dict[str, Any]
-    ids: dict[str, str]
+    made: dict[str, tuple[str, dict[str, Any]]]
 
     @property
     def empty(self) -> bool:
@@ -65,20 +65,20 @@ def read(text: str) -> Plan:
     """Read what `terraform show -json` printed of a plan."""
     raw = json.loads(text)
     by_action: dict[str, list[str]] = {"make": [], "change": [], "replace": [], "destroy": []}
-    ids = {}
+    made = {}
     for one in raw.get("resource_changes", []):
         action = _action(one["change"]["actions"])
         if one["mode"] == "managed" and action:
             by_action[action].append(one["address"])
-        if action == "make" and (known := _id(one)):
-            ids[one["address"]] = known
+        if one["mode"] == "managed" and action == "make":
+            made[one["address"]] = (one["type"], one["change"].get("after") or {})
     told = raw.get("output_changes", {}).get("deployment", {}).get("after")
     variables = {name: one.get("value") for name, one in raw.get("variables", {}).items()}
     return Plan(
         **{name: tuple(found) for name, found in by_action.items()},
         told=told if isinstance(told, dict) else {},
         variables=variables,
-        ids=ids,
+        made=made,
     )
 
 
@@ -131,10 +131,8 @@ def type_of(address: str) -> str:
     return _INDEX.sub("", address).split(".")[-2]
 
 
-def _id(one: dict[str, Any]) -> str:
-    after = one["change"].get("after") or {}
-    if one["type"] == "aws_iam_role_policy":
-        return f"{after.get('role')}:{after.get('name')}" if after.get("role") else ""
-    if one["type"] == "aws_budgets_budget":
-        return f"{after['account_id']}:{after['name']}" if after.get("account_id") else ""
-    return str(after.get(NAMED.get(one["type"], ""), "") or "")
+def id_of(kind: str, arguments: Mapping[str, Any]) -> str:
+    """Return the id for an import that follows from a resource's arguments; "": none does."""
+    names = NAMED.get(kind, ())
+    values = [arguments.get(name) for name in names]
+    return JOINED.get(kind, ":").join(map(str, values)) if all(values) else ""

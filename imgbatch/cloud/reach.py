@@ -6,9 +6,11 @@ and left to whoever is asked.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from imgbatch.cloud import Check
+from imgbatch.cloud.offers import verdict
 from imgbatch.cloud.ordering import MIRROR, recipe_of
 from imgbatch.cloud.schedules import kills
 from imgbatch.dataset.lock import refuse_busy
@@ -31,11 +33,12 @@ from imgbatch.tables import table_specs
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from imgbatch.cloud import Cloud, Machine, Quota
+    from imgbatch.cloud import Cloud
     from imgbatch.cloud.control import Order
     from imgbatch.cloud.deployment import Deployment
 
 QUOTA = "quota"
+VERDICTS = ("none", "unknown", "less", "ok")
 
 
 def checks(
@@ -59,6 +62,8 @@ def checks(
     yield _idle(order, queue)
     yield from _killed(order, deployment, now)
     yield _quota(order, deployment, cloud)
+    images = import_module(f"imgbatch.cloud.{deployment.cloud}.images")
+    yield images.pushed(deployment.image, deployment.region, deployment=deployment.name)
 
 
 def refusal(told: Sequence[Check]) -> RunError | None:
@@ -187,28 +192,14 @@ def _quota(order: Order, deployment: Deployment, cloud: Cloud) -> Check:
     except CloudError as error:
         return Check(QUOTA, "unknown", str(error), error.remedy)
     types = [machine for machine in machines if machine.type in pool.machines]
-    ours = [
-        quota for quota in bounds if quota.spot == pool.spot and quota.gpu in (pool.gpus or [""])
-    ]
-    if not ours or not types:
-        return Check(QUOTA, "unknown", f"nothing is told of machines of pool {order.pool}")
-    rooms: dict[str, int] = {}
-    for quota in ours:
-        # Kinds that share a quota are counted once: its name tells.
-        rooms[quota.name] = max(rooms.get(quota.name, 0), _room(quota, types))
-    total = sum(rooms.values())
-    said = "; ".join(f"{quota.name}: {quota.limit:g} {quota.unit}" for quota in ours)
-    if total < 1:
-        return Check(QUOTA, "failed", f"not one machine of pool {order.pool} ({said})", ours[0].fix)
-    if total < order.most:
-        said = f"{total} of {order.most} machines at once ({said})"
-        return Check(QUOTA, "unknown", said, ours[0].fix)
+    if not types:
+        return Check(QUOTA, "unknown", f"no machine of pool {order.pool} is known here")
+    told = [verdict(one, bounds, spot=pool.spot, most=order.most) for one in types]
+    # The cloud takes whichever type there is room for.
+    best = max(told, key=lambda one: VERDICTS.index(one.state))
+    if best.state == "none":
+        said = "; ".join(dict.fromkeys(one.said for one in told))
+        return Check(QUOTA, "failed", f"no machine of pool {order.pool} may be had: {said}")
+    if best.state in ("less", "unknown"):
+        return Check(QUOTA, "unknown", best.said)
     return Check(QUOTA, "ok", f"room for {order.most} machines at once")
-
-
-def _room(quota: Quota, types: Sequence[Machine]) -> int:
-    """Return how many of the smallest machines that it bounds fit into a quota."""
-    fitting = [machine for machine in types if machine.gpu == quota.gpu]
-    units = [machine.cores if quota.unit == "cores" else machine.gpus for machine in fitting]
-    free = quota.limit - (quota.used or 0.0)
-    return int(free // min(units)) if units else 0

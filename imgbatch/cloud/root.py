@@ -102,6 +102,7 @@ class Root:
         self.terraform = terraform.Terraform(program, self.folder, data, say)
         self.say = say
         self._given: dict[str, str] = {}
+        self._taken: dict[str, str] = {}
 
     # --- State and variables
 
@@ -208,7 +209,12 @@ class Root:
         """
         words = ["-destroy"] if destroy else []
         self.say("terraform plan")
-        self.terraform.stream("plan", *words, *self._words(), f"-out={self._planned}")
+        try:
+            self._write_taken()
+            self.terraform.stream("plan", *words, *self._words(), f"-out={self._planned}")
+        finally:
+            # It is part of the plan now, and no part of another deployment's.
+            self._taken_file.unlink(missing_ok=True)
         found = plans.read(self.terraform.run("show", "-json", str(self._planned)))
         if not destroy:
             kept = {key: value for key, value in found.variables.items() if key not in FOR_ONCE}
@@ -226,6 +232,7 @@ class Root:
             self.terraform.stream("apply", str(self._planned))
         finally:
             self._planned.unlink(missing_ok=True)
+            self._taken.clear()
 
     def make(self, plan: Plan, *, adopt: bool) -> Deployment:
         """Do what was planned, and return the deployment as it then is.
@@ -251,21 +258,59 @@ class Root:
         store.put(VARIABLES, self.variables.read_bytes())
         return self.told()
 
-    def take_over(self, plan: Plan, addresses: Sequence[str]) -> None:
-        """Bring what is there under the state, by the names that the plan gives it.
+    def find(self, plan: Plan, *, adopt: bool) -> list[str]:
+        """Return what the plan would make although it is there with our tag: addresses.
 
         Raises:
-            TerraformError: there is something whose id cannot be told from its name.
+            ExistsError: there is such, and it is not to be taken over: a second network would be
+                made, which collides with nothing and is nobody's.
         """
+        there = self._there(plan) if plan.made else {}
+        if there and not adopt:
+            known = ", ".join(f"{address} ({one})" for address, one in there.items())
+            raise terraform.ExistsError(f"there already: {known}", list(there))
+        return list(there)
+
+    def take_over(self, plan: Plan, addresses: Sequence[str]) -> None:
+        """Have the next plan bring what is there under the state, instead of making it.
+
+        Raises:
+            TerraformError: there is something whose id cannot be told.
+        """
+        there = self._there(plan)
         for address in addresses:
-            if address not in plan.ids:
+            known = there.get(address) or plans.id_of(*plan.made.get(address, ("", {})))
+            if not known:
                 raise TerraformError(
                     f"{address} is there already, and nothing tells its id",
-                    f"Find it in the console, then `terraform -chdir={self.folder} import "
-                    f"'{address}' ID`, or delete it.",
+                    "Find it in the console and delete it, then run the same command again.",
                 )
-            self.say(f"taking over {address}: {plan.ids[address]}")
-            self.terraform.run("import", *self._words(), address, plan.ids[address])
+            self.say(f"taking over {address}: {known}")
+            if plans.type_of(address) == "aws_s3_bucket":
+                # Its root has an import block for it already, and there may be no second one.
+                self.give("adopt_bucket", "true")
+                continue
+            self._taken[address] = known
+
+    def _there(self, plan: Plan) -> dict[str, str]:
+        found = import_module(f"imgbatch.cloud.{self.cloud}.found")
+        ids: dict[str, str] = found.ids(self.region, self.name, plan.made)
+        state = json.loads(self.terraform.run("state", "pull") or "{}")
+        known = {
+            instance["attributes"].get("id")
+            for resource in state.get("resources", [])
+            for instance in resource["instances"]
+        }
+        return {address: one for address, one in ids.items() if one not in known}
+
+    def _write_taken(self) -> None:
+        # By blocks and not by `terraform import`: that wants every for_each known beforehand.
+        blocks = [
+            f"import {{\n  to = {address}\n  id = {json.dumps(known)}\n}}\n"
+            for address, known in self._taken.items()
+        ]
+        if blocks:
+            self._taken_file.write_text("".join(blocks), "utf-8")
 
     def told(self) -> Deployment:
         """Return the deployment as Terraform tells it.
@@ -327,6 +372,10 @@ class Root:
     def _words(self) -> list[str]:
         given = [f"-var={name}={value}" for name, value in self._given.items()]
         return ["-input=false", f"-var-file={self.variables.name}", *given]
+
+    @property
+    def _taken_file(self) -> Path:
+        return self.folder / "taken-over.tf"
 
     @property
     def _planned(self) -> Path:

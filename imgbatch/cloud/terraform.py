@@ -20,7 +20,7 @@ from imgbatch.errors import TerraformError
 from imgbatch.settings import inherited
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 # The first whose S3 backend locks by an object (`use_lockfile`) as a matter of course.
@@ -28,6 +28,7 @@ LEAST = Version("1.11")
 LINK = "https://developer.hashicorp.com/terraform/install"
 GONE_ON = "Run the same command again: what was made is known and is not made twice."
 # Of what -json tells, what somebody who waits wants to see.
+FRAME = "\u2502\u2577\u251c\u2500 "
 SHOWN = ("apply_complete", "apply_errored", "import_complete")
 
 
@@ -112,7 +113,8 @@ class Terraform:
                 raise
             code = process.wait()
         if code != 0:
-            complaints = heard.complaints or [Complaint(f"it ended with {code}")]
+            ended = f"it was killed by signal {-code}" if code < 0 else f"it ended with {code}"
+            complaints = heard.complaints or [Complaint(ended)]
             raise error_of(words[0], complaints)
 
     def _environment(self) -> dict[str, str]:
@@ -183,7 +185,9 @@ def version(program: str) -> Version:
 # --- What went wrong, and what to do --------------------------------------------------------------
 
 _LOCK = re.compile(r"^\s*(ID|Operation|Who|Created):\s*(.+?)\s*$", re.MULTILINE)
-_EXISTS = re.compile(r"already ?exists|AlreadyOwnedByYou|EntityAlreadyExists", re.IGNORECASE)
+_EXISTS = re.compile(
+    r"already ?exists|AlreadyOwnedByYou|AlreadyAssociated|\.Conflict|\.Duplicate", re.IGNORECASE
+)
 _DENIED = re.compile(r"AccessDenied|UnauthorizedOperation|AuthorizationError|not authorized")
 _NETWORK = re.compile(r"registry|provider packages", re.IGNORECASE)
 
@@ -207,8 +211,14 @@ class ExistsError(TerraformError):
         addresses: Terraform's, of what is there.
     """
 
-    def __init__(self, message: str, remedy: str, addresses: list[str]) -> None:
-        super().__init__(message, remedy)
+    def __init__(self, message: str, addresses: list[str]) -> None:
+        super().__init__(
+            f"{message}. The state does not know what is there: a Terraform was killed, the state "
+            "was lost, or another deployment has the same name",
+            "Another deployment: take another --name. A killed Terraform: run the same command "
+            "with --adopt, which takes over what is there. A lost state: the same, or first bring "
+            "its former version back, which its bucket keeps for 30 days (infra/README.md).",
+        )
         self.addresses = addresses
 
 
@@ -220,13 +230,7 @@ def error_of(command: str, complaints: list[Complaint]) -> TerraformError:
         return _locked(everything)
     there = [one.address for one in complaints if _EXISTS.search(f"{one.summary} {one.detail}")]
     if any(there):
-        return ExistsError(
-            f"{message}. The state does not know what is there: a Terraform was killed, the state "
-            "was lost, or another deployment of this account has the same name",
-            "Another deployment has the name: take another with --name. Else run the same command "
-            "with --adopt: it takes over what is there by its name.",
-            [address for address in there if address],
-        )
+        return ExistsError(message, [address for address in there if address])
     if _DENIED.search(everything):
         return TerraformError(
             message,
@@ -262,15 +266,14 @@ def _complaint(said: Mapping[str, Any]) -> Complaint:
 def _complaints(text: str) -> list[Complaint]:
     """Return the errors in what Terraform prints for people: each in a box of its own."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    lines = [line.lstrip("\u2502\u2577\u2575 ").rstrip() for line in plain.splitlines()]
-    return [Complaint(summary, detail) for summary, detail in _boxes(lines)]
-
-
-def _boxes(lines: list[str]) -> Iterator[tuple[str, str]]:
-    starts = [n for n, line in enumerate(lines) if line.startswith("Error: ")]
-    for start, end in zip(starts, [*starts, len(lines)][1:], strict=True):
-        rest = "\n".join(line for line in lines[start + 1 : end] if line)
-        yield lines[start].removeprefix("Error: "), rest
+    found = []
+    for box in re.split(r"^\u2575", plain, flags=re.MULTILINE):
+        lines = [line.lstrip(FRAME).rstrip() for line in box.splitlines()]
+        starts = [n for n, line in enumerate(lines) if line.startswith("Error: ")]
+        if starts:
+            summary = lines[starts[0]].removeprefix("Error: ")
+            found.append(Complaint(summary, " ".join(filter(None, lines[starts[0] + 1 :]))))
+    return found
 
 
 def _json(line: str) -> dict[str, Any] | None:

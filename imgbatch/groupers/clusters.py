@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -276,10 +277,9 @@ def _label(batch: pa.RecordBatch, *, column: str, fitted: Centers) -> pa.Table:
         found, vectors = matrix(batch.column(column).slice(start, CHUNK))
         if not found.size:
             continue
-        projected = fitted.project(vectors)
-        own = fitted.label(projected)
-        labels[start + found] = own
-        measured[:, start + found] = fitted.measure(projected, own)
+        here = start + found
+        own = fitted.measured(fitted.project(vectors))
+        labels[here], measured[0, here], measured[1, here] = own
     return pa.table(
         {
             **_keys(batch),
@@ -310,15 +310,13 @@ def _described(found: pa.Table, settings: Settings) -> pa.Table:
     labels = found["cluster"].fill_null(NOISE).to_numpy()
     distance = found["distance"].fill_null(np.inf).to_numpy()
     silhouette = found["silhouette"].fill_null(np.inf).to_numpy()
-    near = exemplars.ranks(labels, distance)
-    kinds = exemplars.kinds(
-        settings.exemplars,
-        nearest=near,
-        random=exemplars.ranks(
-            labels, draws(found[_key(found.column_names)], settings.seed + RANDOM)
-        ),
-        border=exemplars.ranks(np.where(np.isinf(silhouette), -1, labels), silhouette),
-    )
+    turns = draws(found[_key(found.column_names)], settings.seed + RANDOM)
+    inside = np.where(np.isinf(silhouette), NOISE, labels)
+    with ThreadPoolExecutor(3) as pool:  # numpy lets go of the interpreter where it sorts
+        near, random, border = pool.map(
+            exemplars.ranks, (labels, labels, inside), (distance, turns, silhouette)
+        )
+    kinds = exemplars.kinds(settings.exemplars, nearest=near, random=random, border=border)
     return pa.table(
         {
             **_keys(found),

@@ -12,13 +12,15 @@ its last prepared picture (150 KB) until the next one.
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 from weakref import ReferenceType, WeakValueDictionary, ref
 
 import numpy as np
 
 from imgbatch.models.batches import Batches
-from imgbatch.models.devices import cuda_devices, device, need
+from imgbatch.models.devices import cuda_devices, device, need, threads
 from imgbatch.models.export import INPUT, exported
 from imgbatch.models.preprocessing import square
 from imgbatch.models.sessions import onnx_session
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 SHARE = 1 / 8
 # More pictures at once are no quicker on a CPU; on a GPU they are.
 BATCH = {"cpu": 32, "cuda": 128}
+# What a thread takes of a batch at once on a CPU: few, since all wait for the last one to end.
+FEW = 2
 
 
 class Engine(Protocol):
@@ -133,13 +137,25 @@ class _Last(threading.local):
 
 
 class OnnxEngine:
-    """ONNX Runtime."""
+    """ONNX Runtime on a CPU: each thread runs a few pictures of a batch by itself.
+
+    Decision, 2026-11: not one call for all of them on all threads. Its threads wait for each other
+    after every layer, spinning, and longest where a decoding thread has the core of one of them.
+    ResNet50 on 4 cores with other work on them: 77 ms of CPU a picture in place of 90 to 140, 24
+    to 36 pictures/s in place of 15 to 27; and 340 MB less in all, since fewer pictures' layers are
+    held at once. Drawback: one picture alone takes as long as one core takes for it.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._session = onnx_session(path)
+        self._session = onnx_session(path, threads=1)
+        self._lanes = ThreadPoolExecutor(threads(), "network")
 
     def run(self, pixels: Sequence[Pixels]) -> list[Outputs]:
         """Return the outputs of pictures, in order."""
+        few = [pixels[start : start + FEW] for start in range(0, len(pixels), FEW)]
+        return list(chain.from_iterable(self._lanes.map(self._run, few)))
+
+    def _run(self, pixels: Sequence[Pixels]) -> list[Outputs]:
         found = self._session.run(None, {INPUT: np.stack(pixels)})
         return list(zip(*found, strict=True))
 

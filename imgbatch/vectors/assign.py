@@ -50,22 +50,32 @@ def nearest(
     return labels, root(found)
 
 
-def to_own_and_next(
-    vectors: NDArray[np.float32], centers: NDArray[np.float32], labels: NDArray[np.int64]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return how far each vector is from its own center, and from the nearest other one.
+def own_and_next(
+    vectors: NDArray[np.float32],
+    centers: NDArray[np.float32],
+    labels: NDArray[np.int64] | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+    """Return each vector's label, how far its center is, and how far the nearest other one.
 
-    The second is infinite where there is one center only.
+    The last is infinite where there is one center only.
+
+    Args:
+        vectors: (n, p).
+        centers: (c, p).
+        labels: (n,), which center is whose; by default the nearest one.
     """
+    found = np.empty(len(vectors), np.int64) if labels is None else labels
     own = np.empty(len(vectors), np.float32)
     other = np.empty(len(vectors), np.float32)
     for rows, product in blocks(vectors, centers):
-        mine = labels[rows, None]
+        if labels is None:
+            found[rows] = product.argmin(axis=1)
+        mine = found[rows, None]
         own[rows] = np.take_along_axis(product, mine, axis=1)[:, 0]
         np.put_along_axis(product, mine, np.inf, axis=1)
         other[rows] = product.min(axis=1)
     lengths = squares(vectors)
-    return root(own + lengths), root(other + lengths)
+    return found, root(own + lengths), root(other + lengths)
 
 
 def root(squared: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imgbatch.errors import GroupError
-from imgbatch.vectors.assign import nearest, squares, to_own_and_next
+from imgbatch.vectors.assign import nearest, own_and_next, squares
 from imgbatch.vectors.learnt import NOISE, Learnt
 from imgbatch.vectors.space import Space
 
@@ -37,35 +37,45 @@ class Centers:
     space: Space
     learnt: Learnt
 
-    def label(self, vectors: NDArray[np.float32]) -> NDArray[np.int32]:
-        """Return the cluster of each of (n, p) projected vectors, NOISE for none."""
+    def measured(
+        self, vectors: NDArray[np.float32]
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
+        """Return the cluster of each of (n, p) projected vectors, its distance and silhouette.
+
+        The distance is that to the centroid. The silhouette is the simplified one (Hruschka, de
+        Castro and Campello 2004): distances to centroids stand for mean distances to all members.
+        In no cluster, which is NOISE, both are NaN; with one only, there is no silhouette.
+        """
+        centroids = self.learnt.centroids
+        if self.learnt.by_centroids:
+            # One product gives all three; most of the time goes into products.
+            found, own, other = own_and_next(vectors, centroids)
+            return found.astype(np.int32), own, self._silhouette(own, other)
+        labels = self._labels(vectors)
+        distance, silhouette = np.full((2, len(vectors)), np.nan, np.float32)
+        inside = np.flatnonzero(labels != NOISE)
+        if inside.size:
+            own_labels = labels[inside].astype(np.int64)
+            _, own, other = own_and_next(vectors[inside], centroids, own_labels)
+            distance[inside] = own
+            silhouette[inside] = self._silhouette(own, other)
+        return labels, distance, silhouette
+
+    def _labels(self, vectors: NDArray[np.float32]) -> NDArray[np.int32]:
         points, distances = nearest(vectors, self.learnt.points)
         labels = self.learnt.labels[points]
         allowed = self.learnt.reach[points] + SLACK * np.sqrt(squares(vectors))
         labels[distances > allowed] = NOISE
         return labels
 
-    def measure(
-        self, vectors: NDArray[np.float32], labels: NDArray[np.int32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return how far projected vectors are from their centroids, and their silhouettes.
-
-        The silhouette is the simplified one (Hruschka, de Castro and Campello 2004): distances to
-        centroids stand for mean distances to all members. Without a cluster both are NaN, and with
-        one cluster only there is no silhouette.
-        """
-        distance = np.full(len(vectors), np.nan, np.float32)
-        silhouette = distance.copy()
-        inside = np.flatnonzero(labels != NOISE)
-        if inside.size:
-            own, other = to_own_and_next(
-                vectors[inside], self.learnt.centroids, labels[inside].astype(np.int64)
-            )
-            distance[inside] = own
-            if len(self.learnt.centroids) > 1:
-                largest = np.maximum(np.maximum(own, other), np.finfo(np.float32).tiny)
-                silhouette[inside] = (other - own) / largest
-        return distance, silhouette
+    def _silhouette(
+        self, own: NDArray[np.float32], other: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        if len(self.learnt.centroids) == 1:
+            return np.full(len(own), np.nan, np.float32)
+        largest = np.maximum(np.maximum(own, other), np.finfo(np.float32).tiny)
+        found: NDArray[np.float32] = np.divide(other - own, largest, dtype=np.float32)
+        return found
 
     def project(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return (n, width) vectors in the space of the clustering.

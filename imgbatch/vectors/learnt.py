@@ -31,6 +31,16 @@ class Learnt:
     reach: NDArray[np.float32]
     centroids: NDArray[np.float32]
 
+    @property
+    def by_centroids(self) -> bool:
+        """Whether a vector belongs to the nearest centroid, however far that is: k-means."""
+        own = np.arange(len(self.points))
+        return bool(
+            np.isposinf(self.reach).all()
+            and np.array_equal(self.labels, own)
+            and np.array_equal(self.points, self.centroids)
+        )
+
 
 def by_size(labels: NDArray[np.int32], k: int) -> NDArray[np.int64]:
     """Return the labels 0 to k - 1 in the order of how often they come, the most frequent first."""

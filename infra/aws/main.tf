@@ -87,6 +87,8 @@ data "aws_ssm_parameter" "newest" {
 data "aws_ami" "machine" {
   for_each = local.kinds
 
+  include_deprecated = true # one that was pinned years ago is pinned still
+
   filter {
     name   = "image-id"
     values = [try(local.own[each.key], nonsensitive(data.aws_ssm_parameter.newest[each.key].value))]

@@ -112,7 +112,7 @@ variable "monthly_budget" {
 }
 
 variable "kms" {
-  description = "Encrypt the bucket, the image and the token with a key of your own: 1 dollar a month."
+  description = "Encrypt the bucket and the images with a key of your own: 1 dollar a month."
   type        = bool
   default     = false
 }

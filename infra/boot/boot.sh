@@ -70,8 +70,10 @@ UNIT
 
 # An upgrade in the background may take the GPU's driver away, and holds apt's lock meanwhile.
 still() {
-    systemctl disable --now unattended-upgrades.service apt-daily.timer apt-daily-upgrade.timer ||
-        echo "boot: this system has no unattended upgrades"
+    local unit
+    for unit in unattended-upgrades.service apt-daily.timer apt-daily-upgrade.timer; do
+        systemctl disable --now "$unit" || echo "boot: this system has no $unit"
+    done
 }
 
 # The head comes before its lease does: the watch gives it 15 minutes.

@@ -6,7 +6,7 @@
 #   a worker  finds no lease, or one for another pool;
 #   the head  has had no lease of its own for 15 minutes;
 #   both      cannot read it for 10 minutes, see a beat that does not change for 10 minutes, are past
-#             the deadline, did not come up in 15 minutes, or lost their container.
+#             the deadline, did not come up in 15 minutes, or lost their container or their docker.
 # imgbatch/cloud/leaving.py holds the same rules of the lease in Python; a test compares the two.
 set -euo pipefail
 
@@ -14,6 +14,8 @@ ROOT="${IMGBATCH_ROOT:-}"
 STATE="$ROOT/run/imgbatch"
 # Seconds; what a test makes shorter.
 : "${WATCH_SECONDS:=60}" "${SILENT_SECONDS:=600}" "${HEAD_SECONDS:=900}" "${BOOT_SECONDS:=900}"
+: "${LEFT_SECONDS:=300}"
+export HOME="${HOME:-/root}" # neither cloud-init nor systemd sets it
 # shellcheck source=/dev/null
 . "$ROOT/etc/imgbatch/machine"
 # shellcheck source=infra/boot/aws.sh
@@ -22,12 +24,17 @@ STATE="$ROOT/run/imgbatch"
 # Seconds that no clock's correction touches.
 uptime() { local up rest; read -r up rest </proc/uptime; echo "${up%.*}"; }
 
-# field NAME: a value of the lease, which holds one key per line.
-field() { sed -n "s/^\"$1\": \"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}\$/\1/p" "$STATE/lease.json"; }
+# field NAME [FILE]: a value of the lease, which holds one key per line.
+field() {
+    sed -n "s/^\"$1\": \"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}\$/\1/p" "${2:-$STATE/lease.json}"
+}
+
+# sound FILE: whether it is a lease.
+sound() { [[ "$(field deadline "$1") $(field beat "$1") $(field left "$1")" =~ ^-?[0-9]+\ [0-9]+\ -?[0-9]+$ ]]; }
 
 # What is remembered lies in files: this may be started again, and must not begin to count anew.
 recall() { cat "$STATE/$1" 2>/dev/null || echo "$2"; }
-keep() { echo "$2" >"$STATE/$1"; }
+keep() { echo "$2" >"$STATE/$1.$$" && mv "$STATE/$1.$$" "$STATE/$1"; }
 
 # verdict READ NOW CLOCK: prints why to leave; nothing: stay.
 #   READ   what lease_read returned: 0, 1 or 2
@@ -73,11 +80,14 @@ verdict() {
 
 # look: reads the lease and prints why to leave; nothing: stay.
 look() {
-    local read=0
+    local read=0 file="$STATE/lease.$$"
     mkdir -p "$STATE"
-    lease_read "$STATE/lease.new" >&2 || read=$?
+    lease_read "$file" >&2 || read=$?
+    if [[ "$read" == 0 ]] && ! sound "$file"; then
+        read=2
+    fi
     if [[ "$read" == 0 ]]; then
-        mv "$STATE/lease.new" "$STATE/lease.json"
+        mv "$file" "$STATE/lease.json"
     fi
     verdict "$read" "$(uptime)" "$(date +%s)"
 }
@@ -85,14 +95,22 @@ look() {
 # unmanned: prints why a machine without its container is of no use; nothing: it has one, or it is
 # still to come.
 unmanned() {
-    local since
-    since="$(recall since "$(uptime)")"
+    local now since running
+    now="$(uptime)"
+    since="$(recall since "$now")"
     if [[ ! -e "$STATE/up" ]]; then
-        if (($(uptime) - since >= BOOT_SECONDS)); then
+        if ((now - since >= BOOT_SECONDS)); then
             echo "it did not come up in $BOOT_SECONDS s"
         fi
-    elif [[ -z "$(docker ps --quiet --filter name=^imgbatch$)" ]]; then
-        echo "its container ended: $(docker logs --tail 5 imgbatch 2>&1 | tr '\n' ' ')"
+    elif ! running="$(timeout 60 docker ps --quiet --filter name=^imgbatch$)"; then
+        if ((now - $(recall docker "$now") >= SILENT_SECONDS)); then
+            echo "docker did not answer for $SILENT_SECONDS s"
+        fi
+    else
+        keep docker "$now"
+        if [[ -z "$running" ]]; then
+            echo "its container ended: $(timeout 60 docker logs --tail 5 imgbatch 2>&1 | tr '\n' ' ')"
+        fi
     fi
 }
 
@@ -113,11 +131,24 @@ report() {
 
 # leave REASON: out of the group. Where the cloud does not take that, the machine ends itself: its
 # group may replace it then, and the next one finds the same lease.
+#
+# The cloud is asked once, by whoever comes first: whether a second request for a machine that is
+# ending makes the group smaller by another one could not be found out.
 leave() {
-    local attempt
+    local attempt now
+    now="$(uptime)"
     echo "leaving: $1"
+    exec 9>"$STATE/leaving"
+    flock 9
+    if [[ -e "$STATE/left" ]]; then
+        if ((now - $(recall left "$now") >= LEFT_SECONDS)); then
+            shutdown -h now
+        fi
+        return
+    fi
     for attempt in 1 2 3; do
         if group_leave; then
+            keep left "$now"
             return
         fi
         sleep $((attempt * WATCH_SECONDS / 12))

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
 from moto import mock_aws
+from moto.core.botocore_stubber import MockRawResponse
 
 from tests.cloud.moto_groups import close_gaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from imgbatch.cloud.aws.clients import Clients
 
 REGION = "us-east-1"
 # One of those that moto knows; to list them takes a second.
@@ -37,6 +42,17 @@ def account() -> Iterator[None]:
         for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION"):
             patch.delenv(name, raising=False)
         yield
+
+
+def price_list(clients: Clients) -> None:
+    """Answer for AWS's price list, which moto lacks: each machine costs a dollar an hour."""
+    term = {"priceDimensions": {"x": {"unit": "Hrs", "pricePerUnit": {"USD": "1.0000000000"}}}}
+    answer = json.dumps({"PriceList": [json.dumps({"terms": {"OnDemand": {"x": term}}})]})
+
+    def send(request: Any, **_: Any) -> AWSResponse:
+        return AWSResponse(request.url, 200, {}, MockRawResponse(answer.encode()))
+
+    clients.of("pricing").meta.events.register("before-send.pricing.GetProducts", send)
 
 
 @dataclass(frozen=True)

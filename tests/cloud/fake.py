@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from imgbatch.cloud import Event, Machine, Member, Price, Quota, Size
 from imgbatch.cloud.deployment import Deployment
 from imgbatch.cloud.leaving import UNREADABLE, Watcher
-from imgbatch.errors import CloudError, ImgbatchError
+from imgbatch.errors import CloudError, DeploymentError, ImgbatchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -180,7 +180,7 @@ class FakeCloud:
             for name, pool in deployment.pools.items()
         }
         self.groups = FakeGroups(self)
-        self.secrets = FakeSecrets()
+        self.secrets = FakeSecrets(deployment.token)
         self.market = FakeMarket(self)
         self.account = FakeAccount(self)
 
@@ -335,7 +335,7 @@ class FakeGroups:
         if self._cloud.down(self._cloud.now):
             raise CloudError("the cloud does not answer")
         if group not in self._cloud.state:
-            raise CloudError(f"no group {group!r}")
+            raise DeploymentError(f"no group {group!r}")
         return self._cloud.state[group]
 
     def size(self, group: str) -> Size:
@@ -354,7 +354,7 @@ class FakeGroups:
     def want(self, group: str, count: int) -> None:
         found = self._group(group)
         alive = self._cloud.alive(group)
-        if 0 < count < len(alive):
+        if count < 0 or 0 < count < len(alive):
             raise ValueError(f"{group} has {len(alive)} machines: {count} would end some of them")
         if count > found.most:
             raise CloudError(f"{group} may have {found.most} machines, not {count}")
@@ -382,17 +382,18 @@ class FakeGroups:
 
 
 class FakeSecrets:
-    """Secrets in memory."""
+    """Secrets in memory: those that Terraform made."""
 
-    def __init__(self) -> None:
-        self._values: dict[str, str] = {}
+    def __init__(self, *names: str) -> None:
+        self._values = dict.fromkeys(names, "unset")
 
     def put(self, name: str, value: str) -> None:
+        self.get(name)
         self._values[name] = value
 
     def get(self, name: str) -> str:
         if name not in self._values:
-            raise CloudError(f"no secret {name!r}")
+            raise DeploymentError(f"no secret {name!r}")
         return self._values[name]
 
 

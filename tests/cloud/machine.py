@@ -23,6 +23,7 @@ import tempfile
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,16 @@ SHIMS = Path(__file__).with_name("shims.py")
 ROOT = Path(__file__).parents[2]
 TOKEN = "a-token-of-imdsv2"
 SECONDS = 60
+
+
+@cache
+def command_line() -> str:
+    """Return what runs the aws CLI: the machine's, else the checkout's own, installed now."""
+    if found := shutil.which("aws"):
+        return found
+    tools = ROOT / "scripts" / "tools"
+    subprocess.run([tools, "awscli", "--version"], check=True)
+    return f"{tools} awscli"
 
 
 class Metadata:
@@ -148,8 +159,10 @@ class Machine:
         words = {"docker": "", "systemctl": "", "shutdown": ""}
         if gpu is not None:
             words["nvidia-smi"] = "ok" if gpu else "none"
-        for name, word in words.items():
-            call = f"{sys.executable} -P {SHIMS} {name} {word}"
+        shim = f"{sys.executable} -P {SHIMS}"
+        calls = {name: f"{shim} {name} {word}" for name, word in words.items()}
+        calls["aws"] = command_line()
+        for name, call in calls.items():
             (folder / name).write_text(f'#!/bin/sh\nexec {call} "$@"\n', "utf-8")
             (folder / name).chmod(0o755)
 

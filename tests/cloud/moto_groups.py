@@ -3,7 +3,8 @@
 moto 5.2.5 keeps one scheduled action per name in all of a region (AWS: per group), takes moments
 that have passed, knows no scaling activities and no spot machines in a group. Here it has all four.
 It makes a parameter that is only to be overwritten; AWS asks for its type first. It knows no quota
-of EC2; here each is `QUOTA` cores.
+of EC2; here each is `QUOTA` cores. It ends with a 500 where AWS simulates a policy; here it
+refuses.
 What it still does not do: fire a scheduled action, hold a group to its MaxSize, refuse by IAM
 conditions, run out of machines.
 """
@@ -19,6 +20,8 @@ from moto.autoscaling.exceptions import ValidationError
 from moto.autoscaling.models import AutoScalingBackend, FakeAutoScalingGroup
 from moto.autoscaling.responses import AutoScalingResponse
 from moto.core.responses import ActionResult
+from moto.iam.exceptions import IAMException
+from moto.iam.responses import IamResponse
 from moto.servicequotas.models import ServiceQuotasBackend
 from moto.ssm.exceptions import ValidationException
 from moto.ssm.models import SimpleSystemManagerBackend
@@ -40,6 +43,7 @@ def close_gaps() -> None:
     AutoScalingResponse.describe_scaling_activities = _activities
     SimpleSystemManagerBackend.put_parameter = _typed(SimpleSystemManagerBackend.put_parameter)
     ServiceQuotasBackend.get_service_quota = _quota
+    IamResponse.simulate_principal_policy = _simulate
 
 
 def record(group: Any, description: str, cause: str, status: str = "Successful") -> None:
@@ -147,3 +151,11 @@ def _typed(plain: Any) -> Any:
 
 def _quota(_self: Any, service_code: str, quota_code: str) -> dict[str, Any]:
     return {"ServiceCode": service_code, "QuotaCode": quota_code, "Value": QUOTA}
+
+
+class UnknownError(IAMException):
+    code = "PolicyEvaluation"
+
+
+def _simulate(_self: Any) -> None:
+    raise UnknownError("moto simulates no policies")

@@ -87,6 +87,17 @@ def moto_server() -> Iterator[Moto]:
         yield Moto(f"http://127.0.0.1:{port}")
 
 
+def push(aws: Moto, image: str) -> None:
+    """Have an image of this name lie in the registry: a manifest of nothing."""
+    repository, _, tag = image.partition("/")[2].rpartition(":")
+    layer = {"mediaType": "layer", "size": 1, "digest": "sha256:" + "0" * 64}
+    kind = "application/vnd.docker.distribution.manifest.v2+json"
+    manifest = {"schemaVersion": 2, "mediaType": kind, "config": layer, "layers": [layer]}
+    aws.client("ecr").put_image(
+        repositoryName=repository, imageManifest=json.dumps(manifest), imageTag=tag
+    )
+
+
 # --- What moto lacks ------------------------------------------------------------------------------
 
 
@@ -103,6 +114,7 @@ def mend() -> None:
     _templates()
     _addresses()
     _descriptions()
+    _names()
     _images()
 
 
@@ -242,6 +254,25 @@ def _descriptions() -> None:
         return held.get("Description")
 
     SecurityGroupRule.description = property(description)
+
+
+def _names() -> None:
+    """Refuse a group whose name is taken; moto would put it in the other's place."""
+    from moto.autoscaling.exceptions import AutoscalingClientError  # noqa: PLC0415
+    from moto.autoscaling.models import AutoScalingBackend  # noqa: PLC0415
+
+    create = AutoScalingBackend.create_auto_scaling_group
+
+    class TakenError(AutoscalingClientError):
+        code = "AlreadyExists"
+        message = "AutoScalingGroup by this name already exists"
+
+    def create_auto_scaling_group(self: Any, name: str, *words: Any, **named: Any) -> Any:
+        if name in self.autoscaling_groups:
+            raise TakenError
+        return create(self, name, *words, **named)
+
+    AutoScalingBackend.create_auto_scaling_group = create_auto_scaling_group
 
 
 def _images() -> None:

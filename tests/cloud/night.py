@@ -1,9 +1,9 @@
 """A night in a cloud in memory: real heads (`jobs.head`) over a simulated run, minute by minute.
 
-    night = Night(tmp_path, preemptions=2.0)
-    night.order(budget=5, hours=6)       # what `cloud run` does; then the laptop is switched off
-    night.until_quiet()                  # heads come and go, take the order, scale, end
-    night.check()                        # what must hold after any night
+night = Night(tmp_path, preemptions=2.0)
+night.order(budget=5, hours=6)       # what `cloud run` does; then the laptop is switched off
+night.until_quiet()                  # heads come and go, take the order, scale, end
+night.check()                        # what must hold after any night
 """
 
 from __future__ import annotations

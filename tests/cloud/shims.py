@@ -57,7 +57,7 @@ def _run(words: list[str]) -> int:
     while words[0].startswith("--"):
         name = words.pop(0)
         options[name] = words.pop(0) if name in VALUED else ""
-    job = [sys.executable, *words[1:]]
+    job = [sys.executable, *words[1:], *shlex.split(os.environ.get("SHIM_WORDS", ""))]
     if "SHIM_JOB" in os.environ:
         job = shlex.split(os.environ["SHIM_JOB"])
     keeper = [sys.executable, "-P", __file__, "keep", options.get("--restart", ""), *job]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imgbatch.cloud import open_cloud
-from tests.cloud.aws_on_moto import REGION, account, deploy
+from tests.cloud.aws_on_moto import REGION, account, deploy, price_list
 from tests.contracts.cloud import Contract, Given
 
 if TYPE_CHECKING:
@@ -18,15 +18,18 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def aws() -> Iterator[Cloud]:
-    with account():
-        yield open_cloud("aws", REGION)
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    with account(), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IMGBATCH_MODEL_CACHE", str(tmp_path_factory.mktemp("prices")))
+        cloud = open_cloud("aws", REGION)
+        price_list(cloud.market._clients)
+        yield cloud
 
 
 @pytest.fixture
 def given(aws: Cloud) -> Given:
     made = deploy()
-    return Given(aws, made.gpu, made.head, made.token, now=time.time)
+    return Given(aws, made.gpu, made.head, made.token, now=time.time, region=REGION)
 
 
 class TestAws(Contract):

@@ -15,7 +15,6 @@ import pytest
 
 from tests.cloud.lab import RUN, Lab
 from tests.cloud.machine import Machine
-from tests.cloud.rendered import need
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +36,6 @@ WAITS = "sleep 600"
 
 @pytest.fixture
 def lab(moto_process: Moto, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    need("aws", "https://aws.amazon.com/cli, or scripts/tools aws")
     for name, value in moto_process.environment().items():
         monkeypatch.setenv(name, value)
     found = Lab(moto_process)

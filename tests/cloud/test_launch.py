@@ -31,7 +31,7 @@ def test_a_machine_can_exist_only_after_the_order_and_both_deadlines(tmp_path: P
 @pytest.mark.parametrize("late", [False, True], ids=["refused", "done-but-the-answer-is-lost"])
 @pytest.mark.parametrize("step", STEPS)
 def test_a_launch_that_fails_at_any_step_leaves_nothing(
-    tmp_path: Path, step: str, late: bool
+    tmp_path: Path, step: str, *, late: bool
 ) -> None:
     scene = Scene(tmp_path, fails=step)
     scene.groups.late = late

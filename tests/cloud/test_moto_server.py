@@ -31,3 +31,20 @@ def test_a_reset_leaves_nothing_of_the_test_before(moto: Moto) -> None:
     s3.create_bucket(Bucket="left", CreateBucketConfiguration=where)
     moto.reset()
     assert s3.list_buckets()["Buckets"] == []
+
+
+def test_the_name_of_a_group_is_not_taken_twice(moto: Moto) -> None:
+    scaling = moto.client("autoscaling")
+    group = {
+        "AutoScalingGroupName": "imgbatch-lab-head",
+        "MinSize": 0,
+        "MaxSize": 1,
+        "AvailabilityZones": ["eu-central-1a"],
+        "LaunchConfigurationName": "l",
+    }
+    scaling.create_launch_configuration(
+        LaunchConfigurationName="l", ImageId="ami-03cf127a", InstanceType="t3.micro"
+    )
+    scaling.create_auto_scaling_group(**group)
+    with pytest.raises(scaling.exceptions.AlreadyExistsFault):
+        scaling.create_auto_scaling_group(**group)

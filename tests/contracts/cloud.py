@@ -1,4 +1,4 @@
-"""What every cloud promises of groups and secrets, run by each of them.
+"""What every cloud promises of groups, secrets and its market, run by each of them.
 
 A suite is a class: a test module makes a subclass with a fixture `cloud` that gives a `Given`.
 AWS runs it on moto (`tests/cloud/test_aws_contract.py`), our simulated cloud as it is. What it
@@ -8,12 +8,13 @@ runs out of them; moto does none of that, and the simulated cloud only what we b
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
 
-from imgbatch.errors import DeploymentError, RunError
+from imgbatch.errors import CloudError, DeploymentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +32,7 @@ class Given:
 
     Attributes:
         secret: the name of one that exists.
+        region: of the groups.
         settle: let so much time pass that machines that were asked for exist.
         now: seconds since 1970 by that cloud's clock.
     """
@@ -40,6 +42,7 @@ class Given:
     head: str
     secret: str
     now: Callable[[], float]
+    region: str
     settle: Callable[[], None] = field(default=_nothing)
 
 
@@ -132,7 +135,7 @@ class Contract:
             given.cloud.groups.want("imgbatch-nobody-head", 1)
 
     def test_more_than_a_group_may_have_is_refused(self, given: Given) -> None:
-        with pytest.raises(RunError, match="at most"):
+        with pytest.raises(CloudError, match="may have 4"):
             given.cloud.groups.want(given.spot, 5)
         assert given.cloud.groups.size(given.spot).wanted == 0
 
@@ -188,3 +191,49 @@ class Contract:
             given.cloud.secrets.put("/imgbatch/nobody/ray-token", "value")
         with pytest.raises(DeploymentError):
             given.cloud.secrets.get("/imgbatch/nobody/ray-token")
+
+    def test_machines_are_found_by_their_gpu(self, given: Given) -> None:
+        market = given.cloud.market
+        every = market.machines()
+        kinds = {machine.gpu for machine in every}
+        assert {"", "l4"} <= kinds
+        for kind in kinds - {""}:
+            assert market.machines([kind]) == [m for m in every if m.gpu == kind]
+        assert market.machines(["abacus"]) == []
+        for machine in every:
+            assert machine.cores > 0
+            assert machine.memory_gib > 0
+            assert bool(machine.gpu) == (machine.gpus > 0) == (machine.gpu_memory_gib > 0)
+
+    def test_a_price_says_of_what_where_when_and_how_it_is_known(self, given: Given) -> None:
+        market = given.cloud.market
+        types = [machine.type for machine in market.machines(["l4"])]
+        prices = market.prices(types, given.region)
+        assert {price.type for price in prices} <= set(types)
+        assert {price.spot for price in prices} == {True, False}
+        for price in prices:
+            assert price.dollars > 0
+            assert price.region == given.region
+            assert re.fullmatch(r"\d{4}-\d\d-\d\d", price.day)
+            assert price.source in ("live", "cache", "table")
+            assert price.spot or not price.zone
+        keys = [(price.type, price.spot, price.zone) for price in prices]
+        assert len(set(keys)) == len(keys)
+
+    def test_no_type_has_no_price(self, given: Given) -> None:
+        assert given.cloud.market.prices([], given.region) == []
+
+    def test_a_larger_disk_costs_more(self, given: Given) -> None:
+        market = given.cloud.market
+        assert 0 < market.besides(50, given.region) < market.besides(500, given.region) < 1
+
+    def test_quotas_bound_spot_machines_and_others_of_each_kind(self, given: Given) -> None:
+        market = given.cloud.market
+        for quota in market.quotas(given.region):
+            assert quota.region == given.region
+            assert quota.limit >= 0
+            assert quota.used is None or quota.used >= 0
+            assert quota.name
+            assert quota.fix
+        bounded = {(quota.gpu, quota.spot) for quota in market.quotas(given.region)}
+        assert {gpu for gpu, spot in bounded if spot} >= {m.gpu for m in market.machines() if m.gpu}

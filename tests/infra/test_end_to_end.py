@@ -49,8 +49,10 @@ class Terminal:
         self._environment = environment
         self._root = root
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+    @contextlib.contextmanager
+    def start(self, *words: str) -> Iterator[subprocess.Popen[str]]:
+        """Run a command beside the test; it ends with it."""
+        process = subprocess.Popen(
             [sys.executable, "-m", "imgbatch", *words],
             cwd=self._root,
             env=self._environment,
@@ -59,6 +61,11 @@ class Terminal:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
 
     def __call__(self, *words: str) -> str:
         with self.start(*words) as process:
@@ -105,7 +112,9 @@ def _fill(terminal: Terminal, bucket: str, folder: Path) -> int:
 
 def _push_image(aws: Moto) -> None:
     """Have something in the registry under the tag that machines pull; nobody unpacks it."""
-    manifest = {"schemaVersion": 2, "layers": [], "config": {"digest": f"sha256:{'0' * 64}"}}
+    kind = "application/vnd.docker.distribution.manifest.v2+json"
+    config = {"digest": f"sha256:{'0' * 64}"}
+    manifest = {"schemaVersion": 2, "mediaType": kind, "layers": [], "config": config}
     for repository in aws.client("ecr").describe_repositories()["repositories"]:
         aws.client("ecr").put_image(
             repositoryName=repository["repositoryName"],

@@ -6,11 +6,14 @@ those of AWS the provider's schema. Here is what Terraform's own tests cannot sa
 
 from __future__ import annotations
 
+import fnmatch
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from moto.iam.access_control import IAMPolicy, PermissionResult
+
+from imgbatch.cloud.aws.permissions import DEPLOYER, USER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +54,7 @@ MAY = [
     ("head", "autoscaling:TerminateInstanceInAutoScalingGroup", f"{GROUPS}/imgbatch-lab-head"),
     ("head", "autoscaling:DescribeScalingActivities", "*"),
     ("head", "ec2:DescribeSpotPriceHistory", "*"),
+    ("head", "servicequotas:GetServiceQuota", "*"),
     ("head", "ssm:PutParameter", TOKEN),
 ]
 MAY_NOT = [
@@ -147,6 +151,30 @@ def test_roles_may_what_they_do_and_no_more(terraform: Terraform) -> None:
             "NumericEqualsIfExists": {"autoscaling:MinSize": "0"},
         }
     ]
+
+
+@pytest.mark.parametrize(("who", "asked"), [("operator", USER), ("deployer", DEPLOYER)])
+def test_the_policies_for_people_hold_what_doctor_asks_about(
+    root: Path, who: str, asked: dict[str, tuple[str, ...]]
+) -> None:
+    text = (root / "infra" / "aws" / f"{who}.json").read_text("utf-8")
+    policy = json.loads(text)
+    allowed = [
+        action
+        for statement in policy["Statement"]
+        for action in _list(statement["Action"])
+        if statement["Effect"] == "Allow"
+    ]
+    wanted = [f"{service}:{verb}" for service, verbs in asked.items() for verb in verbs]
+    lacking = [one for one in wanted if not any(fnmatch.fnmatch(one, has) for has in allowed)]
+    assert lacking == []
+    # AWS counts a managed policy without its white space, and takes no more.
+    assert len(json.dumps(policy, separators=(",", ":"))) < 6144
+    assert not {"*", "iam:*", "ec2:*", "kms:*"} & set(allowed)
+
+
+def _list(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
 
 
 def _policies(iam: InFolder) -> dict[str, str]:

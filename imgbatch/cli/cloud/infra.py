@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from imgbatch.cloud.plans import Plan
     from imgbatch.cloud.root import Root
 
+# What `down` leaves where there are data in it, and says so.
+HOLDS_DATA = ("bucket", "key")
+# A machine takes a minute or two to end.
+LOOKS, SECONDS_TO_LOOK = 20, 15
 Unlock = Annotated[
     str | None,
     typer.Option(metavar="ID", help="First take away the lock of a Terraform that was killed."),
@@ -44,7 +49,9 @@ def up(
     root.open(make=True)
     if unlock:
         root.unlock(unlock)
-    plan = _take_bucket(root, root.plan())
+    # Who was killed may have made what the state was never told of.
+    adopt = adopt or bool(unlock)
+    plan = _take_over(root, root.plan(), adopt=adopt)
     lines = [*plans.lines(plan), *plans.machines(plan), *plans.standing(plan)]
     say(json, "planned", _record(root, plan), lines)
     if not plan.empty:
@@ -88,9 +95,9 @@ def down(
     if not plan.empty:
         agree("Destroy it?", yes=yes)
         _destroy(root, there, keep=bool(data))
-    left = _left(root, there.bucket if there and data else "")
+    left, kept = _left(root, delete_data=delete_data)
     known.forget(root.name)
-    _end(root, left, kept=there.bucket if there and data else "", json=json)
+    _end(root, left, kept, json=json)
 
 
 def _tell(text: str) -> None:
@@ -107,13 +114,19 @@ def _root(cloud: str, name: str | None, region: str | None) -> Root:
     return Root(cloud, name, region or chosen(cloud, name), say=_tell)
 
 
-def _take_bucket(root: Root, plan: Plan) -> Plan:
-    """Take over the bucket that a former `down` left with the data in it."""
-    from imgbatch.cloud.plans import type_of  # noqa: PLC0415 - keeps `--help` quick
+def _take_over(root: Root, plan: Plan, *, adopt: bool) -> Plan:
+    """Take over the bucket that a former `down` left with the data in it, and all else if asked."""
+    from imgbatch.cloud.plans import id_of  # noqa: PLC0415 - keeps `--help` quick
     from imgbatch.storage.buckets import open_bucket  # noqa: PLC0415
 
-    ours = [one for one in plan.make if type_of(one) == "aws_s3_bucket" and one in plan.ids]
-    there = [one for one in ours if open_bucket(f"s3://{plan.ids[one]}").exists()]
+    buckets = {
+        address: id_of(kind, arguments)
+        for address, (kind, arguments) in plan.made.items()
+        if kind == "aws_s3_bucket"
+    }
+    url = "s3://{}?region=" + root.region
+    there = [one for one, name in buckets.items() if open_bucket(url.format(name)).exists()]
+    there += root.find(plan, adopt=adopt)
     if not there:
         return plan
     root.take_over(plan, there)
@@ -163,27 +176,38 @@ def _destroy(root: Root, there: Deployment | None, *, keep: bool) -> None:
     root.apply()
 
 
-def _left(root: Root, kept: str) -> list[Left]:
+def _left(root: Root, *, delete_data: bool) -> tuple[list[Left], list[Left]]:
+    """Return what should not be there any more, and what was kept for its data."""
     from imgbatch.cloud import open_cloud  # noqa: PLC0415 - keeps `--help` quick
 
     _tell("looking in all regions for what is left")
-    found = open_cloud(root.cloud, root.region).account.left(root.name)
-    bucket = kept.partition("://")[2]
-    return [one for one in found if not (one.kind == "bucket" and one.name == bucket)]
+    account = open_cloud(root.cloud, root.region).account
+    found = list(account.left(root.name))
+    for _ in range(LOOKS):
+        if not any(one.kind == "machine" for one in found):
+            break
+        _tell("machines are still on their way out; looking again")
+        time.sleep(SECONDS_TO_LOOK)
+        found = list(account.left(root.name))
+    kept = [one for one in found if one.kind in HOLDS_DATA and not delete_data]
+    return [one for one in found if one not in kept], kept
 
 
-def _end(root: Root, left: list[Left], *, kept: str, json: bool) -> None:
+def _end(root: Root, left: list[Left], kept: list[Left], *, json: bool) -> None:
     from dataclasses import asdict  # noqa: PLC0415 - keeps `--help` quick
 
     from imgbatch.errors import LeftoverError  # noqa: PLC0415
 
     lines = [f"{root.name} is down: no machine, disk, address or group of it is left"]
-    if kept:
-        lines.append(f"{kept} is kept; `--delete-data` would have deleted it")
-    lines.append(f"s3://{root.bucket}/{root.name} keeps the variables, for a next `up`")
-    record: dict[str, Any] = {"name": root.name, "kept": kept, "left": [asdict(o) for o in left]}
     if left:
         lines = [f"  {one.kind} {one.name} in {one.region}: {one.remove}" for one in left]
+    lines += [f"kept with its data: {one.kind} {one.name} in {one.region}" for one in kept]
+    lines.append(f"s3://{root.bucket}/{root.name} keeps the variables, for a next `up`")
+    record: dict[str, Any] = {
+        "name": root.name,
+        "kept": [asdict(one) for one in kept],
+        "left": [asdict(one) for one in left],
+    }
     say(json, "down", record, lines)
     if left:
         raise LeftoverError(f"{len(left)} things of {root.name!r} are left")

@@ -74,6 +74,9 @@ def run(
     add_input: AddInput = False,
     deployment: DeploymentOption = None,
     yes: Yes = False,
+    plan: Annotated[
+        bool, typer.Option(help="First list INPUT from here, and show time and cost.")
+    ] = True,
     follow: Annotated[
         bool, typer.Option(help="Show how it goes, and end with its exit code.")
     ] = True,
@@ -81,9 +84,12 @@ def run(
 ) -> None:
     """Run on rented machines, within a budget and a deadline; a closed laptop changes nothing."""
     from imgbatch.cli.cloud.opened import opened  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cli.cloud.plan import plan_run  # noqa: PLC0415 - it asks this module too
+    from imgbatch.cli.cloud.plan_lines import lines as plan_lines  # noqa: PLC0415
     from imgbatch.cloud.launch import launch  # noqa: PLC0415
     from imgbatch.cloud.ordering import Wish, order_of  # noqa: PLC0415
     from imgbatch.cloud.spans import seconds_of  # noqa: PLC0415
+    from imgbatch.forecast import expected  # noqa: PLC0415
     from imgbatch.settings import passed_on  # noqa: PLC0415
 
     if deadline is None:
@@ -105,9 +111,18 @@ def run(
     order = order_of(wish, found.deployment, environment=passed_on(), deadline=now + seconds)
     queue = found.control.orders()
     doubts = refuse(order, found, queue, now=now, shown=not json)
-    show_plan(order, found, now=now, as_json=json)
+    if plan:
+        told = plan_run(order, found, limit=limit, share=sample, add_input=add_input)
+        if told and told.plan.nothing and not repair and not _shared(order, queue):
+            say(json, "nothing", told.record(), ["nothing to do, and nothing was rented"])
+            return
+        order = order.model_copy(update={"expected": expected(told) if told else {}})
+        say(json, "cloud-plan", told.record() if told else {}, plan_lines(told) if told else [])
+    say(json, "cap", _record(order, found, queue), _cap(order, found, deadline, now))
     but = f" ({len(doubts)} of the checks are not certain)" if doubts else ""
     agree(f"Rent machines for up to ${order.budget:.2f}{but}?", yes=yes)
+    # From here on: the time that a question waits is nobody's.
+    order = order.model_copy(update={"deadline": time.time() + seconds})
     before = launch(order, found.place, now=time.time())
     say(json, "ordered", _record(order, found, before), _ordered(order, before, now))
     if follow:
@@ -173,19 +188,21 @@ def refuse(
     return [line for line in told if line.state == "unknown"]
 
 
-def show_plan(order: Order, found: Opened, *, now: float, as_json: bool) -> None:
-    """Show what a run would cost and when it dies."""
+def _shared(order: Order, queue: Sequence[Order]) -> bool:
+    """Whether a run of the queue changes the dataset before this one comes."""
+    return any(other.dataset == order.dataset for other in queue)
+
+
+def _cap(order: Order, found: Opened, deadline: str, now: float) -> list[str]:
     from imgbatch.cli.cloud import lines  # noqa: PLC0415 - keeps `--help` quick
 
     pool = found.deployment.pools[order.pool]
     kind = "spot" if pool.spot else "on-demand"
-    record = {"pool": order.pool, "most": order.most, "budget": order.budget}
-    record |= {"deadline": order.deadline}
-    said = [
+    dies = lines.moment(order.deadline, now)
+    return [
         f"pool {order.pool}: at most {order.most} {kind} machines ({', '.join(pool.machines)})",
-        f"cap ${order.budget:.2f}, dies at {lines.moment(order.deadline, now)}",
+        f"cap ${order.budget:.2f}; no machine lives longer than {deadline}: dies at {dies}",
     ]
-    say(as_json, "plan", record, said)
 
 
 def _record(order: Order, found: Opened, before: Sequence[Order]) -> dict[str, object]:

@@ -5,7 +5,7 @@
 - `groups`, `activities`: auto scaling groups: members, size, removal by name, deadline, events
 - `secrets`: parameters of Systems Manager
 - `market`, `quotas`: machine types, prices, and how many an account may have
-- `account`, `sweep`: checks of `cloud doctor`, and what of ours is left anywhere
+- `account`, `permissions`, `sweep`: checks of `cloud doctor`, and what of ours is left anywhere
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from imgbatch.cloud.aws.account import AwsAccount
 from imgbatch.cloud.aws.clients import Clients
 from imgbatch.cloud.aws.groups import AwsGroups
 from imgbatch.cloud.aws.market import AwsMarket
@@ -46,5 +47,5 @@ def connect(region: str) -> Aws:
         groups=AwsGroups(clients),
         secrets=AwsSecrets(clients),
         market=AwsMarket(clients),
-        account=None,  # type: ignore[arg-type] # not written yet
+        account=AwsAccount(clients),
     )

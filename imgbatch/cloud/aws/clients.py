@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 import boto3.session
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
@@ -19,6 +20,7 @@ PATIENCE = Config(
     retries={"mode": "standard", "total_max_attempts": 4},
     user_agent_extra="imgbatch",
 )
+METADATA_ATTEMPTS = 3
 
 
 class Clients:
@@ -34,7 +36,10 @@ class Clients:
 
     def __init__(self, region: str) -> None:
         with told("looking for credentials"):
-            self._session = boto3.session.Session(region_name=region or None)
+            core = botocore.session.Session()
+            # A machine that has just booted asks its metadata service, which may drop a request.
+            core.set_config_variable("metadata_service_num_attempts", METADATA_ATTEMPTS)
+            self._session = boto3.session.Session(botocore_session=core, region_name=region or None)
             found = self._session.get_credentials()
         if found is None:
             raise CredentialsError("no AWS credentials were found", NO_CREDENTIALS)

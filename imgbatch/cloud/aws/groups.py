@@ -3,7 +3,8 @@
 Confirmed by the SDK's own models and by what others report of the real service (2026-11):
 `TerminateInstanceInAutoScalingGroup` of a machine that is gone says `No managed instance found`; at
 a desired size of 0 it says that the group's smallest size would be violated, which happens to a
-group that is being ended anyway; a scheduled action that lies in the past is refused.
+group that is being ended anyway; a scheduled action that lies in the past is refused, and so is one
+at the moment of another.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ GROUP_TAG = "aws:autoscaling:groupName"
 EXISTING = ["pending", "running", "shutting-down", "stopping", "stopped"]
 # AWS needs some time between a scheduled action and its moment.
 SOON = 5.0
+# AWS takes no two actions of a group at one moment, nor two that are put at the same time. A
+# deadline that gives way comes earlier, never later.
+EARLIER_BY = (0, 1, 61)
 
 
 class AwsGroups:
@@ -57,24 +61,29 @@ class AwsGroups:
         return sorted(found, key=lambda member: (member.since, member.machine))
 
     def want(self, group: str, count: int) -> None:
-        """Have a group grow to so many members, or end all with 0.
+        """Have a group grow to so many members, want fewer than it waits for, or end all with 0.
+
+        A group that waits for machines may be asked for fewer of them, down to those that exist:
+        AWS then ends none. Drawback: one that comes between our look and the order may be ended by
+        AWS's choice; what was at work there is done again.
 
         Raises:
-            ValueError: fewer than now, and not 0: the cloud would choose which machine to end.
+            ValueError: fewer than exist, and not 0: the cloud would choose which machine to end.
             CloudError: more than the group may have, too.
         """
-        size = self.size(group)
-        if count < 0 or 0 < count < size.wanted:
-            raise ValueError(f"{group} is to have {size.wanted} members: {count} would end some")
-        if size.most is not None and count > size.most:
+        found = self._group(group)
+        there = [phase for phase in _states(found).values() if phase != "leaving"]
+        if count < 0 or 0 < count < len(there):
+            raise ValueError(f"{group} has {len(there)} machines: {count} would end some")
+        if count > found["MaxSize"]:
             raise CloudError(
-                f"{group} may have {size.most} members at most, and {count} are wanted",
+                f"{group} may have {found['MaxSize']} members at most, and {count} are wanted",
                 "Give the pool a larger `most` in the deployment's variables, then "
                 "`scripts/cloud up aws`.",
             )
-        if count == size.wanted:
+        if count == found["DesiredCapacity"]:
             return
-        with told(f"having {group} grow to {count}"):
+        with told(f"having {group} be of {count} machines"):
             self._scaling.set_desired_capacity(
                 AutoScalingGroupName=group, DesiredCapacity=count, HonorCooldown=False
             )
@@ -110,14 +119,31 @@ class AwsGroups:
         if at <= self._clock() + SOON:
             self.want(group, 0)
             return
+        for earlier in EARLIER_BY:
+            if self._schedule(group, int(at) - earlier):
+                return
+        raise CloudError(
+            f"{group} has scheduled actions of somebody at each moment just before its deadline",
+            f"`aws autoscaling describe-scheduled-actions --auto-scaling-group-name {group}` "
+            "shows them; move theirs, or take another deadline.",
+        )
+
+    def _schedule(self, group: str, at: int) -> bool:
+        """Have all machines end at a moment; False where another action has that very moment."""
         with told(f"arming the deadline of {group}"):
-            self._scaling.put_scheduled_update_group_action(
-                AutoScalingGroupName=group,
-                ScheduledActionName=DEADLINE,
-                StartTime=datetime.fromtimestamp(int(at), UTC),
-                MinSize=0,
-                DesiredCapacity=0,
-            )
+            try:
+                self._scaling.put_scheduled_update_group_action(
+                    AutoScalingGroupName=group,
+                    ScheduledActionName=DEADLINE,
+                    StartTime=datetime.fromtimestamp(at, UTC),
+                    MinSize=0,
+                    DesiredCapacity=0,
+                )
+            except ClientError as error:
+                if code_of(error) == "AlreadyExists":
+                    return False
+                raise
+        return True
 
     def disarm(self, group: str) -> None:
         """Take that back; no error where there is none."""

@@ -265,7 +265,7 @@ run "the_bucket_is_private_versioned_encrypted_and_not_destroyed_with_data" {
   }
 }
 
-run "a_key_of_ones_own_encrypts_bucket_images_and_token" {
+run "a_key_of_ones_own_encrypts_bucket_and_images" {
   module {
     source = "../modules/aws/storage"
   }
@@ -277,10 +277,9 @@ run "a_key_of_ones_own_encrypts_bucket_images_and_token" {
     condition = (
       aws_kms_key.own[0].enable_key_rotation &&
       one(one(aws_s3_bucket_server_side_encryption_configuration.deployment.rule).apply_server_side_encryption_by_default).kms_master_key_id == aws_kms_key.own[0].arn &&
-      aws_ecr_repository.images.encryption_configuration[0].kms_key == aws_kms_key.own[0].arn &&
-      aws_ssm_parameter.token.key_id == aws_kms_key.own[0].arn
+      aws_ecr_repository.images.encryption_configuration[0].kms_key == aws_kms_key.own[0].arn
     )
-    error_message = "all three"
+    error_message = "both"
   }
 }
 

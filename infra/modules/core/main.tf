@@ -66,6 +66,13 @@ locals {
     ]
   }
 
+  moments = {
+    for zone in distinct([for schedule in var.schedules : schedule.timezone]) :
+    zone => flatten([
+      for name, schedule in var.schedules : module.cron[name].moments if schedule.timezone == zone
+    ])
+  }
+
   # Dollars a month with nothing running, as AWS lists them for us-east-1 in November 2026. Group,
   # launch template, network, role, scheduled action, parameter and budget cost nothing.
   standing = merge(

@@ -19,6 +19,16 @@ output "schedules" {
       kill = module.cron[name].kill
     })
   }
+
+  # AWS refuses a second action of a group at the same moment. Drawback: the 1st and the 15th of a month
+  # count as the same here, and two time zones never do.
+  precondition {
+    condition = alltrue([
+      for zone in distinct([for schedule in var.schedules : schedule.timezone]) :
+      length(distinct(local.moments[zone])) == length(local.moments[zone])
+    ])
+    error_message = "Two schedules wake or end at the same moment: give one of them another minute."
+  }
 }
 
 output "scripts" {

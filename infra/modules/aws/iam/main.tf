@@ -56,6 +56,12 @@ data "aws_iam_policy_document" "both" {
     # Not AmazonSSMManagedInstanceCore: it may read every parameter of the account.
     sid = "Sessions"
     actions = [
+      "ec2messages:AcknowledgeMessage",
+      "ec2messages:DeleteMessage",
+      "ec2messages:FailMessage",
+      "ec2messages:GetEndpoint",
+      "ec2messages:GetMessages",
+      "ec2messages:SendReply",
       "ssm:UpdateInstanceInformation",
       "ssmmessages:CreateControlChannel",
       "ssmmessages:CreateDataChannel",
@@ -134,6 +140,8 @@ data "aws_iam_policy_document" "head" {
       "ec2:DescribeInstances",
       "ec2:DescribeSpotPriceHistory",
       "pricing:GetProducts",
+      "servicequotas:GetAWSDefaultServiceQuota",
+      "servicequotas:GetServiceQuota",
     ]
     resources = ["*"]
   }

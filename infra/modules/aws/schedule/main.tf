@@ -17,6 +17,10 @@ resource "aws_autoscaling_schedule" "wake" {
 resource "aws_autoscaling_schedule" "kill" {
   for_each = toset(concat([var.head_group], var.pool_groups))
 
+  # AWS refuses actions of one group that are put at the same time ("Scheduled action with this
+  # scheduled start time already exists").
+  depends_on = [aws_autoscaling_schedule.wake]
+
   scheduled_action_name  = "imgbatch-kill-${var.name}"
   autoscaling_group_name = each.key
   recurrence             = var.kill

@@ -159,19 +159,18 @@ resource "aws_ecr_lifecycle_policy" "images" {
   policy = jsonencode({
     rules = [{
       rulePriority = 1
-      description  = "Three images are kept: layers they share are stored once."
-      selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = 3 }
+      description  = "Five images are kept; layers that they share are stored once."
+      selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = 5 }
       action       = { type = "expire" }
     }]
   })
 }
 
 resource "aws_ssm_parameter" "token" {
-  #checkov:skip=CKV_AWS_337:SSM's own key by default; kms = true takes one of the account's, for a dollar a month.
+  #checkov:skip=CKV_AWS_337:Who overwrites a parameter without naming a key moves it to SSM's own: the head would have to know the key, and each plan would move it back. The token lives for one run.
   name        = var.token
   description = "Token of the Ray cluster at work; its head sets a new one for each run."
   type        = "SecureString"
-  key_id      = local.key
 
   # Written once and never read back: the token is in no state of Terraform.
   value_wo         = "none yet"
@@ -181,7 +180,7 @@ resource "aws_ssm_parameter" "token" {
 resource "aws_kms_key" "own" {
   count = var.kms ? 1 : 0
 
-  description             = "Bucket, images and token of ${var.prefix}"
+  description             = "Bucket and images of ${var.prefix}"
   enable_key_rotation     = true
   deletion_window_in_days = 7
   policy                  = data.aws_iam_policy_document.key.json

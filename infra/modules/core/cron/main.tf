@@ -143,3 +143,14 @@ output "kill" {
     error_message = "cron ${var.cron} wakes again before the ${var.hours} hours are over: the kill of one would end the next."
   }
 }
+
+output "moments" {
+  description = "Each day of the week, hour and minute of wake and kill, to tell where two fall together."
+  # A day of the month is any day of the week.
+  value = flatten([
+    for one in [
+      { week = local.any_day ? local.week : range(0, 7), hour = local.hour },
+      { week = local.any_day ? local.kill_week : range(0, 7), hour = local.kill_hour },
+    ] : [for day in one.week : [for hour in one.hour : "${day} ${hour}:${local.minute}"]]
+  ])
+}

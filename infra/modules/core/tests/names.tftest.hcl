@@ -136,3 +136,20 @@ run "a_key_of_ones_own_is_told_among_what_it_costs" {
     error_message = jsonencode(output.standing)
   }
 }
+
+run "two_schedules_at_moments_of_their_own" {
+  command = plan
+  variables {
+    schedules = {
+      a = { cron = "0 3 * * 1", timezone = "UTC", hours = 6 }
+      b = { cron = "0 3 * * 2", timezone = "UTC", hours = 6 }
+      c = { cron = "0 3 * * 1", timezone = "Europe/Berlin", hours = 6 }
+      d = { cron = "5 3 1 * *", timezone = "UTC", hours = 6 }
+    }
+  }
+
+  assert {
+    condition     = output.schedules["b"].kill == "0 9 * * 2" && output.schedules["d"].kill == "5 9 1 * *"
+    error_message = jsonencode(output.schedules)
+  }
+}

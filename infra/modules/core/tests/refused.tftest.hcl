@@ -242,3 +242,25 @@ run "a_bucket_with_a_star" {
   }
   expect_failures = [var.writable]
 }
+
+run "two_schedules_of_which_one_ends_when_the_other_wakes" {
+  command = plan
+  variables {
+    schedules = {
+      a = { cron = "0 3 * * 1-5", timezone = "UTC", hours = 6 }
+      b = { cron = "0 9 * * 3", timezone = "UTC", hours = 2 }
+    }
+  }
+  expect_failures = [output.schedules]
+}
+
+run "two_schedules_that_end_together" {
+  command = plan
+  variables {
+    schedules = {
+      a = { cron = "30 3 1 * *", timezone = "UTC", hours = 6 }
+      b = { cron = "30 5 * * 3", timezone = "UTC", hours = 4 }
+    }
+  }
+  expect_failures = [output.schedules]
+}

@@ -1,0 +1,109 @@
+"""What Terraform is to make enters; the ids of what is there already, by its tag, leave.
+
+For a state that was lost, or not written to its end. What has a name of its own needs nothing of
+this: its name is its id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from imgbatch.cloud.aws.clients import Clients
+from imgbatch.cloud.aws.errors import told
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TAG = "imgbatch:deployment"
+
+
+@dataclass(frozen=True, slots=True)
+class _Type:
+    """How a type of Terraform is listed by EC2, and which arguments tell one from another."""
+
+    listing: str
+    listed: str
+    id: str
+    same: Mapping[str, str] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+
+
+TYPES = {
+    "aws_vpc": _Type("describe_vpcs", "Vpcs", "VpcId", {"cidr_block": "CidrBlock"}),
+    "aws_subnet": _Type("describe_subnets", "Subnets", "SubnetId", {"cidr_block": "CidrBlock"}),
+    "aws_internet_gateway": _Type(
+        "describe_internet_gateways", "InternetGateways", "InternetGatewayId"
+    ),
+    "aws_route_table": _Type("describe_route_tables", "RouteTables", "RouteTableId"),
+    "aws_vpc_endpoint": _Type(
+        "describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId", {"service_name": "ServiceName"}
+    ),
+    "aws_security_group": _Type(
+        "describe_security_groups", "SecurityGroups", "GroupId", {"name": "GroupName"}
+    ),
+    "aws_vpc_security_group_ingress_rule": _Type(
+        "describe_security_group_rules",
+        "SecurityGroupRules",
+        "SecurityGroupRuleId",
+        {"description": "Description"},
+        {"IsEgress": False},
+    ),
+    "aws_vpc_security_group_egress_rule": _Type(
+        "describe_security_group_rules",
+        "SecurityGroupRules",
+        "SecurityGroupRuleId",
+        {"description": "Description"},
+        {"IsEgress": True},
+    ),
+    "aws_launch_template": _Type(
+        "describe_launch_templates",
+        "LaunchTemplates",
+        "LaunchTemplateId",
+        {"name": "LaunchTemplateName"},
+    ),
+}
+# EC2 says so of what is on its way out.
+GOING = ("deleting", "deleted")
+
+
+def ids(
+    region: str, deployment: str, wanted: Mapping[str, tuple[str, Mapping[str, Any]]]
+) -> dict[str, str]:
+    """Return the id of what is there already, by address.
+
+    Args:
+        region: of the deployment.
+        deployment: its name: the tag of everything of it.
+        wanted: type and arguments of what is to be made, by address.
+
+    Raises:
+        CloudError: AWS does not say.
+    """
+    client = Clients(region).of("ec2")
+    there: dict[str, list[dict[str, Any]]] = {}
+    found = {}
+    for address, (kind, arguments) in wanted.items():
+        if kind not in TYPES:
+            continue
+        if kind not in there:
+            there[kind] = _tagged(client, TYPES[kind], deployment)
+        same = [one[TYPES[kind].id] for one in there[kind] if _is(TYPES[kind], one, arguments)]
+        if len(same) == 1:
+            found[address] = str(same[0])
+    return found
+
+
+def _tagged(client: Any, kind: _Type, deployment: str) -> list[dict[str, Any]]:
+    tag = {"Name": f"tag:{TAG}", "Values": [deployment]}
+    with told("looking what of the deployment is there"):
+        pages = client.get_paginator(kind.listing).paginate(Filters=[tag])
+        listed: list[dict[str, Any]] = [one for page in pages for one in page[kind.listed]]
+    return [one for one in listed if one.get("State") not in GOING]
+
+
+def _is(kind: _Type, one: Mapping[str, Any], arguments: Mapping[str, Any]) -> bool:
+    fixed = all(one.get(name) == value for name, value in kind.fixed.items())
+    return fixed and all(
+        one.get(theirs) == arguments.get(ours) for ours, theirs in kind.same.items()
+    )

@@ -1,0 +1,304 @@
+"""`imgbatch cloud run`, `status` and `stop` as people type them, on a server that answers like AWS.
+
+The head is played: its group fills, and what it would write is written here.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from imgbatch.cloud.control import Control, Lease, State
+from imgbatch.cloud.deployment import Deployment
+from tests import corpus
+from tests.cloud.aws_on_moto import deploy
+from tests.cloud.moto_server import ACCOUNT, REGION, Moto, moto_server, push
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.slow  # each command is a process of its own
+IMGBATCH = [sys.executable, "-m", "imgbatch", "cloud"]
+BUCKET = "imgbatch-lab-test"
+INPUT, DATASET = f"s3://{BUCKET}/photos", f"s3://{BUCKET}/d"
+IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/imgbatch-lab:1"
+MONEY = ("--budget", "5", "--deadline", "2h")
+
+
+@dataclass
+class Lab:
+    """A deployment on the server, which this laptop knows."""
+
+    moto: Moto
+    control: Control
+    head: str
+    pool: str
+
+    def imgbatch(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*IMGBATCH, *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*IMGBATCH, *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def desired(self) -> dict[str, int]:
+        groups = self.moto.client("autoscaling").describe_auto_scaling_groups()
+        return {
+            group["AutoScalingGroupName"]: group["DesiredCapacity"]
+            for group in groups["AutoScalingGroups"]
+        }
+
+    def armed(self) -> dict[str, float]:
+        said = self.moto.client("autoscaling").describe_scheduled_actions()
+        return {
+            action["AutoScalingGroupName"]: action["StartTime"].timestamp()
+            for action in said["ScheduledUpdateGroupActions"]
+        }
+
+    def state(self, run: str, phase: str, **more: Any) -> State:
+        words = {"run": run, "phase": phase, "at": time.time(), "budget": 5.0}
+        return State.model_validate(words | {"deadline": time.time() + 7200} | more)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Moto]:
+    with moto_server() as aws:
+        yield aws
+
+
+@pytest.fixture
+def lab(server: Moto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    server.reset()
+    for name, value in server.environment().items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_PROFILE", "IMGBATCH_MODEL_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    s3 = server.client("s3")
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    (photo,) = corpus.many(tmp_path / "photos", 1).iterdir()
+    s3.put_object(Bucket=BUCKET, Key="photos/a.jpg", Body=photo.read_bytes())
+    made = deployed()
+    control = Control(f"{made.control}?region={REGION}")
+    control.store.put("deployment.json", made.model_dump_json().encode())
+    server.client("ecr").create_repository(repositoryName="imgbatch-lab")
+    push(server, IMAGE)
+    note = tmp_path / "config" / "imgbatch" / "deployments" / "lab.json"
+    note.parent.mkdir(parents=True)
+    told = {"cloud": "aws", "region": REGION, "control": f"{made.control}?region={REGION}"}
+    note.write_text(json.dumps(told))
+    return Lab(server, control, made.head.group, made.pools["cpu"].group)
+
+
+def deployed() -> Deployment:
+    names = deploy(REGION)
+    pool = {"machines": ["g6.xlarge", "g5.xlarge"], "most": 4, "spot": True, "disk_gib": 50}
+    zones = {"zones": [f"{REGION}a"]}
+    return Deployment.model_validate(
+        {
+            "format": 1,
+            "name": "lab",
+            "cloud": "aws",
+            "region": REGION,
+            "account": ACCOUNT,
+            "bucket": f"s3://{BUCKET}",
+            "control": f"s3://{BUCKET}/control",
+            "image": IMAGE,
+            "token": names.token,
+            "head": {"group": names.head, "machines": ["m7i.large"], "disk_gib": 30},
+            "pools": {"cpu": {"group": names.gpu, "gpus": [], **pool, **zones}},
+        }
+    )
+
+
+def test_a_run_is_ordered_watched_queued_behind_and_stopped(lab: Lab) -> None:
+    done = lab.imgbatch("run", INPUT, DATASET, *MONEY, "--yes", "--no-follow", "--no-plan")
+    assert done.returncode == 0, done.stderr
+    assert "room for 4 machines" in done.stderr or "? " in done.stderr
+    (order,) = lab.control.orders()
+    assert f"ordered: run {order.run}" in done.stdout
+    assert "dies at" in done.stdout
+    assert lab.desired() == {lab.head: 1, lab.pool: 0}
+    assert lab.armed() == pytest.approx(dict.fromkeys((lab.head, lab.pool), order.deadline), abs=2)
+    assert order.environment["IMGBATCH_MODEL_MIRROR"] == f"s3://{BUCKET}/models"
+    assert (order.pool, order.most, order.budget) == ("cpu", 4, 5)
+
+    words = ("run", INPUT, DATASET, *MONEY, "--yes", "--no-follow", "--no-plan", "--json")
+    done = lab.imgbatch(*words)
+    assert done.returncode == 0, done.stderr
+    second = json.loads(done.stdout.splitlines()[-1])
+    assert second["behind"] == [order.run]
+
+    # A head takes the first.
+    end = int(order.deadline)
+    lease = Lease(
+        run=order.run,
+        deadline=end,
+        beat=1,
+        left=7200,
+        head="10.0.0.1:6379",
+        head_machine="i-1",
+        pool="cpu",
+    )
+    lab.control.hold(lease)
+    steps = {"ordered": 0.0, "taken": 95.0, "first-shard": 240.0}
+    told = {"shards": 10, "shards_done": 4, "workers": 2, "spent": 0.12, "per_hour": 0.4}
+    lab.control.tell(lab.state(order.run, "working", steps=steps, eta=600.0, **told))
+    lab.control.put(order.run, "head.log", b"one\ntwo\n")
+    done = lab.imgbatch("status")
+    assert (
+        "working: 4/10 shards, 2 workers, $0.12 of $5.00, $0.40/h, 10 min 0 s left" in done.stdout
+    )
+    assert "the head took the order (+1 min 35 s)" in done.stdout
+    assert f"waits: {second['run']}" in done.stdout
+    record = json.loads(lab.imgbatch("status", "--json").stdout)
+    assert record["at_work"]["run"] == order.run
+    assert lab.imgbatch("logs").stdout == "one\ntwo\n"
+
+    done = lab.imgbatch("stop", second["run"])
+    assert done.returncode == 0, done.stderr
+    assert "taken off the queue" in done.stdout
+    done = lab.imgbatch("stop", "--force")
+    assert done.returncode == 0, done.stderr
+    assert "ended by force" in done.stdout
+    assert "machines: none left" in done.stdout
+    assert set(lab.desired().values()) == {0}
+    assert lab.armed() == {}
+    assert lab.control.lease() is None
+    assert lab.imgbatch("stop").returncode == 28
+
+
+def test_a_run_is_followed_to_its_end_and_its_exit_code_is_ours(lab: Lab) -> None:
+    ours = lab.begin("run", INPUT, DATASET, *MONEY, "--yes", "--no-plan")
+    order = ordered(lab)
+    lab.control.tell(lab.state(order, "working", workers=1, shards=2, shards_done=1))
+    time.sleep(4)
+    lab.control.tell(lab.state(order, "budget", code=31, reason="5.00 dollars are spent"))
+    out, err = ours.communicate(timeout=60)
+    assert ours.returncode == 31
+    assert "working: 1/2 shards, 1 worker" in out
+    assert "5.00 dollars are spent" in err
+    assert "SpentError" in err
+
+
+def test_ctrl_c_ends_the_watching_and_not_the_run(lab: Lab) -> None:
+    ours = lab.begin("run", INPUT, DATASET, *MONEY, "--yes", "--no-plan")
+    order = ordered(lab)
+    lab.control.tell(lab.state(order, "waiting"))
+    assert ours.stdout
+    for line in ours.stdout:
+        if line.startswith("waiting"):
+            break
+    ours.send_signal(signal.SIGINT)
+    _, err = ours.communicate(timeout=60)
+    assert ours.returncode == 130
+    assert f"run {order} goes on" in err
+    assert lab.desired()[lab.head] == 1
+    assert [waiting.run for waiting in lab.control.orders()] == [order]
+
+
+def ordered(lab: Lab) -> str:
+    for _ in range(300):
+        if orders := lab.control.orders():
+            return orders[0].run
+        time.sleep(0.1)
+    pytest.fail("nothing was ordered")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ((INPUT, DATASET, "--budget", "5"), 10, "needs a deadline"),
+        (("s3://elsewhere/p", DATASET, *MONEY), 28, 'Add "s3://elsewhere" to `readable`'),
+        ((INPUT, f"s3://{BUCKET}/control/d", *MONEY), 28, "the machines themselves go by"),
+        ((INPUT, DATASET, *MONEY, "--no-plan"), 10, "Give --yes"),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_costs_money(
+    lab: Lab, words: tuple[str, ...], code: int, said: str
+) -> None:
+    done = lab.imgbatch("run", *words)
+    assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+    assert set(lab.desired().values()) == {0}
+    assert lab.armed() == {}
+    assert lab.control.orders() == []
+
+
+def test_without_an_image_or_weights_in_the_mirror_nothing_is_rented(
+    lab: Lab, tmp_path: Path
+) -> None:
+    lab.moto.client("ecr").batch_delete_image(
+        repositoryName="imgbatch-lab", imageIds=[{"imageTag": "1"}]
+    )
+    recipe = tmp_path / "faces.toml"
+    recipe.write_text("[analyzers.faces]\ndetector = 'ultraface'\n")
+    done = lab.imgbatch("run", INPUT, DATASET, *MONEY, "--recipe", str(recipe), "--yes")
+    assert done.returncode == 28
+    assert f"{IMAGE} is not in the registry" in done.stderr
+    assert "`scripts/image lab`" in done.stderr
+    assert f"`imgbatch models push ultraface-rfb-320 s3://{BUCKET}/models`" in done.stderr
+    assert set(lab.desired().values()) == {0}
+
+
+def test_a_bucket_elsewhere_is_refused_until_its_region_is_said_and_then_asked_about(
+    lab: Lab,
+) -> None:
+    far = {"LocationConstraint": "us-west-2"}
+    lab.moto.client("s3", "us-west-2").create_bucket(
+        Bucket="far-photos", CreateBucketConfiguration=far
+    )
+    made = json.loads(lab.control.deployment())
+    made["readable"] = ["s3://far-photos"]
+    lab.control.store.put("deployment.json", json.dumps(made).encode())
+    url = "s3://far-photos/p"
+    done = lab.imgbatch("run", url, DATASET, *MONEY, "--yes", "--no-plan")
+    assert done.returncode == 28
+    assert f"Give `{url}?region=us-west-2` if you mean it" in done.stderr
+    words = (f"{url}?region=us-west-2", DATASET, *MONEY, "--no-plan", "--no-follow", "--yes")
+    done = lab.imgbatch("run", *words)
+    assert done.returncode == 0, done.stderr
+    assert "every byte that crosses is paid for" in done.stderr
+    (order,) = lab.control.orders()
+    assert order.input == f"{url}?region=us-west-2"
+
+
+def test_a_plan_is_shown_first_and_goes_with_the_order(lab: Lab) -> None:
+    done = lab.imgbatch("run", INPUT, DATASET, *MONEY, "--yes", "--no-follow")
+    assert done.returncode == 0, done.stderr
+    assert "to do: 1 source" in done.stdout
+    (order,) = lab.control.orders()
+    assert set(order.expected) >= {"dollars_p50", "dollars_p90", "seconds_p50"}
+
+
+def test_no_deployment_or_several_is_an_error_that_says_what_to_do(
+    lab: Lab, tmp_path: Path
+) -> None:
+    folder = tmp_path / "config" / "imgbatch" / "deployments"
+    (folder / "other.json").write_text((folder / "lab.json").read_text())
+    done = lab.imgbatch("status")
+    assert (done.returncode, "Say which with --deployment" in done.stderr) == (28, True)
+    assert lab.imgbatch("status", "--deployment", "lab").returncode == 0
+    for name in ("lab", "other"):
+        (folder / f"{name}.json").unlink()
+    done = lab.imgbatch("run", INPUT, DATASET, *MONEY)
+    assert (done.returncode, "scripts/cloud up aws" in done.stderr) == (28, True)

@@ -1,0 +1,181 @@
+"""What `status` makes of the control objects, and how a run is followed to its end."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from imgbatch.cli.cloud import lines
+from imgbatch.cloud import schedules
+from imgbatch.cloud.control import Lease, State
+from imgbatch.cloud.schedules import Schedule, due
+from imgbatch.cloud.standing import code_of, ended, follow, standing
+from imgbatch.errors import DeploymentError, JobError, SpentError
+from tests.cloud.fake import NOON
+from tests.cloud.watched import HOUR, Scene
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+RUN, NEXT = "20270115T080000Z-aaaaaa", "20270115T090000Z-bbbbbb"
+
+
+def state(phase: str, run: str = RUN, **more: Any) -> State:
+    words = {"run": run, "phase": phase, "at": NOON, "deadline": NOON + 6 * HOUR, "budget": 50.0}
+    return State.model_validate(words | more)
+
+
+def lease(run: str = RUN) -> Lease:
+    end = int(NOON + 6 * HOUR)
+    return Lease(run=run, deadline=end, beat=1, left=60, head="", head_machine="i-1", pool="gpu")
+
+
+def told(scene: Scene, now: float = NOON) -> str:
+    return "\n".join(lines.standing(standing("lab", scene.control, now)))
+
+
+def test_nothing_at_work_is_said_so(tmp_path: Path) -> None:
+    assert told(Scene(tmp_path)) == "deployment lab: nothing at work"
+
+
+def test_a_run_at_work_shows_its_money_its_end_and_each_wait(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    for run in (RUN, NEXT):
+        scene.control.order(scene.order(run))
+    scene.control.hold(lease())
+    steps = {"ordered": 0.0, "head": 40.0, "taken": 52.0, "ray": 60.0, "first-shard": 200.0}
+    scene.control.tell(
+        state(
+            "working",
+            shards=100,
+            shards_done=25,
+            workers=3,
+            booting=1,
+            preemptions=2,
+            spent=4.5,
+            per_hour=1.25,
+            eta=3600.0,
+            steps=steps,
+            reason="no l4 to be had in xx-1a",
+        )
+    )
+    text = told(scene)
+    assert "working: 25/100 shards, 3 workers and 1 on the way, $4.50 of $50.00, $1.25/h" in text
+    dies = f"{datetime.fromtimestamp(NOON + 6 * HOUR).astimezone():%H:%M}"
+    assert f"dies at {dies}, 2 preemptions (no l4 to be had in xx-1a)" in text
+    assert "52 s  the head took the order (+12 s)" in text
+    assert f"waits: {NEXT}" in text
+    assert "nothing" not in text
+    record = standing("lab", scene.control, NOON).record()
+    assert record["at_work"]["spent"] == 4.5
+    assert [waiting["run"] for waiting in record["queue"]] == [NEXT]
+    # Recipes are long, and variables are nobody's business.
+    assert "recipe" not in record["order"]
+
+
+def test_a_head_that_is_silent_is_said_so(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.control.order(scene.order(RUN))
+    scene.control.hold(lease())
+    scene.control.tell(state("working"))
+    assert "said nothing" not in told(scene, NOON + 60)
+    assert "its head has said nothing for 5 min 0 s" in told(scene, NOON + 300)
+    assert standing("lab", scene.control, NOON + 300).record()["silent_seconds"] == 300
+
+
+def test_between_two_heads_the_run_is_still_at_work(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.control.order(scene.order(RUN))
+    scene.control.tell(state("working"))
+    assert told(scene).startswith(f"run {RUN}")
+
+
+def test_a_head_that_has_said_nothing_yet_is_named_by_its_lease(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.control.order(scene.order(RUN))
+    scene.control.hold(lease())
+    assert f"a head has come up for run {RUN}" in told(scene)
+
+
+def test_runs_that_ended_are_listed_newest_first_with_why(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    for number in range(8):
+        run = f"20270115T08000{number}Z-aaaaaa"
+        scene.control.put(run, "order.json", b"{}")
+        phase = ("done", "budget")[number % 2]
+        scene.control.tell(state(phase, run, code=31 * (number % 2), spent=1.0, reason="why"))
+    found = [line for line in told(scene).splitlines() if line.startswith("ended:")]
+    assert len(found) == 5
+    assert found[0].startswith("ended: 20270115T080007Z-aaaaaa  budget")
+    assert "exit code 31 (why)" in found[0]
+
+
+def test_a_schedule_shows_its_next_tick_and_what_came_of_the_last(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    order = scene.order(hours=0)
+    since = NOON - 10 * 24 * HOUR
+    words = {"cron": "0 3 * * *", "timezone": "UTC", "hours": 5, "since": since}
+    schedules.put(
+        scene.control, Schedule.model_validate({"name": "nightly", "order": order, **words})
+    )
+    assert "not run yet" in told(scene)
+    (ordered,) = due(scene.control, NOON)
+    assert f"last {ordered.run} waits" in told(scene)
+    scene.control.close(ordered.run)
+    scene.control.tell(state("done", ordered.run, code=0, spent=2.0))
+    assert f"last {ordered.run}: done: 0 of 0 shards, $2.00, exit code 0" in told(scene)
+    tick = datetime.fromtimestamp(NOON, UTC).replace(hour=3, minute=0) + timedelta(days=1)
+    assert f"next {tick.astimezone():%a %H:%M}" in told(scene)
+
+
+def script(scene: Scene, *steps: Callable[[], None]) -> Callable[[float], None]:
+    """What sleeps, and does one of some things each time."""
+    left = list(steps)
+
+    def sleep(seconds: float) -> None:
+        scene.cloud.advance(seconds)
+        if left:
+            left.pop(0)()
+
+    return sleep
+
+
+def test_following_yields_each_state_once_and_ends_with_the_run(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.control.order(scene.order(RUN))
+    working, done = state("working"), state("done", code=0)
+
+    def finish() -> None:
+        scene.control.close(RUN)
+        scene.control.tell(done)
+
+    sleep = script(scene, lambda: scene.control.tell(working), lambda: None, finish)
+    seen = list(follow(RUN, scene.control, now=lambda: scene.cloud.now, sleep=sleep))
+    assert seen == [None, working, None, done]
+
+
+def test_a_run_that_no_head_takes_ends_its_watching_at_its_deadline(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.control.order(scene.order(RUN, hours=0.01))
+    with pytest.raises(SpentError, match="taken by no head before its deadline"):
+        list(follow(RUN, scene.control, now=scene.clock.now, sleep=scene.clock.sleep))
+
+
+def test_a_run_that_leaves_the_queue_without_a_word_is_told(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.control.order(scene.order(RUN))
+    sleep = script(scene, lambda: scene.control.withdraw(RUN))
+    with pytest.raises(DeploymentError, match="is not in the queue"):
+        list(follow(RUN, scene.control, now=lambda: scene.cloud.now, sleep=sleep))
+
+
+def test_the_exit_code_is_the_runs_own_and_else_its_phases() -> None:
+    assert code_of(state("failed", code=16)) == 16
+    codes = {"done": 0, "failed": 17, "stopped": 20, "budget": 31, "deadline": 31}
+    assert {phase: code_of(state(phase)) for phase in codes} == codes
+    assert ended(state("done")) is None
+    assert isinstance(ended(state("failed", reason="x")), JobError)
+    assert isinstance(ended(state("deadline")), SpentError)
