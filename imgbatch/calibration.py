@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from imgbatch.summary import Request
 
 # Without anything measured: core-seconds per source on a rented core. Seen on one laptop-like core:
-# 0.03 for `quick` on photographs of 640 pixels, 0.13 for ResNet-50 under ONNX Runtime; a rented core
+# 0.03 for `quick` on photographs of 640 pixels, 0.13 for ResNet-50 in ONNX Runtime; a rented core
 # is believed to be slower (`speeds.CORE`). A camera's photographs and videos take far more, small
 # pictures far less: hence the error.
 CPU, NETWORK = 0.06, 0.15
