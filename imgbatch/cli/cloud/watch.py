@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 LOG = "head.log"
 LOG_SECONDS = 2.0
 RAY = 8265
+# Of a script on a machine; each wait for it is of up to 100 s.
+UNDER_WAY, WAITS = ("Pending", "InProgress", "Delayed"), 4
 RunName = Annotated[
     str | None,
     typer.Argument(metavar="[RUN]", help="A run's id or its beginning; that at work by default."),
@@ -249,10 +251,13 @@ class _Door:
         command = _answer(sent)
         # It says no more than that a script failed; what it printed comes with the next.
         wait = self.ways.wait(self.deployment, machine, command)
-        subprocess.run(wait, capture_output=True, check=False)  # noqa: S603 - as below
-        ended, said, complained = as_json.loads(
-            _answer(self.ways.said(self.deployment, machine, command))
-        )
+        told = self.ways.said(self.deployment, machine, command)
+        ended = "Pending"
+        for _ in range(WAITS):
+            subprocess.run(wait, capture_output=True, check=False)  # noqa: S603 - as below
+            ended, said, complained = as_json.loads(_answer(told))
+            if ended not in UNDER_WAY:
+                break
         if ended != "Success":
             raise CloudError(
                 f"the head could not do it ({ended}): {(complained or said).strip()[-600:]}",
