@@ -192,7 +192,8 @@ def test_a_terraform_that_is_killed_in_the_middle_is_put_right_by_up_and_by_down
     ec2 = lab.aws.client("ec2")
     process = lab.start("up", "aws", "--name", NAME, "--yes")
     tag = [{"Name": "tag:imgbatch:deployment", "Values": [NAME]}]
-    wait_until(lambda: ec2.describe_subnets(Filters=tag)["Subnets"])
+    wait_until(lambda: process.poll() or ec2.describe_subnets(Filters=tag)["Subnets"])
+    assert process.poll() is None, process.communicate()[0]
     (terraform,) = children(process.pid)
     kill(terraform)
     printed, _ = process.communicate()
