@@ -127,6 +127,7 @@ def test_show_prints_commands_that_a_shell_takes_and_runs_none(
     assert forward[forward.index("--target") + 1] == "i-0123"
 
 
+@pytest.mark.slow
 def test_jupyter_is_waited_for_and_its_address_holds_the_token_that_both_ends_know(
     lab: Deployment, aws: Callable[[], list[list[str]]], tmp_path: Path, moto: Moto
 ) -> None:
@@ -145,6 +146,7 @@ def test_jupyter_is_waited_for_and_its_address_holds_the_token_that_both_ends_kn
     assert not any(token in word for call in aws() for word in call)
 
 
+@pytest.mark.slow
 def test_what_fails_on_the_head_is_told_in_its_own_words(
     lab: Deployment, aws: Callable[[], list[list[str]]], tmp_path: Path
 ) -> None:
