@@ -1,0 +1,113 @@
+"""A task enters; one request is made and a Step leaves. What it gave lies in OUT by then."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from imgbatch.errors import LinkError
+from imgbatch.fetching.kinds import HEAD_BYTES, kind_of
+from imgbatch.fetching.robots import forbids_ai
+from imgbatch.fetching.task import KEPT, Step, failed, now
+from imgbatch.fetching.urls import canonical, joined
+from imgbatch.fetching.web import REDIRECTS, check_status, unpacked
+from imgbatch.storage.secrets import scrub
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx2
+
+    from imgbatch.fetching.asked import FetchSettings
+    from imgbatch.fetching.robots import Robots
+    from imgbatch.fetching.task import Row, Task
+    from imgbatch.fetching.web import Answer, Web
+    from imgbatch.storage import Store
+
+MEDIA = "media"
+# A file up to this size is held in memory, a larger one in a temporary file without a name.
+IN_MEMORY = 4 * 2**20
+UNCHANGED = 304
+
+
+class Worker:
+    """Makes requests, in any thread.
+
+    Args:
+        web: asks.
+        robots: says what may be asked; None: everything.
+        store: OUT.
+        settings: limits.
+    """
+
+    def __init__(
+        self, web: Web, robots: Robots | None, store: Store, settings: FetchSettings
+    ) -> None:
+        self._web = web
+        self._robots = robots
+        self._store = store
+        self._settings = settings
+
+    def step(self, task: Task) -> Step:
+        """Make the next request of a task; whatever is raised comes back in the Step."""
+        try:
+            return self._step(task)
+        except LinkError as error:
+            if error.retryable:
+                return Step(task, error=error)
+            return Step(task, row=failed(task, error))
+        except BaseException as error:  # noqa: BLE001 - raised again by whoever gets the step
+            return Step(task, fatal=error)
+
+    def _step(self, task: Task) -> Step:
+        url = canonical(task.at)
+        delay = self._robots.check(url) if self._robots else 0.0
+        task.attempts += 1
+        with self._web.ask(url, _conditions(task)) as answer:
+            if self._robots and (word := forbids_ai(answer.tags)):
+                raise LinkError("link.noai", f"X-Robots-Tag: {word}")
+            if answer.status in REDIRECTS and "location" in answer.headers:
+                return Step(task, moved=self._redirected(task, url, answer), delay=delay)
+            if answer.status == UNCHANGED and task.former.get("file"):
+                return Step(task, row=_unchanged(task), delay=delay)
+            check_status(answer)
+            row = self._take(task, answer)
+        return Step(task, row=row, delay=delay, bytes=row["bytes"])
+
+    def _redirected(self, task: Task, url: httpx2.URL, answer: Answer) -> str:
+        to = str(joined(url, answer.headers["location"]))
+        if to in [*task.via, str(url)]:
+            raise LinkError("link.redirects", f"redirected in a circle, back to {scrub(to)}")
+        if len(task.via) >= self._settings.max_redirects:
+            raise LinkError("link.redirects", f"more than {self._settings.max_redirects} redirects")
+        return to
+
+    def _take(self, task: Task, answer: Answer) -> Row:
+        """Read the body, look at it, and put it into OUT."""
+        most = self._settings.max_bytes
+        said = answer.headers.get("content-length", "")
+        if said.isdigit() and int(said) > most:
+            raise LinkError("link.too-large", f"{int(said):,} bytes, of {most:,} allowed")
+        digest = hashlib.sha256()
+        with tempfile.SpooledTemporaryFile(IN_MEMORY) as spool:
+            kind, ending, size = self._spooled(answer, cast("BinaryIO", spool), digest.update)
+            name = name_of(task.key, digest.hexdigest(), ending)
+            self._put(name, cast("BinaryIO", spool), size)
+        return {
+            "url": task.url,
+            "status": "ok",
+            "error_class": "",
+            "message": "",
+            "file": name,
+            "kind": kind,
+            "bytes": size,
+            "sha256": digest.hexdigest(),
+            "content_type": answer.headers.get("content-type"),
+            "final_url": task.at if task.at != task.url else None,
+            "http_status": answer.status,
+            "etag": answer.headers.get("etag"),
+            "last_modified": answer.headers.get("last-modified"),
+            "attempts": task.attempts,
+            "fetched_at": now(),
+        }
