@@ -399,8 +399,8 @@ class LinkError(SourceError):
         return self.code.removeprefix("link.") in _RULED_LINKS
 
 
-_PASSING_LINKS = frozenset("timeout connect dns broken server limited".split())
-_RULED_LINKS = frozenset("robots noai private too-large kind".split())
+_PASSING_LINKS = frozenset(["timeout", "connect", "dns", "broken", "server", "limited"])
+_RULED_LINKS = frozenset(["robots", "noai", "private", "too-large", "kind"])
 
 
 class ArchiveError(SourceError):

@@ -12,6 +12,7 @@ from imgbatch.cli import (
     bucket,
     cloud,
     doctor,
+    fetch,
     forget,
     group,
     learn,
@@ -57,6 +58,7 @@ app.command()(search.search)
 app.command()(search.classify)
 app.command()(forget.forget)
 app.command()(run.preprocess)
+app.command()(fetch.fetch)
 app.command()(doctor.doctor)
 app.command()(about.analyzers)
 app.command()(group.groupers)

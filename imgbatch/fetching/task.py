@@ -61,7 +61,9 @@ def failed(task: Task, error: LinkError) -> Row:
 
     What a former fetch has of it stays: a file that was here is still the file of that URL.
     """
-    kept = {name: task.former[name] for name in KEPT if task.former.get("file")} if task.former else {}
+    kept = (
+        {name: task.former[name] for name in KEPT if task.former.get("file")} if task.former else {}
+    )
     return {
         **dict.fromkeys(FIELDS),
         **kept,

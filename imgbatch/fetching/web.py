@@ -1,4 +1,4 @@
-"""One request enters; its answer leaves, whole and looked at, or LinkError. No redirect is followed.
+"""One request enters; its answer leaves, or LinkError. No redirect is followed.
 
 Decision, 2026-11: httpx2's engine (httpcore2) is used without its client: redirects, retries and
 compression are decided here, one by one, and its network backend is where addresses are checked.
@@ -19,7 +19,6 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 import httpcore2
-import httpx2
 
 from imgbatch import __version__
 from imgbatch.errors import LinkError
@@ -30,6 +29,8 @@ from imgbatch.fetching.urls import canonical, joined
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
+
+    import httpx2
 
     from imgbatch.fetching.asked import FetchSettings
 
@@ -100,11 +101,14 @@ class Web:
             "Accept-Encoding": "identity",
             **headers,
         }
-        with _told(), within(settings.seconds):
-            with self._pool.stream(
+        with (
+            _told(),
+            within(settings.seconds),
+            self._pool.stream(
                 "GET", _core(url), headers=list(sent.items()), extensions={"timeout": waits}
-            ) as found:
-                yield _answer(found)
+            ) as found,
+        ):
+            yield _answer(found)
 
     def small(self, url: str, most: int) -> tuple[int, bytes]:
         """Return status and the first bytes of what a URL gives, redirects followed.

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from imgbatch.errors import LinkError
 from imgbatch.fetching.kinds import HEAD_BYTES, kind_of
 from imgbatch.fetching.robots import forbids_ai
-from imgbatch.fetching.task import KEPT, Step, failed, now
+from imgbatch.fetching.task import FIELDS, KEPT, Step, failed, now
 from imgbatch.fetching.urls import canonical, joined
 from imgbatch.fetching.web import REDIRECTS, check_status, unpacked
 from imgbatch.storage.secrets import scrub
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     import httpx2
 
@@ -61,9 +61,9 @@ class Worker:
             return Step(task, fatal=error)
 
     def _step(self, task: Task) -> Step:
+        task.attempts += 1
         url = canonical(task.at)
         delay = self._robots.check(url) if self._robots else 0.0
-        task.attempts += 1
         with self._web.ask(url, _conditions(task)) as answer:
             if self._robots and (word := forbids_ai(answer.tags)):
                 raise LinkError("link.noai", f"X-Robots-Tag: {word}")
@@ -111,3 +111,57 @@ class Worker:
             "attempts": task.attempts,
             "fetched_at": now(),
         }
+
+    def _spooled(
+        self, answer: Answer, spool: BinaryIO, update: Callable[[bytes], None]
+    ) -> tuple[str, str, int]:
+        """Write a body into a file; return its kind, the ending of its name, and its bytes."""
+        said, head, size, known = answer.headers.get("content-type", ""), b"", 0, None
+        for chunk in unpacked(answer):
+            size += len(chunk)
+            if size > self._settings.max_bytes:
+                raise LinkError("link.too-large", f"more than {self._settings.max_bytes:,} bytes")
+            spool.write(chunk)
+            update(chunk)
+            if len(head) < HEAD_BYTES:
+                head += chunk[: HEAD_BYTES - len(head)]
+                # A page in the place of a picture is not read to its end.
+                known = kind_of(head, said) if len(head) == HEAD_BYTES else None
+        return *(known or kind_of(head, said)), size
+
+    def _put(self, name: str, spool: BinaryIO, size: int) -> None:
+        spool.seek(0)
+        if size <= IN_MEMORY:
+            self._store.put(name, spool.read())
+        else:
+            spool.flush()
+            self._store.put_file(name, f"/dev/fd/{spool.fileno()}")
+
+
+def name_of(key: str, digest: str, ending: str) -> str:
+    """Return the name of a file in OUT: by its URL, and by what it held when it was fetched."""
+    return f"{MEDIA}/{key[:2]}/{key}-{digest[:8]}.{ending}"
+
+
+def _conditions(task: Task) -> dict[str, str]:
+    """Return the headers that ask for a file only if it is another than the one that is here."""
+    if not task.former.get("file"):
+        return {}
+    asked = {"If-None-Match": "etag", "If-Modified-Since": "last_modified"}
+    return {header: task.former[name] for header, name in asked.items() if task.former.get(name)}
+
+
+def _unchanged(task: Task) -> Row:
+    kept = {name: task.former.get(name) for name in KEPT}
+    return {
+        **dict.fromkeys(FIELDS),
+        **kept,
+        "url": task.url,
+        "status": "ok",
+        "error_class": "",
+        "message": "",
+        "final_url": task.at if task.at != task.url else None,
+        "http_status": UNCHANGED,
+        "attempts": task.attempts,
+        "fetched_at": now(),
+    }
