@@ -76,10 +76,12 @@ class Head:
         self._machine, self._host = machine, host
         self._scale: Scale | None = None
         self._run: Run | None = None
+        self._began: float | None = None
         self._first = True
 
     def turn(self, now: float) -> float | None:
         """Do what is due; return in how many seconds to come again, None: nothing is left to do."""
+        self._began = self._began or now
         try:
             if self._scale and self._run:
                 return self._work(self._scale, self._run, now)
@@ -187,6 +189,7 @@ class Head:
             machine=self._machine,
             head_until=max(order.deadline, *(other.deadline for other in waiting)),
             now=now,
+            began=self._began or now,
             first=self._first,
             say=self._host.say,
         )

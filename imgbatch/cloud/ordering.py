@@ -129,7 +129,7 @@ def pool_of(deployment: Deployment, gpus: tuple[str, ...], recipe: Recipe | None
     if gpus:
         wanted = {kind.lower() for kind in gpus}
         for name, pool in pools.items():
-            if set(pool.gpus) == wanted or (wanted == {name} and pool.gpus):
+            if set(pool.gpus) == wanted or wanted == {name}:
                 return name
         raise _no_pool(deployment, sorted(wanted))
     default = CPU if recipe and not uses_gpu(recipe) else GPU

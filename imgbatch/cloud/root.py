@@ -34,7 +34,7 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,18}[a-z0-9]")
 # What holds data of the user, and what it is encrypted with.
 KEPT = ("aws_s3_bucket", "aws_kms_")
 # Variables that are for one command, and never of what a deployment is.
-FOR_ONCE = ("adopt_bucket", "destroy_data")
+FOR_ONCE = ("destroy_data",)
 ROUNDS = 5
 
 
@@ -259,17 +259,33 @@ class Root:
         return self.told()
 
     def find(self, plan: Plan, *, adopt: bool) -> list[str]:
-        """Return what the plan would make although it is there with our tag: addresses.
+        """Return what the plan would make although it is there and ours: addresses.
+
+        What holds data is ours where it has our name: `down` leaves it, and the next `up` goes on
+        with it. The rest is told by our tag.
 
         Raises:
             ExistsError: there is such, and it is not to be taken over: a second network would be
                 made, which collides with nothing and is nobody's.
         """
         there = self._there(plan) if plan.made else {}
-        if there and not adopt:
-            known = ", ".join(f"{address} ({one})" for address, one in there.items())
-            raise terraform.ExistsError(f"there already: {known}", list(there))
-        return list(there)
+        kept = [one for one in there if plans.type_of(one).startswith(KEPT)]
+        strange = {one: known for one, known in there.items() if one not in kept}
+        if strange and not adopt:
+            known = ", ".join(f"{address} ({one})" for address, one in strange.items())
+            raise terraform.ExistsError(f"there already: {known}", list(strange))
+        if any(plans.type_of(one) == "aws_kms_key" for one in kept):
+            kept += [one for one in plan.made if plans.type_of(one) == "aws_kms_alias"]
+        return [*kept, *self._buckets(plan), *strange]
+
+    def _buckets(self, plan: Plan) -> list[str]:
+        names = {
+            address: plans.id_of(kind, arguments)
+            for address, (kind, arguments) in plan.made.items()
+            if kind == "aws_s3_bucket"
+        }
+        url = f"s3://{{}}?region={self.region}"
+        return [one for one, name in names.items() if open_bucket(url.format(name)).exists()]
 
     def take_over(self, plan: Plan, addresses: Sequence[str]) -> None:
         """Have the next plan bring what is there under the state, instead of making it.
@@ -286,10 +302,6 @@ class Root:
                     "Find it in the console and delete it, then run the same command again.",
                 )
             self.say(f"taking over {address}: {known}")
-            if plans.type_of(address) == "aws_s3_bucket":
-                # Its root has an import block for it already, and there may be no second one.
-                self.give("adopt_bucket", "true")
-                continue
             self._taken[address] = known
 
     def _there(self, plan: Plan) -> dict[str, str]:

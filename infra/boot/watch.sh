@@ -135,11 +135,16 @@ report() {
 # The cloud is asked once, by whoever comes first: whether a second request for a machine that is
 # ending makes the group smaller by another one could not be found out.
 leave() {
+    echo "leaving: $1"
+    (
+        flock 9
+        leave_once
+    ) 9>"$STATE/leaving"
+}
+
+leave_once() {
     local attempt now
     now="$(uptime)"
-    echo "leaving: $1"
-    exec 9>"$STATE/leaving"
-    flock 9
     if [[ -e "$STATE/left" ]]; then
         if ((now - $(recall left "$now") >= LEFT_SECONDS)); then
             shutdown -h now

@@ -115,18 +115,8 @@ def _root(cloud: str, name: str | None, region: str | None) -> Root:
 
 
 def _take_over(root: Root, plan: Plan, *, adopt: bool) -> Plan:
-    """Take over the bucket that a former `down` left with the data in it, and all else if asked."""
-    from imgbatch.cloud.plans import id_of  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.storage.buckets import open_bucket  # noqa: PLC0415
-
-    buckets = {
-        address: id_of(kind, arguments)
-        for address, (kind, arguments) in plan.made.items()
-        if kind == "aws_s3_bucket"
-    }
-    url = "s3://{}?region=" + root.region
-    there = [one for one, name in buckets.items() if open_bucket(url.format(name)).exists()]
-    there += root.find(plan, adopt=adopt)
+    """Take over what a former `down` left with the data in it, and all else of ours if asked."""
+    there = root.find(plan, adopt=adopt)
     if not there:
         return plan
     root.take_over(plan, there)

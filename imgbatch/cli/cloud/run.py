@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shlex
 import sys
 import time
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +12,7 @@ import typer
 
 from imgbatch import terminal
 from imgbatch.cli.cloud.given import DeploymentOption, Yes, agree
-from imgbatch.errors import SettingsError
+from imgbatch.errors import CloudError, SettingsError
 from imgbatch.terminal import (
     INTERRUPTED,
     AddInput,
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from imgbatch.cloud.control import Order, State
 
 # Half a minute of looks.
-WAKE_LOOKS = 15
+HEAD_LOOKS = 15
 Budget = Annotated[
     float | None,
     typer.Option(
@@ -202,6 +204,25 @@ def _cap(order: Order, found: Opened, deadline: str, now: float) -> list[str]:
     return [
         f"pool {order.pool}: at most {order.most} {kind} machines ({', '.join(pool.machines)})",
         f"cap ${order.budget:.2f}; no machine lives longer than {deadline}: dies at {dies}",
+        *_beyond(order, now),
+    ]
+
+
+def _beyond(order: Order, now: float) -> list[str]:
+    """Return which of money and time is likely to end the run before its work is done."""
+    bounds = {
+        "budget": (
+            "dollars",
+            order.budget,
+            f"--budget {math.ceil(order.expected.get('dollars_p90', 0))}",
+        ),
+        "deadline": ("seconds", order.deadline - now, "a later --deadline"),
+    }
+    return [
+        f"the {name} may end it before its work is done: one run in "
+        f"{'two' if order.expected[f'{unit}_p50'] > bound else 'ten'} would take more; give {more}"
+        for name, (unit, bound, more) in bounds.items()
+        if order.expected.get(f"{unit}_p90", 0.0) > bound
     ]
 
 
@@ -235,7 +256,7 @@ def how_to(order: Order) -> list[str]:
     return [
         "  imgbatch cloud status --watch   how far it is and what it cost",
         "  imgbatch cloud logs -f          what its head says",
-        f"  imgbatch tail -f {order.dataset}   what its workers say",
+        f"  imgbatch tail -f {shlex.quote(order.dataset)}   what its workers say",
         f"  imgbatch cloud stop {order.run}   end it; what is finished stays",
     ]
 
@@ -267,20 +288,44 @@ def follow_run(run: str, found: Opened, *, as_json: bool) -> int:
 
 
 def _states(run: str, found: Opened) -> Iterator[State | None]:
-    """Yield a run's states; while no head has taken it, see to it that one comes up.
+    """Yield a run's states; end where nothing is there that could take it.
 
-    A head that is about to end may miss an order that comes in its last second.
+    Raises:
+        CloudError: no head is up, and none is on its way.
     """
-    from imgbatch.cloud.launch import wake  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.cloud.standing import follow  # noqa: PLC0415
+    from imgbatch.cloud.standing import follow  # noqa: PLC0415 - keeps `--help` quick
 
     taken = False
     looks = follow(run, found.control, now=time.time, sleep=time.sleep)
     for count, state in enumerate(looks, 1):
         taken = taken or state is not None
-        if not taken and count % WAKE_LOOKS == 0:
-            wake(found.place)
+        if not taken and count % HEAD_LOOKS == 0:
+            refuse_headless(run, found)
         yield state
+
+
+def refuse_headless(run: str, found: Opened) -> None:
+    """Refuse to wait for a head that does not come; none is asked for again: it would cost again.
+
+    Raises:
+        CloudError: no head is up, and none is on its way.
+    """
+    from imgbatch.cloud.standing import failed_boots  # noqa: PLC0415 - keeps `--help` quick
+
+    try:
+        wanted = found.cloud.groups.size(found.deployment.head.group).wanted
+    except CloudError as error:
+        # Whoever may read the bucket may watch, even without a right to ask for groups.
+        sys.stderr.write(f"whether a head is on its way cannot be seen from here: {error}\n")
+        return
+    if wanted:
+        return
+    why = [f"; {machine}: {reason}" for machine, reason in failed_boots(found.control, run).items()]
+    raise CloudError(
+        f"no head is up for run {run}, and none is on its way" + "".join(why[-1:]),
+        f"It waits in the queue and costs nothing. `imgbatch cloud stop {run}` takes it off; the "
+        "next `imgbatch cloud run` has a head come up, which takes the oldest first.",
+    )
 
 
 def shown(states: Iterator[State | None], *, as_json: bool) -> Iterator[State]:

@@ -80,10 +80,13 @@ def ids(
     Raises:
         CloudError: AWS does not say.
     """
-    client = Clients(region).of("ec2")
+    clients = Clients(region)
+    client = clients.of("ec2")
     there: dict[str, list[dict[str, Any]]] = {}
     found = {}
     for address, (kind, arguments) in wanted.items():
+        if kind == "aws_kms_key" and (key := _key(clients, deployment)):
+            found[address] = key
         if kind not in TYPES:
             continue
         if kind not in there:
@@ -100,6 +103,17 @@ def _tagged(client: Any, kind: _Type, deployment: str) -> list[dict[str, Any]]:
         pages = client.get_paginator(kind.listing).paginate(Filters=[tag])
         listed: list[dict[str, Any]] = [one for page in pages for one in page[kind.listed]]
     return [one for one in listed if one.get("State") not in GOING]
+
+
+def _key(clients: Clients, deployment: str) -> str:
+    """Return the id of the deployment's own key, by its other name; "": it has none."""
+    with told("looking for the deployment's key"):
+        client = clients.of("kms")
+        try:
+            key = client.describe_key(KeyId=f"alias/imgbatch-{deployment}")["KeyMetadata"]
+        except client.exceptions.NotFoundException:
+            return ""
+    return "" if key["KeyState"] == "PendingDeletion" else str(key["KeyId"])
 
 
 def _is(kind: _Type, one: Mapping[str, Any], arguments: Mapping[str, Any]) -> bool:

@@ -2,6 +2,8 @@
 
 Terraform makes each one; here its value is set and read. Without a type, AWS keeps the parameter's
 own and refuses a name that is not there, so that nothing is made that Terraform does not know.
+Drawback: without a key either, AWS encrypts a new value with its own key for Systems Manager,
+whichever Terraform gave the parameter; a token holds for one run.
 """
 
 from __future__ import annotations

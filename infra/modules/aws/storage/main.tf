@@ -175,6 +175,12 @@ resource "aws_ssm_parameter" "token" {
   # Written once and never read back: the token is in no state of Terraform.
   value_wo         = "none yet"
   value_wo_version = 1
+
+  lifecycle {
+    # The head sets a token without naming a key, and AWS then takes its own for Systems Manager. To
+    # change that back would set the value above, in the middle of a run.
+    ignore_changes = [key_id]
+  }
 }
 
 resource "aws_kms_key" "own" {
