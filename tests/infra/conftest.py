@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -75,9 +77,10 @@ def google_environment(
     folder = mirror / ADDRESS / "google" / "6.50.0" / "linux_amd64"
     folder.mkdir(parents=True)
     wrapper = folder / "terraform-provider-google_v6.50.0"
-    wrapper.write_text(
-        f'#!/bin/sh\nexec "{root}/scripts/tools" tf "{stand_in}" "$@"\n', encoding="utf-8"
-    )
+    schema = mirror / "schema.json"
+    schema.write_text(_used(stand_in.with_name("google-6.50.0.json"), root / "infra"), "utf-8")
+    call = f'TF_STUB_SCHEMA="{schema}" exec "{root}/scripts/tools" tf "{stand_in}" "$@"'
+    wrapper.write_text(f"#!/bin/sh\n{call}\n", encoding="utf-8")
     wrapper.chmod(0o755)
     settings = mirror / "settings.tfrc"
     settings.write_text(
@@ -86,6 +89,17 @@ def google_environment(
         encoding="utf-8",
     )
     return {**terraform_environment, "TF_CLI_CONFIG_FILE": str(settings)}
+
+
+def _used(schema: Path, infra: Path) -> str:
+    """Return of a provider's schema what files use: Terraform asks for all of it in each run."""
+    whole = json.loads(schema.read_text("utf-8"))
+    texts = [file.read_text("utf-8") for file in (infra / "modules" / "gcp").rglob("*.tf")]
+    texts += [file.read_text("utf-8") for file in (infra / "gcp").glob("*.tf")]
+    names = set(re.findall(r"google_\w+", "\n".join(texts)))
+    for kind in ("resource", "data"):
+        whole[kind] = {name: one for name, one in whole[kind].items() if name in names}
+    return json.dumps(whole)
 
 
 class InFolder:

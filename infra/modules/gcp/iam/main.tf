@@ -71,6 +71,7 @@ resource "google_project_iam_custom_role" "looks" {
   title       = "${var.prefix}: what there is"
   description = "Groups, machines, what happened to them, and quotas."
   permissions = [
+    "compute.globalOperations.list",
     "compute.instanceGroupManagers.get",
     "compute.instanceGroupManagers.list",
     "compute.instances.get",
