@@ -200,8 +200,8 @@ variable "readable" {
   type = list(string)
 
   validation {
-    condition     = alltrue([for url in var.readable : can(regex("^${local.is.scheme}://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[^*?\"]*)?$", url))])
-    error_message = "A readable bucket is given as ${local.is.scheme}://BUCKET or ${local.is.scheme}://BUCKET/PREFIX, without *, ? and quotes."
+    condition     = alltrue([for url in var.readable : can(regex("^${local.is.scheme}://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[^*?\"\\\\]*)?$", url))])
+    error_message = "A readable bucket is given as ${local.is.scheme}://BUCKET or ${local.is.scheme}://BUCKET/PREFIX, without *, ?, quotes and backslashes."
   }
 }
 
@@ -209,8 +209,8 @@ variable "writable" {
   type = list(string)
 
   validation {
-    condition     = alltrue([for url in var.writable : can(regex("^${local.is.scheme}://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[^*?\"]*)?$", url))])
-    error_message = "A writable bucket is given as ${local.is.scheme}://BUCKET or ${local.is.scheme}://BUCKET/PREFIX, without *, ? and quotes."
+    condition     = alltrue([for url in var.writable : can(regex("^${local.is.scheme}://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[^*?\"\\\\]*)?$", url))])
+    error_message = "A writable bucket is given as ${local.is.scheme}://BUCKET or ${local.is.scheme}://BUCKET/PREFIX, without *, ?, quotes and backslashes."
   }
 }
 
