@@ -148,9 +148,8 @@ MISTAKES = {
     "secrets of all the project": (
         f"{GCP}/iam/main.tf",
         r'(resource "google_project_iam_member" "groups" \{)',
-        'resource "google_project_iam_member" "all" {\n'
-        '  project = var.project\n  role = "roles/secretmanager.secretAccessor"\n'
-        "  member = google_service_account.head.member\n}\n\n\\1",
+        'resource "google_project_iam_member" "all" {\n  project = var.project\n  member = "x"\n'
+        '  role = "roles/secretmanager.secretAccessor"\n}\n\n\\1',
         "on more than it is for",
     ),
     "rights that are taken from others": (
