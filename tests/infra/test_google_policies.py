@@ -148,8 +148,7 @@ MISTAKES = {
     "secrets of all the project": (
         f"{GCP}/iam/main.tf",
         r'(resource "google_project_iam_member" "groups" \{)',
-        'resource "google_project_iam_member" "all" {\n  project = var.project\n  member = "x"\n'
-        '  role = "roles/secretmanager.secretAccessor"\n}\n\n\\1',
+        'resource "google_project_iam_member" "all" {\n  role = "roles/artifactregistry.reader"\n}\n\n\\1',
         "on more than it is for",
     ),
     "rights that are taken from others": (
