@@ -3,6 +3,8 @@
 
 locals {
   registry = "${var.region}-docker.pkg.dev"
+  # Networks, groups, accounts, roles and jobs take no label.
+  mark = join(";", [for key, value in module.core.tags : "${key}=${value}"])
 }
 
 module "core" {
@@ -77,6 +79,7 @@ module "network" {
   project    = var.project
   region     = var.region
   prefix     = module.core.prefix
+  mark       = local.mark
   cidr       = var.cidr
   groups     = merge({ (module.core.head_group) = 1 }, { for pool in module.core.pools : pool.group => pool.most })
   head_group = module.core.head_group
@@ -89,6 +92,7 @@ module "iam" {
   project    = var.project
   region     = var.region
   prefix     = module.core.prefix
+  mark       = local.mark
   roles      = module.core.roles
   bucket     = module.storage.bucket
   repository = module.storage.repository
@@ -150,6 +154,7 @@ module "schedule" {
   project     = var.project
   region      = var.region
   prefix      = module.core.prefix
+  mark        = local.mark
   name        = each.key
   wake        = each.value.wake
   kill        = each.value.kill

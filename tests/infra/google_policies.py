@@ -151,6 +151,22 @@ def _templates(blocks: list[Block]) -> Iterator[str]:
             yield f"{one}: acts as an account that is not its own"
 
 
+def _marks(blocks: list[Block]) -> Iterator[str]:
+    """What takes no label tells by its description of whom it is: the sweep finds it."""
+    kinds = (
+        GROUP,
+        JOB,
+        "google_compute_firewall",
+        "google_compute_network",
+        "google_compute_subnetwork",
+        "google_project_iam_custom_role",
+        "google_service_account",
+    )
+    for one in _of(blocks, *kinds):
+        if ".mark" not in str(one.body.get("description")):
+            yield f"{one}: nobody can tell of whom it is"
+
+
 def _rights(blocks: list[Block]) -> Iterator[str]:
     """No account may make machines or give rights; Google's own roles are given on one thing."""
     for one in _of(blocks, "google_project_iam_custom_role"):
@@ -192,4 +208,4 @@ def _bucket(blocks: list[Block]) -> Iterator[str]:
             yield f"{one}: keeps no former version"
 
 
-RULES = (_ingress, _sizes, _kills, _templates, _rights, _standing, _bucket)
+RULES = (_ingress, _sizes, _kills, _templates, _marks, _rights, _standing, _bucket)

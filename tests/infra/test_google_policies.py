@@ -139,16 +139,22 @@ MISTAKES = {
         'permissions = ["compute.instanceTemplates.useReadOnly"]',
         "allows compute.instanceTemplates.useReadOnly",
     ),
+    "a role that nobody finds": (
+        f"{GCP}/iam/main.tf",
+        r"; \$\{var.mark\}\"\n  permissions",
+        '"\n  permissions',
+        "of whom it is",
+    ),
     "an editor": (
         f"{GCP}/iam/main.tf",
         r'"roles/artifactregistry.reader"',
         '"roles/editor"',
         "gives roles/editor",
     ),
-    "secrets of all the project": (
+    "images of all the project": (
         f"{GCP}/iam/main.tf",
-        r'(resource "google_project_iam_member" "groups" \{)',
-        'resource "google_project_iam_member" "all" {\n  role = "roles/artifactregistry.reader"\n}\n\n\\1',
+        r'resource "google_artifact_registry_repository_iam_member" "pull"',
+        'resource "google_project_iam_member" "pull"',
         "on more than it is for",
     ),
     "rights that are taken from others": (

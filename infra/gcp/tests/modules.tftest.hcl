@@ -43,6 +43,7 @@ variables {
   groups       = { "imgbatch-lab-head" = 1, "imgbatch-lab-gpu" = 8, "imgbatch-lab-cpu" = 100 }
   head_group   = "imgbatch-lab-head"
   roles        = "ib-lab"
+  mark         = "imgbatch-deployment=lab"
   access = {
     read  = [{ bucket = "open-pictures", prefix = "2026" }, { bucket = "our-results", prefix = "" }]
     write = [{ bucket = "our-results", prefix = "" }]
@@ -288,6 +289,17 @@ run "a_group_of_another_size_moves_and_the_others_stay" {
       google_compute_subnetwork.group["imgbatch-lab-gpu"].name == "imgbatch-lab-gpu-27"
     )
     error_message = "to addresses of its own that it did not have"
+  }
+}
+
+run "what_takes_no_label_is_found_by_its_description" {
+  module {
+    source = "../modules/gcp/pool"
+  }
+
+  assert {
+    condition     = strcontains(google_compute_region_instance_group_manager.pool.description, var.mark) && strcontains(google_cloud_scheduler_job.deadline.description, var.mark)
+    error_message = google_compute_region_instance_group_manager.pool.description
   }
 }
 

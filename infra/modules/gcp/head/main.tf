@@ -2,6 +2,7 @@
 # by the group, and the next one goes on by what lies in the bucket.
 
 locals {
+  mark   = join(";", [for key, value in var.labels : "${key}=${value}"])
   resize = "https://compute.googleapis.com/compute/v1/projects/${var.project}/regions/${var.region}/instanceGroupManagers/${var.group}/resize"
 }
 
@@ -81,7 +82,7 @@ resource "google_compute_region_instance_group_manager" "head" {
   region             = var.region
   name               = var.group
   base_instance_name = var.group
-  description        = "One machine at most: it leads a run"
+  description        = "One machine at most: it leads a run; ${local.mark}"
   target_size        = 0
   wait_for_instances = false
 
@@ -137,7 +138,7 @@ resource "google_cloud_scheduler_job" "deadline" {
   project          = var.project
   region           = var.region
   name             = "${var.group}-deadline"
-  description      = "Ends all machines of ${var.group}"
+  description      = "Ends all machines of ${var.group}; ${local.mark}"
   schedule         = "0 0 1 1 *"
   time_zone        = "Etc/UTC"
   paused           = true

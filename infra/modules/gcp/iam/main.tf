@@ -41,18 +41,21 @@ resource "google_service_account" "head" {
   project      = var.project
   account_id   = "${var.roles}-head"
   display_name = "The machine that leads a run of ${var.prefix}"
+  description  = var.mark
 }
 
 resource "google_service_account" "worker" {
   project      = var.project
   account_id   = "${var.roles}-worker"
   display_name = "Workers of ${var.prefix}"
+  description  = var.mark
 }
 
 resource "google_service_account" "timer" {
   project      = var.project
   account_id   = "${var.roles}-timer"
   display_name = "Deadlines and schedules of ${var.prefix}"
+  description  = var.mark
 }
 
 # --- Groups
@@ -61,7 +64,7 @@ resource "google_project_iam_custom_role" "sizes" {
   project     = var.project
   role_id     = local.named["sizes"]
   title       = "${var.prefix}: sizes of groups"
-  description = "Resize a group, and end its machines by name; neither template nor machine of one's own."
+  description = "Resize a group, and end its machines by name; neither template nor machine of one's own; ${var.mark}"
   permissions = ["compute.instanceGroupManagers.update"]
 }
 
@@ -69,7 +72,7 @@ resource "google_project_iam_custom_role" "looks" {
   project     = var.project
   role_id     = local.named["looks"]
   title       = "${var.prefix}: what there is"
-  description = "Groups, machines, what happened to them, and quotas."
+  description = "Groups, machines, what happened to them, and quotas; ${var.mark}"
   permissions = [
     "compute.globalOperations.list",
     "compute.instanceGroupManagers.get",
@@ -89,7 +92,7 @@ resource "google_project_iam_custom_role" "deadlines" {
   project     = var.project
   role_id     = local.named["deadlines"]
   title       = "${var.prefix}: deadlines"
-  description = "Move the moment of a job of Cloud Scheduler, and turn it on and off."
+  description = "Move the moment of a job of Cloud Scheduler, and turn it on and off; ${var.mark}"
   permissions = [
     "cloudscheduler.jobs.enable",
     "cloudscheduler.jobs.fullView",
@@ -194,7 +197,7 @@ resource "google_project_iam_custom_role" "objects" {
   project     = var.project
   role_id     = local.named["objects"]
   title       = "${var.prefix}: objects"
-  description = "Make, replace and delete objects."
+  description = "Make, replace and delete objects; ${var.mark}"
   permissions = [
     "storage.multipartUploads.abort",
     "storage.multipartUploads.create",

@@ -8,3 +8,7 @@ variable "token" { type = string }
 variable "access" {
   type = map(list(object({ bucket = string, prefix = string })))
 }
+variable "mark" {
+  description = "What tells of whom something is that takes no label: part of its description."
+  type        = string
+}

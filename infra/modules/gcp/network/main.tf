@@ -33,7 +33,7 @@ resource "google_compute_network" "own" {
   #checkov:skip=CKV2_GCP_18:Its firewall rules are below.
   project                 = var.project
   name                    = var.prefix
-  description             = "Head and workers of ${var.prefix}"
+  description             = "Head and workers; ${var.mark}"
   auto_create_subnetworks = false
   routing_mode            = "REGIONAL"
 
@@ -54,6 +54,7 @@ resource "google_compute_subnetwork" "group" {
   region                   = var.region
   network                  = google_compute_network.own.id
   name                     = "${each.key}-${local.length[each.key]}"
+  description              = "Addresses of ${each.key}; ${var.mark}"
   ip_cidr_range            = each.value
   private_ip_google_access = true
   stack_type               = "IPV4_ONLY"
@@ -67,7 +68,7 @@ resource "google_compute_firewall" "each_other" {
   project                 = var.project
   network                 = google_compute_network.own.id
   name                    = "${var.prefix}-each-other"
-  description             = "Ray between head and workers"
+  description             = "Ray between head and workers; ${var.mark}"
   direction               = "INGRESS"
   source_service_accounts = var.machines
   target_service_accounts = var.machines
@@ -83,7 +84,7 @@ resource "google_compute_firewall" "sessions" {
   project                 = var.project
   network                 = google_compute_network.own.id
   name                    = "${var.prefix}-sessions"
-  description             = "Identity-Aware Proxy"
+  description             = "Identity-Aware Proxy; ${var.mark}"
   direction               = "INGRESS"
   source_ranges           = ["35.235.240.0/20"]
   target_service_accounts = var.machines

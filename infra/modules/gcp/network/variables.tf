@@ -21,3 +21,7 @@ variable "machines" {
   description = "E-mail addresses of the service accounts of head and workers."
   type        = list(string)
 }
+variable "mark" {
+  description = "What tells of whom something is that takes no label: part of its description."
+  type        = string
+}

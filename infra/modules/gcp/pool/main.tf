@@ -4,6 +4,7 @@ locals {
   # n1-standard-4+t4 is an N1 with a T4.
   types  = [for type in var.machines : split("+", type)[0]]
   t4     = endswith(var.machines[0], "+t4")
+  mark   = join(";", [for key, value in var.labels : "${key}=${value}"])
   resize = "https://compute.googleapis.com/compute/v1/projects/${var.project}/regions/${var.region}/instanceGroupManagers/${var.group}/resize"
 }
 
@@ -93,7 +94,7 @@ resource "google_compute_region_instance_group_manager" "pool" {
   region             = var.region
   name               = var.group
   base_instance_name = var.group
-  description        = "Workers"
+  description        = "Workers; ${local.mark}"
   target_size        = 0
   wait_for_instances = false
 
@@ -149,7 +150,7 @@ resource "google_cloud_scheduler_job" "deadline" {
   project          = var.project
   region           = var.region
   name             = "${var.group}-deadline"
-  description      = "Ends all machines of ${var.group}"
+  description      = "Ends all machines of ${var.group}; ${local.mark}"
   schedule         = "0 0 1 1 *"
   time_zone        = "Etc/UTC"
   paused           = true

@@ -12,7 +12,7 @@ resource "google_cloud_scheduler_job" "wake" {
   project          = var.project
   region           = var.region
   name             = "${var.head_group}-wake-${var.name}"
-  description      = "Wakes the head of ${var.prefix}"
+  description      = "Wakes the head of ${var.prefix}; ${var.mark}"
   schedule         = var.wake
   time_zone        = var.timezone
   attempt_deadline = "60s"
@@ -43,7 +43,7 @@ resource "google_cloud_scheduler_job" "kill" {
   project          = var.project
   region           = var.region
   name             = "${each.key}-kill-${var.name}"
-  description      = "Ends all machines of ${each.key}"
+  description      = "Ends all machines of ${each.key}; ${var.mark}"
   schedule         = var.kill
   time_zone        = var.timezone
   attempt_deadline = "60s"

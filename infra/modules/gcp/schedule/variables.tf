@@ -8,3 +8,7 @@ variable "timezone" { type = string }
 variable "head_group" { type = string }
 variable "pool_groups" { type = list(string) }
 variable "timer" { type = string }
+variable "mark" {
+  description = "What tells of whom something is that takes no label: part of its description."
+  type        = string
+}
