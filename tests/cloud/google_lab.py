@@ -13,11 +13,17 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
     from typing import Self
 
 TOKEN = "ya29.a-token-of-the-machines-account"
@@ -188,3 +194,46 @@ class Google(_Server):
                 return 200, self.objects[name]
             return 404, f"No such object: {BUCKET}/{name}".encode()
         return 400, f"{verb} {path}".encode()
+
+
+class _Tokens(_Server):
+    """Where a service account's key gets its tokens."""
+
+    def answer(
+        self, verb: str, path: str, headers: dict[str, str], body: bytes
+    ) -> tuple[int, bytes]:
+        del path, headers
+        if verb != "POST" or b"assertion=" not in body:
+            return 400, b'{"error": "invalid_request"}'
+        return 200, json.dumps({"access_token": TOKEN, "expires_in": 3599}).encode()
+
+
+@contextmanager
+def tokens() -> Iterator[str]:
+    """The URL of a server that gives tokens for keys."""
+    server = _Tokens("127.0.0.1")
+    try:
+        yield f"http://{server.place}/token"
+    finally:
+        server.close()
+
+
+def key_file(folder: Path, url: str) -> Path:
+    """Return a key of a service account that gets its tokens at a URL."""
+    pem = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    key = {
+        "type": "service_account",
+        "project_id": PROJECT,
+        "private_key_id": "one",
+        "private_key": pem.decode(),
+        "client_email": f"somebody@{PROJECT}.iam.gserviceaccount.com",
+        "client_id": "1",
+        "token_uri": url,
+    }
+    file = folder / "key.json"
+    file.write_text(json.dumps(key), "utf-8")
+    return file
