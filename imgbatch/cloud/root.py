@@ -3,6 +3,7 @@
     infra/<cloud>/<name>.tfvars.json     what this deployment is to be: yours to edit
     s3://imgbatch-state-ACCOUNT-REGION/<name>/terraform.tfstate      what Terraform knows of it
     s3://imgbatch-state-ACCOUNT-REGION/<name>/terraform.tfvars.json  what it was last made from
+    gs://imgbatch-state-PROJECT-REGION/<name>/...                    the same on Google Cloud
 
 Decision, 2026-11: the state lies in a bucket of its own, made here with `storage.buckets` and by no
 Terraform: it has to be there before the first plan and after the last destroy. Drawback: `down`
@@ -11,6 +12,7 @@ leaves that bucket, with some kilobytes in it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from importlib import import_module
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.cloud import deployment, known, plans, terraform
+from imgbatch.cloud.ordering import SCHEMES
 from imgbatch.errors import DeploymentError, SettingsError, TerraformError
 from imgbatch.storage import open_store
 from imgbatch.storage.buckets import open_bucket
@@ -29,13 +32,16 @@ if TYPE_CHECKING:
     from imgbatch.cloud.plans import Plan
     from imgbatch.storage.buckets import Bucket
 
-STATE, VARIABLES = "terraform.tfstate", "terraform.tfvars.json"
+STATE = {"aws": "terraform.tfstate", "gcp": "default.tfstate"}
+VARIABLES = "terraform.tfvars.json"
 NAME = re.compile(r"[a-z][a-z0-9-]{0,18}[a-z0-9]")
 # What holds data of the user, and what it is encrypted with.
-KEPT = ("aws_s3_bucket", "aws_kms_")
+KEPT = (*plans.BUCKETS, "aws_kms_", "google_kms_")
 # Variables that are for one command, and never of what a deployment is.
 FOR_ONCE = ("adopt_bucket", "destroy_data")
 ROUNDS = 5
+# The longest name of a bucket.
+LONGEST = 63
 
 
 def infra(cloud: str) -> Path:
@@ -73,6 +79,20 @@ def _read_json(file: Path) -> dict[str, Any]:
         ) from error
 
 
+def _bucket(account: str, region: str) -> str:
+    """Return the name of the bucket of states; ids of projects may be too long for it."""
+    name = f"imgbatch-state-{account}-{region}"
+    if len(name) <= LONGEST:
+        return name
+    mark = hashlib.sha256(account.encode()).hexdigest()[:8]
+    cut = account[: len(account) - (len(name) - LONGEST) - len(mark) - 1].rstrip("-")
+    return f"imgbatch-state-{cut}-{mark}-{region}"
+
+
+def _words(told: Mapping[str, object]) -> str:
+    return ", ".join(f"{key} {value!r}" for key, value in told.items())
+
+
 class Root:
     """A root for one deployment.
 
@@ -97,7 +117,7 @@ class Root:
         self.folder = infra(cloud)
         program = terraform.find()
         self.account, self.region = import_module(f"imgbatch.cloud.{cloud}.who").who(region)
-        self.bucket = f"imgbatch-state-{self.account}-{self.region}"
+        self.bucket = _bucket(self.account, self.region)
         data = self.folder / ".terraform" / name
         self.terraform = terraform.Terraform(program, self.folder, data, say)
         self.say = say
@@ -114,7 +134,18 @@ class Root:
     @property
     def state(self) -> str:
         """URL of the folder of the state."""
-        return f"s3://{self.bucket}/{self.name}?region={self.region}"
+        return f"{self.place}/{self.name}{self.how}"
+
+    @property
+    def place(self) -> str:
+        """URL of the bucket of the state."""
+        return f"{SCHEMES[self.cloud]}://{self.bucket}"
+
+    @property
+    def how(self) -> str:
+        """What a URL of a bucket here is told besides."""
+        told = {"aws": f"region={self.region}", "gcp": f"project={self.account}"}
+        return f"?{told[self.cloud]}"
 
     def open(self, *, make: bool) -> None:
         """Have a place for the state, the variables here, and the provider.
@@ -124,12 +155,12 @@ class Root:
             StorageError: its bucket cannot be made, hardened or read.
             TerraformError: `terraform init` failed.
         """
-        bucket = open_bucket(f"s3://{self.bucket}?region={self.region}")
+        bucket = open_bucket(f"{self.place}{self.how}")
         if not bucket.exists():
             if not make:
                 raise DeploymentError(
                     f"there is no deployment {self.name!r} in {self.region}: its state would be in "
-                    f"s3://{self.bucket}, which does not exist",
+                    f"{self.place}, which does not exist",
                     "Give its --name and --region.",
                 )
             self._make(bucket)
@@ -138,28 +169,31 @@ class Root:
         self.terraform.run("init", "-reconfigure", *self._backend())
 
     def _make(self, bucket: Bucket) -> None:
-        self.say(f"making s3://{self.bucket} for the state of Terraform")
+        self.say(f"making {self.place} for the state of Terraform")
         bucket.create(self.region)
         for change in bucket.changes():
             if not change.refused:
                 change.make()
 
     def _backend(self) -> list[str]:
+        # Google's locks by itself, and encrypts whatever it is told.
         told = {
-            "bucket": self.bucket,
-            "key": f"{self.name}/{STATE}",
-            "region": self.region,
-            "use_lockfile": "true",
-            "encrypt": "true",
-        }
+            "aws": {
+                "key": f"{self.name}/{STATE[self.cloud]}",
+                "region": self.region,
+                "use_lockfile": "true",
+                "encrypt": "true",
+            },
+            "gcp": {"prefix": self.name},
+        }[self.cloud]
+        told["bucket"] = self.bucket
         return [f"-backend-config={key}={value}" for key, value in told.items()]
 
     def _fetch_variables(self) -> None:
         """Have the variables here: as they are, as they were last used, or the least there is."""
         last = self.last_variables()
         if not self.variables.exists():
-            first = {"name": self.name, "region": self.region}
-            self._write_variables(last or first)
+            self._write_variables(last or self._first())
             return
         here = self._read_variables()
         if last and here != last:
@@ -176,14 +210,18 @@ class Root:
 
     def _read_variables(self) -> dict[str, Any]:
         raw = _read_json(self.variables)
-        told = {key: raw.get(key) for key in ("name", "region")}
-        if told != {"name": self.name, "region": self.region}:
+        told = {key: raw.get(key) for key in self._first()}
+        if told != self._first():
             raise SettingsError(
-                f"{self.variables} is of {told['name']!r} in {told['region']!r}, and you ask for "
-                f"{self.name!r} in {self.region!r}",
+                f"{self.variables} is of {_words(told)}, and you ask for {_words(self._first())}",
                 "Correct the file, or give the --name and --region that it says.",
             )
         return raw
+
+    def _first(self) -> dict[str, str]:
+        """Return the least that a root is told."""
+        least = {"name": self.name, "region": self.region}
+        return {**least, "project": self.account} if self.cloud == "gcp" else least
 
     def _write_variables(self, variables: Mapping[str, Any]) -> None:
         self.variables.write_text(json.dumps(variables, indent=2) + "\n", "utf-8")
@@ -287,7 +325,7 @@ class Root:
                 )
             self.say(f"taking over {address}: {known}")
             if plans.type_of(address) == "aws_s3_bucket":
-                # Its root has an import block for it already, and there may be no second one.
+                # That root has an import block for it already, and there may be no second one.
                 self.give("adopt_bucket", "true")
                 continue
             self._taken[address] = known
@@ -321,10 +359,10 @@ class Root:
         outputs = json.loads(self.terraform.run("output", "-json"))
         if "deployment" not in outputs:
             raise DeploymentError(
-                f"the state in s3://{self.bucket}/{self.name} knows of no deployment",
+                f"the state in {self.place}/{self.name} knows of no deployment",
                 "Nothing was made yet, or all was destroyed. If machines of it are there "
-                "(`scripts/cloud doctor aws`), the state was lost: bring a former version of "
-                f"s3://{self.bucket}/{self.name}/{STATE} back (they are kept for 30 days), or run "
+                f"(`scripts/cloud doctor {self.cloud}`), the state was lost: bring a former version of "
+                f"{self.place}/{self.name}/{STATE[self.cloud]} back (they are kept for 30 days), or run "
                 "`scripts/cloud up` with --adopt.",
             )
         return deployment.read(json.dumps(outputs["deployment"]["value"]))
@@ -352,7 +390,7 @@ class Root:
         """
         self.give("destroy_data", "true")
         listed = self.terraform.run("state", "list").split()
-        buckets = [one for one in listed if plans.type_of(one) == "aws_s3_bucket"]
+        buckets = [one for one in listed if plans.type_of(one) in plans.BUCKETS]
         if buckets:
             targets = [f"-target={one}" for one in buckets]
             self.terraform.stream("apply", "-auto-approve", *self._words(), *targets)

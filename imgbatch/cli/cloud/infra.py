@@ -116,16 +116,17 @@ def _root(cloud: str, name: str | None, region: str | None) -> Root:
 
 def _take_over(root: Root, plan: Plan, *, adopt: bool) -> Plan:
     """Take over the bucket that a former `down` left with the data in it, and all else if asked."""
-    from imgbatch.cloud.plans import id_of  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cloud.plans import BUCKETS, id_of  # noqa: PLC0415 - keeps `--help` quick
     from imgbatch.storage.buckets import open_bucket  # noqa: PLC0415
 
     buckets = {
         address: id_of(kind, arguments)
         for address, (kind, arguments) in plan.made.items()
-        if kind == "aws_s3_bucket"
+        if kind in BUCKETS
     }
-    url = "s3://{}?region=" + root.region
-    there = [one for one, name in buckets.items() if open_bucket(url.format(name)).exists()]
+    scheme = root.place.partition("://")[0]
+    urls = {one: f"{scheme}://{name}{root.how}" for one, name in buckets.items()}
+    there = [one for one, url in urls.items() if open_bucket(url).exists()]
     there += root.find(plan, adopt=adopt)
     if not there:
         return plan
@@ -181,7 +182,7 @@ def _left(root: Root, *, delete_data: bool) -> tuple[list[Left], list[Left]]:
     from imgbatch.cloud import open_cloud  # noqa: PLC0415 - keeps `--help` quick
 
     _tell("looking in all regions for what is left")
-    account = open_cloud(root.cloud, root.region).account
+    account = open_cloud(root.cloud, root.region, root.account).account
     found = list(account.left(root.name))
     for _ in range(LOOKS):
         if not any(one.kind == "machine" for one in found):
@@ -202,7 +203,7 @@ def _end(root: Root, left: list[Left], kept: list[Left], *, json: bool) -> None:
     if left:
         lines = [f"  {one.kind} {one.name} in {one.region}: {one.remove}" for one in left]
     lines += [f"kept with its data: {one.kind} {one.name} in {one.region}" for one in kept]
-    lines.append(f"s3://{root.bucket}/{root.name} keeps the variables, for a next `up`")
+    lines.append(f"{root.place}/{root.name} keeps the variables, for a next `up`")
     record: dict[str, Any] = {
         "name": root.name,
         "kept": [asdict(one) for one in kept],
@@ -217,7 +218,7 @@ def _record(root: Root, plan: Plan) -> dict[str, Any]:
     return {
         "name": root.name,
         "region": root.region,
-        "state": f"s3://{root.bucket}/{root.name}",
+        "state": f"{root.place}/{root.name}",
         "make": list(plan.make),
         "change": list(plan.change),
         "replace": list(plan.replace),
@@ -231,6 +232,6 @@ def _up_lines(root: Root, made: Deployment) -> list[str]:
     return [
         f"{made.name} is up in {made.region}: {made.bucket}; {month}",
         f"what it is to be stands in {root.variables}: edit it, then run the same command again",
-        f"from another laptop: imgbatch cloud connect '{made.control}?region={made.region}'",
+        f"from another laptop: imgbatch cloud connect '{made.control}{root.how}'",
         f"next: scripts/image {made.name}; then imgbatch cloud plan INPUT DATASET --recipe RECIPE",
     ]

@@ -247,6 +247,8 @@ class _Door:
             return
         _tell("starting it on the head; the first time packages are installed there")
         command = _answer(sent)
+        if self.ways.WAITS:
+            return
         # It says no more than that a script failed; what it printed comes with the next.
         wait = self.ways.wait(self.deployment, machine, command)
         subprocess.run(wait, capture_output=True, check=False)  # noqa: S603 - as below
