@@ -12,7 +12,6 @@ leaves that bucket, with some kilobytes in it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from importlib import import_module
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.cloud import deployment, known, plans, terraform
-from imgbatch.cloud.ordering import SCHEMES
+from imgbatch.cloud.states import Place
 from imgbatch.errors import DeploymentError, SettingsError, TerraformError
 from imgbatch.storage import open_store
 from imgbatch.storage.buckets import open_bucket
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from imgbatch.cloud.plans import Plan
     from imgbatch.storage.buckets import Bucket
 
-STATE = {"aws": "terraform.tfstate", "gcp": "default.tfstate"}
 VARIABLES = "terraform.tfvars.json"
 NAME = re.compile(r"[a-z][a-z0-9-]{0,18}[a-z0-9]")
 # What holds data of the user, and what it is encrypted with.
@@ -40,8 +38,6 @@ KEPT = (*plans.BUCKETS, "aws_kms_", "google_kms_")
 # Variables that are for one command, and never of what a deployment is.
 FOR_ONCE = ("adopt_bucket", "destroy_data")
 ROUNDS = 5
-# The longest name of a bucket.
-LONGEST = 63
 
 
 def infra(cloud: str) -> Path:
@@ -79,16 +75,6 @@ def _read_json(file: Path) -> dict[str, Any]:
         ) from error
 
 
-def _bucket(account: str, region: str) -> str:
-    """Return the name of the bucket of states; ids of projects may be too long for it."""
-    name = f"imgbatch-state-{account}-{region}"
-    if len(name) <= LONGEST:
-        return name
-    mark = hashlib.sha256(account.encode()).hexdigest()[:8]
-    cut = account[: len(account) - (len(name) - LONGEST) - len(mark) - 1].rstrip("-")
-    return f"imgbatch-state-{cut}-{mark}-{region}"
-
-
 def _words(told: Mapping[str, object]) -> str:
     return ", ".join(f"{key} {value!r}" for key, value in told.items())
 
@@ -117,7 +103,7 @@ class Root:
         self.folder = infra(cloud)
         program = terraform.find()
         self.account, self.region = import_module(f"imgbatch.cloud.{cloud}.who").who(region)
-        self.bucket = _bucket(self.account, self.region)
+        self.place = Place(cloud, self.account, self.region, name)
         data = self.folder / ".terraform" / name
         self.terraform = terraform.Terraform(program, self.folder, data, say)
         self.say = say
@@ -131,22 +117,6 @@ class Root:
         """The file of the deployment's variables."""
         return self.folder / f"{self.name}.tfvars.json"
 
-    @property
-    def state(self) -> str:
-        """URL of the folder of the state."""
-        return f"{self.place}/{self.name}{self.how}"
-
-    @property
-    def place(self) -> str:
-        """URL of the bucket of the state."""
-        return f"{SCHEMES[self.cloud]}://{self.bucket}"
-
-    @property
-    def how(self) -> str:
-        """What a URL of a bucket here is told besides."""
-        told = {"aws": f"region={self.region}", "gcp": f"project={self.account}"}
-        return f"?{told[self.cloud]}"
-
     def open(self, *, make: bool) -> None:
         """Have a place for the state, the variables here, and the provider.
 
@@ -155,12 +125,12 @@ class Root:
             StorageError: its bucket cannot be made, hardened or read.
             TerraformError: `terraform init` failed.
         """
-        bucket = open_bucket(f"{self.place}{self.how}")
+        bucket = open_bucket(self.place.url(self.place.bucket) + self.place.options)
         if not bucket.exists():
             if not make:
                 raise DeploymentError(
                     f"there is no deployment {self.name!r} in {self.region}: its state would be in "
-                    f"{self.place}, which does not exist",
+                    f"{self.place.folder}, and that bucket does not exist",
                     "Give its --name and --region.",
                 )
             self._make(bucket)
@@ -169,31 +139,20 @@ class Root:
         self.terraform.run("init", "-reconfigure", *self._backend())
 
     def _make(self, bucket: Bucket) -> None:
-        self.say(f"making {self.place} for the state of Terraform")
+        self.say(f"making bucket {self.place.bucket} for the state of Terraform")
         bucket.create(self.region)
         for change in bucket.changes():
             if not change.refused:
                 change.make()
 
     def _backend(self) -> list[str]:
-        # Google's locks by itself, and encrypts whatever it is told.
-        told = {
-            "aws": {
-                "key": f"{self.name}/{STATE[self.cloud]}",
-                "region": self.region,
-                "use_lockfile": "true",
-                "encrypt": "true",
-            },
-            "gcp": {"prefix": self.name},
-        }[self.cloud]
-        told["bucket"] = self.bucket
-        return [f"-backend-config={key}={value}" for key, value in told.items()]
+        return [f"-backend-config={key}={value}" for key, value in self.place.backend.items()]
 
     def _fetch_variables(self) -> None:
         """Have the variables here: as they are, as they were last used, or the least there is."""
         last = self.last_variables()
         if not self.variables.exists():
-            self._write_variables(last or self._first())
+            self._write_variables(last or self.place.variables)
             return
         here = self._read_variables()
         if last and here != last:
@@ -203,25 +162,23 @@ class Root:
     def last_variables(self) -> dict[str, Any]:
         """Return the variables that the deployment was last made from; empty: not made yet."""
         try:
-            raw: dict[str, Any] = json.loads(open_store(self.state).get(VARIABLES))
+            raw: dict[str, Any] = json.loads(
+                open_store(self.place.folder + self.place.options).get(VARIABLES)
+            )
         except FileNotFoundError:
             return {}
         return raw
 
     def _read_variables(self) -> dict[str, Any]:
         raw = _read_json(self.variables)
-        told = {key: raw.get(key) for key in self._first()}
-        if told != self._first():
+        asked = self.place.variables
+        told = {key: raw.get(key) for key in asked}
+        if told != asked:
             raise SettingsError(
-                f"{self.variables} is of {_words(told)}, and you ask for {_words(self._first())}",
+                f"{self.variables} is of {_words(told)}, and you ask for {_words(asked)}",
                 "Correct the file, or give the --name and --region that it says.",
             )
         return raw
-
-    def _first(self) -> dict[str, str]:
-        """Return the least that a root is told."""
-        least = {"name": self.name, "region": self.region}
-        return {**least, "project": self.account} if self.cloud == "gcp" else least
 
     def _write_variables(self, variables: Mapping[str, Any]) -> None:
         self.variables.write_text(json.dumps(variables, indent=2) + "\n", "utf-8")
@@ -292,7 +249,7 @@ class Root:
                     raise
                 self.take_over(plan, error.addresses)
                 plan = self.plan()
-        store = open_store(self.state)
+        store = open_store(self.place.folder + self.place.options)
         store.put(VARIABLES, self.variables.read_bytes())
         return self.told()
 
@@ -359,10 +316,10 @@ class Root:
         outputs = json.loads(self.terraform.run("output", "-json"))
         if "deployment" not in outputs:
             raise DeploymentError(
-                f"the state in {self.place}/{self.name} knows of no deployment",
+                f"the state in {self.place.folder} knows of no deployment",
                 "Nothing was made yet, or all was destroyed. If machines of it are there "
-                f"(`scripts/cloud doctor {self.cloud}`), the state was lost: bring a former version of "
-                f"{self.place}/{self.name}/{STATE[self.cloud]} back (they are kept for 30 days), or run "
+                f"(`scripts/cloud doctor {self.cloud}`), the state was lost: bring a former "
+                f"version of {self.place.file} back (they are kept for 30 days), or run "
                 "`scripts/cloud up` with --adopt.",
             )
         return deployment.read(json.dumps(outputs["deployment"]["value"]))

@@ -124,8 +124,8 @@ def _take_over(root: Root, plan: Plan, *, adopt: bool) -> Plan:
         for address, (kind, arguments) in plan.made.items()
         if kind in BUCKETS
     }
-    scheme = root.place.partition("://")[0]
-    urls = {one: f"{scheme}://{name}{root.how}" for one, name in buckets.items()}
+    place = root.place
+    urls = {one: place.url(name) + place.options for one, name in buckets.items()}
     there = [one for one, url in urls.items() if open_bucket(url).exists()]
     there += root.find(plan, adopt=adopt)
     if not there:
@@ -203,7 +203,7 @@ def _end(root: Root, left: list[Left], kept: list[Left], *, json: bool) -> None:
     if left:
         lines = [f"  {one.kind} {one.name} in {one.region}: {one.remove}" for one in left]
     lines += [f"kept with its data: {one.kind} {one.name} in {one.region}" for one in kept]
-    lines.append(f"{root.place}/{root.name} keeps the variables, for a next `up`")
+    lines.append(f"{root.place.folder} keeps the variables, for a next `up`")
     record: dict[str, Any] = {
         "name": root.name,
         "kept": [asdict(one) for one in kept],
@@ -218,7 +218,7 @@ def _record(root: Root, plan: Plan) -> dict[str, Any]:
     return {
         "name": root.name,
         "region": root.region,
-        "state": f"{root.place}/{root.name}",
+        "state": root.place.folder,
         "make": list(plan.make),
         "change": list(plan.change),
         "replace": list(plan.replace),
@@ -232,6 +232,6 @@ def _up_lines(root: Root, made: Deployment) -> list[str]:
     return [
         f"{made.name} is up in {made.region}: {made.bucket}; {month}",
         f"what it is to be stands in {root.variables}: edit it, then run the same command again",
-        f"from another laptop: imgbatch cloud connect '{made.control}{root.how}'",
+        f"from another laptop: imgbatch cloud connect '{made.control}{root.place.options}'",
         f"next: scripts/image {made.name}; then imgbatch cloud plan INPUT DATASET --recipe RECIPE",
     ]

@@ -43,7 +43,9 @@ def plan(
     deployment: DeploymentOption = None,
     cloud: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="aws or gcp: what there is there, without any deployment."),
+        typer.Option(
+            metavar="NAME", help="aws or gcp: what there is there, without any deployment."
+        ),
     ] = None,
     region: Annotated[
         str | None,

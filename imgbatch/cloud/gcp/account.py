@@ -49,7 +49,7 @@ class GcpAccount:
         self._google = google
 
     def checks(self, region: str) -> Iterator[Check]:
-        """Yield a line for credentials, billing, APIs, region, permissions, image, quotas, tools."""
+        """Yield a line for credentials, billing, APIs, region, permissions, image, quotas."""
         region = region or self._google.region
         project = self._google.project
         try:

@@ -50,9 +50,12 @@ class Deadlines:
             "timeZone": "Etc/UTC",
         }
         with told(f"arming the deadline of {group}"):
-            job = self._ask(group, lambda path: self._google.patch(
-                SERVICE, path, when, updateMask="schedule,timeZone"
-            ))
+            job = self._ask(
+                group,
+                lambda path: self._google.patch(
+                    SERVICE, path, when, updateMask="schedule,timeZone"
+                ),
+            )
             if job.get("state") == PAUSED:
                 job = self._google.post(SERVICE, f"{self._path(group)}:resume", {})
         if job.get("state") != ARMED:

@@ -99,7 +99,7 @@ def told(doing: str) -> Iterator[None]:
         raise CloudError(_text(doing, error), SILENT) from cause(error)
 
 
-def refusal(doing: str, error: Refusal) -> CloudError:
+def refusal(doing: str, error: Refusal) -> CloudError:  # noqa: PLR0911 - one per kind
     """Return what Google refused as an error of ours."""
     text = _text(doing, error)
     if error.status == HTTPStatus.UNAUTHORIZED:

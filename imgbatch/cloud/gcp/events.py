@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 _REASONS: list[tuple[Kind, str]] = [
     ("quota", r"QUOTA|Quota '|IP_SPACE_EXHAUSTED|rate limit"),
     ("stock-out", r"RESOURCE_POOL_EXHAUSTED|enough resources|currently unavailable|STOCKOUT"),
-    ("denied", r"PERMISSION|FORBIDDEN|Required '.*' permission|does not have .*(access|permission)"),
+    (
+        "denied",
+        r"PERMISSION|FORBIDDEN|Required '.*' permission|does not have .*(access|permission)",
+    ),
 ]
 # What an operation on a machine is called, and what it means to a run.
 _OPERATIONS: dict[str, Kind] = {

@@ -21,7 +21,7 @@ from imgbatch.cloud.gcp.events import OPERATIONS, moment, of_errors, of_operatio
 from imgbatch.cloud.gcp.rest import last, one
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Literal
 
     from imgbatch.cloud import Event
@@ -56,7 +56,10 @@ class GcpGroups:
         """Return the machines of a group that exist, oldest first."""
         with told(f"listing the machines of {group}"):
             # In this order: what comes in between is told next time, what goes is leaving.
-            there = list(self._pages("aggregated/instances", "items", filter=_named(group)))
+            try:
+                there = list(self._pages("aggregated/instances", "items", filter=_named(group)))
+            except Refusal as error:  # there is no such project either
+                raise self._missing(group, error) from None
         states = {raw.get("id"): _phase(raw) for raw in self._managed(group)}
         found = [_member(raw, states) for raw in there]
         return sorted(found, key=lambda member: (member.since, member.machine))
@@ -125,7 +128,9 @@ class GcpGroups:
         return f"{place}/instanceGroupManagers/{one(group)}"
 
     def _pages(self, path: str, field: str, **query: Any) -> Any:
-        return self._google.pages(SERVICE, f"projects/{self._google.project}/{path}", field, **query)
+        return self._google.pages(
+            SERVICE, f"projects/{self._google.project}/{path}", field, **query
+        )
 
     def _group(self, group: str) -> Any:
         with told(f"asking for {group}"):
@@ -175,7 +180,7 @@ def _phase(raw: Any) -> Literal["waiting", "pending", "running", "leaving"]:
     return "running" if status in RUNNING else "waiting"
 
 
-def _member(raw: Any, states: dict[Any, str]) -> Member:
+def _member(raw: Any, states: Mapping[Any, str]) -> Member:
     scheduling = raw.get("scheduling", {})
     interfaces = raw.get("networkInterfaces") or [{}]
     return Member(

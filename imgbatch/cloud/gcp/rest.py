@@ -1,7 +1,7 @@
 """A service, a path and a body enter; Google's answer leaves, as JSON says it.
 
-    google.get("compute", "projects/lab/regions/us-central1")
-    google.pages("secretmanager", "v1/projects/lab/secrets", "secrets")
+google.get("compute", "projects/lab/regions/us-central1")
+google.pages("secretmanager", "v1/projects/lab/secrets", "secrets")
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class Google:
     def _session(self) -> Any:
         # A session is not for several threads at once.
         if not hasattr(self._own, "session"):
-            session: Any = AuthorizedSession(self._credentials)
+            session: Any = AuthorizedSession(self._credentials)  # type: ignore[no-untyped-call] # it says none
             for scheme in ("https://", "http://"):
                 session.mount(scheme, HTTPAdapter(max_retries=PATIENCE))
             self._own.session = session

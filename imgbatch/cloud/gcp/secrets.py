@@ -58,4 +58,6 @@ class GcpSecrets:
         return f"v1/projects/{self._google.project}/secrets/{one(name)}"
 
     def _missing(self, name: str, error: Refusal) -> Exception:
-        return missing("secret", name, f"project {self._google.project}") if error.missing else error
+        return (
+            missing("secret", name, f"project {self._google.project}") if error.missing else error
+        )
