@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     from imgbatch.settings import Limits, Recipe
     from imgbatch.summary import Request
 
-# Without anything measured: core-seconds per source on a rented core. Measured by us on photographs
-# of 1080 pixels: 0.01 to decode, 0.03 with quality, hashes and colors; a network of the size of
-# ResNet-50 0.12 on a core. Photographs of a camera and videos take far more: hence the error.
+# Without anything measured: core-seconds per source on a rented core. Seen on one laptop-like core:
+# 0.03 for `quick` on photographs of 640 pixels, 0.13 for ResNet-50 in ONNX Runtime; a rented core
+# is believed to be slower (`speeds.CORE`). A camera's photographs and videos take far more, small
+# pictures far less: hence the error.
 CPU, NETWORK = 0.06, 0.15
 ERROR = 0.8
 # Of former runs here nobody knows the machine, and threads that waited count as if they worked.

@@ -33,6 +33,8 @@ __all__ = ["Forecast", "Place", "Wanted", "expected", "forecast"]
 LATER = 1.5
 # Dollars below which sums are told to ten cents.
 SMALL = 5
+# Of less, the minute that ending takes is a share that counts.
+LEAST = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,8 @@ def expected(found: Forecast) -> dict[str, float]:
 
 def round_up(dollars: float) -> float:
     """Return dollars rounded up: to whole ones, and to ten cents where they are few."""
-    return float(math.ceil(dollars)) if dollars > SMALL else math.ceil(10 * dollars) / 10
+    rounded = float(math.ceil(dollars)) if dollars > SMALL else math.ceil(10 * dollars) / 10
+    return max(LEAST, rounded)
 
 
 def _dollars(bid: Bid) -> float:

@@ -44,6 +44,8 @@ LEDGER, STOP, LOG = "ledger.jsonl", "stop.json", "head.log"
 # Until the run knows its shards, each second is one that somebody waits for the first of them.
 HASTE_SECONDS = 2.0
 ARMED_SECONDS = 300.0
+# A listing costs as much as ten reads.
+BOOTS_SECONDS = 30.0
 # What a run may take to commit, before it is ended by force.
 CANCEL_SECONDS = 40.0
 # The cloud ends what is left so long after the deadline: by then all should be over.
@@ -87,6 +89,7 @@ class Scale:
         machine: this head's name for the cloud.
         head_until: until when the head itself may live: the latest deadline of all that wait.
         now: the moment.
+        began: when the head's process did.
         first: whether the head's hours since its launch are this order's.
         say: told what goes wrong and will be tried again.
 
@@ -106,6 +109,7 @@ class Scale:
         machine: str,
         head_until: float,
         now: float,
+        began: float,
         first: bool,
         say: Callable[[str], None],
     ) -> None:
@@ -126,10 +130,11 @@ class Scale:
             lines=lines,
             former=control.state(order.run),
         )
-        self._scaler.took("taken", now)
+        for step, at in (("ordered", -math.inf), ("head", began), ("taken", now)):
+            self._scaler.took(step, at)
         self._lease = Holding(control, order, machine)
-        self._taken = self.told = False
-        self._armed = -math.inf
+        self._taken = self._given = self.told = False
+        self._armed = self._listed = -math.inf
         self._ending: float | None = None
         self._boots: dict[str, str] = {}
         self._stop = ""
@@ -155,7 +160,7 @@ class Scale:
             FencedError: another head leads.
         """
         self._keep(now)
-        work = self._work()
+        work = self._work(now)
         if work.ended is None and self._ending is not None:
             self._urge(now)
         self._step(now, work)
@@ -166,6 +171,8 @@ class Scale:
 
     def _keep(self, now: float) -> None:
         """Renew the lease; a bucket that does not answer is asked again in the next turn."""
+        if self._given:
+            return
         self._lease.head = self._run.address
         if self._run.address:
             self._scaler.took("ray", now)
@@ -193,9 +200,11 @@ class Scale:
 
     # -- what the run says -------------------------------------------------------------------------
 
-    def _work(self) -> Work:
+    def _work(self, now: float) -> Work:
         try:
-            self._boots |= self._failed_boots()
+            if now - self._listed >= BOOTS_SECONDS:
+                self._boots |= self._failed_boots()
+                self._listed = now
             self._stop = self._stop or self._stopped()
         except StorageError as error:
             self._say(f"the control objects cannot be read: {error}")
@@ -221,7 +230,7 @@ class Scale:
         try:
             self._arm(now)
             self.state = self._scaler.step(now, work)
-        except (PermissionsError, CredentialsError) as error:
+        except (PermissionsError, CredentialsError, DeploymentError) as error:
             self._scaler.give_up(f"{error}. {error.remedy}", error.exit_code, now)
             self._without(now, work, error)
         except CloudError as error:
@@ -234,6 +243,17 @@ class Scale:
     def _without(self, now: float, work: Work, error: RunError) -> None:
         """Go on without the cloud: what it does not tell does not change, but time and money."""
         self.state = self._scaler.blind(now, work, f"{type(error).__name__}: {error}")
+        if work.ended is not None and not self._given:
+            # Nobody can be ended by us now: without a lease they end themselves.
+            self._given = self._released()
+
+    def _released(self) -> bool:
+        try:
+            self._lease.release()
+        except StorageError as error:
+            self._say(f"the lease could not be given back: {error}")
+            return False
+        return True
 
     def _urge(self, now: float) -> None:
         if self._ending is not None and now - self._ending > CANCEL_SECONDS:
@@ -259,15 +279,6 @@ class Scale:
             self._say(f"the state could not be written: {error}")
         else:
             self.told = self.state.over
-
-    def close(self) -> None:
-        """Take the order off the queue."""
-        self._run.close()
-        self._control.close(self.order.run)
-
-    def release(self) -> None:
-        """Give the lease back."""
-        self._lease.release()
 
 
 def _json(raw: bytes) -> dict[str, object]:

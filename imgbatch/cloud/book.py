@@ -82,6 +82,11 @@ class Book:
         )
         return dearest + self._beside("worker")
 
+    def gone(self, heads: Sequence[Member]) -> bool:
+        """Return whether a head whose hours are counted is not there any more."""
+        here = {head.machine for head in heads}
+        return any(x.end is None and x.role == "head" and x.machine not in here for x in self.lines)
+
     def see(
         self,
         heads: Sequence[Member],

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from imgbatch.cloud import Member
+    from imgbatch.cloud import Event, Member
     from imgbatch.cloud.scaling import Work
 
 # A machine that does not join Ray in that time is ended.
@@ -40,10 +40,23 @@ class Boots:
         self._came: set[str] = set()
         self._idle: dict[str, float] = {}
         self._told: set[str] = set()
+        self._seen: dict[str, float] = {}
         self._done = 0
 
-    def look(self, members: Sequence[Member], work: Work, now: float) -> list[Member]:
-        """Take note of who came up and who did not; return those that never will."""
+    def look(
+        self, members: Sequence[Member], events: Sequence[Event], work: Work, now: float
+    ) -> list[Member]:
+        """Take note of who came up and who did not; return those that never will.
+
+        Args:
+            members: machines that exist.
+            events: what happened to the pool lately.
+            work: who is in Ray, and what it did.
+            now: the moment, by the same clock at each look.
+        """
+        for member in members:
+            # Not since its launch: that moment is of another clock.
+            self._seen.setdefault(member.machine, now)
         for machine in work.joined:
             self._joined.setdefault(machine, now)
         self._idle = {m: self._idle.get(m, now) for m in work.joined - work.busy}
@@ -51,6 +64,10 @@ class Boots:
         for machine, reason in work.failed_boots.items():
             if machine not in self._came:
                 self._fail(machine, reason)
+        for event in events:
+            machine = event.machine
+            if event.kind == "ended" and machine in self._seen and machine not in self._joined:
+                self._fail(machine, f"it ended before it joined Ray: {event.message}")
         return [member for member in members if self._hopeless(member, work, now)]
 
     def idle(self, machines: Collection[str], now: float) -> list[str]:
@@ -78,7 +95,7 @@ class Boots:
 
     def _hopeless(self, member: Member, work: Work, now: float) -> bool:
         machine = member.machine
-        if machine not in self._joined and now - member.since > BOOT_SECONDS:
+        if machine not in self._joined and now - self._seen[machine] > BOOT_SECONDS:
             minutes = f"{BOOT_SECONDS / 60:g} minutes"
             self._fail(machine, f"it did not join Ray within {minutes} of its launch")
             return True

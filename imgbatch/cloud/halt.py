@@ -112,7 +112,10 @@ def halt(
     if not force and not _at_work(run, place):
         _withdraw(run, place, clock)
         return _halted(run, "withdrawn", place)
-    if not force:
+    groups, head = place.groups, place.head
+    if not force and not (groups.size(head).wanted or groups.members(head)):
+        say("no head is up that could end it")
+    elif not force:
         say("asked its head to end it")
         if _ended(run, control, say, clock):
             _wait_gone(place, say, clock)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from imgbatch import analyzers, settings
+from imgbatch.cloud.backend import SCHEMES
 from imgbatch.cloud.control import Order, new_run
-from imgbatch.cloud.states import SCHEMES
 from imgbatch.errors import DeploymentError, MissingExtraError, SettingsError
 from imgbatch.listed import refuse_nested
 from imgbatch.settings import ENVIRONMENT_PREFIX, nearest
@@ -129,7 +129,7 @@ def pool_of(deployment: Deployment, gpus: tuple[str, ...], recipe: Recipe | None
     if gpus:
         wanted = {kind.lower() for kind in gpus}
         for name, pool in pools.items():
-            if set(pool.gpus) == wanted or (wanted == {name} and pool.gpus):
+            if set(pool.gpus) == wanted or wanted == {name}:
                 return name
         raise _no_pool(deployment, sorted(wanted))
     default = CPU if recipe and not uses_gpu(recipe) else GPU

@@ -19,7 +19,7 @@ import calendar
 import contextlib
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from imgbatch.cloud import ledger, trouble
@@ -138,6 +138,7 @@ class Scaler:
         self.book = Book(cloud.market, deployment, order.pool, head_since=head_since, lines=lines)
         self.ending: Ending | None = None
         self.steps = dict(former.steps) if former else {}
+        self._former = (former.shards, former.sources) if former else (0, 0)
         self._preemptions = former.preemptions if former else 0
         self._ordered = _time_of(order.run, now)
         self._from = former.at if former else now
@@ -160,7 +161,8 @@ class Scaler:
         """
         members = self._look(now)
         now += self._ahead
-        for member in self._boots.look(members, work, now):
+        work = self._whole(work)
+        for member in self._boots.look(members, self._events, work, now):
             self._cloud.groups.remove(self._group, member.machine)
             members.remove(member)
         if work.ended is None and not self.ending:
@@ -179,7 +181,7 @@ class Scaler:
             work: as for `step`.
             reason: what the cloud said.
         """
-        now += self._ahead
+        now, work = now + self._ahead, self._whole(work)
         if work.ended is None and not self.ending:
             self.ending = self._must_end(work, now)
         state = self._state([], work, now)
@@ -199,17 +201,35 @@ class Scaler:
 
     # -- what there is -----------------------------------------------------------------------------
 
+    def _whole(self, work: Work) -> Work:
+        """Add what was done before this head: a run finds only what is undone."""
+        if not work.shards:
+            return work
+        shards, sources = self._former
+        more, other = max(0, shards - work.shards), max(0, sources - work.sources)
+        return replace(
+            work,
+            shards=work.shards + more,
+            shards_done=work.shards_done + more,
+            sources=work.sources + other,
+            sources_done=work.sources_done + other,
+        )
+
     def _look(self, now: float) -> list[Member]:
         """Return the machines of the pool; price and count all that there are."""
         groups = self._cloud.groups
         heads, members = groups.members(self._head), groups.members(self._group)
-        since = max(self._from, now + self._ahead - LATE_SECONDS)
-        news = [e for e in groups.events(self._group, since) if e not in self._events]
+        told = groups.events(self._group, self._from)
+        if self.book.gone(heads):
+            told += groups.events(self._head, self._from)
+        news = [event for event in told if event not in self._events]
         # The cloud's clock counts: a head whose clock is behind would think that it has time left.
         moments = [*(member.since for member in (*heads, *members)), *(event.at for event in news)]
         self._ahead = max([self._ahead, *(at - now for at in moments)])
         now += self._ahead
-        self._events = [e for e in (*self._events, *news) if e.at > now - 2 * LATE_SECONDS]
+        # The first look goes back to the last one of the head before us.
+        self._from = max(self._from, now - LATE_SECONDS)
+        self._events = [e for e in (*self._events, *news) if e.at > self._from]
         self._preemptions += sum(event.kind == "preempted" for event in news)
         self.book.see(heads, members, news, now)
         return [member for member in members if member.state != "leaving"]
@@ -260,9 +280,18 @@ class Scaler:
         here -= set(surplus)
         if self._boots.stuck or now + LAST_SECONDS >= self.order.deadline:
             want = 0
+        if self._hindered(now):
+            # What is asked for and does not come would come for ever after us, one by one.
+            want = min(want, len(here) + max(1, len(here)))
         aim = max(len(here), want)
         if aim != size.wanted - len(surplus):
             self._want(aim)
+
+    def _hindered(self, now: float) -> bool:
+        return bool(trouble.reason(self._recent(now), members=0, failed={}))
+
+    def _recent(self, now: float) -> list[Event]:
+        return [event for event in self._events if event.at >= now - LATE_SECONDS]
 
     def _affordable(self, now: float) -> int:
         return affordable(
@@ -319,7 +348,7 @@ class Scaler:
             return _over(work.ended, self.ending)
         if work.ended is not None or self.ending:
             return "draining", None, self.ending.reason if self.ending else ""
-        recent = [event for event in self._events if event.at >= now - LATE_SECONDS]
+        recent = self._recent(now)
         said = trouble.reason(recent, members=len(members), failed=self._boots.failed)
         if work.joined:
             return "working", None, said

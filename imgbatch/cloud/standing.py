@@ -5,10 +5,14 @@ No cloud is asked: who may read the bucket sees all of it, from any laptop.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from imgbatch.attempts import Patience, attempt
 from imgbatch.cloud import schedules
+from imgbatch.cloud.control import RUNS
 from imgbatch.errors import CancelledError, DeploymentError, JobError, RunError, SpentError
 
 if TYPE_CHECKING:
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
 # A head writes every few seconds; of one that was lost, the next comes up within minutes.
 SILENT = 120.0
 LAST = 5
+PATIENCE = Patience(attempts=10, seconds=600)
 CODES = {
     "done": 0,
     "failed": JobError.exit_code,
@@ -39,6 +44,7 @@ class Standing:
         queue: runs that wait, oldest first.
         last: runs that ended, newest first.
         schedules: by name.
+        boots: machines that did not come up for the run at work, or the first that waits, and why.
     """
 
     name: str
@@ -49,6 +55,7 @@ class Standing:
     queue: tuple[Order, ...]
     last: tuple[State, ...]
     schedules: tuple[Schedule, ...]
+    boots: dict[str, str]
 
     @property
     def silent(self) -> float:
@@ -66,6 +73,7 @@ class Standing:
             "lease": self.lease and self.lease.model_dump(),
             "queue": [_short(order) for order in self.queue],
             "last": [state.model_dump() for state in self.last],
+            "boots": self.boots,
             "schedules": [
                 {**s.model_dump(exclude={"order"}), "next": s.next(self.now)}
                 for s in self.schedules
@@ -84,6 +92,7 @@ def standing(name: str, control: Control, now: float) -> Standing:
         # Between two heads there is no lease, and the run goes on.
         open_states = [s for o in orders if (s := states.get(o.run)) and not s.over]
         at_work = open_states[0] if open_states else None
+    first = at_work.run if at_work and not at_work.over else orders[0].run if orders else None
     taken = at_work.run if at_work and not at_work.over else run
     return Standing(
         name=name,
@@ -94,6 +103,7 @@ def standing(name: str, control: Control, now: float) -> Standing:
         queue=tuple(order for order in orders if order.run != taken),
         last=tuple(s for _, s in sorted(states.items(), reverse=True) if s.over)[:LAST],
         schedules=tuple(schedules.schedules(control)),
+        boots=failed_boots(control, first) if first else {},
     )
 
 
@@ -119,7 +129,8 @@ def follow(
     """
     last, deadline = None, 0.0
     while True:
-        state = control.state(run)
+        # A laptop's network comes and goes; the run does not mind.
+        state = attempt(partial(control.state, run), PATIENCE)
         if state is not None and state != last:
             yield state
             last = state
@@ -132,6 +143,15 @@ def follow(
             if deadline and now() > deadline:
                 raise SpentError(f"run {run} was taken by no head before its deadline")
         sleep(every)
+
+
+def failed_boots(control: Control, run: str) -> dict[str, str]:
+    """Return the machines that did not come up for a run, and why, as they reported it."""
+    found = {}
+    for name in control.names(f"{RUNS}/{run}/boots"):
+        told = json.loads(control.store.get(name))
+        found[str(told["machine"])] = str(told["reason"])
+    return found
 
 
 def _waits(run: str, control: Control) -> float:

@@ -275,7 +275,7 @@ def _complaints(text: str) -> list[Complaint]:
         starts = [n for n, line in enumerate(lines) if line.startswith("Error: ")]
         if starts:
             summary = lines[starts[0]].removeprefix("Error: ")
-            found.append(Complaint(summary, " ".join(filter(None, lines[starts[0] + 1 :]))))
+            found.append(Complaint(summary, "\n".join(filter(None, lines[starts[0] + 1 :]))))
     return found
 
 

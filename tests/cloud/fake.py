@@ -13,11 +13,13 @@ machine keeps the rule of `imgbatch.cloud.leaving`, by its own clock. What a mac
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from imgbatch.cloud import Event, Machine, Member, Price, Quota, Size
+from imgbatch.cloud.control import Lease
 from imgbatch.cloud.deployment import Deployment
 from imgbatch.cloud.leaving import UNREADABLE, Watcher
 from imgbatch.errors import CloudError, DeploymentError, ImgbatchError
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from imgbatch.cloud import Check, Kind, Left
-    from imgbatch.cloud.control import Control, Lease
+    from imgbatch.cloud.control import Control
 
 NOON = 1_800_000_000.0
 STEP_SECONDS = 5.0
@@ -263,7 +265,7 @@ class FakeCloud:
     def _launch(self, name: str, group: Group) -> bool:
         said: tuple[Kind, str] | None = None
         places = [(t, z) for t in group.types for z in ZONES if self.stock(self.now, t, z)]
-        if self.denied:
+        if self.denied and group.pool:
             said = "denied", "You are not authorized to perform: ec2:RunInstances"
         elif self.quota is not None and group.pool and len(self.alive(name)) >= self.quota:
             said = "quota", "Max spot instance count exceeded"
@@ -295,6 +297,7 @@ class FakeCloud:
             self._end(rented, "preempted", "Instance is being taken back")
             return
         if rented.broken and rented.up_at <= self.now:
+            self._report(rented)
             self._leave(rented, rented.broken)
         # The watch begins with the boot: at its end a machine has a watch whatever came of it.
         elif self.watching and self.control and self.now - rented.looked >= LOOK_SECONDS:
@@ -306,6 +309,12 @@ class FakeCloud:
             )
             if why:
                 self._leave(rented, why)
+
+    def _report(self, rented: Rented) -> None:
+        lease = self._lease(rented)
+        if self.control and isinstance(lease, Lease):
+            told = json.dumps({"machine": rented.machine, "reason": rented.broken})
+            self.control.put(lease.run, f"boots/{rented.machine}.json", told.encode())
 
     def _lease(self, rented: Rented) -> Lease | str | None:
         if self.control is None or self.unreadable(self.now, rented.machine):

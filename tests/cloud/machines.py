@@ -92,7 +92,7 @@ class Machines:
         end = time.monotonic() + seconds
         while not (found := condition()):
             if time.monotonic() > end:
-                raise TimeoutError(f"waited {seconds} s in vain\n{self.told()[-20_000:]}")
+                raise TimeoutError(f"waited {seconds} s in vain\n{self.told()[-40_000:]}")
             time.sleep(0.2)
         return found
 

@@ -39,6 +39,9 @@ def close_gaps() -> None:
     )
     AutoScalingBackend.delete_scheduled_action = _delete
     AutoScalingBackend.terminate_instance = _terminate(AutoScalingBackend.terminate_instance)
+    AutoScalingBackend.notify_terminate_instances = _lost(
+        AutoScalingBackend.notify_terminate_instances
+    )
     FakeAutoScalingGroup.set_desired_capacity = _resize(FakeAutoScalingGroup.set_desired_capacity)
     AutoScalingResponse.describe_scaling_activities = _activities
     SimpleSystemManagerBackend.put_parameter = _typed(SimpleSystemManagerBackend.put_parameter)
@@ -102,6 +105,28 @@ def _terminate(plain: Any) -> Any:
         return done
 
     return terminate
+
+
+def _lost(plain: Any) -> Any:
+    """Have a group say which of its machines somebody else ended: the cloud, for a spot machine."""
+
+    def notify(self: Any, instance_ids: list[str]) -> None:
+        gone = [
+            (group, state.instance.id)
+            for group in self.autoscaling_groups.values()
+            for state in group.instance_states
+            if state.instance.id in instance_ids
+        ]
+        plain(self, instance_ids)
+        for group, machine in gone:
+            record(
+                group,
+                f"Terminating EC2 instance: {machine}",
+                "an instance was taken out of service in response to an EC2 health check "
+                "indicating it has been terminated or stopped",
+            )
+
+    return notify
 
 
 def _resize(plain: Any) -> Any:

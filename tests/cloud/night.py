@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,7 @@ class FakeRun:
         self._from = self._now = cloud.now
         self._of = len(dataset.shards) - len(dataset.done)
         self._before = len(dataset.done)
+        self._left = deque(shard for shard in dataset.shards if shard not in dataset.done)
         self._hands: dict[str, tuple[int, float]] = {}
         self._cancelled: float | None = None
         self.ended: int | None = None
@@ -74,9 +76,10 @@ class FakeRun:
             self.ended = 20
 
     def _compute(self, seconds: float) -> None:
-        joined = {r.machine: r for r in self._cloud.alive(self._group)}
-        joined = {m: r for m, r in joined.items() if m in self._cloud.joined(self._group)}
-        self._hands = {m: hand for m, hand in self._hands.items() if m in joined}
+        up = self._cloud.joined(self._group)
+        joined = {r.machine: r for r in self._cloud.alive(self._group) if r.machine in up}
+        for machine in self._hands.keys() - joined.keys():
+            self._left.appendleft(self._hands.pop(machine)[0])
         for machine, rented in sorted(joined.items()):
             left = seconds * SPEED[rented.type]
             while left > 0 and (hand := self._hands.get(machine) or self._take()):
@@ -89,10 +92,10 @@ class FakeRun:
                 self._dataset.done.add(shard)
 
     def _take(self) -> tuple[int, float] | None:
-        taken = {shard for shard, _ in self._hands.values()} | self._dataset.done
-        free = (shard for shard in self._dataset.shards if shard not in taken)
-        shard = next(free, None)
-        return None if shard is None else (shard, self._dataset.shards[shard])
+        if not self._left:
+            return None
+        shard = self._left.popleft()
+        return shard, self._dataset.shards[shard]
 
     def work(self, *, stop: str, failed_boots: dict[str, str]) -> Work:
         planned = self._cloud.now - self._from >= LIST_SECONDS

@@ -211,3 +211,12 @@ def test_a_boot_script_that_runs_again_starts_nothing_twice(lab: Lab) -> None:
         machine.wait(lambda: machine.booted == 0)
         assert len(ran(machine)) == 1
     assert not machine.processes
+
+
+def test_a_machine_asks_once_to_leave_and_ends_itself_when_nothing_comes_of_it(lab: Lab) -> None:
+    with booting(lab, times={"LEFT_SECONDS": "4"}) as machine:
+        left(lab, machine)
+        # This cloud forgets to end it.
+        machine.wait((machine.root / "shutdown").exists)
+        assert machine.said.count("was taken out of service") == 1
+        assert machine.said.count("leaving: there is no lease") >= 2

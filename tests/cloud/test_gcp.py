@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from imgbatch.cloud import open_cloud
+from imgbatch.cloud.backend import Backend
 from imgbatch.cloud.control import Order
 from imgbatch.cloud.gcp import doors, found, images, table
 from imgbatch.cloud.gcp.events import of_operations, reason
@@ -18,7 +19,6 @@ from imgbatch.cloud.gcp.who import who
 from imgbatch.cloud.ledger import spent
 from imgbatch.cloud.notice import taken_in
 from imgbatch.cloud.scaling import Scaler, Work
-from imgbatch.cloud.states import Place
 from imgbatch.errors import (
     CloudError,
     CredentialsError,
@@ -504,12 +504,12 @@ def test_without_credentials_or_a_region_nothing_is_opened(
 
 
 def test_a_state_lies_in_a_bucket_of_its_cloud_whose_name_fits() -> None:
-    place = Place("gcp", "lab-project-1", "us-central1", "lab")
+    place = Backend("gcp", "lab-project-1", "us-central1", "lab")
     assert place.folder == "gs://imgbatch-state-lab-project-1-us-central1/lab"
-    assert place.backend == {"bucket": place.bucket, "prefix": "lab"}
+    assert place.told == {"bucket": place.bucket, "prefix": "lab"}
     assert place.variables["project"] == "lab-project-1"
     long = [
-        Place("gcp", f"a-project-of-thirty-letters-{n:02}", "northamerica-northeast1", "x").bucket
+        Backend("gcp", f"a-project-of-thirty-letters-{n:02}", "northamerica-northeast1", "x").bucket
         for n in range(2)
     ]
     assert [len(name) for name in long] == [63, 63]

@@ -151,6 +151,16 @@ def test_a_silent_head_is_not_waited_for_and_every_machine_ends(tmp_path: Path) 
     assert found.state.spent == 1.5
 
 
+def test_where_no_head_is_up_nobody_is_asked_and_nobody_waited_for(tmp_path: Path) -> None:
+    scene = at_work(tmp_path)
+    scene.groups.want(HEAD, 0)
+    scene.cloud.advance(30)
+    before = scene.cloud.now
+    assert stop(scene, scene.clock).how == "forced"
+    assert scene.cloud.now - before < 60
+    assert scene.nothing_runs()
+
+
 def test_force_ends_what_a_head_asks_for_again_and_again(tmp_path: Path) -> None:
     scene = at_work(tmp_path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -133,3 +134,16 @@ def test_the_base_is_pinned_by_its_digest_and_nobody_is_root(root: Path) -> None
     }
     last_user = [line for line in lines if line.startswith("USER")][-1]
     assert last_user == "USER 1000"
+
+
+def test_onnx_runtime_for_gpus_is_of_the_version_that_everything_else_is_tested_with(
+    root: Path,
+) -> None:
+    pinned = {
+        name: (root / f"scripts/requirements/{name}.txt").read_text("utf-8")
+        for name in ("models", "cuda")
+    }
+    (version,) = re.findall(r"^onnxruntime==(\S+)", pinned["models"], re.MULTILINE)
+    assert f"onnxruntime-gpu=={version}" in pinned["cuda"]
+    # Of CUDA 13, which torch's wheels bring: the path in the Dockerfile says so.
+    assert "nvidia-cudnn-cu13==" in pinned["models"]

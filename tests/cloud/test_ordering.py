@@ -72,10 +72,10 @@ def test_a_recipe_without_networks_takes_the_pool_without_gpus_and_others_the_on
 
 def test_variables_of_imgbatch_go_along_and_those_of_the_laptop_stay() -> None:
     told = {
-        "IMGBATCH_MODEL_CACHE": "/home/me/cache",
+        "IMGBATCH_MODEL_CACHE": "cache",
         "IMGBATCH_SHARD_SOURCES": "500",
         "AWS_SECRET_ACCESS_KEY": "secret",
-        "HOME": "/home/me",
+        "HOME": "me",
     }
     order = ordered(environment=told)
     assert order.environment == {

@@ -88,9 +88,18 @@ def test_without_deployment_and_credentials_the_shipped_table_is_told_as_what_it
     assert record["expected"]["dollars_p50"] <= record["expected"]["dollars_p90"]
 
 
-def test_no_region_is_no_guess(pictures: Path, tmp_path: Path) -> None:
+def test_no_region_is_no_guess(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    words = str(pictures), str(tmp_path / "own")
     with pytest.raises(SettingsError, match="no region"):
-        plan(str(pictures), str(tmp_path / "own"), cloud="aws")
+        plan(*words, cloud="aws")
+    with pytest.raises(SettingsError, match="has its region"):
+        plan(*words, region="us-east-1")
+    with pytest.raises(SettingsError, match="has its cloud"):
+        plan(*words, cloud="aws", region="us-east-1", deployment="lab")
 
 
 @pytest.mark.usefixtures("moto")

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from imgbatch.cli.cloud import lines
+from imgbatch.cli.cloud.follow import refuse_headless
+from imgbatch.cli.cloud.opened import Opened
+from imgbatch.cli.cloud.run import _beyond
 from imgbatch.cloud import schedules
 from imgbatch.cloud.control import Lease, State
+from imgbatch.cloud.launch import launch
 from imgbatch.cloud.schedules import Schedule, due
 from imgbatch.cloud.standing import code_of, ended, follow, standing
-from imgbatch.errors import DeploymentError, JobError, SpentError
+from imgbatch.errors import CloudError, DeploymentError, JobError, SpentError
 from tests.cloud.fake import NOON
 from tests.cloud.watched import HOUR, Scene
 
@@ -84,6 +92,21 @@ def test_a_head_that_is_silent_is_said_so(tmp_path: Path) -> None:
     assert "said nothing" not in told(scene, NOON + 60)
     assert "its head has said nothing for 5 min 0 s" in told(scene, NOON + 300)
     assert standing("lab", scene.control, NOON + 300).record()["silent_seconds"] == 300
+
+
+def test_a_machine_that_did_not_come_up_is_told_with_its_reason(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.control.order(scene.order(RUN))
+    boot = b'{"machine": "i-7", "pool": "", "reason": "boot: pull failed: no such image", "at": 1}'
+    scene.control.put(RUN, "boots/i-7.json", boot)
+    assert "i-7 did not come up: boot: pull failed: no such image" in told(scene)
+    found = Opened(scene.cloud.deployment, scene.control)
+    found.__dict__["cloud"] = scene.cloud
+    launch(scene.order(NEXT), scene.place, now=NOON)
+    refuse_headless(RUN, found)  # one is on its way
+    scene.groups.want(scene.place.head, 0)
+    with pytest.raises(CloudError, match="none is on its way; i-7: boot: pull failed"):
+        refuse_headless(RUN, found)
 
 
 def test_between_two_heads_the_run_is_still_at_work(tmp_path: Path) -> None:
@@ -179,3 +202,40 @@ def test_the_exit_code_is_the_runs_own_and_else_its_phases() -> None:
     assert ended(state("done")) is None
     assert isinstance(ended(state("failed", reason="x")), JobError)
     assert isinstance(ended(state("deadline")), SpentError)
+
+
+def test_a_cap_that_the_plan_goes_beyond_is_told_before_the_question(tmp_path: Path) -> None:
+    order = Scene(tmp_path).order(budget=5.0, hours=6)
+
+    def said(dollars: float, hours: float) -> str:
+        p50 = {"dollars_p50": dollars, "seconds_p50": hours * HOUR}
+        p90 = {"dollars_p90": 2 * dollars, "seconds_p90": 2 * hours * HOUR}
+        return "\n".join(_beyond(order.model_copy(update={"expected": p50 | p90}), NOON))
+
+    assert said(2.0, 2.0) == ""
+    assert said(4.0, 1.0).startswith(
+        "the budget may end it before its work is done: one run in ten"
+    )
+    assert "give --budget 8" in said(4.0, 1.0)
+    assert said(1.0, 7.0).startswith(
+        "the deadline may end it before its work is done: one run in two"
+    )
+    assert _beyond(order, NOON) == []
+
+
+def test_on_a_terminal_a_run_is_shown_in_place_and_its_last_state_stays() -> None:
+    said = (
+        "from imgbatch.cli.cloud.follow import shown\n"
+        "from tests.cloud.test_standing import state\n"
+        "states = [state('working', shards=9, shards_done=n, workers=2) for n in (1, 5)]\n"
+        "states.append(state('done', shards=9, shards_done=9, code=0))\n"
+        "assert len(list(shown(iter(states), as_json=False))) == 3\n"
+    )
+    ours, theirs = pty.openpty()
+    done = subprocess.run([sys.executable, "-c", said], stdout=theirs, check=False, timeout=60)
+    os.close(theirs)
+    printed = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert done.returncode == 0
+    assert "\x1b[" in printed
+    assert "done: 9/9 shards" in printed

@@ -70,6 +70,11 @@ class Clone:
             check=False,
         )
 
+    def actions(self) -> list[dict[str, Any]]:
+        """Return what the cloud is to do with groups by itself."""
+        said = self.aws.client("autoscaling").describe_scheduled_actions()
+        return list(said["ScheduledUpdateGroupActions"])
+
     def read(self, key: str) -> Any:
         """Return JSON of the state's bucket; None: it is not there."""
         s3 = self.aws.client("s3")

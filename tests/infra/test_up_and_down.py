@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from imgbatch.cloud import deployment, known
+from imgbatch.cloud import deployment, known, schedules
 from imgbatch.cloud.control import Control, Order
-from tests.cloud.moto_server import REGION, moto_server
+from tests.cloud.moto_server import REGION, moto_server, push
 from tests.conftest import environment
 from tests.infra.clone import NAME, Clone, children, clone, kill, wait_until
 
@@ -115,6 +115,39 @@ def test_without_its_state_up_makes_nothing_twice_and_says_what_to_do(lab: Clone
     assert "nothing to do" in lab.cloud("up", "aws")
 
 
+def test_a_schedule_is_woken_and_ended_by_the_cloud_until_it_is_removed(lab: Clone) -> None:
+    made = known.find(NAME)
+    push(lab.aws, made.image)
+    run = ("--", "run", f"s3://{BUCKET}/photos", f"s3://{BUCKET}/d", "--budget", "2")
+    when = ("--cron", "0 3 * * 1", "--timezone", "Europe/Berlin", "--hours", "6")
+    # What is wrong with the words is told before Terraform is asked for anything.
+    wrong = lab.cloud("schedule", "add", "weekly", *when, *run, "--deadline", "6h", code=10)
+    assert "a schedule has no --deadline" in wrong
+    lab.cloud("schedule", "add", "weekly", *when, "--yes", *run)
+    (kept,) = schedules.schedules(Control(made.control))
+    assert (kept.name, kept.cron, kept.order.budget) == ("weekly", "0 3 * * 1", 2)
+    assert known.find(NAME).schedules["weekly"].kill == "0 9 * * 1"
+    actions = lab.actions()
+    wakes = [action for action in actions if action["DesiredCapacity"] == 1]
+    assert [(wake["AutoScalingGroupName"], wake["Recurrence"]) for wake in wakes] == [
+        (made.head.group, "0 3 * * 1")
+    ]
+    kills = [action for action in actions if action["DesiredCapacity"] == 0]
+    assert {kill["AutoScalingGroupName"] for kill in kills} == set(made.groups)
+    assert {kill["Recurrence"] for kill in kills} == {"0 9 * * 1"}
+    assert "not run yet" in lab.cloud("schedule", "list")
+    again = lab.cloud("schedule", "add", "weekly", *when, "--yes", *run, code=10)
+    assert "there is a schedule weekly" in again
+    # What Terraform refuses is taken back, here and there.
+    long = ("--cron", "0 3 * * 1", "--hours", "30")
+    assert "max_hours" in lab.cloud("schedule", "add", "long", *long, "--yes", *run, code=29)
+    assert [one.name for one in schedules.schedules(Control(made.control))] == ["weekly"]
+    lab.cloud("schedule", "remove", "weekly")
+    assert lab.actions() == []
+    assert schedules.schedules(Control(made.control)) == []
+    assert "no schedule 'weekly'" in lab.cloud("schedule", "remove", "weekly", code=28)
+
+
 def test_down_does_not_end_a_run_at_work_unless_forced(lab: Clone) -> None:
     control = Control(known.find(NAME).control)
     order = Order(
@@ -122,6 +155,8 @@ def test_down_does_not_end_a_run_at_work_unless_forced(lab: Clone) -> None:
         pool="gpu", most=1, budget=1, deadline=0,
     )  # fmt: skip
     control.order(order)
+    typo = lab.cloud("down", "aws", "--name", "labb", "--yes", code=28)
+    assert "there is no deployment 'labb' in eu-central-1, and never was" in typo
     refused = lab.cloud("down", "aws", "--yes", code=28)
     assert "20261121T000000Z-a" in refused
     assert "--force" in refused
@@ -159,7 +194,8 @@ def test_a_terraform_that_is_killed_in_the_middle_is_put_right_by_up_and_by_down
     ec2 = lab.aws.client("ec2")
     process = lab.start("up", "aws", "--name", NAME, "--yes")
     tag = [{"Name": "tag:imgbatch:deployment", "Values": [NAME]}]
-    wait_until(lambda: ec2.describe_subnets(Filters=tag)["Subnets"])
+    wait_until(lambda: process.poll() or ec2.describe_subnets(Filters=tag)["Subnets"])
+    assert process.poll() is None, process.communicate()[0]
     (terraform,) = children(process.pid)
     kill(terraform)
     printed, _ = process.communicate()

@@ -109,6 +109,7 @@ def standing(now: Standing) -> list[str]:
         lines.append(f"deployment {now.name}: nothing at work")
         if now.lease:
             lines[-1] = f"deployment {now.name}: a head has come up for run {now.lease.run}"
+    lines += [f"  {machine} did not come up: {why}" for machine, why in now.boots.items()]
     lines += [f"waits: {order.run}  {_waits(order, now.now)}" for order in now.queue]
     lines += [_schedule(schedule, now) for schedule in now.schedules]
     lines += [f"ended: {state.run}  {_ended(state)}" for state in now.last]

@@ -170,6 +170,14 @@ def _place(
     from imgbatch.cloud.ordering import pool_of, recipe_of  # noqa: PLC0415
     from imgbatch.forecast import Place  # noqa: PLC0415
 
+    if cloud and deployment:
+        raise SettingsError(
+            "--deployment has its cloud already", "Leave --cloud out, or --deployment."
+        )
+    if region and not cloud:
+        raise SettingsError(
+            "a deployment has its region already", "Give --cloud aws too, to look without one."
+        )
     if cloud or (deployment is None and not known.names()):
         name = cloud or "aws"
         regions = kinds(region or "") or (_region(name),)

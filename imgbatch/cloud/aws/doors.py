@@ -27,7 +27,7 @@ PLUGIN = (
 # The container of imgbatch on each machine, as infra/boot/boot.sh names it.
 CONTAINER = "imgbatch"
 # `send` hands a script over; how it ended is waited and asked for.
-WAITS = False
+SEND_WAITS = False
 
 
 def refuse_missing(*, session: bool) -> None:

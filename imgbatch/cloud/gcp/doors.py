@@ -27,7 +27,7 @@ CLI = "https://cloud.google.com/sdk/docs/install"
 # The container of imgbatch on each machine, as infra/boot/boot.sh names it.
 CONTAINER = "imgbatch"
 # `send` ends when the script has, with its exit code: nobody has to wait and ask for it.
-WAITS = True
+SEND_WAITS = True
 
 
 def refuse_missing(*, session: bool) -> None:

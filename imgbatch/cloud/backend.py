@@ -1,6 +1,6 @@
-"""Where Terraform's state of a deployment lies: a cloud, an account, a region and a name enter.
+"""Which bucket holds the states of an account's deployments, and what Terraform is told of it.
 
-A bucket of the account holds the states of all its deployments in a region, each in a folder.
+A cloud, an account, a region and a name enter; names and URLs leave. Nothing is asked or made.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ LONGEST = 63
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """The place of one deployment's state."""
+class Backend:
+    """Where the state of one deployment lies."""
 
     cloud: str
     account: str
@@ -34,33 +34,33 @@ class Place:
         return f"imgbatch-state-{cut}-{mark}-{self.region}"
 
     @property
+    def file(self) -> str:
+        """Name of the state in its folder."""
+        return FILES[self.cloud]
+
+    @property
     def options(self) -> str:
         """What URLs of this account's buckets are told besides."""
         told = {"aws": f"?region={self.region}", "gcp": f"?project={self.account}"}
         return told[self.cloud]
-
-    @property
-    def folder(self) -> str:
-        """URL of the folder, without options."""
-        return f"{self.url(self.bucket)}/{self.name}"
 
     def url(self, bucket: str) -> str:
         """Return the URL of a bucket of this cloud, without options."""
         return f"{SCHEMES[self.cloud]}://{bucket}"
 
     @property
-    def file(self) -> str:
-        """URL of the state itself."""
-        return f"{self.folder}/{FILES[self.cloud]}"
+    def folder(self) -> str:
+        """URL of the folder, without options."""
+        return f"{self.url(self.bucket)}/{self.name}"
 
     @property
-    def backend(self) -> dict[str, str]:
+    def told(self) -> dict[str, str]:
         """What `terraform init` is told; Google's bucket locks and encrypts by itself."""
         if self.cloud == "gcp":
             return {"bucket": self.bucket, "prefix": self.name}
         return {
             "bucket": self.bucket,
-            "key": f"{self.name}/{FILES[self.cloud]}",
+            "key": f"{self.name}/{self.file}",
             "region": self.region,
             "use_lockfile": "true",
             "encrypt": "true",

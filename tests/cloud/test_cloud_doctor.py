@@ -1,0 +1,89 @@
+"""`imgbatch cloud doctor` and `connect`, on a server that answers like AWS."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typer.testing import CliRunner
+
+from imgbatch.cli import app
+from imgbatch.cloud import known
+from imgbatch.errors import DeploymentError
+from tests.cloud.moto_server import REGION
+from tests.cloud.test_known import made
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cloud.moto_server import Moto
+
+
+@pytest.fixture(autouse=True)
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without any notes."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+
+
+def doctor() -> tuple[int, dict[str, dict[str, Any]]]:
+    """Run it; return its exit code and its lines by name."""
+    done = CliRunner().invoke(app, ["cloud", "doctor", "aws", "--json"])
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    *checks, last = lines
+    assert last["event"] == "examined"
+    assert last["exit_code"] == done.exit_code
+    return done.exit_code, {one["name"]: one for one in checks}
+
+
+@pytest.mark.slow
+def test_the_doctor_finds_what_is_nobody_s_in_another_region(moto: Moto, tmp_path: Path) -> None:
+    lab = made("lab", tmp_path)
+    known.remember(lab, lab.control)
+    tags = [{"Key": "imgbatch:deployment", "Value": "forgotten"}]
+    disk = moto.client("ec2", "us-west-2").create_volume(
+        AvailabilityZone="us-west-2a",
+        Size=100,
+        TagSpecifications=[{"ResourceType": "volume", "Tags": tags}],
+    )["VolumeId"]
+    code, lines = doctor()
+    assert code != 0
+    assert "terraform" in lines
+    assert lines["deployment lab"]["state"] == "ok"
+    orphan = lines[f"disk {disk}"]
+    assert orphan["state"] == "failed"
+    assert "us-west-2" in orphan["said"]
+    assert disk in orphan["fix"]
+
+
+def test_the_doctor_goes_on_without_credentials(
+    moto: Moto, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert moto.url
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    code, lines = doctor()
+    assert code == 27
+    assert lines["credentials"]["state"] == "failed"
+    assert "aws configure" in lines["credentials"]["fix"]
+    assert "terraform" in lines
+
+
+def test_connect_notes_a_deployment_and_refuses_a_place_without_one(
+    moto: Moto, tmp_path: Path
+) -> None:
+    lab = made("lab", tmp_path)
+    s3 = moto.client("s3")
+    where = {"LocationConstraint": REGION}
+    s3.create_bucket(Bucket="imgbatch-lab-1", CreateBucketConfiguration=where)
+    url = "s3://imgbatch-lab-1/control"
+    refused = CliRunner().invoke(app, ["cloud", "connect", url])
+    assert isinstance(refused.exception, DeploymentError)
+    assert f"there is no deployment at {url}" in str(refused.exception)
+    told = (tmp_path / "lab" / "control" / "deployment.json").read_bytes()
+    s3.put_object(Bucket="imgbatch-lab-1", Key="control/deployment.json", Body=told)
+    done = CliRunner().invoke(app, ["cloud", "connect", url, "--json"])
+    assert json.loads(done.stdout)["deployment"]["name"] == "lab"
+    assert known.find(None) == lab

@@ -1,0 +1,96 @@
+"""A run on machines that are really rented: told by a variable, skipped without it.
+
+    IMGBATCH_LIVE_AWS=1 pytest tests/live/test_cloud.py
+
+It takes the deployment that this laptop knows (IMGBATCH_LIVE_DEPLOYMENT=NAME where there are
+several), with its image pushed (`scripts/cloud up aws`, `scripts/image NAME`). Four pictures go to
+its bucket, a machine without a GPU works on them, and all is gone again: some cents, some minutes.
+Whatever happens here, the cloud itself ends the machines after 30 minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+if not os.environ.pop("IMGBATCH_LIVE_AWS", ""):
+    pytest.skip("IMGBATCH_LIVE_AWS is not set: nothing is rented", allow_module_level=True)
+
+from imgbatch.cli.cloud.opened import opened
+from imgbatch.cloud.halt import machines
+from imgbatch.dataset import Dataset
+from imgbatch.storage import open_store
+from tests import corpus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from imgbatch.cli.cloud.opened import Opened
+
+DEPLOYMENT = os.environ.pop("IMGBATCH_LIVE_DEPLOYMENT", None)
+PICTURES = 4
+# Of one on-demand head and one small spot machine for a quarter of an hour, with room to spare.
+CENTS = 0.50
+
+
+def imgbatch(*words: str, code: int = 0) -> str:
+    named = ("--deployment", DEPLOYMENT) if DEPLOYMENT else ()
+    done = subprocess.run(
+        [sys.executable, "-m", "imgbatch", "cloud", *words, *named],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == code, done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Opened]:
+    """The deployment; no machine of it is left behind, whatever the tests came to."""
+    found = opened(DEPLOYMENT)
+    assert found.control.orders() == [], "somebody works with this deployment"
+    yield found
+    imgbatch("stop", "--force")
+    assert set(machines(found.place).values()) == {0}
+
+
+@pytest.fixture(scope="module")
+def folder(place: Opened, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a folder of the deployment's bucket, with pictures in it."""
+    url = f"{place.deployment.bucket}/imgbatch-test-{uuid.uuid4().hex[:8]}"
+    store = open_store(url)
+    pictures: Path = corpus.many(tmp_path_factory.mktemp("live") / "photos", PICTURES)
+    for file in pictures.iterdir():
+        store.put(f"photos/{file.name}", file.read_bytes())
+    yield url
+    for entry in list(store.list()):
+        store.delete(entry.name)
+
+
+def test_a_run_ends_well_within_its_money_and_leaves_no_machine(place: Opened, folder: str) -> None:
+    words = ("--gpus", "cpu") if "cpu" in place.deployment.pools else ()
+    money = ("--budget", f"{CENTS}", "--deadline", "30m", "--max-workers", "1", "--yes", "--json")
+    printed = imgbatch("run", f"{folder}/photos", f"{folder}/d", *money, *words)
+    last = json.loads(printed.splitlines()[-1])
+    assert (last["phase"], last["code"]) == ("done", 0)
+    assert 0 < last["spent"] < CENTS
+    # What every step waited for; the waits that are ours are the differences between some of them.
+    sys.stderr.write(json.dumps(last["steps"]) + "\n")
+    dataset = Dataset.open(f"{folder}/d")
+    assert dataset.read("sources", columns=["status"])["status"].to_pylist() == ["ok"] * PICTURES
+
+
+def test_the_same_run_again_rents_nothing(place: Opened, folder: str) -> None:
+    words = ("--budget", f"{CENTS}", "--deadline", "30m", "--yes", "--json")
+    printed = imgbatch("run", f"{folder}/photos", f"{folder}/d", *words)
+    assert json.loads(printed.splitlines()[-1])["event"] == "nothing"
+    assert place.control.orders() == []
