@@ -262,8 +262,8 @@ class Root:
                 f"the state in {self.state.url} knows of no deployment",
                 "Nothing was made yet, or all was destroyed. If machines of it are there "
                 f"(`scripts/cloud doctor {self.cloud}`), the state was lost: bring a former "
-                f"version of {self.state.url}/{self.backend.file} back (they are kept for 30 days), or run "
-                "`scripts/cloud up` with --adopt.",
+                f"version of {self.state.url}/{self.backend.file} back (it keeps them for 30 days),"
+                " or run `scripts/cloud up` with --adopt.",
             )
         return deployment.read(json.dumps(outputs["deployment"]["value"]))
 
