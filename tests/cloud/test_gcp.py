@@ -376,6 +376,8 @@ def test_of_several_quotas_the_tightest_is_told(fake: FakeGoogle, cloud: Cloud) 
     assert told()["", True] == ("CPUS", 72.0)
     fake.everywhere["GPUS_ALL_REGIONS"] = 0.0
     assert told()["l4", True] == ("GPUS_ALL_REGIONS", 0.0)
+    fake.refused = {"compute.projects.get"}
+    assert told()["l4", True] == ("PREEMPTIBLE_NVIDIA_L4_GPUS", 8.0)
 
 
 # -- a project -------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from imgbatch.cloud import Quota
 from imgbatch.cloud.gcp.errors import told
 from imgbatch.cloud.gcp.rest import one
+from imgbatch.errors import PermissionsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,11 @@ def quotas(google: Google, region: str) -> list[Quota]:
     place = f"projects/{google.project}"
     with told(f"asking for the quotas in {region}"):
         local = _by_metric(google.get("compute", f"{place}/regions/{one(region)}"))
-        everywhere = _by_metric(google.get("compute", place))
+    try:
+        with told(f"asking for the quotas of {google.project}"):
+            everywhere = _by_metric(google.get("compute", place))
+    except PermissionsError:
+        everywhere = {}  # what bounds all regions together is for whoever may see the project
     return list(_quotas(google.project, region, local, everywhere))
 
 
