@@ -165,8 +165,8 @@ def _ids(address: str, namers: tuple[Callable[[str], str | None], ...]) -> Itera
     found = {stem, *WORD.findall(stem), *re.split(r"[ .]", stem)}
     # An id such as B_x-9 may itself hold what parts words.
     found |= {stem[: mark.start()] for mark in re.finditer(r"[-_ ]", stem)}
-    found |= {named for namer in namers if (named := namer(base)) is not None}
-    yield from sorted(one for one in found if len(one) >= SHORTEST or one == stem)
+    told = {named for namer in namers if (named := namer(base)) is not None}
+    yield from sorted(told | {one for one in found if len(one) >= SHORTEST or one == stem})
 
 
 def _table(rows: list[tuple[object, ...]], schema: pa.Schema) -> pa.Table:
