@@ -278,6 +278,7 @@ class Gathered:
 
     def rows(self) -> dict[str, Iterator[tuple[str, pa.Table]]]:
         """Return the rows of each table by part: what the part's name begins with, and its rows."""
+        counts = {POSTS: "post", MEDIA: "joined", GAPS: "gap"}
         digits = {
             name: digits_for(
                 self._one(f"SELECT count(*) FROM {own}"), digits_of(self._dataset, name)

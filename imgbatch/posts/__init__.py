@@ -130,6 +130,7 @@ def find(
         DumpError: several formats would read the same file, or none is of the one that is named.
         SettingsError: see `refuse_other_ids`.
     """
+    posts.here(dataset)
     made = posts.record(dataset)
     own = made["inputs"].get(input_) if made else None
     if settings.dump == "none" or (made and own and not _is_due(dataset, made, own, settings)):
@@ -160,6 +161,8 @@ def _lasting(settings: PostSettings) -> dict[str, Any]:
 
 
 def _may_hold_metadata(dataset: Dataset) -> bool:
+    if not dataset.table(counts.OUTCOMES).exists:
+        return False
     return any(
         status == "filtered" and error_class not in NO_METADATA
         for status, error_class in counts.outcomes(dataset)
