@@ -190,7 +190,7 @@ def plan_listed(request: Request, limits: Limits, listed: Listed) -> Plan:
     return found
 
 
-def _posts(  # noqa: PLR0913 - what a plan is made of
+def _posts(
     dataset: Dataset, root: str, listed: Listed, recipe: Recipe, limits: Limits, *, work: bool
 ) -> posts.Ahead | None:
     """Return what would be done with the posts of a listing; None: they stay as they are."""
