@@ -16,6 +16,7 @@ is taken unasked. Drawback: sniffing a dump of several formats lists their files
 
 from __future__ import annotations
 
+from heapq import merge
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol, cast
@@ -65,6 +66,10 @@ FORMATS = {
     "fetched": "fetched",
 }
 SURE = 0.5
+# What holds records; texts, pages and subtitles do not.
+STRUCTURED = ("json", "jsonl", "ndjson", "csv", "tsv", "js", "parquet")
+UNREAD = "metadata by its name, and not of the format that the dump is read as"
+TOLD = 1000
 
 
 class Format(Protocol):
@@ -149,6 +154,8 @@ def read_all(
 ) -> Iterator[tuple[str, Post | Gap]]:
     """Yield (format, post or gap) of a dump read as each of these formats, fit for tables.
 
+    A file that looks like metadata and is read by none of them is a Gap of the kind `unread`.
+
     Raises:
         DumpError: no such format.
     """
@@ -157,6 +164,28 @@ def read_all(
             if isinstance(found, Post):
                 tidy(found)
             yield name, found
+    if names:
+        for gap in _unread(dump, names):
+            yield names[0], gap
+
+
+def _unread(dump: Dump, names: Sequence[str]) -> Iterator[Gap]:
+    """Yield a Gap for each metadata file that no format reads; both lists are sorted."""
+    taken = merge(*(load(name).files(dump) for name in names))
+    current: str | None = next(taken, None)
+    counted = Counted()
+    told = 0
+    for file in dump.metadata(*STRUCTURED):
+        while current is not None and current < file:
+            current = next(taken, None)
+        if current == file:
+            continue
+        told += 1
+        if told <= TOLD:
+            yield Gap("unread", file, None, UNREAD)
+        else:
+            counted.note("unread", f"further files after the first {TOLD}", "")
+    yield from counted.gaps()
 
 
 def _apart(dump: Dump, names: Sequence[str]) -> None:
