@@ -12,12 +12,11 @@ Drawback: a post of pictures, which the API does not tell apart, counts as a mis
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.sources.dumps import documents, lines
-from imgbatch.sources.dumps.names import ref, stem
+from imgbatch.sources.dumps.names import ending, ref, stem
 from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
 from imgbatch.sources.dumps.values import at, counts, number, objects, text, text_id, unix_time
 
@@ -36,8 +35,8 @@ YIELDS = "videos as posts; no file and no URL is in them: media are found by the
 ENDINGS = ("json", "jsonl", "ndjson")
 LOOKED_AT = 20
 HEAD = 2**16
-# An answer of 100 videos, the most that the API gives, takes less on its line.
-ANSWER = 2**20
+# A longer first line of a `.json` is a document of many answers.
+ANSWER = 2**18
 ANSWERED = re.compile(rb'"videos"\s*:')
 PAGED = re.compile(rb'"(search_id|has_more)"\s*:')
 EMPTY = re.compile(rb'"videos"\s*:\s*\[\s*\]')
@@ -51,6 +50,7 @@ METRICS = (
     "favourites_count",
 )  # fmt: skip
 WATCH = "https://www.tiktok.com/@{}/video/{}"
+BEGINS = re.compile(rb'^(?:\xef\xbb\xbf)?\s*(\[\s*)?\{\s*"(\w+)"')
 DIGITS = re.compile(r"(?<!\d)(\d{17,20})(?!\d)")
 NO_VIDEOS = "no videos of the Research API in this file"
 
@@ -102,26 +102,26 @@ def _is_ours(head: bytes) -> bool:
 
 
 def _videos(dump: Dump, name: str, counted: Counted) -> Iterator[Found | Gap]:
-    head = dump.head(name, ANSWER).removeprefix(lines.BOM).lstrip()
-    if head.startswith(b"{") and _is_line(head):
+    if ending(name) != "json" or _is_lines(dump, name):
         yield from _by_line(dump, name, counted)
         return
-    yield from documents.items(dump, name, _path(head))
+    yield from documents.items(dump, name, _path(dump.head(name, HEAD)))
 
 
-def _is_line(head: bytes) -> bool:
-    try:
-        return isinstance(json.loads(head.partition(b"\n")[0].replace(b"\0", b"")), dict)
-    except (ValueError, RecursionError):
-        return False
+def _is_lines(dump: Dump, name: str) -> bool:
+    """Tell whether a `.json` begins with a whole object on one line."""
+    with dump.open(name) as file:
+        line = file.readline(ANSWER).removeprefix(lines.BOM).strip(b"\0 \t\r\n")
+    return line.startswith(b"{") and line.endswith(b"}")
 
 
 def _path(head: bytes) -> str:
     """Return where the videos stand in a document, by what it begins with."""
-    answers = re.match(rb'\[\s*\{\s*"(data|error)"\s*:', head)
-    if head.startswith(b"["):
-        return "item.data.videos.item" if answers else "item"
-    return "videos.item" if re.match(rb'\{\s*"videos"', head) else "data.videos.item"
+    found = BEGINS.match(head)
+    listed, first = (found[1], found[2]) if found else (None, None)
+    if listed:
+        return "item.data.videos.item" if first in (b"data", b"error") else "item"
+    return "videos.item" if first == b"videos" else "data.videos.item"
 
 
 def _by_line(dump: Dump, name: str, counted: Counted) -> Iterator[Found | Gap]:
