@@ -133,7 +133,7 @@ def _by_line(dump: Dump, name: str, counted: Counted) -> Iterator[Found | Gap]:
         code = at(item, "error", "code")
         if isinstance(code, str) and code != "ok":
             counted.note("unread", f"TikTok gave an error instead: {code[:80]}", name, line)
-        videos = at(item, "data", "videos") or item.get("videos")
+        videos = at(item, "data", "videos") if "data" in item else item.get("videos")
         if isinstance(videos, list):
             yield from ((line, video) for video in objects(videos))
         elif "data" in item or "error" in item:

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 from imgbatch.errors import SourceError
 from imgbatch.sources.dumps._seekable import seekable
 from imgbatch.sources.dumps._usual import moment, numbers, usual, words
-from imgbatch.sources.dumps.names import MEMBER, exact, ref, stem
+from imgbatch.sources.dumps.names import MEMBER, exact, ref
 from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
 from imgbatch.sources.dumps.values import clean, count, number, text, text_id
-from imgbatch.sources.names import IMAGES, VIDEOS, archive_form
+from imgbatch.sources.names import IMAGES, TAR_NAMES, VIDEOS, archive_form
 from imgbatch.sources.streams import open_tape
 from imgbatch.sources.tars import REGULAR, walk
 from imgbatch.storage.addresses import quote, unquote
@@ -137,7 +137,7 @@ def _stats(name: str) -> str:
 
 
 def _is_ours(dump: Dump, name: str) -> bool:
-    """Tell whether most of the first samples have a medium and what describes it, and no more."""
+    """Tell whether at least half of the first samples are a medium and what describes it."""
     looked = list(islice(samples(dump, name, Counted()), MEMBERS_LOOKED_AT))
     whole = [
         found
@@ -145,7 +145,7 @@ def _is_ours(dump: Dump, name: str) -> bool:
         if found.media and found.told and not any("." in suffix for suffix in found.others)
     ]
     foreign = any(key in _told(found.told.get("json")) for found in whole for key in FOREIGN)
-    return 2 * len(whole) > len(looked) and not foreign
+    return bool(whole) and 2 * len(whole) >= len(looked) and not foreign
 
 
 def _told(data: bytes | None) -> dict[str, Any]:
@@ -181,7 +181,7 @@ def _post(sample: Sample, asked: Asked, name: str, line: int, counted: Counted) 
     if not sample.media:
         counted.missing("media", name, line)
     return Post(
-        post_id=post_id or clean(f"{stem(unquote(name))}/{sample.key}"),
+        post_id=post_id or clean(f"{TAR_NAMES.sub('', unquote(name))}/{sample.key}"),
         platform=words(row, named.platform) or "webdataset",
         raw_ref=ref(name, line),
         author_id=words(row, named.author_id),
