@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from imgbatch.cloud.deployment import Deployment
 
 QUOTA = "quota"
+# What Google calls a place of several regions, and how their names begin.
+SPREAD = {"us": "us-", "eu": "europe-", "asia": "asia-"}
 VERDICTS = ("none", "unknown", "less", "ok")
 
 
@@ -125,6 +127,8 @@ def _near(what: str, url: str, deployment: Deployment) -> Check:
     if region == deployment.region:
         return Check(name, "ok", f"{region}, as the machines")
     said = f"{url} lies in {region}, the machines in {deployment.region}"
+    if deployment.region.startswith(SPREAD.get(region, "-")):
+        return Check(name, "unknown", f"{said}, one of its regions: reading may be paid for")
     if split(url)[1].get("region") != region:
         mark = "&" if "?" in url else "?"
         return Check(name, "failed", said, f"Give `{url}{mark}region={region}` if you mean it.")
