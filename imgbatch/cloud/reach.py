@@ -63,6 +63,7 @@ def checks(
     yield from _weights(order)
     yield _idle(order, queue)
     yield from _killed(order, deployment, now)
+    yield from _outlived(order, deployment, now)
     yield _quota(order, deployment, cloud)
     images = import_module(f"imgbatch.cloud.{deployment.cloud}.images")
     yield images.pushed(deployment.image, deployment.region, deployment=deployment.name)
@@ -185,6 +186,19 @@ def _killed(order: Order, deployment: Deployment, now: float) -> Iterator[Check]
                 "unknown",
                 f"it ends all machines at {at:%Y-%m-%d %H:%M %Z}, whatever runs; run again then",
             )
+
+
+def _outlived(order: Order, deployment: Deployment, now: float) -> Iterator[Check]:
+    """Yield that the cloud would end the run's machines, its head among them, before its end."""
+    most, hours = deployment.max_hours, (order.deadline - now) / 3600
+    if most is not None and hours > most:
+        yield Check(
+            "deadline",
+            "failed",
+            f"{hours:.1f} hours, and no machine of {deployment.name} lives longer than {most:g}",
+            f"Give a sooner --deadline, or raise `max_hours` in {deployment.name}.tfvars.json and "
+            f"run `scripts/cloud up {deployment.cloud}` again.",
+        )
 
 
 def _quota(order: Order, deployment: Deployment, cloud: Cloud) -> Check:
