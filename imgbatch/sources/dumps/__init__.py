@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from imgbatch.errors import DumpError, SourceError
 from imgbatch.settings import nearest
-from imgbatch.sources.dumps.dump import Dump
+from imgbatch.sources.dumps.dump import COMPRESSED_TAR, Dump
 from imgbatch.sources.dumps.posts import Asked, Counted, Gap, Media, Plain, Post
 from imgbatch.sources.dumps.tidy import tidy
 
@@ -40,6 +40,7 @@ __all__ = [
     "Plain",
     "Post",
     "choose",
+    "closed",
     "formats",
     "load",
     "posts_of",
@@ -142,11 +143,17 @@ def choose(dump: Dump, asked: str = "auto") -> list[str]:
         return []
     if asked != "auto":
         if next(load(asked).files(dump), None) is None:
-            raise DumpError(f"{dump.root} has no file of the format {asked}")
+            raise DumpError(f"{dump.root} has no file of the format {asked}{closed(dump)}")
         return [asked]
     sure = [name for name, score in sniff(dump) if score > SURE]
     _apart(dump, sure)
     return sure
+
+
+def closed(dump: Dump) -> str:
+    """Return what to add to a message where a dump has metadata that cannot be opened."""
+    name = next(dump.closed(*STRUCTURED), None)
+    return "" if name is None else f" ({name} cannot be read: {COMPRESSED_TAR})"
 
 
 def read_all(
@@ -185,6 +192,8 @@ def _unread(dump: Dump, names: Sequence[str]) -> Iterator[Gap]:
             yield Gap("unread", file, None, UNREAD)
         else:
             counted.note("unread", f"further files after the first {TOLD}", "")
+    for file in dump.nested():
+        yield Gap("unread", file, None, "an archive in an archive: unpack the outer one")
     yield from counted.gaps()
 
 
