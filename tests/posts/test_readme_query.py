@@ -7,15 +7,17 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 import duckdb
+from PIL import Image
 
 from imgbatch.dataset import Dataset
-from tests.corpus import run_inline
+from tests.corpus import PHOTOS, run_inline
 from tests.posts.made import Tweet, photo, write_dump
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 RECIPE = '[analyzers.faces]\ndetector = "lbp"\n'
+FACE = (140, 20, 310, 190)
 FIRST, NEXT = "2024-03-04T05:06:07.000Z", "2024-03-11T23:59:59.000Z"
 
 
@@ -23,8 +25,10 @@ def test_share_of_posts_with_faces_by_week_and_group_of_authors(
     tmp_path: Path, readme: str
 ) -> None:
     dump = tmp_path / "in"
-    photo(dump / "FfWithFace1.png", "astronaut.png")
     photo(dump / "FfNoFace222.png", "coffee.png")
+    # Without weights only a face that fills the picture is found.
+    with Image.open(PHOTOS["astronaut.png"]) as astronaut:
+        astronaut.crop(FACE).save(dump / "FfWithFace1.png")
     tweets = [
         Tweet("1500000000000000001", "", ["FfWithFace1.png", "FfNoFace222.png"], "7", FIRST),
         Tweet("1500000000000000002", "", ["FfNoFace222.png"], "7", FIRST),
