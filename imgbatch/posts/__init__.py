@@ -152,6 +152,8 @@ def _is_due(
         or made["sources"] != now["sources"]
         or made["version"] != posts.VERSION
         or own["settings"] != _lasting(settings)
+        # Whoever was to delete what former versions held was killed before.
+        or (settings.removed == "forget" and posts.strays(dataset))
     )
 
 
@@ -243,6 +245,8 @@ def bring(
             "counts": asdict(gathered.counts),
         }
         posts.commit(dataset, posts.Made(gathered.rows(), said), run=run, number=number)
+        if settings.removed == "forget":
+            posts.vacuum(dataset)
         seconds = round(time.monotonic() - start, 3)
         return Brought(found.formats, gathered.counts, seconds)
 
