@@ -31,7 +31,16 @@ if TYPE_CHECKING:
     from imgbatch.settings import Limits, PostSettings
     from imgbatch.sources.dumps import Post
 
-__all__ = ["Ahead", "Brought", "Found", "ahead", "bring", "find", "refuse_other_ids", "refuse_unknown"]
+__all__ = [
+    "Ahead",
+    "Brought",
+    "Found",
+    "ahead",
+    "bring",
+    "find",
+    "refuse_other_ids",
+    "refuse_unknown",
+]
 
 # Sources of these classes are no metadata; whatever else is filtered may be.
 NO_METADATA = ("archive", "link")
@@ -83,9 +92,16 @@ def refuse_unknown(settings: PostSettings) -> None:
 
     Raises:
         DumpError: with the names that are near.
+        SettingsError: a column of media is named, and the dump is to be no table.
     """
-    if settings.dump not in ("auto", "none"):
-        dumps.load(settings.dump)
+    if settings.media_column and settings.form != "table":
+        raise SettingsError(
+            f"--media-column {settings.media_column} is of tables, and --dump {settings.dump} "
+            "knows itself where its media are",
+            "Give one of the two; or --dump table.",
+        )
+    if settings.form not in ("auto", "none"):
+        dumps.load(settings.form)
 
 
 def refuse_other_ids(dataset: Dataset, settings: PostSettings) -> None:
@@ -97,8 +113,10 @@ def refuse_other_ids(dataset: Dataset, settings: PostSettings) -> None:
     made = posts.record(dataset)
     for own in made["inputs"].values() if made else ():
         if own["settings"]["pseudonyms"] != settings.pseudonyms:
-            had, has = ("pseudonyms", "plain ids") if own["settings"]["pseudonyms"] else (
-                "plain ids", "pseudonyms"
+            had, has = (
+                ("pseudonyms", "plain ids")
+                if own["settings"]["pseudonyms"]
+                else ("plain ids", "pseudonyms")
             )
             raise SettingsError(
                 f"{dataset.url} holds posts by {had}, and these would come by {has}", NEW_DATASET
@@ -122,9 +140,9 @@ def find(
     """
     made = posts.record(dataset)
     own = made["inputs"].get(input_) if made else None
-    if settings.dump == "none" or (made and own and not _is_due(dataset, made, own, settings)):
+    if settings.form == "none" or (made and own and not _is_due(dataset, made, own, settings)):
         return None
-    if own is None and settings.dump == "auto" and not _may_hold_metadata(dataset):
+    if own is None and settings.form == "auto" and not _may_hold_metadata(dataset):
         return None
     found = _look(input_, of_input(dataset, input_), settings, limits, was=own is not None)
     if found:
@@ -166,7 +184,7 @@ def _look(
 ) -> Found | None:
     dump = Dump(input_, sources, limits)
     try:
-        formats = tuple(dumps.choose(dump, settings.dump))
+        formats = tuple(dumps.choose(dump, settings.form))
     except BaseException:
         dump.close()
         raise
@@ -246,7 +264,7 @@ def ahead(
     Raises:
         DumpError, SettingsError: as for `find`.
     """
-    if settings.dump == "none":
+    if settings.form == "none":
         return None
     posts.here(dataset)
     made = posts.record(dataset)
