@@ -296,7 +296,8 @@ def _read(
             if say:
                 say(f"posts: {batches.read:,} read")
     why = "no metadata of a dump is left" if not found.formats else noted.damage
-    gathered.settle(settings.removed, withhold=why)
+    pieces = [name for name in found.formats if dumps.in_pieces(name)]
+    gathered.settle(settings.removed, withhold=why, pieces=pieces)
     return batches.read
 
 
