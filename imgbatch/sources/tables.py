@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imgbatch.sources.blobs import LOCAL_SCHEME
+from imgbatch.errors import InputError
+from imgbatch.sources.blobs import LOCAL_SCHEME, NO_FILE
 from imgbatch.sources.dumps import Dump
 from imgbatch.sources.dumps._rows import ENDINGS
 from imgbatch.sources.dumps.names import MEMBER, URL, base, ending, folder, resolve
@@ -93,9 +95,18 @@ def _entries(store: Store, wanted: sqlite3.Connection) -> Iterator[Entry]:
             if _has(wanted, "file", quote(entry.name)):
                 yield entry
         return
+    here = Path(unquote(store.root.removeprefix(LOCAL_SCHEME)))
     for (name,) in _all(wanted):
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            yield store.head(unquote(name))
+        try:
+            entry = store.head(unquote(name))
+            if not (here / entry.name).is_dir():
+                yield entry
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            # Whatever a table says may stand for a name that no file can have.
+            if error.errno not in NO_FILE:
+                raise InputError(f"{store.address(unquote(name))}: {error.strerror}") from error
 
 
 def _all(wanted: sqlite3.Connection) -> Iterable[tuple[str]]:
