@@ -89,6 +89,11 @@ class PostSettings(Settings):
     removed: Literal["keep", "mark", "forget"] = "keep"
     keep_days: int | None = Field(default=None, ge=1)
 
+    @property
+    def form(self) -> str:
+        """The format that is asked for: who names a column of media has a table."""
+        return "table" if self.dump == "auto" and self.media_column else self.dump
+
 
 class Recipe(Settings):
     """What a run computes.
