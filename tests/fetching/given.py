@@ -54,11 +54,16 @@ def fetch(source: Path, out: Path, backend: Checked | None = None, **settings: A
 
 def rows(out: Path) -> dict[str, dict[str, Any]]:
     """Return the outcomes by URL."""
-    found = pq.read_table(out / "fetched" / "outcomes.parquet").to_pylist()
-    assert [json.loads(line) for line in (out / "fetched" / "outcomes.jsonl").open()] == found
+    found: list[dict[str, Any]] = pq.read_table(out / "fetched" / "outcomes.parquet").to_pylist()
+    assert lines(out / "fetched" / "outcomes.jsonl") == found
     return {row["url"]: row for row in found}
 
 
 def posts(out: Path) -> list[dict[str, Any]]:
     """Return the lines of posts.jsonl."""
-    return [json.loads(line) for line in (out / "posts.jsonl").open()]
+    return lines(out / "posts.jsonl")
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a file of JSON lines."""
+    return [json.loads(line) for line in path.read_text().split("\n") if line]

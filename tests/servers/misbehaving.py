@@ -168,7 +168,7 @@ class _Handler(socketserver.StreamRequestHandler):
         self.say(200, PAGE, Content_Type="image/jpeg")
 
     def do_long_page(self) -> None:
-        self.say(200, PAGE * 10_000, length=200 * 2**20, Content_Type="image/jpeg")
+        self.say(200, PAGE * 10_000, length=20 * 2**20, Content_Type="image/jpeg")
         self.close()
 
     def do_claims(self) -> None:

@@ -97,11 +97,12 @@ def _page(page: Tweet, name: str, line: int, counted: Counted) -> Iterator[Post 
     for error in objects(page.get("errors")):
         title = text(error.get("title")) or "untitled"
         counted.note("unread", f"the platform gave an error instead: {title[:80]}", name, line)
-    if "data" not in page:
-        tweets = [page] if "id" in page or "text" in page else []
-    else:
-        data = page["data"]
-        tweets = [data] if isinstance(data, dict) else objects(data)
+    tweets = _tweets(page)
+    if tweets is None:
+        counted.bad("data", name, line)
+        return
+    if not tweets and ("includes" in page or not page.get("errors")):
+        counted.missing("data", name, line)
     included = _Included(page)
     for tweet in tweets:
         post_id = text_id(tweet.get("id"))
@@ -109,6 +110,14 @@ def _page(page: Tweet, name: str, line: int, counted: Counted) -> Iterator[Post 
             yield Gap("no-id", name, line, "a post without id")
         else:
             yield _post(post_id, tweet, included, (name, line, counted))
+
+
+def _tweets(page: Tweet) -> list[Tweet] | None:
+    """Return the posts of a line, none where it brings errors alone; None: no posts by its type."""
+    data = page.get("data", [page] if "id" in page or "text" in page else [])
+    if isinstance(data, dict):
+        return [data]
+    return objects(data) if isinstance(data, list) else None
 
 
 def _post(post_id: str, tweet: Tweet, included: _Included, where: tuple[str, int, Counted]) -> Post:
