@@ -6,14 +6,12 @@ fetched from. A medium that could not be fetched has its error class as its stat
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from imgbatch.errors import SourceError
 from imgbatch.sources.dumps import lines
-from imgbatch.sources.dumps.names import ref
+from imgbatch.sources.dumps.names import base, folder, ref
 from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
-from imgbatch.sources.dumps.values import at, count, iso_time, number, objects, text, text_id
+from imgbatch.sources.dumps.values import count, iso_time, number, objects, text, text_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,24 +25,18 @@ YIELDS = "the posts of the dump that was fetched, each medium with its file or w
 
 ABOUT, POSTS = "fetched/about.json", "posts.jsonl"
 KINDS: tuple[MediaKind, ...] = ("image", "video", "audio", "other")
-ABOUT_BYTES = 2**16
 
 
 def recognise(dump: Dump) -> float:
-    """Tell how sure it is: a fetch says what it is."""
+    """Tell how sure it is: nothing else writes these two names beside each other."""
     return 1.0 if next(files(dump), None) else 0.0
 
 
 def files(dump: Dump) -> Iterator[str]:
-    """Yield posts.jsonl."""
-    if not (dump.has(ABOUT) and dump.has(POSTS)):
-        return
-    try:
-        about = json.loads(dump.head(ABOUT, ABOUT_BYTES))
-    except (SourceError, ValueError):
-        return
-    if at(about, "format") == "fetched":
-        yield POSTS
+    """Yield each posts.jsonl that has a fetched/about.json beside it."""
+    for name in dump.metadata("jsonl"):
+        if base(name) == POSTS and dump.has(folder(name) + ABOUT):
+            yield name
 
 
 def read(dump: Dump, asked: Asked) -> Iterator[Post | Gap]:
@@ -78,9 +70,12 @@ def _post(item: dict[str, Any], name: str, line: int, counted: Counted) -> Post 
     post_id = text_id(item.get("post_id"))
     if post_id is None:
         return Gap("no-id", name, line, "a post without id")
-    for field in ("platform", "raw_ref", "media"):
-        if item.get(field) is None:
+    for field in ("platform", "author_id", "created_at", "text", "media"):
+        if field not in item:
             counted.missing(field, name, line)
+    created = iso_time(item.get("created_at"))
+    if created is None and item.get("created_at") is not None:
+        counted.bad("created_at", name, line)
     metrics = item.get("metrics")
     known = metrics.items() if isinstance(metrics, dict) else ()
     return Post(
@@ -89,8 +84,8 @@ def _post(item: dict[str, Any], name: str, line: int, counted: Counted) -> Post 
         raw_ref=ref(name, line),
         author_id=text_id(item.get("author_id")),
         author_name=text(item.get("author_name")),
-        created_at=iso_time(item.get("created_at")),
-        time_source=text(item.get("time_source")) or "",
+        created_at=created,
+        time_source=(text(item.get("time_source")) or "created_at") if created else "",
         text=text(item.get("text")),
         lang=text(item.get("lang")),
         url=text(item.get("url")),
@@ -103,9 +98,8 @@ def _post(item: dict[str, Any], name: str, line: int, counted: Counted) -> Post 
 
 def _medium(index: int, item: dict[str, Any]) -> Media:
     kind: MediaKind = next((known for known in KINDS if known == item.get("kind")), "other")
-    place = count(item.get("index"))
     return Media(
-        index if place is None else place,
+        index,
         kind,
         url=text(item.get("url")),
         path=text(item.get("path")),
