@@ -84,7 +84,8 @@ def fetch(
         input=dump_url,
         out=out,
         settings=check(fetching.FetchSettings, asked, where="imgbatch fetch"),
-        dump=dump,
+        # Who names a column of media has a table.
+        dump="table" if dump == "auto" and media_column else dump,
         columns=Plain(media_column, id_column),
         max_failed=terminal.max_failed(max_failed),
     )

@@ -189,5 +189,8 @@ class Hosts:
 
 
 def host_of(url: str) -> str:
-    """Return the host of a URL, without its port: what is asked politely."""
-    return httpx2.URL(url).host
+    """Return the host of a URL, without its port: what is asked politely; "" of what is no URL."""
+    try:
+        return httpx2.URL(url).host
+    except (httpx2.InvalidURL, ValueError):
+        return ""

@@ -42,9 +42,6 @@ EXPECTED = {
     "/no-http": "link.broken",
     "/bad-gzip": "link.encoding",
     "/brotli": "link.encoding",
-    "/drip": "link.timeout",
-    "/drip-head": "link.timeout",
-    "/silent": "link.timeout",
     "/no/such/thing.jpg": "link.missing",
     "/expired": "link.denied",
     "/gone": "link.gone",
@@ -57,6 +54,7 @@ EXPECTED = {
     "/to-file": "link.url",
     "/nowhere": "link.dns",
 }
+SLOW = ("/drip", "/drip-head", "/silent")
 FOREIGN = {
     "ftp://127.0.0.1/a.jpg": "link.url",
     "http://user:secret@127.0.0.1/a.jpg": "link.url",
@@ -77,7 +75,7 @@ def fetched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Misbehav
         given.fetch(
             source,
             folder / "out",
-            seconds=1.0,
+            seconds=20.0,
             attempts=3,
             max_bytes=32 * 2**20,
             down_after=1000,
@@ -86,6 +84,15 @@ def fetched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Misbehav
         )
         assert not private.asked
         yield server, folder / "out"
+
+
+def test_who_takes_too_long_is_given_up_however_often_a_byte_comes(tmp_path: Path) -> None:
+    with Misbehaving() as server:
+        source = given.dump(tmp_path / "dump", [[f"{server.url}{path}" for path in SLOW]])
+        given.fetch(source, tmp_path / "out", seconds=0.4, attempts=2, ignore_robots=True)
+        assert {path: server.asked[path] for path in SLOW} == dict.fromkeys(SLOW, 2)
+    rows = given.rows(tmp_path / "out").values()
+    assert {row["error_class"] for row in rows} == {"link.timeout"}
 
 
 @pytest.mark.parametrize("path", EXPECTED)
@@ -131,14 +138,14 @@ def test_what_is_final_is_asked_once_and_what_may_pass_as_often_as_allowed(
     server, _ = fetched
     once = ("/page", "/gone", "/expired", "/noai", "/claims", "/empty", "/bomb", "/loop")
     assert {path: server.asked[path] for path in once} == dict.fromkeys(once, 1)
-    thrice = ("/cut", "/broken", "/silent", "/garbage")
+    thrice = ("/cut", "/broken", "/garbage")
     assert {path: server.asked[path] for path in thrice} == dict.fromkeys(thrice, 3)
 
 
 def test_a_medium_that_failed_has_its_class_as_status_and_the_others_their_file(
     fetched: tuple[Misbehaving, Path],
 ) -> None:
-    server, out = fetched
+    _, out = fetched
     for post in given.posts(out):
         (medium,) = post["media"]
         row = given.rows(out)[medium["url"]]

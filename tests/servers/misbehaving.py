@@ -11,6 +11,7 @@ import struct
 import threading
 from collections import Counter
 from email.utils import formatdate
+from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from PIL import Image
@@ -27,6 +28,12 @@ def picture(number: int) -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (32, 24), (number % 256, number // 256 % 256, 77)).save(file, "PNG")
     return file.getvalue()
+
+
+@lru_cache
+def bomb() -> bytes:
+    """Return the bytes of a picture that unpacks to 64 MiB."""
+    return gzip.compress(picture(0) + b"\0" * (64 * 2**20), 1)
 
 
 class Misbehaving:
@@ -88,7 +95,10 @@ class _Handler(socketserver.StreamRequestHandler):
 
     def one(self, path: str, head: list[str]) -> None:
         owner = self.owner
-        self.path, self.sent = path, {h.partition(":")[0].lower(): h.partition(":")[2].strip() for h in head}
+        self.path, self.sent = (
+            path,
+            {h.partition(":")[0].lower(): h.partition(":")[2].strip() for h in head},
+        )
         with owner.lock:
             owner.asked[path] += 1
             owner.heads[path] = head
@@ -98,7 +108,7 @@ class _Handler(socketserver.StreamRequestHandler):
                 owner.most_at_once = max(owner.most_at_once, owner.at_once)
         try:
             owner.stopped.wait(owner.pause)
-            name = path.split("?")[0].strip("/").split("/")[0]
+            name = path.split("?", maxsplit=1)[0].strip("/").split("/")[0]
             getattr(self, "do_" + name.replace("-", "_").replace(".", "_"), self.do_missing)()
         finally:
             if not path.endswith("robots.txt"):
@@ -107,8 +117,13 @@ class _Handler(socketserver.StreamRequestHandler):
 
     # --- what it says ---------------------------------------------------------------------------
 
-    def say(self, status: int, body: bytes = b"", length: int | None = None, **headers: str) -> None:
-        lines = [f"HTTP/1.1 {status} Said", f"Content-Length: {len(body) if length is None else length}"]
+    def say(
+        self, status: int, body: bytes = b"", length: int | None = None, **headers: str
+    ) -> None:
+        lines = [
+            f"HTTP/1.1 {status} Said",
+            f"Content-Length: {len(body) if length is None else length}",
+        ]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         self.wfile.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
         self.wfile.flush()
@@ -199,8 +214,7 @@ class _Handler(socketserver.StreamRequestHandler):
         self.close()
 
     def do_bomb(self) -> None:
-        packed = gzip.compress(picture(0) + b"\0" * (64 * 2**20))
-        self.say(200, packed, Content_Encoding="gzip", Content_Type="image/png")
+        self.say(200, bomb(), Content_Encoding="gzip", Content_Type="image/png")
 
     def do_bad_gzip(self) -> None:
         self.say(200, b"\x1f\x8bno gzip at all", Content_Encoding="gzip")
@@ -301,5 +315,3 @@ class _Handler(socketserver.StreamRequestHandler):
 
     def do_nowhere(self) -> None:
         self.say(302, Location="http://[")
-
-
