@@ -14,6 +14,14 @@ SECONDS = 253_402_300_800
 EXACT = 2**53
 SMALL = 2**31
 DIGITS = 18
+X_PARTS = 6
+MONTHS = {
+    name: f"{number:02}"
+    for number, name in enumerate(
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"],
+        start=1,
+    )
+}
 
 
 def text_id(value: Any) -> str | None:
@@ -137,6 +145,18 @@ def written_time(value: Any, form: str) -> datetime | None:
         return _utc(datetime.strptime(value.strip(), form))  # noqa: DTZ007 - made aware right here
     except (ValueError, OverflowError):
         return None
+
+
+def x_time(value: Any) -> datetime | None:
+    """Return the moment of a text as X's older API writes it: Wed Oct 10 20:19:24 +0000 2018.
+
+    `strptime` takes ten times as long, which every post of X would pay.
+    """
+    parts = value.split() if isinstance(value, str) else []
+    if len(parts) != X_PARTS:
+        return None
+    _, month, day, clock, zone, year = parts
+    return iso_time(f"{year}-{MONTHS.get(month, '')}-{day:0>2}T{clock}{zone}")
 
 
 def _utc(moment: datetime) -> datetime:
