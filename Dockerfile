@@ -1,6 +1,6 @@
 # One image for head and workers, with GPUs and without, so that all versions are the same: `scripts/image`.
-#     docker build --tag imgbatch .                              with the models, 5 GB; runs on CPUs too
-#     docker build --tag imgbatch --build-arg ACCEL=cpu .        without
+#     docker build --tag imgbatch .                              with the models, 7 GB; runs on CPUs too
+#     docker build --tag imgbatch --build-arg ACCEL=cpu .        without, 1.3 GB
 #     docker run --rm --volume FOLDER:/data imgbatch run /data/in /data/out
 # A cluster of your own is this one image on every machine (head, then workers; TOKEN is a file with the
 # same token everywhere; `ray get-auth-token --generate` makes one):
@@ -20,13 +20,13 @@ SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 
 COPY scripts/requirements /opt/requirements
 RUN pip install --no-cache-dir --requirement /opt/requirements/uv.txt && uv venv /opt/venv
-# onnxruntime is for CPUs; onnxruntime-gpu has the same version and the CUDA that torch's wheels bring.
+# onnxruntime is for CPUs; cuda.txt has the same version of it for GPUs.
 RUN install=(uv pip install --no-cache --no-deps --compile-bytecode) \
     && case "$ACCEL" in \
         cpu) "${install[@]}" --requirement /opt/requirements/light.txt ;; \
         cuda) "${install[@]}" --requirement /opt/requirements/models.txt \
             && uv pip uninstall onnxruntime \
-            && "${install[@]}" "$(sed -n 's/^onnxruntime==/onnxruntime-gpu==/p' /opt/requirements/models.txt)" ;; \
+            && "${install[@]}" --requirement /opt/requirements/cuda.txt ;; \
         *) echo "ACCEL is cpu or cuda, not '$ACCEL'" && exit 1 ;; \
     esac
 
@@ -38,8 +38,10 @@ RUN uv pip install --no-cache --no-deps --no-build-isolation --compile-bytecode 
 FROM ${BASE}
 RUN useradd --create-home --uid 1000 imgbatch && install --directory --owner imgbatch /data
 COPY --from=build /opt/venv /opt/venv
-# video: NVIDIA's decoders, which the container runtime leaves out by itself.
+# ONNX Runtime finds the CUDA of torch's wheels by this path alone. video: NVIDIA's decoders, which the
+# container runtime leaves out by itself.
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 \
+    LD_LIBRARY_PATH=/opt/venv/lib/python3.11/site-packages/nvidia/cu13/lib:/opt/venv/lib/python3.11/site-packages/nvidia/cudnn/lib \
     NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility,video
 
 ARG VERSION=unknown

@@ -26,9 +26,11 @@ from imgbatch.cloud.deployment import read
 from imgbatch.cloud.ledger import HOUR
 from imgbatch.errors import (
     CloudError,
+    CredentialsError,
     DeploymentError,
     FencedError,
     ImgbatchError,
+    PermissionsError,
     SpentError,
     StorageError,
 )
@@ -38,7 +40,7 @@ from jobs.scale import Run, Scale
 
 if TYPE_CHECKING:
     from imgbatch.cloud import Cloud
-    from imgbatch.cloud.control import Order
+    from imgbatch.cloud.control import Order, Phase
     from imgbatch.cloud.deployment import Deployment
 
 AGAIN_SECONDS = 10.0
@@ -153,39 +155,41 @@ class Head:
 
     def _refused(self, order: Order, now: float) -> State | None:
         """Return the end of an order that cannot begin; None: it can."""
-        code, reason = DeploymentError.exit_code, ""
         if order.pool not in self._deployment.pools:
             known = ", ".join(self._deployment.pools)
-            reason = f"there is no pool {order.pool!r}; there are {known}"
-        elif order.deadline - now < LEAST_SECONDS:
-            code = SpentError.exit_code
-            reason = f"its deadline was reached while it waited. {SpentError.remedy}"
-        if not reason:
-            return None
-        phase = "deadline" if code == SpentError.exit_code else "failed"
-        return State.model_validate(
-            {
-                "run": order.run,
-                "phase": phase,
-                "at": now,
-                "deadline": order.deadline,
-                "budget": order.budget,
-                "reason": reason,
-                "code": code,
-            }
-        )
+            said = f"there is no pool {order.pool!r}; there are {known}"
+            return _said(order, "failed", said, DeploymentError.exit_code, now)
+        if order.deadline - now < LEAST_SECONDS:
+            said = f"its deadline was reached while it waited. {SpentError.remedy}"
+            return _said(order, "deadline", said, SpentError.exit_code, now)
+        return None
 
     def _take(self, order: Order, waiting: list[Order], now: float) -> None:
-        for name, pool in self._deployment.pools.items():
-            if name != order.pool:
-                self._empty(pool.group)
-        self._run = self._host.start(order)
+        """Begin an order.
+
+        Raises:
+            CloudError, StorageError: it is begun in the next turn; why is told.
+        """
+        try:
+            for name, pool in self._deployment.pools.items():
+                if name != order.pool:
+                    self._empty(pool.group)
+            run = self._host.start(order)
+        except (PermissionsError, CredentialsError, DeploymentError) as error:
+            said = f"{error}. {error.remedy}"
+            self._control.tell(_said(order, "failed", said, error.exit_code, now))
+            self._control.close(order.run)
+            return
+        except CloudError as error:
+            self._control.tell(_said(order, "waiting", f"{error}. {error.remedy}", None, now))
+            raise
+        self._run = run
         self._scale = Scale(
             order,
             self._deployment,
             self._control,
             self._cloud,
-            self._run,
+            run,
             machine=self._machine,
             head_until=max(order.deadline, *(other.deadline for other in waiting)),
             now=now,
@@ -211,6 +215,19 @@ class Head:
         groups = self._cloud.groups
         if groups.size(group).wanted or groups.members(group):
             groups.want(group, 0)
+
+
+def _said(order: Order, phase: Phase, reason: str, code: int | None, now: float) -> State:
+    """Return how an order stands that has not begun."""
+    return State(
+        run=order.run,
+        phase=phase,
+        at=now,
+        deadline=order.deadline,
+        budget=order.budget,
+        reason=reason,
+        code=code,
+    )
 
 
 def _deadline(order: Order, former: State | None, now: float) -> float:

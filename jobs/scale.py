@@ -230,7 +230,7 @@ class Scale:
         try:
             self._arm(now)
             self.state = self._scaler.step(now, work)
-        except (PermissionsError, CredentialsError) as error:
+        except (PermissionsError, CredentialsError, DeploymentError) as error:
             self._scaler.give_up(f"{error}. {error.remedy}", error.exit_code, now)
             self._without(now, work, error)
         except CloudError as error:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgbatch.crew.board import LOOK_SECONDS, SLOW_SECONDS, Board
+from imgbatch.crew.board import LOOK_SECONDS, SLOW_SECONDS, SPARE_SECONDS, Board
 from imgbatch.crew.fleet import Back, Done, Leaving, Lost, Said, Up
 from imgbatch.crew.order import MACHINES
 from imgbatch.dataset.plan import Work
@@ -218,3 +218,24 @@ def test_whatever_happens_each_shard_comes_once_and_is_counted_once(
     assert len(table.shards) == len(set(table.shards)) == table.counted
     if not table.board.given_up:
         assert table.shards == sorted(w.shard.name for task in work for w in task.works)
+
+
+def test_workers_that_idle_while_nothing_waits_are_let_go_and_asked_for_again_when_it_does() -> (
+    None
+):
+    table = Table(tasks(2), deepest=1)
+    for worker in (1, 2, 3):
+        table.take(Up(worker))
+    table.assign()
+    idle = {worker for worker, hand in table.hands.items() if not hand}
+    assert table.board.leavers() == []
+    # Long before, each slow task is given to an idle worker too: then it is not idle.
+    table.now = SPARE_SECONDS
+    gone = set(table.board.leavers())
+    assert gone == idle
+    assert len(gone) == 1
+    assert table.board.wanted == 2
+    busy = next(worker for worker, hand in table.hands.items() if hand)
+    table.take(Lost(busy, TAKEN, None))
+    assert table.board.wanted == 2
+    assert table.board.waiting == 1

@@ -1,13 +1,4 @@
-"""A root of `infra/` for one deployment: its state, its variables, made, changed and destroyed.
-
-    infra/<cloud>/<name>.tfvars.json     what this deployment is to be: yours to edit
-    s3://imgbatch-state-ACCOUNT-REGION/<name>/terraform.tfstate      what Terraform knows of it
-    s3://imgbatch-state-ACCOUNT-REGION/<name>/terraform.tfvars.json  what it was last made from
-
-Decision, 2026-11: the state lies in a bucket of its own, made here with `storage.buckets` and by no
-Terraform: it has to be there before the first plan and after the last destroy. Drawback: `down`
-leaves that bucket, with some kilobytes in it.
-"""
+"""A root of `infra/` for one deployment enters; it is planned, made, taken over and destroyed."""
 
 from __future__ import annotations
 
@@ -17,22 +8,22 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imgbatch.cloud import deployment, known, plans, terraform
+from imgbatch.cloud import CLOUDS, deployment, known, plans, terraform
+from imgbatch.cloud.backend import Backend
+from imgbatch.cloud.state import State, read_json
 from imgbatch.errors import DeploymentError, SettingsError, TerraformError
-from imgbatch.storage import open_store
+from imgbatch.settings import nearest
 from imgbatch.storage.buckets import open_bucket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from imgbatch.cloud.deployment import Deployment
     from imgbatch.cloud.plans import Plan
-    from imgbatch.storage.buckets import Bucket
 
-STATE, VARIABLES = "terraform.tfstate", "terraform.tfvars.json"
 NAME = re.compile(r"[a-z][a-z0-9-]{0,18}[a-z0-9]")
 # What holds data of the user, and what it is encrypted with.
-KEPT = ("aws_s3_bucket", "aws_kms_")
+KEPT = (*plans.BUCKETS, "aws_kms_")
 # Variables that are for one command, and never of what a deployment is.
 FOR_ONCE = ("destroy_data",)
 ROUNDS = 5
@@ -42,16 +33,21 @@ def infra(cloud: str) -> Path:
     """Return the folder of a cloud's root.
 
     Raises:
-        DeploymentError: this imgbatch was not installed from a clone.
+        SettingsError: no cloud of that name.
+        DeploymentError: this imgbatch was not installed from a clone, or has no such root yet.
     """
-    folder = Path(__file__).parents[2] / "infra" / cloud
+    if cloud not in CLOUDS:
+        raise SettingsError(f"no cloud {cloud!r}{nearest(cloud, list(CLOUDS))}", "Give aws or gcp.")
+    folder = Path(__file__).parents[2] / "infra"
     if not folder.is_dir():
         raise DeploymentError(
             f"there is no {folder}: this imgbatch comes without `infra/`",
             "`scripts/cloud` belongs to a clone of imgbatch: clone it and run it there. Where a "
             "deployment is up already, `imgbatch cloud connect CONTROL_URL` is enough.",
         )
-    return folder
+    if not (folder / cloud).is_dir():
+        raise DeploymentError(f"infra/ has nothing for {cloud} yet", "Give aws.")
+    return folder / cloud
 
 
 def chosen(cloud: str, name: str) -> str:
@@ -61,16 +57,7 @@ def chosen(cloud: str, name: str) -> str:
     variables = infra(cloud) / f"{name}.tfvars.json"
     if not variables.exists():
         return ""
-    return str(_read_json(variables).get("region", ""))
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(file.read_text("utf-8")))
-    except ValueError as error:
-        raise SettingsError(
-            f"{file} is no JSON: {error}", "Correct it, then run the command again."
-        ) from error
+    return str(read_json(variables).get("region", ""))
 
 
 class Root:
@@ -97,24 +84,14 @@ class Root:
         self.folder = infra(cloud)
         program = terraform.find()
         self.account, self.region = import_module(f"imgbatch.cloud.{cloud}.who").who(region)
-        self.bucket = f"imgbatch-state-{self.account}-{self.region}"
+        file = self.folder / f"{name}.tfvars.json"
+        self.backend = Backend(cloud, self.account, self.region, name)
+        self.state = State(self.backend, file=file, say=say)
         data = self.folder / ".terraform" / name
         self.terraform = terraform.Terraform(program, self.folder, data, say)
         self.say = say
         self._given: dict[str, str] = {}
         self._taken: dict[str, str] = {}
-
-    # --- State and variables
-
-    @property
-    def variables(self) -> Path:
-        """The file of the deployment's variables."""
-        return self.folder / f"{self.name}.tfvars.json"
-
-    @property
-    def state(self) -> str:
-        """URL of the folder of the state."""
-        return f"s3://{self.bucket}/{self.name}?region={self.region}"
 
     def open(self, *, make: bool) -> None:
         """Have a place for the state, the variables here, and the provider.
@@ -124,77 +101,17 @@ class Root:
             StorageError: its bucket cannot be made, hardened or read.
             TerraformError: `terraform init` failed.
         """
-        bucket = open_bucket(f"s3://{self.bucket}?region={self.region}")
-        if not bucket.exists():
-            if not make:
-                raise DeploymentError(
-                    f"there is no deployment {self.name!r} in {self.region}: its state would be in "
-                    f"s3://{self.bucket}, which does not exist",
-                    "Give its --name and --region.",
-                )
-            self._make(bucket)
-        self._fetch_variables()
+        backend = self.state.open(make=make)
         self.say("terraform init")
-        self.terraform.run("init", "-reconfigure", *self._backend())
-
-    def _make(self, bucket: Bucket) -> None:
-        self.say(f"making s3://{self.bucket} for the state of Terraform")
-        bucket.create(self.region)
-        for change in bucket.changes():
-            if not change.refused:
-                change.make()
-
-    def _backend(self) -> list[str]:
-        told = {
-            "bucket": self.bucket,
-            "key": f"{self.name}/{STATE}",
-            "region": self.region,
-            "use_lockfile": "true",
-            "encrypt": "true",
-        }
-        return [f"-backend-config={key}={value}" for key, value in told.items()]
-
-    def _fetch_variables(self) -> None:
-        """Have the variables here: as they are, as they were last used, or the least there is."""
-        last = self.last_variables()
-        if not self.variables.exists():
-            first = {"name": self.name, "region": self.region}
-            self._write_variables(last or first)
-            return
-        here = self._read_variables()
-        if last and here != last:
-            keys = [key for key in sorted({*here, *last}) if here.get(key) != last.get(key)]
-            self.say(f"{self.variables.name} differs from what was last applied: {', '.join(keys)}")
-
-    def last_variables(self) -> dict[str, Any]:
-        """Return the variables that the deployment was last made from; empty: not made yet."""
-        try:
-            raw: dict[str, Any] = json.loads(open_store(self.state).get(VARIABLES))
-        except FileNotFoundError:
-            return {}
-        return raw
-
-    def _read_variables(self) -> dict[str, Any]:
-        raw = _read_json(self.variables)
-        told = {key: raw.get(key) for key in ("name", "region")}
-        if told != {"name": self.name, "region": self.region}:
-            raise SettingsError(
-                f"{self.variables} is of {told['name']!r} in {told['region']!r}, and you ask for "
-                f"{self.name!r} in {self.region!r}",
-                "Correct the file, or give the --name and --region that it says.",
-            )
-        return raw
-
-    def _write_variables(self, variables: Mapping[str, Any]) -> None:
-        self.variables.write_text(json.dumps(variables, indent=2) + "\n", "utf-8")
+        self.terraform.run("init", "-reconfigure", *backend)
 
     def variable(self, name: str) -> Any:
         """Return a variable of the deployment as its file says; None: it says nothing."""
-        return self._read_variables().get(name)
+        return self.state.read().get(name)
 
     def change(self, name: str, value: Any) -> None:
         """Set a variable of the deployment in its file; the next plan shows what that changes."""
-        self._write_variables({**self._read_variables(), name: value})
+        self.state.write({**self.state.read(), name: value})
 
     # --- Plans
 
@@ -218,7 +135,7 @@ class Root:
         found = plans.read(self.terraform.run("show", "-json", str(self._planned)))
         if not destroy:
             kept = {key: value for key, value in found.variables.items() if key not in FOR_ONCE}
-            self._write_variables({**kept, **self._read_variables()})
+            self.state.write({**kept, **self.state.read()})
         return found
 
     def apply(self) -> None:
@@ -254,9 +171,17 @@ class Root:
                     raise
                 self.take_over(plan, error.addresses)
                 plan = self.plan()
-        store = open_store(self.state)
-        store.put(VARIABLES, self.variables.read_bytes())
-        return self.told()
+        return self.made()
+
+    def made(self) -> Deployment:
+        """Return the deployment as it is now, and keep its variables beside the state.
+
+        Raises:
+            DeploymentError: the state knows of none.
+        """
+        told = self.told()
+        self.state.keep()
+        return told
 
     def find(self, plan: Plan, *, adopt: bool) -> list[str]:
         """Return what the plan would make although it is there and ours: addresses.
@@ -282,10 +207,11 @@ class Root:
         names = {
             address: plans.id_of(kind, arguments)
             for address, (kind, arguments) in plan.made.items()
-            if kind == "aws_s3_bucket"
+            if kind in plans.BUCKETS
         }
-        url = f"s3://{{}}?region={self.region}"
-        return [one for one, name in names.items() if open_bucket(url.format(name)).exists()]
+        options = self.backend.options
+        urls = {one: self.backend.url(name) + options for one, name in names.items()}
+        return [one for one, url in urls.items() if open_bucket(url).exists()]
 
     def take_over(self, plan: Plan, addresses: Sequence[str]) -> None:
         """Have the next plan bring what is there under the state, instead of making it.
@@ -333,11 +259,11 @@ class Root:
         outputs = json.loads(self.terraform.run("output", "-json"))
         if "deployment" not in outputs:
             raise DeploymentError(
-                f"the state in s3://{self.bucket}/{self.name} knows of no deployment",
+                f"the state in {self.state.url} knows of no deployment",
                 "Nothing was made yet, or all was destroyed. If machines of it are there "
-                "(`scripts/cloud doctor aws`), the state was lost: bring a former version of "
-                f"s3://{self.bucket}/{self.name}/{STATE} back (they are kept for 30 days), or run "
-                "`scripts/cloud up` with --adopt.",
+                f"(`scripts/cloud doctor {self.cloud}`), the state was lost: bring a former "
+                f"version of {self.state.url}/{self.backend.file} back (it keeps them for 30 days),"
+                " or run `scripts/cloud up` with --adopt.",
             )
         return deployment.read(json.dumps(outputs["deployment"]["value"]))
 
@@ -364,7 +290,7 @@ class Root:
         """
         self.give("destroy_data", "true")
         listed = self.terraform.run("state", "list").split()
-        buckets = [one for one in listed if plans.type_of(one) == "aws_s3_bucket"]
+        buckets = [one for one in listed if plans.type_of(one) in plans.BUCKETS]
         if buckets:
             targets = [f"-target={one}" for one in buckets]
             self.terraform.stream("apply", "-auto-approve", *self._words(), *targets)
@@ -383,7 +309,7 @@ class Root:
 
     def _words(self) -> list[str]:
         given = [f"-var={name}={value}" for name, value in self._given.items()]
-        return ["-input=false", f"-var-file={self.variables.name}", *given]
+        return ["-input=false", f"-var-file={self.state.file.name}", *given]
 
     @property
     def _taken_file(self) -> Path:

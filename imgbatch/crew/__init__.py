@@ -74,7 +74,7 @@ def conduct(fleet: Fleet, tasks: Sequence[Task]) -> Generator[Tick | Finished | 
     board = Board(tasks)
     try:
         while board.left:
-            fleet.want(board.left)
+            fleet.want(board.wanted)
             for worker, slips in board.assign(fleet.expected, fleet.deepest):
                 fleet.give(worker, slips)
             events = fleet.events(LOOK_SECONDS)

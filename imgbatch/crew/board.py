@@ -43,6 +43,8 @@ AHEAD_SECONDS = 2.0
 # A task is slow that takes so many times as long as others did, and longer than so many seconds.
 SLOW_TIMES, SLOW_SECONDS = 3, 3.0
 LOOK_SECONDS = 0.5
+# A worker that has had nothing for so long, while nothing waits, is let go: its machine may end.
+SPARE_SECONDS = 60.0
 
 
 @dataclass(slots=True)
@@ -52,7 +54,7 @@ class _Seat:
     Attributes:
         alone: what it has is alone there.
         pace: seconds between two tasks that it ended, on average, the last ones counting most.
-        last: when that was, or when it was given something after it had nothing.
+        last: when that was, or when it was given something after it had nothing, or came up.
     """
 
     hand: set[int] = field(default_factory=set)
@@ -113,7 +115,7 @@ class Board:
             case Back():
                 return self._gave_back(event.slip)
             case Up():
-                self._seats[event.worker] = _Seat()
+                self._seats[event.worker] = _Seat(last=self._clock())
                 self._idle.add(event.worker)
                 self._asking.add(event.worker)
                 # An empty tick starts the clock of the rate that is shown.
@@ -233,9 +235,24 @@ class Board:
         """How many tasks wait for their first worker, or came back from one."""
         return len(self._back) + len(self._tasks) - self._begun
 
+    @property
+    def wanted(self) -> int:
+        """How many workers would have something to do, or have not been idle for long."""
+        leaving = sum(len(self._seats[worker].hand) for worker in self._leaving)
+        return self.waiting + len(self._again) + len(self._seats) + leaving
+
     def leavers(self) -> list[int]:
-        """Return workers that leave and have nothing in hand any more; they are forgotten."""
+        """Return workers that leave, or are of no more use, with empty hands; they are forgotten.
+
+        Decision, 2026-11: idle workers are let go before the end, so that machines that only wait
+        for the last shards are seen to idle, by us and by autoscalers. Drawback: a shard that comes
+        back then waits for a worker to start.
+        """
         gone = [worker for worker in self._leaving if not self._seats[worker].hand]
+        if not self.waiting and not self._again:
+            long_ago = self._clock() - SPARE_SECONDS
+            spare = (worker for worker in self._idle - self._leaving)
+            gone += [worker for worker in spare if self._seats[worker].last <= long_ago]
         for worker in gone:
             self._forget(worker)
         return gone

@@ -139,7 +139,7 @@ class Threads:
                     post.slips.put(given)
 
     def release(self, worker: int) -> None:
-        """Nothing: no worker of this process leaves."""
+        """Nothing: a worker of this process that has nothing to do waits for the end."""
 
     def events(self, seconds: float) -> list[Event]:
         """Return what happened; waits so long for the first of it."""

@@ -246,7 +246,10 @@ def _addresses() -> None:
 
 
 def _descriptions() -> None:
-    """Keep the description of a rule for a security group too: else every plan would set it."""
+    """Keep the description of a rule for a security group too: else every plan would set it.
+
+    And set that of one without ports.
+    """
     from moto.ec2.models.security_groups import SecurityGroupRule  # noqa: PLC0415
 
     def description(self: Any) -> str | None:
@@ -254,6 +257,19 @@ def _descriptions() -> None:
         return held.get("Description")
 
     SecurityGroupRule.description = property(description)
+
+    from moto.ec2.models.security_groups import SecurityGroupBackend  # noqa: PLC0415
+
+    modify = SecurityGroupBackend.modify_security_group_rules
+
+    def modify_security_group_rules(self: Any, group_id: str, rules: dict[str, Any]) -> None:
+        """Take a rule of all protocols, which has no ports."""
+        for rule in rules.values():
+            if rule.get("IpProtocol") == "-1":
+                rule.update(FromPort=-1, ToPort=-1)
+        modify(self, group_id, rules)
+
+    SecurityGroupBackend.modify_security_group_rules = modify_security_group_rules
 
 
 def _names() -> None:

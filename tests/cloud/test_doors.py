@@ -15,6 +15,7 @@ import requests
 from imgbatch.cloud import notebook
 from imgbatch.cloud.control import Control, Lease
 from tests.cloud.fake import deployment
+from tests.cloud.moto_server import REGION
 from tests.conftest import free_port
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imgbatch.cloud.deployment import Deployment
+    from tests.cloud.moto_server import Moto
 
 # Writes down what it is asked, and answers as the real one does where an answer is waited for.
 AWS = """#!/bin/sh
@@ -29,8 +31,8 @@ for word in "$@"; do printf '%s\\0' "$word"; done >>"$CALLS"
 printf '\\n' >>"$CALLS"
 case "$*" in
 *send-command*) echo 11112222-aaaa ;;
-*get-command-invocation*) printf '%s' "$ANSWER" ;;
-*start-session*) [ -z "$FORWARDS" ] || exec "$FORWARDS" "$@" ;;
+*get-command-invocation*)
+    cat "$ANSWERS/$(grep -c get-command-invocation "$CALLS")" ;;
 esac
 """
 IMGBATCH = [sys.executable, "-m", "imgbatch", "cloud"]
@@ -39,7 +41,7 @@ IMGBATCH = [sys.executable, "-m", "imgbatch", "cloud"]
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
     """A deployment that this laptop knows, with a head at work."""
-    made = deployment(control=str(tmp_path / "control"))
+    made = deployment(control=str(tmp_path / "control")).model_copy(update={"region": REGION})
     control = Control(made.control)
     control.store.put("deployment.json", made.model_dump_json().encode())
     control.hold(
@@ -70,8 +72,7 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[li
         program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
-    monkeypatch.setenv("ANSWER", '["Success", "up", ""]')
-    monkeypatch.setenv("FORWARDS", "")
+    monkeypatch.setenv("ANSWERS", str(tmp_path))
 
     def calls() -> list[list[str]]:
         lines = (tmp_path / "calls").read_text().split("\0\n")
@@ -124,6 +125,37 @@ def test_show_prints_commands_that_a_shell_takes_and_runs_none(
     assert script.startswith(start)
     assert re.fullmatch(r"[A-Za-z0-9_=-]+", script.removeprefix(start))
     assert forward[forward.index("--target") + 1] == "i-0123"
+
+
+@pytest.mark.slow
+def test_jupyter_is_waited_for_and_its_address_holds_the_token_that_both_ends_know(
+    lab: Deployment, aws: Callable[[], list[list[str]]], tmp_path: Path, moto: Moto
+) -> None:
+    moto.client("ssm", lab.region).put_parameter(
+        Name=lab.token, Value="the secret of the machines", Type="SecureString"
+    )
+    (tmp_path / "1").write_text('["InProgress", "", ""]')
+    (tmp_path / "2").write_text('["Success", "up", ""]')
+    done = imgbatch("jupyter", "--port", "9999")
+    assert done.returncode == 0, done.stderr
+    verbs = [call[1] for call in aws()]
+    asked = ["wait", "get-command-invocation"]
+    assert verbs == ["send-command", *asked, *asked, "start-session"]
+    token = notebook.token_of("the secret of the machines")
+    assert f"http://127.0.0.1:9999/lab?token={token}" in done.stderr
+    assert not any(token in word for call in aws() for word in call)
+
+
+@pytest.mark.slow
+def test_what_fails_on_the_head_is_told_in_its_own_words(
+    lab: Deployment, aws: Callable[[], list[list[str]]], tmp_path: Path
+) -> None:
+    (tmp_path / "1").write_text('["Failed", "", "error: CloudError: no network"]')
+    done = imgbatch("jupyter")
+    assert done.returncode == 27
+    assert "the head could not do it (Failed): error: CloudError: no network" in done.stderr
+    assert "start-session" not in [call[1] for call in aws()]
+    assert lab.name == "lab"
 
 
 def test_without_the_program_the_error_says_where_it_is_had(

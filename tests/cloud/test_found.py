@@ -44,6 +44,23 @@ def test_what_has_no_name_is_told_by_tag_and_arguments(moto: Moto) -> None:
     assert found.ids(REGION, "other", wanted) == {"net.aws_vpc.own": other}
 
 
+def test_a_rule_that_aws_made_by_itself_is_told_by_its_group(moto: Moto) -> None:
+    ec2 = moto.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.83.0.0/16")["Vpc"]["VpcId"]
+    group = ec2.create_security_group(GroupName="g", Description="g", VpcId=vpc)["GroupId"]
+    wanted: dict[str, tuple[str, dict[str, Any]]] = {
+        "out": (
+            "aws_vpc_security_group_egress_rule",
+            {"cidr_ipv4": "0.0.0.0/0", "security_group_id": group},
+        ),
+        "in": ("aws_vpc_security_group_ingress_rule", {"security_group_id": group}),
+        "of a group that is not made yet": ("aws_vpc_security_group_ingress_rule", {}),
+    }
+    found_ids = found.ids(REGION, "lab", wanted)
+    assert found_ids.keys() == {"out"}
+    assert found_ids["out"].startswith("sgr-")
+
+
 def test_a_key_is_told_by_its_other_name_unless_it_is_on_its_way_out(moto: Moto) -> None:
     kms = moto.client("kms")
     key = kms.create_key()["KeyMetadata"]["KeyId"]

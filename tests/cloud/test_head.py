@@ -49,11 +49,15 @@ class Site:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def boot(self) -> None:
-        """Start what each machine runs that is there and has not started yet."""
+        """Start what each machine runs that is new, and end those that the cloud has ended."""
+        here = set()
         for group, role in ((HEAD, "head"), (POOL, "node")):
             for member in self.cloud.groups.members(group):
+                here.add(member.machine)
                 if member.machine not in self.processes and member.state != "leaving":
                     self._boot(member.machine, role)
+        for machine in self.processes.keys() - here:
+            self.kill(machine)
 
     def _boot(self, machine: str, role: str) -> None:
         number = len(self.processes) + 1
@@ -94,9 +98,12 @@ class Site:
     def until(self, condition: Any, seconds: float = SECONDS) -> None:
         end = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < end, self.logs()
+            assert time.monotonic() < end, f"{self.alive()} still run\n{self.logs()}"
             self.boot()
             time.sleep(0.5)
+
+    def alive(self) -> list[str]:
+        return [name for name, process in self.processes.items() if process.poll() is None]
 
     def logs(self) -> str:
         return "\n".join(f"{p.name}\n{p.read_text()[-6000:]}" for p in self.folder.glob("*.log"))
@@ -195,7 +202,7 @@ def test_an_order_is_taken_computed_and_leaves_no_machine(site: Site) -> None:
     dataset = Dataset.open(order.dataset)
     assert verify(dataset).problems == []
 
-    site.until(lambda: all(p.poll() is not None for p in site.processes.values()))
+    site.until(lambda: not site.alive())
     for group in (HEAD, POOL):
         assert site.cloud.groups.size(group).wanted == 0
         assert site.cloud.groups.members(group) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imgbatch.cloud import known
+from imgbatch.cloud.deployment import Deployment, Head
+from imgbatch.storage import open_store
+from tests.cloud.google_lab import key_file, tokens
 from tests.cloud.lab import Lab
+from tests.conftest import ask
 
 if TYPE_CHECKING:
     from tests.cloud.moto_server import Moto
@@ -115,6 +120,39 @@ def test_an_image_is_pushed_to_the_deployments_registry_which_then_takes_it(
     assert f"scripts/cloud up aws --name {lab.name}" in done.stdout
 
 
+@pytest.mark.slow
+def test_an_image_is_pushed_to_googles_registry_by_a_token_of_whoever_pushes(
+    clone: Path, gs_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", gs_server)
+    ask(f"{gs_server}/storage/v1/b", {"name": "imgbatch-lab"})
+    repository = "europe-west4-docker.pkg.dev/pictures-123456/imgbatch-lab/imgbatch"
+    told = Deployment(
+        format=1,
+        name="lab",
+        cloud="gcp",
+        region="europe-west4",
+        account="pictures-123456",
+        bucket="gs://imgbatch-lab",
+        control="gs://imgbatch-lab/control",
+        image=f"{repository}:latest",
+        token="imgbatch-lab-ray-token",
+        head=Head(group="imgbatch-lab-head", machines=["n2-standard-4"], disk_gib=60),
+        pools={},
+    )
+    known.remember(told)
+    open_store(told.control).put("deployment.json", told.model_dump_json().encode())
+    with tokens() as url:
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key_file(tmp_path, url)))
+        done, log = image(clone, "lab")
+    assert done.returncode == 0, done.stderr
+    host = repository.partition("/")[0]
+    assert f"login --username oauth2accesstoken --password-stdin {host}" in log
+    assert f"--push --tag {repository}:0.1.0-" in log
+    assert "scripts/cloud up gcp --name lab" in done.stdout
+
+
 def test_an_unknown_deployment_is_told(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(clone.parent))
     done, log = image(clone, "nowhere")
@@ -133,3 +171,16 @@ def test_the_base_is_pinned_by_its_digest_and_nobody_is_root(root: Path) -> None
     }
     last_user = [line for line in lines if line.startswith("USER")][-1]
     assert last_user == "USER 1000"
+
+
+def test_onnx_runtime_for_gpus_is_of_the_version_that_everything_else_is_tested_with(
+    root: Path,
+) -> None:
+    pinned = {
+        name: (root / f"scripts/requirements/{name}.txt").read_text("utf-8")
+        for name in ("models", "cuda")
+    }
+    (version,) = re.findall(r"^onnxruntime==(\S+)", pinned["models"], re.MULTILINE)
+    assert f"onnxruntime-gpu=={version}" in pinned["cuda"]
+    # Of CUDA 13, which torch's wheels bring: the path in the Dockerfile says so.
+    assert "nvidia-cudnn-cu13==" in pinned["models"]

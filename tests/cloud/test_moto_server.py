@@ -48,3 +48,16 @@ def test_the_name_of_a_group_is_not_taken_twice(moto: Moto) -> None:
     scaling.create_auto_scaling_group(**group)
     with pytest.raises(scaling.exceptions.AlreadyExistsFault):
         scaling.create_auto_scaling_group(**group)
+
+
+def test_a_rule_without_ports_can_be_described_anew(moto: Moto) -> None:
+    ec2 = moto.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    group = ec2.create_security_group(GroupName="g", Description="g", VpcId=vpc)["GroupId"]
+    of_group = {"Filters": [{"Name": "group-id", "Values": [group]}]}
+    (rule,) = ec2.describe_security_group_rules(**of_group)["SecurityGroupRules"]
+    anew = {"IpProtocol": "-1", "CidrIpv4": "0.0.0.0/0", "Description": "out"}
+    changes = [{"SecurityGroupRuleId": rule["SecurityGroupRuleId"], "SecurityGroupRule": anew}]
+    ec2.modify_security_group_rules(GroupId=group, SecurityGroupRules=changes)
+    (rule,) = ec2.describe_security_group_rules(**of_group)["SecurityGroupRules"]
+    assert rule["Description"] == "out"

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from imgbatch.cli.cloud import lines
+from imgbatch.cli.cloud.follow import refuse_headless
 from imgbatch.cli.cloud.opened import Opened
-from imgbatch.cli.cloud.run import _beyond, refuse_headless
+from imgbatch.cli.cloud.run import _beyond
 from imgbatch.cloud import schedules
 from imgbatch.cloud.control import Lease, State
 from imgbatch.cloud.launch import launch
@@ -224,7 +225,7 @@ def test_a_cap_that_the_plan_goes_beyond_is_told_before_the_question(tmp_path: P
 
 def test_on_a_terminal_a_run_is_shown_in_place_and_its_last_state_stays() -> None:
     said = (
-        "from imgbatch.cli.cloud.run import shown\n"
+        "from imgbatch.cli.cloud.follow import shown\n"
         "from tests.cloud.test_standing import state\n"
         "states = [state('working', shards=9, shards_done=n, workers=2) for n in (1, 5)]\n"
         "states.append(state('done', shards=9, shards_done=9, code=0))\n"

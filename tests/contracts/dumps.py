@@ -283,7 +283,7 @@ def unpacked(post: Post, archive: str) -> Post:
     """Return a post as it would be read where its archive is unpacked."""
 
     def plain(name: str) -> str:
-        return name.replace(archive, "", 1).replace("./", "", 1)
+        return name.replace(archive, "", 1).replace("//./", "//", 1).removeprefix("./")
 
     media = tuple(
         replace(medium, path=plain(medium.path)) if medium.path else medium for medium in post.media

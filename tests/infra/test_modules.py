@@ -11,9 +11,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from moto.iam.access_control import IAMPolicy, PermissionResult
 
 from imgbatch.cloud.aws.permissions import DEPLOYER, USER
+from imgbatch.cloud.gcp.permissions import USER as GOOGLE_USER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,6 +132,16 @@ def test_the_modules_of_aws_are_valid_and_ask_for_what_their_tests_say(
 
 
 @pytest.mark.slow
+def test_the_modules_of_google_fit_the_schema_and_ask_for_what_their_tests_say(
+    google: Terraform,
+) -> None:
+    root = google("gcp")
+    root("init", "-input=false", "-backend=false")
+    root("validate", "-no-color")
+    assert "0 failed" in root("test", "-no-color").stdout
+
+
+@pytest.mark.slow
 def test_roles_may_what_they_do_and_no_more(terraform: Terraform) -> None:
     policies = _policies(terraform("modules/aws/iam"))
 
@@ -171,6 +183,15 @@ def test_the_policies_for_people_hold_what_doctor_asks_about(
     # AWS counts a managed policy without its white space, and takes no more.
     assert len(json.dumps(policy, separators=(",", ":"))) < 6144
     assert not {"*", "iam:*", "ec2:*", "kms:*"} & set(allowed)
+
+
+def test_the_role_for_operators_on_google_holds_what_doctor_asks_about(root: Path) -> None:
+    text = (root / "infra" / "gcp" / "operator.yaml").read_text("utf-8")
+    allowed = set(yaml.safe_load(text)["includedPermissions"])
+    wanted = {f"{service}.{verb}" for service, verbs in GOOGLE_USER.items() for verb in verbs}
+    assert wanted - allowed == set()
+    powers = {one for one in allowed if one.endswith((".create", ".setIamPolicy", ".actAs"))}
+    assert powers == {"storage.objects.create"}
 
 
 def _list(value: str | list[str]) -> list[str]:

@@ -155,6 +155,8 @@ def test_down_does_not_end_a_run_at_work_unless_forced(lab: Clone) -> None:
         pool="gpu", most=1, budget=1, deadline=0,
     )  # fmt: skip
     control.order(order)
+    typo = lab.cloud("down", "aws", "--name", "labb", "--yes", code=28)
+    assert "there is no deployment 'labb' in eu-central-1, and never was" in typo
     refused = lab.cloud("down", "aws", "--yes", code=28)
     assert "20261121T000000Z-a" in refused
     assert "--force" in refused

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from imgbatch.cli.cloud import costs, doctor, infra, plan, run, schedule, watch
+from imgbatch.cli.cloud import costs, doctor, doors, infra, plan, run, schedule, watch
 
 app = typer.Typer(
     help="Rented machines: what they would cost, a run on them, and none left.",
@@ -20,9 +20,9 @@ app.command()(run.run)
 app.command()(watch.status)
 app.command()(watch.logs)
 app.command()(watch.stop)
-app.command()(watch.ssh)
-app.command()(watch.jupyter)
-app.command()(watch.dashboard)
+app.command()(doors.ssh)
+app.command()(doors.jupyter)
+app.command()(doors.dashboard)
 app.command()(costs.costs)
 app.command()(infra.down)
 app.add_typer(schedules, name="schedule")

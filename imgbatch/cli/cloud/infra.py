@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from imgbatch.cli.cloud.given import CloudName, Json, NameOption, RegionOption, Yes, agree
+from imgbatch.errors import DeploymentError, LeftoverError
 from imgbatch.terminal import say
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ def up(
         if plan.ends_machines:
             _tell(f"this ends the machines of {', '.join(plan.ends_machines)}")
         agree("Make it so?", yes=yes)
-    made = root.told() if plan.empty else root.make(plan, adopt=adopt)
+    made = root.made() if plan.empty else root.make(plan, adopt=adopt)
     note = known.remember(made)
     say(json, "up", {"deployment": made.model_dump(), "note": str(note)}, _up_lines(root, made))
 
@@ -84,17 +86,22 @@ def down(
     if unlock:
         root.unlock(unlock)
     there = root.deployment()
-    if there:
-        _refuse_busy(there, yes=yes, force=force)
-    data = _data(there) if there and not delete_data else 0
+    bucket = _bucket(root, there)
+    runs = _busy(there) if there and bucket else []
+    if runs and not force:
+        _refuse(root, runs, yes=yes)
+    data = _data(there) if there and bucket and not delete_data else 0
     plan = root.plan(destroy=True)
     lines = list(plans.lines(plan))
     if data:
-        lines.append(f"{there.bucket} stays, with the {data:,} objects in it" if there else "")
+        lines.append(f"{bucket} stays, with the {data:,} objects in it")
     say(json, "planned", _record(root, plan), lines)
     if not plan.empty:
         agree("Destroy it?", yes=yes)
-        _destroy(root, there, keep=bool(data))
+        if there and runs:
+            _end_runs(there, runs)
+        # Whether there are data in what was made by halves, nobody has told.
+        _destroy(root, keep=not delete_data and bool(data or not there))
     left, kept = _left(root, delete_data=delete_data)
     known.forget(root.name)
     _end(root, left, kept, json=json)
@@ -123,27 +130,40 @@ def _take_over(root: Root, plan: Plan, *, adopt: bool) -> Plan:
     return root.plan()
 
 
-def _refuse_busy(there: Deployment, *, yes: bool, force: bool) -> None:
-    """Have no run be ended by mistake."""
+def _bucket(root: Root, there: Deployment | None) -> str:
+    """Return the URL of the deployment's bucket; "": it is gone, or was never made."""
+    from imgbatch.storage.buckets import open_bucket  # noqa: PLC0415 - keeps `--help` quick
+
+    if there is None or not open_bucket(there.bucket + root.backend.options).exists():
+        return ""
+    return there.bucket
+
+
+def _busy(there: Deployment) -> list[str]:
+    """Return the runs that are at work or wait."""
     from imgbatch.cloud.control import Control  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.errors import DeploymentError  # noqa: PLC0415
 
     control = Control(there.control)
     runs = [order.run for order in control.orders()]
     lease = control.lease()
-    if lease and lease.run not in runs:
-        runs.append(lease.run)
-    if not runs:
-        return
-    if not force:
-        if yes or not sys.stdin.isatty():
-            raise DeploymentError(
-                f"runs are at work on {there.name!r}, or wait: {', '.join(runs)}",
-                "`imgbatch cloud stop RUN` ends one; --force ends all of them. Finished shards "
-                "stay.",
-            )
-        agree(f"This ends {', '.join(runs)}. Finished shards stay. Go on?", yes=False)
-    # Else they would begin again when a next deployment finds this bucket.
+    return [*runs, lease.run] if lease and lease.run not in runs else runs
+
+
+def _refuse(root: Root, runs: list[str], *, yes: bool) -> None:
+    """Have no run be ended by mistake."""
+    if yes or not sys.stdin.isatty():
+        raise DeploymentError(
+            f"runs are at work on {root.name!r}, or wait: {', '.join(runs)}",
+            "`imgbatch cloud stop RUN` ends one; --force ends all of them. Finished shards stay.",
+        )
+    agree(f"This ends {', '.join(runs)}. Finished shards stay. Go on?", yes=False)
+
+
+def _end_runs(there: Deployment, runs: list[str]) -> None:
+    """Take runs off the queue: else they would begin again when an `up` finds this bucket."""
+    from imgbatch.cloud.control import Control  # noqa: PLC0415 - keeps `--help` quick
+
+    control = Control(there.control)
     for run in runs:
         control.close(run)
     control.release()
@@ -157,10 +177,10 @@ def _data(there: Deployment) -> int:
     return sum(not entry.name.startswith(control) for entry in open_store(there.bucket).list())
 
 
-def _destroy(root: Root, there: Deployment | None, *, keep: bool) -> None:
+def _destroy(root: Root, *, keep: bool) -> None:
     if keep:
         root.let_go()
-    elif there:
+    else:
         root.allow_data_loss()
     root.plan(destroy=True)
     root.apply()
@@ -171,7 +191,7 @@ def _left(root: Root, *, delete_data: bool) -> tuple[list[Left], list[Left]]:
     from imgbatch.cloud import open_cloud  # noqa: PLC0415 - keeps `--help` quick
 
     _tell("looking in all regions for what is left")
-    account = open_cloud(root.cloud, root.region).account
+    account = open_cloud(root.cloud, root.region, root.account).account
     found = list(account.left(root.name))
     for _ in range(LOOKS):
         if not any(one.kind == "machine" for one in found):
@@ -184,15 +204,11 @@ def _left(root: Root, *, delete_data: bool) -> tuple[list[Left], list[Left]]:
 
 
 def _end(root: Root, left: list[Left], kept: list[Left], *, json: bool) -> None:
-    from dataclasses import asdict  # noqa: PLC0415 - keeps `--help` quick
-
-    from imgbatch.errors import LeftoverError  # noqa: PLC0415
-
     lines = [f"{root.name} is down: no machine, disk, address or group of it is left"]
     if left:
         lines = [f"  {one.kind} {one.name} in {one.region}: {one.remove}" for one in left]
     lines += [f"kept with its data: {one.kind} {one.name} in {one.region}" for one in kept]
-    lines.append(f"s3://{root.bucket}/{root.name} keeps the variables, for a next `up`")
+    lines.append(f"{root.state.url} keeps the variables, for a next `up`")
     record: dict[str, Any] = {
         "name": root.name,
         "kept": [asdict(one) for one in kept],
@@ -200,14 +216,19 @@ def _end(root: Root, left: list[Left], kept: list[Left], *, json: bool) -> None:
     }
     say(json, "down", record, lines)
     if left:
-        raise LeftoverError(f"{len(left)} things of {root.name!r} are left")
+        raise LeftoverError(
+            f"{len(left)} things of {root.name!r} are left",
+            "Remove what is listed with the commands beside it, then run this command again. Is it "
+            f"all of it, the state was lost: `scripts/cloud up {root.cloud} --name {root.name} "
+            "--adopt`, then this command again.",
+        )
 
 
 def _record(root: Root, plan: Plan) -> dict[str, Any]:
     return {
         "name": root.name,
         "region": root.region,
-        "state": f"s3://{root.bucket}/{root.name}",
+        "state": root.state.url,
         "make": list(plan.make),
         "change": list(plan.change),
         "replace": list(plan.replace),
@@ -220,7 +241,7 @@ def _up_lines(root: Root, made: Deployment) -> list[str]:
     month = f"about {sum(made.standing.values()):.2f} dollars a month with nothing running"
     return [
         f"{made.name} is up in {made.region}: {made.bucket}; {month}",
-        f"what it is to be stands in {root.variables}: edit it, then run the same command again",
-        f"from another laptop: imgbatch cloud connect '{made.control}?region={made.region}'",
+        f"what it is to be stands in {root.state.file}: edit it, then run the same command again",
+        f"from another laptop: imgbatch cloud connect '{made.control}{root.backend.options}'",
         f"next: scripts/image {made.name}; then imgbatch cloud plan INPUT DATASET --recipe RECIPE",
     ]

@@ -12,9 +12,8 @@ import typer
 
 from imgbatch import terminal
 from imgbatch.cli.cloud.given import DeploymentOption, Yes, agree
-from imgbatch.errors import CloudError, SettingsError
+from imgbatch.errors import SettingsError
 from imgbatch.terminal import (
-    INTERRUPTED,
     AddInput,
     DatasetUrl,
     Input,
@@ -29,14 +28,12 @@ from imgbatch.terminal import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from imgbatch.cli.cloud.opened import Opened
     from imgbatch.cloud import Check
-    from imgbatch.cloud.control import Order, State
+    from imgbatch.cloud.control import Order
 
-# Half a minute of looks.
-HEAD_LOOKS = 15
 Budget = Annotated[
     float | None,
     typer.Option(
@@ -85,9 +82,11 @@ def run(
     json: Json = False,
 ) -> None:
     """Run on rented machines, within a budget and a deadline; a closed laptop changes nothing."""
-    from imgbatch.cli.cloud.opened import opened  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cli.cloud.follow import to_its_end  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cli.cloud.opened import opened  # noqa: PLC0415
     from imgbatch.cli.cloud.plan import plan_run  # noqa: PLC0415 - it asks this module too
     from imgbatch.cli.cloud.plan_lines import lines as plan_lines  # noqa: PLC0415
+    from imgbatch.cloud.control import new_run  # noqa: PLC0415
     from imgbatch.cloud.launch import launch  # noqa: PLC0415
     from imgbatch.cloud.ordering import Wish, order_of  # noqa: PLC0415
     from imgbatch.cloud.spans import seconds_of  # noqa: PLC0415
@@ -113,22 +112,24 @@ def run(
     order = order_of(wish, found.deployment, environment=passed_on(), deadline=now + seconds)
     queue = found.control.orders()
     doubts = refuse(order, found, queue, now=now, shown=not json)
+    told = None
     if plan:
         told = plan_run(order, found, limit=limit, share=sample, add_input=add_input)
-        if told and told.plan.nothing and not repair and not _shared(order, queue):
-            say(json, "nothing", told.record(), ["nothing to do, and nothing was rented"])
-            return
-        order = order.model_copy(update={"expected": expected(told) if told else {}})
-        say(json, "cloud-plan", told.record() if told else {}, plan_lines(told) if told else [])
+    if told and told.plan.nothing and not repair and not _shared(order, queue):
+        say(json, "nothing", told.record(), ["nothing to do, and nothing was rented"])
+        return
+    if told:
+        order = order.model_copy(update={"expected": expected(told)})
+        say(json, "cloud-plan", told.record(), plan_lines(told))
     say(json, "cap", _record(order, found, queue), _cap(order, found, deadline, now))
     but = f" ({len(doubts)} of the checks are not certain)" if doubts else ""
     agree(f"Rent machines for up to ${order.budget:.2f}{but}?", yes=yes)
-    # From here on: the time that a question waits is nobody's.
-    order = order.model_copy(update={"deadline": time.time() + seconds})
+    # From here on: nobody else's order goes before, and the time of a question is nobody's.
+    order = order.model_copy(update={"run": new_run(), "deadline": time.time() + seconds})
     before = launch(order, found.place, now=time.time())
     say(json, "ordered", _record(order, found, before), _ordered(order, before, now))
     if follow:
-        raise typer.Exit(follow_run(order.run, found, as_json=json))
+        raise typer.Exit(to_its_end(order.run, found, as_json=json))
 
 
 def kinds(gpus: str) -> tuple[str, ...]:
@@ -259,95 +260,3 @@ def how_to(order: Order) -> list[str]:
         f"  imgbatch tail -f {shlex.quote(order.dataset)}   what its workers say",
         f"  imgbatch cloud stop {order.run}   end it; what is finished stays",
     ]
-
-
-def follow_run(run: str, found: Opened, *, as_json: bool) -> int:
-    """Show a run until it ends; return its exit code.
-
-    Raises:
-        RunError: it ended otherwise than well.
-    """
-    from imgbatch.cloud.standing import code_of, ended  # noqa: PLC0415 - keeps `--help` quick
-
-    last = None
-    try:
-        for state in shown(_states(run, found), as_json=as_json):
-            last = state
-    except KeyboardInterrupt:
-        sys.stderr.write(
-            f"\nno longer followed: run {run} goes on; `imgbatch cloud status --watch` shows it, "
-            f"`imgbatch cloud stop {run}` ends it\n"
-        )
-        return INTERRUPTED
-    assert last is not None  # following ends with a state that is over, or an error
-    code = code_of(last)
-    told = ended(last)
-    if told is not None and code == told.exit_code:
-        raise told
-    return code
-
-
-def _states(run: str, found: Opened) -> Iterator[State | None]:
-    """Yield a run's states; end where nothing is there that could take it.
-
-    Raises:
-        CloudError: no head is up, and none is on its way.
-    """
-    from imgbatch.cloud.standing import follow  # noqa: PLC0415 - keeps `--help` quick
-
-    taken = False
-    looks = follow(run, found.control, now=time.time, sleep=time.sleep)
-    for count, state in enumerate(looks, 1):
-        taken = taken or state is not None
-        if not taken and count % HEAD_LOOKS == 0:
-            refuse_headless(run, found)
-        yield state
-
-
-def refuse_headless(run: str, found: Opened) -> None:
-    """Refuse to wait for a head that does not come; none is asked for again: it would cost again.
-
-    Raises:
-        CloudError: no head is up, and none is on its way.
-    """
-    from imgbatch.cloud.standing import failed_boots  # noqa: PLC0415 - keeps `--help` quick
-
-    try:
-        wanted = found.cloud.groups.size(found.deployment.head.group).wanted
-    except CloudError as error:
-        # Whoever may read the bucket may watch, even without a right to ask for groups.
-        sys.stderr.write(f"whether a head is on its way cannot be seen from here: {error}\n")
-        return
-    if wanted:
-        return
-    why = [f"; {machine}: {reason}" for machine, reason in failed_boots(found.control, run).items()]
-    raise CloudError(
-        f"no head is up for run {run}, and none is on its way" + "".join(why[-1:]),
-        f"It waits in the queue and costs nothing. `imgbatch cloud stop {run}` takes it off; the "
-        "next `imgbatch cloud run` has a head come up, which takes the oldest first.",
-    )
-
-
-def shown(states: Iterator[State | None], *, as_json: bool) -> Iterator[State]:
-    """Show states as they come: in place on a terminal, else a line for each that says more."""
-    from rich.console import Console  # noqa: PLC0415 - keeps `--help` quick
-    from rich.live import Live  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    from imgbatch.cli.cloud import lines  # noqa: PLC0415
-
-    if sys.stdout.isatty() and not as_json:
-        with Live(console=Console(highlight=False), refresh_per_second=2) as screen:
-            for state in states:
-                if state is not None:
-                    screen.update(Text("\n".join(lines.going(state, time.time()))))
-                    yield state
-        return
-    told: tuple[object, ...] | None = None
-    for state in states:
-        if state is None:
-            continue
-        if as_json or lines.changed(state) != told or state.over:
-            told = lines.changed(state)
-            say(as_json, "state", state.model_dump(), [lines.short(state, time.time())])
-        yield state

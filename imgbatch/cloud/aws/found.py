@@ -20,13 +20,21 @@ TAG = "imgbatch:deployment"
 
 @dataclass(frozen=True, slots=True)
 class _Type:
-    """How a type of Terraform is listed by EC2, and which arguments tell one from another."""
+    """How a type of Terraform is listed by EC2, and which arguments tell one from another.
+
+    Attributes:
+        same: what of EC2 is the same as an argument.
+        fixed: what of EC2 is so for this type.
+        within: an argument that says what it belongs to, and EC2's filter for that: where AWS makes
+            such by itself, without our tag.
+    """
 
     listing: str
     listed: str
     id: str
     same: Mapping[str, str] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    within: tuple[str, str] | None = None
 
 
 TYPES = {
@@ -46,15 +54,17 @@ TYPES = {
         "describe_security_group_rules",
         "SecurityGroupRules",
         "SecurityGroupRuleId",
-        {"description": "Description"},
+        {"cidr_ipv4": "CidrIpv4"},
         {"IsEgress": False},
+        ("security_group_id", "group-id"),
     ),
     "aws_vpc_security_group_egress_rule": _Type(
         "describe_security_group_rules",
         "SecurityGroupRules",
         "SecurityGroupRuleId",
-        {"description": "Description"},
+        {"cidr_ipv4": "CidrIpv4"},
         {"IsEgress": True},
+        ("security_group_id", "group-id"),
     ),
     "aws_launch_template": _Type(
         "describe_launch_templates",
@@ -82,25 +92,37 @@ def ids(
     """
     clients = Clients(region)
     client = clients.of("ec2")
-    there: dict[str, list[dict[str, Any]]] = {}
+    listed: dict[tuple[str, str], list[dict[str, Any]]] = {}
     found = {}
-    for address, (kind, arguments) in wanted.items():
-        if kind == "aws_kms_key" and (key := _key(clients, deployment)):
+    for address, (name, arguments) in wanted.items():
+        if name == "aws_kms_key" and (key := _key(clients, deployment)):
             found[address] = key
-        if kind not in TYPES:
+        kind = TYPES.get(name)
+        if kind is None:
             continue
-        if kind not in there:
-            there[kind] = _tagged(client, TYPES[kind], deployment)
-        same = [one[TYPES[kind].id] for one in there[kind] if _is(TYPES[kind], one, arguments)]
+        filtered = _filter(kind, deployment, arguments)
+        if filtered is None:
+            continue
+        if (name, filtered[1]) not in listed:
+            listed[name, filtered[1]] = _listed(client, kind, *filtered)
+        same = [one[kind.id] for one in listed[name, filtered[1]] if _is(kind, one, arguments)]
         if len(same) == 1:
             found[address] = str(same[0])
     return found
 
 
-def _tagged(client: Any, kind: _Type, deployment: str) -> list[dict[str, Any]]:
-    tag = {"Name": f"tag:{TAG}", "Values": [deployment]}
+def _filter(kind: _Type, deployment: str, arguments: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return EC2's filter and its value; None: what it belongs to is not made yet."""
+    if kind.within is None:
+        return f"tag:{TAG}", deployment
+    argument, name = kind.within
+    return (name, str(arguments[argument])) if arguments.get(argument) else None
+
+
+def _listed(client: Any, kind: _Type, name: str, value: str) -> list[dict[str, Any]]:
     with told("looking what of the deployment is there"):
-        pages = client.get_paginator(kind.listing).paginate(Filters=[tag])
+        wanted = [{"Name": name, "Values": [value]}]
+        pages = client.get_paginator(kind.listing).paginate(Filters=wanted)
         listed: list[dict[str, Any]] = [one for page in pages for one in page[kind.listed]]
     return [one for one in listed if one.get("State") not in GOING]
 

@@ -9,6 +9,7 @@ A format is a module of this folder, its name with `_` for `-` (`fourcat` is 4ca
     files(dump) -> Iterator[str]                 the metadata files that `read` reads, sorted
     read(dump, asked) -> Iterator[Post | Gap]    streams; a missing field is counted, never raised
     posts_of(name) -> str | None                 optional: the post's id in a media file's name
+    PIECES: bool                                 optional: media of posts of the same id add up
 
 Decision, 2026-11: `files` is the format's own, and of two formats that read the same file neither
 is taken unasked. Drawback: sniffing a dump of several formats lists their files once more.
@@ -42,6 +43,7 @@ __all__ = [
     "choose",
     "closed",
     "formats",
+    "in_pieces",
     "load",
     "posts_of",
     "read_all",
@@ -110,6 +112,11 @@ def posts_of(name: str, file: str) -> str | None:
     """Return the post id that a format's own naming puts into a media file's name, if any."""
     find = getattr(load(name), "posts_of", None)
     return find(file) if find else None
+
+
+def in_pieces(name: str) -> bool:
+    """Tell whether posts of the same id that a format reads are pieces of one post."""
+    return bool(getattr(load(name), "PIECES", False))
 
 
 def sniff(dump: Dump) -> list[tuple[str, float]]:
