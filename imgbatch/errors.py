@@ -31,6 +31,7 @@
     |   +-- TerraformError        29  Terraform is missing, too old, locked, or fails
     |   +-- LeftoverError         30  something of a deployment is still there after `cloud down`
     |   +-- SpentError            31  a run's budget or deadline is reached
+    |   +-- ScheduleError         33  a schedule is not there, or the machine does not keep it
     +-- SourceError               one source failed; becomes its outcome row, never ends a run
         +-- FetchError                fetch.*    its bytes could not be had
         +-- ArchiveError              archive.*  its archive does not give it out
@@ -323,6 +324,13 @@ class SpentError(RunError):
 
     exit_code = 31
     remedy = "Run the same command with a new --budget and --deadline to go on where it ended."
+
+
+class ScheduleError(RunError):
+    """A schedule is not there, or systemd or cron does not take it."""
+
+    exit_code = 33
+    remedy = "See `imgbatch schedule list`."
 
 
 class SourceError(ImgbatchError):

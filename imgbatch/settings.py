@@ -114,6 +114,8 @@ class Limits(Settings):
         model_cache: the folder where a machine keeps weights.
         model_mirror: the store that has weights, as `imgbatch models push` put them there; where
             one is set, they come from nowhere else.
+        pseudonym_key_file: the file whose bytes are the key of pseudonyms of authors and posts.
+        schedule_folder: where the schedules of this machine lie.
     """
 
     threads: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1)
@@ -141,6 +143,8 @@ class Limits(Settings):
     price_per_worker_hour: float = Field(default=0.0, ge=0)
     model_cache: str = Field(default="~/.cache/imgbatch", min_length=1)
     model_mirror: str = ""
+    pseudonym_key_file: str = ""
+    schedule_folder: str = Field(default="~/.local/state/imgbatch/schedules", min_length=1)
 
 
 ENVIRONMENT_PREFIX = "IMGBATCH_"

@@ -21,6 +21,7 @@ from imgbatch.cli import (
     plan,
     read,
     run,
+    schedule,
     search,
     submit,
 )
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 recipes = typer.Typer(help="Recipes: what a run computes.", no_args_is_help=True)
 buckets = typer.Typer(help="Buckets themselves: made and hardened.", no_args_is_help=True)
+schedules = typer.Typer(help="Commands that recur on this machine.", no_args_is_help=True)
 weights = typer.Typer(help="Weights of models: got, verified, mirrored.", no_args_is_help=True)
 
 app.command()(plan.plan)
@@ -71,5 +73,11 @@ weights.command("push")(models.push)
 weights.command("verify")(models.verify)
 app.add_typer(recipes, name="recipe")
 app.add_typer(cloud.app, name="cloud")
+app.add_typer(schedules, name="schedule")
+schedules.command("add")(schedule.add)
+schedules.command("list")(schedule.list_)
+schedules.command("remove")(schedule.remove)
+schedules.command("run")(schedule.run)
+schedules.command("loop")(schedule.loop)
 recipes.command("list")(about.recipe_list)
 recipes.command("show")(about.recipe_show)
