@@ -31,6 +31,7 @@
     |   +-- TerraformError        29  Terraform is missing, too old, locked, or fails
     |   +-- LeftoverError         30  something of a deployment is still there after `cloud down`
     |   +-- SpentError            31  a run's budget or deadline is reached
+    |   +-- DumpError             32  INPUT is no dump of the format that is named, or of several
     |   +-- ScheduleError         33  a schedule is not there, or the machine does not keep it
     +-- SourceError               one source failed; becomes its outcome row, never ends a run
         +-- FetchError                fetch.*    its bytes could not be had
@@ -324,6 +325,15 @@ class SpentError(RunError):
 
     exit_code = 31
     remedy = "Run the same command with a new --budget and --deadline to go on where it ended."
+
+
+class DumpError(RunError):
+    """INPUT is no dump of a known format, of one that was not named, or of several at once."""
+
+    exit_code = 32
+    remedy = (
+        "`imgbatch dumps` lists the formats; `imgbatch dumps INPUT` shows what it is taken for."
+    )
 
 
 class ScheduleError(RunError):

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
-from imgbatch import analyzers, settings
+from imgbatch import analyzers, posts, settings
 from imgbatch.attempts import attempt
 from imgbatch.budget import Budget
 from imgbatch.dataset import MANIFEST, SOURCES, Dataset, manifest
@@ -72,6 +72,8 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
     """
     start = time.monotonic()
     recipe = settings.read_recipe(request.recipe, settings_of=analyzers.settings_of)
+    recipe = request.told(recipe)
+    posts.refuse_unknown(recipe.posts)
     specs = table_specs(recipe)
     refuse_busy(open_store(request.dataset))
     if needs(recipe) and Dataset.find(request.dataset) is None:
@@ -212,15 +214,19 @@ class Driver:
             remove(dataset, left, run=summary.run, number=self.number)
         budget = self._budget(todo)
         budget.check()
+        # Where nothing is computed, the tables are as posts are joined to already.
+        dump = None if todo else self._dump()
         # A repair is told of even where it leaves nothing to compute; it may have cost the records.
-        if todo or self._mended:
+        if todo or self._mended or dump:
             record = asked(
                 self._request, self._recipe, self._specs, started=self._started, number=self.number
             )
             dataset.write_run({**record, "run": summary.run, "status": "running"})
             status = "failed"
             try:
-                self._work(todo, engine, recorder, budget)
+                if todo or self._mended:
+                    self._work(todo, engine, recorder, budget)
+                self._bring(dump or self._dump())
                 status = "finished"
             except CancelledError:
                 status = "cancelled"
@@ -230,6 +236,26 @@ class Driver:
                 said = {**record, **summary.record(), "finished": now(), "status": status}
                 dataset.write_run(said)
         summary.seconds = self._seconds()
+
+    def _dump(self) -> posts.Found | None:
+        """Return the dump that the input is, if its posts are to be brought."""
+        if not self._request.whole:
+            return None
+        root = open_store(self._request.input).root
+        return posts.find(self.dataset, root, self._recipe.posts, self._limits)
+
+    def _bring(self, dump: posts.Found | None) -> None:
+        if dump is None:
+            return
+        brought = posts.bring(
+            self.dataset,
+            open_store(self._request.input).root,
+            dump,
+            self._recipe.posts,
+            run=self.summary.run,
+            number=self.number,
+        )
+        self.summary.posts = brought.record()
 
     def _plan(self) -> tuple[set[str], list[Work]]:
         shards = all_shards(self.dataset)

@@ -64,11 +64,44 @@ class MediaSettings(Settings):
     video: VideoSettings = VideoSettings()
 
 
+class PostSettings(Settings):
+    """How the posts of a social-media dump are brought in, and joined to their media.
+
+    Attributes:
+        dump: the format of the input's metadata (see `imgbatch dumps`); `auto` finds it by looking,
+            and brings nothing where there is none; `none` does not look.
+        media_column: of a table of posts, the column of paths or URLs of media.
+        id_column: of a table of posts, the column of post ids.
+        text: keep what posts say.
+        names: keep the names of authors; their ids are kept in any case.
+        pseudonyms: put keyed hashes in place of the ids of authors and posts.
+        removed: what becomes of a post that a later export does not hold any more: `keep` it as it
+            was, `mark` it as removed, or `forget` it.
+        keep_days: posts older than so many days are to be deleted by `imgbatch retention`.
+    """
+
+    dump: str = Field(default="auto", min_length=1)
+    media_column: str | None = None
+    id_column: str | None = None
+    text: bool = True
+    names: bool = True
+    pseudonyms: bool = False
+    removed: Literal["keep", "mark", "forget"] = "keep"
+    keep_days: int | None = Field(default=None, ge=1)
+
+
 class Recipe(Settings):
-    """What a run computes: how media are decoded, and each analyzer's settings by name."""
+    """What a run computes.
+
+    Attributes:
+        media: how media are decoded.
+        analyzers: each analyzer's settings by name.
+        posts: how the posts of a dump are brought in; no part of any fingerprint.
+    """
 
     media: MediaSettings = MediaSettings()
     analyzers: dict[str, Any] = Field(min_length=1)
+    posts: PostSettings = PostSettings()
 
 
 class Limits(Settings):
@@ -258,7 +291,7 @@ def recipe_of(raw: Mapping[str, Any], *, settings_of: Callable[[str], type[Setti
         name: check(settings_of(name), table, where=f"[analyzers.{name}]")
         for name, table in recipe.analyzers.items()
     }
-    return Recipe(media=recipe.media, analyzers=analyzers)
+    return Recipe(media=recipe.media, analyzers=analyzers, posts=recipe.posts)
 
 
 def check(kind: type[T], raw: Any, *, where: str, prefix: str = "") -> T:

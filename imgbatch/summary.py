@@ -42,6 +42,7 @@ class Request:
         add_input: the dataset holds sources of another input, and this one is to come beside it.
         max_failed: more failed sources than this end the run with an error; below 1 it is a share
             of the dataset's sources.
+        dump, media_column, id_column: in place of the same of the recipe's `[posts]`.
     """
 
     input: str
@@ -53,6 +54,26 @@ class Request:
     max_failed: float | None = None
     repair: bool = False
     add_input: bool = False
+    dump: str | None = None
+    media_column: str | None = None
+    id_column: str | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of the input is asked for, and not a sample of it."""
+        return self.limit is None and self.share is None
+
+    def told(self, recipe: Recipe) -> Recipe:
+        """Return a recipe with what the flags say of posts in place of its own words."""
+        flags = {
+            "dump": self.dump,
+            "media_column": self.media_column,
+            "id_column": self.id_column,
+        }
+        said = {name: value for name, value in flags.items() if value is not None}
+        if not said:
+            return recipe
+        return recipe.model_copy(update={"posts": recipe.posts.model_copy(update=said)})
 
 
 @dataclass(slots=True)
@@ -68,6 +89,7 @@ class Summary:
         work_seconds: from then until the last shard's parts were written.
         stages: seconds by stage, summed over all threads of all workers.
         cost: hours times price; None when no price is known.
+        posts: what bringing the posts of a dump came to; None where nothing was brought.
     """
 
     run: str
@@ -89,6 +111,7 @@ class Summary:
     work_seconds: float = 0.0
     seconds: float = 0.0
     cost: float | None = None
+    posts: dict[str, Any] | None = None
 
     def add(self, finished: Finished) -> None:
         """Count a finished shard."""
@@ -101,11 +124,14 @@ class Summary:
 
     def record(self) -> dict[str, Any]:
         """Return all of it, as `runs/<run>.json` and `--json` say it."""
-        return {
+        told = {
             **asdict(self),
             "outcomes": dict(self.outcomes),
             "stages": {name: round(seconds, 3) for name, seconds in self.stages.items()},
         }
+        if self.posts is None:
+            del told["posts"]
+        return told
 
 
 def asked(
@@ -129,6 +155,8 @@ def asked(
             "analyzers": {
                 name: _told(s.model_dump(mode="json")) for name, s in recipe.analyzers.items()
             },
+            # Only where something is said of them: most inputs are no dumps.
+            **({"posts": posts} if (posts := _unlike_defaults(recipe)) else {}),
         },
         "tables": {spec.name: spec.fingerprint for spec in specs},
         "weights": [_used(need) for need in needs(recipe)],
@@ -139,6 +167,10 @@ def asked(
             **(_installed(NETWORKS) if needs(recipe) else {}),
         },
     }
+
+
+def _unlike_defaults(recipe: Recipe) -> dict[str, Any]:
+    return recipe.posts.model_dump(mode="json", exclude_defaults=True)
 
 
 def _told(value: Any) -> Any:

@@ -77,6 +77,17 @@ LabelName = Annotated[
 Anew = Annotated[
     bool, typer.Option("--anew", help="Take nothing over from the labels that are there.")
 ]
+DumpName = Annotated[
+    str | None,
+    typer.Option("--dump", help="Format of INPUT's posts (see `imgbatch dumps`), auto or none."),
+]
+MediaColumn = Annotated[
+    str | None,
+    typer.Option("--media-column", help="Of a table of posts: column of paths or URLs of media."),
+]
+IdColumn = Annotated[
+    str | None, typer.Option("--id-column", help="Of a table of posts: column of post ids.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
 
 
@@ -214,11 +225,12 @@ def _retried_lines(summary: Summary) -> list[str]:
 
 def _lines(summary: Summary) -> list[str]:
     repaired = f"{summary.repaired:,} damaged parts were taken out and done again"
+    brought = _posts(summary.posts) if summary.posts else []
     if not (summary.shards or summary.adopted):
         removed = f", {summary.removed:,} removed" if summary.removed else ""
         listed = f"{summary.listed:,} sources are listed, all are up to date"
         nothing = f"nothing to do: {listed}{removed} ({summary.seconds:.1f} s)"
-        return [nothing, *_forgotten(summary)]
+        return [nothing, *_forgotten(summary), *brought]
     rate = summary.pictures / max(summary.work_seconds, 1e-9)
     changes = [
         f"{summary.new:,} new",
@@ -235,7 +247,28 @@ def _lines(summary: Summary) -> list[str]:
         f"{did} gave {summary.pictures:,} pictures in {speed}",
     ]
     lines += [f"  {count:>9,}  {name}" for name, count in summary.outcomes.most_common()]
-    return [*lines, f"dataset: {summary.dataset}"]
+    return [*lines, *brought, f"dataset: {summary.dataset}"]
+
+
+def _posts(brought: Mapping[str, Any]) -> list[str]:
+    """Return what bringing posts came to as lines."""
+    formats = " and ".join(brought["formats"]) or "no metadata is left"
+    counts = ", ".join(f"{brought[word]:,} {word}" for word in ("new", "changed", "removed"))
+    gone = f", {brought['absent']:,} are no longer in it" if brought["absent"] else ""
+    media = brought["media"]
+    matched = media.get("matched", 0)
+    others = [f"{count:,} {name}" for name, count in media.items() if name != "matched"]
+    lines = [
+        f"posts ({formats}): {brought['posts']:,}, {counts}{gone} ({brought['seconds']:.1f} s)",
+        f"  {matched:>9,}  of {sum(media.values()):,} media are matched to sources",
+    ]
+    if others:
+        lines.append(f"             not matched: {', '.join(others)}")
+    if brought["sources"]:
+        lines.append(f"  {brought['sources']:>9,}  media sources belong to no post")
+    told = ("unmatched-medium", "unmatched-source")
+    gaps = [f"{count:,} {kind}" for kind, count in brought["gaps"].items() if kind not in told]
+    return [*lines, *([f"             gaps: {', '.join(gaps)}"] if gaps else [])]
 
 
 def _forgotten(summary: Summary) -> list[str]:

@@ -18,10 +18,13 @@ from imgbatch.summary import Request
 from imgbatch.terminal import (
     AddInput,
     DatasetUrl,
+    DumpName,
+    IdColumn,
     Input,
     Json,
     Limit,
     MaxFailed,
+    MediaColumn,
     RecipeName,
     Repair,
     Sample,
@@ -58,6 +61,9 @@ def analyze(  # noqa: PLR0913 - one argument per flag
     max_failed: MaxFailed = None,
     repair: Repair = False,
     add_input: AddInput = False,
+    dump: DumpName = None,
+    media_column: MediaColumn = None,
+    id_column: IdColumn = None,
     json: Json = False,
     address: Address = "local",
 ) -> None:
@@ -72,6 +78,9 @@ def analyze(  # noqa: PLR0913 - one argument per flag
         max_failed=terminal.max_failed(max_failed),
         repair=repair,
         add_input=add_input,
+        dump=dump,
+        media_column=media_column,
+        id_column=id_column,
     )
 
     def engine(job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished | Crewed]:

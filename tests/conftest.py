@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 JOBS = Path(__file__).parent / "jobs"
+RENTED = [Path(__file__).parent / name for name in ("cloud", "infra")]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,9 +33,13 @@ def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark what starts Rays: side by side they would wait for each other's cores."""
+    """Mark what starts Rays, and what mostly waits for a cloud: side by side with their like they
+    would wait for each other's cores, or server.
+    """
     if item.path.is_relative_to(JOBS):
         item.add_marker(pytest.mark.ray)
+    if any(item.path.is_relative_to(folder) for folder in RENTED):
+        item.add_marker(pytest.mark.rented)
 
 
 @pytest.fixture(scope="session")

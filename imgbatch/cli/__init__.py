@@ -12,6 +12,7 @@ from imgbatch.cli import (
     bucket,
     cloud,
     doctor,
+    dumps,
     forget,
     group,
     learn,
@@ -60,6 +61,7 @@ app.command()(search.classify)
 app.command()(forget.forget)
 app.command()(run.preprocess)
 app.command()(doctor.doctor)
+app.command()(dumps.dumps)
 app.command()(about.analyzers)
 app.command()(group.groupers)
 app.add_typer(buckets, name="bucket")

@@ -5,9 +5,12 @@ from __future__ import annotations
 from imgbatch.terminal import (
     AddInput,
     DatasetUrl,
+    DumpName,
+    IdColumn,
     Input,
     Json,
     Limit,
+    MediaColumn,
     RecipeName,
     Sample,
     say,
@@ -30,6 +33,9 @@ def plan(
     limit: Limit = None,
     sample: Sample = None,
     add_input: AddInput = False,
+    dump: DumpName = None,
+    media_column: MediaColumn = None,
+    id_column: IdColumn = None,
     json: Json = False,
 ) -> None:
     """Show what `run` would do and why, by table and cause; nothing is written."""
@@ -39,7 +45,18 @@ def plan(
     from imgbatch.summary import Request  # noqa: PLC0415
 
     text = settings.recipe_text(recipe)
-    request = Request(input, dataset, text, "", limit=limit, share=sample, add_input=add_input)
+    request = Request(
+        input,
+        dataset,
+        text,
+        "",
+        limit=limit,
+        share=sample,
+        add_input=add_input,
+        dump=dump,
+        media_column=media_column,
+        id_column=id_column,
+    )
     shown = _Quiet() if json else watcher(as_json=False)
     try:
         found = planned.plan(request, settings.read_limits(), shown)

@@ -15,10 +15,13 @@ from imgbatch.terminal import (
     AddInput,
     Classes,
     DatasetUrl,
+    DumpName,
+    IdColumn,
     Input,
     Json,
     Limit,
     MaxFailed,
+    MediaColumn,
     RecipeName,
     Repair,
     Sample,
@@ -56,6 +59,9 @@ def run(
     max_failed: MaxFailed = None,
     repair: Repair = False,
     add_input: AddInput = False,
+    dump: DumpName = None,
+    media_column: MediaColumn = None,
+    id_column: IdColumn = None,
     address: Address = None,
     json: Json = False,
 ) -> None:
@@ -70,6 +76,9 @@ def run(
                 "max-failed": max_failed,
                 "repair": repair,
                 "add-input": add_input,
+                "dump": dump,
+                "media-column": media_column,
+                "id-column": id_column,
                 "json": json,
                 "address": address,
             }
@@ -89,6 +98,9 @@ def run(
         max_failed=terminal.max_failed(max_failed),
         repair=repair,
         add_input=add_input,
+        dump=dump,
+        media_column=media_column,
+        id_column=id_column,
     )
     terminal.analyze(request, crew.inline, as_json=json)
 

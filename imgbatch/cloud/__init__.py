@@ -262,8 +262,13 @@ class Cloud(Protocol):
     account: Account
 
 
-def open_cloud(name: str, region: str) -> Cloud:
+def open_cloud(name: str, region: str, account: str = "") -> Cloud:
     """Return a cloud. Nothing is asked of it yet.
+
+    Args:
+        name: of the cloud.
+        region: "": as its own settings say.
+        account: whose machines are meant, where credentials may see several; "": as they say.
 
     Raises:
         SettingsError: no cloud of that name.
@@ -272,10 +277,10 @@ def open_cloud(name: str, region: str) -> Cloud:
     if name not in CLOUDS:
         raise SettingsError(f"no cloud {name!r}{nearest(name, list(CLOUDS))}", "Give aws or gcp.")
     # A cloud's SDK is loaded when that cloud is asked for.
-    cloud: Cloud = import_module(f"imgbatch.cloud.{name}").connect(region)
+    cloud: Cloud = import_module(f"imgbatch.cloud.{name}").connect(region, account)
     return cloud
 
 
 def cloud_of(deployment: Deployment) -> Cloud:
     """Return the cloud that a deployment is in."""
-    return open_cloud(deployment.cloud, deployment.region)
+    return open_cloud(deployment.cloud, deployment.region, deployment.account)

@@ -80,8 +80,8 @@ class Lease(Settings):
     """What every machine of a deployment reads when it boots, and every minute.
 
     One key per line in the object, so that a shell reads it without a parser. A machine leaves when
-    there is no lease, when it cannot be read for ten minutes, when `beat` has not changed for ten
-    minutes by the machine's own count, and when `deadline` has passed.
+    there is no lease, when it cannot be read for ten minutes (the head does not), when `beat` has
+    not changed for ten minutes by the machine's own count, and when `deadline` has passed.
 
     Attributes:
         run: that it is for.

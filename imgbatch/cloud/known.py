@@ -39,15 +39,16 @@ def remember(deployment: Deployment, control: str | None = None) -> Path:
 
     Args:
         deployment: whose place it is.
-        control: URL of its control objects with the options by which it is reached; with its
-            region alone by default.
+        control: URL of its control objects with the options by which it is reached; by default
+            with its region alone, where the cloud wants that.
     """
+    region = f"?region={deployment.region}" if deployment.cloud == "aws" else ""
     note = _note(deployment.name)
     note.parent.mkdir(parents=True, exist_ok=True)
     known = Known(
         cloud=deployment.cloud,
         region=deployment.region,
-        control=control or f"{deployment.control}?region={deployment.region}",
+        control=control or f"{deployment.control}{region}",
     )
     unfinished = note.with_suffix(".partial")
     unfinished.write_text(known.model_dump_json(indent=2) + "\n", "utf-8")

@@ -44,6 +44,8 @@ class Watcher:
         self._mine: float | None = None
         self._beat: tuple[str, int] | None = None
         self._changed = 0.0
+        self._own: Lease | None = None
+        self._blind = 0.0
 
     def look(
         self,
@@ -63,8 +65,12 @@ class Watcher:
         self._read = now if self._read is None else self._read
         self._mine = now if self._mine is None else self._mine
         if lease == UNREADABLE:
+            if self._own:
+                self._blind = now
+                return self._over(self._own, now, clock)
             return _after(now - self._read, self._silent, "the lease could not be read")
         self._read = now
+        self._own = None
         if not self._pool and (lease is None or lease.head_machine != self._machine):
             return _after(now - self._mine, self._headless, "this head had no lease of its own")
         self._mine = now
@@ -77,10 +83,19 @@ class Watcher:
     def _renewed(self, lease: Lease, now: float, clock: float | None) -> str | None:
         if self._beat != (lease.run, lease.beat):
             self._beat, self._changed = (lease.run, lease.beat), now
-        age = now - self._changed
-        if age >= lease.left or (clock is not None and clock >= lease.deadline):
+        if not self._pool:
+            # A bucket that nobody reaches for an hour must not cost a run its head, which nobody
+            # would wake again: it goes by the last deadline that it knows.
+            self._own = lease
+        late = self._over(lease, now, clock)
+        # Who could not read could not write: the head has its time to renew from when it can.
+        silent = now - max(self._changed, self._blind)
+        return late or _after(silent, self._silent, "the lease was not renewed")
+
+    def _over(self, lease: Lease, now: float, clock: float | None) -> str | None:
+        if now - self._changed >= lease.left or (clock is not None and clock >= lease.deadline):
             return "the deadline has passed"
-        return _after(age, self._silent, "the lease was not renewed")
+        return None
 
 
 def _after(seconds: float, limit: float, said: str) -> str | None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from imgbatch import analyzers, settings
+from imgbatch.cloud.backend import SCHEMES
 from imgbatch.cloud.control import Order, new_run
 from imgbatch.errors import DeploymentError, MissingExtraError, SettingsError
 from imgbatch.listed import refuse_nested
@@ -37,7 +38,6 @@ _OWN = (f"{ENVIRONMENT_PREFIX}MODEL_CACHE",)
 MODELS = "models"
 # Options of a bucket that mean the same on another machine.
 _ANYWHERE = ("region", "anonymous", "requester_pays", "endpoint", "project")
-SCHEMES = {"aws": "s3", "gcp": "gs"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,13 @@ NAMED = {
     "aws_route_table_association": ("subnet_id", "route_table_id"),
     "aws_s3_bucket": ("bucket",),
     "aws_ssm_parameter": ("name",),
+    # The rest of Google's is looked for by name: gcp/found.py.
+    "google_storage_bucket": ("name",),
 }
+BUCKETS = ("aws_s3_bucket", "google_storage_bucket")
 JOINED = {"aws_route_table_association": "/"}
 # To replace one of these ends machines at work.
-GROUPS = ("aws_autoscaling_group",)
+GROUPS = ("aws_autoscaling_group", "google_compute_region_instance_group_manager")
 _INDEX = re.compile(r"\[[^\]]*\]")
 
 

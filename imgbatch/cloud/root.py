@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.cloud import CLOUDS, deployment, known, plans, terraform
-from imgbatch.cloud.state import STATE, State, read_json
+from imgbatch.cloud.backend import Backend
+from imgbatch.cloud.state import State, read_json
 from imgbatch.errors import DeploymentError, SettingsError, TerraformError
 from imgbatch.settings import nearest
 from imgbatch.storage.buckets import open_bucket
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,18}[a-z0-9]")
 # What holds data of the user, and what it is encrypted with.
-KEPT = ("aws_s3_bucket", "aws_kms_")
+KEPT = (*plans.BUCKETS, "aws_kms_")
 # Variables that are for one command, and never of what a deployment is.
 FOR_ONCE = ("destroy_data",)
 ROUNDS = 5
@@ -36,7 +37,7 @@ def infra(cloud: str) -> Path:
         DeploymentError: this imgbatch was not installed from a clone, or has no such root yet.
     """
     if cloud not in CLOUDS:
-        raise SettingsError(f"no cloud {cloud!r}{nearest(cloud, list(CLOUDS))}", "Give aws.")
+        raise SettingsError(f"no cloud {cloud!r}{nearest(cloud, list(CLOUDS))}", "Give aws or gcp.")
     folder = Path(__file__).parents[2] / "infra"
     if not folder.is_dir():
         raise DeploymentError(
@@ -84,7 +85,8 @@ class Root:
         program = terraform.find()
         self.account, self.region = import_module(f"imgbatch.cloud.{cloud}.who").who(region)
         file = self.folder / f"{name}.tfvars.json"
-        self.state = State(name=name, region=self.region, account=self.account, file=file, say=say)
+        self.backend = Backend(cloud, self.account, self.region, name)
+        self.state = State(self.backend, file=file, say=say)
         data = self.folder / ".terraform" / name
         self.terraform = terraform.Terraform(program, self.folder, data, say)
         self.say = say
@@ -205,10 +207,11 @@ class Root:
         names = {
             address: plans.id_of(kind, arguments)
             for address, (kind, arguments) in plan.made.items()
-            if kind == "aws_s3_bucket"
+            if kind in plans.BUCKETS
         }
-        url = f"s3://{{}}?region={self.region}"
-        return [one for one, name in names.items() if open_bucket(url.format(name)).exists()]
+        options = self.backend.options
+        urls = {one: self.backend.url(name) + options for one, name in names.items()}
+        return [one for one, url in urls.items() if open_bucket(url).exists()]
 
     def take_over(self, plan: Plan, addresses: Sequence[str]) -> None:
         """Have the next plan bring what is there under the state, instead of making it.
@@ -258,9 +261,9 @@ class Root:
             raise DeploymentError(
                 f"the state in {self.state.url} knows of no deployment",
                 "Nothing was made yet, or all was destroyed. If machines of it are there "
-                "(`scripts/cloud doctor aws`), the state was lost: bring a former version of "
-                f"{self.state.url}/{STATE} back (they are kept for 30 days), or run "
-                "`scripts/cloud up` with --adopt.",
+                f"(`scripts/cloud doctor {self.cloud}`), the state was lost: bring a former "
+                f"version of {self.state.url}/{self.backend.file} back (it keeps them for 30 days),"
+                " or run `scripts/cloud up` with --adopt.",
             )
         return deployment.read(json.dumps(outputs["deployment"]["value"]))
 
@@ -287,7 +290,7 @@ class Root:
         """
         self.give("destroy_data", "true")
         listed = self.terraform.run("state", "list").split()
-        buckets = [one for one in listed if plans.type_of(one) == "aws_s3_bucket"]
+        buckets = [one for one in listed if plans.type_of(one) in plans.BUCKETS]
         if buckets:
             targets = [f"-target={one}" for one in buckets]
             self.terraform.stream("apply", "-auto-approve", *self._words(), *targets)

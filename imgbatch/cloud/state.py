@@ -3,6 +3,7 @@
     infra/<cloud>/<name>.tfvars.json     what this deployment is to be: yours to edit
     s3://imgbatch-state-ACCOUNT-REGION/<name>/terraform.tfstate      what Terraform knows of it
     s3://imgbatch-state-ACCOUNT-REGION/<name>/terraform.tfvars.json  what it was last made from
+    gs://imgbatch-state-PROJECT-REGION/<name>/...                    the same on Google Cloud
 
 Decision, 2026-11: the state lies in a bucket of its own, made here with `storage.buckets` and by no
 Terraform: it has to be there before the first plan and after the last destroy. Drawback: `down`
@@ -22,30 +23,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-STATE, VARIABLES = "terraform.tfstate", "terraform.tfvars.json"
+    from imgbatch.cloud.backend import Backend
+
+VARIABLES = "terraform.tfvars.json"
 
 
 class State:
     """Where the state and the variables of one deployment lie.
 
     Args:
-        name, region, account: of the deployment.
+        backend: its place.
         file: of its variables.
         say: is told each step.
     """
 
-    def __init__(
-        self, *, name: str, region: str, account: str, file: Path, say: Callable[[str], None]
-    ) -> None:
-        self.name, self.region, self.file = name, region, file
-        self.bucket = f"imgbatch-state-{account}-{region}"
-        self._store = f"s3://{self.bucket}/{name}?region={region}"
+    def __init__(self, backend: Backend, *, file: Path, say: Callable[[str], None]) -> None:
+        self.backend, self.file = backend, file
+        self._store = backend.folder + backend.options
         self._say = say
 
     @property
     def url(self) -> str:
         """URL of its folder, for people."""
-        return f"s3://{self.bucket}/{self.name}"
+        return self.backend.folder
 
     def open(self, *, make: bool) -> list[str]:
         """Have a place for the state, and the variables here; return the words for the backend.
@@ -55,33 +55,28 @@ class State:
             StorageError: its bucket cannot be made, hardened or read.
             SettingsError: the variables are no JSON, or another deployment's.
         """
-        bucket = open_bucket(f"s3://{self.bucket}?region={self.region}")
+        backend = self.backend
+        place = backend.url(backend.bucket)
+        bucket = open_bucket(place + backend.options)
         there = bucket.exists()
         if not make and (not there or self._never_was()):
             raise DeploymentError(
-                f"there is no deployment {self.name!r} in {self.region}, and never was: no state "
-                f"of it is in s3://{self.bucket}",
+                f"there is no deployment {backend.name!r} in {backend.region}, and never was: no "
+                f"state of it is in {place}",
                 "Give its --name and --region. `scripts/cloud doctor` finds what is left of any.",
             )
         if not there:
-            self._say(f"making s3://{self.bucket} for the state of Terraform")
-            bucket.create(self.region)
+            self._say(f"making {place} for the state of Terraform")
+            bucket.create(backend.region)
             for change in bucket.changes():
                 if not change.refused:
                     change.make()
         self._fetch()
-        told = {
-            "bucket": self.bucket,
-            "key": f"{self.name}/{STATE}",
-            "region": self.region,
-            "use_lockfile": "true",
-            "encrypt": "true",
-        }
-        return [f"-backend-config={key}={value}" for key, value in told.items()]
+        return [f"-backend-config={key}={value}" for key, value in backend.told.items()]
 
     def _never_was(self) -> bool:
         try:
-            open_store(self._store).head(STATE)
+            open_store(self._store).head(self.backend.file)
         except FileNotFoundError:
             return not self.last()
         return False
@@ -90,7 +85,7 @@ class State:
         """Have the variables here: as they are, as they were last used, or the least there is."""
         last = self.last()
         if not self.file.exists():
-            self.write(last or {"name": self.name, "region": self.region})
+            self.write(last or self.backend.variables)
             return
         here = self.read()
         if last and here != last:
@@ -116,11 +111,11 @@ class State:
             SettingsError: it is no JSON, or another deployment's.
         """
         raw = read_json(self.file)
-        told = {key: raw.get(key) for key in ("name", "region")}
-        if told != {"name": self.name, "region": self.region}:
+        asked = self.backend.variables
+        told = {key: raw.get(key) for key in asked}
+        if told != asked:
             raise SettingsError(
-                f"{self.file} is of {told['name']!r} in {told['region']!r}, and you ask for "
-                f"{self.name!r} in {self.region!r}",
+                f"{self.file} is of {_words(told)}, and you ask for {_words(asked)}",
                 "Correct the file, or give the --name and --region that it says.",
             )
         return raw
@@ -128,6 +123,10 @@ class State:
     def write(self, variables: Mapping[str, Any]) -> None:
         """Write the file of the variables."""
         self.file.write_text(json.dumps(variables, indent=2) + "\n", "utf-8")
+
+
+def _words(told: Mapping[str, object]) -> str:
+    return ", ".join(f"{key} {value!r}" for key, value in told.items())
 
 
 def read_json(file: Path) -> dict[str, Any]:

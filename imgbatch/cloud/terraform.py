@@ -188,7 +188,10 @@ _LOCK = re.compile(r"^\s*(ID|Operation|Who|Created):\s*(.+?)\s*$", re.MULTILINE)
 _EXISTS = re.compile(
     r"already ?exists|AlreadyOwnedByYou|AlreadyAssociated|\.Conflict|\.Duplicate", re.IGNORECASE
 )
-_DENIED = re.compile(r"AccessDenied|UnauthorizedOperation|AuthorizationError|not authorized")
+_DENIED = re.compile(
+    r"AccessDenied|UnauthorizedOperation|AuthorizationError|not authorized|Error 403|"
+    r"PERMISSION_DENIED|does not have .* access"
+)
 _NETWORK = re.compile(r"registry|provider packages", re.IGNORECASE)
 
 

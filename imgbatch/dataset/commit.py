@@ -7,6 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from imgbatch.dataset import MANIFEST, Dataset, TableSpec
+from imgbatch.dataset.posts import here as posts_here
 from imgbatch.errors import FencedError, OutageError, StorageError
 from imgbatch.records import REGIONS
 
@@ -37,7 +38,7 @@ def take_number(dataset: Dataset, run: str) -> int:
     folders = [
         f"{below}/{name}" for below in ("tables", "groups") for name in dataset.folders(below)
     ]
-    for folder in folders:
+    for folder in [*folders, *posts_here(dataset)]:
         table = dataset.table(folder)
         table.refresh()
         table.commit([], [], fence=number, run=run)

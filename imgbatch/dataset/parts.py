@@ -28,6 +28,15 @@ def put_table(
     store: Store, folder: str, stem: str, table: pa.Table, metadata: Mapping[str, str]
 ) -> Part:
     """Write a table as one Parquet file with page checksums and its own provenance."""
+    data = packed(table, metadata)
+    sha256 = hashlib.sha256(data).hexdigest()
+    name = f"{stem}-{sha256[:8]}.parquet"
+    store.put(f"{folder}/{name}", data)
+    return Part(folder, name, len(data), table.num_rows, sha256)
+
+
+def packed(table: pa.Table, metadata: Mapping[str, str]) -> bytes:
+    """Return the bytes of such a file; the same rows give the same bytes."""
     buffer = io.BytesIO()
     described = table.replace_schema_metadata({f"imgbatch.{k}": v for k, v in metadata.items()})
     pq.write_table(
@@ -37,11 +46,7 @@ def put_table(
         use_dictionary=_repeating(table.schema),
         write_page_checksum=True,
     )
-    data = buffer.getvalue()
-    sha256 = hashlib.sha256(data).hexdigest()
-    name = f"{stem}-{sha256[:8]}.parquet"
-    store.put(f"{folder}/{name}", data)
-    return Part(folder, name, len(data), table.num_rows, sha256)
+    return buffer.getvalue()
 
 
 def _repeating(schema: pa.Schema) -> list[str]:

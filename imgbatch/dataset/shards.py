@@ -14,7 +14,7 @@ from imgbatch.dataset.spill import Spill
 from imgbatch.records import Shard, Source, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 def all_shards(dataset: Dataset) -> list[Shard]:
@@ -65,13 +65,13 @@ def listed_rows(dataset: Dataset, shard: Shard) -> pa.Table:
 
 def sources_of(rows: pa.Table) -> tuple[list[Source], list[int]]:
     """Return the sources of a shard's rows, and in which generation each was last touched."""
-    return [_source(row) for row in rows.to_pylist()], rows["touched"].to_pylist()
+    return [source_of(row) for row in rows.to_pylist()], rows["touched"].to_pylist()
 
 
 def sources_at(rows: pa.Table, places: Sequence[int]) -> dict[int, Source]:
     """Return the sources at some places of a shard's rows."""
     chosen = rows.take(pa.array(places, pa.int64())).to_pylist()
-    return {place: _source(row) for place, row in zip(places, chosen, strict=True)}
+    return {place: source_of(row) for place, row in zip(places, chosen, strict=True)}
 
 
 def read_rows(dataset: Dataset, path: str) -> pa.Table:
@@ -100,7 +100,7 @@ class Members:
         if self._spill is None:
             self._spill = self._read()
         rows = self._spill.read("FROM members WHERE archive = $1", [archive])
-        return [_source(row) for row in rows.to_pylist()]
+        return [source_of(row) for row in rows.to_pylist()]
 
     def _read(self) -> Spill:
         spill = Spill()
@@ -120,7 +120,14 @@ def find(dataset: Dataset, ids: Sequence[str]) -> list[Source]:
     """Return the sources of some ids, in no promised order; ids that are not there are left out."""
     its = pc.field("source_id").isin(list(ids))
     batches = dataset.batches(MANIFEST, columns=LISTED.names, where=its)
-    return [_source(row) for batch in batches for row in batch.to_pylist()]
+    return [source_of(row) for batch in batches for row in batch.to_pylist()]
+
+
+def of_input(dataset: Dataset, root: str) -> Iterator[Source]:
+    """Yield the sources of one input, in no promised order, in bounded memory."""
+    its = pc.field("input") == root
+    for batch in dataset.batches(MANIFEST, columns=LISTED.names, where=its):
+        yield from map(source_of, batch.to_pylist())
 
 
 def archives(dataset: Dataset) -> dict[str, str]:
@@ -134,7 +141,8 @@ def archives(dataset: Dataset) -> dict[str, str]:
     return found
 
 
-def _source(row: dict[str, Any]) -> Source:
+def source_of(row: dict[str, Any]) -> Source:
+    """Return the source of a row of the manifest, or of a listing."""
     verdict = None
     if row["verdict_status"]:
         verdict = Verdict(row["verdict_status"], row["verdict_class"], row["verdict_message"])

@@ -65,6 +65,17 @@ class Spill:
                 with _mapped():
                     cursor.execute(f"INSERT INTO {name} FROM incoming")
 
+    def add(self, name: str, rows: pa.Table) -> None:
+        """Put rows into a table, which is made for the first of them.
+
+        Raises:
+            StorageError: the temporary folder is full.
+        """
+        with self._database.cursor() as cursor, _mapped():
+            cursor.register("incoming", rows)
+            cursor.execute(f"CREATE TABLE IF NOT EXISTS {name} AS FROM incoming LIMIT 0")
+            cursor.execute(f"INSERT INTO {name} FROM incoming")
+
     def run(self, statement: str, values: Sequence[Any] = ()) -> None:
         """Execute a statement that makes or drops a table.
 

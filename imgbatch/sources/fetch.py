@@ -186,13 +186,13 @@ def _tar_member(source: Source, limits: Limits) -> Blob:
     if source.size <= limits.fetched_bytes:
         with fetching(source.address):
             data = _range(store, name, offset - BLOCK, BLOCK + source.size)
-        _check_header(data[:BLOCK], source)
+        check_header(data[:BLOCK], source)
         if len(data) < BLOCK + source.size:
             raise _cut()
         return Blob.of(data[BLOCK:])
     with fetching(source.address):
         header = _range(store, name, offset - BLOCK, BLOCK)
-        _check_header(header, source)
+        check_header(header, source)
         if source.address.startswith(LOCAL_SCHEME):
             with store.open(name) as file:
                 if os.fstat(file.fileno()).st_size < offset + source.size:
@@ -217,8 +217,12 @@ def _tar_chunks(store: Store, source: Source) -> Iterator[bytes]:
                 yield chunk
 
 
-def _check_header(block: bytes, source: Source) -> None:
-    """Check that the block before a tar member's data still is its header."""
+def check_header(block: bytes, source: Source) -> None:
+    """Check that the block before a tar member's data still is its header.
+
+    Raises:
+        FetchError: fetch.changed, it is not.
+    """
     try:
         mtime = int(tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape").mtime)
     except tarfile.HeaderError:

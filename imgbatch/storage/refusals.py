@@ -27,6 +27,8 @@ _ODD_NAME = "object with invalid path: "
 _REDIRECTED = "redirect without LOCATION"
 _PROVIDER = "credential provider"
 _NOBODY = ("kind: Connect", "dns error", "tcp connect error", "Connection refused")
+# As a tree, over lines: a connection that was not made in time.
+_NEVER_CONNECTED = re.compile(r"\bConnect,\s+TimedOut\b")
 _TIMED_OUT = ("timed out", "timeout", "kind: Timeout")
 _THROTTLED = (429, 503)
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND, MOVED = 401, 403, 404, 301
@@ -143,12 +145,16 @@ def _passing(text: str, status: int, bucket: str, what: str) -> StorageError:
     failed: StorageError
     if status in _THROTTLED:
         failed = OutageError(f"{bucket} asks for fewer requests or is out{_in_its_words(text)}")
-    elif not status and any(words in text for words in _NOBODY):
+    elif not status and _unanswered(text):
         failed = OutageError(f"{bucket}: nobody answers: {_short(text)}")
     else:
         failed = StorageError(f"{what}: {_short(text)}")
     failed.timed_out = not status and any(words in text for words in _TIMED_OUT)
     return failed
+
+
+def _unanswered(text: str) -> bool:
+    return any(words in text for words in _NOBODY) or bool(_NEVER_CONNECTED.search(text))
 
 
 def _in_its_words(text: str) -> str:

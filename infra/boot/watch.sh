@@ -5,7 +5,8 @@
 # Each minute it reads the lease, and leaves its group (which gets smaller by one) when
 #   a worker  finds no lease, or one for another pool;
 #   the head  has had no lease of its own for 15 minutes;
-#   both      cannot read it for 10 minutes, see a beat that does not change for 10 minutes, are past
+#   a worker  cannot read it for 10 minutes; the head only until the deadline that it last read;
+#   both      see a beat that does not change for 10 minutes, are past
 #             the deadline, did not come up in 15 minutes, or lost their container or their docker.
 # imgbatch/cloud/leaving.py holds the same rules of the lease in Python; a test compares the two.
 set -euo pipefail
@@ -44,12 +45,17 @@ verdict() {
     local read="$1" now="$2" clock="$3" beat age
     keep since "$(recall since "$now")"
     if [[ "$read" == 2 ]]; then
-        if ((now - $(recall read "$(recall since "$now")") >= SILENT_SECONDS)); then
+        # A head that nobody would wake again goes by the last deadline that it knows.
+        if [[ "$ROLE" == head && -e "$STATE/own" ]]; then
+            keep blind "$now"
+            late "$now" "$clock" || true
+        elif ((now - $(recall read "$(recall since "$now")") >= SILENT_SECONDS)); then
             echo "the lease could not be read for $SILENT_SECONDS s"
         fi
         return
     fi
     keep read "$now"
+    rm -f "$STATE/own"
     if [[ "$ROLE" == head && ("$read" == 1 || "$(field head_machine)" != "$MACHINE") ]]; then
         if ((now - $(recall mine "$(recall since "$now")") >= HEAD_SECONDS)); then
             echo "this head had no lease of its own for $HEAD_SECONDS s"
@@ -70,12 +76,27 @@ verdict() {
         keep beat "$beat"
         keep changed "$now"
     fi
-    age=$((now - $(recall changed "$now")))
-    if ((age >= $(field left) || clock >= $(field deadline))); then
-        echo "the deadline has passed"
-    elif ((age >= SILENT_SECONDS)); then
+    if [[ "$ROLE" == head ]]; then
+        touch "$STATE/own"
+    fi
+    # Who could not read could not write: the head has its time to renew from when it can.
+    age=$((now - $(recall blind 0)))
+    if ((age > now - $(recall changed "$now"))); then
+        age=$((now - $(recall changed "$now")))
+    fi
+    if ! late "$now" "$clock" && ((age >= SILENT_SECONDS)); then
         echo "the lease was not renewed for $SILENT_SECONDS s"
     fi
+}
+
+# late NOW CLOCK: whether the deadline of the lease that was read last has passed; prints so.
+late() {
+    local age=$(($1 - $(recall changed "$1")))
+    if ((age >= $(field left) || $2 >= $(field deadline))); then
+        echo "the deadline has passed"
+        return 0
+    fi
+    return 1
 }
 
 # look: reads the lease and prints why to leave; nothing: stay.

@@ -26,7 +26,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import psutil
 import pytest
@@ -49,6 +49,20 @@ def command_line() -> str:
     tools = ROOT / "scripts" / "tools"
     subprocess.run([tools, "awscli", "--version"], check=True)
     return f"{tools} awscli"
+
+
+class MetadataService(Protocol):
+    """What a machine asks about itself."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What has a machine ask this service."""
+
+    def take_back(self, seconds: float = ...) -> None:
+        """Say that the machine is taken back."""
+
+    def close(self) -> None:
+        """End it."""
 
 
 class Metadata:
@@ -98,6 +112,11 @@ class Metadata:
         self.url = f"http://{address}:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What has a machine ask this service."""
+        return {"AWS_EC2_METADATA_SERVICE_ENDPOINT": self.url}
+
     def take_back(self, seconds: float = 120) -> None:
         """Say that the machine is taken back then."""
         at = datetime.now(UTC) + timedelta(seconds=seconds)
@@ -119,6 +138,7 @@ class Machine:
         gpu: whether nvidia-smi finds one; None: there is no nvidia-smi.
         container: variables of the container's processes besides those it is given.
         job: what the container runs in place of its job.
+        metadata: its metadata service; None: one as AWS has it.
     """
 
     def __init__(
@@ -130,15 +150,16 @@ class Machine:
         gpu: bool | None = None,
         container: Mapping[str, str] | None = None,
         job: str | None = None,
+        metadata: MetadataService | None = None,
     ) -> None:
         self.machine = machine
         self.address = address
         # Not below pytest's folder: the name of a socket of Ray's has at most 107 bytes.
         self.root = Path(tempfile.mkdtemp(prefix="ibm"))
-        self.metadata = Metadata(machine, address)
-        self._commands(gpu=gpu)
+        self.metadata = metadata or Metadata(machine, address)
+        self._commands(gpu=gpu, aws=metadata is None)
         own = {
-            "AWS_EC2_METADATA_SERVICE_ENDPOINT": self.metadata.url,
+            **self.metadata.environment,
             "HOME": str(self.root),
             "IMGBATCH_ROOT": str(self.root),
             "PATH": f"{self.root / 'bin'}:{os.environ['PATH']}",
@@ -153,7 +174,7 @@ class Machine:
         self.environment = {**kept, **environment, **own} | ({"SHIM_JOB": job} if job else {})
         self._boot: subprocess.Popen[bytes] | None = None
 
-    def _commands(self, *, gpu: bool | None) -> None:
+    def _commands(self, *, gpu: bool | None, aws: bool) -> None:
         folder = self.root / "bin"
         folder.mkdir()
         words = {"docker": "", "systemctl": "", "shutdown": ""}
@@ -161,7 +182,8 @@ class Machine:
             words["nvidia-smi"] = "ok" if gpu else "none"
         shim = f"{sys.executable} -P {SHIMS}"
         calls = {name: f"{shim} {name} {word}" for name, word in words.items()}
-        calls["aws"] = command_line()
+        if aws:
+            calls["aws"] = command_line()
         for name, call in calls.items():
             (folder / name).write_text(f'#!/bin/sh\nexec {call} "$@"\n', "utf-8")
             (folder / name).chmod(0o755)

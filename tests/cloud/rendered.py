@@ -26,7 +26,18 @@ WORKER = {
     "gpu": True,
     "token": "/imgbatch/lab/ray-token",
 }
-HEAD = {**WORKER, "role": "head", "pool": "", "group": "imgbatch-lab-head", "gpu": False}
+_LEADS = {"role": "head", "pool": "", "group": "imgbatch-lab-head", "gpu": False}
+HEAD = {**WORKER, **_LEADS}
+GOOGLE_WORKER = {
+    **WORKER,
+    "cloud": "gcp",
+    "region": "europe-west4",
+    "control": "gs://imgbatch-lab-pictures-123456-europe-west4/control",
+    "image": "europe-west4-docker.pkg.dev/pictures-123456/imgbatch-lab/imgbatch:1",
+    "registry": "europe-west4-docker.pkg.dev",
+    "token": "imgbatch-lab-ray-token",
+}
+GOOGLE_HEAD = {**GOOGLE_WORKER, **_LEADS}
 
 
 def need(program: str, where: str) -> str:
@@ -45,7 +56,7 @@ def render(variables: dict[str, object], **texts: str) -> str:
     """Return user data. `texts` replace what would be read of infra/boot."""
     terraform = need("terraform", "https://developer.hashicorp.com/terraform/install")
     whole = {
-        "functions": (BOOT / "aws.sh").read_text("utf-8"),
+        "functions": (BOOT / f"{variables['cloud']}.sh").read_text("utf-8"),
         "watch": (BOOT / "watch.sh").read_text("utf-8"),
         "boot": (BOOT / "boot.sh").read_text("utf-8"),
         **variables,

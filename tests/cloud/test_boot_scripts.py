@@ -14,14 +14,20 @@ import pytest
 
 from imgbatch.cloud.control import Lease
 from imgbatch.cloud.leaving import UNREADABLE, Watcher
-from tests.cloud.rendered import BOOT, HEAD, WORKER, need, render
+from tests.cloud.rendered import BOOT, GOOGLE_HEAD, GOOGLE_WORKER, HEAD, WORKER, need, render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 GOLDEN = Path(__file__).with_name("golden")
-# AWS takes no more user data, before base64.
-MOST_BYTES = 16 * 1024
+# What a cloud takes of user data (AWS: before base64), of startup scripts (Google).
+MOST_BYTES = {"aws": 16 * 1024, "gcp": 256 * 1024}
+GOLDENS = {
+    "head": HEAD,
+    "worker": WORKER,
+    "google-head": GOOGLE_HEAD,
+    "google-worker": GOOGLE_WORKER,
+}
 LOOKS = """
 . "$IMGBATCH_ROOT/opt/imgbatch/watch.sh"
 MACHINE=i-me
@@ -34,29 +40,32 @@ done
 """
 
 
-@pytest.mark.parametrize(("name", "variables"), [("head", HEAD), ("worker", WORKER)])
-def test_user_data_is_as_the_golden_file(name: str, variables: dict[str, object]) -> None:
+@pytest.mark.parametrize("name", GOLDENS)
+def test_user_data_is_as_the_golden_file(name: str) -> None:
     texts = {part: f"# ({part})" for part in ("functions", "watch", "boot")}
-    assert render(variables, **texts) == (GOLDEN / f"{name}.sh").read_text("utf-8")
+    assert render(GOLDENS[name], **texts) == (GOLDEN / f"{name}.sh").read_text("utf-8")
 
 
-@pytest.mark.parametrize("variables", [HEAD, WORKER])
+@pytest.mark.parametrize("variables", [HEAD, WORKER, GOOGLE_HEAD])
 def test_user_data_fits_and_lays_down_the_scripts_as_they_are(
     tmp_path: Path, variables: dict[str, object]
 ) -> None:
     whole = render(variables)
-    assert len(whole.encode()) <= MOST_BYTES - 1024  # what a longer name or address takes
+    cloud = str(variables["cloud"])
+    assert len(whole.encode()) <= MOST_BYTES[cloud] - 1024  # what a longer name or address takes
     laid = lay(tmp_path, whole)
-    for name, source in (("cloud", "aws"), ("watch", "watch"), ("boot", "boot")):
+    for name, source in (("cloud", cloud), ("watch", "watch"), ("boot", "boot")):
         text = (laid / f"opt/imgbatch/{name}.sh").read_text("utf-8")
         assert text.rstrip("\n") == (BOOT / f"{source}.sh").read_text("utf-8").rstrip("\n")
 
 
 def test_shellcheck_finds_nothing_in_what_a_machine_runs(tmp_path: Path) -> None:
-    user_data = tmp_path / "user-data.sh"
-    user_data.write_text(render(WORKER), "utf-8")
-    sources = [str(BOOT / name) for name in ("aws.sh", "watch.sh", "boot.sh")]
-    words = [need("shellcheck", "scripts/setup dev"), "--external-sources", str(user_data)]
+    rendered = []
+    for number, variables in enumerate((WORKER, GOOGLE_WORKER)):
+        rendered.append(tmp_path / f"user-data-{number}.sh")
+        rendered[-1].write_text(render(variables), "utf-8")
+    sources = [str(BOOT / name) for name in ("aws.sh", "gcp.sh", "watch.sh", "boot.sh")]
+    words = [need("shellcheck", "scripts/setup dev"), "--external-sources", *map(str, rendered)]
     done = subprocess.run(
         [*words, *sources], cwd=BOOT.parents[1], capture_output=True, text=True, check=False
     )

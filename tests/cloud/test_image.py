@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imgbatch.cloud import known
+from imgbatch.cloud.deployment import Deployment, Head
+from imgbatch.storage import open_store
+from tests.cloud.google_lab import key_file, tokens
 from tests.cloud.lab import Lab
+from tests.conftest import ask
 
 if TYPE_CHECKING:
     from tests.cloud.moto_server import Moto
@@ -114,6 +118,39 @@ def test_an_image_is_pushed_to_the_deployments_registry_which_then_takes_it(
     assert f"--push --tag {repository}:0.1.0-" in log
     assert '"image_tag": "0.1.0-' in variables.read_text("utf-8")
     assert f"scripts/cloud up aws --name {lab.name}" in done.stdout
+
+
+@pytest.mark.slow
+def test_an_image_is_pushed_to_googles_registry_by_a_token_of_whoever_pushes(
+    clone: Path, gs_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", gs_server)
+    ask(f"{gs_server}/storage/v1/b", {"name": "imgbatch-lab"})
+    repository = "europe-west4-docker.pkg.dev/pictures-123456/imgbatch-lab/imgbatch"
+    told = Deployment(
+        format=1,
+        name="lab",
+        cloud="gcp",
+        region="europe-west4",
+        account="pictures-123456",
+        bucket="gs://imgbatch-lab",
+        control="gs://imgbatch-lab/control",
+        image=f"{repository}:latest",
+        token="imgbatch-lab-ray-token",
+        head=Head(group="imgbatch-lab-head", machines=["n2-standard-4"], disk_gib=60),
+        pools={},
+    )
+    known.remember(told)
+    open_store(told.control).put("deployment.json", told.model_dump_json().encode())
+    with tokens() as url:
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key_file(tmp_path, url)))
+        done, log = image(clone, "lab")
+    assert done.returncode == 0, done.stderr
+    host = repository.partition("/")[0]
+    assert f"login --username oauth2accesstoken --password-stdin {host}" in log
+    assert f"--push --tag {repository}:0.1.0-" in log
+    assert "scripts/cloud up gcp --name lab" in done.stdout
 
 
 def test_an_unknown_deployment_is_told(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:

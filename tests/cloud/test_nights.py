@@ -446,13 +446,25 @@ def test_an_unreadable_lease_sends_workers_away_and_they_come_back(tmp_path: Pat
 
     night = Night(tmp_path, shards=600, unreadable=unreadable)
     order = night.order(hours=8)
-    night.run(HOUR - 5 * MINUTE)
-    # The head's own watch reads it neither: it leaves after ten minutes as the others do.
-    assert night.cloud.alive(night.group()) == []
-    night.cloud.groups.want(night.head_group, 1)  # `cloud run` again, or the next schedule
+    night.run(HOUR / 2 - MINUTE)
+    before = {rented.machine for rented in night.cloud.alive(night.group())}
+    assert before
+    night.run(HOUR / 2 - 4 * MINUTE)
+    assert before.isdisjoint(rented.machine for rented in night.cloud.alive(night.group()))
+    # Nobody would wake it again: it goes by the last deadline that its watch has read.
+    assert len(night.cloud.alive(night.head_group)) == 1
     night.until_quiet()
     night.check()
     assert ended(night, order) == ("done", 0)
+
+
+def test_a_head_that_reads_nothing_any_more_still_ends_at_the_deadline(tmp_path: Path) -> None:
+    night = Night(tmp_path, shards=10**6, unreadable=lambda now, _: now - NOON > HOUR / 2)
+    night.cloud.groups.arm = lambda *_: None  # type: ignore[method-assign] # and nothing is armed
+    order = night.order(hours=2, budget=1000.0)
+    night.run(order.deadline - night.cloud.now + 3 * MINUTE)
+    assert night.cloud.alive(night.head_group) == []
+    night.check()
 
 
 @pytest.mark.parametrize("head_skew", [-900.0, -120.0, 120.0, 900.0])

@@ -88,7 +88,11 @@ def test_without_deployment_and_credentials_the_shipped_table_is_told_as_what_it
     assert record["expected"]["dollars_p50"] <= record["expected"]["dollars_p90"]
 
 
-def test_no_region_is_no_guess(pictures: Path, tmp_path: Path) -> None:
+def test_no_region_is_no_guess(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
     words = str(pictures), str(tmp_path / "own")
     with pytest.raises(SettingsError, match="no region"):
         plan(*words, cloud="aws")

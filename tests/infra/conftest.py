@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -55,6 +57,51 @@ def _installation() -> str:
     return ""
 
 
+@pytest.fixture(scope="session")
+def google_environment(
+    terraform_environment: dict[str, str],
+    shared: Path,
+    root: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, str]:
+    """Variables with which the real Terraform finds a stand-in for Google's provider.
+
+    The provider itself is not to be had here. The stand-in knows its schema: which resources,
+    blocks and arguments there are, of which types, and which must be given. It knows no values and
+    can plan nothing without mocks; so this is schema-checked, and not validated by the provider.
+    """
+    stand_in = shared / "tools" / "google-provider-stub" / "terraform-provider-google.py"
+    if not stand_in.exists():
+        pytest.skip(f"this test needs a stand-in for Google's provider: {stand_in}")
+    mirror = tmp_path_factory.mktemp("mirror")
+    folder = mirror / ADDRESS / "google" / "6.50.0" / "linux_amd64"
+    folder.mkdir(parents=True)
+    wrapper = folder / "terraform-provider-google_v6.50.0"
+    schema = mirror / "schema.json"
+    schema.write_text(_used(stand_in.with_name("google-6.50.0.json"), root / "infra"), "utf-8")
+    call = f'TF_STUB_SCHEMA="{schema}" exec "{root}/scripts/tools" tf "{stand_in}" "$@"'
+    wrapper.write_text(f"#!/bin/sh\n{call}\n", encoding="utf-8")
+    wrapper.chmod(0o755)
+    settings = mirror / "settings.tfrc"
+    settings.write_text(
+        "disable_checkpoint = true\n"
+        f'provider_installation {{\n  filesystem_mirror {{\n    path = "{mirror}"\n  }}\n}}\n',
+        encoding="utf-8",
+    )
+    return {**terraform_environment, "TF_CLI_CONFIG_FILE": str(settings)}
+
+
+def _used(schema: Path, infra: Path) -> str:
+    """Return of a provider's schema what files use: Terraform asks for all of it in each run."""
+    whole = json.loads(schema.read_text("utf-8"))
+    texts = [file.read_text("utf-8") for file in (infra / "modules" / "gcp").rglob("*.tf")]
+    texts += [file.read_text("utf-8") for file in (infra / "gcp").glob("*.tf")]
+    names = set(re.findall(r"google_\w+", "\n".join(texts)))
+    for kind in ("resource", "data"):
+        whole[kind] = {name: one for name, one in whole[kind].items() if name in names}
+    return json.dumps(whole)
+
+
 class InFolder:
     """Terraform in one folder of a copy of `infra/`: `run("validate")`, `run("plan", check=False)`.
 
@@ -91,12 +138,26 @@ def terraform(
     A copy, so that no lock file, `.terraform` or state comes to lie in the checkout, and so that a
     test may spoil a file and see it refused.
     """
+    return _copies(tmp_path, root, terraform_environment)
+
+
+@pytest.fixture
+def google(
+    tmp_path: Path, root: Path, google_environment: dict[str, str]
+) -> Callable[[str], InFolder]:
+    """The same, where Google's provider has a stand-in."""
+    return _copies(tmp_path, root, google_environment)
+
+
+def _copies(
+    tmp_path: Path, root: Path, environment: Mapping[str, str]
+) -> Callable[[str], InFolder]:
     copy = tmp_path / "infra"
 
     def within(folder: str) -> InFolder:
         if not copy.exists():
             left_out = shutil.ignore_patterns(".terraform*", "*.tfstate*", "*.tfvars.json")
             shutil.copytree(root / "infra", copy, ignore=left_out)
-        return InFolder(copy / folder, terraform_environment)
+        return InFolder(copy / folder, environment)
 
     return within

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import hcl2
 
+from tests.infra.google_policies import RULES as GOOGLE
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -75,7 +77,7 @@ def read(folder: Path) -> tuple[list[Block], list[dict[str, Any]]]:
     for file in sorted(folder.rglob("*.tf")):
         with file.open() as opened:
             tree = _plain(hcl2.load(opened))
-        providers += [one["aws"] for one in tree.get("provider", []) if "aws" in one]
+        providers += [body for one in tree.get("provider", []) for body in one.values()]
         for mode in ("resource", "data"):
             for one in tree.get(mode, []):
                 for kind, named in one.items():
@@ -109,9 +111,14 @@ def broken(folder: Path) -> list[str]:
         _templates,
         _rights,
         _standing,
+        *GOOGLE,
     )
     lines = [line for rule in rules for line in rule(blocks)]
-    untagged = [p for p in providers if "tags" not in (p.get("default_tags") or [{}])[0]]
+    untagged = [
+        p
+        for p in providers
+        if "tags" not in (p.get("default_tags") or [{}])[0] and "default_labels" not in p
+    ]
     return [*lines, *("the provider tags nothing: no default_tags" for _ in untagged)]
 
 

@@ -39,7 +39,7 @@ VARIABLES = {
     "vpc_cidr": "127.20.0.0/16",
     "pools": {"cpu": {"machines": ["c7i.2xlarge", "m7i.2xlarge"], "most": 2}},
 }
-COPIES = 60
+COPIES = 15
 
 
 class Terminal:
@@ -139,7 +139,7 @@ def test_a_run_on_rented_machines_from_up_to_down(
     bucket = up["bucket"]
     _fill(bucket, tmp_path / "corpus")
     dataset = f"{bucket}/out"
-    small = {"IMGBATCH_SHARD_SOURCES": "50", "IMGBATCH_COMMIT_SECONDS": "2"}
+    small = {"IMGBATCH_SHARD_SOURCES": "20", "IMGBATCH_COMMIT_SECONDS": "2"}
     terminal._environment.update(small)
     container = {"RAY_DISABLE_MEMORY_MONITOR": "1", **_limits()}
     with Machines(moto, container=container) as machines:
@@ -159,7 +159,7 @@ def test_a_run_on_rented_machines_from_up_to_down(
     assert set(_desired(moto).values()) == {0}
     _is_whole(terminal, dataset, state["sources"])
     _costs(terminal, state["run"])
-    down = terminal.told("cloud", "down", "aws", "--name", NAME, "--yes", "--delete-data")
+    down = terminal.told("cloud", "down", "aws", "--name", NAME, "--yes")
     assert down["left"] == []
 
 

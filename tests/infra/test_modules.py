@@ -130,6 +130,16 @@ def test_the_modules_of_aws_are_valid_and_ask_for_what_their_tests_say(
 
 
 @pytest.mark.slow
+def test_the_modules_of_google_fit_the_schema_and_ask_for_what_their_tests_say(
+    google: Terraform,
+) -> None:
+    root = google("gcp")
+    root("init", "-input=false", "-backend=false")
+    root("validate", "-no-color")
+    assert "0 failed" in root("test", "-no-color").stdout
+
+
+@pytest.mark.slow
 def test_roles_may_what_they_do_and_no_more(terraform: Terraform) -> None:
     policies = _policies(terraform("modules/aws/iam"))
 

@@ -156,7 +156,7 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def handle_any(self) -> None:
-        self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.body = self._read()
         parts = urlsplit(self.path)
         self.query = {k: v[-1] for k, v in parse_qs(parts.query, keep_blank_values=True).items()}
         json_api = "/storage/v1/" in parts.path
@@ -175,6 +175,17 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(refused, as_json=json_api)
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_PATCH = handle_any  # noqa: N815 - so it is called
+
+    def _read(self) -> bytes:
+        """Return the body; Google's library for Go, which Terraform has, sends it in pieces."""
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        pieces = []
+        while size := int(self.rfile.readline(), 16):
+            pieces.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(pieces)
 
     def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
         self.send_response(status)

@@ -6,6 +6,7 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
+from obstore.exceptions import GenericError
 
 from imgbatch import attempts, crew
 from imgbatch.dataset import Dataset
@@ -15,6 +16,7 @@ from imgbatch.run import run
 from imgbatch.settings import Limits
 from imgbatch.sources import fetch
 from imgbatch.storage import open_store
+from imgbatch.storage.refusals import refusal
 from imgbatch.summary import Request
 from tests import corpus
 from tests.servers.scripted import Answer
@@ -150,6 +152,22 @@ def test_where_nobody_answers_it_is_an_outage(
     with pytest.raises(OutageError, match="s3://photos: nobody answers") as caught:
         VERBS[verb](open_store(f"s3://photos?endpoint={where}"))
     assert "run the same command" in caught.value.remedy
+
+
+def test_a_name_that_is_looked_up_for_too_long_is_an_outage_too() -> None:
+    """As obstore says it where a resolver is slow: the request's time is over before it began."""
+    told = """Generic S3 error: Error performing POST http://far.invalid/photos?delete in 5.00s
+
+Debug source:
+Http(HttpError { kind: Timeout, source: reqwest::Error { kind: Request, source: Error(
+    Connect,
+    TimedOut,
+) } })"""
+    assert isinstance(refusal("s3://photos", "x", GenericError(told)), OutageError)
+    slow = told.replace("Connect,\n    TimedOut", "TimedOut")
+    found = refusal("s3://photos", "x", GenericError(slow))
+    assert type(found) is StorageError
+    assert found.timed_out
 
 
 def test_no_refusal_shows_a_secret(store: Store, scripted: Scripted) -> None:

@@ -134,7 +134,7 @@ def _bucket(root: Root, there: Deployment | None) -> str:
     """Return the URL of the deployment's bucket; "": it is gone, or was never made."""
     from imgbatch.storage.buckets import open_bucket  # noqa: PLC0415 - keeps `--help` quick
 
-    if there is None or not open_bucket(f"{there.bucket}?region={root.region}").exists():
+    if there is None or not open_bucket(there.bucket + root.backend.options).exists():
         return ""
     return there.bucket
 
@@ -191,7 +191,7 @@ def _left(root: Root, *, delete_data: bool) -> tuple[list[Left], list[Left]]:
     from imgbatch.cloud import open_cloud  # noqa: PLC0415 - keeps `--help` quick
 
     _tell("looking in all regions for what is left")
-    account = open_cloud(root.cloud, root.region).account
+    account = open_cloud(root.cloud, root.region, root.account).account
     found = list(account.left(root.name))
     for _ in range(LOOKS):
         if not any(one.kind == "machine" for one in found):
@@ -242,6 +242,6 @@ def _up_lines(root: Root, made: Deployment) -> list[str]:
     return [
         f"{made.name} is up in {made.region}: {made.bucket}; {month}",
         f"what it is to be stands in {root.state.file}: edit it, then run the same command again",
-        f"from another laptop: imgbatch cloud connect '{made.control}?region={made.region}'",
+        f"from another laptop: imgbatch cloud connect '{made.control}{root.backend.options}'",
         f"next: scripts/image {made.name}; then imgbatch cloud plan INPUT DATASET --recipe RECIPE",
     ]

@@ -43,7 +43,9 @@ def plan(
     deployment: DeploymentOption = None,
     cloud: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="aws: what there is there, without any deployment."),
+        typer.Option(
+            metavar="NAME", help="aws or gcp: what there is there, without any deployment."
+        ),
     ] = None,
     region: Annotated[
         str | None,
@@ -178,7 +180,7 @@ def _place(
         )
     if cloud or (deployment is None and not known.names()):
         name = cloud or "aws"
-        regions = kinds(region or "") or (_region(),)
+        regions = kinds(region or "") or (_region(name),)
         return Place(name, regions, _market(name, regions[0]))
     found = opened(deployment)
     own = found.deployment
@@ -205,15 +207,20 @@ def _market(name: str, region: str) -> Market:
         return shipped
 
 
-def _region() -> str:
-    """Return the region of the user's own settings.
+def _region(cloud: str) -> str:
+    """Return the region of the user's own settings of a cloud.
 
     Raises:
         SettingsError: they say none.
     """
     from imgbatch.settings import variables  # noqa: PLC0415 - keeps `--help` quick
 
-    found = variables("AWS_REGION", "AWS_DEFAULT_REGION")
+    named = {
+        "aws": ("AWS_REGION", "AWS_DEFAULT_REGION"),
+        "gcp": ("CLOUDSDK_COMPUTE_REGION", "GOOGLE_CLOUD_REGION"),
+    }
+    found = variables(*named.get(cloud, ()))
     if not found:
-        raise SettingsError("no region is given", "Give --region, such as --region us-east-1.")
+        like = "us-central1" if cloud == "gcp" else "us-east-1"
+        raise SettingsError("no region is given", f"Give --region, such as --region {like}.")
     return next(iter(found.values()))

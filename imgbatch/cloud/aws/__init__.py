@@ -33,10 +33,11 @@ class Aws:
     account: Account
 
 
-def connect(region: str) -> Aws:
+def connect(region: str, _account: str = "") -> Aws:
     """Return AWS in a region, with boto3's own chain of credentials. Nothing is asked of it yet.
 
     `AWS_PROFILE`, `AWS_ENDPOINT_URL` and the rest mean what they mean to every program of AWS.
+    Credentials of AWS are of one account, so none is chosen.
 
     Raises:
         SettingsError: no region is given, nor known from the environment or the profile.

@@ -26,6 +26,8 @@ PLUGIN = (
 )
 # The container of imgbatch on each machine, as infra/boot/boot.sh names it.
 CONTAINER = "imgbatch"
+# `send` hands a script over; how it ended is waited and asked for.
+SEND_WAITS = False
 
 
 def refuse_missing(*, session: bool) -> None:

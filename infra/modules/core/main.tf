@@ -7,24 +7,46 @@ terraform {
 
 locals {
   prefix = "imgbatch-${var.name}"
-  # Names of buckets are of the whole world, those of roles of the whole account.
+  # Names of buckets are of the whole world; those of roles of the whole account, and short on Google.
   bucket     = "${local.prefix}-${var.account}-${var.region}"
-  roles      = "${local.prefix}-${var.region}"
-  control    = "s3://${local.bucket}/control"
+  control    = "${local.is.scheme}://${local.bucket}/control"
   repository = local.prefix
-  image      = "${var.registry}/${local.repository}:${var.image_tag}"
-  token      = "/imgbatch/${var.name}/ray-token"
   head_group = "${local.prefix}-head"
 
-  tags = {
-    "imgbatch:deployment" = var.name
+  # What a cloud has its own way of. Families of machines with GPUs are those that the driver of the
+  # cloud's machine image drives: Turing and newer.
+  aws = {
+    scheme      = "s3"
+    image       = "${var.registry}/${local.repository}:${var.image_tag}"
+    token       = "/imgbatch/${var.name}/ray-token"
+    roles       = "${local.prefix}-${var.region}"
+    tags        = { "imgbatch:deployment" = var.name }
+    script      = 16384 # EC2's user data
+    family_ends = "."
+    gpu_of = {
+      g4dn = "t4", g5 = "a10g", g6 = "l4", gr6 = "l4", g6e = "l40s",
+      p4d  = "a100", p4de = "a100", p5 = "h100",
+    }
   }
-
-  # Families of machines with GPUs that the driver of AWS's image drives: Turing and newer.
-  gpu_of = {
-    g4dn = "t4", g5 = "a10g", g6 = "l4", gr6 = "l4", g6e = "l40s",
-    p4d  = "a100", p4de = "a100", p5 = "h100",
+  gcp = {
+    scheme      = "gs"
+    image       = "${var.registry}/${var.account}/${local.repository}/imgbatch:${var.image_tag}"
+    token       = "${local.prefix}-ray-token"
+    roles       = "ib-${var.name}"
+    tags        = { "imgbatch-deployment" = var.name }
+    script      = 262144 # a value of a machine's metadata
+    family_ends = "-"
+    gpu_of      = { g2 = "l4", a2 = "a100", a3 = "h100" }
   }
+  machine = {
+    aws = "^[a-z][a-z0-9-]*[.][a-z0-9-]+$"
+    gcp = "^(n1-[a-z]+-[0-9]+[+]t4|[a-z][0-9][a-z]?(-[a-z0-9]+){1,2})$"
+  }
+  unfit = {
+    aws = "^([a-z]+[0-9]+[a-z]*g[a-z]*|a1)[.]"
+    gcp = "^(t2a|[a-z]4[a-z]?|a3-ultragpu)-"
+  }
+  is = { aws = local.aws, gcp = local.gcp }[var.cloud]
 
   pools = {
     for name, pool in var.pools : name => merge(pool, { group = "${local.prefix}-${name}" })
@@ -36,9 +58,9 @@ locals {
     name      = var.name
     region    = var.region
     control   = local.control
-    image     = local.image
+    image     = local.is.image
     registry  = var.registry
-    token     = local.token
+    token     = local.is.token
     boot      = file("${local.boot}/boot.sh")
     watch     = file("${local.boot}/watch.sh")
     functions = file("${local.boot}/${var.cloud}.sh")
@@ -60,7 +82,7 @@ locals {
     for right, urls in { read = concat(var.readable, var.writable), write = var.writable } :
     right => [
       for url in distinct(urls) : {
-        bucket = split("/", trimprefix(url, "s3://"))[0]
+        bucket = split("/", url)[2]
         prefix = trim(join("/", slice(split("/", url), 3, length(split("/", url)))), "/")
       }
     ]
@@ -73,10 +95,14 @@ locals {
     ])
   }
 
-  # Dollars a month with nothing running, as AWS lists them for us-east-1 in November 2026. Group,
-  # launch template, network, role, scheduled action, parameter and budget cost nothing.
+  # Dollars a month with nothing running, as the clouds list them for us-east-1 and us-central1 in
+  # November 2026, without what they give away. What is not here costs nothing.
   standing = merge(
     { "container images, 4 GB compressed" = 0.40, "control objects and Terraform's state" = 0.02 },
+    var.cloud == "gcp" ? {
+      "token in Secret Manager" = 0.06
+      "jobs of Cloud Scheduler" = 0.10 * length(local.machines) + 0.10 * length(var.schedules) * (1 + length(local.machines))
+    } : {},
     var.kms ? { "key of your own" = 1.0 } : {},
   )
 }

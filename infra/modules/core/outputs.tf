@@ -1,11 +1,19 @@
 output "prefix" { value = local.prefix }
-output "roles" { value = local.roles }
-output "bucket" { value = local.bucket }
+output "roles" { value = local.is.roles }
+output "bucket" {
+  value = local.bucket
+
+  precondition {
+    condition     = length(local.bucket) <= 63
+    error_message = "The bucket would be named ${local.bucket}, and a name has 63 characters at most: take a shorter one for the deployment."
+  }
+}
+
 output "control" { value = local.control }
 output "repository" { value = local.repository }
-output "image" { value = local.image }
-output "token" { value = local.token }
-output "tags" { value = local.tags }
+output "image" { value = local.is.image }
+output "token" { value = local.is.token }
+output "tags" { value = local.is.tags }
 output "head_group" { value = local.head_group }
 output "pools" { value = local.pools }
 output "access" { value = local.access }
@@ -36,7 +44,7 @@ output "scripts" {
   value       = local.scripts
 
   precondition {
-    condition     = alltrue([for script in local.scripts : length(script) <= 16384])
-    error_message = "A boot script has more than the 16 KiB that EC2 takes."
+    condition     = alltrue([for script in local.scripts : length(script) <= local.is.script])
+    error_message = "A boot script has more than the ${local.is.script} bytes that the cloud takes."
   }
 }

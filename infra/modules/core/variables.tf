@@ -4,8 +4,8 @@ variable "cloud" {
   type = string
 
   validation {
-    condition     = var.cloud == "aws"
-    error_message = "The cloud is aws."
+    condition     = contains(["aws", "gcp"], var.cloud)
+    error_message = "The cloud is aws or gcp."
   }
 }
 
@@ -27,8 +27,11 @@ variable "region" {
   type = string
 
   validation {
-    condition     = can(regex("^[a-z]{2,3}(-[a-z]+)+-[0-9]{1,2}$", var.region))
-    error_message = "A region looks like eu-central-1: without the letter of a zone."
+    condition = can(regex({
+      aws = "^[a-z]{2,3}(-[a-z]+)+-[0-9]{1,2}$"
+      gcp = "^[a-z]+-[a-z]+[0-9]{1,2}$"
+    }[var.cloud], var.region))
+    error_message = "A region looks like eu-central-1 (AWS) or europe-west4 (Google): without the letter of a zone."
   }
 }
 
@@ -36,8 +39,11 @@ variable "account" {
   type = string
 
   validation {
-    condition     = can(regex("^[0-9]{12}$", var.account))
-    error_message = "An account of AWS is a number of 12 digits."
+    condition = can(regex({
+      aws = "^[0-9]{12}$"
+      gcp = "^[a-z][a-z0-9-]{4,28}[a-z0-9]$"
+    }[var.cloud], var.account))
+    error_message = "An account of AWS is a number of 12 digits; a project of Google has an id such as pictures-123456."
   }
 }
 
@@ -67,15 +73,15 @@ variable "head" {
   }
   validation {
     condition = alltrue([
-      for type in var.head.machines : can(regex("^[a-z][a-z0-9-]*[.][a-z0-9-]+$", type))
+      for type in var.head.machines : can(regex(local.machine[var.cloud], type))
     ])
-    error_message = "A type of machine looks like m7i.xlarge."
+    error_message = "A type of machine looks like m7i.xlarge (AWS) or n2-standard-4 (Google)."
   }
   validation {
     condition = alltrue([
-      for type in var.head.machines : !can(regex("^([a-z]+[0-9]+[a-z]*g[a-z]*|a1)[.]", type))
+      for type in var.head.machines : !can(regex(local.unfit[var.cloud], type))
     ])
-    error_message = "Machines with a processor of Arm cannot run the image."
+    error_message = "Machines with a processor of Arm cannot run the image; those of Google without pd-balanced disks (c4, n4, g4, a3-ultragpu) are not made here."
   }
   validation {
     condition     = var.head.disk_gib >= 30 && var.head.disk_gib <= 2000
@@ -112,34 +118,44 @@ variable "pools" {
   validation {
     condition = alltrue(flatten([
       for pool in var.pools : [
-        for type in pool.machines : can(regex("^[a-z][a-z0-9-]*[.][a-z0-9-]+$", type))
+        for type in pool.machines : can(regex(local.machine[var.cloud], type))
       ]
     ]))
-    error_message = "A type of machine looks like g6.xlarge."
+    error_message = "A type of machine looks like g6.xlarge (AWS), g2-standard-4 or n1-standard-4+t4 (Google)."
   }
   validation {
     condition = alltrue(flatten([
       for pool in var.pools : [
-        for type in pool.machines : !can(regex("^([a-z]+[0-9]+[a-z]*g[a-z]*|a1)[.]", type))
+        for type in pool.machines : !can(regex(local.unfit[var.cloud], type))
       ]
     ]))
-    error_message = "Machines with a processor of Arm cannot run the image."
+    error_message = "Machines with a processor of Arm cannot run the image; those of Google without pd-balanced disks (c4, n4, g4, a3-ultragpu) are not made here."
   }
   validation {
     condition = alltrue([
       for pool in var.pools : toset(pool.gpus) == toset(compact([
-        for type in pool.machines : lookup(local.gpu_of, split(".", type)[0], "")
+        for type in pool.machines : (
+          endswith(type, "+t4") ? "t4" : lookup(local.is.gpu_of, split(local.is.family_ends, type)[0], "")
+        )
       ]))
     ])
-    error_message = "A pool's gpus are exactly those of its machines: t4 (g4dn), a10g (g5), l4 (g6, gr6), l40s (g6e), a100 (p4d, p4de), h100 (p5)."
+    error_message = "A pool's gpus are exactly those of its machines: t4 (g4dn; n1-...+t4), a10g (g5), l4 (g6, gr6; g2), l40s (g6e), a100 (p4d, p4de; a2), h100 (p5; a3)."
   }
   validation {
     condition = alltrue([
       for pool in var.pools : length(distinct([
-        for type in pool.machines : contains(keys(local.gpu_of), split(".", type)[0])
+        for type in pool.machines :
+        endswith(type, "+t4") || contains(keys(local.is.gpu_of), split(local.is.family_ends, type)[0])
       ])) == 1
     ])
     error_message = "A pool's machines have GPUs, all of them or none."
+  }
+  validation {
+    # The GPU is the template's there, and not the type's.
+    condition = alltrue([
+      for pool in var.pools : length(pool.machines) == 1 || !anytrue([for type in pool.machines : endswith(type, "+t4")])
+    ])
+    error_message = "A pool of Google with +t4 has this one type of machine."
   }
   validation {
     condition     = alltrue([for pool in var.pools : pool.disk_gib >= 30 && pool.disk_gib <= 2000])
@@ -184,8 +200,8 @@ variable "readable" {
   type = list(string)
 
   validation {
-    condition     = alltrue([for url in var.readable : can(regex("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^*?]*)?$", url))])
-    error_message = "A readable bucket is given as s3://BUCKET or s3://BUCKET/PREFIX, without * and ?."
+    condition     = alltrue([for url in var.readable : can(regex("^${local.is.scheme}://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[^*?\"\\\\]*)?$", url))])
+    error_message = "A readable bucket is given as ${local.is.scheme}://BUCKET or ${local.is.scheme}://BUCKET/PREFIX, without *, ?, quotes and backslashes."
   }
 }
 
@@ -193,8 +209,8 @@ variable "writable" {
   type = list(string)
 
   validation {
-    condition     = alltrue([for url in var.writable : can(regex("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^*?]*)?$", url))])
-    error_message = "A writable bucket is given as s3://BUCKET or s3://BUCKET/PREFIX, without * and ?."
+    condition     = alltrue([for url in var.writable : can(regex("^${local.is.scheme}://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[^*?\"\\\\]*)?$", url))])
+    error_message = "A writable bucket is given as ${local.is.scheme}://BUCKET or ${local.is.scheme}://BUCKET/PREFIX, without *, ?, quotes and backslashes."
   }
 }
 

@@ -67,10 +67,10 @@ run "an_account_that_is_none" {
   expect_failures = [var.account]
 }
 
-run "a_cloud_that_is_not_there_yet" {
+run "a_cloud_that_is_not_known" {
   command = plan
   variables {
-    cloud = "gcp"
+    cloud = "azure"
   }
   expect_failures = [var.cloud]
 }

@@ -1,0 +1,80 @@
+"""A region enters, what bounds the machines that imgbatch knows leaves: in GPUs and cores.
+
+A GPU is bounded by its kind in the region, spot (`PREEMPTIBLE_...`) and not, and all kinds together
+by `GPUS_ALL_REGIONS` of the project; whichever leaves less is told. Spot machines count against a
+quota of their own where the project was given one, else against that of all machines: Google's
+documents on preemptible quotas, and the quotas of public projects (looked up in 2026-11).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from imgbatch.cloud import Quota
+from imgbatch.cloud.gcp.errors import told
+from imgbatch.cloud.gcp.rest import one
+from imgbatch.errors import PermissionsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imgbatch.cloud.gcp.rest import Google
+
+KINDS = {"l4": "NVIDIA_L4_GPUS", "t4": "NVIDIA_T4_GPUS"}
+SPOT = "PREEMPTIBLE_"
+ALL_GPUS, ALL_CORES = "GPUS_ALL_REGIONS", "CPUS_ALL_REGIONS"
+PAGE = "https://console.cloud.google.com/iam-admin/quotas?project={project}&metric={metric}"
+
+
+def quotas(google: Google, region: str) -> list[Quota]:
+    """Return one line per kind of GPU and market; lines of one name are one quota.
+
+    Raises:
+        CloudError: Google refuses or does not answer.
+    """
+    place = f"projects/{google.project}"
+    with told(f"asking for the quotas in {region}"):
+        local = _by_metric(google.get("compute", f"{place}/regions/{one(region)}"))
+    try:
+        with told(f"asking for the quotas of {google.project}"):
+            everywhere = _by_metric(google.get("compute", place))
+    except PermissionsError:
+        everywhere = {}  # what bounds all regions together is for whoever may see the project
+    return list(_quotas(google.project, region, local, everywhere))
+
+
+def _quotas(project: str, region: str, local: Any, everywhere: Any) -> Iterator[Quota]:
+    for spot in (True, False):
+        for gpu, metric in {**KINDS, "": "CPUS"}.items():
+            own = _own(local, metric, spot=spot)
+            bound = _tightest(own, everywhere.get(ALL_GPUS if gpu else ALL_CORES))
+            if bound is None:
+                continue
+            name = bound["metric"]
+            yield Quota(
+                name=name,
+                region=region,
+                gpu=gpu,
+                spot=spot,
+                unit="gpus" if gpu else "cores",
+                limit=float(bound["limit"]),
+                used=float(bound.get("usage", 0)),
+                fix=f"Ask for more at {PAGE.format(project=project, metric=name)}",
+            )
+
+
+def _by_metric(raw: Any) -> dict[str, Any]:
+    return {quota["metric"]: quota for quota in raw.get("quotas", [])}
+
+
+def _own(local: dict[str, Any], metric: str, *, spot: bool) -> Any:
+    """Return what bounds a kind in a region: for cores, spot ones may count with all others."""
+    own = local.get(f"{SPOT}{metric}" if spot else metric)
+    if spot and metric == "CPUS" and not (own and own["limit"]):
+        return local.get(metric)
+    return own
+
+
+def _tightest(*bounds: Any) -> Any:
+    known = [bound for bound in bounds if bound]
+    return min(known, key=lambda bound: bound["limit"] - bound.get("usage", 0), default=None)

@@ -1,0 +1,92 @@
+"""The columns of the three tables of posts, and what each means: the codebook reads it here."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+POSTS, MEDIA, GAPS = "posts", "post_media", "post_gaps"
+# In the order in which they are committed: a reader who finds a post finds its media too.
+TABLES = (GAPS, MEDIA, POSTS)
+TIME = pa.timestamp("us", tz="UTC")
+TEXT = pa.string()
+SUMMARIES = {
+    POSTS: "One row per post of a dump",
+    MEDIA: "One row per medium of a post, joined to the source that holds it",
+    GAPS: "What a dump does not tell, and what found no counterpart",
+}
+
+
+def _field(name: str, kind: pa.DataType, meaning: str, missing: str = "", mark: str = "") -> pa.Field:
+    said = {"meaning": meaning, "missing": missing, "mark": mark}
+    return pa.field(name, kind, metadata={key: value for key, value in said.items() if value})
+
+
+_PLATFORM = _field("platform", TEXT, "where the post is from: x, instagram, telegram, ...")
+_POST_ID = _field("post_id", TEXT, "the platform's id of the post, or its pseudonym")
+_INPUT = _field("input", TEXT, "the input that the dump was read from")
+_UNTOLD = "when the dump does not say"
+SCHEMAS = {
+    POSTS: pa.schema(
+        [
+            _PLATFORM,
+            _POST_ID,
+            _field("author_id", TEXT, "the platform's id of the author, or a pseudonym", _UNTOLD),
+            _field("author_name", TEXT, "name or handle of the author", "or when left out"),
+            _field("created_at", TIME, "when the post was made, UTC", _UNTOLD),
+            _field("time_source", TEXT, "the field and unit that created_at was read from"),
+            _field("text", TEXT, "what the post says", "or when left out", "sensitive"),
+            _field("lang", TEXT, "language, as the platform says", _UNTOLD),
+            _field("url", TEXT, "address of the post", _UNTOLD),
+            _field("reply_to", TEXT, "id of the post that this one answers", "for no answer"),
+            _field("repost_of", TEXT, "id of the post that this one shares", "for no share"),
+            _field("metrics", TEXT, "counts by the platform's own names, as JSON"),
+            _field("n_media", pa.int32(), "rows of this post in post_media"),
+            _field("state", TEXT, "present in the last export, or removed from it"),
+            _field("raw_ref", TEXT, "metadata file and line that the post was read from"),
+            _field("dump", TEXT, "format of the dump"),
+            _INPUT,
+        ]
+    ),
+    MEDIA: pa.schema(
+        [
+            _PLATFORM,
+            _POST_ID,
+            _field("media_idx", pa.int32(), "place of the medium in the post, from 0"),
+            _field("kind", TEXT, "as the dump says: image, video, audio, other"),
+            _field("media_key", TEXT, "the platform's id of the medium", _UNTOLD),
+            _field("source_url", TEXT, "where the platform had it", _UNTOLD),
+            _field("local_path", TEXT, "the file, as the dump names it", _UNTOLD),
+            _field("sha256", TEXT, "of its bytes, as the dump says", _UNTOLD),
+            _field("alt_text", TEXT, "as author or platform described it", _UNTOLD),
+            _field("width", pa.int32(), "pixels, as the dump says", _UNTOLD),
+            _field("height", pa.int32(), "pixels, as the dump says", _UNTOLD),
+            _field("duration", pa.float64(), "seconds, as the dump says", _UNTOLD),
+            _field(
+                "status",
+                TEXT,
+                "matched: a source holds it; missing: the file that the dump names is not there; "
+                "linked: there is an address only; ambiguous: several files may be it; else why "
+                "the dump has no file",
+            ),
+            _field("joined_by", TEXT, "metadata, stem, basename, id or hash; empty if unmatched"),
+            _field("source_id", TEXT, "the source, as in every table", "if unmatched"),
+            _field("version", TEXT, "the source's version, as in every table", "if unmatched"),
+            _INPUT,
+        ]
+    ),
+    GAPS: pa.schema(
+        [
+            _field(
+                "kind",
+                TEXT,
+                "unmatched-medium, unmatched-source, duplicate-posts, withheld-removals, or what "
+                "is missing or broken in a metadata file",
+            ),
+            _field("ref", TEXT, "metadata file, source, or post and place of the medium"),
+            _field("line", pa.int64(), "line or item, the first of several", "for no one line"),
+            _field("message", TEXT, "what is missing or wrong"),
+            _field("count", pa.int64(), "how often"),
+            _INPUT,
+        ]
+    ),
+}

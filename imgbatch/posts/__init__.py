@@ -1,0 +1,310 @@
+"""The last step of a run: posts of a dump enter, three tables of the dataset leave.
+
+A dump is an input like any other, and its metadata files are sources too. When all sources have
+their outcomes, the metadata files are read again as a stream, and each medium of a post is joined
+to the source that holds it. Nothing is read when neither sources nor settings changed since.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from imgbatch import __version__
+from imgbatch.dataset import counts, posts
+from imgbatch.dataset.gathered import Counts, Gathered
+from imgbatch.dataset.shards import of_input
+from imgbatch.errors import SettingsError
+from imgbatch.posts.keys import media_keys, source_ids, source_keys
+from imgbatch.posts.rows import Batches
+from imgbatch.sources import dumps
+from imgbatch.sources.dumps import Dump, Gap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from imgbatch.dataset import Dataset
+    from imgbatch.records import Source
+    from imgbatch.settings import Limits, PostSettings
+    from imgbatch.sources.dumps import Post
+
+__all__ = ["Ahead", "Brought", "Found", "ahead", "bring", "find", "refuse_other_ids", "refuse_unknown"]
+
+# Sources of these classes are no metadata; whatever else is filtered may be.
+NO_METADATA = ("archive", "link")
+# What a dump has that was cut or damaged: what it lacks then is not known to be removed.
+DAMAGE = ("broken-line", "cut-line", "long-line", "broken-json")
+DAMAGED_FILE = ("archive.", "fetch.")
+NEW_DATASET = "Use a new DATASET: rows of both kinds would never find each other."
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A dump that is to be read.
+
+    Attributes:
+        formats: what it is read as; none where it was a dump and no metadata is left of it.
+    """
+
+    dump: Dump
+    formats: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What the step came to."""
+
+    formats: tuple[str, ...]
+    counts: Counts
+    seconds: float
+
+    def record(self) -> dict[str, Any]:
+        """Return all of it, as `runs/<run>.json` and `--json` say it."""
+        return {"formats": list(self.formats), **asdict(self.counts), "seconds": self.seconds}
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What the step would do: of posts alone, because media are joined when they have outcomes."""
+
+    formats: tuple[str, ...]
+    read: int
+    new: int
+    changed: int
+    removed: int
+    absent: int
+
+
+def refuse_unknown(settings: PostSettings) -> None:
+    """Refuse a format that there is not, before anything is listed.
+
+    Raises:
+        DumpError: with the names that are near.
+    """
+    if settings.dump not in ("auto", "none"):
+        dumps.load(settings.dump)
+
+
+def refuse_other_ids(dataset: Dataset, settings: PostSettings) -> None:
+    """Refuse pseudonyms in a dataset of plain ids, and the other way round.
+
+    Raises:
+        SettingsError: so it is.
+    """
+    made = posts.record(dataset)
+    for own in made["inputs"].values() if made else ():
+        if own["settings"]["pseudonyms"] != settings.pseudonyms:
+            had, has = ("pseudonyms", "plain ids") if own["settings"]["pseudonyms"] else (
+                "plain ids", "pseudonyms"
+            )
+            raise SettingsError(
+                f"{dataset.url} holds posts by {had}, and these would come by {has}", NEW_DATASET
+            )
+
+
+def find(
+    dataset: Dataset, input_: str, settings: PostSettings, limits: Limits | None = None
+) -> Found | None:
+    """Return the dump that an input is, if it is one and its posts are not up to date.
+
+    Args:
+        dataset: with its manifest and outcomes.
+        input_: the root of the input.
+        settings: `dump` says what to look for.
+        limits: how long a store is asked again.
+
+    Raises:
+        DumpError: several formats would read the same file, or none is of the one that is named.
+        SettingsError: see `refuse_other_ids`.
+    """
+    made = posts.record(dataset)
+    own = made["inputs"].get(input_) if made else None
+    if settings.dump == "none" or (made and own and not _is_due(dataset, made, own, settings)):
+        return None
+    if own is None and settings.dump == "auto" and not _may_hold_metadata(dataset):
+        return None
+    found = _look(input_, of_input(dataset, input_), settings, limits, was=own is not None)
+    if found:
+        refuse_other_ids(dataset, settings)
+    return found
+
+
+def _is_due(
+    dataset: Dataset, made: Mapping[str, Any], own: Mapping[str, Any], settings: PostSettings
+) -> bool:
+    now = posts.states(dataset)
+    return (
+        own["manifest"] != now["manifest"]
+        or made["sources"] != now["sources"]
+        or made["version"] != posts.VERSION
+        or own["settings"] != _lasting(settings)
+    )
+
+
+def _lasting(settings: PostSettings) -> dict[str, Any]:
+    """Return the settings that rows depend on."""
+    return settings.model_dump(mode="json", exclude={"keep_days"})
+
+
+def _may_hold_metadata(dataset: Dataset) -> bool:
+    return any(
+        status == "filtered" and error_class not in NO_METADATA
+        for status, error_class in counts.outcomes(dataset)
+    )
+
+
+def _look(
+    input_: str,
+    sources: Iterable[Source],
+    settings: PostSettings,
+    limits: Limits | None,
+    *,
+    was: bool,
+) -> Found | None:
+    dump = Dump(input_, sources, limits)
+    try:
+        formats = tuple(dumps.choose(dump, settings.dump))
+    except BaseException:
+        dump.close()
+        raise
+    if formats or was:
+        return Found(dump, formats)
+    dump.close()
+    return None
+
+
+def bring(  # noqa: PLR0913 - what a step of a run is made of
+    dataset: Dataset,
+    input_: str,
+    found: Found,
+    settings: PostSettings,
+    *,
+    run: str,
+    number: int,
+    say: Callable[[str], None] | None = None,
+) -> Brought:
+    """Read a dump, join it, and commit what differs from before.
+
+    Args:
+        dataset: to write to.
+        input_: the root that is read.
+        found: what `find` gave.
+        settings: how.
+        run: who commits.
+        number: under which; taken by `take_number`.
+        say: told what is going on.
+
+    Raises:
+        FencedError: another run took the dataset over; the former rows stay.
+        StorageError: the temporary folder is full, or the store failed.
+    """
+    start = time.monotonic()
+    # Before anything is read: what changes meanwhile is seen by the next run.
+    states = posts.states(dataset)
+    posts.here(dataset)
+    made = posts.record(dataset)
+    with contextlib.closing(Gathered(dataset, input_)) as gathered:
+        _read(gathered, found, input_, settings, say)
+        own = {
+            "formats": list(found.formats),
+            "settings": _lasting(settings),
+            "manifest": states["manifest"],
+            "before": found.dump.address(""),
+        }
+        inputs = {**(made["inputs"] if made else {}), input_: own}
+        before = {name: told["before"] for name, told in inputs.items()}
+        formats = sorted({name for told in inputs.values() for name in told["formats"]})
+        namers = [partial(dumps.posts_of, name) for name in formats]
+        if say:
+            say("posts: joining media to sources")
+        gathered.join(media_keys(before), source_keys(before), source_ids(namers))
+        said = {
+            "run": run,
+            "version": posts.VERSION,
+            "imgbatch": __version__,
+            "sources": states["sources"],
+            "inputs": inputs,
+            "counts": asdict(gathered.counts),
+        }
+        posts.commit(dataset, posts.Made(gathered.rows(), said), run=run, number=number)
+        seconds = round(time.monotonic() - start, 3)
+        return Brought(found.formats, gathered.counts, seconds)
+
+
+def ahead(
+    dataset: Dataset,
+    input_: str,
+    sources: Iterable[Source],
+    settings: PostSettings,
+    limits: Limits | None = None,
+) -> Ahead | None:
+    """Return what the step would do with an input of these sources; None where it is no dump.
+
+    Raises:
+        DumpError, SettingsError: as for `find`.
+    """
+    if settings.dump == "none":
+        return None
+    posts.here(dataset)
+    made = posts.record(dataset)
+    found = _look(input_, sources, settings, limits, was=bool(made and input_ in made["inputs"]))
+    if found is None:
+        return None
+    refuse_other_ids(dataset, settings)
+    with contextlib.closing(Gathered(dataset, input_)) as gathered:
+        read = _read(gathered, found, input_, settings, None)
+        got = gathered.counts
+        return Ahead(found.formats, read, got.new, got.changed, got.removed, got.absent)
+
+
+def _read(
+    gathered: Gathered,
+    found: Found,
+    input_: str,
+    settings: PostSettings,
+    say: Callable[[str], None] | None,
+) -> int:
+    """Read all posts and settle them with those of before; return how many were read."""
+    batches = Batches(input_)
+    with contextlib.closing(found.dump):
+        noted = _Noted(dumps.read_all(found.dump, found.formats, settings))
+        for rows in batches.of(_private(noted, settings)):
+            gathered.take(*rows)
+            if say:
+                say(f"posts: {batches.read:,} read")
+    why = "no metadata of a dump is left" if not found.formats else noted.damage
+    gathered.settle(settings.removed, withhold=why)
+    return batches.read
+
+
+class _Noted:
+    """Passes on what is read, and notes whether any of it was damaged."""
+
+    def __init__(self, found: Iterable[tuple[str, Post | Gap]]) -> None:
+        self._found = found
+        self.damage = ""
+
+    def __iter__(self) -> Iterator[tuple[str, Post | Gap]]:
+        for name, one in self._found:
+            if isinstance(one, Gap) and not self.damage:
+                if one.kind in DAMAGE or one.kind.startswith(DAMAGED_FILE):
+                    self.damage = f"the dump is damaged ({one.kind}), so none counts as removed"
+            yield name, one
+
+
+def _private(
+    found: Iterable[tuple[str, Post | Gap]], settings: PostSettings
+) -> Iterable[tuple[str, Post | Gap]]:
+    """Leave out what is not to be kept, before anything of it lies on a disk."""
+    if settings.text and settings.names and not settings.pseudonyms:
+        return found
+    from imgbatch.posts import privacy  # noqa: PLC0415 - most dumps need none of it
+
+    key = privacy.read_key() if settings.pseudonyms else None
+    return (
+        (name, one if isinstance(one, Gap) else privacy.private(one, settings, key))
+        for name, one in found
+    )

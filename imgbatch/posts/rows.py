@@ -1,0 +1,142 @@
+"""Posts and gaps enter as they are read; rows for the disk leave, some thousand at a time."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from imgbatch.dataset.gathered import GAP_ROWS, MEDIA_ROWS, POST_ROWS
+from imgbatch.sources.dumps import Gap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from imgbatch.sources.dumps import Media, Post
+
+ROWS = 10_000
+# Of texts: a post may be a book.
+CHARACTERS = 8 * 2**20
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+# What fits into the table's columns of width and height.
+LARGEST = 2**31 - 1
+
+Rows = tuple[pa.Table, pa.Table, pa.Table]
+
+
+class Batches:
+    """Turns posts and gaps into rows of POST_ROWS, MEDIA_ROWS and GAP_ROWS.
+
+    Args:
+        input_: the root that they are read from.
+
+    Attributes:
+        read: how many posts there were.
+    """
+
+    def __init__(self, input_: str) -> None:
+        self._input = input_
+        self.read = 0
+        self._clear()
+
+    def _clear(self) -> None:
+        self._posts: list[tuple[Any, ...]] = []
+        self._media: list[tuple[Any, ...]] = []
+        self._gaps: list[tuple[Any, ...]] = []
+        self._size = 0
+
+    def of(self, found: Iterable[tuple[str, Post | Gap]]) -> Iterator[Rows]:
+        """Yield rows of pairs of a format's name and what it read."""
+        for dump, one in found:
+            if isinstance(one, Gap):
+                ref, message = text(one.ref), text(one.message)
+                self._gaps.append((one.kind, ref, one.line, message, one.count, self._input))
+            else:
+                self._add(one, dump)
+            held = max(len(self._posts), len(self._media), len(self._gaps))
+            if held >= ROWS or self._size >= CHARACTERS:
+                yield self._full()
+        yield self._full()
+
+    def _add(self, post: Post, dump: str) -> None:
+        self.read += 1
+        said = text(post.text)
+        metrics = json.dumps(dict(post.metrics), sort_keys=True, ensure_ascii=True)
+        self._size += len(said or "") + len(metrics)
+        self._posts.append(
+            (
+                self.read,
+                post.platform,
+                text(post.post_id),
+                text(post.author_id),
+                text(post.author_name),
+                None if post.created_at is None else (post.created_at - EPOCH) // MICROSECOND,
+                post.time_source,
+                said,
+                text(post.lang),
+                text(post.url),
+                text(post.reply_to),
+                text(post.repost_of),
+                metrics,
+                len(post.media),
+                "present",
+                text(post.raw_ref),
+                dump,
+                self._input,
+            )
+        )
+        own = len({one.index for one in post.media}) == len(post.media)
+        for place, medium in enumerate(post.media):
+            self._media.append(self._medium(post, medium, medium.index if own else place))
+
+    def _medium(self, post: Post, one: Media, place: int) -> tuple[Any, ...]:
+        self._size += len(one.url or "") + len(one.alt_text or "")
+        return (
+            self.read,
+            post.platform,
+            text(post.post_id),
+            place,
+            one.kind,
+            text(one.key),
+            text(one.url),
+            text(one.path),
+            one.sha256.lower() if one.sha256 else None,
+            text(one.alt_text),
+            pixels(one.width),
+            pixels(one.height),
+            one.duration,
+            one.status,
+            self._input,
+        )
+
+    def _full(self) -> Rows:
+        made = (
+            _table(self._posts, POST_ROWS),
+            _table(self._media, MEDIA_ROWS),
+            _table(self._gaps, GAP_ROWS),
+        )
+        self._clear()
+        return made
+
+
+def text(found: str | None) -> str | None:
+    """Return text that a table can hold: half a surrogate pair is shown as a replacement."""
+    if found is None or found.isascii():
+        return found
+    return found.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def pixels(found: int | None) -> int | None:
+    """Return a side that a picture can have; None for any other claim of a dump."""
+    return found if found is not None and 0 <= found <= LARGEST else None
+
+
+def _table(rows: list[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
+    if not rows:
+        return schema.empty_table()
+    columns = zip(*rows, strict=True)
+    arrays = [pa.array(column, f.type) for column, f in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)

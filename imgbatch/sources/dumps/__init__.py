@@ -1,0 +1,202 @@
+"""Dumps: exports of posts with media beside them, one module here per format, found by sniffing.
+
+A format is a module of this folder, its name with `_` for `-` (`fourcat` is 4cat), that exports
+
+    TITLE: str                                   what it is called
+    RECOGNISED: str                              by what it is recognised, in words
+    YIELDS: str                                  what comes out, in words
+    recognise(dump) -> float                     0 to 1; looks at names and a few heads, no more
+    files(dump) -> Iterator[str]                 the metadata files that `read` reads, sorted
+    read(dump, asked) -> Iterator[Post | Gap]    streams; a missing field is counted, never raised
+    posts_of(name) -> str | None                 optional: the post's id in a media file's name
+
+Decision, 2026-11: `files` is the format's own, and of two formats that read the same file neither
+is taken unasked. Drawback: sniffing a dump of several formats lists their files once more.
+"""
+
+from __future__ import annotations
+
+from heapq import merge
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Protocol, cast
+
+from imgbatch.errors import DumpError, SourceError
+from imgbatch.settings import nearest
+from imgbatch.sources.dumps.dump import Dump
+from imgbatch.sources.dumps.posts import Asked, Counted, Gap, Media, Plain, Post
+from imgbatch.sources.dumps.tidy import tidy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = [
+    "Asked",
+    "Counted",
+    "Dump",
+    "Format",
+    "Gap",
+    "Media",
+    "Plain",
+    "Post",
+    "choose",
+    "formats",
+    "load",
+    "posts_of",
+    "read_all",
+    "sniff",
+]
+
+# Name to module, in the order in which they are told.
+FORMATS = {
+    "twarc2": "twarc2",
+    "x-archive": "x_archive",
+    "4cat": "fourcat",
+    "zeeschuimer": "zeeschuimer",
+    "telegram": "telegram",
+    "instaloader": "instaloader",
+    "gallery-dl": "gallery_dl",
+    "yt-dlp": "yt_dlp",
+    "reddit": "reddit",
+    "tiktok-research": "tiktok_research",
+    "meta": "meta",
+    "webdataset": "webdataset",
+    "img2dataset": "img2dataset",
+    "table": "table",
+    "fetched": "fetched",
+}
+SURE = 0.5
+# What holds records; texts, pages and subtitles do not.
+STRUCTURED = ("json", "jsonl", "ndjson", "csv", "tsv", "js", "parquet")
+UNREAD = "metadata by its name, and not of the format that the dump is read as"
+TOLD = 1000
+
+
+class Format(Protocol):
+    """What a module of a format exports."""
+
+    TITLE: str
+    RECOGNISED: str
+    YIELDS: str
+
+    def recognise(self, dump: Dump) -> float:
+        """Tell how sure it is, 0 to 1, from names and a few heads."""
+
+    def files(self, dump: Dump) -> Iterator[str]:
+        """Yield the names of the metadata files that `read` reads, sorted."""
+
+    def read(self, dump: Dump, asked: Asked) -> Iterator[Post | Gap]:
+        """Yield its posts as it reads, and a Gap for whatever could not be read."""
+
+
+def formats() -> list[str]:
+    """Return the names of the formats."""
+    return [name for name, module in FORMATS.items() if find_spec(f"{__name__}.{module}")]
+
+
+def load(name: str) -> Format:
+    """Return the module of a format.
+
+    Raises:
+        DumpError: there is none of this name.
+    """
+    if name not in formats():
+        raise DumpError(f"no dump format is called {name!r}{nearest(name, formats())}")
+    return cast("Format", import_module(f"{__name__}.{FORMATS[name]}"))
+
+
+def posts_of(name: str, file: str) -> str | None:
+    """Return the post id that a format's own naming puts into a media file's name, if any."""
+    find = getattr(load(name), "posts_of", None)
+    return find(file) if find else None
+
+
+def sniff(dump: Dump) -> list[tuple[str, float]]:
+    """Return the formats that a dump may be of, surest first, each with how sure it is.
+
+    A file that cannot be read makes no format sure; reading it tells.
+    """
+    found = []
+    for name in formats():
+        try:
+            sure = load(name).recognise(dump)
+        except SourceError:
+            sure = 0.0
+        if sure > 0:
+            found.append((name, sure))
+    return sorted(found, key=lambda pair: -pair[1])
+
+
+def choose(dump: Dump, asked: str = "auto") -> list[str]:
+    """Return the formats to read a dump as: the one that is asked for, or what it is taken for.
+
+    Args:
+        dump: to look at.
+        asked: `auto`, `none` or a format.
+
+    Raises:
+        DumpError: mixed: two formats would read the same file; or no such format; or the dump has
+            no file that this one reads.
+    """
+    if asked == "none":
+        return []
+    if asked != "auto":
+        if next(load(asked).files(dump), None) is None:
+            raise DumpError(f"{dump.root} has no file of the format {asked}")
+        return [asked]
+    sure = [name for name, score in sniff(dump) if score > SURE]
+    _apart(dump, sure)
+    return sure
+
+
+def read_all(
+    dump: Dump, names: Sequence[str], asked: Asked | None = None
+) -> Iterator[tuple[str, Post | Gap]]:
+    """Yield (format, post or gap) of a dump read as each of these formats, fit for tables.
+
+    A file that looks like metadata and is read by none of them is a Gap of the kind `unread`.
+
+    Raises:
+        DumpError: no such format.
+    """
+    for name in names:
+        for found in load(name).read(dump, asked or Plain()):
+            if isinstance(found, Post):
+                tidy(found)
+            yield name, found
+    if names:
+        for gap in _unread(dump, names):
+            yield names[0], gap
+
+
+def _unread(dump: Dump, names: Sequence[str]) -> Iterator[Gap]:
+    """Yield a Gap for each metadata file that no format reads; both lists are sorted."""
+    taken = merge(*(load(name).files(dump) for name in names))
+    current: str | None = next(taken, None)
+    counted = Counted()
+    told = 0
+    for file in dump.metadata(*STRUCTURED):
+        while current is not None and current < file:
+            current = next(taken, None)
+        if current == file:
+            continue
+        told += 1
+        if told <= TOLD:
+            yield Gap("unread", file, None, UNREAD)
+        else:
+            counted.note("unread", f"further files after the first {TOLD}", "")
+    yield from counted.gaps()
+
+
+def _apart(dump: Dump, names: Sequence[str]) -> None:
+    if len(names) < 2:  # noqa: PLR2004 - two can be mixed
+        return
+    taken: dict[str, str] = {}
+    for name in names:
+        for file in load(name).files(dump):
+            other = taken.setdefault(file, name)
+            if other != name:
+                raise DumpError(
+                    f"{dump.root} is mixed: {file} is taken for {other} and for {name}",
+                    f"Say which with --dump {other} or --dump {name}.",
+                )

@@ -1,0 +1,116 @@
+"""Enters: an NDJSON file of a dump. Leaves: its objects with their line numbers, and its Gaps.
+
+Every line that holds no object is a Gap with its number; the lines after it are read. NUL bytes
+are passed over, bytes that are no UTF-8 become U+FFFD and are counted.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from imgbatch.errors import SourceError
+from imgbatch.sources.dumps.posts import Counted, Gap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imgbatch.sources.dumps.dump import Dump
+
+# A longer line is no post and no page of posts.
+LINE = 2**26
+# So many broken lines of a file are told one by one, the others in one count.
+TOLD = 1000
+BOM = b"\xef\xbb\xbf"
+# How many lines `first` looks at.
+TRIED = 5
+
+Row = tuple[int, dict[str, Any]]
+
+
+def objects(dump: Dump, name: str) -> Iterator[Row | Gap]:
+    """Yield (line from 1, object) of an NDJSON file, and a Gap where a line holds none.
+
+    Gap kinds: broken-line, cut-line (the last one, without an end), long-line, bad-bytes, and the
+    error class of a file that cannot be had or ends in the middle.
+    """
+    counted = Counted()
+    try:
+        with dump.open(name) as file:
+            yield from _objects(file, name, counted)
+    except SourceError as error:
+        yield Gap(error.code, name, None, str(error))
+    yield from counted.gaps()
+
+
+def first(dump: Dump, name: str) -> dict[str, Any] | None:
+    """Return the first object of an NDJSON file, None where its first lines hold none."""
+    tried = islice(objects(dump, name), TRIED)
+    return next((found[1] for found in tried if not isinstance(found, Gap)), None)
+
+
+def parsed(line: bytes, name: str, number: int, counted: Counted) -> Any:
+    """Return the value of a line of JSON.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if b"\0" in line:
+        line = line.replace(b"\0", b"")
+        counted.note("bad-bytes", "NUL bytes are passed over", name, number)
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        text = line.decode(errors="replace")
+        counted.note("bad-bytes", "no UTF-8: these bytes became U+FFFD", name, number)
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _objects(file: BinaryIO, name: str, counted: Counted) -> Iterator[Row | Gap]:
+    number = told = 0
+    while line := file.readline(LINE):
+        number += 1
+        whole = line.endswith(b"\n")
+        if not whole and len(line) == LINE:
+            _pass_over(file)
+            yield Gap("long-line", name, number, f"more than {LINE} bytes")
+            continue
+        if number == 1:
+            line = line.removeprefix(BOM)
+        line = line.strip(b"\0 \t\r\n")
+        if not line:
+            continue
+        gap = None
+        try:
+            value = parsed(line, name, number, counted)
+        except ValueError as error:
+            gap = Gap(
+                "broken-line" if whole else "cut-line", name, number, _why(error, whole=whole)
+            )
+        else:
+            if isinstance(value, dict):
+                yield number, value
+                continue
+            gap = Gap("broken-line", name, number, f"a JSON {type(value).__name__}, no object")
+        told += 1
+        if told <= TOLD:
+            yield gap
+        else:
+            counted.note(gap.kind, f"further lines after the first {TOLD}", name, number)
+
+
+def _why(error: ValueError, *, whole: bool) -> str:
+    if whole:
+        return f"no JSON: {error}"
+    return f"the file ends inside this line: {error}"
+
+
+def _pass_over(file: BinaryIO) -> None:
+    while True:
+        piece = file.readline(2**20)
+        if not piece or piece.endswith(b"\n"):
+            return

@@ -1,0 +1,140 @@
+"""Enters: a file's bytes. Leaves: the bytes that it holds, unpacked by content, in pieces.
+
+Reddit's files ask for a zstd window of 2 GiB, and so they get it: the memory of reading one is
+what its writer chose, whatever its length.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import zlib
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+import zstandard
+
+from imgbatch.errors import ArchiveError
+from imgbatch.sources.streams import HEAD_BYTES, compression_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WINDOW = 2**31
+BUFFER = 2**18
+# A zstd block of some bytes may stand for 128 KiB: little is put in at once, so little comes out.
+PIECE = 2**12
+
+
+def unpacked(file: BinaryIO) -> BinaryIO:
+    """Return a file as a stream of what it holds; closing that closes the file.
+
+    Raises:
+        ArchiveError: archive.corrupt or archive.truncated, from its reads.
+    """
+    buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(_raw(file))
+    compression = compression_of(buffered.peek(HEAD_BYTES)[:HEAD_BYTES])
+    stream: BinaryIO
+    if compression is None:
+        return cast("BinaryIO", buffered)
+    if compression == "gz":
+        stream = cast("BinaryIO", gzip.GzipFile(fileobj=buffered, mode="rb"))
+    elif compression == "bz2":
+        stream = cast("BinaryIO", bz2.BZ2File(buffered))
+    elif compression == "xz":
+        stream = cast("BinaryIO", lzma.LZMAFile(buffered))  # noqa: SIM115 - _Unpacked closes it
+    else:
+        stream = cast("BinaryIO", Pieces(_zstd(buffered)))
+    return cast("BinaryIO", io.BufferedReader(_Unpacked(stream, buffered), BUFFER))
+
+
+def _raw(file: BinaryIO) -> io.RawIOBase:
+    return cast("io.RawIOBase", file)
+
+
+class Pieces(io.RawIOBase):
+    """Bytes that come in pieces of any size, as a file; closes the file they are made of."""
+
+    def __init__(self, pieces: Iterator[bytes], file: BinaryIO | None = None) -> None:
+        self._pieces = pieces
+        self._file = file
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        """Fill a buffer as far as the next piece goes; 0 at the end."""
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type] # any buffer will do
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._rest = memoryview(piece)
+        count = min(len(view), len(self._rest))
+        view[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+    def close(self) -> None:
+        """Close the file too."""
+        if self._file is not None:
+            self._file.close()
+        super().close()
+
+
+class _Unpacked(io.RawIOBase):
+    """Turns what the engines raise into ArchiveErrors."""
+
+    def __init__(self, stream: BinaryIO, packed: io.BufferedReader) -> None:
+        self._stream = stream
+        self._packed = packed
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type] # any buffer will do
+        try:
+            data = self._stream.read(len(view))
+        except EOFError as error:
+            raise ArchiveError("archive.truncated", f"the stream is cut: {error}") from error
+        except (zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
+            raise ArchiveError("archive.corrupt", f"cannot be unpacked: {error}") from error
+        except MemoryError as error:
+            raise ArchiveError("archive.bomb", "needs more memory than there is") from error
+        except OSError as error:
+            # gzip and bz2 raise it for bad data, without a number; the file system gives one.
+            if error.errno is not None:
+                raise
+            raise ArchiveError("archive.corrupt", f"cannot be unpacked: {error}") from error
+        view[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._stream.close()
+        self._packed.close()
+        super().close()
+
+
+def _zstd(file: io.BufferedReader) -> Iterator[bytes]:
+    """Yield what a zstd file holds, all its frames.
+
+    The library's own reader takes a cut frame for the end of the file; this tells them apart.
+    """
+    engine = zstandard.ZstdDecompressor(max_window_size=WINDOW)
+    frame = engine.decompressobj()
+    inside = False
+    while data := file.read(PIECE):
+        while data:
+            inside = True
+            yield frame.decompress(data)
+            data = b""
+            if frame.eof:
+                data = frame.unused_data
+                frame = engine.decompressobj()
+                inside = False
+    if inside:
+        raise EOFError("inside a zstd frame")

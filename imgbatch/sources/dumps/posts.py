@@ -1,0 +1,142 @@
+"""The frozen words of a dump: Post, Media, Gap; and Counted, which adds up what was missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+MediaKind = Literal["image", "video", "audio", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """One medium of a post, in the post's order.
+
+    Attributes:
+        index: its place in the post, from 0.
+        url: where the platform had it.
+        path: the file as the dump names it, relative to the metadata file's folder, or to the root
+            of the dump where it begins with `/` (see `names.resolve`).
+        key: the platform's own id of it.
+        width, height: pixels, as the dump says.
+        duration: seconds.
+        alt_text: as its author or the platform described it.
+        status: why there is no file (`not-included`, `too-large`, `unavailable`, ...), else "".
+        sha256: of the file's bytes, 64 hex digits, where the dump says it.
+    """
+
+    index: int
+    kind: MediaKind
+    url: str | None = None
+    path: str | None = None
+    key: str | None = None
+    width: int | None = None
+    height: int | None = None
+    duration: float | None = None
+    alt_text: str | None = None
+    status: str = ""
+    sha256: str | None = None
+
+
+@dataclass(slots=True)
+class Post:
+    """One post, message, submission or record of a dump.
+
+    Attributes:
+        post_id: the platform's, as text: digits beyond 2**53 must stay what they are.
+        platform: lower case: x, instagram, tiktok, telegram, reddit, facebook, ...
+        raw_ref: metadata file and line or item (from 1), as `names.ref` writes it.
+        created_at: aware, in UTC.
+        time_source: the field and unit that `created_at` was read from.
+        reply_to, repost_of: ids of other posts.
+        metrics: likes, shares, views, ..., by the dump's own names.
+    """
+
+    post_id: str
+    platform: str
+    raw_ref: str
+    author_id: str | None = None
+    author_name: str | None = None
+    created_at: datetime | None = None
+    time_source: str = ""
+    text: str | None = None
+    lang: str | None = None
+    url: str | None = None
+    reply_to: str | None = None
+    repost_of: str | None = None
+    metrics: Mapping[str, int] = field(default_factory=dict)
+    media: tuple[Media, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What a dump does not tell, or could not be read of it.
+
+    Attributes:
+        kind: broken-line, cut-line, long-line, broken-json, missing-field, bad-field, bad-bytes,
+            no-id, unread, or the error class of a file that could not be read (archive.*, fetch.*).
+        ref: the metadata file, as the dump names it.
+        line: line or item, from 1, the first one where there were several; None: the whole file.
+        message: what is missing or wrong, by field.
+        count: how often.
+    """
+
+    kind: str
+    ref: str
+    line: int | None
+    message: str
+    count: int = 1
+
+
+class Asked(Protocol):
+    """What a reader may be told; the recipe's `[posts]` table has these and more."""
+
+    @property
+    def media_column(self) -> str | None:
+        """The column that holds paths or URLs of media, for tables."""
+
+    @property
+    def id_column(self) -> str | None:
+        """The column that holds the post's id, for tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """Nothing is asked: the format decides."""
+
+    media_column: str | None = None
+    id_column: str | None = None
+
+
+class Counted:
+    """Adds up what is missing: one Gap for each kind, file and message, not one a line.
+
+    A file's gaps should be given when it ends: `yield from counted.gaps()`, which forgets them.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str, str], tuple[int | None, int]] = {}
+
+    def missing(self, field_name: str, ref: str, line: int | None = None) -> None:
+        """Note that a field which posts of this format have is not there."""
+        self.note("missing-field", field_name, ref, line)
+
+    def bad(self, field_name: str, ref: str, line: int | None = None) -> None:
+        """Note that a field is there and holds something else than it should."""
+        self.note("bad-field", field_name, ref, line)
+
+    def note(self, kind: str, message: str, ref: str, line: int | None = None) -> None:
+        """Note anything; messages must be few, so they hold no values of the dump."""
+        key = (kind, ref, message)
+        first, count = self._found.get(key, (line, 0))
+        self._found[key] = (first, count + 1)
+
+    def gaps(self) -> Iterator[Gap]:
+        """Yield what was noted and forget it."""
+        found, self._found = self._found, {}
+        for (kind, ref, message), (line, count) in found.items():
+            yield Gap(kind, ref, line, message, count)

@@ -1,0 +1,216 @@
+"""X API v2 as twarc2 writes it, one JSON object a line: pages of posts, or flattened posts.
+
+A page is {data, includes, meta, errors, __twarc}: authors, media and referenced posts stand in
+`includes`, by id; `twarc2 flatten` puts them into each post. Confirmed in twarc's expansions.py
+(which keys are joined, and what a flattened post looks like). No media are in such a dump; who
+downloads them keeps the basename of the URL.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from imgbatch.sources.dumps import lines
+from imgbatch.sources.dumps.names import ref
+from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
+from imgbatch.sources.dumps.values import at, count, iso_time, number, objects, text, text_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imgbatch.sources.dumps.dump import Dump
+    from imgbatch.sources.dumps.posts import Asked, MediaKind
+
+TITLE = "X API v2, by twarc2"
+RECOGNISED = "lines of JSON with data and includes, or flattened posts with edit history or metrics"
+YIELDS = (
+    "posts, reposts with the whole text and media of the original, photos by URL, videos by their "
+    "best variant; quotes are posts of their own"
+)
+
+ENDINGS = ("jsonl", "ndjson", "json")
+KINDS: dict[str, MediaKind] = {"photo": "image", "video": "video", "animated_gif": "video"}
+# Of a flattened post at least so many.
+FLAT = ("author_id", "conversation_id", "public_metrics", "edit_history_tweet_ids", "created_at")
+FLAT_LEAST = 3
+LOOKED_AT = 20
+
+Tweet = dict[str, Any]
+
+
+def recognise(dump: Dump) -> float:
+    """Tell how sure it is: by the first object of the first files."""
+    for looked, name in enumerate(dump.metadata(*ENDINGS)):
+        if looked == LOOKED_AT:
+            break
+        if _is_ours(lines.first(dump, name)):
+            return 0.9
+    return 0.0
+
+
+def files(dump: Dump) -> Iterator[str]:
+    """Yield the files whose first object is a page or a flattened post."""
+    for name in dump.metadata(*ENDINGS):
+        if _is_ours(lines.first(dump, name)):
+            yield name
+
+
+def read(dump: Dump, asked: Asked) -> Iterator[Post | Gap]:
+    """Yield the posts of all pages, in order."""
+    del asked  # nothing to choose
+    counted = Counted()
+    for name in files(dump):
+        for found in lines.objects(dump, name):
+            if isinstance(found, Gap):
+                yield found
+                continue
+            line, page = found
+            yield from _page(page, name, line, counted)
+        yield from counted.gaps()
+
+
+def _is_ours(item: Tweet | None) -> bool:
+    if item is None:
+        return False
+    if "__twarc" in item and ("data" in item or "errors" in item or "id" in item):
+        return True
+    if "data" in item and ("includes" in item or "newest_id" in (item.get("meta") or {})):
+        tweet = at(item, "data", 0) or item["data"]
+        return isinstance(tweet, dict) and "id" in tweet and "text" in tweet
+    flat = sum(key in item for key in FLAT)
+    return "id" in item and "text" in item and flat >= FLAT_LEAST
+
+
+class _Included:
+    """What a page brings beside its posts, by id."""
+
+    def __init__(self, page: Tweet) -> None:
+        includes = page.get("includes")
+        self.users = {text_id(user.get("id")): user for user in objects(at(includes, "users"))}
+        self.tweets = {text_id(post.get("id")): post for post in objects(at(includes, "tweets"))}
+        self.media = {
+            text_id(medium.get("media_key")): medium for medium in objects(at(includes, "media"))
+        }
+
+
+def _page(page: Tweet, name: str, line: int, counted: Counted) -> Iterator[Post | Gap]:
+    for error in objects(page.get("errors")):
+        title = text(error.get("title")) or "untitled"
+        counted.note("unread", f"the platform gave an error instead: {title[:80]}", name, line)
+    tweets = _tweets(page)
+    if tweets is None:
+        counted.bad("data", name, line)
+        return
+    if not tweets and ("includes" in page or not page.get("errors")):
+        counted.missing("data", name, line)
+    included = _Included(page)
+    for tweet in tweets:
+        post_id = text_id(tweet.get("id"))
+        if post_id is None:
+            yield Gap("no-id", name, line, "a post without id")
+        else:
+            yield _post(post_id, tweet, included, (name, line, counted))
+
+
+def _tweets(page: Tweet) -> list[Tweet] | None:
+    """Return the posts of a line, none where it brings errors alone; None: no posts by its type."""
+    data = page.get("data", [page] if "id" in page or "text" in page else [])
+    if isinstance(data, dict):
+        return [data]
+    return objects(data) if isinstance(data, list) else None
+
+
+def _post(post_id: str, tweet: Tweet, included: _Included, where: tuple[str, int, Counted]) -> Post:
+    name, line, counted = where
+    for field in ("author_id", "created_at", "text"):
+        if tweet.get(field) is None:
+            counted.missing(field, name, line)
+    created = iso_time(tweet.get("created_at"))
+    if created is None and tweet.get("created_at") is not None:
+        counted.bad("created_at", name, line)
+    references = {
+        kind: reference
+        for reference in objects(tweet.get("referenced_tweets"))
+        if (kind := text(reference.get("type")))
+    }
+    original = _original(references.get("retweeted"), included)
+    author_id = text_id(tweet.get("author_id"))
+    author = _object(tweet.get("author")) or included.users.get(author_id) or {}
+    author_name = text(author.get("username"))
+    if author_name is None:
+        counted.missing("author.username", name, line)
+    return Post(
+        post_id=post_id,
+        platform="x",
+        raw_ref=ref(name, line),
+        author_id=author_id,
+        author_name=author_name,
+        created_at=created,
+        time_source="created_at" if created else "",
+        # A repost's own text is cut after 140 characters.
+        text=text(original.get("text")) or text(tweet.get("text")),
+        lang=text(tweet.get("lang")),
+        url=f"https://x.com/{author_name or 'i'}/status/{post_id}",
+        reply_to=text_id(at(references.get("replied_to"), "id")),
+        repost_of=text_id(at(references.get("retweeted"), "id")),
+        metrics=_metrics(tweet),
+        media=_media(tweet, included, where) or _media(original, included, where),
+    )
+
+
+def _object(value: Any) -> Tweet:
+    return value if isinstance(value, dict) else {}
+
+
+def _original(reference: Tweet | None, included: _Included) -> Tweet:
+    """Return the post that a repost shares; a flattened post holds it in its reference."""
+    if reference is None:
+        return {}
+    if "text" in reference:
+        return reference
+    return _object(included.tweets.get(text_id(reference.get("id"))))
+
+
+def _metrics(tweet: Tweet) -> dict[str, int]:
+    found = {key: count(value) for key, value in _object(tweet.get("public_metrics")).items()}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _media(tweet: Tweet, included: _Included, where: tuple[str, int, Counted]) -> tuple[Media, ...]:
+    attached = _object(tweet.get("attachments"))
+    flat = {text_id(medium.get("media_key")): medium for medium in objects(attached.get("media"))}
+    keys = attached.get("media_keys")
+    wanted = [text_id(key) for key in keys] if isinstance(keys, list) else list(flat)
+    found = []
+    for index, key in enumerate(wanted):
+        medium = flat.get(key) or included.media.get(key)
+        if medium is None:
+            name, line, counted = where
+            counted.missing("includes.media", name, line)
+            found.append(Media(index, "other", key=key, status="not-included"))
+        else:
+            found.append(_medium(index, key, medium))
+    return tuple(found)
+
+
+def _medium(index: int, key: str | None, medium: Tweet) -> Media:
+    kind = KINDS.get(str(medium.get("type")), "other")
+    duration = number(medium.get("duration_ms"))
+    url = text(medium.get("url")) if kind == "image" else best(medium.get("variants"), "bit_rate")
+    return Media(
+        index,
+        kind,
+        url=url or text(medium.get("url")) or text(medium.get("preview_image_url")),
+        key=key,
+        width=count(medium.get("width")),
+        height=count(medium.get("height")),
+        duration=None if duration is None else duration / 1000,
+        alt_text=text(medium.get("alt_text")),
+    )
+
+
+def best(variants: Any, rate: str) -> str | None:
+    """Return the URL of the variant of most bits a second; a playlist has none and comes last."""
+    found = objects(variants)
+    found.sort(key=lambda variant: number(variant.get(rate)) or -1.0)
+    return text(found[-1].get("url")) if found else None

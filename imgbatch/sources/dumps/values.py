@@ -1,0 +1,135 @@
+"""Pure: ids, times, counts and texts of dumps, as imgbatch writes them; None where unsure."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NUMBER = re.compile(r"^-?\d{1,19}(\.\d+)?$")
+# Larger than any second of the calendar: milliseconds.
+SECONDS = 253_402_300_800
+# Beyond it a float has lost digits of an id.
+EXACT = 2**53
+
+
+def text_id(value: Any) -> str | None:
+    """Return an id as text; None where there is none, or a float that has lost its digits."""
+    if isinstance(value, str):
+        return clean(value).strip() or None
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
+        return str(int(value))
+    return None
+
+
+def text(value: Any) -> str | None:
+    """Return a text without NUL and lone surrogates; None where it is none or empty."""
+    return clean(value) or None if isinstance(value, str) else None
+
+
+def clean(value: str) -> str:
+    """Return a text as Parquet and UTF-8 can hold it: no NUL, lone surrogates as U+FFFD."""
+    if value.isascii():
+        return value.replace("\0", "") if "\0" in value else value
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        value = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return value.replace("\0", "")
+
+
+def count(value: Any) -> int | None:
+    """Return a whole number, which may stand as text."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str) and NUMBER.match(value.strip()):
+        value = float(value) if "." in value else int(value)
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < EXACT else None
+    return value if isinstance(value, int) and abs(value) < 2**63 else None
+
+
+def number(value: Any) -> float | None:
+    """Return a finite number, which may stand as text."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if abs(found) < float("inf") else None
+
+
+def counts(item: Any, *names: str) -> dict[str, int]:
+    """Return those of an object's fields that hold whole numbers, by name."""
+    if not isinstance(item, dict):
+        return {}
+    found = {name: count(item.get(name)) for name in names}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def at(item: Any, *keys: str | int) -> Any:
+    """Return what lies at a path of objects and lists; None where it does not reach."""
+    for key in keys:
+        if isinstance(item, dict):
+            item = item.get(key)
+        elif isinstance(item, list) and isinstance(key, int) and -len(item) <= key < len(item):
+            item = item[key]
+        else:
+            return None
+    return item
+
+
+def listed(value: Any) -> list[Any]:
+    """Return a list as it is, anything else as an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def objects(value: Any) -> list[dict[str, Any]]:
+    """Return the objects of a list; none where it is no list."""
+    return [item for item in listed(value) if isinstance(item, dict)]
+
+
+def unix_time(value: Any) -> datetime | None:
+    """Return the moment of seconds since 1970 in UTC: a number, or one as text; before 1970 too.
+
+    Numbers that no calendar holds as seconds are taken as milliseconds.
+    """
+    seconds = number(value.strip() if isinstance(value, str) else value)
+    if seconds is None:
+        return None
+    if abs(seconds) >= SECONDS:
+        seconds /= 1000
+    try:
+        return EPOCH + timedelta(seconds=seconds)
+    except OverflowError:
+        return None
+
+
+def iso_time(value: Any) -> datetime | None:
+    """Return the moment of an ISO 8601 text in UTC; without a zone it is taken as UTC."""
+    if not isinstance(value, str):
+        return None
+    try:
+        return _utc(datetime.fromisoformat(value.strip()))
+    except (ValueError, OverflowError):
+        return None
+
+
+def written_time(value: Any, form: str) -> datetime | None:
+    """Return the moment of a text in a form of `datetime.strptime`, in UTC; else taken as UTC."""
+    if not isinstance(value, str):
+        return None
+    try:
+        return _utc(datetime.strptime(value.strip(), form))  # noqa: DTZ007 - made aware right here
+    except (ValueError, OverflowError):
+        return None
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
