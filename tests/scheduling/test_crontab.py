@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -88,7 +89,7 @@ def test_a_line_of_cron_really_fires_and_is_really_gone_when_removed(tmp_path: P
     done = subprocess.run(
         ["unshare", "--mount", "--propagation", "private", "bash", "-c", NAMESPACE],
         env={
-            "PATH": f"{sys.prefix}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "PATH": f"{sys.prefix}/bin:{os.environ['PATH']}",
             "HOME": str(tmp_path),
             "IMGBATCH_SCHEDULE_FOLDER": str(tmp_path / "schedules"),
         },
