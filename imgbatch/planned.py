@@ -16,14 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from imgbatch import analyzers, settings
+from imgbatch import analyzers, posts, settings
 from imgbatch.carry import needed
 from imgbatch.dataset import MANIFEST, Dataset, manifest
 from imgbatch.dataset.adopt import adopt
 from imgbatch.dataset.causes import ANALYZER_CHANGED, CHANGED, REMOVED, Causes
 from imgbatch.dataset.plan import gone, undone
 from imgbatch.dataset.scratch import scratch_folder
-from imgbatch.dataset.shards import all_shards, listed_rows
+from imgbatch.dataset.shards import all_shards, listed_rows, source_of
 from imgbatch.listed import list_input
 from imgbatch.observe.pace import Pace, pace
 from imgbatch.ready import Lying, look
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from imgbatch.dataset.plan import Work
     from imgbatch.listed import Listed, Listener
     from imgbatch.records import Shard
-    from imgbatch.settings import Limits
+    from imgbatch.settings import Limits, Recipe
     from imgbatch.summary import Request
 
 READERS = 8
@@ -60,6 +60,7 @@ class Plan:
         failed: sources that failed before, in any table, and stay as they are, by error class.
         weights: from where the analyzers' weights would be had, or what keeps them from it.
         pace: how fast the last runs here were; None when there were none.
+        posts: what bringing the posts of a dump would do; None where nothing would be brought.
     """
 
     listed: int
@@ -76,12 +77,13 @@ class Plan:
     failed: dict[str, int] = field(default_factory=dict)
     weights: list[Lying] = field(default_factory=list)
     pace: Pace | None = None
+    posts: posts.Ahead | None = None
 
     @property
     def nothing(self) -> bool:
         """Whether a run would do nothing at all."""
         changes = self.new or self.changed or self.removed
-        return not (changes or self.gone or self.shards or self.adopted)
+        return not (changes or self.gone or self.shards or self.adopted or self.posts)
 
     @property
     def seconds(self) -> tuple[float, float] | None:
@@ -93,6 +95,7 @@ class Plan:
     def record(self) -> dict[str, Any]:
         """Return all of it, as `--json` says it."""
         own = {item.name: getattr(self, item.name) for item in fields(self)}
+        brought = own.pop("posts")
         told = asdict(self.pace) if self.pace else None
         weights = [asdict(each) for each in self.weights]
         return {
@@ -101,6 +104,7 @@ class Plan:
             "pace": told,
             "seconds": self.seconds,
             "nothing": self.nothing,
+            **({"posts": asdict(brought)} if brought else {}),
         }
 
 
@@ -160,6 +164,8 @@ def plan_listed(request: Request, limits: Limits, listed: Listed) -> Plan:
         SettingsError, DatasetError: as `run` would.
     """
     recipe = settings.read_recipe(request.recipe, settings_of=analyzers.settings_of)
+    recipe = request.told(recipe)
+    posts.refuse_unknown(recipe.posts)
     specs = table_specs(recipe)
     # Where there is no dataset yet, one that is not written answers that nothing is there.
     dataset = Dataset.find(request.dataset) or Dataset(open_store(request.dataset))
@@ -178,8 +184,24 @@ def plan_listed(request: Request, limits: Limits, listed: Listed) -> Plan:
     if found.shards:
         found.weights = list(look(recipe, limits))
     found.failed = _failed(dataset, changes, specs, found)
+    if request.whole:
+        found.posts = _posts(dataset, root, listed, recipe, limits, work=not found.nothing)
     found.pace = pace(dataset.runs(), [spec.name for spec in specs if found.tables[spec.name]])
     return found
+
+
+def _posts(  # noqa: PLR0913 - what a plan is made of
+    dataset: Dataset, root: str, listed: Listed, recipe: Recipe, limits: Limits, *, work: bool
+) -> posts.Ahead | None:
+    """Return what would be done with the posts of a listing; None: they stay as they are."""
+    if not work:
+        found = posts.find(dataset, root, recipe.posts, limits)
+        if found is None:
+            return None
+        found.dump.close()
+    batches = listed.sources.batches()
+    sources = (source_of(row) for batch in batches for row in batch.to_pylist())
+    return posts.ahead(dataset, root, sources, recipe.posts, limits)
 
 
 def _add_work(

@@ -107,7 +107,7 @@ def trial(
         chosen = manifest.sample(plain, limit=sources, share=None)
     small = limits.model_copy(update={"shard_sources": max(1, chosen.num_rows // SHARDS)})
     with scratch_folder() as folder:
-        own = Request(request.input, f"{folder}/trial", request.recipe, "inline")
+        own = Request(request.input, f"{folder}/trial", request.recipe, "inline", share=share)
         with Recorder(own.dataset, new_run(), limits=small, watcher=_Trying(watcher)) as recorder:
             driver = Driver(
                 Dataset.create(own.dataset),

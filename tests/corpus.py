@@ -121,6 +121,7 @@ def run_inline(  # noqa: PLR0913 - one argument per flag
     max_failed: float | None = None,
     repair: bool = False,
     add_input: bool = False,
+    dump: str | None = None,
     before_work: Callable[[], None] | None = None,
 ) -> Summary:
     """Run in this process, silently; `before_work` is called when all is planned."""
@@ -134,6 +135,7 @@ def run_inline(  # noqa: PLR0913 - one argument per flag
         max_failed=max_failed,
         repair=repair,
         add_input=add_input,
+        dump=dump,
     )
 
     def engine(job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished]:

@@ -35,6 +35,10 @@ def status(record: Mapping[str, Any]) -> list[str]:
         for name, table in record["tables"].items()
     ]
     lines += [_labels(name, made) for name, made in record["groups"].items()]
+    if brought := record.get("posts"):
+        media = brought["media"]
+        said = f"{media.get('matched', 0):,} of {sum(media.values()):,} media matched"
+        lines.append(f"  posts: {brought['posts']:,}, {said}")
     if now := record["grouping"]:
         lines.append(f"grouping {now['name']}: at work on {now['host']} since {now['since']}")
     run, last = record["run"], record["last_run"]

@@ -29,6 +29,7 @@ def lines(found: Plan) -> list[str]:
         told.append("nothing to do: all are up to date")
     else:
         told += ["", *_table(found), *_why(found), "", *_cost(found), *_weights(found)]
+    told += _posts(found)
     if found.failed:
         classes = ", ".join(f"{count:,} {name}" for name, count in found.failed.items())
         total = sum(found.failed.values())
@@ -36,6 +37,17 @@ def lines(found: Plan) -> list[str]:
             f"failed before, and not read again: {total:,} ({classes}); see `imgbatch retry`"
         )
     return told
+
+
+def _posts(found: Plan) -> list[str]:
+    """Return what becomes of posts as a line; media are joined when all have their outcomes."""
+    posts = found.posts
+    if posts is None:
+        return []
+    formats = " and ".join(posts.formats) or "no metadata is left"
+    counts = f"{posts.new:,} new, {posts.changed:,} changed, {posts.removed:,} removed"
+    gone = f", {posts.absent:,} are no longer in it and stay" if posts.absent else ""
+    return [f"posts ({formats}): {posts.read:,} read: {counts}{gone}"]
 
 
 def _table(found: Plan) -> list[str]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from imgbatch.dataset import MANIFEST, groups
+from imgbatch.dataset import MANIFEST, groups, posts
 from imgbatch.dataset.scratch import scratch_folder
 from imgbatch.dataset.spill import Spill
 from imgbatch.storage import open_store
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Format = Literal["parquet", "csv"]
 ROWS = 10_000
 KEYS = ("source_id", "frame", "region", "picture_id", "region_id")
+# Of tables of posts, whose rows may be of no source.
+POST_KEYS = ("platform", "post_id", "media_idx", "input", "kind", "ref", "line", "message")
 
 
 def export(dataset: Dataset, out: str, *, form: Format) -> dict[str, int]:
@@ -41,6 +43,7 @@ def export(dataset: Dataset, out: str, *, form: Format) -> dict[str, int]:
     written: dict[str, int] = {}
     tables = {MANIFEST: MANIFEST, **{name: f"tables/{name}" for name in dataset.tables()}}
     tables |= {path: path for path in map(groups.path_of, groups.names(dataset))}
+    tables |= {path: path for path in posts.here(dataset)}
     for name, path in tables.items():
         with scratch_folder() as folder:
             file = f"{folder}/rows"
@@ -54,7 +57,8 @@ def _write(table: Table, path: str, form: Format) -> int:
     count = 0
     with contextlib.closing(Spill()) as spill:
         spill.fill("rows", schema, table.batches(schema.names))
-        keys = ", ".join(k for k in KEYS if k in schema.names)
+        known = POST_KEYS if table.name in posts.TABLES else KEYS
+        keys = ", ".join(k for k in known if k in schema.names)
         shown = schema if form == "parquet" else _flat_schema(schema)
         with _writer(path, shown, form) as writer:
             for batch in spill.batches(f"FROM rows ORDER BY {keys}", rows=ROWS):

@@ -9,6 +9,8 @@ Everything lies in a `Spill`: memory does not grow with a dump. The order is
     rows(...)     by part, in order
 """
 
+# ruff: noqa: S608 - statements are put together of names and words of this room; values are quoted
+
 from __future__ import annotations
 
 from collections import Counter
@@ -37,10 +39,10 @@ POST_ROWS = pa.schema(
 MEDIUM = [f for f in SCHEMAS[MEDIA] if f.name not in ("joined_by", "source_id", "version")]
 MEDIA_ROWS = pa.schema([SEQ, *MEDIUM])
 GAP_ROWS = SCHEMAS[GAPS]
-OUTCOME = pa.schema([(n, pa.string()) for n in ("source_id", "version", "kind", "status", "sha256")])
-LISTED = pa.schema(
-    [(name, pa.string()) for name in ("source_id", "version", "input", "address")]
+OUTCOME = pa.schema(
+    [(n, pa.string()) for n in ("source_id", "version", "kind", "status", "sha256")]
 )
+LISTED = pa.schema([(name, pa.string()) for name in ("source_id", "version", "input", "address")])
 # What is made anew each time; all other gaps are what reading a dump came to.
 OURS = ("unmatched-medium", "unmatched-source", "duplicate-posts", "withheld-removals")
 # Of a medium, what the join says; any other status is what the dump said.
@@ -138,12 +140,12 @@ class Gathered:
         spill.fill("media_then", SCHEMAS_THEN[MEDIA], self._then(MEDIA))
         names = ", ".join(f.name for f in SCHEMAS[POSTS])
         spill.run(
-            f"CREATE TABLE former AS SELECT -row_number() OVER (ORDER BY {KEY}) AS seq, {names} "  # noqa: S608 - names of ours, here and below
+            f"CREATE TABLE former AS SELECT -row_number() OVER (ORDER BY {KEY}) AS seq, {names} "
             "FROM posts_then"
         )
         columns = ", ".join(_as_told(f.name) for f in MEDIUM)
         spill.run(
-            f"CREATE TABLE former_medium AS SELECT seq, {columns} FROM media_then AS m "  # noqa: S608
+            f"CREATE TABLE former_medium AS SELECT seq, {columns} FROM media_then AS m "
             f"JOIN (SELECT seq, {KEY} FROM former) USING ({KEY})"
         )
         spill.run("DROP TABLE posts_then")
@@ -164,7 +166,7 @@ class Gathered:
         differ = " OR ".join(f"a.{n} IS DISTINCT FROM b.{n}" for n in names)
         own = ", ".join(f.name for f in MEDIUM if f.name != "input")
         counts.changed = self._one(
-            f"SELECT count(*) FROM (SELECT {KEY} FROM post a JOIN former b USING ({KEY}) "  # noqa: S608
+            f"SELECT count(*) FROM (SELECT {KEY} FROM post a JOIN former b USING ({KEY}) "
             f"WHERE {differ} OR b.state = 'removed' UNION SELECT {KEY} FROM "
             f"(SELECT {own} FROM medium EXCEPT SELECT {own} FROM former_medium) "
             f"SEMI JOIN former USING ({KEY}))"
@@ -189,8 +191,12 @@ class Gathered:
             spill.run(f"DROP TABLE {name}")
         counts.posts = self._one("SELECT count(*) FROM post")
 
-    def join(self, keys: Callable[[pa.Table], pa.Table], named: Callable[[pa.Table], pa.Table],
-             ids: Callable[[pa.Table], pa.Table]) -> None:
+    def join(
+        self,
+        keys: Callable[[pa.Table], pa.Table],
+        named: Callable[[pa.Table], pa.Table],
+        ids: Callable[[pa.Table], pa.Table],
+    ) -> None:
         """Join media to the sources of the manifest.
 
         Args:
@@ -226,7 +232,9 @@ class Gathered:
         spill.run("DROP TABLE listed")
         spill.run("DROP TABLE outcome")
         spill.fill("source", SOURCE, _each(spill.batches("FROM known"), named))
-        media = "FROM known WHERE status = 'ok' OR (status = 'failed' AND kind IN ('image', 'video'))"
+        media = (
+            "FROM known WHERE status = 'ok' OR (status = 'failed' AND kind IN ('image', 'video'))"
+        )
         spill.fill("source_ids", SOURCE_IDS, _each(spill.batches(media), ids))
         spill.run("DROP TABLE known")
 
@@ -234,7 +242,7 @@ class Gathered:
         self._spill.fill("gaps_then", GAP_ROWS, self._gaps_then())
         own = ", ".join(_quoted(kind) for kind in OURS)
         self._spill.run(
-            f"INSERT INTO gap FROM gaps_then WHERE input <> {_quoted(self._input)} "  # noqa: S608
+            f"INSERT INTO gap FROM gaps_then WHERE input <> {_quoted(self._input)} "
             f"AND kind NOT IN ({own})"
         )
         self._spill.run(
@@ -272,19 +280,21 @@ class Gathered:
         """Return the rows of each table by part: what the part's name begins with, and its rows."""
         counts = {POSTS: "post", MEDIA: "joined", GAPS: "gap"}
         digits = {
-            name: digits_for(self._one(f"SELECT count(*) FROM {own}"), digits_of(self._dataset, name))  # noqa: S608
+            name: digits_for(
+                self._one(f"SELECT count(*) FROM {own}"), digits_of(self._dataset, name)
+            )
             for name, own in counts.items()
         }
         hashed = "platform || ' ' || post_id"
         posts = ", ".join(f.name for f in SCHEMAS[POSTS] if f.name != "n_media")
         queries = {
-            POSTS: f"SELECT {PART.format(hashed, digits[POSTS])} AS part, {posts}, "  # noqa: S608
+            POSTS: f"SELECT {PART.format(hashed, digits[POSTS])} AS part, {posts}, "
             "coalesce(n, 0)::INTEGER AS n_media FROM post LEFT JOIN "
             "(SELECT seq, count(*) AS n FROM medium GROUP BY seq) USING (seq) "
             f"ORDER BY part, {KEY}",
-            MEDIA: f"SELECT {PART.format(hashed, digits[MEDIA])} AS part, * FROM joined "  # noqa: S608
+            MEDIA: f"SELECT {PART.format(hashed, digits[MEDIA])} AS part, * FROM joined "
             f"ORDER BY part, {KEY}, media_idx",
-            GAPS: f"SELECT {PART.format('kind || ref', digits[GAPS])} AS part, kind, ref, line, "  # noqa: S608
+            GAPS: f"SELECT {PART.format('kind || ref', digits[GAPS])} AS part, kind, ref, line, "
             "message, sum(count)::BIGINT AS count, input FROM gap "
             "GROUP BY ALL ORDER BY part, kind, ref, line, message, input",
         }

@@ -12,6 +12,8 @@ Where several files of different content would do, none is taken: a wrong row is
 Copies of one content count as one file, the first by address.
 """
 
+# ruff: noqa: S608 - statements are put together of the words of this module
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -27,7 +29,10 @@ if TYPE_CHECKING:
 KEYS = pa.schema(
     [
         ("id", pa.int64()),
-        *((name, pa.string()) for name in ("file", "name", "inner", "stem", "base", "leaf", "spot")),
+        *(
+            (name, pa.string())
+            for name in ("file", "name", "inner", "stem", "base", "leaf", "spot")
+        ),
     ]
 )
 # Of a source, the same in its own names; `media`: its outcome is that of a picture or video.
@@ -71,7 +76,7 @@ def join(spill: Spill) -> None:
             _try(spill, condition)
         else:
             _try_ids(spill)
-        spill.run(f"INSERT INTO found SELECT id, sid, '{level}' FROM tried WHERE n = 1")  # noqa: S608 - words of this module, here and below
+        spill.run(f"INSERT INTO found SELECT id, sid, '{level}' FROM tried WHERE n = 1")
         spill.run("INSERT INTO vague SELECT id FROM tried WHERE n > 1")
         spill.run("DELETE FROM undone WHERE id IN (SELECT id FROM tried WHERE n = 1)")
     _close(spill)
@@ -102,7 +107,7 @@ def _open(spill: Spill) -> None:
 
 def _try(spill: Spill, condition: str) -> None:
     spill.run(
-        "CREATE OR REPLACE TABLE tried AS SELECT m.id, arg_min(s.sid, s.name) AS sid, "  # noqa: S608
+        "CREATE OR REPLACE TABLE tried AS SELECT m.id, arg_min(s.sid, s.name) AS sid, "
         "count(DISTINCT coalesce(s.sha256, s.source_id)) AS n "
         f"FROM undone m JOIN source s ON {condition} GROUP BY m.id"
     )
@@ -124,7 +129,7 @@ def _try_ids(spill: Spill) -> None:
     )
     turns = "PARTITION BY seq, kind"
     spill.run(
-        "CREATE OR REPLACE TABLE tried AS SELECT o.id, any_value(h.sid) AS sid, "  # noqa: S608
+        "CREATE OR REPLACE TABLE tried AS SELECT o.id, any_value(h.sid) AS sid, "
         "CASE WHEN any_value(o.n) = any_value(h.n) THEN 1 ELSE 2 END AS n FROM "
         f"(SELECT id, seq, kind, row_number() OVER ({turns} ORDER BY media_idx) AS turn, "
         f"count(*) OVER ({turns}) AS n FROM undone) o JOIN "

@@ -16,7 +16,9 @@ SUMMARIES = {
 }
 
 
-def _field(name: str, kind: pa.DataType, meaning: str, missing: str = "", mark: str = "") -> pa.Field:
+def _field(
+    name: str, kind: pa.DataType, meaning: str, missing: str = "", mark: str = ""
+) -> pa.Field:
     said = {"meaning": meaning, "missing": missing, "mark": mark}
     return pa.field(name, kind, metadata={key: value for key, value in said.items() if value})
 

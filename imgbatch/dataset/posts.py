@@ -16,8 +16,6 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from imgbatch import __version__
 from imgbatch.dataset import MANIFEST, SOURCES
 from imgbatch.dataset.ordered import state
@@ -28,6 +26,8 @@ from imgbatch.errors import FencedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pyarrow as pa
 
     from imgbatch.dataset import Dataset
 

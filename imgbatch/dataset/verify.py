@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imgbatch.dataset import MANIFEST, SOURCES, Dataset, groups, labels
+from imgbatch.dataset import MANIFEST, SOURCES, Dataset, groups, labels, posts_checked
 from imgbatch.dataset.parts import read_part
 from imgbatch.errors import DamageError
 from imgbatch.records import REGIONS, analyzer_of
@@ -67,7 +67,7 @@ def verify(dataset: Dataset) -> Verified:
     every table that the last run filled one row per picture, or per ok source, and no row is
     double; a table of regions has as many rows of each picture as its main table says; no source
     lies in two shards; the report shows living sources only; labels are as committed, and of
-    sources that are there.
+    sources that are there; posts have their media, and media their sources, or a gap.
 
     Raises:
         DatasetError: there is no manifest.
@@ -115,6 +115,11 @@ def verify(dataset: Dataset) -> Verified:
     found.problems += labelled.problems
     found.notes = labelled.notes
     found.orphans += labelled.orphans
+    brought = posts_checked.check(dataset)
+    found.rows.update(brought.rows)
+    found.problems += brought.problems
+    found.notes += brought.notes
+    found.orphans += brought.orphans
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imgbatch.dataset import MANIFEST, counts, groups, lock
+from imgbatch.dataset import MANIFEST, counts, groups, lock, posts
 from imgbatch.observe import life as lives
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ def status(dataset: Dataset) -> dict[str, Any]:
     Returns:
         dataset, sources and shards of the manifest, outcomes by status and class, tables (rows,
         parts done of all shards), groups: of each table of labels what it was made of and which
-        tables have changed since; grouping: the one that is at work; runs: how many; run: the run
+        tables have changed since; grouping: the one that is at work; posts: what bringing them
+        came to, where a dump's were; runs: how many; run: the run
         that is at work or began last, its state and progress; last_run: the record of the last run
         that has one; and its stages: seconds summed over threads, slowest first.
     """
@@ -44,6 +45,7 @@ def status(dataset: Dataset) -> dict[str, Any]:
             "shards": len(labels),
         }
     names = dataset.run_names()
+    brought = posts.here(dataset) and posts.record(dataset)
     life = lives.last(dataset)
     last = last_record(dataset, names)
     return {
@@ -54,6 +56,7 @@ def status(dataset: Dataset) -> dict[str, Any]:
         "tables": tables,
         "groups": labelled(dataset),
         "grouping": grouping(dataset),
+        **({"posts": brought["counts"]} if brought else {}),
         "runs": len(names),
         "run": life.told() if life else None,
         "last_run": last,

@@ -31,13 +31,21 @@ if TYPE_CHECKING:
     from imgbatch.settings import Limits, PostSettings
     from imgbatch.sources.dumps import Post
 
-__all__ = ["Ahead", "Brought", "Found", "ahead", "bring", "find", "refuse_other_ids", "refuse_unknown"]
+__all__ = [
+    "Ahead",
+    "Brought",
+    "Found",
+    "ahead",
+    "bring",
+    "find",
+    "refuse_other_ids",
+    "refuse_unknown",
+]
 
 # Sources of these classes are no metadata; whatever else is filtered may be.
 NO_METADATA = ("archive", "link")
 # What a dump has that was cut or damaged: what it lacks then is not known to be removed.
-DAMAGE = ("broken-line", "cut-line", "long-line", "broken-json")
-DAMAGED_FILE = ("archive.", "fetch.")
+DAMAGE = ("broken-line", "cut-line", "long-line", "broken-json", "archive.", "fetch.")
 NEW_DATASET = "Use a new DATASET: rows of both kinds would never find each other."
 
 
@@ -97,8 +105,10 @@ def refuse_other_ids(dataset: Dataset, settings: PostSettings) -> None:
     made = posts.record(dataset)
     for own in made["inputs"].values() if made else ():
         if own["settings"]["pseudonyms"] != settings.pseudonyms:
-            had, has = ("pseudonyms", "plain ids") if own["settings"]["pseudonyms"] else (
-                "plain ids", "pseudonyms"
+            had, has = (
+                ("pseudonyms", "plain ids")
+                if own["settings"]["pseudonyms"]
+                else ("plain ids", "pseudonyms")
             )
             raise SettingsError(
                 f"{dataset.url} holds posts by {had}, and these would come by {has}", NEW_DATASET
@@ -120,6 +130,7 @@ def find(
         DumpError: several formats would read the same file, or none is of the one that is named.
         SettingsError: see `refuse_other_ids`.
     """
+    posts.here(dataset)
     made = posts.record(dataset)
     own = made["inputs"].get(input_) if made else None
     if settings.dump == "none" or (made and own and not _is_due(dataset, made, own, settings)):
@@ -136,7 +147,7 @@ def _is_due(
     dataset: Dataset, made: Mapping[str, Any], own: Mapping[str, Any], settings: PostSettings
 ) -> bool:
     now = posts.states(dataset)
-    return (
+    return bool(
         own["manifest"] != now["manifest"]
         or made["sources"] != now["sources"]
         or made["version"] != posts.VERSION
@@ -150,6 +161,8 @@ def _lasting(settings: PostSettings) -> dict[str, Any]:
 
 
 def _may_hold_metadata(dataset: Dataset) -> bool:
+    if not dataset.table(counts.OUTCOMES).exists:
+        return False
     return any(
         status == "filtered" and error_class not in NO_METADATA
         for status, error_class in counts.outcomes(dataset)
@@ -176,7 +189,7 @@ def _look(
     return None
 
 
-def bring(  # noqa: PLR0913 - what a step of a run is made of
+def bring(
     dataset: Dataset,
     input_: str,
     found: Found,
@@ -289,9 +302,8 @@ class _Noted:
 
     def __iter__(self) -> Iterator[tuple[str, Post | Gap]]:
         for name, one in self._found:
-            if isinstance(one, Gap) and not self.damage:
-                if one.kind in DAMAGE or one.kind.startswith(DAMAGED_FILE):
-                    self.damage = f"the dump is damaged ({one.kind}), so none counts as removed"
+            if isinstance(one, Gap) and one.kind.startswith(DAMAGE):
+                self.damage = f"the dump is damaged ({one.kind}), so none counts as removed"
             yield name, one
 
 

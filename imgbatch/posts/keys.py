@@ -30,7 +30,6 @@ SHORTEST = 5
 WORD = re.compile(rf"[A-Za-z0-9]{{{SHORTEST},}}")
 
 
-
 def plain(name: str) -> str:
     """Return a name in one Unicode form."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
@@ -154,7 +153,9 @@ def source_ids(
 
     def made(rows: pa.Table) -> pa.Table:
         pairs = zip(rows["sid"].to_pylist(), rows["address"].to_pylist(), strict=True)
-        return _table([(sid, i) for sid, address in pairs for i in _ids(address, known)], SOURCE_IDS)
+        return _table(
+            [(sid, i) for sid, address in pairs for i in _ids(address, known)], SOURCE_IDS
+        )
 
     return made
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from imgbatch import groupers
 from imgbatch.analyzers import Column
-from imgbatch.dataset import groups
+from imgbatch.dataset import groups, posts
 from imgbatch.errors import MissingExtraError, SettingsError
 from imgbatch.report.words import shown
 from imgbatch.tables import KEY_COLUMNS, columns_of
@@ -51,6 +51,10 @@ def codebook(dataset: Dataset) -> list[Entry]:
     """Return one entry per column of every table that the dataset has, in the tables' order."""
     known = {table: columns_known(dataset, table) for table in dataset.tables()}
     known |= {groups.path_of(name): labels_known(dataset, name) for name in groups.names(dataset)}
+    known |= {
+        name: [_described(field, None) for field in posts.SCHEMAS[name]]
+        for name in posts.here(dataset)
+    }
     return [
         Entry(table, c.name, str(c.type), c.unit, c.range, c.missing, c.meaning, c.mark)
         for table, columns in known.items()

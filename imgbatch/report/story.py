@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
-from imgbatch.dataset import SOURCES
+from imgbatch.dataset import SOURCES, posts
 from imgbatch.observe.status import status
 from imgbatch.report.corpus import Corpus, read_corpus
 from imgbatch.report.distributions import Summary, analyzer_tables, summaries
@@ -46,6 +46,7 @@ class Story:
         findings: sentences about what a reader should know first.
         strips: pictures to show; empty when thumbnails are left out.
         figures_left: how many summaries have no place on the page.
+        posts: what bringing the posts of a dump came to; None where none were.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Story:
     time_lines: tuple[TimeLine, ...]
     provenance: Provenance
     codebook: Sequence[Entry]
+    posts: Mapping[str, Any] | None = None
 
 
 def dataset_name(dataset: Dataset) -> str:
@@ -104,6 +106,7 @@ def tell(dataset: Dataset, codebook: Sequence[Entry], *, thumbnails: bool) -> St
         time_lines=tuple(time_lines(dataset)),
         provenance=provenance,
         codebook=codebook,
+        posts=(posts.record(dataset) or {}).get("counts") if posts.here(dataset) else None,
     )
 
 

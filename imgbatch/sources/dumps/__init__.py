@@ -67,7 +67,7 @@ FORMATS = {
 }
 SURE = 0.5
 # What holds records; texts, pages and subtitles do not.
-STRUCTURED = ("json", "jsonl", "ndjson", "csv", "tsv", "js", "parquet")
+STRUCTURED = ("json", "jsonl", "ndjson", "csv", "tsv", "parquet")
 UNREAD = "metadata by its name, and not of the format that the dump is read as"
 TOLD = 1000
 

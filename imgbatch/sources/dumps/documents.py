@@ -27,6 +27,17 @@ if TYPE_CHECKING:
 BUFFER = 2**16
 # What may stand before a document: `window.YTD.tweets.part0 = ` and the like.
 BEFORE = re.compile(rb"^(?:\xef\xbb\xbf)?[^\[{]{0,200}?=\s*(?=[\[{])")
+# A low surrogate that follows no high one; and any escape, a lone surrogate as its group.
+LONE = re.compile(rb"(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]")
+ESCAPE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.",
+    re.DOTALL,
+)
+# What the next piece may go on with: an escape that is not whole, a high surrogate, or both.
+TAIL = re.compile(rb"(?:\\u[dD][89abAB][0-9a-fA-F]{2})?(?:\\(?:u[0-9a-fA-F]{0,3})?)?\Z")
+ESCAPES = 11
+BACKSLASH = ord("\\")
 
 
 def items(
@@ -129,7 +140,21 @@ class _Mended(io.RawIOBase):
             data = data.replace(b"\0", b"")
             self._counted.note("bad-bytes", "NUL bytes are passed over", self._name)
         data = self._utf8(data, last=not piece)
+        if piece:
+            data = self._held_back(data)
+        data = _paired(data)
         return self._mend(data) if self._mend else data
+
+    def _held_back(self, data: bytes) -> bytes:
+        """Keep an escape at the end for the next piece: the other half of it may come there."""
+        found = TAIL.search(data, max(0, len(data) - ESCAPES))
+        at = found.start() if found else len(data)
+        if at == len(data):
+            return data
+        while at > 0 and data[at - 1] == BACKSLASH:
+            at -= 1
+        self._kept = data[at:] + self._kept
+        return data[:at]
 
     def _utf8(self, data: bytes, *, last: bool) -> bytes:
         try:
@@ -142,6 +167,13 @@ class _Mended(io.RawIOBase):
             self._counted.note("bad-bytes", "no UTF-8: became U+FFFD", self._name)
             return data.decode(errors="replace").encode()
         return data
+
+
+def _paired(data: bytes) -> bytes:
+    """Return JSON without the escapes of lone surrogates, at which the parser would stop."""
+    if not LONE.search(data):
+        return data
+    return ESCAPE.sub(lambda found: b"\\ufffd" if found[1] else found[0], data)
 
 
 def whole(dump: Dump, name: str) -> Any:

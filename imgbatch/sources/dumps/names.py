@@ -12,6 +12,7 @@ from imgbatch.sources.names import SQUEEZED
 from imgbatch.storage.addresses import quote
 
 MEMBER = "!/"
+EXACT = "//"
 DRIVE = re.compile(r"^[A-Za-z]:/")
 # The size that X's older picture URLs end in, and the format that newer ones ask for.
 SIZE = re.compile(r":(orig|large|medium|small|thumb)$")
@@ -63,7 +64,12 @@ def folder(name: str) -> str:
 def archive(name: str) -> str:
     """Return `ARCHIVE!/` of a member, "" of a plain file."""
     head, mark, _ = name.partition(MEMBER)
-    return head + mark
+    return head + mark if mark else ""
+
+
+def exact(name: str) -> str:
+    """Return the path that means this name of the dump, wherever it is said."""
+    return EXACT + name
 
 
 def resolve(path: str, beside: str) -> str | None:
@@ -71,9 +77,12 @@ def resolve(path: str, beside: str) -> str | None:
 
     Args:
         path: as the metadata file says it, unquoted; either slash; from the root of the dump (of
-            its archive, for a member) where it begins with `/`.
+            its archive, for a member) where it begins with `/`. Behind `//` (see `exact`) it is a
+            name already.
         beside: the name of the metadata file.
     """
+    if path.startswith(EXACT):
+        return path[len(EXACT) :]
     path = path.replace("\\", "/")
     if not path or "\0" in path or URL.match(path) or DRIVE.match(path):
         return None

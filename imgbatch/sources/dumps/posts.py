@@ -20,7 +20,8 @@ class Media:
         index: its place in the post, from 0.
         url: where the platform had it.
         path: the file as the dump names it, relative to the metadata file's folder, or to the root
-            of the dump where it begins with `/` (see `names.resolve`).
+            of the dump where it begins with `/`, or a name of the dump behind `//` (see
+            `names.resolve`).
         key: the platform's own id of it.
         width, height: pixels, as the dump says.
         duration: seconds.

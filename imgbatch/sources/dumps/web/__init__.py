@@ -1,0 +1,44 @@
+"""Posts as the platforms' own web pages get them: what browser-based collectors write down.
+
+One module per platform, from one item to one Post: Zeeschuimer keeps such items in `data`, 4CAT's
+NDJSON as the line itself. Shapes change without notice, so everything is optional but the id.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from imgbatch.sources.dumps.web.instagram import instagram_post
+from imgbatch.sources.dumps.web.place import Place
+from imgbatch.sources.dumps.web.tiktok import tiktok_post
+from imgbatch.sources.dumps.web.x import x_post
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from imgbatch.sources.dumps.posts import Post
+
+__all__ = ["Place", "platform_of", "post_of"]
+
+READERS: dict[str, Callable[[dict[str, Any], Place], Post | None]] = {
+    "x": x_post,
+    "instagram": instagram_post,
+    "threads": instagram_post,
+    "tiktok": tiktok_post,
+}
+# How collectors name the platforms: the site's address, or a module's name.
+NAMES = {"twitter": "x", "twitter-import": "x", "douyin": "tiktok"}
+
+
+def platform_of(name: str) -> str:
+    """Return the platform of a site's address or module's name: `www.twitter.com` is x."""
+    plain = name.lower().removeprefix("www.").removesuffix("-comments")
+    for ending in (".com", ".net", ".org", ".co.uk"):
+        plain = plain.removesuffix(ending)
+    return NAMES.get(plain, plain)
+
+
+def post_of(item: dict[str, Any], place: Place) -> Post | None:
+    """Return the post of an item, None where its shape is not known."""
+    reader = READERS.get(place.platform)
+    return reader(item, place) if reader else None

@@ -1,0 +1,90 @@
+"""TikTok as its web page gets it: items of the API, and those that stand in the page.
+
+Confirmed in 4CAT's tiktok module (author as object or text, covers, stats). The URLs of videos and
+covers expire within hours, so files are joined by the id in their names.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from imgbatch.sources.dumps.posts import Media, Post
+from imgbatch.sources.dumps.values import (
+    at,
+    count,
+    counts,
+    number,
+    objects,
+    text,
+    text_id,
+    unix_time,
+)
+
+if TYPE_CHECKING:
+    from imgbatch.sources.dumps.web.place import Place
+
+METRICS = ("diggCount", "commentCount", "shareCount", "playCount", "collectCount")
+
+Item = dict[str, Any]
+
+
+def tiktok_post(item: Item, place: Place) -> Post | None:
+    """Return the post of an item, None where it has no id."""
+    post_id = text_id(item.get("id"))
+    if post_id is None:
+        return None
+    author = item.get("author")
+    name = text(at(author, "uniqueId")) or text(author)
+    author_id = text_id(at(author, "id")) or text_id(item.get("authorId")) or name
+    raw = item.get("createTime")
+    created = place.wanted("createTime", unix_time(raw), raw)
+    return Post(
+        post_id=post_id,
+        platform="tiktok",
+        raw_ref=place.ref,
+        author_id=place.wanted("author.id", author_id),
+        author_name=place.wanted("author.uniqueId", name),
+        created_at=created,
+        time_source="createTime (unix)" if created else "",
+        text=text(item.get("desc")),
+        lang=text(item.get("textLanguage")),
+        url=f"https://www.tiktok.com/@{name or ''}/video/{post_id}",
+        reply_to=_other(at(item, "duetInfo", "duetFromId")),
+        metrics=counts(at(item, "stats"), *METRICS),
+        media=_media(item),
+    )
+
+
+def _other(value: Any) -> str | None:
+    """Return the id of the video that this one answers; 0 stands for none."""
+    found = text_id(value)
+    return None if found == "0" else found
+
+
+def _media(item: Item) -> tuple[Media, ...]:
+    pictures = objects(at(item, "imagePost", "images"))
+    if pictures:
+        return tuple(
+            Media(
+                index,
+                "image",
+                url=text(at(picture, "imageURL", "urlList", 0)),
+                width=count(picture.get("imageWidth")),
+                height=count(picture.get("imageHeight")),
+            )
+            for index, picture in enumerate(pictures)
+        )
+    video = at(item, "video")
+    if not isinstance(video, dict):
+        return ()
+    return (
+        Media(
+            0,
+            "video",
+            url=text(video.get("downloadAddr")) or text(video.get("playAddr")),
+            key=text_id(video.get("id")),
+            width=count(video.get("width")),
+            height=count(video.get("height")),
+            duration=number(video.get("duration")),
+        ),
+    )

@@ -1,0 +1,86 @@
+"""Zeeschuimer's exports: what a researcher's browser was shown, one item a line.
+
+A line is {id, source_platform, source_platform_url, item_id, timestamp_collected, data, ...};
+confirmed in its background script (the fields) and interface script (the name of the file, one JSON
+object a line, without NUL escaping). `data` is the platform's own item: see `web`. The same item
+may come several times, as often as it was shown.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from imgbatch.sources.dumps import lines
+from imgbatch.sources.dumps.names import ref
+from imgbatch.sources.dumps.posts import Counted, Gap, Post
+from imgbatch.sources.dumps.values import text, text_id
+from imgbatch.sources.dumps.web import Place, platform_of, post_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imgbatch.sources.dumps.dump import Dump
+    from imgbatch.sources.dumps.posts import Asked
+
+TITLE = "Zeeschuimer"
+RECOGNISED = "lines of JSON with source_platform, item_id and data"
+YIELDS = (
+    "posts of X, Instagram, Threads and TikTok with the URLs of their media; of other platforms "
+    "the ids alone"
+)
+
+ENDINGS = ("ndjson", "jsonl", "json")
+LOOKED_AT = 20
+
+Item = dict[str, Any]
+
+
+def recognise(dump: Dump) -> float:
+    """Tell how sure it is: by the first object of the first files."""
+    for looked, name in enumerate(dump.metadata(*ENDINGS)):
+        if looked == LOOKED_AT:
+            break
+        if _is_ours(lines.first(dump, name)):
+            return 0.95
+    return 0.0
+
+
+def files(dump: Dump) -> Iterator[str]:
+    """Yield the files whose first object is an item of Zeeschuimer's."""
+    for name in dump.metadata(*ENDINGS):
+        if _is_ours(lines.first(dump, name)):
+            yield name
+
+
+def read(dump: Dump, asked: Asked) -> Iterator[Post | Gap]:
+    """Yield the post of each line, in order."""
+    del asked  # nothing to choose
+    counted = Counted()
+    for name in files(dump):
+        for found in lines.objects(dump, name):
+            if isinstance(found, Gap):
+                yield found
+            else:
+                yield _post(found[1], name, found[0], counted)
+        yield from counted.gaps()
+
+
+def _is_ours(item: Item | None) -> bool:
+    return item is not None and "source_platform" in item and "data" in item
+
+
+def _post(item: Item, name: str, line: int, counted: Counted) -> Post | Gap:
+    platform = text(item.get("source_platform"))
+    if platform is None:
+        counted.missing("source_platform", name, line)
+    place = Place(name, line, platform_of(platform or ""), counted)
+    data = item.get("data")
+    post = post_of(data, place) if isinstance(data, dict) else None
+    if post is not None:
+        return post
+    # What it holds is not known here, that it is there is.
+    counted.note("bad-field", f"data: no shape of {place.platform} that is known", name, line)
+    post_id = text_id(item.get("item_id"))
+    if post_id is None:
+        return Gap("no-id", name, line, "an item without id")
+    return Post(post_id, place.platform or "unknown", ref(name, line))
