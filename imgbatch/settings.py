@@ -77,7 +77,7 @@ class PostSettings(Settings):
         pseudonyms: put keyed hashes in place of the ids of authors and posts.
         removed: what becomes of a post that a later export does not hold any more: `keep` it as it
             was, `mark` it as removed, or `forget` it.
-        keep_days: posts older than so many days are to be deleted by `imgbatch retention`.
+        keep_days: posts older than so many days are deleted by `imgbatch retain`.
     """
 
     dump: str = Field(default="auto", min_length=1)

@@ -20,6 +20,7 @@ from imgbatch.cli import (
     models,
     past,
     plan,
+    posts,
     read,
     run,
     schedule,
@@ -59,6 +60,7 @@ app.command()(read.export)
 app.command()(search.search)
 app.command()(search.classify)
 app.command()(forget.forget)
+app.command()(posts.retain)
 app.command()(run.preprocess)
 app.command()(doctor.doctor)
 app.command()(dumps.dumps)
