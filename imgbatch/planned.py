@@ -153,8 +153,10 @@ def plan(request: Request, limits: Limits, listener: Listener) -> Plan:
     Raises:
         SettingsError, InputError, DatasetError: as `run` would.
     """
-    table_specs(settings.read_recipe(request.recipe, settings_of=analyzers.settings_of))
-    return plan_listed(request, limits, list_input(request, limits, listener))
+    recipe = settings.read_recipe(request.recipe, settings_of=analyzers.settings_of)
+    table_specs(recipe)
+    told = request.told(recipe).posts
+    return plan_listed(request, limits, list_input(request, limits, listener, told))
 
 
 def plan_listed(request: Request, limits: Limits, listed: Listed) -> Plan:
@@ -190,7 +192,7 @@ def plan_listed(request: Request, limits: Limits, listed: Listed) -> Plan:
     return found
 
 
-def _posts(  # noqa: PLR0913 - what a plan is made of
+def _posts(
     dataset: Dataset, root: str, listed: Listed, recipe: Recipe, limits: Limits, *, work: bool
 ) -> posts.Ahead | None:
     """Return what would be done with the posts of a listing; None: they stay as they are."""

@@ -75,6 +75,7 @@ class Deployment(Settings):
         token: name of the secret that holds the token of its Ray cluster.
         readable, writable: URLs of other buckets that its machines may read, and may write.
         standing: dollars a month with nothing running, by what costs it.
+        max_hours: the cloud ends any machine that has lived for so long; None: it does not.
     """
 
     format: Literal[1]
@@ -92,6 +93,7 @@ class Deployment(Settings):
     readable: list[str] = Field(default_factory=list)
     writable: list[str] = Field(default_factory=list)
     standing: dict[str, float] = Field(default_factory=dict)
+    max_hours: float | None = None
 
     @property
     def groups(self) -> list[str]:

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from imgbatch.cloud.deployment import Deployment
 
 QUOTA = "quota"
+# What Google calls a place of several regions, and how their names begin.
+SPREAD = {"us": "us-", "eu": "europe-", "asia": "asia-"}
 VERDICTS = ("none", "unknown", "less", "ok")
 
 
@@ -61,6 +63,7 @@ def checks(
     yield from _weights(order)
     yield _idle(order, queue)
     yield from _killed(order, deployment, now)
+    yield from _outlived(order, deployment, now)
     yield _quota(order, deployment, cloud)
     images = import_module(f"imgbatch.cloud.{deployment.cloud}.images")
     yield images.pushed(deployment.image, deployment.region, deployment=deployment.name)
@@ -124,6 +127,8 @@ def _near(what: str, url: str, deployment: Deployment) -> Check:
     if region == deployment.region:
         return Check(name, "ok", f"{region}, as the machines")
     said = f"{url} lies in {region}, the machines in {deployment.region}"
+    if deployment.region.startswith(SPREAD.get(region, "-")):
+        return Check(name, "unknown", f"{said}, one of its regions: reading may be paid for")
     if split(url)[1].get("region") != region:
         mark = "&" if "?" in url else "?"
         return Check(name, "failed", said, f"Give `{url}{mark}region={region}` if you mean it.")
@@ -181,6 +186,19 @@ def _killed(order: Order, deployment: Deployment, now: float) -> Iterator[Check]
                 "unknown",
                 f"it ends all machines at {at:%Y-%m-%d %H:%M %Z}, whatever runs; run again then",
             )
+
+
+def _outlived(order: Order, deployment: Deployment, now: float) -> Iterator[Check]:
+    """Yield that the cloud would end the run's machines, its head among them, before its end."""
+    most, hours = deployment.max_hours, (order.deadline - now) / 3600
+    if most is not None and hours > most:
+        yield Check(
+            "deadline",
+            "failed",
+            f"{hours:.1f} hours, and no machine of {deployment.name} lives longer than {most:g}",
+            f"Give a sooner --deadline, or raise `max_hours` in {deployment.name}.tfvars.json and "
+            f"run `scripts/cloud up {deployment.cloud}` again.",
+        )
 
 
 def _quota(order: Order, deployment: Deployment, cloud: Cloud) -> Check:

@@ -18,7 +18,8 @@ DAY = "2026-11-21"
 # 0.02 for regions of the US and Europe, and 0.02 to 0.138 for all; the single figures of the other
 # regions could not be confirmed, so the dearest stands for them.
 NEAR, FAR = 0.02, 0.138
-NEAR_REGIONS = ("us-", "ca-", "eu-")
+# Google Cloud asks the same within a continent; both from memory.
+NEAR_REGIONS = ("us", "ca-", "eu", "northamerica-")
 # From another cloud, or to one: as to anybody on the internet; 0.09 to 0.155 by region.
 INTERNET = 0.12
 # Dollars per request that reads an object, S3 standard storage.

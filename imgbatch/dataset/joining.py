@@ -141,6 +141,10 @@ def _try_ids(spill: Spill) -> None:
 
 def _close(spill: Spill) -> None:
     spill.run(
+        "INSERT INTO vague SELECT m.id FROM undone m SEMI JOIN source s "
+        "ON m.common AND m.base = s.base AND s.media"
+    )
+    spill.run(
         "CREATE TABLE joined AS SELECT m.* EXCLUDE (id, seq, status), "
         "CASE WHEN s.sid IS NOT NULL THEN 'matched' WHEN m.status <> '' THEN m.status "
         "WHEN v.id IS NOT NULL THEN 'ambiguous' WHEN local_path IS NOT NULL THEN 'missing' "

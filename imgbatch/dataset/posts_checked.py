@@ -27,32 +27,25 @@ if TYPE_CHECKING:
 AGAIN = "run again"
 SOURCES = pa.schema([("source_id", pa.string()), ("version", pa.string())])
 # What is counted, and what it means if there are any.
-CHECKS = (
-    (
-        "SELECT count(*) FROM (SELECT platform, post_id FROM posts GROUP BY ALL HAVING count(*) > 1)",
-        "posts have two rows",
-    ),
-    (
-        "SELECT count(*) FROM (SELECT platform, post_id, media_idx FROM post_media GROUP BY ALL "
-        "HAVING count(*) > 1)",
-        "media have two rows",
-    ),
-    (
-        "SELECT count(*) FROM post_media ANTI JOIN posts USING (platform, post_id)",
-        "media are of no post",
-    ),
-    (
-        "SELECT count(*) FROM posts p LEFT JOIN (SELECT platform, post_id, count(*) AS n "
-        "FROM post_media GROUP BY ALL) m USING (platform, post_id) "
-        "WHERE p.n_media <> coalesce(m.n, 0)",
-        "posts have not as many media as they say",
-    ),
-    (
-        "SELECT count(*) FROM post_media WHERE (status = 'matched') <> (source_id IS NOT NULL) "
-        "OR (source_id IS NULL) <> (version IS NULL)",
-        "media are matched to no source, or not matched to one",
-    ),
+TWICE = "SELECT count(*) FROM (SELECT {0} FROM {1} GROUP BY ALL HAVING count(*) > 1)"
+COUNTED = (
+    "SELECT count(*) FROM posts p LEFT JOIN (SELECT platform, post_id, count(*) AS n "
+    "FROM post_media GROUP BY ALL) m USING (platform, post_id) "
+    "WHERE p.n_media <> coalesce(m.n, 0)"
 )
+HALF = (
+    "SELECT count(*) FROM post_media WHERE (status = 'matched') <> (source_id IS NOT NULL) "
+    "OR (source_id IS NULL) <> (version IS NULL)"
+)
+CHECKS = {
+    TWICE.format("platform, post_id", "posts"): "posts have two rows",
+    TWICE.format("platform, post_id, media_idx", "post_media"): "media have two rows",
+    "SELECT count(*) FROM post_media ANTI JOIN posts USING (platform, post_id)": (
+        "media are of no post"
+    ),
+    COUNTED: "posts have not as many media as they say",
+    HALF: "media are matched to no source, or not matched to one",
+}
 UNLISTED = (
     "SELECT count(*) FROM (SELECT platform || ' ' || post_id || ' ' || media_idx AS ref "
     "FROM post_media WHERE source_id IS NULL) FULL JOIN "
@@ -95,7 +88,7 @@ def check(dataset: Dataset) -> Checked:
 
 
 def _reconcile(dataset: Dataset, spill: Spill, made: dict[str, Any], found: Checked) -> None:
-    for query, what in CHECKS:
+    for query, what in CHECKS.items():
         if count := _one(spill, query):
             found.problems.append(f"posts: {count} {what}: {AGAIN}")
     if count := _one(spill, UNLISTED):
@@ -108,7 +101,8 @@ def _reconcile(dataset: Dataset, spill: Spill, made: dict[str, Any], found: Chec
     manifest = dataset.table(MANIFEST).batches(SOURCES.names)
     spill.fill("manifest", SOURCES, manifest)
     if count := _one(spill, STRANGE):
-        found.problems.append(f"post_media: {count} rows are of sources that are not there: {AGAIN}")
+        problem = f"post_media: {count} rows are of sources that are not there"
+        found.problems.append(f"{problem}: {AGAIN}")
     counts = made["counts"]
     media = Counter(counts["media"])
     if found.rows["posts"] != counts["posts"] or found.rows["post_media"] != media.total():

@@ -73,10 +73,13 @@ class GoogleOptions(_Options):
         anonymous: read without credentials, as public buckets allow.
         credentials: path of a key file, on each machine; else the application default credentials.
         project: billed for requests and traffic, where the requester pays.
+        region: where the bucket is. Google finds it by itself: who says it, knows that it is
+            elsewhere than the machines.
     """
 
     credentials: str | None = None
     project: str | None = None
+    region: str | None = None
 
 
 Options: TypeAlias = S3Options | GoogleOptions

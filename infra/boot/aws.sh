@@ -59,5 +59,7 @@ command_line() {
     type -P aws >/dev/null || install_package awscli-2 awscli
 }
 
+# passed: variables that the container gets too.
+passed() { echo AWS_REGION AWS_DEFAULT_REGION AWS_ENDPOINT_URL AWS_EC2_METADATA_SERVICE_ENDPOINT; }
 bucket() { local rest="${CONTROL#s3://}"; echo "${rest%%/*}"; }
 key() { local rest="${CONTROL#s3://}"; echo "${rest#*/}/$1"; }

@@ -108,9 +108,7 @@ docker_answers() {
 # The container has nothing but this: credentials come from the machine's role.
 environment() {
     local variable
-    for variable in AWS_REGION AWS_DEFAULT_REGION AWS_ENDPOINT_URL AWS_EC2_METADATA_SERVICE_ENDPOINT \
-        GCE_METADATA_HOST STORAGE_EMULATOR_HOST CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE \
-        CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDSCHEDULER; do
+    for variable in $(passed); do
         if [[ -n "${!variable:-}" ]]; then
             echo "$variable=${!variable}"
         fi

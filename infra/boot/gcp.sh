@@ -97,6 +97,8 @@ command_line() {
     type -P curl >/dev/null || install_package curl curl
 }
 
+# passed: variables that the container gets too.
+passed() { echo GCE_METADATA_HOST STORAGE_EMULATOR_HOST "${!CLOUDSDK_API_ENDPOINT_OVERRIDES_@}"; }
 bucket() { local rest="${CONTROL#gs://}"; echo "${rest%%/*}"; }
 key() { local rest="${CONTROL#gs://}"; echo "${rest#*/}/$1"; }
 # Names of ours hold slashes, and nothing else that means something in a URL.

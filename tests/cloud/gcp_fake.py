@@ -557,9 +557,10 @@ def _fits(one: dict[str, Any], asked: str) -> bool:
         return bool(one.get("id") == found[1])
     if found := re.fullmatch(r'name = "(.*)"', asked):
         return bool(one["name"] == found[1])
-    kinds = re.findall(r'\(operationType = "([\w.]+)"\)', asked)
-    assert kinds, f"the stand-in does not know the filter {asked}"
-    return one.get("operationType") in kinds
+    pairs = re.findall(r'\((\w+) eq "([^"]*)"\)', asked)
+    assert pairs, f"the stand-in does not know the filter {asked}"
+    # As Google reads them: regular expressions that have to match the whole, and all of them.
+    return all(re.fullmatch(like, str(one.get(field, ""))) for field, like in pairs)
 
 
 def _skus() -> Iterator[dict[str, Any]]:

@@ -52,7 +52,7 @@ def test_user_data_fits_and_lays_down_the_scripts_as_they_are(
 ) -> None:
     whole = render(variables)
     cloud = str(variables["cloud"])
-    assert len(whole.encode()) <= MOST_BYTES[cloud] - 1024  # what a longer name or address takes
+    assert len(whole.encode()) <= MOST_BYTES[cloud] - 512  # what the longest names take
     laid = lay(tmp_path, whole)
     for name, source in (("cloud", cloud), ("watch", "watch"), ("boot", "boot")):
         text = (laid / f"opt/imgbatch/{name}.sh").read_text("utf-8")

@@ -18,6 +18,7 @@ from imgbatch.cloud.gcp.shipped import Shipped
 from imgbatch.cloud.gcp.who import who
 from imgbatch.cloud.ledger import spent
 from imgbatch.cloud.notice import taken_in
+from imgbatch.cloud.reach import _near
 from imgbatch.cloud.scaling import Scaler, Work
 from imgbatch.errors import (
     CloudError,
@@ -28,7 +29,17 @@ from imgbatch.errors import (
 )
 from tests.cloud import discovery
 from tests.cloud.fake import deployment as any_deployment
-from tests.cloud.gcp_fake import DENIED, LABEL, PROJECT, QUOTA, REGION, STOCK_OUT, google_cloud
+from tests.cloud.gcp_fake import (
+    DENIED,
+    LABEL,
+    PROJECT,
+    QUOTA,
+    REGION,
+    STOCK_OUT,
+    Made,
+    google_cloud,
+)
+from tests.conftest import ask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +47,7 @@ if TYPE_CHECKING:
 
     from imgbatch.cloud import Check, Cloud
     from imgbatch.cloud.deployment import Deployment
-    from tests.cloud.gcp_fake import FakeGoogle, Made
+    from tests.cloud.gcp_fake import FakeGoogle
 
 NOON = 1_800_000_000.0
 
@@ -568,3 +579,35 @@ def test_a_machine_hears_that_it_is_taken_back(monkeypatch: pytest.MonkeyPatch) 
         server.server_close()
     with pytest.raises(CloudError, match="metadata service"):
         taken_in("gcp")
+
+
+# -- buckets ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("location", "options", "state"),
+    [
+        ("US-CENTRAL1", "", "ok"),
+        ("US", "", "unknown"),
+        ("EUROPE-WEST4", "", "failed"),
+        ("EUROPE-WEST4", "?region=europe-west4", "unknown"),
+        ("EU", "", "failed"),
+    ],
+)
+def test_a_bucket_elsewhere_is_said_before_a_run(
+    gs_server: str,
+    monkeypatch: pytest.MonkeyPatch,
+    location: str,
+    options: str,
+    state: str,
+) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", gs_server)
+    bucket = f"there-{uuid.uuid4().hex[:8]}"
+    ask(f"{gs_server}/storage/v1/b", {"name": bucket, "location": location})
+    check = _near("INPUT", f"gs://{bucket}{options}", deployment(Made("lab")))
+    assert check.state == state, check.said
+    assert check.fix == (
+        f"Give `gs://{bucket}?region={location.lower()}` if you mean it."
+        if state == "failed"
+        else ""
+    )

@@ -8,7 +8,7 @@ import pytest
 
 from imgbatch.cloud.deployment import Deployment, Schedule
 from imgbatch.cloud.ordering import Wish, order_of
-from imgbatch.cloud.reach import _killed, _permitted, _quota, refusal
+from imgbatch.cloud.reach import _killed, _outlived, _permitted, _quota, refusal
 from imgbatch.cloud.spans import seconds_of
 from imgbatch.errors import DeploymentError, ImgbatchError, QuotaError, SettingsError
 from tests.cloud.fake import NOON, deployment
@@ -164,3 +164,14 @@ def test_a_schedule_that_would_end_the_run_is_told(tmp_path: Path) -> None:
     assert (found.name, found.state) == ("schedule nightly", "unknown")
     assert "2027-01-15 09:00 UTC" in found.said
     assert list(_killed(scene.order(hours=0.9), made, NOON)) == []
+
+
+def test_a_deadline_beyond_what_the_cloud_lets_machines_live_is_refused(tmp_path: Path) -> None:
+    made = deployment().model_copy(update={"max_hours": 24, "cloud": "gcp"})
+    scene = Scene(tmp_path)
+    (found,) = _outlived(scene.order(hours=25), made, NOON)
+    assert isinstance(refusal([found]), DeploymentError)
+    assert "no machine of" in found.said
+    assert "max_hours" in found.fix
+    assert list(_outlived(scene.order(hours=24), made, NOON)) == []
+    assert list(_outlived(scene.order(hours=200), deployment(), NOON)) == []

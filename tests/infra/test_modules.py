@@ -11,9 +11,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from moto.iam.access_control import IAMPolicy, PermissionResult
 
 from imgbatch.cloud.aws.permissions import DEPLOYER, USER
+from imgbatch.cloud.gcp.permissions import USER as GOOGLE_USER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -181,6 +183,15 @@ def test_the_policies_for_people_hold_what_doctor_asks_about(
     # AWS counts a managed policy without its white space, and takes no more.
     assert len(json.dumps(policy, separators=(",", ":"))) < 6144
     assert not {"*", "iam:*", "ec2:*", "kms:*"} & set(allowed)
+
+
+def test_the_role_for_operators_on_google_holds_what_doctor_asks_about(root: Path) -> None:
+    text = (root / "infra" / "gcp" / "operator.yaml").read_text("utf-8")
+    allowed = set(yaml.safe_load(text)["includedPermissions"])
+    wanted = {f"{service}.{verb}" for service, verbs in GOOGLE_USER.items() for verb in verbs}
+    assert wanted - allowed == set()
+    powers = {one for one in allowed if one.endswith((".create", ".setIamPolicy", ".actAs"))}
+    assert powers == {"storage.objects.create"}
 
 
 def _list(value: str | list[str]) -> list[str]:

@@ -121,6 +121,7 @@ def test_a_touched_dump_is_read_and_no_part_is_written(own: Path, dump: Path) ->
     assert bring(dump, own).posts is None
 
 
+@pytest.mark.slow
 def test_plan_says_what_a_run_does_then(own: Path, dump: Path) -> None:
     def ahead() -> planned.Plan:
         return planned.plan(Request(str(dump), str(own), RECIPE, ""), Limits(), Silent())
@@ -147,6 +148,7 @@ def test_an_edited_post_is_found_in_the_former_version_as_it_was(own: Path, dump
     assert then["text"].to_pylist()[0] == "one \u00e9"
 
 
+@pytest.mark.slow
 def test_an_edit_costs_the_part_that_it_lies_in(tmp_path: Path, monkeypatch: object) -> None:
     assert isinstance(monkeypatch, pytest.MonkeyPatch)
     monkeypatch.setattr(posts, "PART_ROWS", 10)
@@ -166,6 +168,7 @@ def test_an_edit_costs_the_part_that_it_lies_in(tmp_path: Path, monkeypatch: obj
     assert verify(Dataset.open(str(tmp_path / "own"))).problems == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("removed", "left"),
     [
@@ -188,6 +191,7 @@ def test_a_post_that_a_later_export_lacks_is_kept_marked_or_forgotten(
     assert again.posts is None
 
 
+@pytest.mark.slow
 def test_a_removed_post_that_comes_back_is_present_again(own: Path, dump: Path) -> None:
     write_dump(dump / "tweets.jsonl", [Tweet(FIRST)])
     bring(dump, own, 'removed = "mark"')
@@ -203,10 +207,11 @@ def test_a_dump_that_is_cut_removes_nothing_and_says_so(own: Path, dump: Path) -
     file.write_bytes(file.read_bytes()[:-20])
     summary = bring(dump, own, 'removed = "forget"')
     assert summary.posts is not None
-    assert [p for p, in rows(own, "posts", "post_id")] == [FIRST, SECOND, THIRD]
+    assert [p for (p,) in rows(own, "posts", "post_id")] == [FIRST, SECOND, THIRD]
     assert summary.posts["gaps"]["withheld-removals"] == 1
 
 
+@pytest.mark.slow
 def test_metadata_that_is_gone_removes_nothing(own: Path, dump: Path) -> None:
     (dump / "tweets.jsonl").unlink()
     summary = bring(dump, own, 'removed = "forget"')
@@ -228,6 +233,7 @@ def test_of_two_dumps_with_the_same_ids_the_one_read_last_stays(own: Path, dump:
     assert verify(Dataset.open(str(own))).problems == []
 
 
+@pytest.mark.slow
 def test_a_medium_that_comes_later_is_matched_then_and_one_that_goes_is_linked(
     own: Path, dump: Path
 ) -> None:
@@ -255,11 +261,13 @@ def test_an_input_that_is_no_dump_makes_no_tables(tmp_path: Path) -> None:
     assert set(record["recipe"]) == {"media", "analyzers"}
 
 
+@pytest.mark.slow
 def test_with_dump_none_nothing_is_looked_for(brought: Path, tmp_path: Path) -> None:
     assert bring(brought / "in", tmp_path / "own", dump="none").posts is None
     assert not (tmp_path / "own/posts").exists()
 
 
+@pytest.mark.slow
 def test_a_sample_of_the_input_brings_no_posts(brought: Path, tmp_path: Path) -> None:
     assert bring(brought / "in", tmp_path / "own", limit=2).posts is None
     assert not (tmp_path / "own/posts").exists()
@@ -286,6 +294,7 @@ def test_pseudonyms_do_not_come_beside_plain_ids(own: Path, dump: Path) -> None:
     assert len(rows(own, "posts")) == 3
 
 
+@pytest.mark.slow
 def test_a_second_input_keeps_the_posts_of_the_first(own: Path, tmp_path: Path) -> None:
     photo(tmp_path / "more/FfOther444.jpg", "china.jpg", b"4")
     write_dump(tmp_path / "more/more.jsonl", [Tweet("1500000000000000044", "", ["FfOther444.jpg"])])
@@ -296,6 +305,7 @@ def test_a_second_input_keeps_the_posts_of_the_first(own: Path, tmp_path: Path) 
     assert verify(Dataset.open(str(own))).problems == []
 
 
+@pytest.mark.slow
 def test_a_run_that_was_overtaken_commits_no_posts(own: Path, dump: Path) -> None:
     write_dump(dump / "tweets.jsonl", [Tweet(FIRST, "edited")])
     bring(dump, own, dump="none")
@@ -310,6 +320,7 @@ def test_a_run_that_was_overtaken_commits_no_posts(own: Path, dump: Path) -> Non
     assert parts(own) == former
 
 
+@pytest.mark.slow
 def test_verify_finds_a_part_that_was_changed_and_one_that_is_gone(own: Path) -> None:
     (name,) = parts(own)["post_media"]
     file = own / "post_media" / name

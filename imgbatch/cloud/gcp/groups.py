@@ -94,14 +94,9 @@ class GcpGroups:
 
     def events(self, group: str, since: float) -> list[Event]:
         """Return what happened after a moment, oldest first."""
-        kinds = " OR ".join(f'(operationType = "{kind}")' for kind in OPERATIONS)
         with told(f"asking what happened to {group}"):
             refused = self._listed(group, "listErrors", "items")
-            done = [
-                raw
-                for raw in self._pages("aggregated/operations", "items", filter=kinds)
-                if _of(group, last(raw.get("targetLink", "")))
-            ]
+            done = list(self._pages("aggregated/operations", "items", filter=_operations(group)))
         found = [*of_errors(refused), *of_operations(done)]
         return sorted((e for e in found if e.at > since), key=lambda event: event.at)
 
@@ -165,9 +160,10 @@ def _named(group: str) -> str:
     return f'name eq "{group}-[a-z0-9]+"'
 
 
-def _of(group: str, name: str) -> bool:
-    rest = name.removeprefix(f"{group}-")
-    return rest != name and rest.isalnum()
+def _operations(group: str) -> str:
+    """Return the filter for what was done to them; a project has thousands of other operations."""
+    kinds = "|".join(OPERATIONS)
+    return f'(operationType eq "{kinds}") (targetLink eq ".*/instances/{group}-[a-z0-9]+")'
 
 
 def _phase(raw: Any) -> Literal["waiting", "pending", "running", "leaving"]:

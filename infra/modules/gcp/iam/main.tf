@@ -79,6 +79,7 @@ resource "google_project_iam_custom_role" "looks" {
     "compute.instanceGroupManagers.list",
     "compute.instances.get",
     "compute.instances.list",
+    "compute.projects.get",
     "compute.regionOperations.get",
     "compute.regionOperations.list",
     "compute.regions.get",

@@ -1,0 +1,96 @@
+"""Pure: what a cell of a table says of media enters. Leaves: paths and URLs, and their kind."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from imgbatch.sources.dumps.names import URL, base
+from imgbatch.sources.names import IMAGES, VIDEOS, claims_media
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imgbatch.sources.dumps.posts import MediaKind
+
+URLS = re.compile(r"[\s,;|]+(?=[A-Za-z][A-Za-z0-9+.-]*://)")
+PATHS = re.compile(r"(\s*[,;|]\s*)")
+# A longer text is no list of media.
+LONGEST = 2**16
+HELD = ("path", "file", "file_name", "filename", "url", "src")
+NOTHING = frozenset(("", "null", "none", "nan", "[]", "{}"))
+AUDIO = frozenset(("mp3", "wav", "flac", "ogg", "oga", "opus", "m4a", "aac"))
+PICTURED = ("image", "img", "photo", "pic", "thumb")
+
+
+def media_in(cell: Any) -> Iterator[str]:
+    """Yield the paths and URLs that a cell holds, in its order.
+
+    A cell is a text (one path or URL; several, parted by `,` `;` `|` or before a URL a blank; a
+    JSON or Python list), a list of such, or an object with a path or url, as Parquet has them.
+    """
+    if isinstance(cell, str):
+        yield from _of_text(cell.strip())
+    elif isinstance(cell, list | tuple):
+        for one in cell:
+            yield from media_in(one)
+    elif isinstance(cell, dict):
+        held = next((cell[name] for name in HELD if isinstance(cell.get(name), str)), None)
+        if held:
+            yield held
+
+
+def kind_of(medium: str, column: str) -> MediaKind:
+    """Return what a path or URL promises, else what the column's name does."""
+    extension = base(medium).rpartition(".")[2].lower()
+    if extension in IMAGES:
+        return "image"
+    if extension in VIDEOS:
+        return "video"
+    if extension in AUDIO:
+        return "audio"
+    if any(word in column.lower() for word in PICTURED):
+        return "image"
+    return "video" if "video" in column.lower() else "other"
+
+
+def _of_text(text: str) -> Iterator[str]:
+    if text.lower() in NOTHING:
+        return
+    listed = _listed(text)
+    if listed is not None:
+        yield from media_in(listed)
+        return
+    for piece in URLS.split(text) if len(text) <= LONGEST else [text]:
+        yield from _of_piece(piece.strip(",;| "))
+
+
+def _of_piece(piece: str) -> Iterator[str]:
+    """Yield one URL, or paths: a name may itself hold a comma, so it parts only behind media."""
+    if URL.match(piece):
+        yield piece
+        return
+    held = ""
+    for part in PATHS.split(piece):
+        held += part
+        if claims_media(held):
+            yield held.lstrip(",;| ")
+            held = ""
+    if rest := held.strip(",;| "):
+        yield rest
+
+
+def _listed(text: str) -> list[Any] | None:
+    """Return the list that a text is, as JSON or as Python writes it; None where it is none."""
+    if not (text.startswith("[") and text.endswith("]")) or len(text) > LONGEST:
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        try:
+            found = ast.literal_eval(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return None
+    return found if isinstance(found, list) else None

@@ -1,0 +1,112 @@
+"""Enters: a record whose fields nobody has prescribed. Leaves: what its usual names say of a post.
+
+Names are compared in lower case, blanks and dashes as `_`; the first name of a line that a record
+has counts.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from imgbatch.sources.dumps.values import count, iso_time, text, text_id, unix_time, written_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+POST_ID = ("post_id", "id", "tweet_id", "message_id", "item_id", "video_id", "shortcode", "uid")
+AUTHOR_ID = ("author_id", "user_id", "owner_id", "channel_id", "account_id", "author_fullname")
+AUTHOR_NAME = (
+    "author_name", "author", "username", "user_name", "screen_name", "user", "owner_username",
+    "channel", "account", "handle",
+)  # fmt: skip
+CREATED = (
+    "created_at", "created_utc", "unix_timestamp", "timestamp", "create_time", "created",
+    "taken_at", "published_at", "date", "datetime", "time", "posted_at", "post_date",
+)  # fmt: skip
+TEXT = (
+    "text", "full_text", "body", "caption", "content", "message", "description",
+    "video_description", "post_text", "title",
+)  # fmt: skip
+LANG = ("lang", "language")
+URL = ("post_url", "permalink", "link", "webpage_url", "url")
+REPLY_TO = ("reply_to", "in_reply_to_status_id", "in_reply_to", "parent_id")
+REPOST_OF = ("repost_of", "retweet_id", "retweeted_id", "crosspost_parent")
+PLATFORM = ("platform", "source_platform")
+ALT_TEXT = ("alt_text", "alt", "image_alt")
+METRIC = re.compile(
+    r"(^|_)(likes?|shares?|views?|comments?|replies|retweets?|score)(_count)?$|_count$"
+)
+
+DAY = re.compile(r"^(19|20)\d{2}(0[1-9]|1[0-2])[0-3]\d$")
+WRITTEN = "%a %b %d %H:%M:%S %z %Y"
+
+
+class Usual(NamedTuple):
+    """Which field of a record says what; "" where none does."""
+
+    post_id: str = ""
+    author_id: str = ""
+    author_name: str = ""
+    created_at: str = ""
+    text: str = ""
+    lang: str = ""
+    url: str = ""
+    reply_to: str = ""
+    repost_of: str = ""
+    platform: str = ""
+    alt_text: str = ""
+    metrics: tuple[str, ...] = ()
+
+
+def usual(fields: Iterable[str], *taken: str) -> Usual:
+    """Return which fields say what, but for those that are taken for something else."""
+    known = {plain(field): field for field in reversed([f for f in fields if f not in taken])}
+
+    def first(names: tuple[str, ...]) -> str:
+        return next((known[name] for name in names if name in known), "")
+
+    return Usual(
+        post_id=first(POST_ID),
+        author_id=first(AUTHOR_ID),
+        author_name=first(AUTHOR_NAME),
+        created_at=first(CREATED),
+        text=first(TEXT),
+        lang=first(LANG),
+        url=first(URL),
+        reply_to=first(REPLY_TO),
+        repost_of=first(REPOST_OF),
+        platform=first(PLATFORM),
+        alt_text=first(ALT_TEXT),
+        metrics=tuple(sorted(field for name, field in known.items() if METRIC.search(name))),
+    )
+
+
+def plain(field: str) -> str:
+    """Return a field's name as it is compared."""
+    return re.sub(r"[\s-]+", "_", field.strip().lower())
+
+
+def moment(value: Any) -> datetime | None:
+    """Return the moment that a field holds, in UTC where it names no zone.
+
+    Seconds or milliseconds since 1970, ISO 8601 (also 20231224), X's old form, or a datetime.
+    """
+    if hasattr(value, "isoformat"):
+        value = value.isoformat()
+    if isinstance(value, str) and DAY.match(value.strip()):
+        return iso_time(value)
+    return unix_time(value) or iso_time(value) or written_time(value, WRITTEN)
+
+
+def words(row: Mapping[str, Any], field: str) -> str | None:
+    """Return a text of a record; a number as its digits."""
+    value = row.get(field) if field else None
+    return text(value) if isinstance(value, str) else text_id(value)
+
+
+def numbers(row: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, int]:
+    """Return those of some fields that hold whole numbers, by name."""
+    found = {field: count(row.get(field)) for field in fields}
+    return {field: value for field, value in found.items() if value is not None}

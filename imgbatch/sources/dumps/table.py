@@ -1,0 +1,234 @@
+"""Any table with paths or URLs of media: CSV, TSV, JSON lines, a JSON list or Parquet.
+
+Never taken unasked: `--media-column` (and `--id-column`) or `--dump table` ask for it. What says
+the rest of a post is found by usual names (`created_at`, `author`, `text`, `likes`, ...).
+
+Paths are relative to the table's folder; those that begin with that folder's own path on this
+machine are taken as such, others that begin with `/` as from the root of the dump. Rows of the
+same id are pieces of one post: their media add up (see PIECES).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from imgbatch.errors import DumpError, SourceError
+from imgbatch.settings import nearest
+from imgbatch.sources.blobs import LOCAL_SCHEME
+from imgbatch.sources.dumps import _rows
+from imgbatch.sources.dumps._cells import kind_of, media_in
+from imgbatch.sources.dumps._usual import Usual, moment, numbers, plain, usual, words
+from imgbatch.sources.dumps.names import URL, folder, ref
+from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
+from imgbatch.sources.dumps.values import text_id
+from imgbatch.storage.addresses import unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from imgbatch.sources.dumps.dump import Dump
+    from imgbatch.sources.dumps.posts import Asked
+
+TITLE = "a table: CSV, TSV, JSON lines, a JSON list or Parquet"
+RECOGNISED = "only asked for: --media-column COLUMN, or --dump table"
+YIELDS = "a post per row or id, with the paths or URLs of one column as its media"
+# Several rows may be of one post, in any order: their media add up.
+PIECES = True
+
+MEDIA = (
+    "media", "image", "images", "image_path", "image_url", "image_urls", "media_path", "media_url",
+    "media_urls", "photo", "photos", "photo_url", "picture", "picture_url", "video", "videos",
+    "video_url", "file", "files", "file_name", "filename", "file_path", "filepath", "local_path",
+    "path", "img", "img_url",
+)  # fmt: skip
+TABLES_LOOKED_AT = 5
+MAYBE = 0.3
+
+Row = dict[str, Any]
+
+
+class Columns(NamedTuple):
+    """Which columns of a table say what; "" where none does."""
+
+    media: str
+    post_id: str
+    usual: Usual
+
+
+def recognise(dump: Dump) -> float:
+    """Tell how sure it is: never sure, because any table may name files for any reason."""
+    for looked, name in enumerate(files(dump)):
+        if looked == TABLES_LOOKED_AT:
+            break
+        found = usual(_rows.columns(dump, name))
+        if found.post_id and _medium_column(_rows.columns(dump, name)):
+            return MAYBE
+    return 0.0
+
+
+def files(dump: Dump) -> Iterator[str]:
+    """Yield the tables: all files that may be one, by their names."""
+    yield from dump.metadata(*_rows.ENDINGS)
+
+
+def named(dump: Dump, asked: Asked) -> Iterator[tuple[str, str]]:
+    """Yield (the table's name, path or URL) of all media that the tables of a dump name.
+
+    Raises:
+        DumpError: no table has the column that is asked for; near ones are told.
+        SourceError: a table cannot be had.
+    """
+    seen: list[str] = []
+    for name in files(dump):
+        fields = _rows.columns(dump, name)
+        seen += [field for field in fields if field not in seen]
+        column = _medium_column(fields, asked)
+        if not column:
+            continue
+        seen.append(column)
+        for found in _rows.rows(dump, name):
+            if not isinstance(found, Gap):
+                for medium in media_in(found[1].get(column)):
+                    yield name, _inside(medium, dump, name)
+    if not _medium_column(seen, asked):
+        raise _no_column(dump, seen, asked)
+
+
+def read(dump: Dump, asked: Asked) -> Iterator[Post | Gap]:
+    """Yield the posts of all tables, in the order of their rows."""
+    counted = Counted()
+    for name in files(dump):
+        try:
+            chosen = _columns(_rows.columns(dump, name), asked)
+        except SourceError as error:
+            yield Gap(error.code, name, None, str(error))
+            continue
+        if not chosen.media:
+            counted.missing(asked.media_column or "a column of media", name)
+        if not chosen.post_id:
+            counted.missing(asked.id_column or "a column of ids: file and row are one", name)
+        if not chosen.usual.created_at:
+            counted.missing("a column of times", name)
+        if not chosen.usual.author_id:
+            counted.missing("a column of authors' ids", name)
+        yield from _Reader(dump, name, chosen, counted).posts(_rows.rows(dump, name))
+        yield from counted.gaps()
+
+
+def _no_column(dump: Dump, seen: list[str], asked: Asked) -> DumpError:
+    wanted = asked.media_column
+    if wanted is None:
+        return DumpError(
+            f"{dump.root}: no column is called as media usually are",
+            f"Name one with --media-column; there are {', '.join(seen) or 'none'}.",
+        )
+    return DumpError(
+        f"{dump.root}: no table has a column {wanted!r}{nearest(wanted, seen)}",
+        "Give the name as it stands in the table's first row.",
+    )
+
+
+def _medium_column(fields: Iterable[str], asked: Asked | None = None) -> str:
+    wanted = (asked.media_column,) if asked and asked.media_column else MEDIA
+    return _first(fields, wanted)
+
+
+def _first(fields: Iterable[str], wanted: Iterable[str]) -> str:
+    """Return the field that has one of some names, in any case and with blanks or dashes."""
+    known = list(fields)
+    alike = {plain(field): field for field in reversed(known)}
+    for name in wanted:
+        if name in known:
+            return name
+        if plain(name) in alike:
+            return alike[plain(name)]
+    return ""
+
+
+def _columns(fields: list[str], asked: Asked) -> Columns:
+    media = _medium_column(fields, asked)
+    found = usual(fields, media)
+    post_id = _first(fields, [asked.id_column]) if asked.id_column else found.post_id
+    return Columns(media, post_id, found)
+
+
+def _inside(medium: str, dump: Dump, name: str) -> str:
+    """Return a path of this machine that begins with the table's folder as from the dump's root."""
+    root = dump.address("")
+    if not root.startswith(LOCAL_SCHEME):
+        return medium
+    before = unquote(root.removeprefix(LOCAL_SCHEME))
+    own = before + unquote(folder(name))
+    if medium.startswith(LOCAL_SCHEME):
+        medium = medium.removeprefix(LOCAL_SCHEME)
+    return medium.removeprefix(own) if medium.startswith(own) else medium
+
+
+class _Reader:
+    """Rows of one table to posts."""
+
+    def __init__(self, dump: Dump, name: str, chosen: Columns, counted: Counted) -> None:
+        self._dump = dump
+        self._name = name
+        self._chosen = chosen
+        self._counted = counted
+
+    def posts(self, found: Iterator[tuple[int, Row] | Gap]) -> Iterator[Post | Gap]:
+        """Yield a post per row."""
+        for one in found:
+            made = one if isinstance(one, Gap) else self._post(one[1], one[0])
+            if made is not None:
+                yield made
+
+    def _post(self, row: Row, line: int) -> Post | None:
+        chosen, said = self._chosen, self._chosen.usual
+        post_id = text_id(row.get(chosen.post_id)) if chosen.post_id else ref(self._name, line)
+        if post_id is None:
+            self._counted.note("no-id", chosen.post_id[:200], self._name, line)
+            return None
+        created = self._created(row, line)
+        return Post(
+            post_id=post_id,
+            platform=words(row, said.platform) or "table",
+            raw_ref=ref(self._name, line),
+            author_id=self._told(row, said.author_id, line),
+            author_name=words(row, said.author_name),
+            created_at=created,
+            time_source=said.created_at if created else "",
+            text=words(row, said.text),
+            lang=words(row, said.lang),
+            url=words(row, said.url),
+            reply_to=words(row, said.reply_to),
+            repost_of=words(row, said.repost_of),
+            metrics=numbers(row, said.metrics),
+            media=tuple(self._media(row)),
+        )
+
+    def _told(self, row: Row, field: str, line: int) -> str | None:
+        found = words(row, field)
+        if field and found is None:
+            self._counted.missing(field, self._name, line)
+        return found
+
+    def _created(self, row: Row, line: int) -> Any:
+        field = self._chosen.usual.created_at
+        if not field:
+            return None
+        told = row.get(field)
+        if told is None or told == "":
+            self._counted.missing(field, self._name, line)
+            return None
+        found = moment(told)
+        if found is None:
+            self._counted.bad(field, self._name, line)
+        return found
+
+    def _media(self, row: Row) -> Iterator[Media]:
+        column = self._chosen.media
+        alt_text = words(row, self._chosen.usual.alt_text)
+        for index, found in enumerate(media_in(row.get(column) if column else None)):
+            medium = _inside(found, self._dump, self._name)
+            url = medium if URL.match(medium) else None
+            kind = kind_of(medium, column)
+            path = None if url else medium
+            yield Media(index, kind, url=url, path=path, alt_text=alt_text)

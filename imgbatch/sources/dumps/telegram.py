@@ -1,0 +1,301 @@
+r"""Telegram Desktop's export as JSON: result.json of one chat, or of an account with its chats.
+
+Confirmed in Telegram Desktop's export_output_json.cpp (2025-09 and older states): `left_chats`
+beside `chats`; `file_name`, `file_size`, `photo_file_size`, `thumbnail_file_size`, `media_spoiler`
+and `reactions` in newer exports; no `date_unixtime` in the oldest; control bytes as `\x1F`, which
+is no JSON; a sentence in the place of a file that was not exported. Paths are relative to where
+result.json lies. Messages are numbered by chat, so a post's id is CHAT/MESSAGE.
+
+An album is exported as one message a picture, with nothing but the same date in common: posts of
+their own here too. A forward names its origin without an id: it is counted in `metrics`.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from imgbatch.errors import SourceError
+from imgbatch.sources.dumps.names import base, ref
+from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
+from imgbatch.sources.dumps.values import count, number, objects, text, text_id, unix_time
+from imgbatch.sources.dumps.values import iso_time as local_time
+from imgbatch.sources.dumps.walk import STEP, Found, values
+from imgbatch.sources.names import claims_media, claims_video
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imgbatch.sources.dumps.dump import Dump
+    from imgbatch.sources.dumps.posts import Asked, MediaKind
+    from imgbatch.sources.dumps.walk import Path
+
+TITLE = "Telegram Desktop export"
+RECOGNISED = "a result.json of one chat (name, type, id, messages) or of an account (about, chats)"
+YIELDS = (
+    "messages, their photos, files and thumbnails by path, reactions and forwards counted; why a "
+    "file was not exported"
+)
+
+HEAD = 2**16
+LOOKED_AT = 20
+ONE_CHAT = re.compile(
+    rb'"type"\s*:\s*"(saved_messages|replies|verification_codes|personal_chat|bot_chat|'
+    rb'(private|public)_(group|supergroup|channel))"\s*,\s*"id"\s*:\s*-?\d+\s*,\s*"messages"\s*:'
+)
+ACCOUNT = re.compile(
+    rb'\s*\{\s*"about"\s*:\s*"[^"]*Telegram.*?"(personal_information|profile_pictures|stories|'
+    rb'contacts|frequent_contacts|sessions|chats|left_chats)"\s*:',
+    re.DOTALL,
+)
+SKIPPED = re.compile(
+    r"\((?:File|Photo|Video) (not included|exceeds maximum size|unavailable)\b[^)]*\)$"
+)
+STATUSES = {
+    "not included": "not-included",
+    "exceeds maximum size": "too-large",
+    "unavailable": "unavailable",
+}
+KINDS: dict[str, MediaKind] = {
+    "video_message": "video",
+    "video_file": "video",
+    "animation": "video",
+    "voice_message": "audio",
+    "audio_file": "audio",
+}
+MESSAGES = ("messages", STEP)
+# Lists of an account that hold files and are no messages.
+BESIDE = (("profile_pictures",), ("stories",))
+CHATS: tuple[Path, ...] = ((), ("chats", "list", STEP), ("left_chats", "list", STEP))
+MESSAGE = ("type", "date_unixtime", "from_id", "from", "text")
+SERVICE = ("date_unixtime", "actor_id", "actor")
+CHAT_WORDS = ("name", "type", "id")
+
+Where = tuple[str, int, Counted]
+
+
+def recognise(dump: Dump) -> float:
+    """Tell how sure it is: by the heads of files called result.json, else of the first JSON."""
+    return 0.95 if next(files(dump), None) is not None else 0.0
+
+
+def files(dump: Dump) -> Iterator[str]:
+    """Yield the exports: every result.json; where there is none, exports that were renamed."""
+    named = False
+    for name in dump.metadata("json"):
+        if base(name) == "result.json" and _is_ours(dump, name):
+            named = True
+            yield name
+    if not named:
+        for name in islice(dump.metadata("json"), LOOKED_AT):
+            if _is_ours(dump, name):
+                yield name
+
+
+def read(dump: Dump, asked: Asked) -> Iterator[Post | Gap]:
+    """Yield the messages of all exports, in order."""
+    del asked  # nothing to choose
+    counted = Counted()
+    for name in files(dump):
+        yield from _file(dump, name, counted)
+        yield from counted.gaps()
+
+
+def _is_ours(dump: Dump, name: str) -> bool:
+    try:
+        head = dump.head(name, HEAD)
+    except SourceError:
+        return False
+    return bool(ONE_CHAT.search(head) or ACCOUNT.match(head.removeprefix(b"\xef\xbb\xbf")))
+
+
+def _whole(path: Path) -> bool:
+    return path[-2:] == MESSAGES
+
+
+class _Export:
+    """How far an export was read: the chat that it is in, and what it had none of."""
+
+    def __init__(self, name: str, counted: Counted) -> None:
+        self._name = name
+        self._counted = counted
+        self._seen: set[Path] = set()
+        self._listed = False
+        self.chat: str | None = None
+
+    def message(self, found: Found) -> Where:
+        """Note a message, and return where it stands."""
+        self._seen.add(found.path[:3])
+        self._listed = True
+        return self._name, found.line, self._counted
+
+    def other(self, found: Found) -> None:
+        """Note anything else: a chat's `name`, `type` and `id` come before its messages."""
+        path = found.path
+        self._seen.add(path[:3])
+        if path[:-1] in CHATS and path[-1] in CHAT_WORDS:
+            if self._listed or self.chat is not None:
+                self._chat_ends(found.line)
+            if path[-1] == "id":
+                self.chat = text_id(found.value)
+        elif path[-1:] == ("messages",) and found.value == []:
+            self._listed = True
+        elif path[:1] in BESIDE and path[-1] in ("photo", "media"):
+            words = f"{path[0]} of the account are no messages"
+            self._counted.note("unread", words, self._name, found.line)
+
+    def ends(self) -> None:
+        """Count what there should have been."""
+        self._chat_ends(None)
+        for key in ("chats", "left_chats") if ("about",) in self._seen else ():
+            if (key, "list", STEP) not in self._seen:
+                self._counted.missing(key, self._name)
+
+    def _chat_ends(self, line: int | None) -> None:
+        if self.chat is not None and not self._listed:
+            self._counted.missing("messages", self._name, line)
+        self.chat, self._listed = None, False
+
+
+def _file(dump: Dump, name: str, counted: Counted) -> Iterator[Post | Gap]:
+    export = _Export(name, counted)
+    for found in values(dump, name, _whole):
+        if isinstance(found, Gap):
+            yield found
+        elif _whole(found.path):
+            yield from _message(found.value, export.chat, export.message(found))
+        else:
+            export.other(found)
+    export.ends()
+
+
+def _message(message: Any, chat: str | None, where: Where) -> Iterator[Post | Gap]:
+    name, line, counted = where
+    message_id = text_id(message.get("id")) if isinstance(message, dict) else None
+    if message_id is None:
+        yield Gap("no-id", name, line, "a message without id")
+        return
+    kind = message.get("type")
+    if kind == "service" and "photo" not in message:
+        counted.note("unread", "service messages (joins, pins, calls) are no posts", name, line)
+        return
+    if kind == "unsupported":
+        counted.note(
+            "unread", "messages of a kind that Telegram Desktop does not export", name, line
+        )
+    else:
+        for field in SERVICE if kind == "service" else MESSAGE:
+            if message.get(field) is None:
+                counted.missing(field, name, line)
+    yield _post(message, message_id, chat, where)
+
+
+def _post(message: dict[str, Any], message_id: str, chat: str | None, where: Where) -> Post:
+    name, line, counted = where
+    if chat is None:
+        counted.missing("id of the chat", name, line)
+    created, source = _time(message, where)
+    return Post(
+        post_id=f"{chat}/{message_id}" if chat else message_id,
+        platform="telegram",
+        raw_ref=ref(name, line),
+        author_id=text_id(message.get("from_id")) or text_id(message.get("actor_id")),
+        author_name=text(message.get("from"))
+        or text(message.get("actor"))
+        or text(message.get("author")),
+        created_at=created,
+        time_source=source,
+        text=_text(message.get("text")) or _text(message.get("text_entities")),
+        reply_to=_reply(message, chat),
+        metrics=_metrics(message),
+        media=tuple(_media(message)),
+    )
+
+
+def _time(message: dict[str, Any], where: Where) -> tuple[Any, str]:
+    """Return the moment and where it comes from; `date` is that of the exporter's clock."""
+    name, line, counted = where
+    created = unix_time(message.get("date_unixtime"))
+    if created is not None:
+        return created, "date_unixtime"
+    if message.get("date_unixtime") is not None:
+        counted.bad("date_unixtime", name, line)
+    created = local_time(message.get("date"))
+    if created is None and message.get("date") is not None:
+        counted.bad("date", name, line)
+    return created, "date: no zone, taken as UTC" if created else ""
+
+
+def _text(value: Any) -> str | None:
+    """Return a text that is a string, or a list of strings and of objects with one."""
+    if isinstance(value, list):
+        parts = [part.get("text") if isinstance(part, dict) else part for part in value]
+        value = "".join(part for part in parts if isinstance(part, str))
+    return text(value)
+
+
+def _reply(message: dict[str, Any], chat: str | None) -> str | None:
+    """Return the id of the message that is replied to; it may lie in another chat."""
+    target = text_id(message.get("reply_to_message_id"))
+    peer = text_id(message.get("reply_to_peer_id"))
+    inside = re.sub(r"^\D+", "", peer) if peer else chat
+    return f"{inside}/{target}" if target and inside else target
+
+
+def _metrics(message: dict[str, Any]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for reaction in objects(message.get("reactions")):
+        times = count(reaction.get("count")) or 0
+        sign = text(reaction.get("emoji")) or text(reaction.get("type")) or "other"
+        found["reactions"] = found.get("reactions", 0) + times
+        found[f"reactions {sign}"] = found.get(f"reactions {sign}", 0) + times
+    poll = message.get("poll")
+    voters = count(poll.get("total_voters")) if isinstance(poll, dict) else None
+    if voters is not None:
+        found["voters"] = voters
+    if "forwarded_from" in message:
+        found["forwarded"] = 1
+    return found
+
+
+def _media(message: dict[str, Any]) -> Iterator[Media]:
+    index = 0
+    for field in ("photo", "file"):
+        value = text(message.get(field))
+        if value is None:
+            continue
+        status = _status(value)
+        yield Media(
+            index,
+            "image" if field == "photo" else _kind(message, value),
+            path=None if status else value,
+            key=text(message.get("file_name")),
+            width=count(message.get("width")),
+            height=count(message.get("height")),
+            duration=number(message.get("duration_seconds")),
+            status=status,
+        )
+        index += 1
+    thumbnail = text(message.get("thumbnail"))
+    if thumbnail and not _status(thumbnail):
+        yield Media(index, "image", path=thumbnail, key="thumbnail")
+
+
+def _status(value: str) -> str:
+    found = SKIPPED.search(value)
+    return STATUSES[found[1]] if found else ""
+
+
+def _kind(message: dict[str, Any], path: str) -> MediaKind:
+    """Return what a file is: as Telegram takes it, else by its MIME type, else by its name."""
+    known = KINDS.get(str(message.get("media_type")))
+    if known:
+        return known
+    first = str(message.get("mime_type")).partition("/")[0]
+    if first in ("image", "video", "audio"):
+        return first  # type: ignore[return-value] # one of the words
+    name = text(message.get("file_name")) or path
+    if claims_media(name):
+        return "video" if claims_video(name) else "image"
+    return "other"
