@@ -16,6 +16,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.compute as pc
+
 from imgbatch import __version__
 from imgbatch.dataset import MANIFEST, SOURCES
 from imgbatch.dataset.ordered import state
@@ -87,6 +89,14 @@ def states(dataset: Dataset) -> dict[str, str]:
     manifest.refresh()
     sources.refresh()
     return {"manifest": state(manifest), "sources": state(sources)}
+
+
+def platforms(dataset: Dataset) -> list[str]:
+    """Return where the posts of a dataset are from."""
+    found: set[str] = set()
+    for batch in dataset.table(POSTS).batches(["platform"]):
+        found.update(pc.unique(batch.column(0)).to_pylist())
+    return sorted(found)
 
 
 def digits_for(rows: int, former: int) -> int:

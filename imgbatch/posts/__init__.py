@@ -14,11 +14,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from imgbatch import __version__
-from imgbatch.dataset import counts, posts
+from imgbatch.dataset import counts, posts, tombstones
 from imgbatch.dataset.gathered import Counts, Gathered
 from imgbatch.dataset.shards import of_input
 from imgbatch.errors import SettingsError, StorageError
 from imgbatch.posts.keys import media_keys, source_ids, source_keys
+from imgbatch.posts.left_out import left_out
 from imgbatch.posts.rows import Batches
 from imgbatch.sources import dumps
 from imgbatch.sources.dumps import Dump, Gap
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from imgbatch.dataset import Dataset
+    from imgbatch.dataset.tombstones import Tombstones
     from imgbatch.records import Source
     from imgbatch.settings import Limits, PostSettings
     from imgbatch.sources.dumps import Post
@@ -91,9 +93,16 @@ def refuse_unknown(settings: PostSettings) -> None:
 
     Raises:
         DumpError: with the names that are near.
+        SettingsError: a column of media is named, and the dump is to be no table.
     """
-    if settings.dump not in ("auto", "none"):
-        dumps.load(settings.dump)
+    if settings.media_column and settings.form != "table":
+        raise SettingsError(
+            f"--media-column {settings.media_column} is of tables, and --dump {settings.dump} "
+            "knows itself where its media are",
+            "Give one of the two; or --dump table.",
+        )
+    if settings.form not in ("auto", "none"):
+        dumps.load(settings.form)
 
 
 def refuse_other_ids(dataset: Dataset, settings: PostSettings) -> None:
@@ -133,9 +142,9 @@ def find(
     posts.here(dataset)
     made = posts.record(dataset)
     own = made["inputs"].get(input_) if made else None
-    if settings.dump == "none" or (made and own and not _is_due(dataset, made, own, settings)):
+    if settings.form == "none" or (made and own and not _is_due(dataset, made, own, settings)):
         return None
-    if own is None and settings.dump == "auto" and not _may_hold_metadata(dataset):
+    if own is None and settings.form == "auto" and not _may_hold_metadata(dataset):
         return None
     found = _look(input_, of_input(dataset, input_), settings, limits, was=own is not None)
     if found:
@@ -184,7 +193,7 @@ def _look(
 ) -> Found | None:
     dump = Dump(input_, sources, limits)
     try:
-        formats = tuple(dumps.choose(dump, settings.dump))
+        formats = tuple(dumps.choose(dump, settings.form))
     except BaseException:
         dump.close()
         raise
@@ -225,7 +234,7 @@ def bring(
     posts.here(dataset)
     made = posts.record(dataset)
     with contextlib.closing(Gathered(dataset, input_)) as gathered:
-        _read(gathered, found, input_, settings, say)
+        _read(gathered, found, input_, settings, tombstones.read(dataset.store), say)
         own = {
             "formats": list(found.formats),
             "settings": _lasting(settings),
@@ -266,7 +275,7 @@ def ahead(
     Raises:
         DumpError, SettingsError: as for `find`.
     """
-    if settings.dump == "none":
+    if settings.form == "none":
         return None
     posts.here(dataset)
     made = posts.record(dataset)
@@ -275,7 +284,8 @@ def ahead(
         return None
     refuse_other_ids(dataset, settings)
     with contextlib.closing(Gathered(dataset, input_)) as gathered:
-        read = _read(gathered, found, input_, settings, None)
+        stones = tombstones.read(dataset.store)
+        read = _read(gathered, found, input_, settings, stones, None)
         got = gathered.counts
         return Ahead(found.formats, read, got.new, got.changed, got.removed, got.absent)
 
@@ -285,18 +295,23 @@ def _read(
     found: Found,
     input_: str,
     settings: PostSettings,
+    stones: Tombstones,
     say: Callable[[str], None] | None,
 ) -> int:
     """Read all posts and settle them with those of before; return how many were read."""
     batches = Batches(input_)
     with contextlib.closing(found.dump):
         noted = _Noted(dumps.read_all(found.dump, found.formats, settings))
-        for rows in batches.of(_private(noted, settings)):
+        kept = _private(noted, settings)
+        if stones:
+            kept = left_out(kept, stones, found.dump.address(""))
+        for rows in batches.of(kept):
             gathered.take(*rows)
             if say:
                 say(f"posts: {batches.read:,} read")
     why = "no metadata of a dump is left" if not found.formats else noted.damage
-    gathered.settle(settings.removed, withhold=why)
+    pieces = [name for name in found.formats if dumps.in_pieces(name)]
+    gathered.settle(settings.removed, withhold=why, pieces=pieces)
     return batches.read
 
 

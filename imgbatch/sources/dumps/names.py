@@ -87,13 +87,15 @@ def resolve(path: str, beside: str) -> str | None:
     if not path or "\0" in path or URL.match(path) or DRIVE.match(path):
         return None
     inside = archive(beside)
-    parts = [] if path.startswith("/") else folder(beside)[len(inside) :].split("/")
+    if beside.startswith("./", len(inside)):
+        inside += "./"  # as `tar` names the members of `.`
+    around = folder(beside)[len(inside) :]
+    parts = [] if path.startswith("/") else [part for part in around.split("/") if part]
     for part in path.split("/"):
         if part == "..":
             if not parts:
                 return None  # it climbs out
             parts.pop()
         elif part not in ("", "."):
-            parts = [known for known in parts if known]
             parts.append(quote(part))
-    return inside + "/".join(known for known in parts if known) if any(parts) else None
+    return inside + "/".join(parts) if parts else None

@@ -1,0 +1,244 @@
+"""4CAT: datasets as CSV or NDJSON, and the zips of images, videos and frames made from them.
+
+CSV has the columns id, thread_id, timestamp, author, body and, by platform, where media are; NDJSON
+the platform's own items with `__import_meta` (see `web`). Each zip of media says in .metadata.json
+which file is of which posts. Confirmed in 4CAT's own modules: the columns of X, Instagram, TikTok,
+Threads and Bluesky, `map_item`, and what the downloaders write into .metadata.json.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from imgbatch.sources.dumps import columns, lines
+from imgbatch.sources.dumps.names import base, ending, ref
+from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
+from imgbatch.sources.dumps.values import at, count, iso_time, number, text, text_id, unix_time
+from imgbatch.sources.dumps.web import Place, platform_of, post_of
+from imgbatch.sources.dumps.zips_4cat import Linked, linked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from imgbatch.sources.dumps.dump import Dump
+    from imgbatch.sources.dumps.posts import Asked, MediaKind
+
+TITLE = "4CAT"
+RECOGNISED = "CSV with id, thread_id, timestamp and body; NDJSON with __import_meta; .metadata.json"
+YIELDS = (
+    "posts of any platform; media by URL from their columns, and the files of image and video zips "
+    "by .metadata.json, frames of videos included"
+)
+
+ENDINGS = ("csv", "ndjson", "jsonl", "json")
+BESIDE = ".metadata.json"
+LOOKED_AT = 20
+HEAD = 2**16
+WANTED = {"id", "thread_id", "body"}
+TIMES = {"timestamp", "unix_timestamp", "created_at"}
+# Of each group the first column that is there: newer names first, and what was posted before what
+# was only shown for it.
+MEDIA: tuple[tuple[tuple[str, ...], MediaKind], ...] = (
+    (("images", "media_urls", "media_url", "image_urls", "image_url"), "image"),
+    (("videos", "video_urls", "video_url"), "video"),
+)
+METRICS = re.compile(
+    r"^(num_\w+|\w+_count|likes|comments|shares|plays|views|reposts|replies|quotes)$"
+)
+LINKS = ("link", "url", "tiktok_url", "post_url")
+HOST = re.compile(r"^https?://(?:www\.|m\.)?([^/?#:]+)")
+HOSTS = {"bsky.app": "bluesky", "t.me": "telegram", "youtu.be": "youtube"}
+SPLIT = re.compile(r",\s*(?=https?://)")
+VIDEO = re.compile(r"\.(mp4|m4v|mov|webm|m3u8)(?:$|[?#])", re.IGNORECASE)
+ATTACHED: dict[str, MediaKind] = {"photo": "image", "video": "video", "audio": "audio"}
+
+Item = dict[str, Any]
+
+
+def recognise(dump: Dump) -> float:
+    """Tell how sure it is: by the columns, first object or first bytes of the first files."""
+    for looked, name in enumerate(dump.metadata(*ENDINGS)):
+        if looked == LOOKED_AT:
+            break
+        if _form(dump, name):
+            return 0.9
+    return 0.0
+
+
+def files(dump: Dump) -> Iterator[str]:
+    """Yield the datasets, and the .metadata.json of zips."""
+    for name in dump.metadata(*ENDINGS):
+        if _form(dump, name):
+            yield name
+
+
+def read(dump: Dump, asked: Asked) -> Iterator[Post | Gap]:
+    """Yield the posts of all datasets with the files of all zips; then those of zips alone."""
+    del asked  # nothing to choose
+    counted = Counted()
+    zips = Linked()
+    try:
+        for name in files(dump):
+            if _form(dump, name) == "beside":
+                yield from linked(dump, name, zips)
+        for name in files(dump):
+            form = _form(dump, name)
+            if form == "csv":
+                yield from _table(dump, name, zips, counted)
+            elif form == "json":
+                yield from _items(dump, name, zips, counted)
+            yield from counted.gaps()
+        yield from _unnamed(zips)
+    finally:
+        zips.close()
+
+
+def _form(dump: Dump, name: str) -> str:
+    """Return what a file is: csv, json, beside (.metadata.json), or "" for none of ours."""
+    if base(name) == BESIDE:
+        return "beside" if b"post_ids" in dump.head(name, HEAD) else ""
+    if ending(name) == "csv":
+        names = set(columns.header(dump, name))
+        return "csv" if names >= WANTED and names & TIMES else ""
+    first = lines.first(dump, name)
+    return "json" if first is not None and _is_item(first) else ""
+
+
+def _is_item(item: Item) -> bool:
+    return isinstance(item.get("__import_meta"), dict) or "4CAT_metadata" in item
+
+
+def _table(dump: Dump, name: str, zips: Linked, counted: Counted) -> Iterator[Post | Gap]:
+    for found in columns.rows(dump, name):
+        if isinstance(found, Gap):
+            yield found
+            continue
+        line, row = found
+        post_id = text_id(row.get("id"))
+        if post_id is None:
+            yield Gap("no-id", name, line, "a row without id")
+        else:
+            yield _joined(
+                _row(post_id, row, Place(name, line, _platform(name, row), counted)), zips
+            )
+
+
+def _row(post_id: str, row: dict[str, str], place: Place) -> Post:
+    created, source = _time(row)
+    place.wanted("timestamp", created, row.get("timestamp"))
+    return Post(
+        post_id=post_id,
+        platform=place.platform,
+        raw_ref=place.ref,
+        # Where a platform's rows have no id of the author, the name is what tells authors apart.
+        author_id=place.wanted("author", text(row.get("author_id")) or text(row.get("author"))),
+        author_name=text(row.get("author")),
+        created_at=created,
+        time_source=source,
+        text=text(row.get("body")),
+        lang=text(row.get("language_guess")) or text(row.get("languages")),
+        url=next((row[key] for key in LINKS if key in row), None),
+        metrics={
+            key: value
+            for key in row
+            if METRICS.match(key) and (value := count(row[key])) is not None
+        },
+        media=_row_media(row),
+    )
+
+
+def _time(row: dict[str, str]) -> tuple[datetime | None, str]:
+    """Return when a row was posted, and by which column.
+
+    4CAT formats `timestamp` on its server, in UTC unless that is set up otherwise.
+    """
+    unix = unix_time(row.get("unix_timestamp"))
+    if unix is not None:
+        return unix, "unix_timestamp"
+    stamp = row.get("timestamp")
+    if number(stamp) is not None:
+        return unix_time(stamp), "timestamp (unix)"
+    for key, words in (("timestamp", "timestamp (no zone, taken as UTC)"), ("created_at",) * 2):
+        moment = iso_time(row.get(key))
+        if moment is not None:
+            return moment, words
+    return None, ""
+
+
+def _platform(name: str, row: dict[str, str]) -> str:
+    for key in LINKS:
+        found = HOST.match(row.get(key, ""))
+        if found:
+            return HOSTS.get(found[1], platform_of(found[1]))
+    # 4CAT names its files after the data source: tiktok-search-....csv
+    word, dash, _ = base(name).partition("-")
+    return platform_of(word) if dash else "unknown"
+
+
+def _row_media(row: dict[str, str]) -> tuple[Media, ...]:
+    found: list[Media] = []
+    for group, kind in MEDIA:
+        column = next((each for each in group if each in row), None)
+        for url in SPLIT.split(row[column]) if column else []:
+            if url and all(url != medium.url for medium in found):
+                found.append(Media(len(found), "video" if VIDEO.search(url) else kind, url=url))
+    if "attachment_filename" in row:
+        attached = ATTACHED.get(row.get("attachment_type", ""), "other")
+        found.append(Media(len(found), attached, key=row["attachment_filename"]))
+    return tuple(found)
+
+
+def _items(dump: Dump, name: str, zips: Linked, counted: Counted) -> Iterator[Post | Gap]:
+    for found in lines.objects(dump, name):
+        if isinstance(found, Gap):
+            yield found
+            continue
+        line, item = found
+        meta = item.get("__import_meta")
+        platform = text(at(meta, "source_platform"))
+        if platform is None:
+            host = HOST.match(text(at(meta, "source_platform_url")) or "")
+            platform = host[1] if host else base(name).partition("-")[0]
+        place = Place(name, line, platform_of(platform), counted)
+        post = post_of(item, place) or _bare(item, place)
+        yield post if isinstance(post, Gap) else _joined(post, zips)
+
+
+def _bare(item: Item, place: Place) -> Post | Gap:
+    """Return a post of which only the id is known."""
+    note = f"no shape of {place.platform} that is known"
+    place.counted.note("bad-field", note, place.name, place.line)
+    post_id = (
+        text_id(item.get("id"))
+        or text_id(item.get("uri"))
+        or text_id(at(item, "__import_meta", "item_id"))
+    )
+    if post_id is None:
+        return Gap("no-id", place.name, place.line, "an item without id")
+    return Post(post_id, place.platform or "unknown", place.ref)
+
+
+def _joined(post: Post, zips: Linked) -> Post:
+    """Give a post the files that zips say are its own: by URL, else as further media."""
+    files = zips.take(post.post_id)
+    if not files:
+        return post
+    by_url = {medium.url: medium for medium in files if medium.url}
+    named = [by_url.get(medium.url or "") for medium in post.media]
+    media = [
+        medium if file is None else replace(medium, path=file.path, status=file.status)
+        for medium, file in zip(post.media, named, strict=True)
+    ]
+    # Covers and frames, and what a row does not show of a video with several files.
+    media += [medium for medium in files if all(medium is not file for file in named)]
+    post.media = tuple(replace(medium, index=index) for index, medium in enumerate(media))
+    return post
+
+
+def _unnamed(zips: Linked) -> Iterator[Post]:
+    """Yield the posts that zips name and no dataset here holds, with nothing but their files."""
+    for post_id, name, line in zips.left():
+        yield Post(post_id, "unknown", ref(name, line), media=tuple(zips.files(post_id)))
