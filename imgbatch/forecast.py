@@ -122,7 +122,7 @@ def forecast(
     # Before the listing, which may take long.
     kept = shelves(place, recipe, wanted.gpus, wanted.most)
     former = runs(place.control) if place.control else []
-    listed = list_input(request, limits, watcher)
+    listed = list_input(request, limits, watcher, request.told(recipe).posts)
     plan = planned.plan_listed(request, limits, listed)
     types = {offer.machine.type: offer.machine for shelf in kept for offer in shelf.offers}
     trial = wanted.trial if plan.shards else 0

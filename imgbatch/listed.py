@@ -11,6 +11,7 @@ from imgbatch.dataset import Dataset, manifest, tombstones
 from imgbatch.dataset.shards import Members, archives, inputs
 from imgbatch.errors import SettingsError
 from imgbatch.records import Source
+from imgbatch.sources.tables import is_table, open_table
 from imgbatch.storage import open_store
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
     from imgbatch.dataset.changes import Listing
     from imgbatch.dataset.tombstones import Tombstones
-    from imgbatch.settings import Limits
+    from imgbatch.settings import Limits, PostSettings
+    from imgbatch.sources import Known
     from imgbatch.summary import Request
 
 LISTING_STEP = 1000
@@ -44,14 +46,21 @@ class Listed:
     forgotten: int
 
 
-def list_input(request: Request, limits: Limits, listener: Listener) -> Listed:
+def list_input(request: Request, limits: Limits, listener: Listener, told: PostSettings) -> Listed:
     """Return the listing of the input, or of the sample of it that is asked for.
 
     Archives that the dataset knows in the same version are not read again, forgotten ones never.
 
+    Args:
+        request: `input` is what is listed.
+        limits: how long a store is asked again.
+        listener: told how far it is.
+        told: of a single file that is a table of posts, which column names its media.
+
     Raises:
         SettingsError: the dataset lies inside the input, or holds sources of another one.
         InputError: the input cannot be listed.
+        DumpError: a table has no such column.
         StorageError: the store failed, however often it was asked.
     """
     refuse_nested(open_store(request.input).root, open_store(request.dataset).root)
@@ -69,7 +78,7 @@ def list_input(request: Request, limits: Limits, listener: Listener) -> Listed:
         return members.of(address)
 
     def whole() -> Listed:
-        found = _counted(sources.open_input(request.input, known=recall), listener)
+        found = _counted(_open(request.input, told, recall), listener)
         kept = _Kept(found, stones)
         listed = manifest.listing(kept, root=open_store(request.input).root)
         return Listed(listed, kept.left_out)
@@ -78,6 +87,12 @@ def list_input(request: Request, limits: Limits, listener: Listener) -> Listed:
     listed = attempt(whole, sources.patience(limits))
     chosen = manifest.sample(listed.sources, limit=request.limit, share=request.share)
     return Listed(chosen, listed.forgotten)
+
+
+def _open(url: str, told: PostSettings, recall: Known) -> Iterator[Source]:
+    if told.form == "table" and is_table(url):
+        return open_table(url, told, known=recall)
+    return sources.open_input(url, known=recall)
 
 
 class _Kept:

@@ -153,8 +153,10 @@ def plan(request: Request, limits: Limits, listener: Listener) -> Plan:
     Raises:
         SettingsError, InputError, DatasetError: as `run` would.
     """
-    table_specs(settings.read_recipe(request.recipe, settings_of=analyzers.settings_of))
-    return plan_listed(request, limits, list_input(request, limits, listener))
+    recipe = settings.read_recipe(request.recipe, settings_of=analyzers.settings_of)
+    table_specs(recipe)
+    told = request.told(recipe).posts
+    return plan_listed(request, limits, list_input(request, limits, listener, told))
 
 
 def plan_listed(request: Request, limits: Limits, listed: Listed) -> Plan:

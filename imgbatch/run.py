@@ -80,7 +80,7 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
         ready(recipe, limits, watcher.fetching)  # before the listing, which may take long
     mended = _mend(request, recipe, specs, limits) if request.repair else None
     with Recorder(request.dataset, new_run(), limits=limits, watcher=watcher) as recorder:
-        listed = list_input(request, limits, recorder)
+        listed = list_input(request, limits, recorder, recipe.posts)
         dataset = Dataset.create(request.dataset)
         driver = Driver(
             dataset,

@@ -76,7 +76,7 @@ class PostSettings(Settings):
         names: keep the names of authors; their ids are kept in any case.
         pseudonyms: put keyed hashes in place of the ids of authors and posts.
         removed: what becomes of a post that a later export does not hold any more: `keep` it as it
-            was, `mark` it as removed, or `forget` it.
+            was, `mark` it as removed, or `forget` it, and with it all former versions of posts.
         keep_days: posts older than so many days are to be deleted by `imgbatch retention`.
     """
 
@@ -88,6 +88,11 @@ class PostSettings(Settings):
     pseudonyms: bool = False
     removed: Literal["keep", "mark", "forget"] = "keep"
     keep_days: int | None = Field(default=None, ge=1)
+
+    @property
+    def form(self) -> str:
+        """The format that is asked for: who names a column of media has a table."""
+        return "table" if self.dump == "auto" and self.media_column else self.dump
 
 
 class Recipe(Settings):

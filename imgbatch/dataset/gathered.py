@@ -103,31 +103,55 @@ class Gathered:
             if rows.num_rows:
                 self._spill.add(name, rows)
 
-    def settle(self, removed: Removed, *, withhold: str = "") -> None:
+    def settle(self, removed: Removed, *, withhold: str = "", pieces: Iterable[str] = ()) -> None:
         """Bring what was read together with what was there.
 
         Args:
             removed: what becomes of posts of this input that were not read again.
             withhold: why nothing counts as removed this time, however that is; "": it does.
+            pieces: formats in which posts of the same id are pieces of one: their media add up.
         """
-        self._dedup()
+        self._dedup(", ".join(map(_quoted, pieces)) or "''")
         self._remember()
         self._count_changes()
         self._keep("keep" if withhold else removed)
         if withhold and removed != "keep" and self.counts.absent:
             self._say("withheld-removals", withhold, self.counts.absent)
 
-    def _dedup(self) -> None:
+    def _dedup(self, pieces: str) -> None:
         run = self._spill.run
-        run(f"CREATE TABLE last AS SELECT max(seq) AS seq FROM read GROUP BY {KEY}")
+        run(
+            f"CREATE TABLE last AS SELECT max(seq) AS seq, {KEY}, max_by(dump, seq) AS dump "
+            f"FROM read GROUP BY {KEY}"
+        )
+        run(
+            "CREATE TABLE kept AS SELECT read.seq AS piece, last.seq AS seq FROM read "
+            f"JOIN last USING ({KEY}) WHERE read.seq = last.seq "
+            f"OR (read.dump = last.dump AND read.dump IN ({pieces}))"
+        )
         run("CREATE TABLE post AS FROM read SEMI JOIN last USING (seq)")
-        run("CREATE TABLE medium AS FROM media_read SEMI JOIN last USING (seq)")
-        twice = self._one("SELECT (SELECT count(*) FROM read) - (SELECT count(*) FROM last)")
+        self._add_up()
+        twice = self._one("SELECT (SELECT count(*) FROM read) - (SELECT count(*) FROM kept)")
         if twice:
             message = "posts that came more than once; of each the one that was read last stays"
             self._say("duplicate-posts", message, twice)
-        run("DROP TABLE read")
-        run("DROP TABLE media_read")
+        for name in ("read", "media_read", "last", "kept"):
+            run(f"DROP TABLE {name}")
+
+    def _add_up(self) -> None:
+        """Take the media of the posts that stay, and of their other pieces, each file once."""
+        run = self._spill.run
+        if not self._one("SELECT count(*) FROM kept WHERE piece <> seq"):
+            run("CREATE TABLE medium AS FROM media_read SEMI JOIN last USING (seq)")
+            return
+        own = ", ".join(f.name for f in MEDIUM if f.name != "media_idx")
+        run(
+            "CREATE TABLE medium AS SELECT seq, (row_number() OVER (PARTITION BY seq "
+            f"ORDER BY piece, media_idx) - 1)::INTEGER AS media_idx, {own} FROM ("
+            "SELECT m.* REPLACE (k.seq AS seq), k.piece FROM media_read m "
+            "JOIN kept k ON m.seq = k.piece QUALIFY row_number() OVER ("
+            "PARTITION BY k.seq, media_key, source_url, local_path ORDER BY k.piece, media_idx) = 1)"
+        )
 
     def _say(self, kind: str, message: str, count: int) -> None:
         row = [[kind], [""], [None], [message], [count], [self._input]]

@@ -22,6 +22,7 @@ from imgbatch.dataset.ordered import state
 from imgbatch.dataset.part import Part
 from imgbatch.dataset.parts import packed
 from imgbatch.dataset.post_columns import GAPS, MEDIA, POSTS, SCHEMAS, SUMMARIES, TABLES
+from imgbatch.dataset.tombstones import names_below
 from imgbatch.errors import FencedError
 
 if TYPE_CHECKING:
@@ -146,6 +147,22 @@ def commit(dataset: Dataset, made: Made, *, run: str, number: int) -> dict[str, 
             table.commit(adds, gone, fence=number, run=run, said=told)
         written[name] = len(adds)
     return written
+
+
+def strays(dataset: Dataset) -> list[str]:
+    """Return the names of files of the three tables that their snapshots do not hold."""
+    found = []
+    for name in TABLES:
+        held = {f"{name}/{path}" for path in dataset.table(name).parts()}
+        names = names_below(dataset.store, name)
+        found += [one for one in names if one not in held and "/_delta_log/" not in one]
+    return found
+
+
+def vacuum(dataset: Dataset) -> None:
+    """Delete what former versions of the tables held: nothing leads back to before."""
+    for name in strays(dataset):
+        dataset.store.delete(name)
 
 
 def _packed(name: str, stem: str, rows: pa.Table, said: dict[str, str]) -> tuple[Part, bytes]:

@@ -91,9 +91,16 @@ def refuse_unknown(settings: PostSettings) -> None:
 
     Raises:
         DumpError: with the names that are near.
+        SettingsError: a column of media is named, and the dump is to be no table.
     """
-    if settings.dump not in ("auto", "none"):
-        dumps.load(settings.dump)
+    if settings.media_column and settings.form != "table":
+        raise SettingsError(
+            f"--media-column {settings.media_column} is of tables, and --dump {settings.dump} "
+            "knows itself where its media are",
+            "Give one of the two; or --dump table.",
+        )
+    if settings.form not in ("auto", "none"):
+        dumps.load(settings.form)
 
 
 def refuse_other_ids(dataset: Dataset, settings: PostSettings) -> None:
@@ -133,9 +140,9 @@ def find(
     posts.here(dataset)
     made = posts.record(dataset)
     own = made["inputs"].get(input_) if made else None
-    if settings.dump == "none" or (made and own and not _is_due(dataset, made, own, settings)):
+    if settings.form == "none" or (made and own and not _is_due(dataset, made, own, settings)):
         return None
-    if own is None and settings.dump == "auto" and not _may_hold_metadata(dataset):
+    if own is None and settings.form == "auto" and not _may_hold_metadata(dataset):
         return None
     found = _look(input_, of_input(dataset, input_), settings, limits, was=own is not None)
     if found:
@@ -152,6 +159,8 @@ def _is_due(
         or made["sources"] != now["sources"]
         or made["version"] != posts.VERSION
         or own["settings"] != _lasting(settings)
+        # Whoever was to delete what former versions held was killed before.
+        or (settings.removed == "forget" and posts.strays(dataset))
     )
 
 
@@ -179,7 +188,7 @@ def _look(
 ) -> Found | None:
     dump = Dump(input_, sources, limits)
     try:
-        formats = tuple(dumps.choose(dump, settings.dump))
+        formats = tuple(dumps.choose(dump, settings.form))
     except BaseException:
         dump.close()
         raise
@@ -243,6 +252,8 @@ def bring(
             "counts": asdict(gathered.counts),
         }
         posts.commit(dataset, posts.Made(gathered.rows(), said), run=run, number=number)
+        if settings.removed == "forget":
+            posts.vacuum(dataset)
         seconds = round(time.monotonic() - start, 3)
         return Brought(found.formats, gathered.counts, seconds)
 
@@ -259,7 +270,7 @@ def ahead(
     Raises:
         DumpError, SettingsError: as for `find`.
     """
-    if settings.dump == "none":
+    if settings.form == "none":
         return None
     posts.here(dataset)
     made = posts.record(dataset)
@@ -289,7 +300,8 @@ def _read(
             if say:
                 say(f"posts: {batches.read:,} read")
     why = "no metadata of a dump is left" if not found.formats else noted.damage
-    gathered.settle(settings.removed, withhold=why)
+    pieces = [name for name in found.formats if dumps.in_pieces(name)]
+    gathered.settle(settings.removed, withhold=why, pieces=pieces)
     return batches.read
 
 

@@ -78,7 +78,7 @@ def list_sources(store: Store, *, known: Known | None = None) -> Iterator[Source
 
 def _listed(store: Store, known: Known | None) -> Iterator[Source]:
     for entry in _entries(store):
-        yield from _object(store, entry, known)
+        yield from list_object(store, entry, known=known)
 
 
 def _entries(store: Store) -> Iterator[Entry]:
@@ -110,10 +110,11 @@ def _single(store: Store, known: Known | None) -> Iterator[Source]:
         raise InputError(str(error), error.remedy) from error
     except PermissionError as error:
         raise InputError(f"{store.root}: {error}") from error
-    yield from _object(parent, entry, known)
+    yield from list_object(parent, entry, known=known)
 
 
-def _object(store: Store, entry: Entry, known: Known | None) -> Iterator[Source]:
+def list_object(store: Store, entry: Entry, *, known: Known | None = None) -> Iterator[Source]:
+    """Yield an object, and before it its members where it is an archive."""
     address = store.address(entry.name)
     form = archive_form(entry.name)
     if form is None:

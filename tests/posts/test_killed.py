@@ -89,4 +89,6 @@ def test_killed_before_each_write_it_is_whole_after_the_next_run(
             assert found in (before[name], after[name]), (at, name)
         bring(dump, killed, 'removed = "forget"')
         assert told(killed) == after, at
-        assert verify(Dataset.open(str(killed))).problems == [], at
+        dataset = Dataset.open(str(killed))
+        assert verify(dataset).problems == [], at
+        assert posts.strays(dataset) == [], at  # forgotten posts are in no former version either

@@ -9,6 +9,7 @@ A format is a module of this folder, its name with `_` for `-` (`fourcat` is 4ca
     files(dump) -> Iterator[str]                 the metadata files that `read` reads, sorted
     read(dump, asked) -> Iterator[Post | Gap]    streams; a missing field is counted, never raised
     posts_of(name) -> str | None                 optional: the post's id in a media file's name
+    PIECES: bool                                 optional: media of posts of the same id add up
 
 Decision, 2026-11: `files` is the format's own, and of two formats that read the same file neither
 is taken unasked. Drawback: sniffing a dump of several formats lists their files once more.
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from imgbatch.errors import DumpError, SourceError
 from imgbatch.settings import nearest
-from imgbatch.sources.dumps.dump import Dump
+from imgbatch.sources.dumps.dump import COMPRESSED_TAR, Dump
 from imgbatch.sources.dumps.posts import Asked, Counted, Gap, Media, Plain, Post
 from imgbatch.sources.dumps.tidy import tidy
 
@@ -40,7 +41,9 @@ __all__ = [
     "Plain",
     "Post",
     "choose",
+    "closed",
     "formats",
+    "in_pieces",
     "load",
     "posts_of",
     "read_all",
@@ -111,6 +114,11 @@ def posts_of(name: str, file: str) -> str | None:
     return find(file) if find else None
 
 
+def in_pieces(name: str) -> bool:
+    """Tell whether posts of the same id that a format reads are pieces of one post."""
+    return bool(getattr(load(name), "PIECES", False))
+
+
 def sniff(dump: Dump) -> list[tuple[str, float]]:
     """Return the formats that a dump may be of, surest first, each with how sure it is.
 
@@ -142,11 +150,17 @@ def choose(dump: Dump, asked: str = "auto") -> list[str]:
         return []
     if asked != "auto":
         if next(load(asked).files(dump), None) is None:
-            raise DumpError(f"{dump.root} has no file of the format {asked}")
+            raise DumpError(f"{dump.root} has no file of the format {asked}{closed(dump)}")
         return [asked]
     sure = [name for name, score in sniff(dump) if score > SURE]
     _apart(dump, sure)
     return sure
+
+
+def closed(dump: Dump) -> str:
+    """Return what to add to a message where a dump has metadata that cannot be opened."""
+    name = next(dump.closed(*STRUCTURED), None)
+    return "" if name is None else f" ({name} cannot be read: {COMPRESSED_TAR})"
 
 
 def read_all(
@@ -185,6 +199,8 @@ def _unread(dump: Dump, names: Sequence[str]) -> Iterator[Gap]:
             yield Gap("unread", file, None, UNREAD)
         else:
             counted.note("unread", f"further files after the first {TOLD}", "")
+    for file in dump.nested():
+        yield Gap("unread", file, None, "an archive in an archive: unpack the outer one")
     yield from counted.gaps()
 
 

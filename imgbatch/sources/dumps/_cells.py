@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from imgbatch.sources.dumps.posts import MediaKind
 
 URLS = re.compile(r"[\s,;|]+(?=[A-Za-z][A-Za-z0-9+.-]*://)")
-PATHS = re.compile(r"\s*[,;|]\s*")
+PATHS = re.compile(r"(\s*[,;|]\s*)")
 # A longer text is no list of media.
 LONGEST = 2**16
 HELD = ("path", "file", "file_name", "filename", "url", "src")
@@ -68,12 +68,18 @@ def _of_text(text: str) -> Iterator[str]:
 
 
 def _of_piece(piece: str) -> Iterator[str]:
-    """Yield one URL, or paths: a name may itself hold a comma, so all must look like media."""
-    paths = [] if URL.match(piece) else [path for path in PATHS.split(piece) if path]
-    if len(paths) > 1 and all(claims_media(path) for path in paths):
-        yield from paths
-    elif piece:
+    """Yield one URL, or paths: a name may itself hold a comma, so it parts only behind media."""
+    if URL.match(piece):
         yield piece
+        return
+    held = ""
+    for part in PATHS.split(piece):
+        held += part
+        if claims_media(held):
+            yield held.lstrip(",;| ")
+            held = ""
+    if rest := held.strip(",;| "):
+        yield rest
 
 
 def _listed(text: str) -> list[Any] | None:

@@ -13,11 +13,16 @@ locals {
   repository = local.prefix
   head_group = "${local.prefix}-head"
 
-  # What a cloud has its own way of. Families of machines with GPUs are those that the driver of the
-  # cloud's machine image drives: Turing and newer.
+  image = {
+    aws = "${var.registry}/${local.repository}:${var.image_tag}"
+    gcp = "${var.registry}/${var.account}/${local.repository}/imgbatch:${var.image_tag}"
+  }[var.cloud]
+
+  # What a cloud has its own way of, by nothing but the name: the provider takes its tags from here,
+  # and a provider may not wait for what is asked of it. Families of machines with GPUs are those that
+  # the driver of the cloud's machine image drives: Turing and newer.
   aws = {
     scheme      = "s3"
-    image       = "${var.registry}/${local.repository}:${var.image_tag}"
     token       = "/imgbatch/${var.name}/ray-token"
     roles       = "${local.prefix}-${var.region}"
     tags        = { "imgbatch:deployment" = var.name }
@@ -30,7 +35,6 @@ locals {
   }
   gcp = {
     scheme      = "gs"
-    image       = "${var.registry}/${var.account}/${local.repository}/imgbatch:${var.image_tag}"
     token       = "${local.prefix}-ray-token"
     roles       = "ib-${var.name}"
     tags        = { "imgbatch-deployment" = var.name }
@@ -58,7 +62,7 @@ locals {
     name      = var.name
     region    = var.region
     control   = local.control
-    image     = local.is.image
+    image     = local.image
     registry  = var.registry
     token     = local.is.token
     boot      = file("${local.boot}/boot.sh")

@@ -11,7 +11,7 @@ output "bucket" {
 
 output "control" { value = local.control }
 output "repository" { value = local.repository }
-output "image" { value = local.is.image }
+output "image" { value = local.image }
 output "token" { value = local.is.token }
 output "tags" { value = local.is.tags }
 output "head_group" { value = local.head_group }

@@ -1,0 +1,384 @@
+"""Dumps: what they are read from, how broken files are told, and what a dump is taken for."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import itertools
+import json
+import lzma
+import random
+import struct
+import tarfile
+import zipfile
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import zstandard
+
+from imgbatch.errors import DumpError
+from imgbatch.sources import dumps
+from imgbatch.sources.dumps import Dump, Gap, columns, documents, lines, names, values
+from imgbatch.storage import open_store
+from tests.contracts.dumps import fixture
+from tests.sources.crafted import Packed, tar_bytes, zip_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+POST = {"id": "1", "text": "words", "author_id": "5", "conversation_id": "1", "created_at": "2020"}
+LINES = b"".join(json.dumps({**POST, "id": str(n)}).encode() + b"\n" for n in range(2000))
+NAMES = itertools.count()
+
+
+def there(tmp_path: Path, files: dict[str, bytes]) -> Dump:
+    folder = tmp_path / f"dump{next(NAMES)}"
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return Dump.at(str(folder))
+
+
+def ids(found: list[Any]) -> list[str]:
+    return [each[1]["id"] for each in found if not isinstance(each, Gap)]
+
+
+def gaps(found: list[Any]) -> list[tuple[str, int | None]]:
+    return [(each.kind, each.line) for each in found if isinstance(each, Gap)]
+
+
+def window_of_two_gib(data: bytes) -> bytes:
+    """A zstd frame as Reddit's are: its header asks for a window of 2**31 bytes."""
+    blocks = [data[at : at + 2**16] for at in range(0, len(data), 2**16)]
+    packed = b"\x28\xb5\x2f\xfd" + bytes([0, 21 << 3])
+    for number, block in enumerate(blocks, 1):
+        header = (len(block) << 3) | (number == len(blocks))
+        packed += struct.pack("<I", header)[:3] + block
+    return packed
+
+
+PACKED = {
+    "a.jsonl": LINES,
+    "a.jsonl.gz": gzip.compress(LINES),
+    "a.jsonl.bz2": bz2.compress(LINES),
+    "a.jsonl.xz": lzma.compress(LINES, check=lzma.CHECK_NONE),
+    "a.jsonl.zst": zstandard.compress(LINES),
+    "wide.jsonl.zst": window_of_two_gib(LINES),
+    "frames.jsonl.zst": zstandard.compress(LINES[:5000]) + zstandard.compress(LINES[5000:]),
+    "named-as-none.jsonl": gzip.compress(LINES),
+    "named-as-gz.jsonl.gz": LINES,
+}
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_a_file_is_unpacked_by_what_it_holds(tmp_path: Path, name: str) -> None:
+    dump = there(tmp_path, {name: PACKED[name]})
+    assert list(dump.metadata("jsonl")) == [name]
+    assert dump.read(name) == LINES
+    assert dump.head(name, 5) == LINES[:5]
+    assert ids(list(lines.objects(dump, name))) == [str(n) for n in range(2000)]
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in PACKED if name not in ("a.jsonl", "named-as-gz.jsonl.gz")]
+)
+def test_a_packed_file_that_is_cut_gives_what_it_holds_and_a_gap(tmp_path: Path, name: str) -> None:
+    data = PACKED[name]
+    dump = there(tmp_path, {name: data[: len(data) * 2 // 3]})
+    found = list(lines.objects(dump, name))
+    assert ids(found) == [str(n) for n in range(len(ids(found)))]
+    assert "archive.truncated" in dict(gaps(found))
+    assert len(ids(found)) < 2000
+
+
+def test_a_packed_file_of_damaged_bytes_is_a_gap(tmp_path: Path) -> None:
+    data = bytearray(gzip.compress(random.Random(1).randbytes(2**16)))
+    data[len(data) // 2] ^= 0xFF
+    found = list(lines.objects(there(tmp_path, {"a.jsonl.gz": bytes(data)}), "a.jsonl.gz"))
+    assert ("archive.corrupt", None) in gaps(found)
+
+
+@pytest.mark.parametrize("form", ["folder", "zip", "tar", "file", "bucket"])
+def test_a_dump_is_a_folder_an_archive_a_file_or_a_bucket(tmp_path: Path, form: str) -> None:
+    files = {"posts.jsonl": LINES, "media/a b.jpg": b"a picture"}
+    where, inside = str(tmp_path / "d"), ""
+    if form == "folder":
+        where = there(tmp_path, files).root
+    elif form == "zip":
+        with zipfile.ZipFile(tmp_path / "d.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+            for name, data in files.items():
+                packed.writestr(name, data)
+        where, inside = f"{where}.zip", "d.zip!/"
+    elif form == "tar":
+        (tmp_path / "d.tar").write_bytes(tar_bytes(files))
+        where, inside = f"{where}.tar", "d.tar!/"
+    elif form == "file":
+        (tmp_path / "posts.jsonl").write_bytes(LINES)
+        where = str(tmp_path / "posts.jsonl")
+    else:
+        where = f"memory://dump-{next(NAMES)}/weekly"
+        for name, data in files.items():
+            open_store(where).put(name, data)
+    dump = Dump.at(where)
+    assert list(dump.metadata("jsonl")) == [f"{inside}posts.jsonl"]
+    if form != "file":
+        assert list(dump.media()) == [f"{inside}media/a b.jpg"]
+        assert dump.has(f"{inside}media/a b.jpg")
+        assert list(dump.starting(f"{inside}media/")) == [f"{inside}media/a b.jpg"]
+    assert dump.address(f"{inside}posts.jsonl") in {
+        dump.source(name).address for name in dump.names()
+    }
+    assert ids(list(lines.objects(dump, f"{inside}posts.jsonl")))[-1] == "1999"
+
+
+def test_a_file_that_changed_since_it_was_listed_is_a_gap(tmp_path: Path) -> None:
+    dump = there(tmp_path, {"a.jsonl": LINES})
+    (tmp_path / dump.root.rpartition("/")[2] / "a.jsonl").write_bytes(LINES * 2)
+    assert gaps(list(lines.objects(dump, "a.jsonl"))) == [("fetch.changed", None)]
+
+
+def test_members_of_compressed_tars_say_that_they_cannot_be_read(tmp_path: Path) -> None:
+    packed = gzip.compress(tar_bytes({"posts.jsonl": LINES}))
+    (tmp_path / "d.tar.gz").write_bytes(packed)
+    dump = Dump.at(str(tmp_path / "d.tar.gz"))
+    assert gaps(list(lines.objects(dump, "d.tar.gz!/posts.jsonl"))) == [
+        ("archive.unsupported", None)
+    ]
+    assert dumps.choose(dump) == []
+    with pytest.raises(DumpError, match=r"compressed tar: unpack that"):
+        dumps.choose(dump, "twarc2")
+
+
+def test_an_archive_in_an_archive_is_told_and_not_opened(tmp_path: Path) -> None:
+    inner = zip_bytes([Packed(b"b.jsonl", LINES)])
+    outer = tar_bytes({"a.jsonl": LINES, "inner.zip": inner})
+    (tmp_path / "d.tar").write_bytes(outer)
+    found = [each for _, each in dumps.read_all(Dump.at(str(tmp_path / "d.tar")), ["twarc2"])]
+    told = [
+        (gap.kind, gap.ref) for gap in found if isinstance(gap, Gap) and "archive" in gap.message
+    ]
+    assert told == [("unread", "d.tar!/inner.zip")]
+
+
+def test_a_member_that_claims_far_more_than_it_holds_is_a_gap(tmp_path: Path) -> None:
+    member = Packed(b"a.jsonl", LINES, size=2**32 - 2)
+    (tmp_path / "d.zip").write_bytes(zip_bytes([member]))
+    dump = Dump.at(str(tmp_path / "d.zip"))
+    found = list(lines.objects(dump, "d.zip!/a.jsonl"))
+    assert [kind for kind, _ in gaps(found)] == ["archive.corrupt"]
+
+
+def test_broken_lines_are_told_by_number_and_the_others_are_read(tmp_path: Path) -> None:
+    data = (
+        b"\xef\xbb\xbf"
+        + LINES[:0]
+        + b'{"id": "a"}\n{"id": \n\n[1]\nnull\n{"id": "b"}\r\n{"id": "c"'
+    )
+    found = list(lines.objects(there(tmp_path, {"a.jsonl": data}), "a.jsonl"))
+    assert ids(found) == ["a", "b"]
+    assert gaps(found) == [
+        ("broken-line", 2),
+        ("broken-line", 4),
+        ("broken-line", 5),
+        ("cut-line", 7),
+    ]
+
+
+def test_a_last_line_without_an_end_is_whole_where_it_is_json(tmp_path: Path) -> None:
+    found = list(lines.objects(there(tmp_path, {"a.jsonl": b'{"id": "a"}'}), "a.jsonl"))
+    assert ids(found) == ["a"]
+    assert gaps(found) == []
+
+
+def test_thousands_of_broken_lines_become_a_count(tmp_path: Path) -> None:
+    found = list(lines.objects(there(tmp_path, {"a.jsonl": b"{\n" * 2500}), "a.jsonl"))
+    assert len(found) == lines.TOLD + 1
+    assert sum(gap.count for gap in found if isinstance(gap, Gap)) == 2500
+
+
+def test_a_line_without_end_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "LINE", 100)
+    data = b'{"id": "a"}\n{"x": "' + b"x" * 1000 + b'"}\n{"id": "b"}\n'
+    found = list(lines.objects(there(tmp_path, {"a.jsonl": data}), "a.jsonl"))
+    assert ids(found) == ["a", "b"]
+    assert gaps(found) == [("long-line", 2)]
+
+
+def test_a_line_nested_too_deeply_is_a_gap(tmp_path: Path) -> None:
+    data = b'{"id": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n" + b'{"id": "b"}\n'
+    found = list(lines.objects(there(tmp_path, {"a.jsonl": data}), "a.jsonl"))
+    assert ids(found) == ["b"]
+    assert gaps(found) == [("broken-line", 1)]
+
+
+def test_a_document_gives_its_items_whatever_stands_before(tmp_path: Path) -> None:
+    files = {
+        "a.js": b'window.YTD.tweets.part0 = [{"id": "1"}, {"id": "2"}]',
+        "b.json": b'\xef\xbb\xbf{"data": {"videos": [{"id": "1"}, {"id": "2"}]}}',
+    }
+    dump = there(tmp_path, files)
+    assert ids(list(documents.items(dump, "a.js"))) == ["1", "2"]
+    assert ids(list(documents.items(dump, "b.json", "data.videos.item"))) == ["1", "2"]
+    assert list(documents.pairs(dump, "b.json", "data.videos")) == []
+
+
+def test_a_number_beyond_64_bits_loses_no_digit_and_no_item(tmp_path: Path) -> None:
+    data = json.dumps([{"id": "1"}, {"id": 2**70 + 1}, {"id": "3", "rate": 1.5}]).encode()
+    found = list(documents.items(there(tmp_path, {"a.json": data}), "a.json"))
+    assert ids(found) == ["1", 2**70 + 1, "3"]
+    assert gaps(found) == []
+
+
+def test_a_document_that_breaks_says_how_much_was_read(tmp_path: Path) -> None:
+    whole = json.dumps([{"id": str(n)} for n in range(5)]).encode()
+    for data, kind in ((whole[:-14], "cut-line"), (whole.replace(b'"3"', b'"3'), "broken-json")):
+        found = list(documents.items(there(tmp_path, {"a.json": data}), "a.json"))
+        assert ids(found) == [str(n) for n in range(len(ids(found)))]
+        ((found_kind, line),) = gaps(found)
+        assert (found_kind, line) == (kind, len(ids(found)) + 1)
+
+
+@pytest.mark.parametrize("piece", [7, 13, 64, 1000])
+def test_a_document_is_the_same_however_it_is_cut_into_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
+    draw = random.Random(piece)
+    letters = ["\U0001f600", "a", "\\", "\\ud83d", "\\\\", "\u00e9", "\n", '"']
+    texts = ["".join(draw.choices(letters, k=60)) for _ in range(50)]
+    data = b"[" + b",".join(
+        json.dumps({"id": text}, ensure_ascii=n % 2 == 0).encode() for n, text in enumerate(texts)
+    )
+    monkeypatch.setattr(documents, "BUFFER", piece)
+    found = list(documents.items(there(tmp_path, {"a.json": data + b"]"}), "a.json"))
+    assert ids(found) == texts
+    assert gaps(found) == []
+
+
+TABLE = 'id,body\n1,one\n2,"two\nlines, and a comma"\n3,three\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.csv", TABLE.encode()),
+        ("a.csv", b"\xef\xbb\xbf" + TABLE.replace("\n", "\r\n").encode()),
+        ("a.csv", TABLE.encode("utf-16")),
+        ("a.csv.gz", gzip.compress(TABLE.encode())),
+        ("a.csv", TABLE.replace(",", ";").replace("; and", ", and").encode()),
+        ("a.tsv", TABLE.replace(",", "\t").replace("\t and", ", and").encode()),
+    ],
+)
+def test_a_table_is_read_as_people_write_it(tmp_path: Path, name: str, data: bytes) -> None:
+    found = list(columns.rows(there(tmp_path, {name: data}), name))
+    assert gaps(found) == []
+    assert [(line, row["id"]) for line, row in found] == [(2, "1"), (3, "2"), (5, "3")]  # type: ignore[misc, index] # no gaps, as just seen
+    assert "comma" in found[1][1]["body"]  # type: ignore[index] # the same
+
+
+def test_a_row_of_other_columns_is_a_gap_and_the_next_is_read(tmp_path: Path) -> None:
+    data = b"id,body\n1,one,more\n2\n3,three\n4"
+    found = list(columns.rows(there(tmp_path, {"a.csv": data}), "a.csv"))
+    assert ids(found) == ["3"]
+    assert gaps(found) == [("broken-line", 2), ("broken-line", 3), ("cut-line", 5)]
+
+
+@pytest.mark.parametrize(
+    ("path", "beside", "name"),
+    [
+        ("a.jpg", "posts.json", "a.jpg"),
+        ("photos/a.jpg", "chat/result.json", "chat/photos/a.jpg"),
+        ("photos\\a.jpg", "chat/result.json", "chat/photos/a.jpg"),
+        ("../a.jpg", "chat/result.json", "a.jpg"),
+        ("/media/a.jpg", "posts/p.json", "media/a.jpg"),
+        ("/media/a.jpg", "d.zip!/posts/p.json", "d.zip!/media/a.jpg"),
+        ("a.jpg", "d.tar!/./posts/p.json", "d.tar!/./posts/a.jpg"),
+        ("100%.jpg", "p.json", "100%25.jpg"),
+        ("//d.zip!/a.jpg", "posts.csv", "d.zip!/a.jpg"),
+        ("../../a.jpg", "chat/result.json", None),
+        ("../d.zip", "d.zip!/p.json", None),
+        ("../../a.jpg", "d.tar!/./posts/p.json", None),
+        ("https://example.org/a.jpg", "p.json", None),
+        ("C:/a.jpg", "p.json", None),
+        ("", "p.json", None),
+    ],
+)
+def test_a_path_means_a_name_of_the_dump_or_none(path: str, beside: str, name: str | None) -> None:
+    assert names.resolve(path, beside) == name
+
+
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("https://pbs.twimg.com/media/ABC?format=jpg&name=orig", "ABC.jpg"),
+        ("https://pbs.twimg.com/media/ABC.jpg:orig", "ABC.jpg"),
+        ("https://cdn.example.org/v/1_n.jpg?stp=a/b#c", "1_n.jpg"),
+        ("photos/a b.jpg", "a b.jpg"),
+        ("d.zip!/x/a#2.jpg", "a#2.jpg"),
+    ],
+)
+def test_the_base_of_a_url_is_what_downloaders_make_of_it(url: str, base: str) -> None:
+    assert names.base(url) == base
+
+
+def test_times_are_utc_before_1970_too_and_none_where_no_calendar_holds_them() -> None:
+    assert values.unix_time("-14182940") == datetime(1969, 7, 20, 20, 17, 40, tzinfo=UTC)
+    assert values.unix_time(1_614_834_367_000) == values.unix_time(1_614_834_367)
+    assert values.iso_time("2021-03-04T05:06:07+02:00") == datetime(2021, 3, 4, 3, 6, 7, tzinfo=UTC)
+    for wrong in (1e300, float("nan"), "soon", True, None, [], 10**400):
+        assert values.unix_time(wrong) is None
+    for wrong in ("0001-01-01T00:00:00+14:00", "32.13.2021", 5):
+        assert values.iso_time(wrong) is None
+
+
+def test_ids_keep_their_digits_or_are_none() -> None:
+    assert values.text_id(2**70) == str(2**70)
+    assert values.text_id(" 7 ") == "7"
+    assert values.text_id(1.0) == "1"
+    for wrong in (1.3670000000000001e18, True, None, "", [], float("nan")):
+        assert values.text_id(wrong) is None
+
+
+def test_two_formats_of_different_files_are_both_taken(tmp_path: Path) -> None:
+    fixture("twarc2", tmp_path / "d" / "one")
+    fixture("zeeschuimer", tmp_path / "d" / "two")
+    dump = Dump.at(str(tmp_path / "d"))
+    assert sorted(dumps.choose(dump)) == ["twarc2", "zeeschuimer"]
+    read = {name for name, _ in dumps.read_all(dump, dumps.choose(dump))}
+    assert read == {"twarc2", "zeeschuimer"}
+
+
+def test_a_file_of_two_formats_is_an_error_that_names_both(tmp_path: Path) -> None:
+    item = {**POST, "source_platform": "x.com", "data": {}, "item_id": "1"}
+    dump = there(tmp_path, {"a.ndjson": json.dumps(item).encode() + b"\n"})
+    with pytest.raises(DumpError, match=r"a\.ndjson is taken for zeeschuimer and for twarc2"):
+        dumps.choose(dump)
+    assert dumps.choose(dump, "twarc2") == ["twarc2"]
+
+
+def test_a_folder_that_is_no_dump_is_taken_for_none(tmp_path: Path) -> None:
+    dump = there(tmp_path, {"a.jpg": b"x", "notes.txt": b"words", "data.json": b"[1, 2"})
+    assert dumps.choose(dump) == []
+    assert dumps.choose(dump, "none") == []
+    with pytest.raises(DumpError, match="has no file of the format twarc2"):
+        dumps.choose(dump, "twarc2")
+    with pytest.raises(DumpError, match="did you mean 'twarc2'"):
+        dumps.choose(dump, "twarc")
+
+
+def test_metadata_that_the_format_does_not_read_is_told(tmp_path: Path) -> None:
+    dump = there(tmp_path, {"a.jsonl": LINES, "b.json": b"{}", "c.csv": b"x\n1\n", "d.txt": b"no"})
+    found = [each for _, each in dumps.read_all(dump, ["twarc2"])]
+    told = [(gap.kind, gap.ref) for gap in found if isinstance(gap, Gap) and gap.line is None]
+    assert told == [("unread", "b.json"), ("unread", "c.csv")]
+
+
+def test_a_tar_is_read_through_its_headers_and_a_changed_one_is_a_gap(tmp_path: Path) -> None:
+    (tmp_path / "d.tar").write_bytes(tar_bytes({"a.jsonl": LINES}))
+    dump = Dump.at(str(tmp_path / "d.tar"))
+    with tarfile.open(tmp_path / "d.tar", "w") as packed:
+        info = tarfile.TarInfo("other.jsonl")
+        info.size, info.mtime = 4, 7
+        packed.addfile(info, io.BytesIO(b"else"))
+    assert gaps(list(lines.objects(dump, "d.tar!/a.jsonl"))) == [("fetch.changed", None)]
