@@ -18,12 +18,14 @@ robots.txt and its address are looked at as those of any other. Drawback: none k
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from imgbatch.dataset.lock import RunLock
 from imgbatch.errors import DumpError, LinkError, SettingsError, TooManyFailedError
 from imgbatch.fetching import kept, posts
 from imgbatch.fetching.asked import FetchSettings
@@ -34,6 +36,7 @@ from imgbatch.fetching.task import Task, failed
 from imgbatch.fetching.urls import key_of
 from imgbatch.fetching.web import Web, backend_of
 from imgbatch.fetching.worker import Worker
+from imgbatch.settings import read_limits
 from imgbatch.sources.dumps import Dump, choose
 from imgbatch.storage import open_store
 
@@ -139,7 +142,6 @@ def fetch(
         StorageError: OUT cannot be written.
         TooManyFailedError: more than `max_failed` failed; what was fetched stays.
     """
-    started = time.monotonic()
     store = open_store(wish.out)
     _refuse_nested(open_store(wish.input).root, store.root)
     dump = Dump.at(wish.input)
@@ -147,16 +149,34 @@ def fetch(
     if not names:
         raise DumpError(f"{dump.root} is no dump of a format that is known")
     kept.take(store)
-    links = Links()
+    lock = RunLock.take(
+        open_store(f"{store.root}/{kept.FOLDER}"), "fetch", expires=read_limits().lock_seconds
+    )
+    with contextlib.closing(dump), contextlib.closing(Links()) as links:
+        try:
+            return _fetch(wish, store, dump, names, links, tell, backend)
+        finally:
+            lock.release()
+
+
+def _fetch(
+    wish: Wish,
+    store: Store,
+    dump: Dump,
+    names: Sequence[str],
+    links: Links,
+    tell: Callable[[Progress], None],
+    backend: httpcore2.NetworkBackend | None,
+) -> Fetched:
+    started = time.monotonic()
     _collect(store, dump, names, wish, links)
     adopted = _adopt(store, links)
+    settings = wish.settings
     progress = Progress(
-        of=links.plan(
-            retry=wish.settings.retry, refresh=wish.settings.refresh, limit=wish.settings.limit
-        )
+        of=links.plan(retry=settings.retry, refresh=settings.refresh, limit=settings.limit)
     )
     if progress.of:
-        _Loop(wish, store, links, progress, backend or backend_of(wish.settings)).go(tell)
+        _Loop(wish, store, links, progress, backend or backend_of(settings)).go(tell)
     kept.write_tables(store, links.outcomes())
     n_posts, n_gaps = posts.write_posts(store, dump, names, wish.columns, links)
     return Fetched(

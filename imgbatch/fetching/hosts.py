@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import httpx2
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from imgbatch.errors import LinkError
     from imgbatch.fetching.asked import FetchSettings
@@ -150,16 +150,14 @@ class Hosts:
         worn = error.after is not None and error.after > self._settings.patience
         return worn or host.failures >= self._settings.down_after
 
-    def leave(self, host: Host, why: str) -> list[Task]:
-        """Ask a host no more; return all its tasks that are not under way."""
+    def leave(self, host: Host, why: str) -> Iterator[Task]:
+        """Ask a host no more; yield all its tasks that are not under way."""
         host.down = why
-        tasks = [*host.tasks, *(task for _, _, task in host.later)]
-        host.tasks.clear()
-        host.later.clear()
+        while host.tasks or host.later:
+            yield host.tasks.popleft() if host.tasks else host.later.pop()[2]
         while more := self._more(host.name):
-            tasks += more
+            yield from more
         host.more = False
-        return tasks
 
     def _next(self, host: Host, now: float) -> Task | None:
         if host.later and host.later[0][0] <= now:

@@ -8,8 +8,9 @@ A file is put first and its outcome comes after, so an outcome never names a fil
 What a killed fetch had put and not yet told of is found by its name and taken as it lies.
 
 Decision, 2026-11: the journal is numbered objects that are each put once, not a file that grows:
-buckets cannot append. A number that is taken already shows a second fetch at work on OUT. Drawback:
-up to a second of outcomes that hold no file is lost by a kill, and asked for again.
+buckets cannot append. Drawback: up to a second of outcomes that hold no file is lost by a kill, and
+asked for again. A lock (`fetched/lock.json`, as runs have it) keeps a second fetch out; were it
+lost, a number that is taken already tells.
 """
 
 from __future__ import annotations
@@ -107,7 +108,12 @@ def outcomes(store: Store) -> Iterator[Row]:
             ) from error
     for name in journal(store):
         for line in store.get(name).splitlines():
-            yield json.loads(line)
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise DatasetError(
+                    f"{store.root}/{name} is damaged: {error}", "Delete it."
+                ) from error
 
 
 def journal(store: Store) -> list[str]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from imgbatch.fetching.task import Row
 
 SCHEMA = """
+    PRAGMA journal_mode = OFF;
     CREATE TABLE links (id INTEGER PRIMARY KEY, key TEXT UNIQUE, url TEXT, host TEXT, state TEXT,
         linked INTEGER, wanted INTEGER, row TEXT, file TEXT);
     CREATE INDEX by_state ON links (state, host, id);

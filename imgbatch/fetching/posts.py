@@ -6,14 +6,16 @@ One object a line, a post or `{"gap": ...}`, which `sources.dumps.fetched` reads
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+import sqlite3
 import tempfile
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from imgbatch.errors import LinkError
 from imgbatch.fetching.kept import POSTS, put_changed
 from imgbatch.fetching.urls import canonical
-from imgbatch.sources.dumps import Gap, Post, read_all
+from imgbatch.sources.dumps import Gap, Post, in_pieces, read_all
 from imgbatch.sources.dumps.names import resolve
 
 if TYPE_CHECKING:
@@ -51,19 +53,62 @@ def _is_here(dump: Dump, post: Post, medium: Media) -> bool:
 def write_posts(
     store: Store, dump: Dump, names: Sequence[str], asked: Asked | None, links: Links
 ) -> tuple[int, int]:
-    """Write posts.jsonl; return how many posts and how many gaps it holds."""
+    """Write posts.jsonl; return how many posts and how many gaps it holds.
+
+    Of a format whose posts come in pieces, a table's rows, those of one id become one post here.
+    """
     counts = {Post: 0, Gap: 0}
+    pieces = _Pieces()
     with tempfile.TemporaryFile() as file:
         for name, found in read_all(dump, names, asked):
+            if isinstance(found, Gap):
+                line = {"gap": dataclasses.asdict(found)}
+            else:
+                line = _line(name, found, dump, links)
+                if in_pieces(name):
+                    pieces.add(found.post_id, line)
+                    continue
             counts[type(found)] += 1
-            line = (
-                {"gap": dataclasses.asdict(found)}
-                if isinstance(found, Gap)
-                else _line(name, found, dump, links)
-            )
-            file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+            file.write(_encoded(line))
+        for line in pieces.whole():
+            counts[Post] += 1
+            file.write(_encoded(line))
         put_changed(store, POSTS, cast("BinaryIO", file))
     return counts[Post], counts[Gap]
+
+
+class _Pieces:
+    """Lines of posts that come in pieces, in a temporary database as `links` has one."""
+
+    def __init__(self) -> None:
+        self._base = sqlite3.connect("", isolation_level=None)
+        self._base.executescript(
+            "CREATE TABLE pieces (id INTEGER PRIMARY KEY, post TEXT, line TEXT);"
+            "CREATE INDEX by_post ON pieces (post, id); BEGIN;"
+        )
+
+    def add(self, post_id: str, line: dict[str, Any]) -> None:
+        """Take a piece."""
+        self._base.execute(
+            "INSERT INTO pieces (post, line) VALUES (?, ?)", (post_id, json.dumps(line))
+        )
+
+    def whole(self) -> Iterator[dict[str, Any]]:
+        """Yield one line per post, by id: its first piece, with the media of all, each once."""
+        rows = self._base.execute("SELECT post, line FROM pieces ORDER BY post, id")
+        for _, lines in itertools.groupby(rows, key=lambda row: row[0]):
+            first, *others = [json.loads(line) for _, line in lines]
+            media = {(m["url"], m["path"], m["key"]): m for m in first["media"]}
+            for other in others:
+                for medium in other["media"]:
+                    media.setdefault((medium["url"], medium["path"], medium["key"]), medium)
+            first["media"] = [{**m, "index": n} for n, m in enumerate(media.values())]
+            yield first
+        self._base.close()
+
+
+def _encoded(line: dict[str, Any]) -> bytes:
+    return json.dumps(line, ensure_ascii=False).encode() + b"\n"
 
 
 def _line(name: str, post: Post, dump: Dump, links: Links) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import hashlib
 import tempfile
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from imgbatch.errors import LinkError
+from imgbatch.errors import ImgbatchError, LinkError, StorageError
 from imgbatch.fetching.kinds import HEAD_BYTES, kind_of
 from imgbatch.fetching.robots import forbids_ai
 from imgbatch.fetching.task import FIELDS, KEPT, Step, failed, now
@@ -57,6 +57,9 @@ class Worker:
             if error.retryable:
                 return Step(task, error=error)
             return Step(task, row=failed(task, error))
+        except OSError as error:
+            told = StorageError(f"{task.url}: cannot be kept: {error}")
+            return Step(task, fatal=error if isinstance(error, ImgbatchError) else told)
         except BaseException as error:  # noqa: BLE001 - raised again by whoever gets the step
             return Step(task, fatal=error)
 

@@ -12,7 +12,9 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from deltalake import DeltaTable
 
+from imgbatch.dataset.lock import RunLock
 from imgbatch.errors import BusyError, DatasetError, LinkError, SettingsError, TooManyFailedError
 from imgbatch.fetching import FetchSettings
 from imgbatch.fetching.hosts import Hosts
@@ -371,6 +373,30 @@ def test_two_fetches_at_once_are_told(tmp_path: Path) -> None:
         second.flush()
 
 
+def test_a_fetch_beside_one_that_lives_is_refused(server: Misbehaving, tmp_path: Path) -> None:
+    source, out = given.dump(tmp_path / "dump", [[f"{server.url}/ok/1.png"]]), tmp_path / "out"
+    given.fetch(source, out)
+    lock = RunLock.take(open_store(str(out / "fetched")), "another", expires=60)
+    with pytest.raises(BusyError, match="another is at work"):
+        given.fetch(source, out)
+    lock.release()
+    assert given.fetch(source, out).asked == 0
+
+
+def test_rows_of_a_table_with_one_id_become_one_post(server: Misbehaving, tmp_path: Path) -> None:
+    folder = tmp_path / "dump"
+    folder.mkdir()
+    urls = [f"{server.url}/ok/{n}.png" for n in (1, 2)]
+    rows = ["id,image_url", f"7,{urls[0]}", "8,", f"7,{urls[1]}", f"7,{urls[0]}"]
+    (folder / "posts.csv").write_text("\n".join(rows) + "\n")
+    words = ["--media-column", "image_url", "--id-column", "id", "--allow-private"]
+    done = imgbatch("fetch", folder, tmp_path / "out", *words)
+    assert done.returncode == 0, done.stderr
+    posts = [post for post in given.posts(tmp_path / "out") if "post_id" in post]
+    found = {post["post_id"]: [m["url"] for m in post["media"]] for post in posts}
+    assert found == {"7": urls, "8": []}
+
+
 def test_out_in_the_dump_or_with_something_else_is_refused(tmp_path: Path) -> None:
     source = given.dump(tmp_path / "dump", [["http://127.0.0.1:1/a.png"]])
     with pytest.raises(SettingsError, match="lie in one another"):
@@ -419,3 +445,10 @@ def test_a_run_joins_the_posts_to_what_was_fetched(server: Misbehaving, tmp_path
     outcomes = json.loads(done.stdout.splitlines()[-1])["outcomes"]
     assert outcomes["ok"] == 2
     assert not [name for name in outcomes if name.startswith(("decode", "fetch"))]
+    media = DeltaTable(tmp_path / "d" / "post_media").to_pyarrow_table().to_pylist()
+    found = {row["source_url"]: (row["status"], row["joined_by"]) for row in media}
+    assert found == {
+        urls[0][0]: ("matched", "metadata"),
+        urls[1][0]: ("matched", "metadata"),
+        urls[1][1]: ("link.gone", ""),
+    }
