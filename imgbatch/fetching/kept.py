@@ -187,8 +187,8 @@ class Journal:
         Raises:
             BusyError: another fetch writes here.
         """
-        self._put_at = time.monotonic()
         if not self._rows:
+            self._put_at = time.monotonic()
             return
         self._number += 1
         name = f"{JOURNAL}/{self._number:08}.jsonl"
@@ -200,6 +200,8 @@ class Journal:
                 "Wait until it ends, then run again.",
             ) from error
         self._rows = []
+        # From the end: on a slow store every outcome would be an object of its own otherwise.
+        self._put_at = time.monotonic()
 
 
 def write_tables(store: Store, rows: Iterable[Row]) -> None:
