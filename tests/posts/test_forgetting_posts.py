@@ -155,6 +155,7 @@ def test_a_list_of_deleted_posts_of_which_most_is_unknown(
     assert "never forgotten here" in never.stdout
 
 
+@pytest.mark.slow
 def test_a_row_that_is_left_over_is_found(own: Path, imgbatch: Callable[..., Done]) -> None:
     kept = {path: path.read_bytes() for path in (own / "posts").glob("*.parquet")}
     assert imgbatch("forget", own, "--post-id", FIRST, "--yes").returncode == 0
@@ -167,6 +168,7 @@ def test_a_row_that_is_left_over_is_found(own: Path, imgbatch: Callable[..., Don
     assert imgbatch("verify", own, "--forgotten", "--post-id", FIRST).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_post_of_another_platform_is_another_post(
     own: Path, imgbatch: Callable[..., Done]
 ) -> None:
@@ -243,6 +245,7 @@ def test_a_dataset_without_a_time_or_without_posts_says_so(
     assert "no post is older" in imgbatch("retain", tmp_path / "own", "--days", "3").stdout
 
 
+@pytest.mark.slow
 def test_a_list_of_ids_finds_posts_by_their_pseudonyms(
     tmp_path: Path, imgbatch: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,6 +262,7 @@ def test_a_list_of_ids_finds_posts_by_their_pseudonyms(
     assert len(rows(tmp_path / "own", "posts")) == 2
 
 
+@pytest.mark.slow
 def test_a_forget_that_was_killed_after_its_tombstones_is_completed_by_the_next(
     own: Path, imgbatch: Callable[..., Done]
 ) -> None:
