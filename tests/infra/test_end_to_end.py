@@ -40,7 +40,17 @@ VARIABLES = {
     "pools": {"cpu": {"machines": ["c7i.2xlarge", "m7i.2xlarge"], "most": 2}},
 }
 COPIES = 15
-STEPS = "ordered head taken ray first-worker first-shard last-shard scaled-in ended".split()
+STEPS = [
+    "ordered",
+    "head",
+    "taken",
+    "ray",
+    "first-worker",
+    "first-shard",
+    "last-shard",
+    "scaled-in",
+    "ended",
+]
 
 
 class Terminal:
