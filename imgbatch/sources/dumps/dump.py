@@ -107,6 +107,10 @@ class Dump:
         where = f"WHERE media = 0 AND packing = 'stream' AND ending IN ({places}) ORDER BY name"
         yield from self._ask(where, *endings)
 
+    def archives(self) -> Iterator[str]:
+        """Yield the archives that lie in none, sorted."""
+        yield from self._ask("WHERE container IS NULL AND ending = ? ORDER BY name", ARCHIVE)
+
     def nested(self) -> Iterator[str]:
         """Yield the archives that lie in archives, sorted; nobody looks into them."""
         yield from self._ask("WHERE container IS NOT NULL AND ending = ? ORDER BY name", ARCHIVE)
