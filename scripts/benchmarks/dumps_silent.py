@@ -28,8 +28,8 @@ _LISTS = "all_awardings author_flair_richtext awarders link_flair_richtext mod_r
 SILENT: dict[str, Any] = {
     **dict.fromkeys(_EMPTY.split()),
     **dict.fromkeys(_FALSE.split(), False),
-    **dict.fromkeys(_LISTS.split(), []),
-    **dict.fromkeys(("gildings", "media_embed", "secure_media_embed"), {}),
+    **{key: [] for key in _LISTS.split()},
+    **{key: {} for key in ("gildings", "media_embed", "secure_media_embed")},
     "author_flair_type": "text",
     "link_flair_type": "text",
     "link_flair_text_color": "dark",
