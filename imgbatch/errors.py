@@ -32,6 +32,7 @@
     |   +-- LeftoverError         30  something of a deployment is still there after `cloud down`
     |   +-- SpentError            31  a run's budget or deadline is reached
     |   +-- DumpError             32  INPUT is no dump of the format that is named, or of several
+    |   +-- ScheduleError         33  a schedule is not there, or the machine does not keep it
     +-- SourceError               one source failed; becomes its outcome row, never ends a run
         +-- FetchError                fetch.*    its bytes could not be had
         +-- ArchiveError              archive.*  its archive does not give it out
@@ -333,6 +334,13 @@ class DumpError(RunError):
     remedy = (
         "`imgbatch dumps` lists the formats; `imgbatch dumps INPUT` shows what it is taken for."
     )
+
+
+class ScheduleError(RunError):
+    """A schedule is not there, or systemd or cron does not take it."""
+
+    exit_code = 33
+    remedy = "See `imgbatch schedule list`."
 
 
 class SourceError(ImgbatchError):

@@ -77,7 +77,7 @@ class PostSettings(Settings):
         pseudonyms: put keyed hashes in place of the ids of authors and posts.
         removed: what becomes of a post that a later export does not hold any more: `keep` it as it
             was, `mark` it as removed, or `forget` it, and with it all former versions of posts.
-        keep_days: posts older than so many days are to be deleted by `imgbatch retention`.
+        keep_days: posts older than so many days are deleted by `imgbatch retain`.
     """
 
     dump: str = Field(default="auto", min_length=1)
@@ -152,6 +152,8 @@ class Limits(Settings):
         model_cache: the folder where a machine keeps weights.
         model_mirror: the store that has weights, as `imgbatch models push` put them there; where
             one is set, they come from nowhere else.
+        pseudonym_key_file: the file whose bytes are the key of pseudonyms of authors and posts.
+        schedule_folder: where the schedules of this machine lie.
     """
 
     threads: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1)
@@ -179,6 +181,8 @@ class Limits(Settings):
     price_per_worker_hour: float = Field(default=0.0, ge=0)
     model_cache: str = Field(default="~/.cache/imgbatch", min_length=1)
     model_mirror: str = ""
+    pseudonym_key_file: str = ""
+    schedule_folder: str = Field(default="~/.local/state/imgbatch/schedules", min_length=1)
 
 
 ENVIRONMENT_PREFIX = "IMGBATCH_"

@@ -20,8 +20,10 @@ from imgbatch.cli import (
     models,
     past,
     plan,
+    posts,
     read,
     run,
+    schedule,
     search,
     submit,
 )
@@ -34,6 +36,7 @@ app = typer.Typer(
 )
 recipes = typer.Typer(help="Recipes: what a run computes.", no_args_is_help=True)
 buckets = typer.Typer(help="Buckets themselves: made and hardened.", no_args_is_help=True)
+schedules = typer.Typer(help="Commands that recur on this machine.", no_args_is_help=True)
 weights = typer.Typer(help="Weights of models: got, verified, mirrored.", no_args_is_help=True)
 
 app.command()(plan.plan)
@@ -57,6 +60,7 @@ app.command()(read.export)
 app.command()(search.search)
 app.command()(search.classify)
 app.command()(forget.forget)
+app.command()(posts.retain)
 app.command()(run.preprocess)
 app.command()(doctor.doctor)
 app.command()(dumps.dumps)
@@ -73,5 +77,11 @@ weights.command("push")(models.push)
 weights.command("verify")(models.verify)
 app.add_typer(recipes, name="recipe")
 app.add_typer(cloud.app, name="cloud")
+app.add_typer(schedules, name="schedule")
+schedules.command("add")(schedule.add)
+schedules.command("list")(schedule.list_)
+schedules.command("remove")(schedule.remove)
+schedules.command("run")(schedule.run)
+schedules.command("loop")(schedule.loop)
 recipes.command("list")(about.recipe_list)
 recipes.command("show")(about.recipe_show)

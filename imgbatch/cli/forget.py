@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imgbatch.cli.posts import DeletedPosts, NamedPosts, OfPlatform, given_posts
 from imgbatch.errors import InputError, SettingsError
 from imgbatch.terminal import INTERRUPTED, DatasetUrl, Json, say
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from imgbatch.dataset import Dataset
     from imgbatch.dataset.forget import Audit
     from imgbatch.dataset.given import Given, Known
+    from imgbatch.dataset.posts_forgotten import KnownPosts
 
 SHOWN = 10
 NamedSources = Annotated[
@@ -31,11 +33,14 @@ def forget(
     *,
     source: NamedSources = None,
     sources_from: SourcesFrom = None,
+    post_id: NamedPosts = None,
+    deleted_posts: DeletedPosts = None,
+    platform: OfPlatform = None,
     same_bytes: Annotated[
         bool, typer.Option("--same-bytes", help="Forget other sources with equal bytes too.")
     ] = False,
     missing_ok: Annotated[
-        bool, typer.Option("--missing-ok", help="A --source may be one that was never here.")
+        bool, typer.Option("--missing-ok", help="What is typed may be what was never here.")
     ] = False,
     reason: Annotated[
         str | None, typer.Option(help="Kept in the audit record; must name no source.")
@@ -43,28 +48,42 @@ def forget(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json: Json = False,
 ) -> None:
-    """Take sources out of every table, log and report for good, and never list them again."""
+    """Take sources or posts out of every table, log and report for good, to come back no more."""
     from imgbatch.dataset import Dataset  # noqa: PLC0415 - keeps `--help` quick
     from imgbatch.dataset.forget import forget as take_out  # noqa: PLC0415
-    from imgbatch.dataset.given import look_up  # noqa: PLC0415
-    from imgbatch.report import write_report  # noqa: PLC0415
+    from imgbatch.dataset.given import Given, look_up  # noqa: PLC0415
+    from imgbatch.dataset.posts_forgotten import look_up as look_up_posts  # noqa: PLC0415
 
     one_by_one = named(source, None)
     opened = Dataset.open(dataset)
     all_named = [*one_by_one, *named(None, sources_from)]
-    if not all_named:
+    posts, others = given_posts(opened, post_id, deleted_posts, platform)
+    if not (all_named or posts or deleted_posts):
         raise SettingsError(
-            "forget what?", "Name sources with --source or --sources-from; see `--help`."
+            "forget what?",
+            "Name sources with --source or --sources-from, posts with --post-id or "
+            "--deleted-posts; see `--help`.",
         )
-    known = look_up(opened, all_named, same_bytes=same_bytes)
+    found = look_up_posts(opened, posts)
+    theirs = [Given(one, one) for one in sorted(found.sources)]
+    known = look_up(opened, [*all_named, *theirs], same_bytes=same_bytes)
     if not missing_ok:
         _refuse_unknown(opened, one_by_one, known)
+        _refuse_unknown_posts(opened, post_id, platform)
     if not yes:
-        _ask(opened, known, as_json=json)
-    audit = take_out(opened, known, reason=reason)
+        ask(opened, known, found, as_json=json)
+    audit = take_out(opened, known, of_posts=found, reason=reason)
+    rewrite_report(opened, audit)
+    notes = [f"{others:,} lines tell of something else than a deleted post"] if others else []
+    tell("forgotten", known, found, audit, {"other_lines": others}, notes, as_json=json)
+
+
+def rewrite_report(dataset: Dataset, audit: Audit) -> None:
+    """Write the report again that a forget deleted."""
+    from imgbatch.report import write_report  # noqa: PLC0415 - keeps `--help` quick
+
     if audit.report != "none":
-        write_report(opened, thumbnails=audit.report == "pictures")
-    _tell(known, audit, as_json=json)
+        write_report(dataset, thumbnails=audit.report == "pictures")
 
 
 def named(source: list[str] | None, sources_from: str | None) -> list[Given]:
@@ -101,19 +120,44 @@ def _refuse_unknown(dataset: Dataset, one_by_one: list[Given], known: Known) -> 
             )
 
 
-def _ask(dataset: Dataset, known: Known, *, as_json: bool) -> None:
+def _refuse_unknown_posts(
+    dataset: Dataset, post_id: list[str] | None, platform: str | None
+) -> None:
+    """Refuse the id of a post that was typed wrong; see `_refuse_unknown`."""
+    from imgbatch.dataset import tombstones  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.dataset.posts_forgotten import is_forgotten, look_up  # noqa: PLC0415
+
+    stones = tombstones.read(dataset.store)
+    for text in post_id or ():
+        named, _ = given_posts(dataset, [text], None, platform)
+        if not look_up(dataset, named).here and not any(is_forgotten(stones, *o) for o in named):
+            raise SettingsError(
+                f"{text} is no post of {dataset.url}",
+                "Nothing was changed. With --missing-ok it is kept out for the future anyway.",
+            )
+
+
+def ask(dataset: Dataset, known: Known, posts: KnownPosts, *, as_json: bool) -> None:
+    """Ask whether to forget.
+
+    Raises:
+        SettingsError: there is nobody to ask.
+        Exit: the answer is no.
+    """
     count = len(known.addresses)
+    what = f"{count:,} sources" + (f" and {posts.here:,} posts" if posts.marks else "")
     if not sys.stdin.isatty() or as_json:
         raise SettingsError(
-            f"forgetting {count:,} sources cannot be undone, and there is nobody to ask",
+            f"forgetting {what} cannot be undone, and there is nobody to ask",
             "Look at what you name, then add --yes.",
         )
     lines = [
-        f"{count:,} sources of {dataset.url} will leave it for good:",
+        f"{what} of {dataset.url} will leave it for good:",
         *(f"  {address}" for address in sorted(known.addresses)[:SHOWN]),
         *([f"  and {count - SHOWN:,} more"] if count > SHOWN else []),
         *_unknown_lines(known),
         *_twin_lines(known),
+        *_post_lines(posts),
         "History ends here: no former state of this dataset can be read or compared any more.",
         "Not touched: the input itself, and what `export` and `preprocess` wrote elsewhere.",
     ]
@@ -130,7 +174,18 @@ def _agreed() -> bool:
         return False
 
 
-def _tell(known: Known, audit: Audit, *, as_json: bool) -> None:
+def tell(
+    event: str,
+    known: Known,
+    posts: KnownPosts,
+    audit: Audit,
+    more: dict[str, Any],
+    notes: list[str],
+    *,
+    as_json: bool,
+) -> None:
+    """Say what a forget did."""
+    told = {"posts": posts.here, "unknown_posts": posts.unknown, **more} if posts.marks else {}
     record = {
         "run": audit.run,
         "sources": len(known.addresses),
@@ -141,18 +196,36 @@ def _tell(known: Known, audit: Audit, *, as_json: bool) -> None:
         "versions": audit.versions,
         "lines": audit.lines,
         "report": audit.report,
+        **told,
     }
     bytes_gone = f"{audit.files:,} files and {audit.versions:,} former versions of objects"
     lines = [
-        f"{len(known.addresses):,} sources forgotten",
+        f"{len(known.addresses):,} sources forgotten"
+        + (f", and {posts.here:,} posts" if posts.marks else ""),
         *(f"  {rows:>9,}  rows left {name}" for name, rows in audit.rows.items() if rows),
         f"{bytes_gone} deleted, {audit.lines:,} log lines taken out",
         *(["the report was written again"] if audit.report != "none" else []),
         *_unknown_lines(known),
         *_twin_lines(known),
-        "prove it: imgbatch verify DATASET --forgotten, with the same --source or --sources-from",
+        *_post_lines(posts),
+        *notes,
+        "prove it: imgbatch verify DATASET --forgotten, with the same names",
     ]
-    say(as_json, "forgotten", record, lines)
+    say(as_json, event, record, lines)
+
+
+def _post_lines(posts: KnownPosts) -> list[str]:
+    lines = []
+    if posts.unknown:
+        lines.append(f"{posts.unknown:,} more posts are not here, and are kept out from now on")
+    if posts.shared:
+        lines.append(f"{posts.shared:,} sources of theirs stay: other present posts have them")
+    if posts.shares:
+        lines.append(
+            f"{posts.shares:,} posts that share one of them stay, and no longer name it: what they "
+            "repeat of it is theirs; name them too if it is to go"
+        )
+    return lines
 
 
 def _unknown_lines(known: Known) -> list[str]:

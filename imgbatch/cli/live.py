@@ -42,6 +42,7 @@ def status(
 ) -> None:
     """Show what is done, what is going on, what failed, and what bounds the run."""
     from imgbatch.cli import live_lines  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cli.schedule import of_dataset  # noqa: PLC0415
     from imgbatch.dataset import Dataset  # noqa: PLC0415
     from imgbatch.observe import life as lives  # noqa: PLC0415
     from imgbatch.observe.status import status as read  # noqa: PLC0415
@@ -52,7 +53,8 @@ def status(
         _watch(opened, found, as_json=json)
     # Opened anew: a table stays as it was when it was first looked at.
     record = read(Dataset.open(dataset))
-    say(json, "status", record, live_lines.status(record))
+    schedules, told = of_dataset(opened.url)
+    say(json, "status", {**record, "schedules": schedules}, [*live_lines.status(record), *told])
 
 
 def _watch(dataset: Dataset, life: Life, *, as_json: bool) -> None:

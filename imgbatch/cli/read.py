@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imgbatch.cli.forget import NamedSources, SourcesFrom, named
+from imgbatch.cli.posts import DeletedPosts, NamedPosts, OfPlatform, given_posts
 from imgbatch.terminal import DatasetUrl, Json, say
 
 if TYPE_CHECKING:
+    from imgbatch.dataset import Dataset
     from imgbatch.dataset.verify import Verified
 
 
@@ -34,6 +36,9 @@ def verify(
     ] = False,
     source: NamedSources = None,
     sources_from: SourcesFrom = None,
+    post_id: NamedPosts = None,
+    deleted_posts: DeletedPosts = None,
+    platform: OfPlatform = None,
     json: Json = False,
 ) -> None:
     """Count everything again from the parts, and name each shard where something is off."""
@@ -42,10 +47,14 @@ def verify(
     from imgbatch.errors import DamageError, SettingsError  # noqa: PLC0415
 
     if forgotten:
-        _verify_forgotten(dataset, source or [], sources_from, as_json=json)
+        opened = Dataset.open(dataset)
+        posts, _ = given_posts(opened, post_id, deleted_posts, platform)
+        _verify_forgotten(opened, source or [], sources_from, posts, as_json=json)
         return
-    if source or sources_from:
-        raise SettingsError("--source is looked for with --forgotten only", "Add --forgotten.")
+    if source or sources_from or post_id or deleted_posts:
+        raise SettingsError(
+            "--source and --post-id are looked for with --forgotten only", "Add --forgotten."
+        )
     found = check(Dataset.open(dataset))
     record = {
         "sources": found.sources,
@@ -64,18 +73,21 @@ def verify(
 
 
 def _verify_forgotten(
-    dataset: str, source: list[str], sources_from: str | None, *, as_json: bool
+    dataset: Dataset,
+    source: list[str],
+    sources_from: str | None,
+    posts: list[tuple[str, str]],
+    *,
+    as_json: bool,
 ) -> None:
-    from imgbatch.dataset import Dataset  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.dataset.forgotten import DIGEST, verify_forgotten  # noqa: PLC0415
+    from imgbatch.dataset.forgotten import DIGEST, verify_forgotten  # noqa: PLC0415 - quick `--help`
     from imgbatch.errors import DamageError  # noqa: PLC0415
 
     digests = [text for text in source if DIGEST.fullmatch(text)]
     sources = named([text for text in source if text not in digests], sources_from)
-    proof = verify_forgotten(Dataset.open(dataset), sources, digests=digests)
-    looked = (
-        f"{proof.objects:,} objects were read whole, for {proof.tombstones:,} forgotten sources"
-    )
+    proof = verify_forgotten(dataset, sources, digests=digests, of_posts=posts)
+    what = "forgotten sources and posts" if posts else "forgotten sources"
+    looked = f"{proof.objects:,} objects were read whole, for {proof.tombstones:,} {what}"
     record = {
         "tombstones": proof.tombstones,
         "objects": proof.objects,
@@ -87,7 +99,7 @@ def _verify_forgotten(
     )
     if proof.problems:
         raise DamageError(
-            f"{len(proof.problems)} traces of forgotten sources in {dataset}",
+            f"{len(proof.problems)} traces of forgotten sources in {dataset.url}",
             "Forget them again: that takes out what is left. Then verify again.",
         )
 

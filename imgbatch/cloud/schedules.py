@@ -13,13 +13,13 @@ import re
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from cronsim import CronSim, CronSimError
+from cronsim import CronSimError
 from pydantic import Field
 
 from imgbatch.cloud.control import SCHEDULES, Control, Order
 from imgbatch.errors import DeploymentError, SettingsError
+from imgbatch.recurring import FIELDS, check_zone, following, missed, ticks
 from imgbatch.settings import Settings, check
 from imgbatch.storage import ChangedError
 
@@ -28,12 +28,10 @@ if TYPE_CHECKING:
 
     from imgbatch.cloud import deployment
 
-FIELDS = 5
 # What has an end that is a cron too, so that the cloud can be told of both: as `infra/` says.
 _MINUTE = re.compile(r"\d{1,2}")
 _FIELD = re.compile(r"\*|\d{1,2}(-\d{1,2})?(,\d{1,2}(-\d{1,2})?)*")
 _HOUR = re.compile(rf"\*/[1-9]\d?|{_FIELD.pattern}")
-_ZONE = re.compile(r"UTC|[A-Z][A-Za-z]+(/[A-Za-z0-9_+-]+){1,2}")
 
 
 class Schedule(Settings):
@@ -60,14 +58,11 @@ class Schedule(Settings):
 
     def next(self, now: float) -> float:
         """Return the first tick after a moment."""
-        return next(_ticks(self.cron, self.timezone, now)).timestamp()
+        return following(self.cron, self.timezone, now)
 
     def missed(self, now: float) -> float | None:
         """Return the newest tick up to a moment that was not ordered yet; None: there is none."""
-        # From the next whole second backwards: a tick that is now counts.
-        newest = next(_ticks(self.cron, self.timezone, int(now) + 1, back=True), None)
-        after = max(self.since, self.last)
-        return newest.timestamp() if newest and newest.timestamp() > after else None
+        return missed(self.cron, self.timezone, after=max(self.since, self.last), now=now)
 
 
 def check_times(cron: str, timezone: str) -> None:
@@ -76,14 +71,7 @@ def check_times(cron: str, timezone: str) -> None:
     Raises:
         SettingsError: it is wrong; says where.
     """
-    try:
-        known = bool(_ZONE.fullmatch(timezone) and ZoneInfo(timezone))
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        known = False
-    if not known:
-        raise SettingsError(
-            f"--timezone {timezone!r} is none", "Give one such as Europe/Berlin, or UTC."
-        )
+    check_zone(timezone)
     remedy = 'Give minute, hour, day of month, month, day of week: "0 3 * * 1" is Mondays at 3:00.'
     fields = cron.split()
     if len(fields) != FIELDS:
@@ -100,22 +88,16 @@ def check_times(cron: str, timezone: str) -> None:
             f"--cron {cron!r} has days of the month and of the week", "Make two schedules."
         )
     try:
-        tick = next(_ticks(cron, timezone, time.time()), None)
+        tick = next(ticks(cron, timezone, time.time()), None)
     except CronSimError as error:
         raise SettingsError(f"--cron {cron!r}: {error}", remedy) from error
     if tick is None:
         raise SettingsError(f"--cron {cron!r} never comes", remedy)
 
 
-def _ticks(cron: str, timezone: str, start: float, *, back: bool = False) -> Iterator[datetime]:
-    """Yield ticks from a moment on, that moment not included."""
-    zone = ZoneInfo(timezone)
-    yield from CronSim(cron, datetime.fromtimestamp(start, zone), reverse=back)
-
-
 def kills(schedule: deployment.Schedule, start: float, end: float) -> Iterator[datetime]:
     """Yield the moments in a span of time at which a schedule ends all machines."""
-    for tick in _ticks(schedule.kill, schedule.timezone, start):
+    for tick in ticks(schedule.kill, schedule.timezone, start):
         if tick.timestamp() >= end:
             return
         yield tick

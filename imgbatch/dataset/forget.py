@@ -26,12 +26,23 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imgbatch.dataset import MANIFEST, SOURCES, groups, labels, manifest, scrub, tombstones
+from imgbatch.dataset import (
+    MANIFEST,
+    SOURCES,
+    groups,
+    labels,
+    manifest,
+    posts,
+    posts_forgotten,
+    scrub,
+    tombstones,
+)
 from imgbatch.dataset.changes import GONE, Changes
 from imgbatch.dataset.commit import take_number
 from imgbatch.dataset.lock import RunLock
 from imgbatch.dataset.needles import Needles
 from imgbatch.dataset.parts import put_table, read_part
+from imgbatch.dataset.posts_forgotten import KnownPosts
 from imgbatch.dataset.shards import read_rows
 from imgbatch.errors import SettingsError
 from imgbatch.settings import Limits
@@ -57,6 +68,7 @@ class Audit:
         run: its name; commits of the tables name it too.
         who: user and machine.
         named: how many sources were to be forgotten, members of archives counted.
+        posts: how many posts were.
         rows: how many left each table. One that was killed in between may have taken out more.
         files, versions, lines: deleted files that no snapshot holds; deleted former versions of
             objects; log lines and values of records.
@@ -75,6 +87,7 @@ class Audit:
     lines: int = 0
     report: Literal["none", "plain", "pictures"] = "none"
     status: Literal["begun", "finished"] = "begun"
+    posts: int = 0
     finished: str | None = None
 
     def write(self, store: Store) -> None:
@@ -89,11 +102,23 @@ def records(store: Store) -> list[dict[str, Any]]:
     return [json.loads(store.get(name)) for name in names if name.endswith(".json")]
 
 
-def forget(dataset: Dataset, known: Known, *, reason: str | None = None) -> Audit:
-    """Take sources out of a dataset for good, and complete every forget that was interrupted.
+def forget(
+    dataset: Dataset,
+    known: Known,
+    *,
+    of_posts: KnownPosts | None = None,
+    reason: str | None = None,
+) -> Audit:
+    """Take sources and posts out of a dataset for good, and complete what was interrupted.
 
-    Nothing but tombstones and the record is written when the dataset holds none of the sources and
-    never did.
+    Nothing but tombstones and the record is written when the dataset holds none of them and never
+    did.
+
+    Args:
+        dataset: which they leave.
+        known: of the sources, those of posts among them.
+        of_posts: of the posts.
+        reason: kept in the audit record.
 
     Raises:
         SettingsError: the reason names a source.
@@ -107,30 +132,33 @@ def forget(dataset: Dataset, known: Known, *, reason: str | None = None) -> Audi
             "--reason names a source, and it is kept for good",
             "Say why without saying which: a ticket's number, the kind of request.",
         )
-    audit = _audit(reason, named=len(known.ids))
+    told = of_posts or KnownPosts()
+    audit = _audit(reason, named=len(known.ids), told=told)
     lock = RunLock.take(store, audit.run, expires=Limits().lock_seconds)
     try:
-        _forget(dataset, known, audit)
+        _forget(dataset, known, told, audit)
     finally:
         lock.release()
     return audit
 
 
-def _forget(dataset: Dataset, known: Known, audit: Audit) -> None:
+def _forget(dataset: Dataset, known: Known, told: KnownPosts, audit: Audit) -> None:
     store = dataset.store
     begun = [record for record in records(store) if record["status"] == "begun"]
     # Whoever killed a forget after it deleted the report is to have it back all the same.
     kinds = {record["report"] for record in begun} | {_report_kind(store)}
     audit.report = next(kind for kind in ("pictures", "plain", "none") if kind in kinds)
     before = tombstones.read(store)
-    stones = tombstones.add(store, audit.run, known.ids)
+    ids = known.ids | told.marks
+    media = posts_forgotten.media_marks(dataset, known.ids)
+    stones = tombstones.add(store, audit.run, ids | media)
     audit.write(store)
-    if begun or known.addresses or all(source_id in before for source_id in known.ids):
+    if begun or known.addresses or told.here or all(one in before for one in ids):
         _take_out(dataset, known, stones, audit)
     _finish(store, audit, begun)
 
 
-def _audit(reason: str | None, *, named: int) -> Audit:
+def _audit(reason: str | None, *, named: int, told: KnownPosts) -> Audit:
     now = datetime.now(UTC)
     return Audit(
         run=f"{now:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}",
@@ -138,6 +166,7 @@ def _audit(reason: str | None, *, named: int) -> Audit:
         who=f"{_user()}@{platform.node()}",
         reason=reason,
         named=named,
+        posts=len(told.marks),
     )
 
 
@@ -165,7 +194,10 @@ def _take_out(dataset: Dataset, known: Known, stones: Tombstones, audit: Audit) 
     scrub.report(store)
     audit.rows[MANIFEST] += _leave_manifest(dataset, stones, audit.run, number)
     shards = {part.shard: part for part in dataset.table(MANIFEST).parts().values()}
-    for folder in sorted(set(folders) - {MANIFEST}, key=lambda f: (f.endswith(f"/{SOURCES}"), f)):
+    # Before the tables of sources: a post must not point at rows that are gone.
+    audit.rows.update(posts_forgotten.leave(dataset, stones, run=audit.run, number=number))
+    others = set(folders) - {MANIFEST, *posts.TABLES}
+    for folder in sorted(others, key=lambda f: (f.endswith(f"/{SOURCES}"), f)):
         if folder.startswith(f"{groups.FOLDER}/"):
             name = folder.removeprefix(f"{groups.FOLDER}/")
             gone = labels.leave(dataset, name, stones, run=audit.run, number=number)

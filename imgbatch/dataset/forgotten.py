@@ -8,16 +8,20 @@ they are given.
 
 from __future__ import annotations
 
+import io
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from imgbatch.dataset import tombstones
 from imgbatch.dataset.forget import records
 from imgbatch.dataset.needles import Needles
+from imgbatch.dataset.posts import TABLES
+from imgbatch.dataset.posts_forgotten import is_forgotten, traces
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,14 +51,20 @@ class Proof:
 
 
 def verify_forgotten(
-    dataset: Dataset, named: Sequence[Given] = (), *, digests: Sequence[str] = ()
+    dataset: Dataset,
+    named: Sequence[Given] = (),
+    *,
+    digests: Sequence[str] = (),
+    of_posts: Sequence[tuple[str, str]] = (),
 ) -> Proof:
-    """Look through everything that a dataset's store keeps for sources that were forgotten.
+    """Look through everything that a dataset's store keeps for what was forgotten.
 
     Args:
         dataset: where to look.
         named: sources to look for by all their names; each must have a tombstone.
         digests: SHA-256 of contents, 64 hex digits. Another source with the same bytes has it too.
+        of_posts: posts that must have a tombstone, by platform ("": any) and id. All forgotten ones
+            are looked for in the tables of posts, whether they are given or not.
 
     Raises:
         DamageError: the tombstones cannot be read.
@@ -65,6 +75,9 @@ def verify_forgotten(
     for one in named:
         if one.source_id not in stones:
             proof.problems.append(f"{one.text} was never forgotten here")
+    unmarked = sum(not is_forgotten(stones, *one) for one in of_posts)
+    if unmarked:
+        proof.problems.append(f"{unmarked} of the given posts were never forgotten here")
     for record in records(dataset.store):
         if record["status"] == "begun":
             proof.problems.append(f"the forget {record['run']} is not finished: forget again")
@@ -102,6 +115,8 @@ def _traces(needles: Needles, name: str, what: str, data: bytes) -> str | None:
     whole = name if not data.startswith(PARQUET) else f"{name}.parquet"
     try:
         found = needles.in_object(whole, data)
+        if name.partition("/")[0] in TABLES and data.startswith(PARQUET):
+            found += traces(needles.stones, pq.read_table(io.BytesIO(data)))
     except (pa.ArrowException, OSError) as error:
         return f"{what} cannot be read, so nobody knows what is in it: {error}"
-    return f"{what} names a forgotten source in {found} places" if found else None
+    return f"{what} names a forgotten source or post in {found} places" if found else None

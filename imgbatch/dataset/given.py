@@ -1,7 +1,8 @@
 """Enters: what a user typed to name sources. Leaves: their ids, and which the dataset knows.
 
 A source is named by its address, by its id, or by the path of a file of this machine. An archive's
-name stands for its members too. The ids of posts are to join them here, once posts have a table.
+name stands for its members too.
+Posts are looked up in `imgbatch.dataset.posts_forgotten`.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.compute as pc
+
 from imgbatch import __version__
 from imgbatch.dataset import MANIFEST, SOURCES
 from imgbatch.dataset.ordered import state
@@ -89,6 +91,14 @@ def states(dataset: Dataset) -> dict[str, str]:
     return {"manifest": state(manifest), "sources": state(sources)}
 
 
+def platforms(dataset: Dataset) -> list[str]:
+    """Return where the posts of a dataset are from."""
+    found: set[str] = set()
+    for batch in dataset.table(POSTS).batches(["platform"]):
+        found.update(pc.unique(batch.column(0)).to_pylist())
+    return sorted(found)
+
+
 def digits_for(rows: int, former: int) -> int:
     """Return how many digits of a hash name a part, for so many rows; never fewer than before."""
     digits = former
@@ -147,6 +157,16 @@ def commit(dataset: Dataset, made: Made, *, run: str, number: int) -> dict[str, 
             table.commit(adds, gone, fence=number, run=run, said=told)
         written[name] = len(adds)
     return written
+
+
+def unsettle(dataset: Dataset, *, run: str, number: int) -> None:
+    """Have the next run of every input read its dump again: parts were taken out."""
+    made = record(dataset)
+    if made is None:
+        return
+    inputs = {name: {**own, "manifest": ""} for name, own in made["inputs"].items()}
+    said = {SAID: json.dumps({**made, "inputs": inputs})}
+    dataset.table(POSTS).commit([], [], fence=number, run=run, said=said)
 
 
 def strays(dataset: Dataset) -> list[str]:

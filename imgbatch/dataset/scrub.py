@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from imgbatch.dataset import MANIFEST
+from imgbatch.dataset import MANIFEST, posts
 from imgbatch.dataset.tombstones import names_below
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 REPORT = "report"
 TEXTS = ("logs", "runs")
-TABLES = (MANIFEST, "tables", "groups")
+TABLES = (MANIFEST, "tables", "groups", *posts.TABLES)
 DELTA_LOG = "_delta_log"
 BLANK = "(forgotten)"
 

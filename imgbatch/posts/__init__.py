@@ -14,11 +14,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from imgbatch import __version__
-from imgbatch.dataset import counts, posts
+from imgbatch.dataset import counts, posts, tombstones
 from imgbatch.dataset.gathered import Counts, Gathered
 from imgbatch.dataset.shards import of_input
-from imgbatch.errors import SettingsError
+from imgbatch.errors import SettingsError, StorageError
 from imgbatch.posts.keys import media_keys, source_ids, source_keys
+from imgbatch.posts.left_out import left_out
 from imgbatch.posts.rows import Batches
 from imgbatch.sources import dumps
 from imgbatch.sources.dumps import Dump, Gap
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from imgbatch.dataset import Dataset
+    from imgbatch.dataset.tombstones import Tombstones
     from imgbatch.records import Source
     from imgbatch.settings import Limits, PostSettings
     from imgbatch.sources.dumps import Post
@@ -172,9 +174,12 @@ def _lasting(settings: PostSettings) -> dict[str, Any]:
 def _may_hold_metadata(dataset: Dataset) -> bool:
     if not dataset.table(counts.OUTCOMES).exists:
         return False
+    try:
+        told = counts.outcomes(dataset)
+    except (OSError, StorageError):
+        return True  # they are derived: where they cannot be read, the input itself is looked at
     return any(
-        status == "filtered" and error_class not in NO_METADATA
-        for status, error_class in counts.outcomes(dataset)
+        status == "filtered" and error_class not in NO_METADATA for status, error_class in told
     )
 
 
@@ -229,7 +234,7 @@ def bring(
     posts.here(dataset)
     made = posts.record(dataset)
     with contextlib.closing(Gathered(dataset, input_)) as gathered:
-        _read(gathered, found, input_, settings, say)
+        _read(gathered, found, input_, settings, tombstones.read(dataset.store), say)
         own = {
             "formats": list(found.formats),
             "settings": _lasting(settings),
@@ -279,7 +284,8 @@ def ahead(
         return None
     refuse_other_ids(dataset, settings)
     with contextlib.closing(Gathered(dataset, input_)) as gathered:
-        read = _read(gathered, found, input_, settings, None)
+        stones = tombstones.read(dataset.store)
+        read = _read(gathered, found, input_, settings, stones, None)
         got = gathered.counts
         return Ahead(found.formats, read, got.new, got.changed, got.removed, got.absent)
 
@@ -289,13 +295,17 @@ def _read(
     found: Found,
     input_: str,
     settings: PostSettings,
+    stones: Tombstones,
     say: Callable[[str], None] | None,
 ) -> int:
     """Read all posts and settle them with those of before; return how many were read."""
     batches = Batches(input_)
     with contextlib.closing(found.dump):
         noted = _Noted(dumps.read_all(found.dump, found.formats, settings))
-        for rows in batches.of(_private(noted, settings)):
+        kept = _private(noted, settings)
+        if stones:
+            kept = left_out(kept, stones, found.dump.address(""))
+        for rows in batches.of(kept):
             gathered.take(*rows)
             if say:
                 say(f"posts: {batches.read:,} read")

@@ -12,7 +12,7 @@ from imgbatch.dataset.gathered import GAP_ROWS, MEDIA_ROWS, POST_ROWS
 from imgbatch.sources.dumps import Gap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from imgbatch.sources.dumps import Media, Post
 
@@ -88,9 +88,8 @@ class Batches:
                 self._input,
             )
         )
-        own = len({one.index for one in post.media}) == len(post.media)
-        for place, medium in enumerate(post.media):
-            self._media.append(self._medium(post, medium, medium.index if own else place))
+        for place, medium in places(post.media):
+            self._media.append(self._medium(post, medium, place))
 
     def _medium(self, post: Post, one: Media, place: int) -> tuple[Any, ...]:
         self._size += len(one.url or "") + len(one.alt_text or "")
@@ -120,6 +119,13 @@ class Batches:
         )
         self._clear()
         return made
+
+
+def places(media: Sequence[Media]) -> Iterator[tuple[int, Media]]:
+    """Yield media with their places in the post: their own, unless two claim the same."""
+    own = len({one.index for one in media}) == len(media)
+    for place, medium in enumerate(media):
+        yield (medium.index if own else place), medium
 
 
 def text(found: str | None) -> str | None:

@@ -12,6 +12,7 @@ from imgbatch import groupers
 from imgbatch.analyzers import Column
 from imgbatch.dataset import groups, posts
 from imgbatch.errors import MissingExtraError, SettingsError
+from imgbatch.report.kept import kept, settings_of
 from imgbatch.report.words import shown
 from imgbatch.tables import KEY_COLUMNS, columns_of
 
@@ -55,8 +56,13 @@ def codebook(dataset: Dataset) -> list[Entry]:
         name: [_described(field, None) for field in posts.SCHEMAS[name]]
         for name in posts.here(dataset)
     }
+    settings = settings_of(dataset)
+
+    def meaning(table: str, column: Column) -> str:
+        return "; ".join(filter(None, (column.meaning, kept(table, column.name, settings))))
+
     return [
-        Entry(table, c.name, str(c.type), c.unit, c.range, c.missing, c.meaning, c.mark)
+        Entry(table, c.name, str(c.type), c.unit, c.range, c.missing, meaning(table, c), c.mark)
         for table, columns in known.items()
         for c in columns
     ]

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pytest
+import typer
 
+from imgbatch.cli import app
 from imgbatch.cloud import schedules
 from imgbatch.cloud.deployment import Schedule as Made
 from imgbatch.cloud.schedules import Schedule, due, kills
 from imgbatch.errors import DeploymentError, SettingsError
+from imgbatch.recurring import cron_of
 from tests.cloud.watched import Scene
 
 if TYPE_CHECKING:
@@ -135,6 +138,21 @@ def test_nights_of_summer_time_have_one_tick(tmp_path: Path, before: str, expect
 def test_a_cron_or_time_zone_that_is_wrong_is_told_at_once(cron: str, zone: str, said: str) -> None:
     with pytest.raises(SettingsError, match=re.escape(said)):
         schedules.check_times(cron, zone)
+
+
+@pytest.mark.parametrize(
+    "words", ["Fri-Mon 23:59", "weekdays 3:00", "monthly 1 03:00", "hourly :15"]
+)
+def test_words_of_times_are_understood_by_a_cloud_too(words: str) -> None:
+    schedules.check_times(cron_of(words), "Europe/Berlin")
+
+
+@pytest.mark.parametrize("times", [[], ["--every", "Mon 03:00", "--cron", "0 3 * * 1"]])
+def test_a_schedule_has_its_times_in_one_way(times: list[str]) -> None:
+    command = typer.main.get_command(app)
+    words = ["cloud", "schedule", "add", "weekly", "--hours", "3", *times]
+    with pytest.raises(SettingsError, match="--every or --cron"):
+        command([*words, "--", "run", "a", "b"], standalone_mode=False)
 
 
 def test_a_name_is_given_once_and_free_again_when_removed(tmp_path: Path) -> None:

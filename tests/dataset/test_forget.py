@@ -344,7 +344,7 @@ def test_the_proof_finds_a_trace_in_any_object(place: Path, kind: str) -> None:
     dataset = dataset_of(place)
     dataset.store.put(name, trace.encode())
     found = verify_forgotten(dataset, [given(whole)], digests=[digest]).problems
-    assert found == [f"{name} names a forgotten source in 1 places"]
+    assert found == [f"{name} names a forgotten source or post in 1 places"]
 
 
 def test_the_proof_knows_ids_and_whole_addresses_without_being_told(place: Path) -> None:

@@ -38,9 +38,13 @@ def add(
         ),
     ],
     *,
+    every: Annotated[
+        str | None, typer.Option(help='"Mon 03:00", "daily 03:00", "monthly 1 03:00", ...')
+    ] = None,
     cron: Annotated[
-        str, typer.Option(help='Minute, hour, day of month, month, day of week: "0 3 * * 1".')
-    ],
+        str | None,
+        typer.Option(help='Minute, hour, day of month, month, day of week: "0 3 * * 1".'),
+    ] = None,
     hours: Annotated[
         int, typer.Option(min=1, help="After so many the cloud ends all machines, whatever runs.")
     ],
@@ -53,6 +57,7 @@ def add(
     from imgbatch.cli.cloud.opened import opened  # noqa: PLC0415 - keeps `--help` quick
     from imgbatch.cloud.ordering import order_of  # noqa: PLC0415
     from imgbatch.cloud.schedules import Schedule, check_times  # noqa: PLC0415
+    from imgbatch.recurring import cron_of  # noqa: PLC0415
     from imgbatch.settings import passed_on  # noqa: PLC0415
 
     if not NAME.fullmatch(name):
@@ -60,13 +65,16 @@ def add(
             f"{name!r} will not do as the name of a schedule",
             "Small letters, digits and hyphens, up to 32, the first a letter.",
         )
-    check_times(cron, timezone)
+    if (every is None) == (cron is None):
+        raise SettingsError("give --every or --cron, one of them", "See `--help`.")
+    times = cron or cron_of(every or "")
+    check_times(times, timezone)
     wish = wish_of(words)
     found, now = opened(deployment), time.time()
     order = order_of(wish, found.deployment, environment=passed_on(), hours=float(hours))
     running.refuse(order, found, found.control.orders(), now=now, shown=not json)
     schedule = Schedule(
-        name=name, cron=cron, timezone=timezone, hours=hours, order=order, since=now
+        name=name, cron=times, timezone=timezone, hours=hours, order=order, since=now
     )
     say(json, "plan", _record(schedule, now), _lines(schedule, now))
     agree("Make it so?", yes=yes)
@@ -128,7 +136,7 @@ def wish_of(words: list[str]) -> Wish:
     if not words or words[0] != VERB:
         raise SettingsError(
             f"what is to be scheduled begins with `{VERB}`, not {' '.join(words[:1])!r}",
-            "imgbatch cloud schedule add NAME --cron ... --hours 6 -- run INPUT DATASET --budget 5",
+            "imgbatch cloud schedule add NAME --every ... --hours 6 -- run IN DATASET --budget 5",
         )
     parser = typer.Typer()
     parser.command()(running.run)

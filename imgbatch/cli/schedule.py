@@ -1,0 +1,256 @@
+"""The commands of what recurs on this machine: schedule add, list, remove, run, loop."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import ExitStack
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from imgbatch.errors import SettingsError
+from imgbatch.terminal import Json, say
+
+if TYPE_CHECKING:
+    from imgbatch.scheduling.kept import Schedule
+
+ScheduleName = Annotated[
+    str, typer.Argument(metavar="NAME", help="Small letters, digits and hyphens.")
+]
+
+
+class TimerName(StrEnum):
+    """What wakes a schedule."""
+
+    auto = "auto"
+    systemd = "systemd"
+    cron = "cron"
+    loop = "loop"
+
+
+def add(
+    name: ScheduleName,
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="-- COMMAND ...",
+            help="Any command of imgbatch: run, retry, fetch, group, report, retain, ...",
+        ),
+    ],
+    *,
+    every: Annotated[
+        str, typer.Option(help='"Mon 03:00", "daily 03:00", "monthly 1 03:00", or a cron.')
+    ],
+    timezone: Annotated[
+        str | None, typer.Option(help="Such as Europe/Berlin; this machine's by default.")
+    ] = None,
+    notify_command: Annotated[
+        str | None,
+        typer.Option(help="Run by the shell after a failure; gets the record as JSON on stdin."),
+    ] = None,
+    notify_url: Annotated[
+        str | None, typer.Option(help="The record is posted there as JSON after a failure.")
+    ] = None,
+    timer: Annotated[
+        TimerName, typer.Option(help="What wakes it; auto: systemd, else cron, else the loop.")
+    ] = TimerName.auto,
+    json: Json = False,
+) -> None:
+    """Have a command of imgbatch recur on this machine; what was missed is caught up once."""
+    from imgbatch.recurring import check_zone, cron_of, local_zone  # noqa: PLC0415 - quick `--help`
+    from imgbatch.scheduling import kept, timers, units  # noqa: PLC0415
+
+    zone = timezone or local_zone()
+    check_zone(zone)
+    if notify_url is not None and not notify_url.startswith(("https://", "http://")):
+        raise SettingsError(f"--notify-url {notify_url!r} is no web address")
+    now = time.time()
+    schedule = kept.Schedule(
+        name=name,
+        every=every,
+        cron=cron_of(every),
+        timezone=zone,
+        words=words,
+        folder=str(Path.cwd()),
+        environment=kept.environment(),
+        dataset=_dataset_of(words),
+        notify_command=notify_command,
+        notify_url=notify_url,
+        since=now,
+        timer=timers.chosen(timer.value),
+    )
+    folder = kept.home()
+    with ExitStack() as back:
+        kept.put(folder, schedule)
+        back.callback(kept.remove, folder, name)
+        timers.place(folder, schedule)
+        back.pop_all()
+    lines = [*_lines(folder, schedule, now), *_notes(schedule, lingers=units.lingers)]
+    say(json, "scheduled", _record(folder, schedule, now), lines)
+
+
+def list_(*, json: Json = False) -> None:
+    """List the schedules of this machine, when each comes next and what came of it last."""
+    from imgbatch.scheduling import kept  # noqa: PLC0415 - keeps `--help` quick
+
+    folder, now = kept.home(), time.time()
+    found = kept.schedules(folder)
+    lines = [line for schedule in found for line in _lines(folder, schedule, now)]
+    records = [_record(folder, schedule, now) for schedule in found]
+    say(json, "schedules", {"schedules": records}, lines or ["no schedule"])
+
+
+def remove(name: ScheduleName, *, json: Json = False) -> None:
+    """Remove a schedule, its journal and its logs."""
+    from imgbatch.scheduling import firing, kept, timers  # noqa: PLC0415 - keeps `--help` quick
+
+    folder = kept.home()
+    schedule = kept.get(folder, name)
+    with firing.held(folder / name):
+        timers.take_away(folder, schedule)
+        kept.remove(folder, name)
+    say(json, "removed", {"name": name}, [f"schedule {name} is removed"])
+
+
+def run(
+    name: ScheduleName,
+    *,
+    due: Annotated[
+        bool, typer.Option("--due", help="Only if a tick is due: what timers call.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Run a schedule's command now; ends with its exit code."""
+    from imgbatch.scheduling import firing, kept  # noqa: PLC0415 - keeps `--help` quick
+
+    folder = kept.home()
+    schedule = kept.get(folder, name)
+    if due:
+        record = firing.run_due(folder, schedule, now=time.time())
+        if record is None:
+            say(json, "nothing", {"schedule": name}, [f"schedule {name}: nothing is due"])
+            return
+    else:
+        record = firing.run_now(folder, schedule)
+    say(json, "ran", record, _last_lines(name, record))
+    for problem in record.get("notice_failed", []):
+        sys.stderr.write(f"nobody was told: {problem}\n")
+    if record["state"] == "failed":
+        raise typer.Exit(int(record["code"]))
+
+
+def loop() -> None:
+    """Wake the schedules that neither systemd nor cron wakes, until a signal ends this."""
+    from imgbatch.scheduling import kept  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.scheduling.loop import loop as forever  # noqa: PLC0415
+    from imgbatch.scheduling.loop import start_process  # noqa: PLC0415
+
+    def tell(text: str) -> None:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+    folder = kept.home()
+    forever(folder, start=start_process(folder), say=tell)
+
+
+def of_dataset(url: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the schedules of this machine that work on a dataset, as records and as lines.
+
+    Args:
+        url: the dataset's root, as it names it itself.
+    """
+    from imgbatch.scheduling import kept  # noqa: PLC0415 - keeps `--help` quick
+
+    folder, now = kept.home(), time.time()
+    found = [one for one in kept.schedules(folder) if one.dataset == url]
+    records = [_record(folder, one, now) for one in found]
+    return records, [line for one in found for line in _lines(folder, one, now)]
+
+
+def _dataset_of(words: list[str]) -> str:
+    """Return the dataset that a command works on, or "", having looked at all its words.
+
+    A typing error is told now, and not at three at night.
+
+    Raises:
+        SettingsError: it is no command that may recur.
+    """
+    from imgbatch.cli import app  # noqa: PLC0415 - it imports this module
+    from imgbatch.storage import open_store  # noqa: PLC0415 - keeps `--help` quick
+
+    if words[0] == "schedule":
+        raise SettingsError("a schedule schedules no schedule", "Give run, retry, group, ...")
+    command: Any = typer.main.get_command(app)
+    context = command.make_context("imgbatch", list(words))
+    while hasattr(command, "resolve_command"):
+        rest = [*context._protected_args, *context.args]  # noqa: SLF001 - as click's own `invoke` does
+        word, command, rest = command.resolve_command(context, rest)
+        context = command.make_context(word, rest, parent=context)
+    named = context.params.get("dataset")
+    return open_store(named).root if isinstance(named, str) else ""
+
+
+def _notes(schedule: Schedule, *, lingers: Any) -> list[str]:
+    from imgbatch.scheduling import kept  # noqa: PLC0415 - keeps `--help` quick
+
+    notes = []
+    if schedule.timer == "systemd" and not lingers():
+        notes.append("while you are not logged in it waits: `loginctl enable-linger` changes that")
+    if secrets := kept.left_out():
+        notes.append(
+            f"{', '.join(secrets)} is set here and is not kept: give a profile or a key file, "
+            "which the command finds by itself"
+        )
+    return notes
+
+
+def _record(folder: Path, schedule: Schedule, now: float) -> dict[str, Any]:
+    from imgbatch.scheduling import firing, journal, timers  # noqa: PLC0415 - keeps `--help` quick
+
+    own = folder / schedule.name
+    # A webhook's address is often all that it takes to write there; variables are the user's.
+    shown = schedule.model_dump(exclude={"environment", "notify_url", "notify_command"})
+    return {
+        **shown,
+        "next": schedule.next(now),
+        "last": journal.last(journal.lines(own), at_work=firing.at_work(own)),
+        "problem": timers.problem(folder, schedule),
+    }
+
+
+def _lines(folder: Path, schedule: Schedule, now: float) -> list[str]:
+    record = _record(folder, schedule, now)
+    when = f"{schedule.every} ({schedule.timezone})"
+    coming = _moment(record["next"], schedule.timezone)
+    lines = [
+        f"schedule {schedule.name}: {when}, next {coming}, by {schedule.timer}",
+        f"  {' '.join(schedule.words)}",
+    ]
+    if record["last"]:
+        lines += [f"  last: {text}" for text in _last_lines("", record["last"])]
+    if record["problem"]:
+        lines.append(f"  {record['problem']}")
+    return lines
+
+
+def _last_lines(name: str, record: dict[str, Any]) -> list[str]:
+    """Return what came of a tick as lines."""
+    begun = record.get("began") or record.get("at")
+    when = f", {_moment(begun)}" if begun else ""
+    took = f", {record['seconds']:,.0f} s" if record.get("seconds") is not None else ""
+    why = f": {record['error']}" if record.get("error") else ""
+    log = f"; log: {record['log']}" if record.get("log") else ""
+    front = f"schedule {name}: " if name else ""
+    told = [f"nobody was told of it: {text}" for text in record.get("notice_failed") or ()]
+    return [f"{front}{record['state']}{when}{took}{why}{log}", *told]
+
+
+def _moment(seconds: float, zone: str | None = None) -> str:
+    """Return a moment as a clock of a time zone shows it, or one of this place."""
+    at = datetime.fromtimestamp(seconds, ZoneInfo(zone)) if zone else None
+    return f"{at or datetime.fromtimestamp(seconds).astimezone():%a %Y-%m-%d %H:%M}"

@@ -1,0 +1,384 @@
+"""Posts that are to be forgotten enter; the tables of posts leave without them, and the proof.
+
+A forgotten post has a tombstone beside those of sources (`imgbatch.dataset.tombstones`): the keyed
+hash of `post PLATFORM ID`, or of `post  ID` where nobody said which platform. So has a medium whose
+source is forgotten: `medium PLATFORM ID PLACE`. So a dump that holds
+it still brings it back no more. Whatever post answers or shares it names it no more.
+
+A medium whose source is forgotten stays as a row of its post, without what names it, with the
+status `forgotten`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imgbatch import __version__
+from imgbatch.dataset import posts
+from imgbatch.dataset.parts import put_table, read_part
+from imgbatch.dataset.posts import GAPS, MEDIA, POSTS, SCHEMAS
+from imgbatch.dataset.spill import Spill
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from imgbatch.dataset import Dataset, Part
+    from imgbatch.dataset.tombstones import Tombstones
+
+FORGOTTEN = "forgotten"
+UNMATCHED_MEDIUM, UNMATCHED_SOURCE = "unmatched-medium", "unmatched-source"
+# Of a medium whose source is forgotten: all that names it, or tells what it shows.
+NAMING = ("media_key", "source_url", "local_path", "sha256", "alt_text", "source_id", "version")
+GIVEN = pa.schema([("platform", pa.string()), ("post_id", pa.string())])
+REFERENCES = ("reply_to", "repost_of")
+POSTS_NOW = ("platform", "post_id", "state", "repost_of", "created_at")
+MEDIA_NOW = ("platform", "post_id", "source_id")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPosts:
+    """What a dataset knows of some given posts.
+
+    Attributes:
+        marks: what their tombstones are made of, of unknown ones too.
+        here: how many of them the dataset holds.
+        unknown: how many it does not hold.
+        sources: ids of the sources that belong to them and to no other present post.
+        shared: how many of their sources another present post has; these stay.
+        shares: how many posts that stay share one of them.
+    """
+
+    marks: frozenset[str] = frozenset()
+    here: int = 0
+    unknown: int = 0
+    sources: frozenset[str] = frozenset()
+    shared: int = 0
+    shares: int = 0
+
+
+def mark(platform: str, post_id: str) -> str:
+    """Return what the tombstone of a post is made of; `platform` may be ""."""
+    return f"post {platform} {post_id}"
+
+
+def is_forgotten(stones: Tombstones, platform: str | None, post_id: str | None) -> bool:
+    """Tell whether a post has a tombstone."""
+    if post_id is None or not stones.hashes:
+        return False
+    return mark("", post_id) in stones or mark(platform or "", post_id) in stones
+
+
+def medium_mark(platform: str, post_id: str, place: int) -> str:
+    """Return what the tombstone of a post's medium is made of."""
+    return f"medium {platform} {post_id} {place}"
+
+
+def media_marks(dataset: Dataset, sources: Iterable[str]) -> frozenset[str]:
+    """Return what the tombstones of the media are made of that are joined to some sources.
+
+    What joined them, the last part of an address say, names the source no more when it is gone.
+    """
+    wanted = pa.array(sorted(sources), pa.string())
+    found: set[str] = set()
+    if not len(wanted) or MEDIA not in posts.here(dataset):
+        return frozenset()
+    for batch in dataset.table(MEDIA).batches(["platform", "post_id", "media_idx", "source_id"]):
+        ours = batch.filter(pc.is_in(batch.column("source_id"), value_set=wanted))
+        found.update(medium_mark(*one) for one in _pairs(ours.select([0, 1, 2])))
+    return frozenset(found)
+
+
+def look_up(dataset: Dataset, given: Iterable[tuple[str, str]]) -> KnownPosts:
+    """Find out what a dataset knows of some posts, by platform ("": any) and id."""
+    wanted = set(given)
+    with _opened(dataset) as spill:
+        rows = pa.table([list(one) for one in zip(*wanted, strict=True)] or [[], []], schema=GIVEN)
+        spill.fill("given", GIVEN, rows.to_batches())
+        spill.run(
+            "CREATE TABLE gone AS SELECT DISTINCT p.platform, p.post_id FROM post p "
+            "JOIN given g ON g.post_id = p.post_id AND g.platform IN ('', p.platform)"
+        )
+        return _known(spill, frozenset(mark(*one) for one in wanted))
+
+
+def older(dataset: Dataset, before: float) -> tuple[KnownPosts, int]:
+    """Find out what a dataset knows of posts from before a moment.
+
+    Args:
+        dataset: where to look.
+        before: seconds since 1970.
+
+    Returns:
+        what it knows of them, and how many posts have no time, and so no end.
+    """
+    with _opened(dataset) as spill:
+        spill.run(
+            "CREATE TABLE gone AS SELECT platform, post_id FROM post WHERE created_at < ?",
+            [int(before * 1e6)],
+        )
+        timeless = _one(spill, "SELECT count(*) FROM post WHERE created_at IS NULL")
+        named = spill.batches("FROM gone")
+        marks = frozenset(mark(*one) for batch in named for one in _pairs(batch))
+        return _known(spill, marks), timeless
+
+
+def leave(dataset: Dataset, stones: Tombstones, *, run: str, number: int) -> dict[str, int]:
+    """Write the tables of posts again without what is forgotten; return how many rows left each.
+
+    Args:
+        dataset: whose posts.
+        stones: of forgotten posts and sources.
+        run: who commits.
+        number: under which; taken by `take_number`.
+    """
+    here = posts.here(dataset)
+    made = posts.record(dataset) if here else None
+    if made is None:
+        return {}
+    counts = made["counts"]
+    without = {POSTS: _posts, MEDIA: _media, GAPS: _gaps}
+    gone: dict[str, int] = {}
+    listed: list[dict[str, Any]] = []
+    changed = False
+    # Media first: what they lose has to be listed among the gaps.
+    for name in (MEDIA, GAPS, POSTS):
+        cut = _cut(dataset, name, without[name], stones, listed)
+        gone[name] = cut.gone
+        _adjust(counts, name, cut)
+        changed |= bool(cut.adds or cut.removes)
+        told = {posts.SAID: json.dumps(made)} if name == POSTS else None
+        # Posts are committed for what their commit says, too.
+        if cut.adds or cut.removes or (told and changed):
+            dataset.table(name).commit(cut.adds, cut.removes, fence=number, run=run, said=told)
+    return gone
+
+
+def traces(stones: Tombstones, rows: pa.Table) -> int:
+    """Return how many rows of a table of posts name a forgotten post."""
+    names = set(rows.column_names)
+    if {"platform", "post_id"} <= names:
+        found = _is_gone(stones, rows, "post_id")
+        for name in REFERENCES:
+            if name in names:
+                found = [a or b for a, b in zip(found, _is_gone(stones, rows, name), strict=True)]
+        return sum(found)
+    if {"kind", "ref"} <= names:
+        return sum(_of_forgotten(stones, *one) for one in _pairs(rows.select(["kind", "ref"])))
+    return 0
+
+
+@dataclass(slots=True)
+class _Cut:
+    """What is to be committed of one table, and what it changes of its counts."""
+
+    adds: list[Part]
+    removes: list[Part]
+    gone: int
+    counted: Counter[str]
+
+
+@contextlib.contextmanager
+def _opened(dataset: Dataset) -> Iterator[Spill]:
+    """Bring posts and media, as far as they are asked for, onto the disk."""
+    with contextlib.closing(Spill()) as spill:
+        for name, own, columns in ((POSTS, "post", POSTS_NOW), (MEDIA, "medium", MEDIA_NOW)):
+            schema = pa.schema([_plain(SCHEMAS[name].field(column)) for column in columns])
+            spill.fill(own, schema, _rows(dataset, name, schema))
+        yield spill
+
+
+def _plain(field: pa.Field) -> pa.Field:
+    # Times are numbers here: DuckDB would ask which time zone a session is in.
+    kind = pa.int64() if pa.types.is_timestamp(field.type) else field.type
+    return pa.field(field.name, kind)
+
+
+def _rows(dataset: Dataset, name: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    if name in posts.here(dataset):
+        for batch in dataset.table(name).batches(schema.names):
+            yield from pa.Table.from_batches([batch]).cast(schema).to_batches()
+
+
+def _known(spill: Spill, marks: frozenset[str]) -> KnownPosts:
+    """Return what is known of the posts in the table `gone`."""
+    key = "platform, post_id"
+    theirs = f"medium SEMI JOIN gone USING ({key})"
+    others = f"medium ANTI JOIN gone USING ({key}) SEMI JOIN (FROM post WHERE state = 'present')"
+    sources = "AS SELECT DISTINCT source_id FROM"
+    spill.run(f"CREATE TABLE theirs {sources} {theirs} WHERE source_id IS NOT NULL")
+    spill.run(f"CREATE TABLE others {sources} {others} USING ({key})")
+    own = spill.read("FROM theirs ANTI JOIN others USING (source_id)")["source_id"].to_pylist()
+    here = _one(spill, "SELECT count(*) FROM gone")
+    shares = (
+        f"SELECT count(*) FROM (FROM post ANTI JOIN gone USING ({key})) p "  # noqa: S608 - words of this room
+        "JOIN gone g ON g.platform = p.platform AND g.post_id = p.repost_of"
+    )
+    return KnownPosts(
+        marks=marks,
+        here=here,
+        unknown=max(0, len(marks) - here),
+        sources=frozenset(own),
+        shared=_one(spill, "SELECT count(*) FROM theirs") - len(own),
+        shares=_one(spill, shares),
+    )
+
+
+def _one(spill: Spill, query: str) -> int:
+    found = spill.first(query)
+    assert found is not None, "a count is one row"
+    return int(found[0])
+
+
+def _pairs(rows: pa.Table | pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
+    return zip(*(column.to_pylist() for column in rows.columns), strict=True)
+
+
+def _is_gone(stones: Tombstones, rows: pa.Table, column: str) -> list[bool]:
+    pairs = _pairs(rows.select(["platform", column]))
+    return [is_forgotten(stones, platform, own) for platform, own in pairs]
+
+
+def _of_forgotten(stones: Tombstones, kind: str, ref: str | None) -> bool:
+    """Tell whether a gap is of a forgotten post's medium: its ref is `PLATFORM ID PLACE`."""
+    if kind != UNMATCHED_MEDIUM or not ref:
+        return False
+    platform, _, rest = ref.partition(" ")
+    return is_forgotten(stones, platform, rest.rpartition(" ")[0])
+
+
+def _cut(
+    dataset: Dataset,
+    name: str,
+    without: Callable[[pa.Table, Tombstones, list[dict[str, Any]]], pa.Table],
+    stones: Tombstones,
+    listed: list[dict[str, Any]],
+) -> _Cut:
+    """Write those parts of a table again that change."""
+    cut = _Cut([], [], 0, Counter())
+    fresh = _by_stem(dataset, listed) if name == GAPS else {}
+    told = {"format": str(posts.VERSION), "imgbatch": __version__, "table": name}
+
+    def put(stem: str, rows: pa.Table) -> None:
+        if rows.num_rows:
+            whole = rows.replace_schema_metadata(None).combine_chunks()
+            cut.adds.append(put_table(dataset.store, name, stem, whole, told))
+
+    for part in dataset.table(name).parts().values():
+        rows = read_part(dataset.store, part)[0].replace_schema_metadata(None)
+        stem = part.path.partition("-")[0]
+        kept = without(rows, stones, listed)
+        cut.gone += rows.num_rows - kept.num_rows
+        kept = _joined(kept, fresh.pop(stem, []))
+        if not kept.equals(rows):
+            cut.counted.update(_counted(name, kept))
+            cut.counted.subtract(_counted(name, rows))
+            cut.removes.append(part)
+            put(stem, kept)
+    for stem, more in fresh.items():
+        rows = _joined(SCHEMAS[GAPS].remove_metadata().empty_table(), more)
+        cut.counted.update(_counted(name, rows))
+        put(stem, rows)
+    both = {part.path for part in cut.adds} & {part.path for part in cut.removes}
+    cut.adds = [part for part in cut.adds if part.path not in both]
+    cut.removes = [part for part in cut.removes if part.path not in both]
+    return cut
+
+
+def _counted(name: str, rows: pa.Table) -> Counter[str]:
+    """Return what the record of posts counts of a table's rows."""
+    if name == POSTS:
+        return Counter({"posts": rows.num_rows})
+    if name == MEDIA:
+        return Counter(rows["status"].to_pylist())
+    found: Counter[str] = Counter()
+    for kind, count in _pairs(rows.select(["kind", "count"])):
+        found[kind] += count
+    return found
+
+
+def _adjust(counts: dict[str, Any], name: str, cut: _Cut) -> None:
+    if name == POSTS:
+        counts["posts"] += cut.counted["posts"]
+        return
+    own = Counter(counts["media" if name == MEDIA else "gaps"])
+    own.update(cut.counted)
+    counts["media" if name == MEDIA else "gaps"] = {k: n for k, n in own.most_common() if n}
+    if name == GAPS:
+        counts["sources"] = own[UNMATCHED_SOURCE]
+
+
+def _posts(rows: pa.Table, stones: Tombstones, _: list[dict[str, Any]]) -> pa.Table:
+    gone = pa.array(_is_gone(stones, rows, "post_id"), pa.bool_())
+    kept = rows.filter(pc.invert(gone))
+    for name in REFERENCES:
+        bad = pa.array(_is_gone(stones, kept, name), pa.bool_())
+        kept = _blank(kept, name, bad)
+    return kept
+
+
+def _media(rows: pa.Table, stones: Tombstones, listed: list[dict[str, Any]]) -> pa.Table:
+    """Return media of posts that stay; those of forgotten sources without what names them."""
+    gone = pa.array(_is_gone(stones, rows, "post_id"), pa.bool_())
+    kept = rows.filter(pc.invert(gone))
+    bad = stones.among(kept["source_id"]).combine_chunks()
+    listed += [
+        {
+            "kind": UNMATCHED_MEDIUM,
+            "ref": f"{one['platform']} {one['post_id']} {one['media_idx']}",
+            "line": None,
+            "message": FORGOTTEN,
+            "count": 1,
+            "input": one["input"],
+        }
+        for one in kept.filter(bad).to_pylist()
+    ]
+    for name in NAMING:
+        kept = _blank(kept, name, bad)
+    for name, word in (("status", FORGOTTEN), ("joined_by", "")):
+        at = kept.schema.get_field_index(name)
+        kept = kept.set_column(at, kept.schema.field(at), pc.if_else(bad, word, kept[name]))
+    return kept
+
+
+def _gaps(rows: pa.Table, stones: Tombstones, _: list[dict[str, Any]]) -> pa.Table:
+    def goes(kind: str, ref: str | None) -> bool:
+        if kind == UNMATCHED_SOURCE:
+            return bool(ref) and stones.covers(str(ref))
+        return _of_forgotten(stones, kind, ref)
+
+    gone = [goes(*one) for one in _pairs(rows.select(["kind", "ref"]))]
+    return rows.filter(pc.invert(pa.array(gone, pa.bool_())))
+
+
+def _blank(rows: pa.Table, name: str, bad: pa.Array | pa.ChunkedArray) -> pa.Table:
+    at = rows.schema.get_field_index(name)
+    field = rows.schema.field(at)
+    blanked = pc.if_else(bad, pa.scalar(None, field.type), rows[name])
+    return rows.set_column(at, field, blanked)
+
+
+def _joined(rows: pa.Table, more: list[dict[str, Any]]) -> pa.Table:
+    if not more:
+        return rows
+    added = pa.Table.from_pylist(more, schema=rows.schema)
+    names = ("kind", "ref", "line", "message", "input")
+    return pa.concat_tables([rows, added]).sort_by([(name, "ascending") for name in names])
+
+
+def _by_stem(dataset: Dataset, listed: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Return new gaps by what the name of their part begins with, as `Gathered.rows` cuts them."""
+    digits = posts.digits_of(dataset, GAPS)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for one in listed:
+        hashed = hashlib.md5(f"{one['kind']}{one['ref']}".encode(), usedforsecurity=False)
+        stem = posts.stem_of(hashed.hexdigest()[:digits])
+        found.setdefault(stem, []).append(one)
+    return found

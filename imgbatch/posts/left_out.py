@@ -1,0 +1,72 @@
+"""Posts of a dump enter; those that were forgotten, and media that were, do not leave.
+
+A dump goes on to hold what was taken out of the dataset. It is known again by its tombstones, and
+how many posts were left out is a gap.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from imgbatch.dataset.posts_forgotten import FORGOTTEN, is_forgotten, medium_mark
+from imgbatch.posts.keys import file_of
+from imgbatch.posts.rows import places
+from imgbatch.sources.dumps import Gap, Media, names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from imgbatch.dataset.tombstones import Tombstones
+    from imgbatch.sources.dumps import Post
+
+KIND = "forgotten-posts"
+MESSAGE = "posts that were forgotten, and are in the dump still"
+
+
+def left_out(
+    found: Iterable[tuple[str, Post | Gap]], stones: Tombstones, before: str
+) -> Iterator[tuple[str, Post | Gap]]:
+    """Pass on what was not forgotten.
+
+    Args:
+        found: posts and gaps of a dump, with the format that each is of.
+        stones: of what was forgotten.
+        before: what the addresses of the dump's files begin with.
+    """
+    count = 0
+    name = ""
+    for name, one in found:
+        if isinstance(one, Gap):
+            yield name, one
+        elif is_forgotten(stones, one.platform, one.post_id):
+            count += 1
+        else:
+            yield name, _without(one, stones, before)
+    if count:
+        yield name, Gap(KIND, "", None, MESSAGE, count)
+
+
+def _without(post: Post, stones: Tombstones, before: str) -> Post:
+    """Return a post that names no forgotten one, and no file that was."""
+    kept = {
+        name: None if is_forgotten(stones, post.platform, own) else own
+        for name, own in (("reply_to", post.reply_to), ("repost_of", post.repost_of))
+    }
+    file = file_of(post.raw_ref)
+
+    def medium(place: int, one: Media) -> Media:
+        if medium_mark(post.platform, post.post_id, place) not in stones and not (
+            one.path and _covered(stones, before, names.resolve(one.path, file))
+        ):
+            return one
+        return Media(one.index, one.kind, status=FORGOTTEN)
+
+    media = tuple(medium(place, one) for place, one in places(post.media))
+    return dataclasses.replace(
+        post, reply_to=kept["reply_to"], repost_of=kept["repost_of"], media=media
+    )
+
+
+def _covered(stones: Tombstones, before: str, name: str | None) -> bool:
+    return name is not None and stones.covers(before + name)

@@ -1,0 +1,114 @@
+"""A post enters as it was read, and leaves as it is to be kept; pure, before anything is stored.
+
+What is left out or replaced, by the settings of the recipe's table `[posts]`:
+
+    text = false         what posts say, and the descriptions of their media
+    names = false        names of authors, and the post's address, which has them too
+    pseudonyms = true    ids of authors and posts become keyed hashes, also where a post answers or
+                         shares another; names and the post's address are left out
+
+Names inside of texts stay while texts do. Addresses and file names of media stay: they are what a
+medium is found by, and the table of sources has them anyway. Whoever has the dump has all of it.
+
+Decision, 2026-11: pseudonyms are BLAKE2b with a key that never lies in the dataset, and the same
+for the same id in each dataset of that key. Drawback: who loses the key can add no further export
+to a dataset, and apply no list of deleted posts to it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from imgbatch.errors import SettingsError
+from imgbatch.settings import read_limits
+
+if TYPE_CHECKING:
+    from imgbatch.settings import PostSettings
+    from imgbatch.sources.dumps import Media, Post
+
+Kind = Literal["author", "post", "medium"]
+
+LEAST_BYTES = 16
+HASH_BYTES = 16
+VARIABLE = "IMGBATCH_PSEUDONYM_KEY_FILE"
+MAKE = (
+    f"`openssl rand -hex 32 > FILE` makes one: keep it out of the dataset, name it in {VARIABLE}."
+)
+
+
+def read_key(path: str | None = None) -> bytes:
+    """Return the key of pseudonyms, from a file that is no part of any dataset.
+
+    Args:
+        path: of the file; by default what IMGBATCH_PSEUDONYM_KEY_FILE names.
+
+    Raises:
+        SettingsError: none is named, it cannot be read, or it is too short to keep a secret.
+    """
+    named = read_limits().pseudonym_key_file if path is None else path
+    if not named:
+        raise SettingsError("pseudonyms = true, and no file of a key is named", MAKE)
+    try:
+        # A line break at the end is an editor's, and no part of a key.
+        found = Path(named).expanduser().read_bytes().strip()
+    except OSError as error:
+        raise SettingsError(f"{VARIABLE} {named}: {error.strerror}", MAKE) from error
+    if len(found) < LEAST_BYTES:
+        raise SettingsError(
+            f"{VARIABLE} {named} holds {len(found)} bytes, and a key has {LEAST_BYTES} or more",
+            MAKE,
+        )
+    return hashlib.blake2b(found, digest_size=32, person=b"imgbatch-key").digest()
+
+
+def pseudonym(key: bytes, kind: Kind, platform: str, own: str) -> str:
+    """Return what stands for an id: 32 hex digits, the same for the same id, kind and platform.
+
+    Args:
+        key: as `read_key` gave it.
+        kind: what it is an id of; an author and a post with the same digits are told apart.
+        platform: an id counts within one.
+        own: the id.
+    """
+    said = f"{kind}\0{platform}\0{own}".encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(said, digest_size=HASH_BYTES, key=key).hexdigest()
+
+
+def private(post: Post, settings: PostSettings, key: bytes | None) -> Post:
+    """Return a post without what is not to be kept.
+
+    Args:
+        post: as it was read.
+        settings: what is kept.
+        key: of pseudonyms; needed where the settings ask for them.
+    """
+    found = post
+    if not settings.text:
+        media = tuple(dataclasses.replace(one, alt_text=None) for one in found.media)
+        found = dataclasses.replace(found, text=None, media=media)
+    if not settings.names or settings.pseudonyms:
+        found = dataclasses.replace(found, author_name=None, url=None)
+    if settings.pseudonyms:
+        assert key is not None, "whoever asks for pseudonyms has read the key"
+        found = _hidden(found, key)
+    return found
+
+
+def _hidden(post: Post, key: bytes) -> Post:
+    def of(kind: Kind, own: str | None) -> str | None:
+        return None if own is None else pseudonym(key, kind, post.platform, own)
+
+    def medium(one: Media) -> Media:
+        return dataclasses.replace(one, key=of("medium", one.key))
+
+    return dataclasses.replace(
+        post,
+        post_id=pseudonym(key, "post", post.platform, post.post_id),
+        author_id=of("author", post.author_id),
+        reply_to=of("post", post.reply_to),
+        repost_of=of("post", post.repost_of),
+        media=tuple(map(medium, post.media)),
+    )

@@ -1,0 +1,113 @@
+"""What came of a schedule's ticks: lines are appended; what was done and is due is read back.
+
+A line is one JSON object: `began`, `ended`, `skipped`, or `told` (that one was cut off), with the
+tick that it is about (null: run by hand). Whoever dies between two lines leaves one that began and
+did not end, and that is seen.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from imgbatch.recurring import missed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from imgbatch.scheduling.kept import Schedule
+
+FILE = "journal.jsonl"
+BEGAN, ENDED, SKIPPED, TOLD = "began", "ended", "skipped", "told"
+CUT_OFF = "cut off"
+# A tick whose command was cut off, by a reboot say, is begun once more, and not again and again:
+# it may be what brought the machine down.
+ATTEMPTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A tick that is due.
+
+    Attributes:
+        tick: seconds since 1970.
+        again: its command was begun before, and cut off.
+    """
+
+    tick: float
+    again: bool = False
+
+
+def note(own: Path, event: str, **said: Any) -> None:
+    """Append a line to the journal of a schedule; it is on the disk when this returns."""
+    # A line break in front: what a cut line before it left is not glued to this one.
+    line = f"\n{json.dumps({'event': event, **said})}\n".encode()
+    handle = os.open(own / FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(handle, line)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def lines(own: Path) -> list[dict[str, Any]]:
+    """Return the journal's lines, oldest first, without one that was cut by a power failure.
+
+    What such a line said counts as not done: its tick is done again.
+    """
+    try:
+        texts = (own / FILE).read_text("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        return []
+    found = []
+    for text in texts:
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict) and "event" in line:
+            found.append(line)
+    return found
+
+
+def due(schedule: Schedule, told: list[dict[str, Any]], now: float) -> Due | None:
+    """Return the tick that is due; of several missed ones the newest, None: there is none.
+
+    Args:
+        schedule: whose ticks.
+        told: its journal's lines.
+        now: seconds since 1970. Lines of later ticks are not believed: a clock that was wrong once
+            does not silence a schedule until that day.
+    """
+    handled = [line["tick"] for line in told if line.get("tick") and line["tick"] <= now]
+    last = max(handled, default=0.0)
+    tick = missed(schedule.cron, schedule.timezone, after=max(schedule.since, last), now=now)
+    if tick is not None:
+        return Due(tick)
+    own = [line for line in told if last and line.get("tick") == last]
+    begun = sum(line["event"] == BEGAN for line in own)
+    over = any(line["event"] in (ENDED, SKIPPED) for line in own)
+    return None if over or not 0 < begun < ATTEMPTS else Due(last, again=True)
+
+
+def began(told: list[dict[str, Any]], tick: float) -> bool:
+    """Return whether a tick's command began."""
+    return any(line["event"] == BEGAN and line.get("tick") == tick for line in told)
+
+
+def last(told: list[dict[str, Any]], *, at_work: bool) -> dict[str, Any] | None:
+    """Return what came last: `state` is ok, failed, skipped, at work, or cut off.
+
+    Args:
+        told: the journal's lines.
+        at_work: whether its command is at work now.
+    """
+    if not told:
+        return None
+    begun = next((line for line in reversed(told) if line["event"] == BEGAN), None)
+    if at_work and begun:
+        return {**begun, "state": "at work"}
+    line = told[-1]
+    return {**line, "state": CUT_OFF} if line["event"] == BEGAN else line

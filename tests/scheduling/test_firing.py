@@ -1,0 +1,253 @@
+"""What a schedule does when it is woken: real commands, real kills, real locks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from imgbatch.dataset.lock import RunLock
+from imgbatch.errors import ScheduleError, SettingsError
+from imgbatch.scheduling import firing, journal, kept
+from imgbatch.storage import open_store
+from tests import corpus
+from tests.scheduling import made
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def events(folder: Path, name: str = "daily") -> list[str]:
+    return [line["event"] for line in journal.lines(folder / name)]
+
+
+def woken(folder: Path, name: str = "daily") -> subprocess.Popen[bytes]:
+    """What a timer does, as a group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "imgbatch", "schedule", "run", name, "--due"],
+        env={**os.environ, "IMGBATCH_SCHEDULE_FOLDER": str(folder)},
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def wait_for(folder: Path, event: str, count: int = 1) -> None:
+    while events(folder).count(event) < count:
+        time.sleep(0.02)
+
+
+def test_three_weeks_of_missed_ticks_are_caught_up_once(tmp_path: Path) -> None:
+    schedule, now = made.schedule(tmp_path), time.time()
+    record = firing.run_due(tmp_path, schedule, now=now)
+    assert record is not None
+    assert (record["state"], record["code"]) == ("ok", 0)
+    assert now - made.DAY < record["tick"] <= now
+    assert firing.run_due(tmp_path, schedule, now=now) is None
+    assert events(tmp_path) == ["began", "ended"]
+    with open(record["log"]) as log:  # noqa: PTH123 - a path as text
+        assert "standard" in log.read()
+    # A day later by the clock there is one more, and no more.
+    assert firing.run_due(tmp_path, schedule, now=now + made.DAY) is not None
+    assert firing.run_due(tmp_path, schedule, now=now + made.DAY) is None
+
+
+def test_a_schedule_made_just_now_owes_nothing(tmp_path: Path) -> None:
+    now = time.time()
+    schedule = made.schedule(tmp_path, since=now)
+    assert firing.run_due(tmp_path, schedule, now=now) is None
+    assert firing.run_due(tmp_path, schedule, now=schedule.next(now)) is not None
+
+
+@pytest.mark.slow
+def test_a_clock_that_was_years_ahead_once_silences_nothing(tmp_path: Path) -> None:
+    schedule, now = made.schedule(tmp_path), time.time()
+    assert firing.run_due(tmp_path, schedule, now=now + 4000 * made.DAY) is not None
+    assert firing.run_due(tmp_path, schedule, now=now) is not None
+    assert firing.run_due(tmp_path, schedule, now=now) is None
+
+
+def test_a_tick_while_the_former_is_at_work_is_said_and_skipped(tmp_path: Path) -> None:
+    schedule, now = made.schedule(tmp_path, words=made.LONG), time.time()
+    at_work = woken(tmp_path)
+    wait_for(tmp_path, "began")
+    # Woken again for the same tick: that one is at work, nothing is skipped.
+    assert firing.run_due(tmp_path, schedule, now=now) is None
+    record = firing.run_due(tmp_path, schedule, now=now + made.DAY)
+    assert record is not None
+    assert (record["state"], record["code"]) == ("skipped", 0)
+    assert "is at work" in record["error"]
+    assert firing.at_work(tmp_path / "daily")
+    last = journal.last(journal.lines(tmp_path / "daily"), at_work=True)
+    assert last
+    assert last["state"] == "at work"
+    with pytest.raises(firing.AtWorkError):
+        firing.run_now(tmp_path, schedule)
+    os.killpg(at_work.pid, signal.SIGKILL)
+    at_work.wait()
+    while firing.at_work(tmp_path / "daily"):
+        time.sleep(0.02)
+    assert events(tmp_path) == ["began", "skipped"]
+
+
+@pytest.mark.slow
+def test_a_command_outlives_whoever_is_killed_for_it_and_keeps_the_lock(tmp_path: Path) -> None:
+    made.schedule(tmp_path, words=made.LONG)
+    parent = woken(tmp_path)
+    wait_for(tmp_path, "began")
+    while not (children := _children(parent.pid)):
+        time.sleep(0.02)
+    parent.kill()
+    parent.wait()
+    assert firing.at_work(tmp_path / "daily")
+    os.kill(children[0], signal.SIGKILL)
+    while firing.at_work(tmp_path / "daily"):
+        time.sleep(0.02)
+
+
+def _children(pid: int) -> list[int]:
+    with open(f"/proc/{pid}/task/{pid}/children") as told:  # noqa: PTH123 - no file of a disk
+        return [int(word) for word in told.read().split()]
+
+
+def test_a_tick_that_was_cut_off_is_told_and_begun_once_more_only(tmp_path: Path) -> None:
+    told = tmp_path / "told.jsonl"
+    schedule = made.schedule(tmp_path, words=made.LONG, notify_command=f"cat >> {told}")
+    for attempt in (1, 2):
+        parent = woken(tmp_path)
+        wait_for(tmp_path, "began", attempt)
+        os.killpg(parent.pid, signal.SIGKILL)
+        parent.wait()
+        while firing.at_work(tmp_path / "daily"):
+            time.sleep(0.02)
+    assert firing.run_due(tmp_path, schedule, now=time.time()) is None
+    assert events(tmp_path) == ["began", "told", "began"]
+    assert "cut off" in json.loads(told.read_text())["text"]
+    last = journal.last(journal.lines(tmp_path / "daily"), at_work=False)
+    assert last
+    assert last["state"] == "cut off"
+
+
+def test_a_line_that_a_power_failure_cut_hides_none_after_it(tmp_path: Path) -> None:
+    schedule, now = made.schedule(tmp_path), time.time()
+    (tmp_path / "daily/journal.jsonl").write_bytes(b'{"event": "began", "tick": 17')
+    assert firing.run_due(tmp_path, schedule, now=now) is not None
+    assert events(tmp_path) == ["began", "ended"]
+    assert firing.run_due(tmp_path, schedule, now=now) is None
+
+
+def test_another_run_on_the_dataset_makes_a_tick_harmless(tmp_path: Path) -> None:
+    corpus.many(tmp_path / "in", 1)
+    corpus.run_inline(tmp_path / "in", tmp_path / "own", recipe="[analyzers.image]\n")
+    words = ["run", "in", "own", "--engine", "inline"]
+    told = tmp_path / "told"
+    schedule = made.schedule(tmp_path, words=words, notify_command=f"cat > {told}")
+    lock = RunLock.take(open_store(str(tmp_path / "own")), "by-hand", expires=60)
+    try:
+        record = firing.run_due(tmp_path, schedule, now=time.time())
+    finally:
+        lock.release()
+    assert record is not None
+    assert (record["state"], record["code"]) == ("skipped", 19)
+    assert "by-hand is at work" in record["error"]
+    assert not told.exists()
+
+
+@pytest.fixture
+def hook() -> Iterator[tuple[str, list[bytes], list[int]]]:
+    """A web server: its address, what was posted, and what it is to answer next."""
+    posted: list[bytes] = []
+    answers: list[int] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posted.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(answers.pop(0) if answers else 204)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/secret-path", posted, answers
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_failure_is_told_by_command_and_webhook(
+    tmp_path: Path, hook: tuple[str, list[bytes], list[int]]
+) -> None:
+    url, posted, answers = hook
+    answers.append(503)  # passes: it is asked again
+    told = tmp_path / "told"
+    schedule = made.schedule(
+        tmp_path, words=made.BADLY, notify_command=f"cat > {told}", notify_url=url
+    )
+    record = firing.run_due(tmp_path, schedule, now=time.time())
+    assert record is not None
+    assert (record["state"], record["code"], record["notice_failed"]) == ("failed", 10, [])
+    said = json.loads(told.read_text())
+    assert said["schedule"] == "daily"
+    assert said["words"] == made.BADLY
+    assert said["error"] == "SettingsError: no recipe 'quik'; did you mean 'quick'?"
+    assert said["error"] in said["text"]
+    assert [json.loads(body) for body in posted] == [said, said]
+
+
+def test_a_notice_that_does_not_arrive_is_itself_told(
+    tmp_path: Path, hook: tuple[str, list[bytes], list[int]]
+) -> None:
+    url, posted, answers = hook
+    answers.append(404)
+    schedule = made.schedule(
+        tmp_path, words=made.BADLY, notify_command="echo no such list >&2; exit 3", notify_url=url
+    )
+    record = firing.run_due(tmp_path, schedule, now=time.time())
+    assert record is not None
+    assert record["notice_failed"] == [
+        "--notify-command ended with 3: no such list",
+        "--notify-url answered 404",
+    ]
+    assert "secret-path" not in json.dumps(record)
+    assert len(posted) == 1
+
+
+def test_a_folder_that_is_gone_is_a_failure_and_not_a_silence(tmp_path: Path) -> None:
+    schedule = made.schedule(tmp_path, folder=str(tmp_path / "unmounted"))
+    record = firing.run_due(tmp_path, schedule, now=time.time())
+    assert record is not None
+    assert (record["state"], record["code"]) == ("failed", 33)
+    assert "unmounted" in record["error"]
+
+
+@pytest.mark.slow
+def test_logs_are_kept_and_the_oldest_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(firing, "LOGS_KEPT", 2)
+    schedule = made.schedule(tmp_path)
+    logs = [firing.run_now(tmp_path, schedule)["log"] for _ in range(3)]
+    left = sorted(map(str, (tmp_path / "daily/logs").iterdir()))
+    assert left == logs[1:]
+
+
+def test_a_name_is_given_once_and_a_wrong_one_never(tmp_path: Path) -> None:
+    made.schedule(tmp_path)
+    with pytest.raises(ScheduleError, match="there is a schedule daily"):
+        made.schedule(tmp_path)
+    with pytest.raises(SettingsError, match="will not do as the name"):
+        made.schedule(tmp_path, name="../daily")
+    with pytest.raises(ScheduleError, match=r"no schedule 'dayly' .*did you mean 'daily'"):
+        kept.get(tmp_path, "dayly")
+    (tmp_path / "daily/schedule.json").write_text("{")
+    with pytest.raises(ScheduleError, match="is damaged"):
+        kept.schedules(tmp_path)

@@ -1,0 +1,146 @@
+"""`imgbatch schedule` and what `imgbatch status` says of schedules, as users type them."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from imgbatch.__main__ import main
+from imgbatch.scheduling import firing, kept
+from tests import corpus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def imgbatch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Done]:
+    """The command line in this process: starting Python costs more than what is tested."""
+    monkeypatch.setenv("IMGBATCH_SCHEDULE_FOLDER", str(tmp_path / "schedules"))
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: str | Path) -> Done:
+        monkeypatch.setattr(sys, "argv", ["imgbatch", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return Done(int(ended.value.code or 0), said.out, said.err)
+
+    return call
+
+
+def add(imgbatch: Callable[..., Done], *words: str, every: str = "Mon 03:00") -> Done:
+    given = ["--every", every, "--timezone", "Europe/Berlin", "--timer", "loop"]
+    return imgbatch("schedule", "add", "weekly", *given, *words)
+
+
+def test_status_tells_the_last_result_and_the_next_time(
+    tmp_path: Path, imgbatch: Callable[..., Done]
+) -> None:
+    corpus.many(tmp_path / "in", 2)
+    corpus.run_inline(tmp_path / "in", tmp_path / "own", recipe="[analyzers.image]\n")
+    assert json.loads(imgbatch("status", "own", "--json").stdout)["schedules"] == []
+    done = add(imgbatch, "--", "run", "in", "own", "--engine", "inline")
+    assert done.returncode == 0, done.stderr
+    assert "next Mon " in done.stdout
+    assert " 03:00, by loop" in done.stdout
+    assert "start `imgbatch schedule loop`" in done.stdout
+    assert "last:" not in imgbatch("status", "own").stdout
+    home = tmp_path / "schedules"
+    later = kept.get(home, "weekly").next(time.time())
+    assert firing.run_due(home, kept.get(home, "weekly"), now=later)
+    told = imgbatch("status", "own").stdout
+    assert "schedule weekly: Mon 03:00 (Europe/Berlin), next Mon" in told
+    assert "last: ok, " in told
+    (record,) = json.loads(imgbatch("status", "own", "--json").stdout)["schedules"]
+    assert (record["last"]["state"], record["last"]["tick"]) == ("ok", later)
+    listed = json.loads(imgbatch("schedule", "list", "--json").stdout)["schedules"]
+    assert [one["name"] for one in listed] == ["weekly"]
+    assert imgbatch("schedule", "remove", "weekly").returncode == 0
+    assert imgbatch("schedule", "list").stdout == "no schedule\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--", "run", "in", "own", "--recipy", "quick"], 2, "--recipy"),
+        (["--", "runn", "in", "own"], 2, "runn"),
+        (["--", "run", "in"], 2, "DATASET"),
+        (["--", "recipe", "shw"], 2, "shw"),
+        (["--", "schedule", "list"], 10, "schedules no schedule"),
+        (["--notify-url", "slack", "--", "report", "own"], 10, "is no web address"),
+    ],
+)
+def test_a_typing_error_is_told_now_and_not_at_three_at_night(
+    imgbatch: Callable[..., Done], words: list[str], code: int, said: str
+) -> None:
+    done = add(imgbatch, *words)
+    assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+    assert imgbatch("schedule", "list").stdout == "no schedule\n"
+
+
+def test_times_that_are_none_are_told(imgbatch: Callable[..., Done]) -> None:
+    done = add(imgbatch, "--", "report", "own", every="Mo 3 Uhr")
+    assert done.returncode == 10
+    assert "no time that comes again" in done.stderr
+
+
+def test_a_timer_that_is_not_here_leaves_no_schedule_behind(
+    imgbatch: Callable[..., Done], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for timer in ("systemd", "cron"):
+        words = ["--every", "hourly", "--timer", timer, "--", "report", "own"]
+        done = imgbatch("schedule", "add", "hourly", *words)
+        assert done.returncode == 33
+        assert "--timer" in done.stderr
+    assert imgbatch("schedule", "list").stdout == "no schedule\n"
+
+
+def test_run_by_hand_shows_its_output_and_ends_with_its_code(
+    imgbatch: Callable[..., Done],
+) -> None:
+    add(imgbatch, "--notify-command", "exit 1", "--", "recipe", "show", "quik")
+    done = imgbatch("schedule", "run", "weekly")
+    assert done.returncode == 10
+    assert "did you mean 'quick'" in done.stdout
+    assert "nobody was told: --notify-command ended with 1" in done.stderr
+    assert "nothing is due" in imgbatch("schedule", "run", "weekly", "--due").stdout
+    assert "nobody was told of it" in imgbatch("schedule", "list").stdout
+
+
+def test_what_holds_a_secret_is_not_kept_and_that_is_said(
+    imgbatch: Callable[..., Done], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "never-in-a-file")
+    monkeypatch.setenv("AWS_PROFILE", "lab")
+    done = add(imgbatch, "--notify-url", "https://chat/hook-secret", "--", "report", "own")
+    assert "AWS_SECRET_ACCESS_KEY is set here and is not kept" in done.stdout
+    path = tmp_path / "schedules/weekly/schedule.json"
+    assert "never-in-a-file" not in path.read_text()
+    assert path.stat().st_mode & 0o077 == 0
+    assert kept.get(tmp_path / "schedules", "weekly").environment["AWS_PROFILE"] == "lab"
+    assert "hook-secret" not in imgbatch("schedule", "list", "--json").stdout
+
+
+def test_one_that_is_not_there_names_its_neighbours(imgbatch: Callable[..., Done]) -> None:
+    add(imgbatch, "--", "report", "own")
+    for words in (["run", "weakly"], ["remove", "weakly"]):
+        done = imgbatch("schedule", *words)
+        assert done.returncode == 33
+        assert "did you mean 'weekly'" in done.stderr
