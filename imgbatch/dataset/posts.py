@@ -159,6 +159,16 @@ def commit(dataset: Dataset, made: Made, *, run: str, number: int) -> dict[str, 
     return written
 
 
+def unsettle(dataset: Dataset, *, run: str, number: int) -> None:
+    """Have the next run of every input read its dump again: parts were taken out."""
+    made = record(dataset)
+    if made is None:
+        return
+    inputs = {name: {**own, "manifest": ""} for name, own in made["inputs"].items()}
+    said = {SAID: json.dumps({**made, "inputs": inputs})}
+    dataset.table(POSTS).commit([], [], fence=number, run=run, said=said)
+
+
 def strays(dataset: Dataset) -> list[str]:
     """Return the names of files of the three tables that their snapshots do not hold."""
     found = []

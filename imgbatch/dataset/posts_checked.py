@@ -22,7 +22,7 @@ from imgbatch.errors import DamageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgbatch.dataset import Dataset, Table
+    from imgbatch.dataset import Dataset, Part, Table
 
 AGAIN = "run again"
 SOURCES = pa.schema([("source_id", pa.string()), ("version", pa.string())])
@@ -63,6 +63,7 @@ class Checked:
     """What is known of posts; see `labels.Checked`."""
 
     rows: dict[str, int] = field(default_factory=dict)
+    damaged: list[Part] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
@@ -93,6 +94,8 @@ def _reconcile(dataset: Dataset, spill: Spill, made: dict[str, Any], found: Chec
             found.problems.append(f"posts: {count} {what}: {AGAIN}")
     if count := _one(spill, UNLISTED):
         found.problems.append(f"post_gaps: {count} unmatched media are not listed: {AGAIN}")
+    if found.damaged:
+        return
     states = posts.states(dataset)
     inputs = made["inputs"].values()
     if all(own["manifest"] != states["manifest"] for own in inputs):
@@ -120,9 +123,11 @@ def _whole(dataset: Dataset, name: str, found: Checked) -> Iterator[pa.RecordBat
             rows, sha256 = read_part(dataset.store, part)
         except DamageError as error:
             found.problems.append(f"{error}: {AGAIN} with --repair")
+            found.damaged.append(part)
             continue
         found.rows[name] += rows.num_rows
         if sha256 != digests.get(part.path) or rows.num_rows != part.rows:
+            found.damaged.append(part)
             found.problems.append(f"{name}: part {part.path} is not the one that was committed")
         yield from rows.replace_schema_metadata(None).select(schema.names).cast(schema).to_batches()
 

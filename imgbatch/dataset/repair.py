@@ -1,8 +1,8 @@
 """A damaged dataset enters; what is damaged leaves its snapshots, so that a run does it again.
 
 A damaged part of the manifest takes its shard along: its sources are listed anew, as a new shard.
-A damaged part of another table is computed again. What lies below a table and is not ours is put
-aside, never deleted.
+A damaged part of another table is computed again, one of posts is read again from its dump. What
+lies below a table and is not ours is put aside, never deleted.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imgbatch.dataset import MANIFEST
+from imgbatch.dataset import MANIFEST, posts
 from imgbatch.dataset.verify import verify
 from imgbatch.errors import DamageError
 
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 ASIDE = "set-aside"
 # What a run that was killed leaves: never committed, harmless, and taken up by the next one.
-OURS = re.compile(r"/[0-9a-f]{16}@\d+(-[0-9a-f]{8}){1,2}\.parquet$|^groups/")
+OURS = re.compile(
+    r"/[0-9a-f]{16}@\d+(-[0-9a-f]{8}){1,2}\.parquet$|^groups/"
+    r"|^post(s|_media|_gaps)/[0-9a-fx]{2,}-[0-9a-f]{8}\.parquet$"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ def mend(dataset: Dataset, *, run: str, number: Callable[[], int]) -> Mended:
         by_table.setdefault(part.table, []).append(part)
     for name, parts in sorted(by_table.items()):
         dataset.table(name).commit([], parts, fence=number(), run=run)
+    if any(name in posts.TABLES for name in by_table):
+        posts.unsettle(dataset, run=run, number=number())
     foreign = [name for name in found.orphans if not OURS.search(name)]
     return Mended(found.damaged, [*aside, *(_put_aside(dataset, name) for name in foreign)])
 

@@ -117,6 +117,7 @@ def verify(dataset: Dataset) -> Verified:
     found.orphans += labelled.orphans
     brought = posts_checked.check(dataset)
     found.rows.update(brought.rows)
+    found.damaged += brought.damaged
     found.problems += brought.problems
     found.notes += brought.notes
     found.orphans += brought.orphans

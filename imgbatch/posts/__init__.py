@@ -17,7 +17,7 @@ from imgbatch import __version__
 from imgbatch.dataset import counts, posts, tombstones
 from imgbatch.dataset.gathered import Counts, Gathered
 from imgbatch.dataset.shards import of_input
-from imgbatch.errors import SettingsError
+from imgbatch.errors import SettingsError, StorageError
 from imgbatch.posts.keys import media_keys, source_ids, source_keys
 from imgbatch.posts.left_out import left_out
 from imgbatch.posts.rows import Batches
@@ -174,9 +174,12 @@ def _lasting(settings: PostSettings) -> dict[str, Any]:
 def _may_hold_metadata(dataset: Dataset) -> bool:
     if not dataset.table(counts.OUTCOMES).exists:
         return False
+    try:
+        told = counts.outcomes(dataset)
+    except (OSError, StorageError):
+        return True  # they are derived: where they cannot be read, the input itself is looked at
     return any(
-        status == "filtered" and error_class not in NO_METADATA
-        for status, error_class in counts.outcomes(dataset)
+        status == "filtered" and error_class not in NO_METADATA for status, error_class in told
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from scripts.benchmarks import (
     clusters,
+    dumps,
     duplicates,
     faces,
     images,
@@ -45,6 +46,7 @@ SECTIONS = {
     "search": search.measure,
     "faces": faces.measure,
     "clusters": clusters.measure,
+    "dumps": dumps.measure,
 }
 
 
@@ -59,6 +61,7 @@ def main() -> int:
         sources=arguments.sources,
         shards=arguments.shards,
         objects=arguments.objects,
+        posts=arguments.posts,
     )
     figures = []
     for name in arguments.sections or SECTIONS:
@@ -81,6 +84,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sources", type=int, default=1_000_000, help="sources that are planned")
     parser.add_argument("--shards", type=int, default=20_000, help="empty shards on Ray")
     parser.add_argument("--objects", type=int, default=200_000, help="objects that are listed")
+    parser.add_argument("--posts", type=int, default=1_000_000, help="posts of a dump")
     arguments = parser.parse_args()
     for name in arguments.sections:
         if name not in SECTIONS:

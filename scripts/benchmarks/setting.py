@@ -25,6 +25,7 @@ class Setting:
         sources: how many sources the planned manifest has.
         shards: how many empty shards are scheduled.
         objects: how many objects of a bucket are listed.
+        posts: how many posts a dump holds.
     """
 
     out: Path
@@ -34,6 +35,7 @@ class Setting:
     sources: int
     shards: int = 20_000
     objects: int = 200_000
+    posts: int = 1_000_000
 
     @property
     def corpora(self) -> Path:

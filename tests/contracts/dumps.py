@@ -122,6 +122,7 @@ class Suite:
             after = self.read(name, folder)
             assert tells(before, after), f"{file}: {without} is gone and no gap says so"
 
+    @pytest.mark.slow
     def test_a_field_of_another_type_is_never_an_error(self, name: str, folder: Path) -> None:
         before = self.read(name, folder)
         for file, where in drifted(folder, lambda number: WRONG[number % len(WRONG)]):
@@ -189,6 +190,7 @@ class Suite:
         (folder / "zz.jsonl").write_bytes(b"[[[[{")
         assert by_id(posts_of(self.read(name, folder))) == by_id(before)
 
+    @pytest.mark.slow
     def test_it_is_read_in_pieces_and_never_whole(self, name: str, folder: Path) -> None:
         if name in ONE_POST_A_FILE:
             pytest.skip("each of its metadata files holds one post")

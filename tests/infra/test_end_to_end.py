@@ -40,6 +40,17 @@ VARIABLES = {
     "pools": {"cpu": {"machines": ["c7i.2xlarge", "m7i.2xlarge"], "most": 2}},
 }
 COPIES = 15
+STEPS = [
+    "ordered",
+    "head",
+    "taken",
+    "ray",
+    "first-worker",
+    "first-shard",
+    "last-shard",
+    "scaled-in",
+    "ended",
+]
 
 
 class Terminal:
@@ -155,6 +166,8 @@ def test_a_run_on_rented_machines_from_up_to_down(
         assert state["phase"] == "done", state
         assert state["preemptions"] == 1, state
         assert 0 < state["spent"] < 1, state
+        print(f"\nseconds since the order: {state['steps']}")  # noqa: T201 - for whoever asks with -s
+        assert list(state["steps"]) == STEPS
         machines.wait(lambda: not machines.at("cpu") and not machines.at("head"), 120)
     assert set(_desired(moto).values()) == {0}
     _is_whole(terminal, dataset, state["sources"])

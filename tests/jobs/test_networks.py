@@ -27,7 +27,9 @@ FIRST, SECOND = WORKERS
 S3_SHARDS = 100
 FILL = """
 import pathlib, sys, boto3
-s3 = boto3.client("s3")
+from botocore.config import Config
+# The server may have begun just before: a connection that is refused is tried again for a while.
+s3 = boto3.client("s3", config=Config(retries={"mode": "standard", "total_max_attempts": 12}))
 s3.create_bucket(Bucket="tests")
 for path in pathlib.Path(sys.argv[1]).iterdir():
     s3.put_object(Bucket="tests", Key=f"in/{path.name}", Body=path.read_bytes())

@@ -321,14 +321,23 @@ def test_a_run_that_was_overtaken_commits_no_posts(own: Path, dump: Path) -> Non
 
 
 @pytest.mark.slow
-def test_verify_finds_a_part_that_was_changed_and_one_that_is_gone(own: Path) -> None:
-    (name,) = parts(own)["post_media"]
-    file = own / "post_media" / name
+@pytest.mark.parametrize("table", posts.TABLES)
+def test_a_damaged_part_is_named_and_read_again_from_the_dump(
+    own: Path, dump: Path, table: str
+) -> None:
+    before = {name: rows(own, name) for name in posts.TABLES}
+    (name,) = parts(own)[table]
+    file = own / table / name
     data = file.read_bytes()
     file.unlink()
-    assert any("missing" in problem for problem in verify(Dataset.open(str(own))).problems)
+    assert any(name in problem for problem in verify(Dataset.open(str(own))).problems)
     file.write_bytes(data.replace(b"PAR1", b"RAP1"))
-    assert verify(Dataset.open(str(own))).problems != []
+    assert any(name in problem for problem in verify(Dataset.open(str(own))).problems)
+    summary = bring(dump, own, repair=True)
+    assert summary.repaired == 1
+    assert {name: rows(own, name) for name in posts.TABLES} == before
+    assert verify(Dataset.open(str(own))).problems == []
+    assert bring(dump, own).posts is None
 
 
 def test_posts_are_exported_and_told_in_the_report(brought: Path, tmp_path: Path) -> None:

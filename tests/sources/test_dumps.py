@@ -326,6 +326,10 @@ def test_times_are_utc_before_1970_too_and_none_where_no_calendar_holds_them() -
     assert values.unix_time("-14182940") == datetime(1969, 7, 20, 20, 17, 40, tzinfo=UTC)
     assert values.unix_time(1_614_834_367_000) == values.unix_time(1_614_834_367)
     assert values.iso_time("2021-03-04T05:06:07+02:00") == datetime(2021, 3, 4, 3, 6, 7, tzinfo=UTC)
+    written = values.x_time("Sun Jul 20 20:17:40 +0000 1969")
+    assert written == datetime(1969, 7, 20, 20, 17, 40, tzinfo=UTC)
+    for wrong in ("Sun Jux 20 20:17:40 +0000 1969", "Sun Jul 20", 5, None):
+        assert values.x_time(wrong) is None
     for wrong in (1e300, float("nan"), "soon", True, None, [], 10**400):
         assert values.unix_time(wrong) is None
     for wrong in ("0001-01-01T00:00:00+14:00", "32.13.2021", 5):

@@ -97,7 +97,7 @@ def test_a_table_named_by_itself_comes_once(folder: Path) -> None:
 
 
 def test_a_column_that_is_not_there_names_the_nearest(folder: Path) -> None:
-    with pytest.raises(DumpError, match="no table has a column 'Image Pth'.*'Image Path'") as told:
+    with pytest.raises(DumpError, match=r"no table has a column 'Image Pth'.*'Image Path'") as told:
         names(folder / "posts.csv", Plain(media_column="Image Pth"))
     assert told.value.exit_code == 32
 

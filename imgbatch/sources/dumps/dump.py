@@ -44,8 +44,6 @@ LAST = "\U0010ffff"
 LOCAL_HEADER = LOCAL.size + 2 * 0xFFFF
 # What `read` gives at most: metadata of one post or of one download, never of a dump.
 WHOLE = 2**26
-# The ending of all archives, which no name has.
-ARCHIVE = "/"
 COMPRESSED_TAR = "it lies in a compressed tar: unpack that, or make it a plain tar or a zip"
 
 
@@ -93,7 +91,8 @@ class Dump:
         """Yield the other names, sorted: with one of these endings, or all of them.
 
         Args:
-            endings: lower case, without dot; `jsonl` is also that of `a.jsonl.gz`.
+            endings: lower case, without dot; `jsonl` is also that of `a.jsonl.gz`, `tar` that of
+                all tars.
         """
         if not endings:
             yield from self._ask("WHERE media = 0 ORDER BY name")
@@ -109,7 +108,8 @@ class Dump:
 
     def nested(self) -> Iterator[str]:
         """Yield the archives that lie in archives, sorted; nobody looks into them."""
-        yield from self._ask("WHERE container IS NOT NULL AND ending = ? ORDER BY name", ARCHIVE)
+        where = "WHERE container IS NOT NULL AND ending IN ('zip', 'tar') ORDER BY name"
+        yield from self._ask(where)
 
     def starting(self, prefix: str) -> Iterator[str]:
         """Yield all names that begin so, sorted: what lies beside a file, or in a folder."""
@@ -267,5 +267,5 @@ def _row(source: Source, name: str) -> tuple[object, ...]:
         said.error_class if said else None,
         said.message if said else None,
         int(claims_media(name)),
-        ARCHIVE if archive_form(name) else ending(name),
+        archive_form(name) or ending(name),
     )

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.sources.dumps import columns, lines
 from imgbatch.sources.dumps.names import base, ending, ref
 from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
-from imgbatch.sources.dumps.values import at, count, iso_time, number, text, text_id, unix_time
+from imgbatch.sources.dumps.values import at, counts, iso_time, number, text, text_id, unix_time
 from imgbatch.sources.dumps.web import Place, platform_of, post_of
 from imgbatch.sources.dumps.zips_4cat import Linked, linked
 
@@ -141,11 +142,7 @@ def _row(post_id: str, row: dict[str, str], place: Place) -> Post:
         text=text(row.get("body")),
         lang=text(row.get("language_guess")) or text(row.get("languages")),
         url=next((row[key] for key in LINKS if key in row), None),
-        metrics={
-            key: value
-            for key in row
-            if METRICS.match(key) and (value := count(row[key])) is not None
-        },
+        metrics=counts(row, *_metrics(tuple(row))),
         media=_row_media(row),
     )
 
@@ -168,11 +165,22 @@ def _time(row: dict[str, str]) -> tuple[datetime | None, str]:
     return None, ""
 
 
+@lru_cache(maxsize=1024)
+def _metrics(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the columns that hold metrics; rows differ by which of them are empty."""
+    return tuple(name for name in names if METRICS.match(name))
+
+
+@lru_cache(maxsize=1024)
+def _of_host(host: str) -> str:
+    return HOSTS.get(host, platform_of(host))
+
+
 def _platform(name: str, row: dict[str, str]) -> str:
     for key in LINKS:
-        found = HOST.match(row.get(key, ""))
+        found = HOST.match(row[key]) if key in row else None
         if found:
-            return HOSTS.get(found[1], platform_of(found[1]))
+            return _of_host(found[1])
     # 4CAT names its files after the data source: tiktok-search-....csv
     word, dash, _ = base(name).partition("-")
     return platform_of(word) if dash else "unknown"
@@ -223,7 +231,7 @@ def _bare(item: Item, place: Place) -> Post | Gap:
 
 def _joined(post: Post, zips: Linked) -> Post:
     """Give a post the files that zips say are its own: by URL, else as further media."""
-    files = zips.take(post.post_id)
+    files = [] if zips.empty else zips.take(post.post_id)
     if not files:
         return post
     by_url = {medium.url: medium for medium in files if medium.url}

@@ -10,6 +10,8 @@ import json
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import orjson
+
 from imgbatch.errors import SourceError
 from imgbatch.sources.dumps.posts import Counted, Gap
 
@@ -59,6 +61,14 @@ def parsed(line: bytes, name: str, number: int, counted: Counted) -> Any:
     if b"\0" in line:
         line = line.replace(b"\0", b"")
         counted.note("bad-bytes", "NUL bytes are passed over", name, number)
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        # It refuses what others write: NaN, lone surrogates, bytes that are no UTF-8.
+        return _parsed(line, name, number, counted)
+
+
+def _parsed(line: bytes, name: str, number: int, counted: Counted) -> Any:
     try:
         text = line.decode()
     except UnicodeDecodeError:

@@ -14,22 +14,43 @@ TEXTS = (
     "post_id", "platform", "author_id", "author_name", "text", "lang", "url", "reply_to",
     "repost_of",
 )  # fmt: skip
-MEDIA_TEXTS = ("url", "path", "key", "alt_text")
 
 
 def tidy(post: Post) -> None:
-    """Clean every text of a post in place."""
-    for name in TEXTS:
-        value = getattr(post, name)
-        if value is not None and (not value.isascii() or "\0" in value):
-            setattr(post, name, clean(value))
-    if post.media:
+    """Clean every text of a post in place; all at once are looked at first, as few need it."""
+    texts = (
+        post.post_id,
+        post.platform,
+        post.author_id,
+        post.author_name,
+        post.text,
+        post.lang,
+        post.url,
+        post.reply_to,
+        post.repost_of,
+    )
+    if not _good("".join(filter(None, texts))):
+        for name in TEXTS:
+            value = getattr(post, name)
+            if value is not None:
+                setattr(post, name, clean(value))
+    if post.media and not all(_good(_joined(medium)) for medium in post.media):
         post.media = tuple(_clean(medium) for medium in post.media)
 
 
+def _good(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
+
+
+def _joined(medium: Media) -> str:
+    return "".join(filter(None, (medium.url, medium.path, medium.key, medium.alt_text)))
+
+
 def _clean(medium: Media) -> Media:
-    texts = [getattr(medium, name) for name in MEDIA_TEXTS]
-    if all(value is None or (value.isascii() and "\0" not in value) for value in texts):
-        return medium
+    texts = (medium.url, medium.path, medium.key, medium.alt_text)
     url, path, key, alt_text = [None if value is None else clean(value) for value in texts]
     return replace(medium, url=url, path=path, key=key, alt_text=alt_text)

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 from imgbatch.sources.dumps import lines
 from imgbatch.sources.dumps.names import ref
 from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
-from imgbatch.sources.dumps.values import at, count, iso_time, number, objects, text, text_id
+from imgbatch.sources.dumps.values import (
+    at,
+    count,
+    counts,
+    iso_time,
+    number,
+    objects,
+    text,
+    text_id,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -172,8 +181,8 @@ def _original(reference: Tweet | None, included: _Included) -> Tweet:
 
 
 def _metrics(tweet: Tweet) -> dict[str, int]:
-    found = {key: count(value) for key, value in _object(tweet.get("public_metrics")).items()}
-    return {key: value for key, value in found.items() if value is not None}
+    metrics = _object(tweet.get("public_metrics"))
+    return counts(metrics, *metrics)
 
 
 def _media(tweet: Tweet, included: _Included, where: tuple[str, int, Counted]) -> tuple[Media, ...]:

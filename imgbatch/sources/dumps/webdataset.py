@@ -77,7 +77,7 @@ def recognise(dump: Dump) -> float:
 
 def files(dump: Dump) -> Iterator[str]:
     """Yield the tars, but for those that img2dataset describes beside them."""
-    for name in dump.metadata(""):
+    for name in dump.metadata("tar"):
         if archive_form(name) == "tar" and not dump.has(_stats(name)):
             yield name
 

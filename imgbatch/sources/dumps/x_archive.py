@@ -17,8 +17,8 @@ from imgbatch.errors import SourceError
 from imgbatch.sources.dumps import documents
 from imgbatch.sources.dumps.names import base, folder, ref, resolve
 from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
-from imgbatch.sources.dumps.values import at, counts, objects, text, text_id, written_time
-from imgbatch.sources.dumps.web.x import METRICS, WRITTEN, media_of, variants_of
+from imgbatch.sources.dumps.values import at, counts, objects, text, text_id, x_time
+from imgbatch.sources.dumps.web.x import METRICS, media_of, variants_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,7 +111,7 @@ def _post(
     for field in ("created_at", "full_text"):
         if tweet.get(field) is None:
             counted.missing(field, name, line)
-    created = written_time(tweet.get("created_at"), WRITTEN)
+    created = x_time(tweet.get("created_at"))
     if created is None and tweet.get("created_at") is not None:
         counted.bad("created_at", name, line)
     written = text(tweet.get("full_text")) or text(tweet.get("text"))

@@ -31,7 +31,11 @@ Entry = dict[str, Any]
 
 
 class Linked:
-    """Which files are of which post, in a temporary file of SQLite's: zips may name millions."""
+    """Which files are of which post, in a temporary file of SQLite's: zips may name millions.
+
+    Attributes:
+        empty: none is noted.
+    """
 
     def __init__(self) -> None:
         self._files = sqlite3.connect("")
@@ -39,9 +43,11 @@ class Linked:
             "CREATE TABLE files (post_id, kind, url, path, status, sha256, name, line, taken);"
             "CREATE INDEX by_post ON files (post_id);"
         )
+        self.empty = True
 
     def add(self, post_id: str, medium: Media, name: str, line: int) -> None:
         """Note that a file is of a post, as a metadata file says on a line."""
+        self.empty = False
         self._files.execute(
             "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",
             (

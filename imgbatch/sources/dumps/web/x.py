@@ -17,14 +17,13 @@ from imgbatch.sources.dumps.values import (
     objects,
     text,
     text_id,
-    written_time,
+    x_time,
 )
 
 if TYPE_CHECKING:
     from imgbatch.sources.dumps.posts import MediaKind
     from imgbatch.sources.dumps.web.place import Place
 
-WRITTEN = "%a %b %d %H:%M:%S %z %Y"
 KINDS: dict[str, MediaKind] = {"photo": "image", "video": "video", "animated_gif": "video"}
 METRICS = ("retweet_count", "reply_count", "favorite_count", "quote_count", "bookmark_count")
 AUTHOR = re.compile(r"^https?://(?:www\.)?(?:twitter|x)\.com/([A-Za-z0-9_]{1,20})/status/")
@@ -46,7 +45,7 @@ def x_post(item: Item, place: Place) -> Post | None:
     author_id = text_id(legacy.get("user_id_str")) or text_id(_user(item, "rest_id", "id_str"))
     author = place.wanted("author.screen_name", _author(item, legacy))
     written = legacy.get("created_at")
-    created = place.wanted("legacy.created_at", written_time(written, WRITTEN), written)
+    created = place.wanted("legacy.created_at", x_time(written), written)
     metrics = counts(legacy, *METRICS)
     metrics |= counts({"view_count": at(item, "views", "count")}, "view_count")
     return Post(

@@ -1,0 +1,92 @@
+"""Every field of an answer of TikTok's Research API, as it reaches the tables."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from imgbatch.sources.dumps import Dump, Gap, Media, Plain, Post, tiktok_research
+from tests.contracts.dumps import fixture
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VIDEO = {"id": 7306000000000000001, "video_description": "x", "region_code": "DE", "username": "a"}
+
+
+def read(where: Path) -> list[Post | Gap]:
+    return list(tiktok_research.read(Dump.at(str(where)), Plain()))
+
+
+def test_a_video_with_all_that_is_told_of_it(tmp_path: Path) -> None:
+    found = read(fixture("tiktok-research", tmp_path / "dump"))
+    assert found[0] == Post(
+        post_id="7306000000000000001",
+        platform="tiktok",
+        raw_ref="page-000.json:1",
+        author_name="ada.example",
+        created_at=datetime(2023, 12, 1, tzinfo=UTC),
+        time_source="create_time",
+        text="a marker passes",
+        url="https://www.tiktok.com/@ada.example/video/7306000000000000001",
+        metrics={
+            "like_count": 5,
+            "comment_count": 1,
+            "share_count": 0,
+            "view_count": 90,
+            "favorites_count": 2,
+        },
+        media=(Media(0, "video", key="7306000000000000001", duration=31.0),),
+    )
+
+
+def test_all_videos_of_all_shapes_come_once(tmp_path: Path) -> None:
+    found = read(fixture("tiktok-research", tmp_path / "dump"))
+    posts = [post for post in found if isinstance(post, Post)]
+    assert [int(post.post_id) % 100 for post in posts] == list(range(1, 9))
+    assert posts[1].created_at == datetime(1969, 12, 31, tzinfo=UTC)
+    assert posts[5].media[0].duration is None
+
+
+def test_an_answer_that_is_an_error_is_told(tmp_path: Path) -> None:
+    found = read(fixture("tiktok-research", tmp_path / "dump"))
+    told = [(gap.line, gap.message) for gap in found if isinstance(gap, Gap)]
+    assert (3, "TikTok gave an error instead: daily_quota_limit_exceeded") in told
+    # The second line is an answer of no videos, which is no gap.
+    assert not [line for line, _ in told if line == 2]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        [VIDEO],
+        {"videos": [VIDEO], "has_more": False},
+        {"data": {"videos": [VIDEO], "has_more": False}},
+        {"error": {"code": "ok"}, "data": {"videos": [VIDEO], "search_id": "1"}},
+        [{"data": {"videos": [VIDEO], "has_more": False}, "error": {"code": "ok"}}],
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_shapes_in_which_answers_are_kept(
+    tmp_path: Path, document: Any, indent: int | None
+) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(document, indent=indent))
+    assert [post.post_id for post in read(tmp_path) if isinstance(post, Post)] == [
+        "7306000000000000001"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "post"),
+    [
+        ("A title [7306000000000000001].mp4", "7306000000000000001"),
+        ("7306000000000000001.mp4", "7306000000000000001"),
+        ("@ada_7306000000000000001_1.jpeg", "7306000000000000001"),
+        ("20231201.mp4", None),
+    ],
+)
+def test_ids_in_the_names_of_downloaded_files(name: str, post: str | None) -> None:
+    assert tiktok_research.posts_of(name) == post
