@@ -35,6 +35,7 @@
     |   +-- ScheduleError         33  a schedule is not there, or the machine does not keep it
     +-- SourceError               one source failed; becomes its outcome row, never ends a run
         +-- FetchError                fetch.*    its bytes could not be had
+        +-- LinkError                 link.*     a URL of a dump does not give its medium
         +-- ArchiveError              archive.*  its archive does not give it out
         +-- DecodeError               decode.*   its bytes are not a usable picture or video
         +-- AnalyzeError              analyze.*  an analyzer failed on its pixels
@@ -378,6 +379,36 @@ class FetchError(SourceError):
     def retryable(self) -> bool:
         """Whether another attempt may find the bytes."""
         return self.code in ("fetch.failed", "fetch.timeout")
+
+
+class LinkError(SourceError):
+    """A URL of a dump does not give its medium (`imgbatch fetch`).
+
+    Worth another attempt: link.timeout, link.connect, link.dns, link.broken (the connection broke,
+    or what came is no HTTP), link.server (5xx), link.limited (429). Final: link.missing (404),
+    link.gone (410), link.denied (401, 403, 451), link.status, link.tls, link.redirects, link.url,
+    link.encoding, link.empty, link.type (neither image nor video). Not asked for, or not taken, by
+    rule: link.robots, link.noai, link.private, link.too-large, link.kind.
+
+    Attributes:
+        after: seconds that the server asks us to wait, None where it does not say.
+    """
+
+    after: float | None = None
+
+    @property
+    def retryable(self) -> bool:
+        """Whether another attempt may find it."""
+        return self.code.removeprefix("link.") in _PASSING_LINKS
+
+    @property
+    def by_rule(self) -> bool:
+        """Whether it was a rule of ours or of the host that kept it away."""
+        return self.code.removeprefix("link.") in _RULED_LINKS
+
+
+_PASSING_LINKS = frozenset(["timeout", "connect", "dns", "broken", "server", "limited"])
+_RULED_LINKS = frozenset(["robots", "noai", "private", "too-large", "kind"])
 
 
 class ArchiveError(SourceError):

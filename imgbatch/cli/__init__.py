@@ -13,6 +13,7 @@ from imgbatch.cli import (
     cloud,
     doctor,
     dumps,
+    fetch,
     forget,
     group,
     learn,
@@ -62,6 +63,7 @@ app.command()(search.classify)
 app.command()(forget.forget)
 app.command()(posts.retain)
 app.command()(run.preprocess)
+app.command()(fetch.fetch)
 app.command()(doctor.doctor)
 app.command()(dumps.dumps)
 app.command()(about.analyzers)

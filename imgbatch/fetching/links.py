@@ -1,0 +1,170 @@
+"""The URLs of a dump enter, and the outcomes that OUT has; what is to be asked leaves, by host.
+
+Decision, 2026-11: they lie in an SQLite database in a temporary file of its own, as a dump's names
+do (`sources.dumps.dump`): ten million URLs take disk and no memory, each is there once however many
+posts link to it, and nothing is left of it when the process is killed. The truth is in OUT.
+Drawback: a fetch begins with a pass over all outcomes that OUT has.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import TYPE_CHECKING
+
+from imgbatch.fetching.hosts import host_of
+from imgbatch.fetching.task import Task
+from imgbatch.fetching.urls import key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from imgbatch.fetching.task import Row
+
+SCHEMA = """
+    PRAGMA journal_mode = OFF;
+    CREATE TABLE links (id INTEGER PRIMARY KEY, key TEXT UNIQUE, url TEXT, host TEXT, state TEXT,
+        linked INTEGER, wanted INTEGER, row TEXT, file TEXT);
+    CREATE INDEX by_state ON links (state, host, id);
+    CREATE TABLE files (key TEXT, name TEXT PRIMARY KEY) WITHOUT ROWID;
+    CREATE INDEX by_key ON files (key);
+"""
+# `state`: todo (to be asked), taken (being asked), known (has its outcome), left (by a limit).
+AT_ONCE = 100
+
+
+class Links:
+    """All URLs that this fetch knows, each once. Used by one thread."""
+
+    def __init__(self) -> None:
+        # "": a temporary file that nobody else sees.
+        self._base = sqlite3.connect("", isolation_level=None)
+        self._base.executescript(SCHEMA)
+        self._base.execute("BEGIN")
+
+    def close(self) -> None:
+        """Let go of them."""
+        self._base.close()
+
+    def remember(self, rows: Iterable[Row]) -> None:
+        """Take outcomes of former fetches; of two of one URL the later one."""
+        for row in rows:
+            self._base.execute(
+                "INSERT INTO links (key, url, state, linked, wanted, row, file) "
+                "VALUES (?, ?, 'known', 0, 0, ?, ?) "
+                "ON CONFLICT (key) DO UPDATE SET row = excluded.row, file = excluded.file",
+                (key_of(row["url"]), row["url"], json.dumps(row), row.get("file")),
+            )
+
+    def found(self, names: Iterable[tuple[str, str]]) -> None:
+        """Take note of the files (key, name) that lie in OUT; outcomes whose file is gone go."""
+        self._base.executemany("INSERT OR IGNORE INTO files VALUES (?, ?)", names)
+        self._base.execute(
+            "UPDATE links SET row = NULL, file = NULL WHERE file IS NOT NULL "
+            "AND file NOT IN (SELECT name FROM files)"
+        )
+
+    def link(self, url: str, *, wanted: bool) -> None:
+        """Take note that the dump links to a URL; one post that wants it is enough."""
+        self._base.execute(
+            "INSERT INTO links (key, url, state, linked, wanted) VALUES (?, ?, 'known', 1, ?) "
+            "ON CONFLICT (key) DO UPDATE SET linked = 1, wanted = max(wanted, excluded.wanted)",
+            (key_of(url), url, wanted),
+        )
+
+    def unwanted(self) -> Iterator[str]:
+        """Yield the URLs that no post wants and that have no outcome."""
+        statement = "SELECT url FROM links WHERE linked = 1 AND wanted = 0 AND row IS NULL"
+        for (url,) in self._base.execute(statement).fetchall():
+            yield url
+
+    def strays(self) -> Iterator[tuple[str, str, str]]:
+        """Yield (key, URL, file) where OUT has a file and no outcome: its fetch was killed."""
+        yield from self._base.execute(
+            "SELECT links.key, url, min(name) FROM links JOIN files USING (key) "
+            "WHERE row IS NULL AND linked = 1 GROUP BY links.key"
+        ).fetchall()
+
+    def plan(self, *, retry: Iterable[str], refresh: bool, limit: int | None) -> int:
+        """Decide what is to be asked; return how many.
+
+        Args:
+            retry: patterns of error classes, with `*`.
+            refresh: what is here, too.
+            limit: at most so many, in the order of the dump.
+        """
+        self._base.execute("UPDATE links SET state = 'todo' WHERE wanted = 1 AND row IS NULL")
+        again = "UPDATE links SET state = 'todo' WHERE wanted = 1 AND "
+        for pattern in retry:
+            self._base.execute(f"{again} json_extract(row, '$.error_class') GLOB ?", (pattern,))
+        if refresh:
+            self._base.execute(f"{again} file IS NOT NULL")
+        if limit is not None:
+            self._base.execute(
+                "UPDATE links SET state = 'left' WHERE state = 'todo' AND id NOT IN "
+                "(SELECT id FROM links WHERE state = 'todo' ORDER BY id LIMIT ?)",
+                (limit,),
+            )
+        self._base.create_function("host_of", 1, host_of, deterministic=True)
+        self._base.execute("UPDATE links SET host = host_of(url) WHERE state = 'todo'")
+        found = self._base.execute("SELECT count(*) FROM links WHERE state = 'todo'").fetchone()
+        return int(found[0])
+
+    def hosts(self) -> Iterator[str]:
+        """Yield the hosts that are to be asked, in the order in which the dump names them."""
+        statement = "SELECT host FROM links WHERE state = 'todo' GROUP BY host ORDER BY min(id)"
+        for (host,) in self._base.execute(statement).fetchall():
+            yield host
+
+    def next_of(self, host: str) -> list[Task]:
+        """Return the next tasks of a host, in the order of the dump."""
+        rows = self._base.execute(
+            "SELECT id, url, key, row FROM links WHERE state = 'todo' AND host = ? "
+            "ORDER BY id LIMIT ?",
+            (host, AT_ONCE),
+        ).fetchall()
+        self._base.executemany(
+            "UPDATE links SET state = 'taken' WHERE id = ?", [(row[0],) for row in rows]
+        )
+        return [
+            Task(url=url, key=key, at=url, former=json.loads(row) if row else {})
+            for _, url, key, row in rows
+        ]
+
+    def done(self, row: Row) -> None:
+        """Take the outcome of a URL."""
+        self._base.execute(
+            "UPDATE links SET state = 'known', row = ?, file = ? WHERE key = ?",
+            (json.dumps(row), row.get("file"), key_of(row["url"])),
+        )
+
+    def outcome(self, url: str) -> Row | None:
+        """Return what came of a URL; None while nothing did."""
+        found = self._base.execute("SELECT row FROM links WHERE key = ?", (key_of(url),)).fetchone()
+        return json.loads(found[0]) if found and found[0] else None
+
+    def outcomes(self) -> Iterator[Row]:
+        """Yield all outcomes, by URL."""
+        for row, linked in self._base.execute(
+            "SELECT row, linked FROM links WHERE row IS NOT NULL ORDER BY url"
+        ):
+            yield {**json.loads(row), "linked": bool(linked)}
+
+    def counts(self) -> dict[str, int]:
+        """Return how many URLs of the dump came to what: `ok`, an error class, `not-fetched`."""
+        rows = self._base.execute(
+            "SELECT CASE WHEN row IS NULL THEN 'not-fetched' "
+            "WHEN json_extract(row, '$.status') = 'ok' THEN 'ok' "
+            "ELSE json_extract(row, '$.error_class') END AS name, count(*) "
+            "FROM links WHERE linked = 1 GROUP BY name ORDER BY count(*) DESC, name"
+        )
+        return dict(rows.fetchall())
+
+    def unused(self) -> Iterator[str]:
+        """Yield the files of OUT that no outcome names any more."""
+        statement = (
+            "SELECT name FROM files WHERE name NOT IN "
+            "(SELECT file FROM links WHERE file IS NOT NULL)"
+        )
+        for (name,) in self._base.execute(statement).fetchall():
+            yield name

@@ -1,0 +1,144 @@
+"""A dump and the outcomes of its URLs enter; OUT/posts.jsonl leaves: posts, media and their files.
+
+One object a line, a post or `{"gap": ...}`, which `sources.dumps.fetched` reads again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import sqlite3
+import tempfile
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from imgbatch.errors import LinkError
+from imgbatch.fetching.kept import POSTS, put_changed
+from imgbatch.fetching.urls import canonical
+from imgbatch.sources.dumps import Gap, Post, in_pieces, read_all
+from imgbatch.sources.dumps.names import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from imgbatch.fetching.links import Links
+    from imgbatch.sources.dumps import Asked, Dump, Media
+    from imgbatch.storage import Store
+
+IN_DUMP, NOT_FETCHED = "in-dump", "not-fetched"
+
+
+def linked(
+    dump: Dump, names: Sequence[str], asked: Asked | None, kinds: Sequence[str]
+) -> Iterator[tuple[str, bool]]:
+    """Yield (URL as the dump has it, whether it is of these kinds) of media that a dump links to.
+
+    Media whose files the dump has are left out.
+    """
+    for _, post in read_all(dump, names, asked):
+        if isinstance(post, Gap):
+            continue
+        for medium in post.media:
+            if medium.url and not _is_here(dump, post, medium):
+                yield medium.url, medium.kind in kinds
+
+
+def _is_here(dump: Dump, post: Post, medium: Media) -> bool:
+    if medium.path is None:
+        return False
+    name = resolve(medium.path, post.raw_ref.rpartition(":")[0])
+    return name is not None and dump.has(name)
+
+
+def write_posts(
+    store: Store, dump: Dump, names: Sequence[str], asked: Asked | None, links: Links
+) -> tuple[int, int]:
+    """Write posts.jsonl; return how many posts and how many gaps it holds.
+
+    Of a format whose posts come in pieces, a table's rows, those of one id become one post here.
+    """
+    counts = {Post: 0, Gap: 0}
+    pieces = _Pieces()
+    with tempfile.TemporaryFile() as file:
+        for name, found in read_all(dump, names, asked):
+            if isinstance(found, Gap):
+                line = {"gap": dataclasses.asdict(found)}
+            else:
+                line = _line(name, found, dump, links)
+                if in_pieces(name):
+                    pieces.add(found.post_id, line)
+                    continue
+            counts[type(found)] += 1
+            file.write(_encoded(line))
+        for line in pieces.whole():
+            counts[Post] += 1
+            file.write(_encoded(line))
+        put_changed(store, POSTS, cast("BinaryIO", file))
+    return counts[Post], counts[Gap]
+
+
+class _Pieces:
+    """Lines of posts that come in pieces, in a temporary database as `links` has one."""
+
+    def __init__(self) -> None:
+        self._base = sqlite3.connect("", isolation_level=None)
+        self._base.executescript(
+            "CREATE TABLE pieces (id INTEGER PRIMARY KEY, post TEXT, line TEXT);"
+            "CREATE INDEX by_post ON pieces (post, id); BEGIN;"
+        )
+
+    def add(self, post_id: str, line: dict[str, Any]) -> None:
+        """Take a piece."""
+        self._base.execute(
+            "INSERT INTO pieces (post, line) VALUES (?, ?)", (post_id, json.dumps(line))
+        )
+
+    def whole(self) -> Iterator[dict[str, Any]]:
+        """Yield one line per post, by id: its first piece, with the media of all, each once."""
+        rows = self._base.execute("SELECT post, line FROM pieces ORDER BY post, id")
+        for _, lines in itertools.groupby(rows, key=lambda row: row[0]):
+            first, *others = [json.loads(line) for _, line in lines]
+            media = {(m["url"], m["path"], m["key"]): m for m in first["media"]}
+            for other in others:
+                for medium in other["media"]:
+                    media.setdefault((medium["url"], medium["path"], medium["key"]), medium)
+            first["media"] = [{**m, "index": n} for n, m in enumerate(media.values())]
+            yield first
+        self._base.close()
+
+
+def _encoded(line: dict[str, Any]) -> bytes:
+    return json.dumps(line, ensure_ascii=False).encode() + b"\n"
+
+
+def _line(name: str, post: Post, dump: Dump, links: Links) -> dict[str, Any]:
+    created = None if post.created_at is None else post.created_at.isoformat()
+    return {
+        **{f.name: getattr(post, f.name) for f in dataclasses.fields(post)},
+        "created_at": created,
+        "metrics": dict(post.metrics),
+        "dump": name,
+        "media": [_medium(post, medium, dump, links) for medium in post.media],
+    }
+
+
+def _medium(post: Post, medium: Media, dump: Dump, links: Links) -> dict[str, Any]:
+    record = {**dataclasses.asdict(medium), "path": None}
+    if _is_here(dump, post, medium):
+        return {**record, "status": IN_DUMP}
+    if not medium.url:
+        return record
+    row = links.outcome(address_of(medium.url))
+    if row is None:
+        return {**record, "status": NOT_FETCHED}
+    if not row["file"]:
+        return {**record, "status": row["error_class"]}
+    return {**record, "status": "", "path": row["file"], "sha256": row["sha256"]}
+
+
+def address_of(text: str) -> str:
+    """Return the URL that a dump's text stands for; the text itself where it is none."""
+    try:
+        return str(canonical(text))
+    except LinkError:
+        return text
