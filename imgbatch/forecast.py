@@ -123,7 +123,7 @@ def forecast(
     kept = shelves(place, recipe, wanted.gpus, wanted.most)
     former = runs(place.control) if place.control else []
     listed = list_input(request, limits, watcher, request.told(recipe).posts)
-    plan = planned.plan_listed(request, limits, listed)
+    plan = planned.plan_listed(request, limits, listed, read_posts=False)
     types = {offer.machine.type: offer.machine for shelf in kept for offer in shelf.offers}
     trial = wanted.trial if plan.shards else 0
     known = Known(former, types, trial, plan.weights, wanted.measure)

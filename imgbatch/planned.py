@@ -159,8 +159,16 @@ def plan(request: Request, limits: Limits, listener: Listener) -> Plan:
     return plan_listed(request, limits, list_input(request, limits, listener, told))
 
 
-def plan_listed(request: Request, limits: Limits, listed: Listed) -> Plan:
+def plan_listed(
+    request: Request, limits: Limits, listed: Listed, *, read_posts: bool = True
+) -> Plan:
     """Return what `run` would do with a listing of the request's input.
+
+    Args:
+        request: what is asked for.
+        limits: of the run.
+        listed: the input.
+        read_posts: count what becomes of posts, which reads all metadata of a dump.
 
     Raises:
         SettingsError, DatasetError: as `run` would.
@@ -187,20 +195,36 @@ def plan_listed(request: Request, limits: Limits, listed: Listed) -> Plan:
         found.weights = list(look(recipe, limits))
     found.failed = _failed(dataset, changes, specs, found)
     if request.whole:
-        found.posts = _posts(dataset, root, listed, recipe, limits, work=not found.nothing)
+        work = not found.nothing
+        found.posts = _posts(
+            dataset, root, listed if read_posts else None, recipe, limits, work=work
+        )
     found.pace = pace(dataset.runs(), [spec.name for spec in specs if found.tables[spec.name]])
     return found
 
 
 def _posts(
-    dataset: Dataset, root: str, listed: Listed, recipe: Recipe, limits: Limits, *, work: bool
+    dataset: Dataset,
+    root: str,
+    listed: Listed | None,
+    recipe: Recipe,
+    limits: Limits,
+    *,
+    work: bool,
 ) -> posts.Ahead | None:
-    """Return what would be done with the posts of a listing; None: they stay as they are."""
+    """Return what would be done with the posts of a listing; None: they stay as they are.
+
+    Without the listing nothing is read, and it only tells that there is something to do.
+    """
     if not work:
         found = posts.find(dataset, root, recipe.posts, limits)
         if found is None:
             return None
         found.dump.close()
+        if listed is None:
+            return posts.Ahead(found.formats, 0, 0, 0, 0, 0)
+    if listed is None:
+        return None
     batches = listed.sources.batches()
     sources = (source_of(row) for batch in batches for row in batch.to_pylist())
     return posts.ahead(dataset, root, sources, recipe.posts, limits)

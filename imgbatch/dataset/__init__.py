@@ -7,6 +7,7 @@
       tables/<analyzer>/       the analyzers' rows
       tables/<analyzer>_regions/  what was found in pictures, where it looks for such
       groups/<name>/           labels: one row per thing that a grouper labelled
+      posts/ post_media/ post_gaps/  of a dump: its posts, their media joined to sources, and gaps
       outcomes.parquet         how many sources of each part of `sources` came to what; derived
       logs/<run>/*.jsonl       structured logs
       runs/<run>.json          what a run was asked, did and took

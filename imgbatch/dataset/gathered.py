@@ -150,7 +150,8 @@ class Gathered:
             f"ORDER BY piece, media_idx) - 1)::INTEGER AS media_idx, {own} FROM ("
             "SELECT m.* REPLACE (k.seq AS seq), k.piece FROM media_read m "
             "JOIN kept k ON m.seq = k.piece QUALIFY row_number() OVER ("
-            "PARTITION BY k.seq, media_key, source_url, local_path ORDER BY k.piece, media_idx) = 1)"
+            "PARTITION BY k.seq, media_key, source_url, local_path "
+            "ORDER BY k.piece, media_idx) = 1)"
         )
 
     def _say(self, kind: str, message: str, count: int) -> None:

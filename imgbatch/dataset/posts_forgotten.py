@@ -140,21 +140,19 @@ def leave(dataset: Dataset, stones: Tombstones, *, run: str, number: int) -> dic
         number: under which; taken by `take_number`.
     """
     here = posts.here(dataset)
+    # None: bringing posts was interrupted, and what is there of them is cut all the same.
     made = posts.record(dataset) if here else None
-    if made is None:
-        return {}
-    counts = made["counts"]
     without = {POSTS: _posts, MEDIA: _media, GAPS: _gaps}
     gone: dict[str, int] = {}
     listed: list[dict[str, Any]] = []
     changed = False
     # Media first: what they lose has to be listed among the gaps.
-    for name in (MEDIA, GAPS, POSTS):
+    for name in (name for name in (MEDIA, GAPS, POSTS) if name in here):
         cut = _cut(dataset, name, without[name], stones, listed)
         gone[name] = cut.gone
-        _adjust(counts, name, cut)
+        _count(made["counts"] if made else {}, name, cut.counted)
         changed |= bool(cut.adds or cut.removes)
-        told = {posts.SAID: json.dumps(made)} if name == POSTS else None
+        told = {posts.SAID: json.dumps(made)} if made and name == POSTS else None
         # Posts are committed for what their commit says, too.
         if cut.adds or cut.removes or (told and changed):
             dataset.table(name).commit(cut.adds, cut.removes, fence=number, run=run, said=told)
@@ -177,7 +175,7 @@ def traces(stones: Tombstones, rows: pa.Table) -> int:
 
 @dataclass(slots=True)
 class _Cut:
-    """What is to be committed of one table, and what it changes of its counts."""
+    """What is to be committed of one table, and what the record counts of all its rows then."""
 
     adds: list[Part]
     removes: list[Part]
@@ -277,9 +275,8 @@ def _cut(
         kept = without(rows, stones, listed)
         cut.gone += rows.num_rows - kept.num_rows
         kept = _joined(kept, fresh.pop(stem, []))
+        cut.counted.update(_counted(name, kept))
         if not kept.equals(rows):
-            cut.counted.update(_counted(name, kept))
-            cut.counted.subtract(_counted(name, rows))
             cut.removes.append(part)
             put(stem, kept)
     for stem, more in fresh.items():
@@ -304,14 +301,20 @@ def _counted(name: str, rows: pa.Table) -> Counter[str]:
     return found
 
 
-def _adjust(counts: dict[str, Any], name: str, cut: _Cut) -> None:
+def _count(counts: dict[str, Any], name: str, own: Counter[str]) -> None:
+    """Put what a table holds now into what its commit says; of all rows, whoever was killed before.
+
+    Args:
+        counts: of the record.
+        name: of the table.
+        own: as `_counted` gave it.
+    """
     if name == POSTS:
-        counts["posts"] += cut.counted["posts"]
-        return
-    own = Counter(counts["media" if name == MEDIA else "gaps"])
-    own.update(cut.counted)
-    counts["media" if name == MEDIA else "gaps"] = {k: n for k, n in own.most_common() if n}
-    if name == GAPS:
+        counts["posts"] = own["posts"]
+    elif name == MEDIA:
+        counts["media"] = dict(own.most_common())
+    else:
+        counts["gaps"] = dict(own.most_common())
         counts["sources"] = own[UNMATCHED_SOURCE]
 
 
@@ -329,6 +332,11 @@ def _media(rows: pa.Table, stones: Tombstones, listed: list[dict[str, Any]]) -> 
     gone = pa.array(_is_gone(stones, rows, "post_id"), pa.bool_())
     kept = rows.filter(pc.invert(gone))
     bad = stones.among(kept["source_id"]).combine_chunks()
+    for name in NAMING:
+        kept = _blank(kept, name, bad)
+    for name, word in (("status", FORGOTTEN), ("joined_by", "")):
+        at = kept.schema.get_field_index(name)
+        kept = kept.set_column(at, kept.schema.field(at), pc.if_else(bad, word, kept[name]))
     listed += [
         {
             "kind": UNMATCHED_MEDIUM,
@@ -338,13 +346,8 @@ def _media(rows: pa.Table, stones: Tombstones, listed: list[dict[str, Any]]) -> 
             "count": 1,
             "input": one["input"],
         }
-        for one in kept.filter(bad).to_pylist()
+        for one in kept.filter(pc.equal(kept["status"], FORGOTTEN)).to_pylist()
     ]
-    for name in NAMING:
-        kept = _blank(kept, name, bad)
-    for name, word in (("status", FORGOTTEN), ("joined_by", "")):
-        at = kept.schema.get_field_index(name)
-        kept = kept.set_column(at, kept.schema.field(at), pc.if_else(bad, word, kept[name]))
     return kept
 
 
@@ -366,6 +369,8 @@ def _blank(rows: pa.Table, name: str, bad: pa.Array | pa.ChunkedArray) -> pa.Tab
 
 
 def _joined(rows: pa.Table, more: list[dict[str, Any]]) -> pa.Table:
+    there = set(_pairs(rows.select(["kind", "ref"]))) if more else set()
+    more = [one for one in more if (one["kind"], one["ref"]) not in there]
     if not more:
         return rows
     added = pa.Table.from_pylist(more, schema=rows.schema)

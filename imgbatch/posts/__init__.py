@@ -93,7 +93,8 @@ def refuse_unknown(settings: PostSettings) -> None:
 
     Raises:
         DumpError: with the names that are near.
-        SettingsError: a column of media is named, and the dump is to be no table.
+        SettingsError: a column of media is named, and the dump is to be no table; or ids are to be
+            pseudonyms, and there is no key.
     """
     if settings.media_column and settings.form != "table":
         raise SettingsError(
@@ -103,6 +104,16 @@ def refuse_unknown(settings: PostSettings) -> None:
         )
     if settings.form not in ("auto", "none"):
         dumps.load(settings.form)
+    _key_mark(settings)
+
+
+def _key_mark(settings: PostSettings) -> str:
+    """Return what tells one key of pseudonyms from another, and nothing of the key itself."""
+    if not settings.pseudonyms or settings.form == "none":
+        return ""
+    from imgbatch.posts import privacy  # noqa: PLC0415 - most dumps need none of it
+
+    return privacy.pseudonym(privacy.read_key(), "post", "", "")[:8]
 
 
 def refuse_other_ids(dataset: Dataset, settings: PostSettings) -> None:
@@ -121,6 +132,11 @@ def refuse_other_ids(dataset: Dataset, settings: PostSettings) -> None:
             )
             raise SettingsError(
                 f"{dataset.url} holds posts by {had}, and these would come by {has}", NEW_DATASET
+            )
+        if own["key"] != _key_mark(settings):
+            raise SettingsError(
+                f"{dataset.url} holds posts by pseudonyms of another key",
+                "Name the file of that key, or use a new DATASET.",
             )
 
 
@@ -238,6 +254,7 @@ def bring(
         own = {
             "formats": list(found.formats),
             "settings": _lasting(settings),
+            "key": _key_mark(settings),
             "manifest": states["manifest"],
             "before": found.dump.address(""),
         }

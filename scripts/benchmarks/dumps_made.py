@@ -1,7 +1,10 @@
-"""A format, a folder and a count in; a dump of so many made-up posts out, as its exporter writes it.
+"""A format, a folder and a count in; a dump of so many made-up posts out.
 
-Run as a process of its own, as `dumps_made FORMAT FOLDER COUNT`. Every tenth post shows several
-media, every seventh a video; all have ids, authors and times of their own.
+Run as a process of its own, as `dumps_made FORMAT FOLDER COUNT`. All posts have ids, authors and
+times of their own; in some formats every tenth shows several media and every seventh a video. They
+have what a platform adds to each post and nobody reads, so that they are about as large as real
+ones: a submission of Reddit 3 KB, a post of X's API 4 KB with its share of a page, an item of
+Instagram 7 KB, a message of Telegram 0.5 KB.
 """
 
 from __future__ import annotations
@@ -15,13 +18,14 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import zstandard
 
+from scripts.benchmarks.dumps_silent import CONTEXT, PERSON, PROFILE, SIDES, SIGNED, SILENT, WORDS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 FIRST = 1_300_000_000
-WORDS = "of the comets that passed over the hills in that winter nobody kept a picture "
-PAGE = 100
 SECONDS_APART = 7
+PAGE = 100
 
 
 def main(form: str, folder: Path, count: int) -> None:
@@ -86,7 +90,7 @@ def as_list(before: str, row: Callable[[int], Any], after: str) -> Callable[[Tex
 def submission(number: int) -> dict[str, Any]:
     """Return a submission as Arctic Shift has it, with the fields that say nothing here too."""
     key = f"m{number:011d}"
-    row: dict[str, Any] = {
+    row: dict[str, Any] = SILENT | {
         "all_awardings": [],
         "approved_by": None,
         "archived": False,
@@ -141,8 +145,14 @@ def submission(number: int) -> dict[str, Any]:
         row |= {"media": {"reddit_video": video}, "is_video": True}
     else:
         row["url_overridden_by_dest"] = row["url"]
-        source = {"url": f"https://preview.redd.it/{key}.jpg?s=1&amp;w=2", "width": 9, "height": 9}
-        row["preview"] = {"enabled": True, "images": [{"id": key, "source": source}]}
+        url = f"https://preview.redd.it/{key}.jpg"
+        smaller = [
+            {"url": f"{url}?width={w}&amp;crop=smart&amp;s={SIGNED}", "width": w, "height": w}
+            for w in SIDES[:6]
+        ]
+        source = {"url": f"{url}?s=1&amp;w=2", "width": 1080, "height": 720}
+        shown = {"id": key, "source": source, "resolutions": smaller, "variants": {}}
+        row["preview"] = {"enabled": True, "images": [shown]}
     return row
 
 
@@ -162,7 +172,7 @@ def pages(out: TextIO, count: int) -> None:
             "data": [_tweet(number) for number in page],
             "includes": {
                 "users": [
-                    {"id": str(user), "name": f"User {user}", "username": f"user{user}"}
+                    PROFILE | {"id": str(user), "name": f"User {user}", "username": f"user{user}"}
                     for user in sorted(users)
                 ],
                 "media": media,
@@ -188,6 +198,8 @@ def _tweet(number: int) -> dict[str, Any]:
         "attachments": {"media_keys": [f"3_{number}"]},
         "public_metrics": {"retweet_count": 1, "reply_count": 0, "like_count": 5, "quote_count": 0},
         "entities": {"urls": [{"start": 1, "end": 9, "url": f"https://t.co/{number}"}]},
+        "context_annotations": CONTEXT,
+        "edit_controls": {"edits_remaining": 5, "is_edit_eligible": True},
     }
 
 
@@ -220,8 +232,11 @@ def message(number: int) -> dict[str, Any]:
 
 def collected(number: int) -> dict[str, Any]:
     """Return an item of Instagram as Zeeschuimer keeps it."""
-    picture = {"url": f"https://scontent.example/v/{number}_n.jpg?ig=2", "width": 1080, "height": 9}
-    user = {"id": str(number % 9973), "pk": str(number % 9973), "username": f"user{number % 9973}"}
+    url = f"https://scontent.example/v/t51/{number}_n.jpg?stp=dst-jpg_e35&_nc_ht=s&_nc_cat=1"
+    url += f"&_nc_ohc={SIGNED}&edm=AAAAAAA&ccb=7-5&oh=00_{SIGNED}&oe=65000000&_nc_sid=ee9879"
+    shown = [{"url": f"{url}&w={side}", "width": side, "height": side} for side in SIDES]
+    own = str(number % 9973)
+    user = PERSON | {"id": own, "pk": own, "username": f"user{own}"}
     return {
         "id": number,
         "nav_index": "3:12:0",
@@ -243,7 +258,7 @@ def collected(number: int) -> dict[str, Any]:
             "comment_count": 1,
             "original_width": 1080,
             "original_height": 1350,
-            "image_versions2": {"candidates": [picture, {**picture, "width": 320}]},
+            "image_versions2": {"candidates": shown},
             "accessibility_caption": "Photo of a comet",
         },
     }
@@ -268,6 +283,11 @@ def video(number: int) -> dict[str, Any]:
         "favorites_count": 2,
         "is_stem_verified": False,
         "voice_to_text": text(number),
+        "hashtag_info_list": [
+            {"hashtag_id": str(10**18 + place), "hashtag_name": name, "hashtag_description": WORDS}
+            for place, name in enumerate(("comets", "hills", "winter"))
+        ],
+        "video_mention_list": ["ada.example"],
     }
 
 

@@ -4,7 +4,7 @@ Run as a process of its own, as `dumps_read WAY FORMAT FOLDER`, WAY one of
 
     posts   imgbatch: from the folder to tidy posts, as the posts step takes them
     bare    the shortest loop that streams the same file: `json.loads` of each line; of a document
-            ijson over its items; of CSV `csv.reader`; nothing is done with what comes
+            ijson over its items; of CSV `csv.DictReader`; nothing is done with what comes
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _bare(form: str, folder: Path) -> int:
             file.seek(BEFORE.get(form, 0))
             return sum(1 for _ in ijson.items(file, ITEMS[form], buf_size=2**16, use_float=True))
         if path.suffix == ".csv":
-            return sum(1 for _ in csv.reader(io.TextIOWrapper(file, "utf-8", newline=""))) - 1
+            return sum(1 for _ in csv.DictReader(io.TextIOWrapper(file, "utf-8", newline="")))
         return sum(len(row["data"]) if form == "twarc2" else 1 for row in _rows(path, file))
 
 

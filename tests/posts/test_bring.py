@@ -287,11 +287,34 @@ def test_a_named_format_that_is_not_there_loses_no_analysis(tmp_path: Path) -> N
     assert verify(Dataset.open(str(tmp_path / "own"))).ok == 1
 
 
-def test_pseudonyms_do_not_come_beside_plain_ids(own: Path, dump: Path) -> None:
+def test_pseudonyms_do_not_come_beside_plain_ids(
+    own: Path, dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (dump / "tweets.jsonl").touch()
+    with pytest.raises(SettingsError, match="no file of a key"):
+        bring(dump, own, "pseudonyms = true")
+    (tmp_path / "key").write_text("0123456789abcdef" * 4)
+    monkeypatch.setenv("IMGBATCH_PSEUDONYM_KEY_FILE", str(tmp_path / "key"))
     with pytest.raises(SettingsError, match="plain ids"):
         bring(dump, own, "pseudonyms = true")
     assert len(rows(own, "posts")) == 3
+
+
+@pytest.mark.slow
+def test_pseudonyms_of_another_key_do_not_come_beside_those_of_the_first(
+    dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMGBATCH_PSEUDONYM_KEY_FILE", str(tmp_path / "key"))
+    (tmp_path / "key").write_text("0123456789abcdef" * 4)
+    said = "pseudonyms = true"
+    bring(dump, tmp_path / "hidden", said)
+    first = rows(tmp_path / "hidden", "posts", "post_id")
+    assert FIRST not in {post_id for (post_id,) in first}
+    (tmp_path / "key").write_text("fedcba9876543210" * 4)
+    write_dump(dump / "tweets.jsonl", [Tweet(FIRST, "edited")])
+    with pytest.raises(SettingsError, match="another key"):
+        bring(dump, tmp_path / "hidden", said)
+    assert rows(tmp_path / "hidden", "posts", "post_id") == first
 
 
 @pytest.mark.slow

@@ -61,13 +61,13 @@ def window_of_two_gib(data: bytes) -> bytes:
 
 PACKED = {
     "a.jsonl": LINES,
-    "a.jsonl.gz": gzip.compress(LINES),
+    "a.jsonl.gz": gzip.compress(LINES, mtime=0),
     "a.jsonl.bz2": bz2.compress(LINES),
     "a.jsonl.xz": lzma.compress(LINES, check=lzma.CHECK_NONE),
     "a.jsonl.zst": zstandard.compress(LINES),
     "wide.jsonl.zst": window_of_two_gib(LINES),
     "frames.jsonl.zst": zstandard.compress(LINES[:5000]) + zstandard.compress(LINES[5000:]),
-    "named-as-none.jsonl": gzip.compress(LINES),
+    "named-as-none.jsonl": gzip.compress(LINES, mtime=0),
     "named-as-gz.jsonl.gz": LINES,
 }
 
@@ -265,7 +265,7 @@ TABLE = 'id,body\n1,one\n2,"two\nlines, and a comma"\n3,three\n'
         ("a.csv", TABLE.encode()),
         ("a.csv", b"\xef\xbb\xbf" + TABLE.replace("\n", "\r\n").encode()),
         ("a.csv", TABLE.encode("utf-16")),
-        ("a.csv.gz", gzip.compress(TABLE.encode())),
+        ("a.csv.gz", gzip.compress(TABLE.encode(), mtime=0)),
         ("a.csv", TABLE.replace(",", ";").replace("; and", ", and").encode()),
         ("a.tsv", TABLE.replace(",", "\t").replace("\t and", ", and").encode()),
     ],

@@ -16,10 +16,13 @@ from imgbatch.errors import SettingsError
 from imgbatch.terminal import (
     AddInput,
     DatasetUrl,
+    DumpName,
+    IdColumn,
     Input,
     Json,
     Limit,
     MaxFailed,
+    MediaColumn,
     RecipeName,
     Repair,
     Sample,
@@ -71,6 +74,9 @@ def run(
     max_failed: MaxFailed = None,
     repair: Repair = False,
     add_input: AddInput = False,
+    dump: DumpName = None,
+    media_column: MediaColumn = None,
+    id_column: IdColumn = None,
     deployment: DeploymentOption = None,
     yes: Yes = False,
     plan: Annotated[
@@ -104,7 +110,16 @@ def run(
         budget=given_budget(budget),
         gpus=kinds(gpus),
         most=max_workers,
-        words=tuple(words(limit, sample, max_failed, repair=repair, add_input=add_input)),
+        words=tuple(
+            words(
+                limit,
+                sample,
+                max_failed,
+                repair=repair,
+                add_input=add_input,
+                of_posts=(dump, media_column, id_column),
+            )
+        ),
     )
     seconds = seconds_of(deadline, "--deadline")
     found = opened(deployment)
@@ -144,9 +159,14 @@ def words(
     *,
     repair: bool,
     add_input: bool,
+    of_posts: tuple[str | None, str | None, str | None] = (None, None, None),
 ) -> list[str]:
-    """Return the words of `jobs.analyze` for flags, which are looked at here."""
+    """Return the words of `jobs.analyze` for flags, which are looked at here.
+
+    `of_posts` are --dump, --media-column and --id-column.
+    """
     terminal.max_failed(max_failed)
+    dump, media_column, id_column = of_posts
     return words_of(
         {
             "limit": limit,
@@ -154,6 +174,9 @@ def words(
             "max-failed": max_failed,
             "repair": repair,
             "add-input": add_input,
+            "dump": dump,
+            "media-column": media_column,
+            "id-column": id_column,
         }
     )
 

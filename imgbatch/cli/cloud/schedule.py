@@ -161,6 +161,7 @@ def wish_of(words: list[str]) -> Wish:
                 given["max_failed"],
                 repair=given["repair"],
                 add_input=given["add_input"],
+                of_posts=(given["dump"], given["media_column"], given["id_column"]),
             )
         ),
     )

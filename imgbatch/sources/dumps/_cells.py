@@ -21,7 +21,14 @@ PATHS = re.compile(r"(\s*[,;|]\s*)")
 LONGEST = 2**16
 HELD = ("path", "file", "file_name", "filename", "url", "src")
 NOTHING = frozenset(("", "null", "none", "nan", "[]", "{}"))
-AUDIO = frozenset(("mp3", "wav", "flac", "ogg", "oga", "opus", "m4a", "aac"))
+AUDIO = ("mp3", "wav", "flac", "ogg", "oga", "opus", "m4a", "aac")
+KINDS: dict[str, MediaKind] = {
+    **dict.fromkeys(AUDIO, "audio"),
+    **dict.fromkeys(VIDEOS, "video"),
+    **dict.fromkeys(IMAGES, "image"),
+}
+# Without any of these a text is one path or URL.
+PARTED = re.compile(r"[,;|\s\[]")
 PICTURED = ("image", "img", "photo", "pic", "thumb")
 
 
@@ -42,15 +49,16 @@ def media_in(cell: Any) -> Iterator[str]:
             yield held
 
 
-def kind_of(medium: str, column: str) -> MediaKind:
-    """Return what a path or URL promises, else what the column's name does."""
-    extension = base(medium).rpartition(".")[2].lower()
-    if extension in IMAGES:
-        return "image"
-    if extension in VIDEOS:
-        return "video"
-    if extension in AUDIO:
-        return "audio"
+def kind_of(medium: str, otherwise: MediaKind) -> MediaKind:
+    """Return what a path or URL promises, else what its column does."""
+    kind = KINDS.get(medium.rpartition(".")[2]) or KINDS.get(
+        base(medium).rpartition(".")[2].lower()
+    )
+    return kind or otherwise
+
+
+def kind_of_column(column: str) -> MediaKind:
+    """Return what the name of a column promises of what is in it."""
     if any(word in column.lower() for word in PICTURED):
         return "image"
     return "video" if "video" in column.lower() else "other"
@@ -58,6 +66,9 @@ def kind_of(medium: str, column: str) -> MediaKind:
 
 def _of_text(text: str) -> Iterator[str]:
     if text.lower() in NOTHING:
+        return
+    if not PARTED.search(text):
+        yield text
         return
     listed = _listed(text)
     if listed is not None:

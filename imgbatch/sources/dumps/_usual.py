@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from imgbatch.sources.dumps.values import count, iso_time, text, text_id, unix_time, written_time
+from imgbatch.sources.dumps.values import count, iso_time, text_id, unix_time, written_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -93,20 +93,20 @@ def moment(value: Any) -> datetime | None:
 
     Seconds or milliseconds since 1970, ISO 8601 (also 20231224), X's old form, or a datetime.
     """
-    if hasattr(value, "isoformat"):
-        value = value.isoformat()
-    if isinstance(value, str) and DAY.match(value.strip()):
-        return iso_time(value)
+    if isinstance(value, str):
+        if value[4:5] == "-" or DAY.match(value.strip()):
+            return iso_time(value)
+    elif hasattr(value, "isoformat"):
+        return iso_time(value.isoformat())
     return unix_time(value) or iso_time(value) or written_time(value, WRITTEN)
 
 
 def words(row: Mapping[str, Any], field: str) -> str | None:
     """Return a text of a record; a number as its digits."""
     value = row.get(field) if field else None
-    return text(value) if isinstance(value, str) else text_id(value)
+    return (value or None) if type(value) is str else text_id(value)
 
 
 def numbers(row: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, int]:
     """Return those of some fields that hold whole numbers, by name."""
-    found = {field: count(row.get(field)) for field in fields}
-    return {field: value for field, value in found.items() if value is not None}
+    return {field: told for field in fields if (told := count(row.get(field))) is not None}

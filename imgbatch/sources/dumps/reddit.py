@@ -22,7 +22,6 @@ from imgbatch.sources.dumps._reddit_media import media_of
 from imgbatch.sources.dumps.names import base, ref, stem
 from imgbatch.sources.dumps.posts import Counted, Gap, Post
 from imgbatch.sources.dumps.values import at, counts, text, text_id, unix_time
-from imgbatch.sources.names import archive_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,7 +96,7 @@ def posts_of(name: str) -> str | None:
 
 def _candidates(dump: Dump) -> Iterator[str]:
     for name in dump.metadata(*ENDINGS):
-        if archive_form(name) is None and ("." in base(name) or MONTH.match(base(name))):
+        if "." in base(name) or MONTH.match(base(name)):
             yield name
 
 

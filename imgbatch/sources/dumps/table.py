@@ -16,7 +16,7 @@ from imgbatch.errors import DumpError, SourceError
 from imgbatch.settings import nearest
 from imgbatch.sources.blobs import LOCAL_SCHEME
 from imgbatch.sources.dumps import _rows
-from imgbatch.sources.dumps._cells import kind_of, media_in
+from imgbatch.sources.dumps._cells import kind_of, kind_of_column, media_in
 from imgbatch.sources.dumps._usual import Usual, moment, numbers, plain, usual, words
 from imgbatch.sources.dumps.names import URL, folder, ref
 from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
@@ -25,6 +25,7 @@ from imgbatch.storage.addresses import unquote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import datetime
 
     from imgbatch.sources.dumps.dump import Dump
     from imgbatch.sources.dumps.posts import Asked
@@ -41,6 +42,7 @@ MEDIA = (
     "video_url", "file", "files", "file_name", "filename", "file_path", "filepath", "local_path",
     "path", "img", "img_url",
 )  # fmt: skip
+TEXTS = ("author_id", "author_name", "text", "lang", "url", "reply_to", "repost_of")
 TABLES_LOOKED_AT = 5
 MAYBE = 0.3
 
@@ -86,10 +88,11 @@ def named(dump: Dump, asked: Asked) -> Iterator[tuple[str, str]]:
         if not column:
             continue
         seen.append(column)
+        own = _folder(dump, name)
         for found in _rows.rows(dump, name):
             if not isinstance(found, Gap):
                 for medium in media_in(found[1].get(column)):
-                    yield name, _inside(medium, dump, name)
+                    yield name, _inside(medium, own)
     if not _medium_column(seen, asked):
         raise _no_column(dump, seen, asked)
 
@@ -152,26 +155,35 @@ def _columns(fields: list[str], asked: Asked) -> Columns:
     return Columns(media, post_id, found)
 
 
-def _inside(medium: str, dump: Dump, name: str) -> str:
-    """Return a path of this machine that begins with the table's folder as from the dump's root."""
+def _inside(medium: str, own: str) -> str:
+    """Return a path of this machine that begins with the table's folder as relative to it."""
+    if not own or medium[:1] not in "/f":
+        return medium
+    path = medium.removeprefix(LOCAL_SCHEME)
+    if path.startswith(own):
+        return path.removeprefix(own)
+    return path if path != medium else medium
+
+
+def _folder(dump: Dump, name: str) -> str:
+    """Return the path of a table's folder, where it lies on this machine."""
     root = dump.address("")
     if not root.startswith(LOCAL_SCHEME):
-        return medium
-    before = unquote(root.removeprefix(LOCAL_SCHEME))
-    own = before + unquote(folder(name))
-    if medium.startswith(LOCAL_SCHEME):
-        medium = medium.removeprefix(LOCAL_SCHEME)
-    return medium.removeprefix(own) if medium.startswith(own) else medium
+        return ""
+    return unquote(root.removeprefix(LOCAL_SCHEME)) + unquote(folder(name))
 
 
 class _Reader:
     """Rows of one table to posts."""
 
     def __init__(self, dump: Dump, name: str, chosen: Columns, counted: Counted) -> None:
-        self._dump = dump
         self._name = name
         self._chosen = chosen
         self._counted = counted
+        self._own = _folder(dump, name)
+        self._kind = kind_of_column(chosen.media)
+        told = chosen.usual._asdict()
+        self._texts = [(field, told[field]) for field in TEXTS if told[field]]
 
     def posts(self, found: Iterator[tuple[int, Row] | Gap]) -> Iterator[Post | Gap]:
         """Yield a post per row."""
@@ -181,39 +193,28 @@ class _Reader:
                 yield made
 
     def _post(self, row: Row, line: int) -> Post | None:
-        chosen, said = self._chosen, self._chosen.usual
-        post_id = text_id(row.get(chosen.post_id)) if chosen.post_id else ref(self._name, line)
+        chosen, said, place = self._chosen, self._chosen.usual, ref(self._name, line)
+        post_id = text_id(row.get(chosen.post_id)) if chosen.post_id else place
         if post_id is None:
             self._counted.note("no-id", chosen.post_id[:200], self._name, line)
             return None
-        created = self._created(row, line)
-        return Post(
-            post_id=post_id,
-            platform=words(row, said.platform) or "table",
-            raw_ref=ref(self._name, line),
-            author_id=self._told(row, said.author_id, line),
-            author_name=words(row, said.author_name),
-            created_at=created,
-            time_source=said.created_at if created else "",
-            text=words(row, said.text),
-            lang=words(row, said.lang),
-            url=words(row, said.url),
-            reply_to=words(row, said.reply_to),
-            repost_of=words(row, said.repost_of),
-            metrics=numbers(row, said.metrics),
-            media=tuple(self._media(row)),
-        )
+        post = Post(post_id, words(row, said.platform) or "table", place)
+        for field, column in self._texts:
+            setattr(post, field, words(row, column))
+        if said.author_id and post.author_id is None:
+            self._counted.missing(said.author_id, self._name, line)
+        if said.created_at:
+            post.created_at = self._created(row, line)
+            post.time_source = said.created_at if post.created_at else ""
+        if said.metrics:
+            post.metrics = numbers(row, said.metrics)
+        cell = row.get(chosen.media)
+        if cell:
+            post.media = self._media(cell, words(row, said.alt_text))
+        return post
 
-    def _told(self, row: Row, field: str, line: int) -> str | None:
-        found = words(row, field)
-        if field and found is None:
-            self._counted.missing(field, self._name, line)
-        return found
-
-    def _created(self, row: Row, line: int) -> Any:
+    def _created(self, row: Row, line: int) -> datetime | None:
         field = self._chosen.usual.created_at
-        if not field:
-            return None
         told = row.get(field)
         if told is None or told == "":
             self._counted.missing(field, self._name, line)
@@ -223,12 +224,13 @@ class _Reader:
             self._counted.bad(field, self._name, line)
         return found
 
-    def _media(self, row: Row) -> Iterator[Media]:
-        column = self._chosen.media
-        alt_text = words(row, self._chosen.usual.alt_text)
-        for index, found in enumerate(media_in(row.get(column) if column else None)):
-            medium = _inside(found, self._dump, self._name)
-            url = medium if URL.match(medium) else None
-            kind = kind_of(medium, column)
-            path = None if url else medium
-            yield Media(index, kind, url=url, path=path, alt_text=alt_text)
+    def _media(self, cell: Any, alt_text: str | None) -> tuple[Media, ...]:
+        found: list[Media] = []
+        for medium in media_in(cell):
+            kind = kind_of(medium, self._kind)
+            if URL.match(medium) and not medium.startswith(LOCAL_SCHEME):
+                found.append(Media(len(found), kind, url=medium, alt_text=alt_text))
+            else:
+                path = _inside(medium, self._own)
+                found.append(Media(len(found), kind, path=path, alt_text=alt_text))
+        return tuple(found)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from imgbatch.errors import SourceError
 from imgbatch.sources.dumps.names import base, ref
 from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
-from imgbatch.sources.dumps.values import count, number, objects, text, text_id, unix_time
+from imgbatch.sources.dumps.values import at, count, number, objects, text, text_id, unix_time
 from imgbatch.sources.dumps.values import iso_time as local_time
 from imgbatch.sources.dumps.walk import STEP, Found, values
 from imgbatch.sources.names import claims_media, claims_video
@@ -126,8 +126,9 @@ class _Export:
 
     def message(self, found: Found) -> Where:
         """Note a message, and return where it stands."""
-        self._seen.add(found.path[:3])
-        self._listed = True
+        if not self._listed:
+            self._seen.add(found.path[:3])
+            self._listed = True
         return self._name, found.line, self._counted
 
     def other(self, found: Found) -> None:
@@ -164,31 +165,30 @@ def _file(dump: Dump, name: str, counted: Counted) -> Iterator[Post | Gap]:
         if isinstance(found, Gap):
             yield found
         elif _whole(found.path):
-            yield from _message(found.value, export.chat, export.message(found))
+            told = _message(found.value, export.chat, export.message(found))
+            if told is not None:
+                yield told
         else:
             export.other(found)
     export.ends()
 
 
-def _message(message: Any, chat: str | None, where: Where) -> Iterator[Post | Gap]:
+def _message(message: Any, chat: str | None, where: Where) -> Post | Gap | None:
     name, line, counted = where
     message_id = text_id(message.get("id")) if isinstance(message, dict) else None
     if message_id is None:
-        yield Gap("no-id", name, line, "a message without id")
-        return
+        return Gap("no-id", name, line, "a message without id")
     kind = message.get("type")
     if kind == "service" and "photo" not in message:
         counted.note("unread", "service messages (joins, pins, calls) are no posts", name, line)
-        return
+        return None
     if kind == "unsupported":
-        counted.note(
-            "unread", "messages of a kind that Telegram Desktop does not export", name, line
-        )
+        counted.note("unread", "messages of a kind that Telegram does not export", name, line)
     else:
         for field in SERVICE if kind == "service" else MESSAGE:
             if message.get(field) is None:
                 counted.missing(field, name, line)
-    yield _post(message, message_id, chat, where)
+    return _post(message, message_id, chat, where)
 
 
 def _post(message: dict[str, Any], message_id: str, chat: str | None, where: Where) -> Post:
@@ -209,7 +209,7 @@ def _post(message: dict[str, Any], message_id: str, chat: str | None, where: Whe
         text=_text(message.get("text")) or _text(message.get("text_entities")),
         reply_to=_reply(message, chat),
         metrics=_metrics(message),
-        media=tuple(_media(message)),
+        media=tuple(_media(message)) if "photo" in message or "file" in message else (),
     )
 
 
@@ -237,7 +237,9 @@ def _text(value: Any) -> str | None:
 
 def _reply(message: dict[str, Any], chat: str | None) -> str | None:
     """Return the id of the message that is replied to; it may lie in another chat."""
-    target = text_id(message.get("reply_to_message_id"))
+    if "reply_to_message_id" not in message:
+        return None
+    target = text_id(message["reply_to_message_id"])
     peer = text_id(message.get("reply_to_peer_id"))
     inside = re.sub(r"^\D+", "", peer) if peer else chat
     return f"{inside}/{target}" if target and inside else target
@@ -245,13 +247,13 @@ def _reply(message: dict[str, Any], chat: str | None) -> str | None:
 
 def _metrics(message: dict[str, Any]) -> dict[str, int]:
     found: dict[str, int] = {}
-    for reaction in objects(message.get("reactions")):
-        times = count(reaction.get("count")) or 0
-        sign = text(reaction.get("emoji")) or text(reaction.get("type")) or "other"
-        found["reactions"] = found.get("reactions", 0) + times
-        found[f"reactions {sign}"] = found.get(f"reactions {sign}", 0) + times
-    poll = message.get("poll")
-    voters = count(poll.get("total_voters")) if isinstance(poll, dict) else None
+    if "reactions" in message:
+        for reaction in objects(message["reactions"]):
+            times = count(reaction.get("count")) or 0
+            sign = text(reaction.get("emoji")) or text(reaction.get("type")) or "other"
+            found["reactions"] = found.get("reactions", 0) + times
+            found[f"reactions {sign}"] = found.get(f"reactions {sign}", 0) + times
+    voters = count(at(message, "poll", "total_voters")) if "poll" in message else None
     if voters is not None:
         found["voters"] = voters
     if "forwarded_from" in message:
@@ -283,7 +285,7 @@ def _media(message: dict[str, Any]) -> Iterator[Media]:
 
 
 def _status(value: str) -> str:
-    found = SKIPPED.search(value)
+    found = SKIPPED.search(value) if value[-1] == ")" else None
     return STATUSES[found[1]] if found else ""
 
 

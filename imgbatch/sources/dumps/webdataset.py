@@ -48,6 +48,7 @@ AUDIO = frozenset(("wav", "mp3", "flac", "ogg", "m4a", "opus"))
 FOREIGN = ("instaloader", "subcategory", "extractor_key", "extractor")
 # A larger JSON or text is none of one sample.
 LARGEST = 2**24
+TARS = ("tar", "tgz", "tzst", "tbz", "tbz2", "txz")
 TARS_LOOKED_AT = 3
 MEMBERS_LOOKED_AT = 200
 
@@ -77,8 +78,9 @@ def recognise(dump: Dump) -> float:
 
 def files(dump: Dump) -> Iterator[str]:
     """Yield the tars, but for those that img2dataset describes beside them."""
-    for name in dump.metadata("tar"):
-        if archive_form(name) == "tar" and not dump.has(_stats(name)):
+    for name in dump.metadata(*TARS):
+        # What lies in an archive in an archive is no source.
+        if MEMBER not in name and archive_form(name) == "tar" and not dump.has(_stats(name)):
             yield name
 
 

@@ -144,7 +144,7 @@ def test_service_messages_are_counted_and_a_changed_photo_is_a_post(
     told = {gap.message: gap.count for gap in gaps if gap.kind == "unread"}
     assert told == {
         "service messages (joins, pins, calls) are no posts": 1,
-        "messages of a kind that Telegram Desktop does not export": 1,
+        "messages of a kind that Telegram does not export": 1,
         "profile_pictures of the account are no messages": 1,
         "stories of the account are no messages": 1,
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from imgbatch.sources.dumps.web.bluesky import bluesky_post
 from imgbatch.sources.dumps.web.instagram import instagram_post
 from imgbatch.sources.dumps.web.place import Place
 from imgbatch.sources.dumps.web.tiktok import tiktok_post
@@ -25,9 +26,16 @@ READERS: dict[str, Callable[[dict[str, Any], Place], Post | None]] = {
     "instagram": instagram_post,
     "threads": instagram_post,
     "tiktok": tiktok_post,
+    "bluesky": bluesky_post,
 }
 # How collectors name the platforms: the site's address, or a module's name.
-NAMES = {"twitter": "x", "twitter-import": "x", "douyin": "tiktok"}
+NAMES = {
+    "twitter": "x",
+    "twitter-import": "x",
+    "douyin": "tiktok",
+    "bsky": "bluesky",
+    "bsky.app": "bluesky",
+}
 
 
 def platform_of(name: str) -> str:

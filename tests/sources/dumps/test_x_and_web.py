@@ -1,0 +1,156 @@
+"""What the posts of twarc2, X's archive, Zeeschuimer and 4CAT hold, from their fixtures."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from imgbatch.sources import dumps
+from imgbatch.sources.dumps import Dump, Gap, Post, names
+from tests.contracts.dumps import fixture
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AT = datetime(2021, 3, 4, 5, 6, 7, tzinfo=UTC)
+PICTURE = "https://pbs.twimg.com/media/Aa1.jpg"
+
+
+def read(name: str, folder: Path) -> tuple[dict[str, Post], list[Gap]]:
+    dump = Dump.at(str(fixture(name, folder / name)))
+    found = [each for _, each in dumps.read_all(dump, [name])]
+    posts = {each.post_id: each for each in found if isinstance(each, Post)}
+    return posts, [each for each in found if isinstance(each, Gap)]
+
+
+def urls(post: Post) -> list[str | None]:
+    return [medium.url for medium in post.media]
+
+
+@pytest.mark.parametrize("first", ["1367", "1368"])
+def test_twarc2_pages_and_flattened_posts_say_the_same(tmp_path: Path, first: str) -> None:
+    posts, _ = read("twarc2", tmp_path)
+    post = posts[f"{first}000000000000001"]
+    assert (post.author_id, post.author_name) == ("900000000000000001", "ada")
+    assert (post.created_at, post.time_source, post.lang) == (AT, "created_at", "en")
+    assert post.metrics == {"retweet_count": 1, "reply_count": 0, "like_count": 5, "quote_count": 0}
+    (medium,) = post.media
+    assert (medium.kind, medium.url, medium.key) == ("image", PICTURE, "3_11")
+    assert (medium.width, medium.height, medium.alt_text) == (1200, 800, "a red square")
+
+
+@pytest.mark.parametrize("first", ["1367", "1368"])
+def test_a_repost_has_the_text_and_media_of_the_original(tmp_path: Path, first: str) -> None:
+    posts, _ = read("twarc2", tmp_path)
+    post = posts[f"{first}000000000000002"]
+    assert post.repost_of == "1367000000000000001"
+    assert post.text == "a photograph, whole"
+    assert urls(post) == [PICTURE]
+
+
+def test_twarc2_takes_the_best_variant_and_counts_media_that_no_page_brings(tmp_path: Path) -> None:
+    posts, gaps = read("twarc2", tmp_path)
+    video = posts["1367000000000000004"].media[0]
+    assert (video.kind, video.duration) == ("video", 12.5)
+    assert names.base(video.url or "") == "high.mp4"
+    assert posts["1367000000000000004"].reply_to == "1367000000000000003"
+    (unknown,) = posts["1367000000000000006"].media
+    assert (unknown.kind, unknown.key, unknown.status) == ("other", "3_18", "not-included")
+    told = {(gap.kind, gap.message) for gap in gaps}
+    assert ("missing-field", "includes.media") in told
+    assert ("unread", "the platform gave an error instead: Not Found Error") in told
+
+
+def test_an_archives_media_are_the_files_that_are_there(tmp_path: Path) -> None:
+    posts, gaps = read("x-archive", tmp_path)
+    assert gaps == []
+    assert {post.author_name for post in posts.values()} == {"ada"}
+    paths = {key: [medium.path for medium in post.media] for key, post in posts.items()}
+    assert paths["1050118621198921728"] == ["tweets_media/1050118621198921728-Aa1.jpg"]
+    assert paths["1050118621198921731"] == ["tweets_media/1050118621198921731-small.mp4"]
+    assert paths["1050118621198921733"] == ["tweets_media/1050118621198921733-Gone.jpg"]
+    assert posts["1050118621198921729"].repost_of == "1040000000000000001"
+    assert posts["1050118621198921732"].created_at == datetime(1969, 7, 20, 20, 17, 40, tzinfo=UTC)
+    assert dumps.posts_of("x-archive", "data/tweets_media/12345-a.jpg") == "12345"
+    assert dumps.posts_of("x-archive", "elsewhere/12345-a.jpg") is None
+
+
+def test_zeeschuimer_reads_every_shape_of_x(tmp_path: Path) -> None:
+    posts, _ = read("zeeschuimer", tmp_path)
+    repost = posts["1367000000000000002"]
+    assert (repost.repost_of, repost.text) == (
+        "1367000000000000001",
+        "a photograph, whole and long",
+    )
+    assert urls(repost) == [PICTURE]
+    assert len(posts["1367000000000000003"].media) == 4
+    assert names.base(urls(posts["1367000000000000004"])[0] or "") == "large.mp4"
+    assert posts["1367000000000000005"].author_name == "cleo"
+    assert posts["1367000000000000006"].author_name == "ada"
+    assert posts["1367000000000000007"].text == "a long post, whole, marker"
+    assert posts["1367000000000000001"].metrics["view_count"] == 77
+
+
+def test_zeeschuimer_reads_every_shape_of_instagram(tmp_path: Path) -> None:
+    posts, gaps = read("zeeschuimer", tmp_path)
+    kinds = {key: [m.kind for m in post.media] for key, post in posts.items()}
+    assert kinds["CaA1"] == ["image"]
+    assert kinds["CaA2"] == ["video"]
+    assert kinds["CaA3"] == ["image", "video", "image"]
+    assert kinds["CaA7"] == ["image", "video"]
+    assert kinds["CaA9"] == ["video"]
+    assert posts["CaA3"].author_id == "5001"
+    assert posts["CaA7"].text == "graph shape"
+    assert posts["CaA9"].created_at is None
+    assert any(gap.kind == "missing-field" and gap.message.startswith("taken_at") for gap in gaps)
+
+
+def test_zeeschuimer_reads_both_shapes_of_tiktok_and_names_what_it_does_not_know(
+    tmp_path: Path,
+) -> None:
+    posts, gaps = read("zeeschuimer", tmp_path)
+    clip, slides = posts["7000000000000000001"], posts["7000000000000000002"]
+    assert (clip.author_id, clip.author_name, clip.metrics["playCount"]) == ("6001", "ada", 70)
+    assert [medium.kind for medium in clip.media] == ["video"]
+    assert (slides.author_id, slides.author_name, slides.created_at) == (
+        "6002",
+        "bob",
+        datetime(2021, 3, 4, 5, 6, 8, tzinfo=UTC),
+    )
+    assert [medium.kind for medium in slides.media] == ["image", "image"]
+    assert posts["7000000000000000003"].reply_to == "7000000000000000001"
+    assert posts["g1"].platform == "gab"
+    assert any(gap.message == "data: no shape of gab that is known" for gap in gaps)
+
+
+def test_4cat_gives_posts_the_files_that_zips_say_are_theirs(tmp_path: Path) -> None:
+    posts, _ = read("4cat", tmp_path)
+    files = {
+        key: [(m.path, m.status) for m in post.media if m.path or m.status]
+        for key, post in posts.items()
+    }
+    shared = [("//images/Aa1.jpg", "")]
+    assert files["1367000000000000001"] == files["1367000000000000002"] == shared
+    assert files["1367000000000000003"] == [("//images/Ab1.jpg", ""), (None, "unavailable")]
+    frames = "//videos/frames/https_video_twimg_com_high/video_frame_000000"
+    assert files["1367000000000000004"] == [(f"{frames}1.jpeg", ""), (f"{frames}2.jpeg", "")]
+    assert files["7000000000000000001"] == [(None, "unavailable")]
+    assert files["not-in-any-table"] == [("//images/z.png", ""), (None, "outside")]
+
+
+def test_4cat_reads_the_columns_of_each_platform_and_splits_urls_that_hold_commas(
+    tmp_path: Path,
+) -> None:
+    posts, gaps = read("4cat", tmp_path)
+    assert posts["1367000000000000001"].platform == "x"
+    assert posts["1367000000000000001"].created_at == AT
+    assert len(posts["1367000000000000003"].media) == 4
+    assert posts["1367000000000000005"].created_at == datetime(1969, 7, 20, 20, 17, 40, tzinfo=UTC)
+    assert urls(posts["CaA1"]) == ["https://scontent.cdninstagram.com/v/1_n.jpg?stp=1,2"]
+    assert [medium.kind for medium in posts["CaA3"].media] == ["image", "video"]
+    assert (posts["CaA1"].platform, posts["CaA1"].author_id) == ("instagram", "ada")
+    assert posts["7000000000000000009"].platform == "tiktok"
+    assert posts["at://did:plc:aaa/app.bsky.feed.post/3k1"].media[0].alt_text == "a red square"
+    assert [gap.message for gap in gaps] == ["no shape of tiktok that is known"]
