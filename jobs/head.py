@@ -12,6 +12,7 @@ has; when this process is ended the order stays too.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 import time
@@ -184,19 +185,24 @@ class Head:
             self._control.tell(_said(order, "waiting", f"{error}. {error.remedy}", None, now))
             raise
         self._run = run
-        self._scale = Scale(
-            order,
-            self._deployment,
-            self._control,
-            self._cloud,
-            run,
-            machine=self._machine,
-            head_until=max(order.deadline, *(other.deadline for other in waiting)),
-            now=now,
-            began=self._began or now,
-            first=self._first,
-            say=self._host.say,
-        )
+        try:
+            self._scale = Scale(
+                order,
+                self._deployment,
+                self._control,
+                self._cloud,
+                run,
+                machine=self._machine,
+                head_until=max(order.deadline, *(other.deadline for other in waiting)),
+                now=now,
+                began=self._began or now,
+                first=self._first,
+                say=self._host.say,
+            )
+        except ImgbatchError:
+            # Its Ray would hold the port, with a token that the next one's replaces.
+            self.close()
+            raise
 
     def _leave(self) -> float | None:
         """End all machines, this one last."""
@@ -213,8 +219,10 @@ class Head:
 
     def _empty(self, group: str) -> None:
         groups = self._cloud.groups
-        if groups.size(group).wanted or groups.members(group):
-            groups.want(group, 0)
+        # An `up` since this head began may have taken a pool away: what is not there is empty.
+        with contextlib.suppress(DeploymentError):
+            if groups.size(group).wanted or groups.members(group):
+                groups.want(group, 0)
 
 
 def _said(order: Order, phase: Phase, reason: str, code: int | None, now: float) -> State:
