@@ -32,6 +32,7 @@ from imgbatch.errors import (
     FencedError,
     ImgbatchError,
     PermissionsError,
+    SettingsError,
     SpentError,
     StorageError,
 )
@@ -93,7 +94,8 @@ class Head:
             self._host.say(f"another head leads: {error}")
             self.close()
             return None
-        except (StorageError, CloudError, DeploymentError) as error:
+        except (StorageError, CloudError, DeploymentError, SettingsError) as error:
+            # The last of a state or a ledger that is damaged, or of another version.
             self._host.say(f"tried again in {AGAIN_SECONDS:g} s: {error}")
             return AGAIN_SECONDS
 
@@ -121,7 +123,7 @@ class Head:
         """Take the oldest order, or leave."""
         self._lead()
         self._wake(now)
-        orders = self._control.orders()
+        orders = self._control.orders(self._host.say)
         if not orders:
             return self._leave()
         former = self._control.state(orders[0].run)
@@ -211,7 +213,7 @@ class Head:
             self._empty(pool.group)
         self._control.release()
         groups.want(own, 0)
-        if self._control.orders():
+        if self._control.orders(self._host.say):
             # Ordered between the look and the end: whoever ordered may have woken us before it.
             groups.want(own, 1)
             return 0.0

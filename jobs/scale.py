@@ -29,7 +29,6 @@ from imgbatch.errors import (
     DeploymentError,
     PermissionsError,
     RunError,
-    SettingsError,
     StorageError,
 )
 
@@ -204,8 +203,8 @@ class Scale:
     def _lengthen(self) -> None:
         """Let the head live for what was ordered since, as whoever ordered has armed it."""
         try:
-            ends = [order.deadline + GRACE_SECONDS for order in self._control.orders()]
-        except (StorageError, DeploymentError, SettingsError) as error:
+            ends = [order.deadline + GRACE_SECONDS for order in self._control.orders(self._say)]
+        except StorageError as error:
             self._say(f"the queue cannot be read: {error}")
             return
         self._deadlines[self._head] = max([self._deadlines[self._head], *ends])

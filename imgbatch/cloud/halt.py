@@ -19,6 +19,7 @@ from imgbatch.errors import (
     DeploymentError,
     LeftoverError,
     SettingsError,
+    StorageError,
 )
 
 if TYPE_CHECKING:
@@ -201,7 +202,11 @@ def _zero(place: Place, runs: Sequence[str], say: Callable[[str], None], clock: 
     Raises:
         LeftoverError: one does not go.
     """
-    orders = {order.run: order for order in place.control.orders()}
+    orders: dict[str, Order] = {}
+    try:
+        orders = {order.run: order for order in place.control.orders()}
+    except (DeploymentError, SettingsError, StorageError) as error:
+        say(f"the queue cannot be read: {error}")
     for run in runs:
         # First: a head that comes up by itself must not take it again.
         place.control.close(run)

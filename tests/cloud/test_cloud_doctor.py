@@ -71,6 +71,16 @@ def test_what_was_found_is_told_although_a_region_could_not_be_asked() -> None:
     assert region[1].fix == "Look again."
 
 
+def test_a_machine_of_a_deployment_that_is_known_is_told_too(tmp_path: Path) -> None:
+    lab = made("lab", tmp_path)
+    known.remember(lab, lab.control)
+    left = [Left("machine", "i-1", "us-west-2", "lab", costs=True, remove="")]
+    (machine, nothing) = [check for _, check in _orphans(iter(left))]
+    assert (machine.name, machine.state) == ("machine i-1", "unknown")
+    assert "cloud stop --force --deployment lab" in machine.fix
+    assert nothing.state == "ok"
+
+
 def test_the_doctor_goes_on_without_credentials(
     moto: Moto, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

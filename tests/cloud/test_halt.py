@@ -244,6 +244,19 @@ def test_a_group_that_takes_no_order_keeps_no_other_from_its_end(
     assert scene.control.lease() is None
 
 
+@pytest.mark.parametrize("damaged", [b"{", b'{"run": "x", "of_a_newer_version": 1}'])
+def test_an_order_that_nobody_can_read_keeps_no_machine_alive(
+    tmp_path: Path, damaged: bytes
+) -> None:
+    scene = at_work(tmp_path)
+    scene.control.store.put(f"orders/{NEXT}.json", damaged)
+    said: list[str] = []
+    left = empty(scene.place, say=said.append, clock=scene.clock)
+    assert set(left.values()) == {0}
+    assert scene.nothing_runs()
+    assert NEXT in said[0]
+
+
 def test_an_empty_deployment_is_emptied_all_the_same(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     scene.groups.want(GPU, 2)

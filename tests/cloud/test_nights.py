@@ -218,6 +218,16 @@ def test_a_pool_that_is_gone_keeps_no_head_from_leaving(tmp_path: Path) -> None:
     assert not [line for _, _, line in night.said if "tried again" in line]
 
 
+def test_an_order_that_no_head_can_read_is_said_and_holds_nothing_up(tmp_path: Path) -> None:
+    night = Night(tmp_path, shards=4)
+    order = night.order()
+    night.run(2 * MINUTE)
+    night.control.store.put("orders/99990101T000000Z-newer.json", b'{"run": "x", "newer": 1}')
+    night.until_quiet(hours=1)
+    assert ended(night, order) == ("done", 0)
+    assert any("newer.json" in line for _, _, line in night.said)
+
+
 @pytest.mark.slow
 def test_an_order_that_comes_as_the_head_leaves_is_not_lost(tmp_path: Path) -> None:
     for seconds in range(0, 240, 20):

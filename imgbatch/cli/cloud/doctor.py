@@ -95,6 +95,8 @@ def _orphans(left: Iterator[Left]) -> Iterator[tuple[int, Check]]:
     try:
         for one in left:
             if one.deployment in names:
+                if one.kind == "machine":
+                    yield 30, _alive(one)
                 continue
             strangers += 1
             said = f"in {one.region}, of a deployment {one.deployment!r} that this laptop knows not"
@@ -108,6 +110,17 @@ def _orphans(left: Iterator[Left]) -> Iterator[tuple[int, Check]]:
     if not strangers:
         said = "nothing of ours in any region but of the deployments above"
         yield 30, Check("orphans", "ok", said)
+
+
+def _alive(one: Left) -> Check:
+    from imgbatch.cloud import Check  # noqa: PLC0415 - keeps `--help` quick
+
+    said = f"in {one.region}, costs by the hour, of the deployment {one.deployment!r}"
+    fix = (
+        f"Where `imgbatch cloud status --deployment {one.deployment}` has nothing at work: "
+        f"`imgbatch cloud stop --force --deployment {one.deployment}` ends it."
+    )
+    return Check(f"machine {one.name}", "unknown", said, fix)
 
 
 def connect(
