@@ -12,6 +12,7 @@ has; when this process is ended the order stays too.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 import time
@@ -31,6 +32,7 @@ from imgbatch.errors import (
     FencedError,
     ImgbatchError,
     PermissionsError,
+    SettingsError,
     SpentError,
     StorageError,
 )
@@ -92,7 +94,8 @@ class Head:
             self._host.say(f"another head leads: {error}")
             self.close()
             return None
-        except (StorageError, CloudError, DeploymentError) as error:
+        except (StorageError, CloudError, DeploymentError, SettingsError) as error:
+            # The last of a state or a ledger that is damaged, or of another version.
             self._host.say(f"tried again in {AGAIN_SECONDS:g} s: {error}")
             return AGAIN_SECONDS
 
@@ -120,7 +123,7 @@ class Head:
         """Take the oldest order, or leave."""
         self._lead()
         self._wake(now)
-        orders = self._control.orders()
+        orders = self._control.orders(self._host.say)
         if not orders:
             return self._leave()
         former = self._control.state(orders[0].run)
@@ -184,19 +187,24 @@ class Head:
             self._control.tell(_said(order, "waiting", f"{error}. {error.remedy}", None, now))
             raise
         self._run = run
-        self._scale = Scale(
-            order,
-            self._deployment,
-            self._control,
-            self._cloud,
-            run,
-            machine=self._machine,
-            head_until=max(order.deadline, *(other.deadline for other in waiting)),
-            now=now,
-            began=self._began or now,
-            first=self._first,
-            say=self._host.say,
-        )
+        try:
+            self._scale = Scale(
+                order,
+                self._deployment,
+                self._control,
+                self._cloud,
+                run,
+                machine=self._machine,
+                head_until=max(order.deadline, *(other.deadline for other in waiting)),
+                now=now,
+                began=self._began or now,
+                first=self._first,
+                say=self._host.say,
+            )
+        except ImgbatchError:
+            # Its Ray would hold the port, with a token that the next one's replaces.
+            self.close()
+            raise
 
     def _leave(self) -> float | None:
         """End all machines, this one last."""
@@ -205,7 +213,7 @@ class Head:
             self._empty(pool.group)
         self._control.release()
         groups.want(own, 0)
-        if self._control.orders():
+        if self._control.orders(self._host.say):
             # Ordered between the look and the end: whoever ordered may have woken us before it.
             groups.want(own, 1)
             return 0.0
@@ -213,8 +221,10 @@ class Head:
 
     def _empty(self, group: str) -> None:
         groups = self._cloud.groups
-        if groups.size(group).wanted or groups.members(group):
-            groups.want(group, 0)
+        # An `up` since this head began may have taken a pool away: what is not there is empty.
+        with contextlib.suppress(DeploymentError):
+            if groups.size(group).wanted or groups.members(group):
+                groups.want(group, 0)
 
 
 def _said(order: Order, phase: Phase, reason: str, code: int | None, now: float) -> State:

@@ -115,8 +115,9 @@ class Scale:
     ) -> None:
         self.order = order
         self._control, self._cloud, self._run, self._say = control, cloud, run, say
+        self._head = deployment.head.group
         self._deadlines = {
-            deployment.head.group: head_until + GRACE_SECONDS,
+            self._head: head_until + GRACE_SECONDS,
             deployment.pools[order.pool].group: order.deadline + GRACE_SECONDS,
         }
         raw = control.get(order.run, LEDGER)
@@ -192,11 +193,21 @@ class Scale:
         """
         if now - self._armed < ARMED_SECONDS:
             return
+        self._lengthen()
         for group, until in self._deadlines.items():
             at = self._cloud.groups.armed(group)
             if at is None or abs(at - until) > 2 * GRACE_SECONDS:
                 self._cloud.groups.arm(group, until)
         self._armed = now
+
+    def _lengthen(self) -> None:
+        """Let the head live for what was ordered since, as whoever ordered has armed it."""
+        try:
+            ends = [order.deadline + GRACE_SECONDS for order in self._control.orders(self._say)]
+        except StorageError as error:
+            self._say(f"the queue cannot be read: {error}")
+            return
+        self._deadlines[self._head] = max([self._deadlines[self._head], *ends])
 
     # -- what the run says -------------------------------------------------------------------------
 

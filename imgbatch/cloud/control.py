@@ -27,12 +27,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import Field
 
-from imgbatch.errors import DeploymentError
+from imgbatch.errors import DeploymentError, SettingsError
 from imgbatch.settings import Settings, check
 from imgbatch.storage import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from imgbatch.storage import Store
 
@@ -175,9 +175,21 @@ class Control:
         """Take a run off the queue that never was in it, as far as anybody is told."""
         self.store.delete(f"{ORDERS}/{run}.json")
 
-    def orders(self) -> list[Order]:
-        """Return the runs that wait or are at work, oldest first."""
-        found = (self._read(Order, name) for name in self.names(ORDERS))
+    def orders(self, unread: Callable[[str], None] | None = None) -> list[Order]:
+        """Return the runs that wait or are at work, oldest first.
+
+        Args:
+            unread: told of one that is damaged, or of another version, and holds no other up;
+                without, that is an error.
+        """
+        found = []
+        for name in self.names(ORDERS):
+            try:
+                found.append(self._read(Order, name))
+            except (DeploymentError, SettingsError) as error:
+                if unread is None:
+                    raise
+                unread(f"an order cannot be read: {error}")
         return [order for order in found if order]
 
     def close(self, run: str) -> None:

@@ -6,13 +6,21 @@ there is no head that would, or somebody insists: the groups go to zero, whateve
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from imgbatch.cloud.control import State
-from imgbatch.errors import CancelledError, DeploymentError, LeftoverError, SettingsError
+from imgbatch.errors import (
+    CancelledError,
+    CloudError,
+    DeploymentError,
+    LeftoverError,
+    SettingsError,
+    StorageError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -194,17 +202,22 @@ def _zero(place: Place, runs: Sequence[str], say: Callable[[str], None], clock: 
     Raises:
         LeftoverError: one does not go.
     """
-    orders = {order.run: order for order in place.control.orders()}
+    orders: dict[str, Order] = {}
+    try:
+        orders = {order.run: order for order in place.control.orders()}
+    except (DeploymentError, SettingsError, StorageError) as error:
+        say(f"the queue cannot be read: {error}")
     for run in runs:
         # First: a head that comes up by itself must not take it again.
         place.control.close(run)
     start, before = clock.now(), None
     while True:
-        for group in place.deployment.groups:
-            # The head first, and again and again: until it is gone it may ask for workers.
-            if place.groups.size(group).wanted:
-                place.groups.want(group, 0)
-        place.control.release()
+        # The head first, and again and again: until it is gone it may ask for workers.
+        try:
+            _shrink(place)
+        finally:
+            # Where the cloud takes nothing, machines still leave by themselves.
+            place.control.release()
         left = machines(place)
         if left != before:
             say(", ".join(f"{group}: {count}" for group, count in left.items()))
@@ -216,15 +229,38 @@ def _zero(place: Place, runs: Sequence[str], say: Callable[[str], None], clock: 
         clock.sleep(STEP)
     # Once more: the head may have written until its last second.
     place.control.release()
-    for group in place.deployment.groups:
+    for group in left:
         place.groups.disarm(group)
     for run in runs:
         _tell_stopped(run, place.control, orders.get(run), clock.now())
 
 
+def _shrink(place: Place) -> None:
+    """Have every group be empty that is there: one that fails keeps no other from its end.
+
+    Raises:
+        CloudError: a group could not be asked for that; the others were.
+    """
+    failed: list[CloudError] = []
+    for group in place.deployment.groups:
+        try:
+            if place.groups.size(group).wanted:
+                place.groups.want(group, 0)
+        except DeploymentError:
+            continue  # destroyed by halves: a group that is not there has no machine
+        except CloudError as error:
+            failed.append(error)
+    if failed:
+        raise failed[0]
+
+
 def machines(place: Place) -> dict[str, int]:
-    """Return how many machines each group has, those that are leaving included."""
-    return {group: len(place.groups.members(group)) for group in place.deployment.groups}
+    """Return how many machines each group has that is there, those that are leaving included."""
+    found = {}
+    for group in place.deployment.groups:
+        with contextlib.suppress(DeploymentError):
+            found[group] = len(place.groups.members(group))
+    return found
 
 
 def _leftover(place: Place, left: dict[str, int]) -> LeftoverError:

@@ -7,6 +7,7 @@ before it ends, so a tick that nobody was there for is caught up: once, however 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imgbatch.cloud import deployment
+    from imgbatch.errors import RunError
 
 # What has an end that is a cron too, so that the cloud can be told of both: as `infra/` says.
 _MINUTE = re.compile(r"\d{1,2}")
@@ -135,23 +137,36 @@ def due(control: Control, now: float) -> list[Order]:
     Of several missed ticks of a schedule the newest is ordered. Two heads that ask at once order
     it once: a run's id is its tick's, an order of an id is put once, and a tick is noted after it
     was ordered; who dies in between is followed by one that finds the order there.
+
+    Raises:
+        DeploymentError, SettingsError: a schedule is damaged; what is due of all others is ordered.
     """
-    ordered = []
+    ordered: list[Order] = []
+    wrong: list[RunError] = []
     for name in control.names(SCHEDULES):
-        found = _read(control, name)
-        tick = found[0].missed(now) if found else None
-        if found is None or tick is None:
-            continue
-        schedule, version = found
-        order = _order(schedule, tick)
-        if _ordered(control, order):
-            ordered.append(order)
-        noted = schedule.model_copy(update={"last": tick, "last_run": order.run})
         try:
-            control.store.replace(name, _json(noted), version)
-        except (ChangedError, FileNotFoundError):
-            continue  # the other head noted it, or somebody removed the schedule
+            ordered += _due(control, name, now)
+        except (DeploymentError, SettingsError) as error:
+            wrong.append(error)  # one that is damaged keeps no other from its tick
+    if wrong:
+        raise wrong[0]
     return ordered
+
+
+def _due(control: Control, name: str, now: float) -> list[Order]:
+    """Order the tick of one schedule, where one is due."""
+    found = _read(control, name)
+    tick = found[0].missed(now) if found else None
+    if found is None or tick is None:
+        return []
+    schedule, version = found
+    order = _order(schedule, tick)
+    fresh = _ordered(control, order)
+    noted = schedule.model_copy(update={"last": tick, "last_run": order.run})
+    # Else the other head noted it, or somebody removed the schedule.
+    with contextlib.suppress(ChangedError, FileNotFoundError):
+        control.store.replace(name, _json(noted), version)
+    return [order] if fresh else []
 
 
 def _ordered(control: Control, order: Order) -> bool:

@@ -9,12 +9,14 @@ import pytest
 from typer.testing import CliRunner
 
 from imgbatch.cli import app
-from imgbatch.cloud import known
-from imgbatch.errors import DeploymentError
+from imgbatch.cli.cloud.doctor import _orphans
+from imgbatch.cloud import Left, known
+from imgbatch.errors import CloudError, DeploymentError
 from tests.cloud.moto_server import REGION
 from tests.cloud.test_known import made
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.cloud.moto_server import Moto
@@ -54,6 +56,29 @@ def test_the_doctor_finds_what_is_nobody_s_in_another_region(moto: Moto, tmp_pat
     assert orphan["state"] == "failed"
     assert "us-west-2" in orphan["said"]
     assert disk in orphan["fix"]
+
+
+def test_what_was_found_is_told_although_a_region_could_not_be_asked() -> None:
+    def left() -> Iterator[Left]:
+        fix = "aws ec2 terminate-instances"
+        yield Left("machine", "i-1", "us-west-2", "forgotten", costs=True, remove=fix)
+        raise CloudError("looking what is left in eu-west-1: no answer", "Look again.")
+
+    found, region = list(_orphans(left()))
+    assert (found[0], found[1].name, found[1].state) == (30, "machine i-1", "failed")
+    assert (region[0], region[1].name, region[1].state) == (27, "orphans", "failed")
+    assert "eu-west-1" in region[1].said
+    assert region[1].fix == "Look again."
+
+
+def test_a_machine_of_a_deployment_that_is_known_is_told_too(tmp_path: Path) -> None:
+    lab = made("lab", tmp_path)
+    known.remember(lab, lab.control)
+    left = [Left("machine", "i-1", "us-west-2", "lab", costs=True, remove="")]
+    (machine, nothing) = [check for _, check in _orphans(iter(left))]
+    assert (machine.name, machine.state) == ("machine i-1", "unknown")
+    assert "cloud stop --force --deployment lab" in machine.fix
+    assert nothing.state == "ok"
 
 
 def test_the_doctor_goes_on_without_credentials(

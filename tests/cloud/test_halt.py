@@ -10,8 +10,14 @@ import pytest
 from imgbatch.cloud.control import Lease, State
 from imgbatch.cloud.halt import NEVER, STOP, empty, halt, meant
 from imgbatch.cloud.launch import launch
-from imgbatch.errors import CancelledError, DeploymentError, LeftoverError, SettingsError
-from tests.cloud.fake import NOON
+from imgbatch.errors import (
+    CancelledError,
+    DeploymentError,
+    LeftoverError,
+    PermissionsError,
+    SettingsError,
+)
+from tests.cloud.fake import NOON, FakeGroups
 from tests.cloud.watched import GPU, HEAD, HOUR, FakeClock, Scene
 
 if TYPE_CHECKING:
@@ -205,6 +211,50 @@ def test_a_machine_that_does_not_go_is_named_with_exit_code_30(tmp_path: Path) -
     assert caught.value.exit_code == 30
     # Its end by the cloud itself stays armed.
     assert scene.cloud.state[GPU].armed == NOON + 6 * HOUR
+
+
+def test_a_group_that_is_not_there_keeps_no_other_from_its_end(tmp_path: Path) -> None:
+    scene = at_work(tmp_path)
+    first = next(group for group in scene.place.deployment.groups if group not in (HEAD, GPU))
+    for gone in (first, HEAD):
+        del scene.cloud.state[gone]
+    scene.cloud.rented = [rented for rented in scene.cloud.rented if rented.group == GPU]
+    found = stop(scene, scene.clock, force=True)
+    assert found.machines == {GPU: 0}
+    assert not scene.cloud.alive()
+    assert scene.control.orders() == []
+
+
+def test_a_group_that_takes_no_order_keeps_no_other_from_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = at_work(tmp_path)
+    real = FakeGroups.want
+
+    def want(groups: FakeGroups, group: str, count: int) -> None:
+        if group == HEAD:
+            raise PermissionsError("not this one")
+        real(groups, group, count)
+
+    monkeypatch.setattr(FakeGroups, "want", want)
+    with pytest.raises(PermissionsError, match="not this one"):
+        stop(scene, scene.clock, force=True)
+    assert scene.cloud.alive(GPU) == []
+    # The head leaves by itself, which it does without a lease.
+    assert scene.control.lease() is None
+
+
+@pytest.mark.parametrize("damaged", [b"{", b'{"run": "x", "of_a_newer_version": 1}'])
+def test_an_order_that_nobody_can_read_keeps_no_machine_alive(
+    tmp_path: Path, damaged: bytes
+) -> None:
+    scene = at_work(tmp_path)
+    scene.control.store.put(f"orders/{NEXT}.json", damaged)
+    said: list[str] = []
+    left = empty(scene.place, say=said.append, clock=scene.clock)
+    assert set(left.values()) == {0}
+    assert scene.nothing_runs()
+    assert NEXT in said[0]
 
 
 def test_an_empty_deployment_is_emptied_all_the_same(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imgbatch.cloud import ledger
-from imgbatch.errors import PermissionsError
+from imgbatch.errors import OutageError, PermissionsError
 from tests.cloud.fake import NOON, Rented
 from tests.cloud.night import Night
 
@@ -169,6 +169,63 @@ def test_orders_come_one_after_the_other_on_the_same_head(tmp_path: Path) -> Non
     assert len([r for r in night.cloud.rented if r.group == night.head_group]) == 1
     both = night.spent(first) + night.spent(second)
     assert both == pytest.approx(night.cloud.bill(), rel=0.01, abs=0.01)
+
+
+def test_the_cloud_lets_a_head_live_for_what_was_ordered_after_it_began(tmp_path: Path) -> None:
+    night = Night(tmp_path, shards=4000)
+    first = night.order(hours=1)
+    night.run(10 * MINUTE)
+    second = night.order(hours=3)
+    night.run(10 * MINUTE)
+    assert night.state(first).phase == "working"
+    armed = night.cloud.state[night.head_group].armed
+    assert armed is not None
+    assert armed >= second.deadline
+    night.until_quiet()
+    night.check()
+    assert ended(night, first)[0] == "deadline"
+
+
+def test_a_run_that_cannot_be_led_leaves_no_ray_behind(tmp_path: Path) -> None:
+    night = Night(tmp_path, shards=4)
+    failing = ["ledger.jsonl"] * 2
+    real = night.control.get
+
+    def get(run: str, name: str) -> bytes | None:
+        if name in failing:
+            failing.remove(name)
+            raise OutageError("the bucket does not answer")
+        return real(run, name)
+
+    night.control.get = get  # type: ignore[method-assign]
+    order = night.order()
+    runs = []
+    while night.control.state(order.run) is None:
+        night.run(5)
+        runs = [run for manned in night.heads.values() for run in manned.runs]
+    assert len(runs) == 3
+    assert night.datasets["data"].drivers == 1
+    night.until_quiet()
+    assert ended(night, order) == ("done", 0)
+
+
+def test_a_pool_that_is_gone_keeps_no_head_from_leaving(tmp_path: Path) -> None:
+    night = Night(tmp_path, shards=4)
+    del night.cloud.state[night.group("cpu")]
+    order = night.order()
+    night.until_quiet(hours=1)
+    assert ended(night, order) == ("done", 0)
+    assert not [line for _, _, line in night.said if "tried again" in line]
+
+
+def test_an_order_that_no_head_can_read_is_said_and_holds_nothing_up(tmp_path: Path) -> None:
+    night = Night(tmp_path, shards=4)
+    order = night.order()
+    night.run(2 * MINUTE)
+    night.control.store.put("orders/99990101T000000Z-newer.json", b'{"run": "x", "newer": 1}')
+    night.until_quiet(hours=1)
+    assert ended(night, order) == ("done", 0)
+    assert any("newer.json" in line for _, _, line in night.said)
 
 
 @pytest.mark.slow

@@ -187,6 +187,12 @@ def test_a_run_is_ordered_watched_queued_behind_and_stopped(lab: Lab) -> None:
     assert lab.control.lease() is None
     assert lab.imgbatch("stop").returncode == 28
 
+    lab.control.store.put("orders/damaged.json", b"{")
+    assert lab.imgbatch("stop").returncode == 28
+    done = lab.imgbatch("stop", "--force")
+    assert done.returncode == 0, done.stderr
+    assert "damaged.json is no JSON" in done.stderr
+
 
 def test_a_run_is_followed_to_its_end_and_its_exit_code_is_ours(lab: Lab) -> None:
     ours = lab.begin("run", INPUT, DATASET, *MONEY, "--yes", "--no-plan")

@@ -171,6 +171,16 @@ def test_a_damaged_schedule_is_told_and_not_skipped(tmp_path: Path) -> None:
         due(scene.control, 0)
 
 
+def test_a_damaged_schedule_keeps_no_other_from_its_tick(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.control.store.put("schedules/damaged.json", b"{")
+    schedules.put(scene.control, weekly(scene))
+    with pytest.raises(DeploymentError, match=r"damaged\.json is no JSON"):
+        due(scene.control, at("2027-01-18 03:00"))
+    (order,) = scene.control.orders()
+    assert order.by == "schedule weekly"
+
+
 def test_the_ends_that_a_cloud_makes_are_known_beforehand() -> None:
     made = Made(cron="0 3 * * 1", kill="0 8 * * 1", timezone="Europe/Berlin", hours=5)
     start = at("2027-01-17 12:00")

@@ -6,13 +6,14 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from imgbatch.cli.cloud import lines
-from imgbatch.cli.cloud.follow import refuse_headless
+from imgbatch.cli.cloud.follow import _states, refuse_headless
 from imgbatch.cli.cloud.opened import Opened
 from imgbatch.cli.cloud.run import _beyond
 from imgbatch.cloud import schedules
@@ -107,6 +108,24 @@ def test_a_machine_that_did_not_come_up_is_told_with_its_reason(tmp_path: Path) 
     scene.groups.want(scene.place.head, 0)
     with pytest.raises(CloudError, match="none is on its way; i-7: boot: pull failed"):
         refuse_headless(RUN, found)
+
+
+def test_a_run_whose_head_is_gone_for_good_is_not_followed_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = Scene(tmp_path)
+    launch(scene.order(RUN), scene.place, now=NOON)
+    scene.control.tell(state("working"))
+    found = Opened(scene.cloud.deployment, scene.control)
+    found.__dict__["cloud"] = scene.cloud
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    looks = _states(RUN, found)
+    assert [next(looks) is not None for _ in range(40)] == [True] + [False] * 39
+    # As the kill of a schedule does, in the middle of the run.
+    for group in scene.place.deployment.groups:
+        scene.groups.want(group, 0)
+    with pytest.raises(CloudError, match="none is on its way"):
+        list(zip(looks, range(40), strict=False))
 
 
 def test_between_two_heads_the_run_is_still_at_work(tmp_path: Path) -> None:

@@ -185,6 +185,19 @@ def test_the_policies_for_people_hold_what_doctor_asks_about(
     assert not {"*", "iam:*", "ec2:*", "kms:*"} & set(allowed)
 
 
+def test_operators_use_the_buckets_key_by_s3_alone_and_leave_bounds_as_they_are(root: Path) -> None:
+    """With `kms = true` nobody orders a run without the key."""
+    text = (root / "infra" / "aws" / "operator.json").read_text("utf-8")
+    said = {one["Sid"]: one for one in json.loads(text)["Statement"]}
+    key = said["KeyOfYourOwnIfWanted"]
+    assert set(key["Action"]) == {"kms:Decrypt", "kms:GenerateDataKey"}
+    assert key["Condition"] == {"StringLike": {"kms:ViaService": "s3.*.amazonaws.com"}}
+    assert said["Deadlines"]["Condition"] == {
+        "Null": {"autoscaling:MaxSize": "true"},
+        "NumericEqualsIfExists": {"autoscaling:MinSize": "0"},
+    }
+
+
 def test_the_role_for_operators_on_google_holds_what_doctor_asks_about(root: Path) -> None:
     text = (root / "infra" / "gcp" / "operator.yaml").read_text("utf-8")
     allowed = set(yaml.safe_load(text)["includedPermissions"])

@@ -89,16 +89,38 @@ def _deployments(cloud: str) -> Iterator[tuple[int, Check]]:
 
 def _orphans(left: Iterator[Left]) -> Iterator[tuple[int, Check]]:
     from imgbatch.cloud import Check, known  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.errors import RunError  # noqa: PLC0415
 
-    names = known.names()
-    strangers = [one for one in left if one.deployment not in names]
-    for one in strangers:
-        said = f"in {one.region}, of a deployment {one.deployment!r} that this laptop knows not"
-        state: State = "failed" if one.costs else "unknown"
-        yield 30, Check(f"{one.kind} {one.name}", state, said, one.remove)
+    names, strangers = known.names(), 0
+    try:
+        for one in left:
+            if one.deployment in names:
+                if one.kind == "machine":
+                    yield 30, _alive(one)
+                continue
+            strangers += 1
+            said = f"in {one.region}, of a deployment {one.deployment!r} that this laptop knows not"
+            state: State = "failed" if one.costs else "unknown"
+            yield 30, Check(f"{one.kind} {one.name}", state, said, one.remove)
+    except RunError as error:
+        # What was found in other regions is told all the same.
+        said = f"not all regions could be looked at: {error}"
+        yield error.exit_code, Check("orphans", "failed", said, error.remedy)
+        return
     if not strangers:
         said = "nothing of ours in any region but of the deployments above"
         yield 30, Check("orphans", "ok", said)
+
+
+def _alive(one: Left) -> Check:
+    from imgbatch.cloud import Check  # noqa: PLC0415 - keeps `--help` quick
+
+    said = f"in {one.region}, costs by the hour, of the deployment {one.deployment!r}"
+    fix = (
+        f"Where `imgbatch cloud status --deployment {one.deployment}` has nothing at work: "
+        f"`imgbatch cloud stop --force --deployment {one.deployment}` ends it."
+    )
+    return Check(f"machine {one.name}", "unknown", said, fix)
 
 
 def connect(

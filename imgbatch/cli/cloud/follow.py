@@ -53,11 +53,11 @@ def _states(run: str, found: Opened) -> Iterator[State | None]:
     """
     from imgbatch.cloud.standing import follow  # noqa: PLC0415 - keeps `--help` quick
 
-    taken = False
-    looks = follow(run, found.control, now=time.time, sleep=time.sleep)
-    for count, state in enumerate(looks, 1):
-        taken = taken or state is not None
-        if not taken and count % HEAD_LOOKS == 0:
+    quiet = 0
+    for state in follow(run, found.control, now=time.time, sleep=time.sleep):
+        # Also one that was taken: the kill of a schedule ends its head, and none comes after it.
+        quiet = 0 if state else quiet + 1
+        if quiet and quiet % HEAD_LOOKS == 0:
             refuse_headless(run, found)
         yield state
 

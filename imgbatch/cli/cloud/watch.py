@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imgbatch.cli.cloud.given import DeploymentOption
-from imgbatch.errors import DeploymentError, SettingsError
+from imgbatch.errors import DeploymentError, RunError, SettingsError
 from imgbatch.terminal import INTERRUPTED, Json, say
 
 if TYPE_CHECKING:
@@ -141,10 +141,11 @@ def stop(
 
     try:
         name = meant(found.control, run)
-    except DeploymentError:
-        if not force:
+    except RunError as error:
+        if not force or run is not None:
             raise
-        # Nothing is known to run, and somebody wants to be sure.
+        # Nothing is known to run, or nobody can read what does; and somebody wants to be sure.
+        _tell(str(error))
         left = empty(found.place, say=_tell)
         say(json, "stopped", {"run": None, "machines": left}, ["no run; no machine is left"])
         return
