@@ -1,4 +1,4 @@
-"""The README's question to a dataset of posts, asked as it stands there."""
+"""The question of posts/README.md to a dataset, asked as it stands there."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ FACE = (140, 20, 310, 190)
 FIRST, NEXT = "2024-03-04T05:06:07.000Z", "2024-03-11T23:59:59.000Z"
 
 
-def test_share_of_posts_with_faces_by_week_and_group_of_authors(
-    tmp_path: Path, readme: str
-) -> None:
+def test_share_of_posts_with_faces_by_week_and_group_of_authors(tmp_path: Path, root: Path) -> None:
     dump = tmp_path / "in"
     photo(dump / "FfNoFace222.png", "coffee.png")
     # Without weights only a face that fills the picture is found.
@@ -41,6 +39,7 @@ def test_share_of_posts_with_faces_by_week_and_group_of_authors(
     run_inline(dump, tmp_path / "own", recipe=RECIPE)
     authors = tmp_path / "authors.csv"
     authors.write_text("author_id,author_group\n7,press\n8,party\n9,party\n")
+    readme = (root / "imgbatch/posts/README.md").read_text("utf-8")
     found = re.search(r"```sql\n(.*?)```", readme, re.DOTALL)
     assert found is not None
     # delta_scan needs an extension that DuckDB downloads; the Arrow tables hold the same rows.
