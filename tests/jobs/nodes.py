@@ -26,12 +26,13 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 CORES = 2
 STORE_BYTES = 80 * 2**20
-# A node that says nothing is dead after about two seconds, not after Ray's half a minute.
+# A node that says nothing is dead after some seconds, not after Ray's half a minute. Less than that
+# ends nodes that only wait for a core: other tests are at work beside these.
 HASTY = {
-    "RAY_health_check_initial_delay_ms": "1000",
-    "RAY_health_check_period_ms": "500",
-    "RAY_health_check_timeout_ms": "500",
-    "RAY_health_check_failure_threshold": "3",
+    "RAY_health_check_initial_delay_ms": "2000",
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "1500",
+    "RAY_health_check_failure_threshold": "4",
 }
 
 

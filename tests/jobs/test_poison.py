@@ -63,7 +63,7 @@ def poisoned(tmp_path: Path) -> Path:
     return folder
 
 
-def on_ray(root: Path, folder: Path, dataset: Path, *, seconds: float = 2.0) -> dict[str, object]:
+def on_ray(root: Path, folder: Path, dataset: Path, *, seconds: float = 6.0) -> dict[str, object]:
     environment = {
         **os.environ,
         "PYTHONPATH": str(root),
