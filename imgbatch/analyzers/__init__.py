@@ -71,7 +71,8 @@ class Column:
         unit: of the values: "pixels", "seconds", "0-1", ...; "" where there is none.
         range: of possible values, in words or as an interval; "" where open.
         missing: when the value is null; "never" by default (in rows whose status is ok).
-        mark: "biometric": it tells people apart; "sensitive": what a model perceives of a person.
+        mark: "biometric": it tells people apart; "sensitive": what a model perceives of a person;
+            "personal": who somebody is, or what they wrote.
     """
 
     name: str
@@ -80,7 +81,7 @@ class Column:
     unit: str = ""
     range: str = ""
     missing: str = "never"
-    mark: Literal["", "biometric", "sensitive"] = ""
+    mark: Literal["", "biometric", "sensitive", "personal"] = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,16 +27,25 @@ _PLATFORM = _field("platform", TEXT, "where the post is from: x, instagram, tele
 _POST_ID = _field("post_id", TEXT, "the platform's id of the post, or its pseudonym")
 _INPUT = _field("input", TEXT, "the input that the dump was read from")
 _UNTOLD = "when the dump does not say"
+_OF_PEOPLE = "personal"
 SCHEMAS = {
     POSTS: pa.schema(
         [
             _PLATFORM,
             _POST_ID,
-            _field("author_id", TEXT, "the platform's id of the author, or a pseudonym", _UNTOLD),
-            _field("author_name", TEXT, "name or handle of the author", "or when left out"),
+            _field(
+                "author_id",
+                TEXT,
+                "the platform's id of the author, or a pseudonym",
+                _UNTOLD,
+                _OF_PEOPLE,
+            ),
+            _field(
+                "author_name", TEXT, "name or handle of the author", "or when left out", _OF_PEOPLE
+            ),
             _field("created_at", TIME, "when the post was made, UTC", _UNTOLD),
             _field("time_source", TEXT, "the field and unit that created_at was read from"),
-            _field("text", TEXT, "what the post says", "or when left out", "sensitive"),
+            _field("text", TEXT, "what the post says", "or when left out", _OF_PEOPLE),
             _field("lang", TEXT, "language, as the platform says", _UNTOLD),
             _field("url", TEXT, "address of the post", _UNTOLD),
             _field("reply_to", TEXT, "id of the post that this one answers", "for no answer"),

@@ -153,10 +153,11 @@ def findings(
 
 
 def _marked(codebook: Sequence[Entry]) -> list[str]:
-    """Say which columns tell people apart, or what a model takes them for."""
+    """Say which columns tell people apart, what a model takes them for, or what they wrote."""
     told = {
         "biometric": "It holds biometric data, which tells people apart",
         "sensitive": "It holds what a model perceives of people, which is no fact about them",
+        "personal": "It holds who people are and what they wrote",
     }
     found = []
     for mark, says in told.items():

@@ -371,6 +371,9 @@ def test_posts_are_exported_and_told_in_the_report(brought: Path, tmp_path: Path
     write_report(dataset)
     page = (brought / "own/report/index.html").read_text("utf-8")
     assert 'id="posts"' in page
+    people = "posts.author_id, posts.author_name, posts.text"
+    assert f"It holds who people are and what they wrote: {people}." in page
+    assert "what a model perceives" not in page
     codebook = (brought / "own/report/codebook.csv").read_text("utf-8")
     assert "post_media,joined_by" in codebook
     shutil.rmtree(brought / "own/report")
