@@ -116,6 +116,7 @@ def mend() -> None:
     _descriptions()
     _names()
     _images()
+    _delete_markers()
 
 
 def _few_policies() -> None:
@@ -143,6 +144,13 @@ def _plain_http() -> None:
         return permitted(self, *words, **named)
 
     IAMPolicyStatement.is_action_permitted = is_action_permitted
+
+
+def _delete_markers() -> None:
+    """Delete what lies below a delete marker; moto ends with a 500, which Terraform asks again."""
+    from moto.s3.models import FakeDeleteMarker  # noqa: PLC0415 - in the server only
+
+    FakeDeleteMarker.dispose = lambda _: None
 
 
 def _budgets() -> None:
