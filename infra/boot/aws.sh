@@ -3,6 +3,9 @@
 # Every function returns 0 where it did what it says; CONTROL and REGION are of /etc/imgbatch/machine.
 
 export AWS_REGION="$REGION" AWS_DEFAULT_REGION="$REGION" AWS_PAGER="" AWS_MAX_ATTEMPTS=2
+# A second and one try, as the SDKs have it, is too little for a busy machine: it would be without
+# credentials, and a lease that cannot be read ends it.
+export AWS_METADATA_SERVICE_TIMEOUT=5 AWS_METADATA_SERVICE_NUM_ATTEMPTS=3
 # The CLI asks for itself, so every request is bounded: a watch that hangs watches nothing.
 aws() { timeout 60 "$(type -P aws)" --cli-connect-timeout 10 --cli-read-timeout 20 "$@"; }
 
@@ -60,6 +63,9 @@ command_line() {
 }
 
 # passed: variables that the container gets too.
-passed() { echo AWS_REGION AWS_DEFAULT_REGION AWS_ENDPOINT_URL AWS_EC2_METADATA_SERVICE_ENDPOINT; }
+passed() {
+    echo AWS_REGION AWS_DEFAULT_REGION AWS_ENDPOINT_URL AWS_EC2_METADATA_SERVICE_ENDPOINT
+    echo AWS_METADATA_SERVICE_TIMEOUT AWS_METADATA_SERVICE_NUM_ATTEMPTS
+}
 bucket() { local rest="${CONTROL#s3://}"; echo "${rest%%/*}"; }
 key() { local rest="${CONTROL#s3://}"; echo "${rest#*/}/$1"; }

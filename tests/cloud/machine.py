@@ -103,7 +103,9 @@ class Metadata:
                 self.send_header("X-aws-ec2-metadata-token-ttl-seconds", "300")
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()
-                self.wfile.write(text.encode())
+                # Who asked may have waited for long enough.
+                with contextlib.suppress(BrokenPipeError):
+                    self.wfile.write(text.encode())
 
             def log_message(self, *_: Any) -> None:
                 """Say nothing."""
