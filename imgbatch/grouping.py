@@ -112,7 +112,12 @@ def group(
         BusyError, FencedError: another run is at work on the dataset, or took it over.
     """
     module = groupers.load(wish.grouper)
-    settings = check(module.Settings, dict(wish.settings), where=f"--set of {wish.grouper}")
+    settings = check(
+        module.Settings,
+        dict(wish.settings),
+        where=f"--set of {wish.grouper}",
+        remedy="See `imgbatch groupers`.",
+    )
     if wish.label and not LABEL.fullmatch(wish.label):
         raise SettingsError(
             f"--name {wish.label!r} is no name for labels",
