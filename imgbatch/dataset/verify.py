@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from imgbatch.dataset import MANIFEST, SOURCES, Dataset, groups, labels, posts_checked
 from imgbatch.dataset.parts import read_part
+from imgbatch.dataset.tombstones import names_below
 from imgbatch.errors import DamageError
 from imgbatch.records import REGIONS, analyzer_of
 
@@ -290,7 +291,8 @@ def _ids(table: pa.Table) -> set[tuple[str, str]]:
 def _orphans(dataset: Dataset, tables: dict[str, Table]) -> Iterator[str]:
     for table in tables.values():
         named = set(table.digests())
-        for entry in dataset.store.list(table.name):
-            name = entry.name.removeprefix(f"{table.name}/")
+        # A first run that was killed may not have come to a table yet.
+        for found in names_below(dataset.store, table.name):
+            name = found.removeprefix(f"{table.name}/")
             if not name.startswith("_delta_log/") and name not in named:
-                yield entry.name
+                yield found

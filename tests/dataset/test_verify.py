@@ -119,6 +119,13 @@ def test_a_shard_that_is_not_in_a_table_is_unfinished(copy: Path) -> None:
     assert problems(copy) == [f"shard {part.label}: unfinished in table motion"]
 
 
+def test_a_table_that_a_killed_run_did_not_come_to_is_unfinished(copy: Path) -> None:
+    shutil.rmtree(copy / "tables/motion")
+    shards = [part.label for part in Dataset.open(str(copy)).table("manifest").parts().values()]
+    told = [f"shard {shard}: unfinished in table motion" for shard in shards]
+    assert sorted(problems(copy)) == sorted(told)
+
+
 def test_a_file_that_no_commit_names_is_an_orphan_and_no_problem(copy: Path) -> None:
     stray = copy / "tables" / "quality" / "stray@0-00000000.parquet"
     stray.write_bytes(a_part(copy, "tables/quality").read_bytes())
