@@ -149,15 +149,16 @@ def test_a_dataset_that_may_only_be_read_is_read_and_what_writes_says_so(closed:
     assert "ls -ld" in caught.value.remedy
 
 
-@pytest.mark.parametrize("hidden", ["dataset.json", "runs", "tables/image/_delta_log"])
+@pytest.mark.parametrize("hidden", ["dataset.json", "runs", "tables/image/_delta_log", "*.parquet"])
 def test_a_dataset_that_may_not_be_read_is_no_damage(closed: Path, hidden: str) -> None:
-    mode = (closed / "d" / hidden).stat().st_mode
-    (closed / "d" / hidden).chmod(0)
+    found = min((closed / "d").rglob(hidden) if "*" in hidden else [closed / "d" / hidden])
+    mode = found.stat().st_mode
+    found.chmod(0)
     try:
         with nobody(), pytest.raises(DeniedError, match=r"[Pp]ermission denied") as caught:
             verify(Dataset.open(str(closed / "d")))
     finally:
-        (closed / "d" / hidden).chmod(mode)
+        found.chmod(mode)
     assert "\x1b" not in str(caught.value)
 
 

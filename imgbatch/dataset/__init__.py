@@ -28,11 +28,10 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from imgbatch import __version__
 from imgbatch.dataset.delta import Table
 from imgbatch.dataset.part import Part
+from imgbatch.dataset.parts import readable
 from imgbatch.errors import DamageError, DatasetError
 from imgbatch.storage import Store, open_store
 from imgbatch.storage.buckets import PROBE
@@ -40,6 +39,7 @@ from imgbatch.storage.buckets import PROBE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    import pyarrow as pa
     import pyarrow.compute as pc
 
 __all__ = ["FORMAT", "MANIFEST", "SOURCES", "Dataset", "Part", "Table", "TableSpec"]
@@ -194,10 +194,8 @@ class Dataset:
             DamageError: one of its parts cannot be read.
         """
         path = MANIFEST if name == MANIFEST else f"tables/{name}"
-        try:
+        with readable(f"table {name}"):
             return self.table(path).dataset().to_table(columns=columns, filter=where)
-        except (pa.ArrowException, OSError) as error:
-            raise DamageError(f"table {name}: {error}") from error
 
     def batches(
         self,

@@ -21,6 +21,7 @@ from deltalake.transaction import PostCommitHookProperties, create_table_with_ad
 
 from imgbatch.dataset.mirror import Mirror
 from imgbatch.dataset.part import Part
+from imgbatch.dataset.parts import readable
 from imgbatch.dataset.transaction import (
     APP,
     CONFIGURATION,
@@ -33,7 +34,6 @@ from imgbatch.dataset.transaction import (
 )
 from imgbatch.errors import (
     AccessError,
-    DamageError,
     DatasetError,
     DeniedError,
     FencedError,
@@ -176,15 +176,13 @@ class Table:
         """
         names, schema = list(columns), self.schema()
         for paths in self._slices(only):
-            try:
+            with readable(f"table {self.name}"):
                 rows = (
                     _files(self._paths(paths), schema)
                     if self._is_folder
                     else self._held(paths, schema)
                 )
                 yield from rows.to_batches(columns=names, filter=where)
-            except (pa.ArrowException, OSError) as error:
-                raise DamageError(f"table {self.name}: {error}") from error
 
     def _slices(self, only: Collection[str] | None) -> Iterator[list[str]]:
         """Yield the parts' names, some at a time: pyarrow keeps each footer that it has read."""

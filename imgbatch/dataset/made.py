@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imgbatch.errors import DamageError, DatasetError
+from imgbatch.dataset.parts import readable
+from imgbatch.errors import DatasetError
 
 if TYPE_CHECKING:
     from imgbatch.dataset import Dataset, Part
@@ -40,11 +40,8 @@ def made_of(dataset: Dataset, name: str) -> dict[str, Any]:
 def _told(dataset: Dataset, part: Part) -> dict[str, str]:
     """Return what a part says of itself; only its footer is read."""
     name = f"{part.table}/{part.path}"
-    try:
-        with dataset.store.open(name) as file:
-            metadata = pq.read_schema(file).metadata or {}
-    except (pa.ArrowException, OSError) as error:
-        raise DamageError(f"{name}: {error}") from error
+    with readable(name), dataset.store.open(name) as file:
+        metadata = pq.read_schema(file).metadata or {}
     told = {key.decode(): value.decode() for key, value in metadata.items()}
     return {key.removeprefix("imgbatch."): value for key, value in told.items()}
 

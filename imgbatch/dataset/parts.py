@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 from typing import TYPE_CHECKING
@@ -10,10 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imgbatch.dataset.part import Part
-from imgbatch.errors import DamageError
+from imgbatch.errors import DamageError, DeniedError, RunError
+from imgbatch.storage.local import DENIED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from imgbatch.dataset import TableSpec
     from imgbatch.storage import Store
@@ -71,13 +73,9 @@ def read_part(store: Store, part: Part) -> tuple[pa.Table, str]:
         DamageError: it is missing, is no Parquet file, or a page fails its checksum.
     """
     name = f"{part.table}/{part.path}"
-    try:
+    with readable(name):
         data = store.get(name)
         table = pq.read_table(io.BytesIO(data), page_checksum_verification=True)
-    except FileNotFoundError:
-        raise DamageError(f"{name}: the part is missing") from None
-    except (pa.ArrowException, OSError) as error:
-        raise DamageError(f"{name}: {error}") from error
     return table, hashlib.sha256(data).hexdigest()
 
 
@@ -90,11 +88,30 @@ def read_columns(store: Store, part: Part, columns: Sequence[str]) -> pa.Table:
         DamageError: it is missing, is no Parquet file, or a page fails its checksum.
     """
     name = f"{part.table}/{part.path}"
-    try:
+    with readable(name):
         file = pq.ParquetFile(pa.BufferReader(store.get(name)), page_checksum_verification=True)
         there = [column for column in columns if column in file.schema_arrow.names]
         return file.read(there, use_threads=False)
-    except FileNotFoundError:
-        raise DamageError(f"{name}: the part is missing") from None
+
+
+@contextlib.contextmanager
+def readable(name: str) -> Iterator[None]:
+    """Tell damage from what only this user may not read: a repair would take that for lost.
+
+    Args:
+        name: of what is read, for messages.
+
+    Raises:
+        DamageError: it is missing, or is not what it should be.
+        DeniedError: it may not be read.
+    """
+    try:
+        yield
+    except RunError:
+        raise
+    except PermissionError as error:
+        raise DeniedError(f"{name}: {error}", DENIED) from error
+    except FileNotFoundError as error:
+        raise DamageError(f"{name}: a part is missing: {error}") from error
     except (pa.ArrowException, OSError) as error:
         raise DamageError(f"{name}: {error}") from error

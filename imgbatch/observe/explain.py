@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 from imgbatch.dataset import MANIFEST, SOURCES, Part, groups
-from imgbatch.dataset.parts import read_part
+from imgbatch.dataset.parts import read_part, readable
 from imgbatch.dataset.past import Past
 from imgbatch.errors import DamageError, SettingsError
 from imgbatch.records import source_id_of
@@ -128,7 +128,8 @@ def _rows(dataset: Dataset, source_id: str) -> dict[str, list[dict[str, Any]]]:
     where = pc.field("source_id") == source_id
     tables = {name: dataset.read(name, where=where) for name in dataset.tables()}
     for path in map(groups.path_of, groups.names(dataset)):
-        tables[path] = dataset.table(path).dataset().to_table(filter=where)
+        with readable(path):
+            tables[path] = dataset.table(path).dataset().to_table(filter=where)
     return {
         name: rows.sort_by([(k, "ascending") for k in ORDER if k in rows.column_names]).to_pylist()
         for name, rows in tables.items()
