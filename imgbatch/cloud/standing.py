@@ -5,14 +5,13 @@ No cloud is asked: who may read the bucket sees all of it, from any laptop.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.attempts import Patience, attempt
 from imgbatch.cloud import schedules
-from imgbatch.cloud.control import RUNS
+from imgbatch.cloud.control import RUNS, UNSAID, told
 from imgbatch.errors import CancelledError, DeploymentError, JobError, RunError, SpentError
 
 if TYPE_CHECKING:
@@ -149,8 +148,8 @@ def failed_boots(control: Control, run: str) -> dict[str, str]:
     """Return the machines that did not come up for a run, and why, as they reported it."""
     found = {}
     for name in control.names(f"{RUNS}/{run}/boots"):
-        told = json.loads(control.store.get(name))
-        found[str(told["machine"])] = str(told["reason"])
+        machine = name.rpartition("/")[2].removesuffix(".json")
+        found[machine] = str(told(control.store.get(name)).get("reason", UNSAID))
     return found
 
 

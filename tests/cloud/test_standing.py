@@ -110,6 +110,14 @@ def test_a_machine_that_did_not_come_up_is_told_with_its_reason(tmp_path: Path) 
         refuse_headless(RUN, found)
 
 
+@pytest.mark.parametrize("cut", [b"", b'{"machine": "i-7", "rea', b'{"machine": "i-7"}', b"[]"])
+def test_a_report_that_was_cut_off_is_told_all_the_same(tmp_path: Path, cut: bytes) -> None:
+    scene = Scene(tmp_path)
+    scene.control.order(scene.order(RUN))
+    scene.control.put(RUN, "boots/i-7.json", cut)
+    assert "i-7 did not come up: it did not say why" in told(scene)
+
+
 def test_a_run_whose_head_is_gone_for_good_is_not_followed_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
