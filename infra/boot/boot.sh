@@ -123,7 +123,7 @@ container() {
         words+=(--gpus all)
     fi
     if [[ "$ROLE" == head ]]; then
-        words+=(--restart on-failure)
+        words+=(--restart on-failure:10) # what passes takes some; what does not is told soon
         job=(-P -m "jobs.head" "$CONTROL")
     fi
     docker rm --force imgbatch >/dev/null 2>&1 || true # of a boot before this one, if any

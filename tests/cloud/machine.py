@@ -125,6 +125,10 @@ class Metadata:
         notice = {"action": "terminate", "time": f"{at:%Y-%m-%dT%H:%M:%SZ}"}
         self._told["spot/instance-action"] = json.dumps(notice)
 
+    def leaves(self) -> None:
+        """Say that the group is ending the machine."""
+        self._told["autoscaling/target-lifecycle-state"] = "Terminated"
+
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()

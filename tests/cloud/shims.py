@@ -8,6 +8,7 @@ a loop that starts its program again. Files below SHIM_ROOT say what was done:
     docker.log       one line per call of docker, as JSON
     container.pid    of whoever keeps the container up
     container.log    what the container said
+    container.code   what it ended with for good
     shutdown         is there: the machine ended itself
 """
 
@@ -22,7 +23,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(os.environ["SHIM_ROOT"])
-PID, LOG = ROOT / "container.pid", ROOT / "container.log"
+PID, LOG, CODE = ROOT / "container.pid", ROOT / "container.log", ROOT / "container.code"
 # Of docker run: these words take a value.
 VALUED = ("--name", "--network", "--shm-size", "--ulimit", "--env-file", "--log-opt", "--gpus")
 VALUED += ("--restart", "--entrypoint")
@@ -39,6 +40,11 @@ def docker(words: list[str]) -> int:
         sys.stdout.write("c0ffee\n")
     if words[0] == "logs" and LOG.exists():
         sys.stdout.write(LOG.read_text("utf-8", "replace"))
+    if words[:2] == ["container", "inspect"]:
+        if not CODE.exists():
+            sys.stderr.write("No such object: imgbatch\n")
+            return 1
+        sys.stdout.write(f"exited {CODE.read_text('utf-8')}\n")
     if words[0] == "pull":
         return int(os.environ.get("SHIM_PULL", "0"))
     return 0
@@ -79,11 +85,14 @@ def _environment(options: dict[str, str]) -> dict[str, str]:
 
 def keep(words: list[str]) -> int:
     """Run a container's process, and again where it is to be restarted."""
-    while True:
+    policy, _, most = words[0].partition(":")
+    for _ in range(int(most or 0) + 1) if policy == "on-failure" else range(1):
         code = subprocess.call(words[1:])
-        if code == 0 or words[0] != "on-failure":
-            return code
-        time.sleep(0.5)
+        if code == 0:
+            break
+        time.sleep(0.2)
+    CODE.write_text(str(code), "utf-8")
+    return code
 
 
 def systemctl(words: list[str]) -> int:

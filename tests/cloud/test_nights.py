@@ -549,6 +549,37 @@ def test_a_head_that_its_group_knows_no_more_gives_way(tmp_path: Path) -> None:
     assert "another head leads" in night.said[-1][2]
 
 
+def test_a_head_that_hangs_is_followed_by_one_that_goes_on(tmp_path: Path) -> None:
+    night = Night(tmp_path, shards=600)
+    order = night.order()
+    night.run(20 * MINUTE)
+    (hung,) = night.heads.values()
+    hung.next = None
+    night.until_quiet()
+    night.check()
+    assert ended(night, order) == ("done", 0)
+    heads = [rented for rented in night.cloud.rented if rented.group == night.head_group]
+    assert len(heads) == 2
+
+
+def test_heads_that_end_without_a_word_to_their_group_are_not_born_after_the_deadline(
+    tmp_path: Path,
+) -> None:
+    """A head that cannot begin leaves its group; one that cannot do that either ends itself."""
+    night = Night(tmp_path, heads=False)
+    order = night.order(hours=2)
+    while night.cloud.now < order.deadline + HOUR:
+        night.run(MINUTE)
+        for rented in night.cloud.alive(night.head_group):
+            if rented.up_at <= night.cloud.now:
+                night.cloud._end(rented, "ended", "it shut down")
+    heads = [rented for rented in night.cloud.rented if rented.group == night.head_group]
+    assert 3 < len(heads) < 100
+    assert all(rented.since <= order.deadline for rented in heads)
+    assert night.cloud.bill() < 0.25
+    night.check()
+
+
 # -- the layers, each with the others switched off -------------------------------------------------
 
 
