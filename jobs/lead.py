@@ -144,7 +144,8 @@ class Head:
         elif refused := self._refused(order, former, now):
             self._end(refused)
         else:
-            until = max(order.deadline, *(other.deadline for other in orders))
+            # Of a scheduled one too: its own begins when it is taken, by this head.
+            until = max([order.deadline, *(_deadline(o, None, now) for o in orders[1:])])
             self._take(order, former, lines, until=until, now=now)
         return 0.0
 

@@ -10,6 +10,7 @@
       runs/<run>/ledger.jsonl   each machine's hours and their price
       runs/<run>/boots/<machine>.json   a machine that did not come up, and why
       runs/<run>/head.log       what the head said
+      boots/<machine>.json      a head that did not come up when no run waited for one, and why
 
 Whoever starts finds everything here: a machine that comes up, and a terminal on another laptop.
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 LEASE, DEPLOYMENT = "lease.json", "deployment.json"
 T = TypeVar("T", bound=Settings)
-ORDERS, RUNS, SCHEDULES = "orders", "runs", "schedules"
+ORDERS, RUNS, SCHEDULES, BOOTS = "orders", "runs", "schedules", "boots"
 # Of a machine's report that was cut off.
 UNSAID = "it did not say why"
 Phase = Literal["waiting", "working", "draining", "done", "failed", "stopped", "budget", "deadline"]
@@ -205,6 +206,10 @@ class Control:
         with contextlib.suppress(FileNotFoundError):
             self.store.put(f"{RUNS}/{run}/order.json", self.store.get(name))
         self.store.delete(name)
+
+    def taken(self, run: str) -> Order | None:
+        """Return the order of a run as it was taken off the queue; None: it was not."""
+        return self._read(Order, f"{RUNS}/{run}/order.json")
 
     def lease(self) -> Lease | None:
         """Return the lease; None: machines are to leave."""

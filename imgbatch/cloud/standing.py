@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from imgbatch.attempts import Patience, attempt
 from imgbatch.cloud import schedules
-from imgbatch.cloud.control import RUNS, UNSAID, told
+from imgbatch.cloud.control import BOOTS, RUNS, UNSAID, told
 from imgbatch.errors import CancelledError, DeploymentError, JobError, RunError, SpentError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # A head writes every few seconds; of one that was lost, the next comes up within minutes.
 SILENT = 120.0
 LAST = 5
+DAY = 24 * 3600.0
 PATIENCE = Patience(attempts=10, seconds=600)
 CODES = {
     "done": 0,
@@ -43,7 +44,8 @@ class Standing:
         queue: runs that wait, oldest first.
         last: runs that ended, newest first.
         schedules: by name.
-        boots: machines that did not come up for the run at work, or the first that waits, and why.
+        boots: machines that did not come up for the run at work, or the first that waits, and why;
+            and heads of the last day that a schedule had come up, and that could order nothing.
     """
 
     name: str
@@ -102,7 +104,7 @@ def standing(name: str, control: Control, now: float) -> Standing:
         queue=tuple(order for order in orders if order.run != taken),
         last=tuple(s for _, s in sorted(states.items(), reverse=True) if s.over)[:LAST],
         schedules=tuple(schedules.schedules(control)),
-        boots=failed_boots(control, first) if first else {},
+        boots=(failed_boots(control, first) if first else {}) | _lost_heads(control, now),
     )
 
 
@@ -150,6 +152,18 @@ def failed_boots(control: Control, run: str) -> dict[str, str]:
     for name in control.names(f"{RUNS}/{run}/boots"):
         machine = name.rpartition("/")[2].removesuffix(".json")
         found[machine] = str(told(control.store.get(name)).get("reason", UNSAID))
+    return found
+
+
+def _lost_heads(control: Control, now: float) -> dict[str, str]:
+    """Return the heads that did not come up when no run waited for one, lately, and why."""
+    found = {}
+    for name in control.names(BOOTS):
+        report = told(control.store.get(name))
+        at = report.get("at")
+        if isinstance(at, int | float) and at > now - DAY:
+            machine = name.rpartition("/")[2].removesuffix(".json")
+            found[machine] = str(report.get("reason", UNSAID))
     return found
 
 

@@ -110,6 +110,15 @@ def test_a_machine_that_did_not_come_up_is_told_with_its_reason(tmp_path: Path) 
         refuse_headless(RUN, found)
 
 
+def test_a_head_of_a_schedule_that_did_not_come_up_is_told_for_a_day(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    report = f'{{"machine": "i-7", "pool": "", "reason": "no image", "at": {NOON:.0f}}}'
+    scene.control.store.put("boots/i-7.json", report.encode())
+    scene.control.store.put("boots/i-8.json", b'{"machine"')
+    assert "i-7 did not come up: no image" in told(scene, NOON + 23 * HOUR)
+    assert "did not come up" not in told(scene, NOON + 25 * HOUR)
+
+
 @pytest.mark.parametrize("cut", [b"", b'{"machine": "i-7", "rea', b'{"machine": "i-7"}', b"[]"])
 def test_a_report_that_was_cut_off_is_told_all_the_same(tmp_path: Path, cut: bytes) -> None:
     scene = Scene(tmp_path)
