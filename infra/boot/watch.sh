@@ -156,24 +156,25 @@ retired() {
     [[ "$ROLE" == head && "$(timeout 60 docker container inspect --format "$form" imgbatch 2>&1)" == "exited 0" ]]
 }
 
-# report REASON: tells the run why this machine is of no use to it. The first reason counts.
+# report REASON: tells the run why this machine is of no use to it, or `imgbatch cloud status` why a
+# head that a schedule woke is of none. The first reason counts.
 report() {
     local run=""
     if [[ -e "$STATE/left" ]] || retired; then
         return
     fi
-    if [[ "$ROLE" == head ]]; then
-        run="$(oldest_order)" # a lease may be that of a run before
-    fi
-    if [[ -z "$run" && -s "$STATE/lease.json" ]]; then
+    # The lease that a head finds may be that of a run before.
+    if [[ "$ROLE" == worker && -s "$STATE/lease.json" ]]; then
         run="$(field run)"
     fi
-    if [[ -z "$run" ]]; then
+    run="${run:-$(oldest_order)}"
+    # A head comes to a queue without an order where a schedule woke it, to put one there.
+    if [[ -z "$run" && "$ROLE" == worker ]]; then
         return
     fi
     printf '{\n"machine": "%s",\n"pool": "%s",\n"reason": "%s",\n"at": %s\n}\n' "$MACHINE" "$POOL" \
         "$(tr -d '\000-\037' <<<"$1" | sed 's/[\\"]/\\&/g')" "$(date +%s)" |
-        control_put "runs/$run/boots/$MACHINE.json"
+        control_put "${run:+runs/$run/}boots/$MACHINE.json"
 }
 
 # leave REASON: out of the group. Where the cloud does not take that, the machine ends itself: its

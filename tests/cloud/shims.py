@@ -86,9 +86,10 @@ def _environment(options: dict[str, str]) -> dict[str, str]:
 def keep(words: list[str]) -> int:
     """Run a container's process, and again where it is to be restarted."""
     policy, _, most = words[0].partition(":")
-    for _ in range(int(most or 0) + 1) if policy == "on-failure" else range(1):
-        code = subprocess.call(words[1:])
-        if code == 0:
+    times = 0
+    while (code := subprocess.call(words[1:])) and policy == "on-failure":
+        times += 1
+        if most and times > int(most):
             break
         time.sleep(0.2)
     CODE.write_text(str(code), "utf-8")

@@ -224,6 +224,15 @@ def test_a_head_that_cannot_begin_says_why_and_no_other_follows_it(lab: Lab, fau
     assert {"job": "no module named jobs", "pull": "pull failed"}[fault] in told["reason"]
 
 
+def test_a_head_that_a_schedule_woke_says_why_it_cannot_begin_though_no_run_waits(lab: Lab) -> None:
+    lab.control.hold(lab.lease(run="a-former-one", head_machine="i-another"))
+    with booting(lab, "head", job="sh -c 'echo no module named jobs; exit 3'") as machine:
+        left(lab, machine, lab.head)
+        told = json.loads(lab.control.store.get(f"boots/{machine.machine}.json"))
+    assert "no module named jobs" in told["reason"]
+    assert list(lab.control.runs()) == []
+
+
 def stays(lab: Lab, machine: Machine) -> None:
     """Wait until a machine ends itself, and see that its group is not asked for anything."""
     machine.wait((machine.root / "shutdown").exists)

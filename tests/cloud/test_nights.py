@@ -496,9 +496,9 @@ def test_machines_that_did_not_come_up_for_a_head_before_do_not_end_the_run(tmp_
 
 
 def test_heads_that_do_not_come_up_count_as_no_machines_of_the_pool(tmp_path: Path) -> None:
-    night = Night(tmp_path, shards=100)
+    night = Night(tmp_path, shards=100, stock=lambda now, *_: now > NOON + 20 * MINUTE)
     order = night.order()
-    night.run(5 * MINUTE)
+    night.run(10 * MINUTE)
     for number in range(3):
         told = b'{"machine": "i-1", "pool": "", "reason": "its container ended"}'
         night.control.put(order.run, f"boots/i-{number}.json", told)
