@@ -119,6 +119,21 @@ def test_a_head_of_a_schedule_that_did_not_come_up_is_told_for_a_day(tmp_path: P
     assert "did not come up" not in told(scene, NOON + 25 * HOUR)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["lease.json", f"orders/{NEXT}.json", f"runs/{NEXT}/state.json", "schedules/nightly.json"],
+)
+def test_what_cannot_be_read_is_named_and_hides_nothing_else(tmp_path: Path, name: str) -> None:
+    scene = Scene(tmp_path)
+    scene.control.order(scene.order(RUN))
+    scene.control.tell(state("working", spent=1.25))
+    scene.control.store.put(name, b'{"run": ')
+    text = told(scene)
+    assert "$1.25 of $50.00" in text
+    assert "cannot be read: " in text
+    assert name.rpartition("/")[2] in text
+
+
 @pytest.mark.parametrize("cut", [b"", b'{"machine": "i-7", "rea', b'{"machine": "i-7"}', b"[]"])
 def test_a_report_that_was_cut_off_is_told_all_the_same(tmp_path: Path, cut: bytes) -> None:
     scene = Scene(tmp_path)
