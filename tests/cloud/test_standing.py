@@ -16,7 +16,7 @@ from imgbatch.cli.cloud import lines
 from imgbatch.cli.cloud.follow import _states, refuse_headless
 from imgbatch.cli.cloud.opened import Opened
 from imgbatch.cli.cloud.run import _beyond
-from imgbatch.cloud import schedules
+from imgbatch.cloud import Event, schedules
 from imgbatch.cloud.control import Lease, State
 from imgbatch.cloud.launch import launch
 from imgbatch.cloud.schedules import Schedule, due
@@ -140,6 +140,20 @@ def test_a_report_that_was_cut_off_is_told_all_the_same(tmp_path: Path, cut: byt
     scene.control.order(scene.order(RUN))
     scene.control.put(RUN, "boots/i-7.json", cut)
     assert "i-7 did not come up: it did not say why" in told(scene)
+
+
+def test_a_head_that_the_cloud_does_not_launch_is_explained_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene = Scene(tmp_path)
+    launch(scene.order(RUN), scene.place, now=NOON)
+    found = Opened(scene.cloud.deployment, scene.control)
+    found.__dict__["cloud"] = scene.cloud
+    events = scene.cloud.state[scene.place.head].events
+    events.append(Event(NOON, "quota", "You have requested more vCPU capacity than your limit"))
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    list(zip(_states(RUN, found), range(60), strict=False))
+    assert capsys.readouterr().err.count("no head comes up yet: the account may have no more") == 1
 
 
 def test_a_run_whose_head_is_gone_for_good_is_not_followed_for_ever(
