@@ -62,6 +62,9 @@ command_line() {
     type -P aws >/dev/null || install_package awscli-2 awscli
 }
 
+# gpu_for_containers: the image of the machine has all that Docker takes to hand on its GPU.
+gpu_for_containers() { :; }
+
 # passed: variables that the container gets too.
 passed() {
     echo AWS_REGION AWS_DEFAULT_REGION AWS_ENDPOINT_URL AWS_EC2_METADATA_SERVICE_ENDPOINT

@@ -1,4 +1,4 @@
-"""What a machine of a test finds in place of docker, systemctl, shutdown and nvidia-smi.
+"""What a machine of a test finds in place of docker, systemctl, shutdown, nvidia-smi and apt-get.
 
     python -P tests/cloud/shims.py docker run --detach ... IMAGE -P -m jobs.node ...
 
@@ -9,6 +9,7 @@ a loop that starts its program again. Files below SHIM_ROOT say what was done:
     container.pid    of whoever keeps the container up
     container.log    what the container said
     shutdown         is there: the machine ended itself
+    apt.log          one line per call of apt-get
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(os.environ["SHIM_ROOT"])
+HOOK = "nvidia-container-runtime-hook"
 PID, LOG = ROOT / "container.pid", ROOT / "container.log"
 # Of docker run: these words take a value.
 VALUED = ("--name", "--network", "--shm-size", "--ulimit", "--env-file", "--log-opt", "--gpus")
@@ -122,7 +124,17 @@ def nvidia_smi(words: list[str]) -> int:
     return 0 if found else 6
 
 
-VERBS = [docker, keep, systemctl, serve, shutdown, nvidia_smi]
+def apt_get(words: list[str]) -> int:
+    """Have programs for the packages that are installed, as far as a boot asks for them."""
+    with (ROOT / "apt.log").open("a", encoding="utf-8") as log:
+        log.write(" ".join(words) + "\n")
+    for package, program in {"docker.io": "docker", "nvidia-container-toolkit": HOOK}.items():
+        if words[0] == "install" and package in words:
+            (ROOT / "packages" / program).rename(ROOT / "bin" / program)
+    return 0
+
+
+VERBS = [docker, keep, systemctl, serve, shutdown, nvidia_smi, apt_get]
 
 if __name__ == "__main__":
     named = {verb.__name__: verb for verb in VERBS}
