@@ -7,8 +7,8 @@
     # all that came of it has ended
 
 A machine has an address of loopback and, there, a metadata service. docker, systemctl, shutdown,
-nvidia-smi and apt-get are stand-ins (shims.py); bash, curl, the aws CLI, Python and Ray are real. Credentials
-come from the metadata service, as a role's do.
+nvidia-smi and apt-get are stand-ins (shims.py); bash, curl, the aws CLI, Python and Ray are real.
+Credentials come from the metadata service, as a role's do.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ class Machine:
         lacks: programs of which only the package is to be had.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a machine has and lacks
         self,
         machine: str,
         address: str,
