@@ -185,7 +185,7 @@ KEEPS = {
 
 @pytest.mark.skipif(shutil.which("terraform") is None, reason="this test needs Terraform")
 def test_data_are_let_go_and_rights_to_them_are_not(tmp_path: Path) -> None:
-    """A right that named a role which is gone would stay in the bucket, and in the next `up`'s way."""
+    """A right by a role that is gone would stay in the bucket, in the way of the next `up`."""
     resources = [
         {
             "mode": "managed",

@@ -30,7 +30,9 @@ APIS = (
     "compute.googleapis.com",
     "iam.googleapis.com",
     "iap.googleapis.com",
+    "oslogin.googleapis.com",
     "secretmanager.googleapis.com",
+    "serviceusage.googleapis.com",
     "storage.googleapis.com",
 )
 # The same as in infra/gcp/variables.tf.
