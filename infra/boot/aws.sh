@@ -62,8 +62,7 @@ command_line() {
     type -P aws >/dev/null || install_package awscli-2 awscli
 }
 
-# gpu_for_containers: the image of the machine has all that Docker takes to hand on its GPU.
-gpu_for_containers() { :; }
+gpu_for_containers() { :; } # the image has it all
 
 # passed: variables that the container gets too.
 passed() {

@@ -43,7 +43,7 @@ install_package() {
         tries 5 dnf install --assumeyes --quiet "$1"
     else
         tries 5 apt-get update --quiet
-        DEBIAN_FRONTEND=noninteractive tries 5 apt-get install --yes --quiet --option DPkg::Lock::Timeout=120 "${@:2}"
+        DEBIAN_FRONTEND=noninteractive tries 5 apt-get install --yes --quiet "${@:2}"
     fi
 }
 
