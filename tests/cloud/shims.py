@@ -5,11 +5,11 @@
 A "container" is a process of this host with an environment of its own, and only that; a service is
 a loop that starts its program again. Files below SHIM_ROOT say what was done:
 
+    apt.log          one line per call of apt-get
     docker.log       one line per call of docker, as JSON
     container.pid    of whoever keeps the container up
     container.log    what the container said
     shutdown         is there: the machine ended itself
-    apt.log          one line per call of apt-get
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ import time
 from pathlib import Path
 
 ROOT = Path(os.environ["SHIM_ROOT"])
-HOOK = "nvidia-container-runtime-hook"
 PID, LOG = ROOT / "container.pid", ROOT / "container.log"
 # Of docker run: these words take a value.
 VALUED = ("--name", "--network", "--shm-size", "--ulimit", "--env-file", "--log-opt", "--gpus")
@@ -128,7 +127,11 @@ def apt_get(words: list[str]) -> int:
     """Have programs for the packages that are installed, as far as a boot asks for them."""
     with (ROOT / "apt.log").open("a", encoding="utf-8") as log:
         log.write(" ".join(words) + "\n")
-    for package, program in {"docker.io": "docker", "nvidia-container-toolkit": HOOK}.items():
+    programs = {
+        "docker.io": "docker",
+        "nvidia-container-toolkit": "nvidia-container-runtime-hook",
+    }
+    for package, program in programs.items():
         if words[0] == "install" and package in words:
             (ROOT / "packages" / program).rename(ROOT / "bin" / program)
     return 0
