@@ -253,9 +253,10 @@ def test_an_armed_group_ends_by_googles_own_job_and_is_armed_no_more(
 def test_a_deadline_that_google_does_not_keep_is_an_error(
     fake: FakeGoogle, made: Made, cloud: Cloud
 ) -> None:
-    fake.refused = {"cloudscheduler.projects.locations.jobs.resume"}
-    with pytest.raises(PermissionsError, match="arming the deadline"):
-        cloud.groups.arm(made.gpu, NOON + 3600)
+    for verb in ("resume", "patch"):
+        fake.refused = {f"cloudscheduler.projects.locations.jobs.{verb}"}
+        with pytest.raises(PermissionsError, match="arming the deadline"):
+            cloud.groups.arm(made.gpu, NOON + 3600)
     fake.jobs.clear()
     with pytest.raises(DeploymentError, match=f"{made.gpu}-deadline"):
         cloud.groups.arm(made.gpu, NOON + 3600)
