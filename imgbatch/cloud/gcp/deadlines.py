@@ -1,10 +1,10 @@
 """The moment at which Google itself ends a group: a job of Cloud Scheduler per group.
 
 Terraform makes each job, paused: it resizes its group to 0, as a service account that may do
-nothing else. To arm is to resume it and to move its schedule to the moment. In this order: a job that
-is paused cannot be changed (so says who tried, in 2022; who says that it can, in 2026, loses nothing).
-What was its moment before counts for that instant: one that has passed comes in a year, and one that
-is still to come ends a group in which there is no machine of ours yet.
+nothing else. To arm is to resume it and to move its schedule to the moment. In this order: a job
+that is paused cannot be changed (so says who tried, in 2022; if it can by now, this does as well).
+What was its moment before counts for that instant: one that has passed comes in a year, and one
+that is still to come ends a group in which there is no machine of ours yet.
 
 Decision, 2026-11: a managed instance group has no scheduled end of its own. A template's
 `maxRunDuration`, which Terraform sets as well, counts from each machine's start and cannot be moved
