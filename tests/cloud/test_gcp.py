@@ -152,6 +152,7 @@ def test_what_keeps_machines_from_coming_is_told_in_googles_words(
         ("QUOTA_EXCEEDED: Quota 'GPUS_ALL_REGIONS' exceeded.  Limit: 0.0 globally.", "quota"),
         ("IP_SPACE_EXHAUSTED: IP space of 'subnetworks/x' is exhausted.", "quota"),
         ("INVALID_USAGE: The machine type is not there", "failed"),
+        ("CONDITION_NOT_MET: Constraint constraints/compute.vmExternalIpAccess violated", "failed"),
     ],
 )
 def test_words_of_google_are_told_apart(text: str, kind: str) -> None:
