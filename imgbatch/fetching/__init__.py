@@ -23,8 +23,10 @@ import queue
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
+from imgbatch.dataset import tombstones
 from imgbatch.dataset.lock import RunLock
 from imgbatch.errors import DumpError, LinkError, SettingsError, TooManyFailedError
 from imgbatch.fetching import kept, posts
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 
     from imgbatch.fetching.hosts import Host
     from imgbatch.fetching.kept import Journal
+    from imgbatch.fetching.posts import Told
     from imgbatch.fetching.task import Row, Step
     from imgbatch.sources.dumps import Asked
     from imgbatch.storage import Store
@@ -169,7 +172,10 @@ def _fetch(
     backend: httpcore2.NetworkBackend | None,
 ) -> Fetched:
     started = time.monotonic()
-    _collect(store, dump, names, wish, links)
+    # The same dump goes on to hold posts that were taken out of OUT.
+    stones = tombstones.read(open_store(f"{store.root}/{kept.FOLDER}"))
+    told = partial(posts.told, dump, names, wish.columns, stones)
+    _collect(store, dump, told(), wish, links)
     adopted = _adopt(store, links)
     settings = wish.settings
     progress = Progress(
@@ -178,7 +184,7 @@ def _fetch(
     if progress.of:
         _Loop(wish, store, links, progress, backend or backend_of(settings)).go(tell)
     kept.write_tables(store, links.outcomes())
-    n_posts, n_gaps = posts.write_posts(store, dump, names, wish.columns, links)
+    n_posts, n_gaps = posts.write_posts(store, dump, told(), links)
     return Fetched(
         out=store.root,
         formats=list(names),
@@ -187,7 +193,7 @@ def _fetch(
         asked=progress.asked,
         bytes=progress.bytes,
         adopted=adopted,
-        deleted=_tidy(store, links),
+        deleted=kept.tidy(store, links),
         outcomes=links.counts(),
         seconds=time.monotonic() - started,
     )
@@ -202,10 +208,10 @@ def _refuse_nested(root: str, out: str) -> None:
             )
 
 
-def _collect(store: Store, dump: Dump, names: Sequence[str], wish: Wish, links: Links) -> None:
+def _collect(store: Store, dump: Dump, told: Told, wish: Wish, links: Links) -> None:
     links.remember(kept.outcomes(store))
     links.found(kept.files(store))
-    for text, wanted in posts.linked(dump, names, wish.columns, wish.settings.kinds):
+    for text, wanted in posts.linked(dump, told, wish.settings.kinds):
         links.link(posts.address_of(text), wanted=wanted)
     for url in links.unwanted():
         links.done(_unasked(url, LinkError("link.kind", "media of this kind are not asked for")))
@@ -219,15 +225,6 @@ def _adopt(store: Store, links: Links) -> int:
             links.done(row)
             count += 1
     return count
-
-
-def _tidy(store: Store, links: Links) -> int:
-    """Delete what the tables now make needless: replaced files, and the journal."""
-    links.found(kept.files(store))
-    unused = list(links.unused())
-    for name in [*unused, *kept.journal(store)]:
-        store.delete(name)
-    return len(unused)
 
 
 def _unasked(url: str, error: LinkError) -> Row:

@@ -28,6 +28,7 @@ SCHEMA = """
     CREATE INDEX by_state ON links (state, host, id);
     CREATE TABLE files (key TEXT, name TEXT PRIMARY KEY) WITHOUT ROWID;
     CREATE INDEX by_key ON files (key);
+    CREATE TABLE leaving (key TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 # `state`: todo (to be asked), taken (being asked), known (has its outcome), left (by a limit).
 AT_ONCE = 100
@@ -71,6 +72,18 @@ class Links:
             "ON CONFLICT (key) DO UPDATE SET linked = 1, wanted = max(wanted, excluded.wanted)",
             (key_of(url), url, wanted),
         )
+
+    def leave(self, urls: Iterable[str]) -> None:
+        """Take note that a post which is taken out links to URLs."""
+        keys = [(key_of(url),) for url in urls]
+        self._base.executemany("INSERT OR IGNORE INTO leaving VALUES (?)", keys)
+
+    def take_out(self) -> int:
+        """Let go of the outcomes of those that no other post links to; return how many."""
+        done = self._base.execute(
+            "DELETE FROM links WHERE linked = 0 AND key IN (SELECT key FROM leaving)"
+        )
+        return done.rowcount
 
     def unwanted(self) -> Iterator[str]:
         """Yield the URLs that no post wants and that have no outcome."""
