@@ -34,7 +34,7 @@ from imgbatch.fetching.asked import FetchSettings
 from imgbatch.fetching.hosts import Hosts
 from imgbatch.fetching.links import Links
 from imgbatch.fetching.robots import Robots
-from imgbatch.fetching.task import Task, failed
+from imgbatch.fetching.task import UNASKED, Task, failed
 from imgbatch.fetching.urls import key_of
 from imgbatch.fetching.web import Web, backend_of
 from imgbatch.fetching.worker import Worker
@@ -307,25 +307,29 @@ class _Loop:
         if step.fatal is not None:
             raise step.fatal
         task, error = step.task, step.error
-        host = self._hosts.answered(task, step.delay)
+        now = time.monotonic()
+        host = self._hosts.answered(task, step.delay, error, now)
         self._progress.bytes += step.bytes
         if step.moved:
-            self._hosts.moved(task, step.moved)
+            if why := self._hosts.moved(task, step.moved):
+                self._keep(failed(task, LinkError(UNASKED, why)))
             return
-        if error is not None and not host.down and self._hosts.again(task, error, time.monotonic()):
+        dead = bool(host.down) or self._hosts.is_dead(host, now)
+        if error is not None and not dead and self._hosts.again(task, error, now):
             return
         row = step.row if error is None else failed(task, error)
         assert row is not None, "a step has a row, an error or a place to go"
         self._keep(row)
-        if self._hosts.counted(host, error) and not host.down:
+        if (self._hosts.counted(host, error) or dead) and not host.down:
             self._leave(host, error)
 
     def _leave(self, host: Host, error: LinkError | None) -> None:
-        """Ask a host no more; all its URLs get the outcome that its last ones had."""
+        """Ask a host no more; its other URLs are for the next fetch."""
         assert error is not None, "only failures make us leave"
-        why = f"not asked: its host failed {host.failures} times in a row, at last with: {error}"
+        times = max(host.failures, host.silent)
+        why = f"its host failed {times} times in a row, at last with {error.code}: {error}"
         for task in self._hosts.leave(host, why):
-            self._keep(failed(task, LinkError(error.code, why)))
+            self._keep(failed(task, LinkError(UNASKED, why)))
 
     def _keep(self, row: Row) -> None:
         self._links.done(row)

@@ -13,7 +13,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from imgbatch.fetching.hosts import host_of
-from imgbatch.fetching.task import Task
+from imgbatch.fetching.task import UNASKED, Task
 from imgbatch.fetching.urls import key_of
 
 if TYPE_CHECKING:
@@ -102,13 +102,13 @@ class Links:
         """Decide what is to be asked; return how many.
 
         Args:
-            retry: patterns of error classes, with `*`.
+            retry: patterns of error classes, with `*`, beside what was not asked the last time.
             refresh: what is here, too.
             limit: at most so many, in the order of the dump.
         """
         self._base.execute("UPDATE links SET state = 'todo' WHERE wanted = 1 AND row IS NULL")
         again = "UPDATE links SET state = 'todo' WHERE wanted = 1 AND "
-        for pattern in retry:
+        for pattern in (UNASKED, *retry):
             self._base.execute(f"{again} json_extract(row, '$.error_class') GLOB ?", (pattern,))
         if refresh:
             self._base.execute(f"{again} file IS NOT NULL")
