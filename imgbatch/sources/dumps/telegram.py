@@ -68,6 +68,7 @@ MESSAGES = ("messages", STEP)
 # Lists of an account that hold files and are no messages.
 BESIDE = (("profile_pictures",), ("stories",))
 CHATS: tuple[Path, ...] = ((), ("chats", "list", STEP), ("left_chats", "list", STEP))
+FILES = ("photo", "file")
 MESSAGE = ("type", "date_unixtime", "from_id", "from", "text")
 SERVICE = ("date_unixtime", "actor_id", "actor")
 CHAT_WORDS = ("name", "type", "id")
@@ -195,22 +196,19 @@ def _post(message: dict[str, Any], message_id: str, chat: str | None, where: Whe
     name, line, counted = where
     if chat is None:
         counted.missing("id of the chat", name, line)
-    created, source = _time(message, where)
-    return Post(
-        post_id=f"{chat}/{message_id}" if chat else message_id,
-        platform="telegram",
-        raw_ref=ref(name, line),
-        author_id=text_id(message.get("from_id")) or text_id(message.get("actor_id")),
-        author_name=text(message.get("from"))
-        or text(message.get("actor"))
-        or text(message.get("author")),
-        created_at=created,
-        time_source=source,
-        text=_text(message.get("text")) or _text(message.get("text_entities")),
-        reply_to=_reply(message, chat),
-        metrics=_metrics(message),
-        media=tuple(_media(message)) if "photo" in message or "file" in message else (),
-    )
+    told = message.get
+    post = Post(f"{chat}/{message_id}" if chat else message_id, "telegram", ref(name, line))
+    post.author_id = text_id(told("from_id")) or text_id(told("actor_id"))
+    post.author_name = text(told("from")) or text(told("actor")) or text(told("author"))
+    post.created_at, post.time_source = _time(message, where)
+    post.text = _text(told("text")) or _text(told("text_entities"))
+    if "reply_to_message_id" in message:
+        post.reply_to = _reply(message, chat)
+    if "reactions" in message or "poll" in message or "forwarded_from" in message:
+        post.metrics = _metrics(message)
+    if "photo" in message or "file" in message:
+        post.media = _media(message)
+    return post
 
 
 def _time(message: dict[str, Any], where: Where) -> tuple[Any, str]:
@@ -229,7 +227,7 @@ def _time(message: dict[str, Any], where: Where) -> tuple[Any, str]:
 
 def _text(value: Any) -> str | None:
     """Return a text that is a string, or a list of strings and of objects with one."""
-    if isinstance(value, list):
+    if type(value) is list:
         parts = [part.get("text") if isinstance(part, dict) else part for part in value]
         value = "".join(part for part in parts if isinstance(part, str))
     return text(value)
@@ -237,8 +235,6 @@ def _text(value: Any) -> str | None:
 
 def _reply(message: dict[str, Any], chat: str | None) -> str | None:
     """Return the id of the message that is replied to; it may lie in another chat."""
-    if "reply_to_message_id" not in message:
-        return None
     target = text_id(message["reply_to_message_id"])
     peer = text_id(message.get("reply_to_peer_id"))
     inside = re.sub(r"^\D+", "", peer) if peer else chat
@@ -247,13 +243,12 @@ def _reply(message: dict[str, Any], chat: str | None) -> str | None:
 
 def _metrics(message: dict[str, Any]) -> dict[str, int]:
     found: dict[str, int] = {}
-    if "reactions" in message:
-        for reaction in objects(message["reactions"]):
-            times = count(reaction.get("count")) or 0
-            sign = text(reaction.get("emoji")) or text(reaction.get("type")) or "other"
-            found["reactions"] = found.get("reactions", 0) + times
-            found[f"reactions {sign}"] = found.get(f"reactions {sign}", 0) + times
-    voters = count(at(message, "poll", "total_voters")) if "poll" in message else None
+    for reaction in objects(message.get("reactions")):
+        times = count(reaction.get("count")) or 0
+        sign = text(reaction.get("emoji")) or text(reaction.get("type")) or "other"
+        found["reactions"] = found.get("reactions", 0) + times
+        found[f"reactions {sign}"] = found.get(f"reactions {sign}", 0) + times
+    voters = count(at(message, "poll", "total_voters"))
     if voters is not None:
         found["voters"] = voters
     if "forwarded_from" in message:
@@ -261,27 +256,26 @@ def _metrics(message: dict[str, Any]) -> dict[str, int]:
     return found
 
 
-def _media(message: dict[str, Any]) -> Iterator[Media]:
-    index = 0
-    for field in ("photo", "file"):
-        value = text(message.get(field))
+def _media(message: dict[str, Any]) -> tuple[Media, ...]:
+    found: list[Media] = []
+    for field in FILES:
+        value = text(message[field]) if field in message else None
         if value is None:
             continue
-        status = _status(value)
-        yield Media(
-            index,
-            "image" if field == "photo" else _kind(message, value),
-            path=None if status else value,
-            key=text(message.get("file_name")),
-            width=count(message.get("width")),
-            height=count(message.get("height")),
-            duration=number(message.get("duration_seconds")),
-            status=status,
-        )
-        index += 1
-    thumbnail = text(message.get("thumbnail"))
+        medium = Media(len(found), "image" if field == "photo" else _kind(message, value))
+        medium.status = _status(value)
+        medium.path = None if medium.status else value
+        medium.width = count(message.get("width"))
+        medium.height = count(message.get("height"))
+        if "file_name" in message:
+            medium.key = text(message["file_name"])
+        if "duration_seconds" in message:
+            medium.duration = number(message["duration_seconds"])
+        found.append(medium)
+    thumbnail = text(message["thumbnail"]) if "thumbnail" in message else None
     if thumbnail and not _status(thumbnail):
-        yield Media(index, "image", path=thumbnail, key="thumbnail")
+        found.append(Media(len(found), "image", path=thumbnail, key="thumbnail"))
+    return tuple(found)
 
 
 def _status(value: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from imgbatch.sources.dumps.values import clean
@@ -14,43 +15,37 @@ TEXTS = (
     "post_id", "platform", "author_id", "author_name", "text", "lang", "url", "reply_to",
     "repost_of",
 )  # fmt: skip
+OF_MEDIA = ("url", "path", "key", "alt_text")
+texts_of = attrgetter(*TEXTS)
+texts_of_medium = attrgetter(*OF_MEDIA)
 
 
 def tidy(post: Post) -> None:
     """Clean every text of a post in place; all at once are looked at first, as few need it."""
-    texts = (
-        post.post_id,
-        post.platform,
-        post.author_id,
-        post.author_name,
-        post.text,
-        post.lang,
-        post.url,
-        post.reply_to,
-        post.repost_of,
-    )
-    if not _good("".join(filter(None, texts))):
-        for name in TEXTS:
-            value = getattr(post, name)
-            if value is not None:
-                setattr(post, name, clean(value))
-    if post.media and not all(_good(_joined(medium)) for medium in post.media):
-        post.media = tuple(_clean(medium) for medium in post.media)
+    texts = texts_of(post)
+    for medium in post.media:
+        texts += texts_of_medium(medium)
+    if _good("".join(filter(None, texts))):
+        return
+    for name in TEXTS:
+        value = getattr(post, name)
+        if value is not None:
+            setattr(post, name, clean(value))
+    post.media = tuple(_clean(medium) for medium in post.media)
 
 
 def _good(text: str) -> bool:
+    if "\0" in text:
+        return False
     try:
         text.encode()
     except UnicodeEncodeError:
         return False
-    return "\0" not in text
-
-
-def _joined(medium: Media) -> str:
-    return "".join(filter(None, (medium.url, medium.path, medium.key, medium.alt_text)))
+    return True
 
 
 def _clean(medium: Media) -> Media:
-    texts = (medium.url, medium.path, medium.key, medium.alt_text)
-    url, path, key, alt_text = [None if value is None else clean(value) for value in texts]
-    return replace(medium, url=url, path=path, key=key, alt_text=alt_text)
+    told = {name: getattr(medium, name) for name in OF_MEDIA}
+    return replace(
+        medium, **{name: clean(value) for name, value in told.items() if value is not None}
+    )
