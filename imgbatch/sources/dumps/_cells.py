@@ -21,6 +21,7 @@ PATHS = re.compile(r"(\s*[,;|]\s*)")
 LONGEST = 2**16
 HELD = ("path", "file", "file_name", "filename", "url", "src")
 NOTHING = frozenset(("", "null", "none", "nan", "[]", "{}"))
+SHORTEST = 5  # longer than these
 AUDIO = ("mp3", "wav", "flac", "ogg", "oga", "opus", "m4a", "aac")
 KINDS: dict[str, MediaKind] = {
     **dict.fromkeys(AUDIO, "audio"),
@@ -40,7 +41,7 @@ def media_in(cell: Any) -> list[str]:
     """
     if isinstance(cell, str):
         text = cell.strip()
-        if text.lower() in NOTHING:
+        if len(text) < SHORTEST and text.lower() in NOTHING:
             return []
         return list(_of_text(text)) if PARTED.search(text) else [text]
     if isinstance(cell, list | tuple):

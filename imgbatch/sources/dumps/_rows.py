@@ -20,7 +20,7 @@ from imgbatch.sources.dumps.names import ending
 from imgbatch.sources.dumps.posts import Gap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from imgbatch.sources.dumps.dump import Dump
 
@@ -33,7 +33,6 @@ HEAD = 2**16
 # Of JSON, whose rows need not all have the same fields, so many are asked for theirs.
 ASKED = 100
 BATCH = 1000
-
 
 
 def rows(dump: Dump, name: str, wanted: Sequence[str]) -> Iterator[Row | Gap]:
@@ -50,11 +49,7 @@ def rows(dump: Dump, name: str, wanted: Sequence[str]) -> Iterator[Row | Gap]:
     elif form in SEPARATED:
         yield from _separated(dump, name, wanted)
     else:
-        for found in _items(dump, name):
-            if isinstance(found, Gap):
-                yield found
-            else:
-                yield found[0], [*map(found[1].get, wanted)]
+        yield from _picked(_items(dump, name), wanted)
 
 
 def columns(dump: Dump, name: str) -> list[str]:
@@ -81,8 +76,7 @@ def _separated(dump: Dump, name: str, wanted: Sequence[str]) -> Iterator[Row | G
     except SourceError as error:
         yield Gap(error.code, name, None, str(error))
         return
-    # The two at the end are nobody's: of one place alone it would give no tuple.
-    values = itemgetter(*(header.index(field) for field in wanted), 0, 0)
+    values = _picker([header.index(field) for field in wanted])
     for found in separated.rows(dump, name):
         if isinstance(found, Gap):
             yield found
@@ -90,12 +84,36 @@ def _separated(dump: Dump, name: str, wanted: Sequence[str]) -> Iterator[Row | G
             yield found[0], values(found[1])
 
 
+def _picker(keys: list[Any]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return what takes the values at some keys or places, as a tuple however few they are."""
+    if len(keys) > 1:
+        return itemgetter(*keys)
+    return lambda row: tuple(row[key] for key in keys)
+
+
+def _picked(items: Iterator[Item | Gap], wanted: Sequence[str]) -> Iterator[Row | Gap]:
+    values = _picker(list(wanted))
+    for found in items:
+        if isinstance(found, Gap):
+            yield found
+            continue
+        line, item = found
+        try:
+            yield line, values(item)
+        except KeyError:
+            yield line, [*map(item.get, wanted)]
+
+
 def _items(dump: Dump, name: str) -> Iterator[Item | Gap]:
-    """Yield the objects of JSON lines or of a JSON list."""
-    head = dump.head(name, HEAD).removeprefix(lines.BOM).lstrip()
-    if ending(name) != "json" or not head.startswith(b"["):
-        yield from lines.objects(dump, name)
-        return
+    """Return the objects of JSON lines or of a JSON list."""
+    if ending(name) == "json":
+        head = dump.head(name, HEAD).removeprefix(lines.BOM).lstrip()
+        if head.startswith(b"["):
+            return _listed(dump, name)
+    return lines.objects(dump, name)
+
+
+def _listed(dump: Dump, name: str) -> Iterator[Item | Gap]:
     for found in walk.items(dump, name, (walk.STEP,)):
         if isinstance(found, Gap) or isinstance(found[1], dict):
             yield found

@@ -25,7 +25,6 @@ from imgbatch.storage.addresses import unquote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from datetime import datetime
 
     from imgbatch.sources.dumps.dump import Dump
     from imgbatch.sources.dumps.posts import Asked
@@ -209,34 +208,32 @@ class _Reader:
         if post_id is None:
             self._counted.note("no-id", self._columns[0][:200], self._name, line)
             return None
-        post = Post(post_id, self._word(row, self._platform) or "table", place)
+        platform = "table" if self._platform is None else word(row[self._platform]) or "table"
+        post = Post(post_id, platform, place)
         for field, at in self._texts:
             told = row[at]
             setattr(post, field, told if type(told) is str and told else word(told))
         if post.author_id is None and self._said.author_id:
             self._counted.missing(self._said.author_id, self._name, line)
         if self._created_at is not None:
-            post.created_at = self._created(row[self._created_at], line)
-            post.time_source = self._said.created_at if post.created_at else ""
-        post.metrics = {
-            column: told for column, at in self._metrics if (told := count(row[at])) is not None
-        }
+            post.created_at = moment(row[self._created_at])
+            if post.created_at is not None:
+                post.time_source = self._said.created_at
+            else:
+                self._no_time(row[self._created_at], line)
+        metrics = {}
+        for column, at in self._metrics:
+            if (number := count(row[at])) is not None:
+                metrics[column] = number
+        post.metrics = metrics
         if self._medium is not None and row[self._medium]:
-            post.media = self._media(row[self._medium], self._word(row, self._alt_text))
+            alt_text = None if self._alt_text is None else word(row[self._alt_text])
+            post.media = self._media(row[self._medium], alt_text)
         return post
 
-    def _word(self, row: Row, at: int | None) -> str | None:
-        return None if at is None else word(row[at])
-
-    def _created(self, told: Any, line: int) -> datetime | None:
-        field = self._said.created_at
-        if told is None or told == "":
-            self._counted.missing(field, self._name, line)
-            return None
-        found = moment(told)
-        if found is None:
-            self._counted.bad(field, self._name, line)
-        return found
+    def _no_time(self, told: Any, line: int) -> None:
+        note = self._counted.missing if told is None or told == "" else self._counted.bad
+        note(self._said.created_at, self._name, line)
 
     def _media(self, cell: Any, alt_text: str | None) -> tuple[Media, ...]:
         found: list[Media] = []

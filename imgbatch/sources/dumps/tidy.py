@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from imgbatch.sources.dumps.values import clean
@@ -15,16 +14,16 @@ TEXTS = (
     "post_id", "platform", "author_id", "author_name", "text", "lang", "url", "reply_to",
     "repost_of",
 )  # fmt: skip
-OF_MEDIA = ("url", "path", "key", "alt_text")
-texts_of = attrgetter(*TEXTS)
-texts_of_medium = attrgetter(*OF_MEDIA)
 
 
 def tidy(post: Post) -> None:
     """Clean every text of a post in place; all at once are looked at first, as few need it."""
-    texts = texts_of(post)
+    texts = [
+        post.post_id, post.platform, post.author_id, post.author_name, post.text, post.lang,
+        post.url, post.reply_to, post.repost_of,
+    ]  # fmt: skip
     for medium in post.media:
-        texts += texts_of_medium(medium)
+        texts += (medium.url, medium.path, medium.key, medium.alt_text)
     if _good("".join(filter(None, texts))):
         return
     for name in TEXTS:
@@ -37,6 +36,8 @@ def tidy(post: Post) -> None:
 def _good(text: str) -> bool:
     if "\0" in text:
         return False
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -45,7 +46,6 @@ def _good(text: str) -> bool:
 
 
 def _clean(medium: Media) -> Media:
-    told = {name: getattr(medium, name) for name in OF_MEDIA}
-    return replace(
-        medium, **{name: clean(value) for name, value in told.items() if value is not None}
-    )
+    texts = (medium.url, medium.path, medium.key, medium.alt_text)
+    url, path, key, alt_text = [None if value is None else clean(value) for value in texts]
+    return replace(medium, url=url, path=path, key=key, alt_text=alt_text)

@@ -118,12 +118,17 @@ def unix_time(value: Any) -> datetime | None:
 
     Numbers that no calendar holds as seconds are taken as milliseconds.
     """
-    if type(value) not in NUMERIC:
-        return None
     try:
-        seconds = float(value)
-        if not -SECONDS < seconds < SECONDS:
-            seconds /= 1000
+        if type(value) is str or type(value) is int:
+            return datetime.fromtimestamp(int(value), UTC)
+    except (ValueError, OverflowError, OSError):
+        pass  # a fraction, milliseconds or no number
+    seconds = number(value)
+    if seconds is None:
+        return None
+    if abs(seconds) >= SECONDS:
+        seconds /= 1000
+    try:
         return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
         return None

@@ -143,8 +143,8 @@ class _Script:
         paths = [f"{each}/{post_id}-{found}" for each in self._folders for found in bases]
         if len(paths) > 1:
             for path in paths:
-                found = resolve(path, self._name)
-                if found is not None and self._dump.has(found):
+                there = resolve(path, self._name)
+                if there is not None and self._dump.has(there):
                     return path
         return paths[0] if paths else None
 
