@@ -20,8 +20,19 @@ import pytest
 import zstandard
 
 from imgbatch.errors import DumpError
-from imgbatch.sources import dumps
-from imgbatch.sources.dumps import Dump, Gap, lines, names, separated, values, walk, window
+from imgbatch.sources import dumps, streams
+from imgbatch.sources.dumps import (
+    Dump,
+    Gap,
+    Post,
+    lines,
+    names,
+    separated,
+    spooled,
+    values,
+    walk,
+    window,
+)
 from imgbatch.storage import open_store
 from tests.contracts.dumps import fixture
 from tests.sources.crafted import Packed, tar_bytes, zip_bytes
@@ -140,16 +151,40 @@ def test_a_file_that_changed_since_it_was_listed_is_a_gap(tmp_path: Path) -> Non
     assert gaps(list(lines.objects(dump, "a.jsonl"))) == [("fetch.changed", None)]
 
 
-def test_members_of_compressed_tars_say_that_they_cannot_be_read(tmp_path: Path) -> None:
-    packed = gzip.compress(tar_bytes({"posts.jsonl": LINES}))
-    (tmp_path / "d.tar.gz").write_bytes(packed)
+def test_a_compressed_tar_is_unpacked_once_for_all_its_metadata(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = []
+    monkeypatch.setattr(
+        spooled, "read_stream", lambda *args, **named: passes.append(args) or read(*args, **named)
+    )
+    read = streams.read_stream
+    members = {"b/z.jsonl": LINES, "b/p.png": b"no picture", "a.jsonl": LINES[:4000]}
+    (tmp_path / "d.tar.gz").write_bytes(gzip.compress(tar_bytes(members)))
+    (tmp_path / "e.tar.zst").write_bytes(zstandard.compress(tar_bytes({"c.jsonl": LINES})))
+    dump = Dump.at(str(tmp_path))
+    assert dumps.choose(dump) == ["twarc2"]
+    found = [post for _, post in dumps.read_all(dump, ["twarc2"]) if isinstance(post, Post)]
+    whole = len(LINES[:4000].splitlines()) - 1
+    assert len(found) == whole + 2000 + 2000
+    assert found[-1].raw_ref == "e.tar.zst!/c.jsonl:2000"
+    assert len(passes) == 2
+
+
+def test_a_compressed_tar_that_is_cut_gives_the_posts_before_that_and_a_gap(tmp_path: Path) -> None:
+    noise = random.Random(1).randbytes(200_000)
+    packed = gzip.compress(tar_bytes({"a.jsonl": LINES, "b.jsonl": LINES + noise}))
+    (tmp_path / "d.tar.gz").write_bytes(packed[:-100_000])
     dump = Dump.at(str(tmp_path / "d.tar.gz"))
-    assert gaps(list(lines.objects(dump, "d.tar.gz!/posts.jsonl"))) == [
-        ("archive.unsupported", None)
-    ]
-    assert dumps.choose(dump) == []
-    with pytest.raises(DumpError, match=r"compressed tar: unpack that"):
-        dumps.choose(dump, "twarc2")
+    assert len(ids(list(lines.objects(dump, "d.tar.gz!/a.jsonl")))) == 2000
+    assert gaps(list(lines.objects(dump, "d.tar.gz!/b.jsonl"))) == [("archive.truncated", None)]
+
+
+def test_a_compressed_tar_that_changed_since_it_was_listed_is_a_gap(tmp_path: Path) -> None:
+    (tmp_path / "d.tar.gz").write_bytes(gzip.compress(tar_bytes({"a.jsonl": LINES})))
+    dump = Dump.at(str(tmp_path / "d.tar.gz"))
+    (tmp_path / "d.tar.gz").write_bytes(gzip.compress(tar_bytes({"a.jsonl": LINES * 2})))
+    assert gaps(list(lines.objects(dump, "d.tar.gz!/a.jsonl"))) == [("fetch.changed", None)]
 
 
 def test_an_archive_in_an_archive_is_told_and_not_opened(tmp_path: Path) -> None:
