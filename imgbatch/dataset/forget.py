@@ -34,6 +34,7 @@ from imgbatch.dataset import (
     manifest,
     posts,
     posts_forgotten,
+    posts_leaving,
     scrub,
     tombstones,
 )
@@ -68,7 +69,7 @@ class Audit:
         run: its name; commits of the tables name it too.
         who: user and machine.
         named: how many sources were to be forgotten, members of archives counted.
-        posts: how many posts were.
+        posts, authors: how many posts were, and how many authors with all posts of theirs.
         rows: how many left each table. One that was killed in between may have taken out more.
         files, versions, lines: deleted files that no snapshot holds; deleted former versions of
             objects; log lines and values of records.
@@ -88,6 +89,7 @@ class Audit:
     report: Literal["none", "plain", "pictures"] = "none"
     status: Literal["begun", "finished"] = "begun"
     posts: int = 0
+    authors: int = 0
     finished: str | None = None
 
     def write(self, store: Store) -> None:
@@ -183,7 +185,8 @@ def _audit(reason: str | None, *, named: int, told: KnownPosts) -> Audit:
         who=f"{_user()}@{platform.node()}",
         reason=reason,
         named=named,
-        posts=len(told.marks),
+        posts=len(told.marks) - told.authors,
+        authors=told.authors,
     )
 
 
@@ -212,7 +215,7 @@ def _take_out(dataset: Dataset, known: Known, stones: Tombstones, audit: Audit) 
     audit.rows[MANIFEST] += _leave_manifest(dataset, stones, audit.run, number)
     shards = {part.shard: part for part in dataset.table(MANIFEST).parts().values()}
     # Before the tables of sources: a post must not point at rows that are gone.
-    audit.rows.update(posts_forgotten.leave(dataset, stones, run=audit.run, number=number))
+    audit.rows.update(posts_leaving.leave(dataset, stones, run=audit.run, number=number))
     others = set(folders) - {MANIFEST, *posts.TABLES}
     for folder in sorted(others, key=lambda f: (f.endswith(f"/{SOURCES}"), f)):
         if folder.startswith(f"{groups.FOLDER}/"):

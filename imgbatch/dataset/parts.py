@@ -75,7 +75,8 @@ def read_part(store: Store, part: Part) -> tuple[pa.Table, str]:
     name = f"{part.table}/{part.path}"
     with readable(name):
         data = store.get(name)
-        table = pq.read_table(io.BytesIO(data), page_checksum_verification=True)
+        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        table = file.read(use_threads=False)
     return table, hashlib.sha256(data).hexdigest()
 
 
