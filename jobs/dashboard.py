@@ -9,7 +9,7 @@ import os
 import re
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ray.dashboard.modules.job import sdk
 from ray.exceptions import AuthenticationError
@@ -41,6 +41,16 @@ OVERRIDING = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 # What Ray's client raises when its connection breaks off: of its own HTTP library, or none.
 BROKEN = (sdk.aiohttp.ClientError, OSError, RuntimeError)  # type: ignore[attr-defined] # that library's own
 CHATTY = ("ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk")
+
+
+class Out(Protocol):
+    """Where a job's output is shown."""
+
+    def write(self, text: str, /) -> object:
+        """Take some of it, cut anywhere."""
+
+    def flush(self) -> object:
+        """Show what was taken."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +141,7 @@ class Submission:
             time.sleep(LOOK_SECONDS)
         return False
 
-    def refusal(self, out: TextIO) -> int:
+    def refusal(self, out: Out) -> int:
         """Return its exit code if it ended without its first word, and show why; else 0.
 
         Raises:
@@ -144,7 +154,7 @@ class Submission:
         self._show(said, out)
         return self._code(self._details())
 
-    def follow(self, out: TextIO) -> int:
+    def follow(self, out: Out) -> int:
         """Show its output until its end; return its own exit code.
 
         Raises:
@@ -168,7 +178,7 @@ class Submission:
                     raise ClusterError(said) from error
             time.sleep(LOOK_SECONDS)
 
-    async def _tail(self, out: TextIO) -> None:
+    async def _tail(self, out: Out) -> None:
         """Show what is new; Ray tells a job's output from its beginning each time."""
         passed = 0
         async for text in self._cluster.client.tail_job_logs(self.name):
@@ -177,7 +187,7 @@ class Submission:
             self._read += len(fresh)
             self._show(fresh, out)
 
-    def _show(self, text: str, out: TextIO) -> None:
+    def _show(self, text: str, out: Out) -> None:
         if self._head is not None:
             self._head += text
             if not (begin := BEGIN.search(self._head)):

@@ -43,7 +43,7 @@ from imgbatch.terminal import (
 from jobs.submitted import Order
 
 if TYPE_CHECKING:
-    from jobs.dashboard import Cluster, Submission
+    from jobs.dashboard import Cluster, Out, Submission
 
 # Ray's two variables for the address of a dashboard, in the order in which Ray looks at them.
 VARIABLES = ["RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"]
@@ -109,12 +109,32 @@ def submit(  # noqa: PLR0913 - one argument per flag
     )
     record = {"submission": submission.name, "address": address, "dataset": dataset}
     say(json, "submitted", record, _next(submission.name, address, dataset))
-    raise typer.Exit(_until_its_end(submission) if follow else _until_accepted(submission))
+    if not follow:
+        raise typer.Exit(_until_accepted(submission))
+    raise typer.Exit(_until_its_end(submission, Sorted() if json else sys.stdout))
 
 
-def _until_its_end(submission: Submission) -> int:
+class Sorted:
+    """What a job wrote enters, both its streams in one; JSON lines go on here, others as errors."""
+
+    def __init__(self) -> None:
+        self._begun = ""
+
+    def write(self, text: str) -> None:
+        """Pass on the lines that are whole."""
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            (sys.stdout if line.startswith("{") else sys.stderr).write(f"{line}\n")
+
+    def flush(self) -> None:
+        """Show what was passed on."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def _until_its_end(submission: Submission, out: Out) -> int:
     try:
-        return submission.follow(sys.stdout)
+        return submission.follow(out)
     except KeyboardInterrupt:
         said = f"no longer followed: {submission.name} goes on on the cluster"
         sys.stderr.write(f"\n{said}; `imgbatch cancel DATASET` would end it\n")

@@ -239,3 +239,15 @@ def test_every_dashboard_that_we_start_or_tell_to_start_is_on_loopback(root: Pat
     hosts = re.findall(r"dashboard[-_]host[= \"']+([\w.:*]+)", text)
     assert set(hosts) == {"127.0.0.1"}
     assert text.count("--head --port") == len(hosts), "each `ray start --head` says where"
+
+
+def test_json_lines_of_a_job_go_one_way_and_all_others_the_other(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = submit.Sorted()
+    for piece in ('{"event": "acc', 'epted"}\nerror: Some', "Error: x\n", '{"a": 1}\n'):
+        out.write(piece)
+        out.flush()
+    said = capsys.readouterr()
+    assert said.out == '{"event": "accepted"}\n{"a": 1}\n'
+    assert said.err == "error: SomeError: x\n"
