@@ -196,6 +196,16 @@ def test_forgotten_sources_leave_labels_names_of_groups_and_files(
     assert label(again, "duplicates")["group_id"].drop_null().unique().to_pylist() == left
 
 
+def test_a_record_of_a_grouping_that_nobody_can_read_is_named(dataset: Dataset) -> None:
+    made = groups.record(dataset.table("groups/duplicates"))
+    assert made is not None
+    name = groups.record_name(made["run"])
+    for damaged in (b"[1]", b"{", b"{}"):
+        dataset.store.put(name, damaged)
+        with pytest.raises(DamageError, match=name):
+            history(dataset)
+
+
 def test_only_one_writes_at_a_time(dataset: Dataset) -> None:
     before = labels(dataset)
     lock = RunLock.take(dataset.store, "other", expires=60)

@@ -15,13 +15,17 @@ import pytest
 from imgbatch import analyzers
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.export import export
-from imgbatch.dataset.verify import verify
-from imgbatch.errors import DeniedError, MissingExtraError, StorageError
+from imgbatch.dataset.verify import Verified, verify
+from imgbatch.errors import DamageError, DeniedError, MissingExtraError, StorageError
+from imgbatch.observe.explain import explain
+from imgbatch.observe.history import history
+from imgbatch.observe.status import status
 from imgbatch.report import write_report
 from tests import corpus
+from tests.groupers.written import label
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 NOBODY = 65534
 
@@ -168,3 +172,42 @@ def test_a_file_that_stands_in_the_way_of_a_folder_is_told(closed: Path) -> None
         export(Dataset.open(str(closed / "d")), str(closed / "file"), form="csv")
     assert "stands in its way" in caught.value.remedy
     assert (closed / "file").read_bytes() == b"mine"
+
+
+def cut(part: Path) -> None:
+    part.write_bytes(part.read_bytes()[:-100])
+
+
+READERS: dict[str, Callable[[Dataset, Path], object]] = {
+    "verify": lambda dataset, _: verify(dataset),
+    "status": lambda dataset, _: status(dataset),
+    "history": lambda dataset, _: history(dataset),
+    "explain": lambda dataset, folder: explain(dataset, str(folder / "in/00000.jpg")),
+    "report": lambda dataset, _: write_report(dataset),
+    "export": lambda dataset, folder: export(dataset, str(folder / "out"), form="csv"),
+    "group": lambda dataset, _: label(dataset, "duplicates"),
+}
+
+
+@pytest.mark.parametrize("damage", [cut, Path.unlink])
+@pytest.mark.parametrize(
+    "table", ["manifest", "tables/sources", "tables/image", "tables/hashes", "groups/duplicates"]
+)
+def test_a_lost_or_cut_part_is_damage_to_all_who_read_it(
+    tmp_path: Path, table: str, damage: Callable[[Path], None]
+) -> None:
+    source = corpus.many(tmp_path / "in", 3)
+    recipe = "[analyzers.image]\n[analyzers.hashes]\n"
+    corpus.run_inline(source, tmp_path / "d", recipe=recipe)
+    label(Dataset.open(str(tmp_path / "d")), "duplicates")
+    damage(min((tmp_path / "d" / table).glob("*.parquet")))
+    noticed = set()
+    for name, read in READERS.items():
+        try:
+            found = read(Dataset.open(str(tmp_path / "d")), tmp_path)
+        except DamageError:
+            noticed.add(name)
+        else:
+            if isinstance(found, Verified) and found.problems:
+                noticed.add(name)
+    assert {"verify", "export"} <= noticed

@@ -50,9 +50,9 @@ def groupings(dataset: Dataset) -> dict[str, dict[str, Any]]:
         if name.endswith(f"/{RECORD}"):
             try:
                 told = json.loads(dataset.store.get(name))
-            except ValueError as error:
-                raise DamageError(f"{name} is not readable: {error}") from error
-            found[told["run"]] = told
+                found[str(told["run"])] = told
+            except (ValueError, KeyError, TypeError) as error:
+                raise DamageError(f"{name} is not readable: {error!r}") from error
     return found
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow.compute as pc
 
 from imgbatch.dataset import SOURCES
+from imgbatch.dataset.parts import readable
 from imgbatch.report.distributions import name_counts
 from imgbatch.report.figures import Bar, HeatMap, Histogram, heat_map, histogram, top_bars
 
@@ -139,6 +140,7 @@ def _copies(dataset: Dataset) -> Copies:
 
 
 def _addresses(dataset: Dataset, sha256: str) -> tuple[str, ...]:
-    rows = dataset.table(f"tables/{SOURCES}").dataset()
-    found = rows.head(COPIES_NAMED, columns=["address"], filter=OK & (pc.field("sha256") == sha256))
+    path, where = f"tables/{SOURCES}", OK & (pc.field("sha256") == sha256)
+    with readable(path):
+        found = dataset.table(path).dataset().head(COPIES_NAMED, columns=["address"], filter=where)
     return tuple(sorted(found["address"].to_pylist()))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow.compute as pc
 
 from imgbatch.dataset import SOURCES
+from imgbatch.dataset.parts import readable
 from imgbatch.observe.status import outcomes
 
 if TYPE_CHECKING:
@@ -89,8 +90,10 @@ def read_outcomes(dataset: Dataset, *, sources: int) -> Outcomes:
 def _examples(dataset: Dataset, status: str, name: str) -> tuple[Example, ...]:
     """Return a few sources of a class, with different messages where there are some."""
     where = (pc.field("status") == status) & (pc.field("error_class") == name)
-    rows = dataset.table(f"tables/{SOURCES}").dataset()
-    read = rows.head(EXAMPLES_READ, columns=["address", "message"], filter=where)
+    path = f"tables/{SOURCES}"
+    with readable(path):
+        rows = dataset.table(path).dataset()
+        read = rows.head(EXAMPLES_READ, columns=["address", "message"], filter=where)
     found: list[dict[str, Any]] = read.sort_by("address").to_pylist()
     first_of = {row["message"]: row for row in reversed(found)}
     different = sorted(first_of.values(), key=lambda row: str(row["address"]))

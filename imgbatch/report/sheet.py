@@ -9,15 +9,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgbatch.dataset import SOURCES
+from imgbatch.dataset.parts import readable
 from imgbatch.dataset.shards import find
 from imgbatch.report.distributions import analyzer_tables
 from imgbatch.report.words import number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
-    from imgbatch.dataset import Dataset
+    from imgbatch.dataset import Dataset, Table
     from imgbatch.records import Source
 
 SHEET = 48
@@ -109,17 +110,22 @@ def _columns(dataset: Dataset, table: str) -> set[str]:
     return set(dataset.table(f"tables/{table}").schema().names)
 
 
+def _batches(table: Table, columns: list[str], where: pc.Expression) -> Iterator[pa.RecordBatch]:
+    # By the dataset: of a bucket's table each part is copied once for the whole report.
+    with readable(table.name):
+        yield from table.dataset().to_batches(columns=columns, filter=where)
+
+
 def _ends(dataset: Dataset, table: str, column: str) -> tuple[dict[str, str], dict[str, str]]:
     """Return the ids at both ends of a column, each with its value in words.
 
     Equal values count once: copies of one picture would fill a strip. Read batch by batch, keeping
     only what may still come first.
     """
-    rows = dataset.table(f"tables/{table}").dataset()
     value = pc.field(column)
     where = OK & (pc.field("frame") == 0) & pc.is_finite(value)
     kept = {"ascending": pa.table({}), "descending": pa.table({})}
-    for batch in rows.to_batches(columns=[column, "source_id"], filter=where):
+    for batch in _batches(dataset.table(f"tables/{table}"), [column, "source_id"], where):
         one = pa.Table.from_batches([batch]).group_by(column).aggregate([("source_id", "min")])
         for order, best in kept.items():
             both = pa.concat_tables([best, one]) if best.num_rows else one

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from imgbatch.dataset import SOURCES, posts
+from imgbatch.dataset.parts import readable
 from imgbatch.observe.status import status
 from imgbatch.report.corpus import Corpus, read_corpus
 from imgbatch.report.distributions import Summary, analyzer_tables, summaries
@@ -116,12 +117,11 @@ def _strips(dataset: Dataset) -> list[Strip]:
 
 
 def _failed(dataset: Dataset, table: str) -> int:
-    names = dataset.table(f"tables/{table}").schema().names
-    if "status" not in names:
+    path = f"tables/{table}"
+    if "status" not in dataset.table(path).schema().names:
         return 0
-    return int(
-        dataset.table(f"tables/{table}").dataset().count_rows(filter=pc.field("status") == "failed")
-    )
+    with readable(path):
+        return int(dataset.table(path).dataset().count_rows(filter=pc.field("status") == "failed"))
 
 
 def _media(last_run: Mapping[str, Any]) -> MediaSettings:
