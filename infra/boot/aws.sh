@@ -66,6 +66,8 @@ command_line() {
     type -P aws >/dev/null || install_package awscli-2 awscli
 }
 
+gpu_for_containers() { :; } # the image has it all
+
 # passed: variables that the container gets too.
 passed() {
     echo AWS_REGION AWS_DEFAULT_REGION AWS_ENDPOINT_URL AWS_EC2_METADATA_SERVICE_ENDPOINT

@@ -37,13 +37,13 @@ tries() {
     "$@"
 }
 
-# install_package NAME_FOR_DNF NAME_FOR_APT
+# install_package NAME_FOR_DNF WORDS_FOR_APT...
 install_package() {
     if type -P dnf >/dev/null; then
         tries 5 dnf install --assumeyes --quiet "$1"
     else
         tries 5 apt-get update --quiet
-        DEBIAN_FRONTEND=noninteractive tries 5 apt-get install --yes --quiet "$2"
+        DEBIAN_FRONTEND=noninteractive tries 5 apt-get install --yes --quiet "${@:2}"
     fi
 }
 
@@ -143,6 +143,7 @@ leased
 if [[ "$GPU" == true ]]; then
     step "gpu"
     gpu_answers
+    gpu_for_containers
 fi
 step "docker"
 docker_answers

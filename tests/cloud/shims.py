@@ -1,10 +1,11 @@
-"""What a machine of a test finds in place of docker, systemctl, shutdown and nvidia-smi.
+"""What a machine of a test finds in place of docker, systemctl, shutdown, nvidia-smi and apt-get.
 
     python -P tests/cloud/shims.py docker run --detach ... IMAGE -P -m jobs.node ...
 
 A "container" is a process of this host with an environment of its own, and only that; a service is
 a loop that starts its program again. Files below SHIM_ROOT say what was done:
 
+    apt.log          one line per call of apt-get
     docker.log       one line per call of docker, as JSON
     container.pid    of whoever keeps the container up
     container.log    what the container said
@@ -132,7 +133,21 @@ def nvidia_smi(words: list[str]) -> int:
     return 0 if found else 6
 
 
-VERBS = [docker, keep, systemctl, serve, shutdown, nvidia_smi]
+def apt_get(words: list[str]) -> int:
+    """Have programs for the packages that are installed, as far as a boot asks for them."""
+    with (ROOT / "apt.log").open("a", encoding="utf-8") as log:
+        log.write(" ".join(words) + "\n")
+    programs = {
+        "docker.io": "docker",
+        "nvidia-container-toolkit": "nvidia-container-runtime-hook",
+    }
+    for package, program in programs.items():
+        if words[0] == "install" and package in words:
+            (ROOT / "packages" / program).rename(ROOT / "bin" / program)
+    return 0
+
+
+VERBS = [docker, keep, systemctl, serve, shutdown, nvidia_smi, apt_get]
 
 if __name__ == "__main__":
     named = {verb.__name__: verb for verb in VERBS}
