@@ -191,9 +191,12 @@ class Control:
             try:
                 found.append(self._read(Order, name))
             except (DeploymentError, SettingsError) as error:
+                said = f"an order cannot be read: {error}"
                 if unread is None:
-                    raise
-                unread(f"an order cannot be read: {error}")
+                    run = name.rpartition("/")[2].removesuffix(".json")
+                    remedy = f"`imgbatch cloud stop {run}` takes it off the queue."
+                    raise DeploymentError(said, remedy) from error
+                unread(said)
         return [order for order in found if order]
 
     def waiting(self) -> list[str]:

@@ -259,6 +259,16 @@ def test_an_order_that_nobody_can_read_keeps_no_machine_alive(
     assert NEXT in said[0]
 
 
+def test_an_order_that_nobody_can_read_is_named_with_what_takes_it_away(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.control.store.put(f"orders/{NEXT}.json", b"{")
+    with pytest.raises(DeploymentError, match=NEXT) as caught:
+        launch(scene.order(RUN), scene.place, now=NOON)
+    assert f"imgbatch cloud stop {NEXT}" in caught.value.remedy
+    assert stop(scene, scene.clock, run=NEXT).how == "withdrawn"
+    launch(scene.order(RUN), scene.place, now=NOON)
+
+
 class Unwritable:
     """What a control does whose bucket takes nothing."""
 
