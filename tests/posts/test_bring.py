@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imgbatch import planned
-from imgbatch.dataset import Dataset, posts
+from imgbatch.dataset import Dataset, post_parts, posts
 from imgbatch.dataset.commit import take_number
 from imgbatch.dataset.export import export
 from imgbatch.dataset.verify import verify
@@ -158,6 +158,10 @@ def test_an_edit_costs_the_part_that_it_lies_in(tmp_path: Path, monkeypatch: obj
     bring(tmp_path / "in", tmp_path / "own")
     former = parts(tmp_path / "own")
     assert len(former["posts"]) == 16
+    with monkeypatch.context() as patched:
+        patched.setattr(post_parts, "AT_ONCE", 50)
+        bring(tmp_path / "in", tmp_path / "sixteenths")
+    assert parts(tmp_path / "sixteenths") == former
     tweets[17].text = "edited"
     write_dump(tmp_path / "in/tweets.jsonl", tweets)
     bring(tmp_path / "in", tmp_path / "own")
