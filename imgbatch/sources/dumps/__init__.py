@@ -71,6 +71,7 @@ FORMATS = {
 SURE = 0.5
 # What holds records; texts, pages and subtitles do not.
 STRUCTURED = ("json", "jsonl", "ndjson", "csv", "tsv", "parquet")
+NESTED = "an archive in an archive: unpack the outer one"
 UNREAD = "metadata by its name, and not of the format that the dump is read as"
 TOLD = 1000
 
@@ -158,9 +159,12 @@ def choose(dump: Dump, asked: str = "auto") -> list[str]:
 
 
 def closed(dump: Dump) -> str:
-    """Return what to add to a message where a dump has metadata that cannot be opened."""
-    name = next(dump.closed(*STRUCTURED), None)
-    return "" if name is None else f" ({name} cannot be read: {COMPRESSED_TAR})"
+    """Return what to add to a message where a dump has what cannot be opened."""
+    if (name := next(dump.closed(*STRUCTURED), None)) is not None:
+        return f" ({name} cannot be read: {COMPRESSED_TAR})"
+    if (name := next(dump.nested(), None)) is not None:
+        return f" ({name} is {NESTED})"
+    return ""
 
 
 def read_all(
@@ -200,7 +204,7 @@ def _unread(dump: Dump, names: Sequence[str]) -> Iterator[Gap]:
         else:
             counted.note("unread", f"further files after the first {TOLD}", "")
     for file in dump.nested():
-        yield Gap("unread", file, None, "an archive in an archive: unpack the outer one")
+        yield Gap("unread", file, None, NESTED)
     yield from counted.gaps()
 
 
