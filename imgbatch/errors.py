@@ -84,7 +84,10 @@ class SettingsError(RunError):
     """A recipe, a flag or an environment variable is wrong."""
 
     exit_code = 10
-    remedy = "Compare with `imgbatch recipe show quick` and `imgbatch analyzers`."
+    remedy = (
+        "For a recipe see `imgbatch recipe show quick` and `imgbatch analyzers`, for a flag the "
+        "command's --help, for a variable imgbatch/REFERENCE.md."
+    )
 
 
 class InputError(RunError):

@@ -45,7 +45,7 @@ from imgbatch.dataset.needles import Needles
 from imgbatch.dataset.parts import put_table, read_part
 from imgbatch.dataset.posts_forgotten import KnownPosts
 from imgbatch.dataset.shards import read_rows
-from imgbatch.errors import SettingsError
+from imgbatch.errors import DamageError, SettingsError
 from imgbatch.settings import Limits
 
 if TYPE_CHECKING:
@@ -99,9 +99,26 @@ class Audit:
 
 
 def records(store: Store) -> list[dict[str, Any]]:
-    """Return the audit records of a dataset, by its store, oldest first."""
+    """Return the audit records of a dataset, by its store, oldest first.
+
+    Raises:
+        DamageError: one is not readable.
+    """
     names = tombstones.names_below(store, tombstones.FOLDER)
-    return [json.loads(store.get(name)) for name in names if name.endswith(".json")]
+    return [_record(store, name) for name in names if name.endswith(".json")]
+
+
+def _record(store: Store, name: str) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(store.get(name))
+        str(record["status"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamageError(
+            f"{name} is not readable: {error!r}",
+            "Bring it back from a copy, or put it aside: what is forgotten stays forgotten. Then "
+            "forget the last names once more: it may not have been finished.",
+        ) from error
+    return record
 
 
 def forget(

@@ -1,4 +1,4 @@
-"""Tables post, joined and gap of a `Spill` enter; the rows of the three tables leave, by part.
+"""Tables post, counted, joined and gap of a `Spill` enter; rows of the three tables leave, by part.
 
 Decision, 2026-11: large tables are sorted a sixteenth at a time. DuckDB sorts on the disk, and the
 memory that it takes to merge grows with what is sorted all the same: 3 million posts with their
@@ -37,7 +37,6 @@ AT_ONCE = 250_000
 
 def rows_by_part(spill: Spill, dataset: Dataset) -> dict[str, Iterator[tuple[str, pa.Table]]]:
     """Return the rows of each table by part: what the part's name begins with, and its rows."""
-    spill.run("CREATE TABLE counted AS SELECT seq, count(*) AS n FROM medium GROUP BY seq")
     hashed = "md5(platform || ' ' || post_id)"
     posts = ", ".join(f.name for f in SCHEMAS[POSTS] if f.name != "n_media")
     # Of each table where its rows are, what tells its parts apart, and the query of some rows.

@@ -19,12 +19,11 @@ from __future__ import annotations
 
 from heapq import merge
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol, cast
 
 from imgbatch.errors import DumpError, SourceError
 from imgbatch.settings import nearest
-from imgbatch.sources.dumps.dump import COMPRESSED_TAR, Dump
+from imgbatch.sources.dumps.dump import Dump
 from imgbatch.sources.dumps.posts import Asked, Counted, Gap, Media, Plain, Post
 from imgbatch.sources.dumps.tidy import tidy
 
@@ -41,7 +40,6 @@ __all__ = [
     "Plain",
     "Post",
     "choose",
-    "closed",
     "formats",
     "in_pieces",
     "load",
@@ -95,7 +93,7 @@ class Format(Protocol):
 
 def formats() -> list[str]:
     """Return the names of the formats."""
-    return [name for name, module in FORMATS.items() if find_spec(f"{__name__}.{module}")]
+    return list(FORMATS)
 
 
 def load(name: str) -> Format:
@@ -159,12 +157,9 @@ def choose(dump: Dump, asked: str = "auto") -> list[str]:
 
 
 def closed(dump: Dump) -> str:
-    """Return what to add to a message where a dump has what cannot be opened."""
-    if (name := next(dump.closed(*STRUCTURED), None)) is not None:
-        return f" ({name} cannot be read: {COMPRESSED_TAR})"
-    if (name := next(dump.nested(), None)) is not None:
-        return f" ({name} is {NESTED})"
-    return ""
+    """Return what to add to a message where a dump has archives in archives."""
+    name = next(dump.nested(), None)
+    return "" if name is None else f" ({name} is {NESTED})"
 
 
 def read_all(
