@@ -79,6 +79,7 @@ def test_a_table_in_a_bucket_gives_the_sources_and_posts_that_a_folder_does(
     assert bring(f"{url}/in/posts.csv", f"{url}/own", TABLE).posts is None
 
 
+@pytest.mark.slow
 def test_a_dump_in_a_bucket_is_refreshed_and_taken_down(url: str, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     photo(folder / "media/FfOfFirst1.jpg")
