@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from imgbatch.errors import DecodeError
 from imgbatch.records import Outcome
-from imgbatch.sources import claims_media, claims_video, is_sidecar
+from imgbatch.sources import archive_form, claims_media, claims_video, is_sidecar
 
 if TYPE_CHECKING:
     from imgbatch.analyzers import Row
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from imgbatch.records import Kind, Source
 
 MESSAGE_LENGTH = 500
+NESTED = "an archive in an archive is not opened: unpack the outer one"
 
 
 def not_media(source: Source, blob: Blob, sha256: str) -> Outcome:
@@ -29,6 +30,8 @@ def not_media(source: Source, blob: Blob, sha256: str) -> Outcome:
         raise DecodeError(
             "decode.unrecognised", "named like media, and its bytes are of no kind known"
         )
+    if source.container is not None and archive_form(source.address):
+        return Outcome("filtered", "archive", "nested-archive", message=NESTED, sha256=sha256)
     if is_sidecar(source.address):
         return Outcome("filtered", "sidecar", "sidecar", sha256=sha256)
     return Outcome("filtered", "other", "not-media", sha256=sha256)

@@ -83,7 +83,7 @@ def forget(
         _refuse_unknown_posts(opened, post_id, platform)
     check_fetched(fetched)
     if not yes:
-        ask(opened, known, found, as_json=json)
+        ask(opened, known, found, fetched, as_json=json)
     left = leave_fetched(fetched, gone.plain)
     audit = take_out(opened, known, of_posts=found, reason=reason)
     rewrite_report(opened, audit)
@@ -153,7 +153,14 @@ def _refuse_unknown_posts(
             )
 
 
-def ask(dataset: Dataset, known: Known, posts: KnownPosts, *, as_json: bool) -> None:
+def ask(
+    dataset: Dataset,
+    known: Known,
+    posts: KnownPosts,
+    fetched: list[str] | None,
+    *,
+    as_json: bool,
+) -> None:
     """Ask whether to forget.
 
     Raises:
@@ -175,7 +182,11 @@ def ask(dataset: Dataset, known: Known, posts: KnownPosts, *, as_json: bool) -> 
         *_twin_lines(known),
         *_post_lines(posts),
         "History ends here: no former state of this dataset can be read or compared any more.",
-        "Not touched: the input itself, and what `export` and `preprocess` wrote elsewhere.",
+        *(
+            f"Posts leave what was fetched into {out} too, with their media."
+            for out in fetched or ()
+        ),
+        "Not touched: any other input, and what `export` and `preprocess` wrote elsewhere.",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
     if not _agreed():
@@ -229,7 +240,7 @@ def tell(
         *_unknown_lines(known),
         *_twin_lines(known),
         *_post_lines(posts),
-        *_fetched_lines(left),
+        *fetched_lines(left),
         *_input_lines(files, left),
         *notes,
         "prove it: imgbatch verify DATASET --forgotten, with the same names",
@@ -251,7 +262,8 @@ def _post_lines(posts: KnownPosts) -> list[str]:
     return lines
 
 
-def _fetched_lines(left: list[TakenOut]) -> list[str]:
+def fetched_lines(left: list[TakenOut]) -> list[str]:
+    """Say what left the folders of fetches."""
     return [
         f"{one.out}: {one.posts:,} posts, {one.urls:,} URLs and {one.files:,} files left it too"
         for one in left

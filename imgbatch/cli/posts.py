@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -132,7 +132,7 @@ def retain(
     json: Json = False,
 ) -> None:
     """Delete posts past their time, with the sources that no other post has, and log it."""
-    from imgbatch.cli.forget import ask, rewrite_report, tell  # noqa: PLC0415 - quick `--help`
+    from imgbatch.cli.forget import ask, fetched_lines, rewrite_report, tell  # noqa: PLC0415 - quick `--help`
     from imgbatch.dataset import Dataset  # noqa: PLC0415
     from imgbatch.dataset.forget import forget  # noqa: PLC0415
     from imgbatch.dataset.given import Given, look_up  # noqa: PLC0415
@@ -144,18 +144,20 @@ def retain(
     found, timeless = older(opened, before)
     notes = [f"{timeless:,} posts have no time, and stay"] if timeless else []
     check_fetched(fetched)
-    if not (found.here or fetched):
-        said = f"nothing to do: no post is older than {kept} days"
-        say(json, "retained", {"posts": 0, "days": kept, "timeless": timeless}, [said, *notes])
-        return
     known = look_up(opened, [Given(one, one) for one in sorted(found.sources)])
-    if not yes:
-        ask(opened, known, found, as_json=json)
+    if not yes and (found.here or fetched):
+        ask(opened, known, found, fetched, as_json=json)
     left = leave_fetched(fetched, frozenset(), before)
+    if not found.here:
+        said = f"nothing to do: no post is older than {kept} days"
+        record: dict[str, Any] = {"posts": 0, "days": kept, "timeless": timeless}
+        record["fetched"] = [asdict(one) for one in left]
+        say(json, "retained", record, [said, *notes, *fetched_lines(left)])
+        return
     day = time.strftime("%Y-%m-%d", time.gmtime(before))
     audit = forget(opened, known, of_posts=found, reason=f"retention: {kept} days, before {day}")
     rewrite_report(opened, audit)
-    more: dict[str, Any] = {"days": kept, "timeless": timeless}
+    more = {"days": kept, "timeless": timeless}
     tell("retained", known, found, audit, left, more, notes, as_json=json)
 
 

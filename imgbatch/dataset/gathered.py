@@ -158,8 +158,7 @@ class Gathered:
         spill.fill("media_then", SCHEMAS_THEN[MEDIA], self._then(MEDIA))
         names = ", ".join(f.name for f in SCHEMAS[POSTS])
         spill.run(
-            f"CREATE TABLE former AS SELECT -row_number() OVER (ORDER BY {KEY}) AS seq, {names} "
-            "FROM posts_then"
+            f"CREATE TABLE former AS SELECT -row_number() OVER () AS seq, {names} FROM posts_then"
         )
         columns = ", ".join(_as_told(f.name) for f in MEDIUM)
         spill.run(

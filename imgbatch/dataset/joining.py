@@ -114,7 +114,10 @@ def each(
 
 
 def join(spill: Spill) -> None:
-    """Make table `joined` of tables post, medium, keys, source and source_ids: see MEDIA."""
+    """Make table `joined` of tables post, medium, keys, source and source_ids: see MEDIA.
+
+    And table `counted`: of each post with media, how many it has.
+    """
     _open(spill)
     for level, condition in LEVELS:
         if condition:
@@ -139,11 +142,12 @@ def _open(spill: Spill) -> None:
         "CREATE TABLE common AS SELECT base FROM keys WHERE base IS NOT NULL "
         "GROUP BY base HAVING count(DISTINCT spot) > 1"
     )
+    spill.run("CREATE TABLE counted AS SELECT seq, count(*) AS n FROM medium GROUP BY seq")
     spill.run(
         "CREATE TABLE undone AS SELECT m.id, seq, m.post_id, media_idx, kind, m.input, sha256, "
         "k.name, k.inner, k.stem, k.base, k.leaf, c.base IS NOT NULL AS common, "
-        "a.file IS NOT NULL AS alone, count(*) OVER (PARTITION BY seq) AS n "
-        "FROM medium m JOIN keys k USING (id) LEFT JOIN common c ON k.base = c.base "
+        "a.file IS NOT NULL AS alone, n FROM medium m JOIN counted USING (seq) "
+        "JOIN keys k USING (id) LEFT JOIN common c ON k.base = c.base "
         "LEFT JOIN alone a ON a.file = k.file AND a.input = m.input"
     )
     spill.run("CREATE TABLE found (id BIGINT, sid BIGINT, level VARCHAR)")

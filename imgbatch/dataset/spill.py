@@ -20,10 +20,13 @@ import duckdb
 import pyarrow as pa
 
 from imgbatch.dataset.scratch import full
+from imgbatch.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+MEMORY = "300MB"
+REPORT = "Your disk and data are as they should be: report this, with how many rows there are."
 # What a full disk is told as: when rows are written, sorted, and when a statement ends.
 DISK_FULL = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException)
 CHUNK, CHUNK_BYTES = 50_000, 32 * 2**20
@@ -37,7 +40,7 @@ class Spill:
         self._database = duckdb.connect(
             f"{self.folder}/rows.duckdb",
             config={
-                "memory_limit": "300MB",
+                "memory_limit": MEMORY,
                 "threads": "4",
                 "temp_directory": f"{self.folder}/spilled",
                 "preserve_insertion_order": "false",
@@ -149,6 +152,10 @@ def _mapped() -> Iterator[None]:
     try:
         yield
     except DISK_FULL as error:
+        # Of a full disk it says that it could not "offload" a block there.
+        if isinstance(error, duckdb.OutOfMemoryException) and "offload" not in str(error):
+            said = f"what is sorted does not fit into {MEMORY} of memory: {error}"
+            raise StorageError(said, REPORT) from error
         raise full(error) from error
 
 

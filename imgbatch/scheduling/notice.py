@@ -23,7 +23,7 @@ TRIES = 3
 
 def notify(schedule: Schedule, record: Mapping[str, Any]) -> list[str]:
     """Tell of a failure in the ways that a schedule has; return what went wrong with that."""
-    text = json.dumps({"text": sentence(record), **record})
+    text = json.dumps({"text": sentence(record), **record}) + "\n"
     problems = []
     if schedule.notify_command:
         problems.append(_command(schedule.notify_command, text))

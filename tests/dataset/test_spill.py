@@ -85,3 +85,13 @@ def test_a_full_disk_says_which_folder_to_change() -> None:
     with pytest.raises(StorageError, match="the temporary folder") as caught:
         list(Rows(spill, "many", order="name").batches())
     assert "TMPDIR" in caught.value.remedy
+
+
+@pytest.mark.usefixtures("temporary")
+def test_too_little_memory_is_not_told_as_a_full_disk() -> None:
+    spill = Spill()
+    spill.run("SET memory_limit = '10MB'")
+    spill.run("CREATE TABLE many AS SELECT md5(i::VARCHAR) AS name FROM range(2_000_000) t(i)")
+    with pytest.raises(StorageError, match="does not fit into 300MB of memory") as caught:
+        list(Rows(spill, "many", order="name").batches())
+    assert "TMPDIR" not in caught.value.remedy

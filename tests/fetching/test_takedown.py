@@ -116,4 +116,6 @@ def test_forget_and_retain_reach_what_was_fetched_too(fetched: Path, tmp_path: P
     said = call("retain", str(own), "--days", "365")
     assert (said["posts"], said["fetched"][0]["posts"]) == (2, 2)
     assert (ids(fetched), files(fetched), rows(own, "posts")) == ([], set(), [])
+    again = call("retain", str(own), "--days", "365")
+    assert (again["posts"], again["fetched"][0]["posts"]) == (0, 0)
     assert list(open_store(str(fetched)).former()) == []

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
 
 from imgbatch import planned
-from imgbatch.dataset import Dataset, posts
+from imgbatch.dataset import Dataset, post_parts, posts
 from imgbatch.dataset.commit import take_number
 from imgbatch.dataset.export import export
 from imgbatch.dataset.verify import verify
@@ -158,6 +159,10 @@ def test_an_edit_costs_the_part_that_it_lies_in(tmp_path: Path, monkeypatch: obj
     bring(tmp_path / "in", tmp_path / "own")
     former = parts(tmp_path / "own")
     assert len(former["posts"]) == 16
+    with monkeypatch.context() as patched:
+        patched.setattr(post_parts, "AT_ONCE", 50)
+        bring(tmp_path / "in", tmp_path / "sixteenths")
+    assert parts(tmp_path / "sixteenths") == former
     tweets[17].text = "edited"
     write_dump(tmp_path / "in/tweets.jsonl", tweets)
     bring(tmp_path / "in", tmp_path / "own")
@@ -262,6 +267,25 @@ def test_an_input_that_is_no_dump_makes_no_tables(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_an_archive_in_an_archive_is_told_as_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    with zipfile.ZipFile(tmp_path / "in/outer.zip", "w") as outer:
+        outer.writestr("media/inner.zip", b"PK\x05\x06" + bytes(18))
+        outer.writestr("notes.bin", b"of no kind")
+    bring(tmp_path / "in", tmp_path / "own")
+    sources = Dataset.open(str(tmp_path / "own")).read("sources").to_pylist()
+    told = {
+        row["address"].rpartition("/")[2]: (row["error_class"], row["message"]) for row in sources
+    }
+    assert told["inner.zip"] == (
+        "nested-archive",
+        "an archive in an archive is not opened: unpack the outer one",
+    )
+    assert told["notes.bin"] == ("not-media", None)
+    with pytest.raises(DumpError, match=r"media/inner.zip is an archive in an archive"):
+        bring(tmp_path / "in", tmp_path / "other", dump="twarc2")
+
+
 def test_with_dump_none_nothing_is_looked_for(brought: Path, tmp_path: Path) -> None:
     assert bring(brought / "in", tmp_path / "own", dump="none").posts is None
     assert not (tmp_path / "own/posts").exists()

@@ -69,6 +69,7 @@ FORMATS = {
 SURE = 0.5
 # What holds records; texts, pages and subtitles do not.
 STRUCTURED = ("json", "jsonl", "ndjson", "csv", "tsv", "parquet")
+NESTED = "an archive in an archive: unpack the outer one"
 UNREAD = "metadata by its name, and not of the format that the dump is read as"
 TOLD = 1000
 
@@ -148,11 +149,17 @@ def choose(dump: Dump, asked: str = "auto") -> list[str]:
         return []
     if asked != "auto":
         if next(load(asked).files(dump), None) is None:
-            raise DumpError(f"{dump.root} has no file of the format {asked}")
+            raise DumpError(f"{dump.root} has no file of the format {asked}{closed(dump)}")
         return [asked]
     sure = [name for name, score in sniff(dump) if score > SURE]
     _apart(dump, sure)
     return sure
+
+
+def closed(dump: Dump) -> str:
+    """Return what to add to a message where a dump has archives in archives."""
+    name = next(dump.nested(), None)
+    return "" if name is None else f" ({name} is {NESTED})"
 
 
 def read_all(
@@ -192,7 +199,7 @@ def _unread(dump: Dump, names: Sequence[str]) -> Iterator[Gap]:
         else:
             counted.note("unread", f"further files after the first {TOLD}", "")
     for file in dump.nested():
-        yield Gap("unread", file, None, "an archive in an archive: unpack the outer one")
+        yield Gap("unread", file, None, NESTED)
     yield from counted.gaps()
 
 
