@@ -106,6 +106,24 @@ def test_a_file_cut_anywhere_gives_what_came_before_and_a_gap(cut: int) -> None:
     assert [kind for kind, _ in gaps(found)] == ["cut-line"]
 
 
+@pytest.mark.parametrize("piece", [17, 200, PIECE])
+@pytest.mark.parametrize(
+    ("indent", "parted"), [(None, (",", ":")), (None, None), (1, None), (2, (",", " : "))]
+)
+def test_items_that_are_tried_where_they_may_end_are_those_that_a_plain_reading_gives(
+    monkeypatch: pytest.MonkeyPatch, piece: int, indent: int | None, parted: Any
+) -> None:
+    monkeypatch.setattr("imgbatch.sources.dumps.window.PIECE", piece)
+    inner = [{"id": 7}, {"id": 8, "t": '},{"id":9}'}]
+    items = [{"id": n, "t": '}, {"id"\u00e9', "in": inner[: n % 3]} for n in range(40)]
+    items[20:22] = [{"t": 1, "id": 20}, {"id": float("nan")}]
+    text = json.dumps({"messages": items}, indent=indent, separators=parted)
+    found = walked(text)
+    assert repr(given(found)) == repr(json.loads(text)["messages"])
+    monkeypatch.setattr("imgbatch.sources.dumps.window.Window.alike", lambda _: ())
+    assert repr(walked(text)) == repr(found)
+
+
 def test_bytes_that_are_no_utf8_are_told_once_with_their_number() -> None:
     found = walked(b'{"messages": [{"t": "caf\xe9"}, {"t": "\xff \xef\xbf\xbd"}]}')
     assert given(found) == [{"t": "caf\ufffd"}, {"t": "\ufffd \ufffd"}]
