@@ -70,24 +70,32 @@ def items(dump: Dump, name: str, path: Path) -> Iterator[tuple[int, Any] | Gap]:
         name: of the document.
         path: of the items, so with STEP at its end.
     """
-    number = 0
-    for found in values(dump, name, lambda at: at == path):
-        if isinstance(found, Found):
-            if found.path == path:
-                number += 1
-                yield number, found.value
-            continue
-        yield found if found.line is None else replace(found, line=number + 1)
-        number += found.kind == "broken-line"
+    for found in _numbered(dump, name, lambda at: at == path):
+        yield found if isinstance(found, Gap) else (found[0], found[1].value)
 
 
 def pairs(dump: Dump, name: str) -> Iterator[tuple[int, tuple[str, Any]] | Gap]:
-    """Yield (line, (key, value)) of the JSON object that a document is, and its Gaps."""
-    for found in values(dump, name, lambda at: len(at) == 1):
+    """Yield (number from 1, (key, value)) of the object that a JSON document is; Gaps so too."""
+    for found in _numbered(dump, name, lambda at: len(at) == 1):
         if isinstance(found, Gap):
             yield found
-        elif found.path:
-            yield found.line, (found.path[0], found.value)
+        else:
+            number, (path, value, _) = found
+            yield number, (path[0], value)
+
+
+def _numbered(
+    dump: Dump, name: str, whole: Callable[[Path], bool]
+) -> Iterator[tuple[int, Found] | Gap]:
+    """Yield what is wanted whole with its number, in the place of a line of a Gap too."""
+    number = 0
+    for found in values(dump, name, whole):
+        if isinstance(found, Gap):
+            yield found if found.line is None else replace(found, line=number + 1)
+            number += found.kind == "broken-line"
+        elif whole(found.path):
+            number += 1
+            yield number, found
 
 
 def _walked(file: BinaryIO, name: str, whole: Callable[[Path], bool]) -> Iterator[Found | Gap]:
