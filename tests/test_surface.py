@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import os
 import re
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import imgbatch
 if TYPE_CHECKING:
     from pathlib import Path
 
+POOL = "ARROW_DEFAULT_MEMORY_POOL"
 TOP_LEVEL = {
     ".ci",
     ".dockerignore",
@@ -107,6 +109,18 @@ def imported(tree: ast.Module) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
             names.add(node.module.partition(".")[0])
     return names
+
+
+@pytest.mark.parametrize(("said", "backend"), [(None, "system"), ("mimalloc", "mimalloc")])
+def test_arrow_takes_memory_from_the_system_unless_the_user_says_otherwise(
+    said: str | None, backend: str, root: Path
+) -> None:
+    script = "import imgbatch, pyarrow; print(pyarrow.default_memory_pool().backend_name)"
+    environment = {name: value for name, value in os.environ.items() if name != POOL}
+    environment |= {POOL: said} if said else {}
+    command = [sys.executable, "-c", script]
+    found = subprocess.run(command, cwd=root, env=environment, capture_output=True, check=True)
+    assert found.stdout.decode().strip() == backend
 
 
 def test_the_version_is_told_once(project: dict[str, Any]) -> None:

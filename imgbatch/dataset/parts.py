@@ -73,7 +73,8 @@ def read_part(store: Store, part: Part) -> tuple[pa.Table, str]:
     name = f"{part.table}/{part.path}"
     try:
         data = store.get(name)
-        table = pq.read_table(io.BytesIO(data), page_checksum_verification=True)
+        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        table = file.read(use_threads=False)
     except FileNotFoundError:
         raise DamageError(f"{name}: the part is missing") from None
     except (pa.ArrowException, OSError) as error:

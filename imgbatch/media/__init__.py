@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import io
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from imgbatch.errors import DecodeError
@@ -95,9 +96,15 @@ class Media:
 
 
 class Decoder(Protocol):
-    """What a module exports to be a decoder."""
+    """What a module exports to be a decoder.
+
+    Attributes:
+        AHEAD: `decode` reads a header and holds nothing of the gate until a picture is asked for,
+            so that one thread may open several files before it decodes the first.
+    """
 
     __name__: str
+    AHEAD: bool
 
     def claims(self, head: bytes) -> bool:
         """Say whether these first bytes begin a file of this decoder's."""
@@ -122,7 +129,12 @@ def decoder(head: bytes) -> Decoder | None:
     if not head:
         raise DecodeError("decode.empty", "the file has no bytes")
     for name in DECODERS:
-        module = cast("Decoder", importlib.import_module(f"{__name__}.{name}"))
+        module = _module(name)
         if module.claims(head):
             return module
     return None
+
+
+@cache
+def _module(name: str) -> Decoder:
+    return cast("Decoder", importlib.import_module(f"{__name__}.{name}"))
