@@ -10,7 +10,7 @@ written one item a line, or indented, is a gap, and reading goes on with the nex
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias
 
 from imgbatch.errors import SourceError
 from imgbatch.sources.dumps.posts import Gap
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from imgbatch.sources.dumps.dump import Dump
+
+    # What the walk gives: of many items what yields them, so that not each goes up all levels.
+    Given: TypeAlias = "Found | Gap | Iterator[Found]"
 
 Path = tuple[str, ...]
 
@@ -102,7 +105,11 @@ def _walked(file: BinaryIO, name: str, whole: Callable[[Path], bool]) -> Iterato
     text = Window(file)
     walk = _Walk(text, name, whole)
     try:
-        yield from walk.document()
+        for found in walk.document():
+            if isinstance(found, Found | Gap):
+                yield found
+            else:
+                yield from found
     except BrokenError as error:
         yield walk.gap(error)
     if text.bad_bytes:
@@ -122,14 +129,14 @@ class _Walk:
         kind = "cut-line" if error.cut else "broken-json"
         return Gap(kind, self._ref, self._text.line(), str(error))
 
-    def document(self) -> Iterator[Found | Gap]:
+    def document(self) -> Iterator[Given]:
         """Walk it all."""
         self._text.begin()
         yield from self.value(())
         if self._text.peek():
             raise BrokenError("more follows the end of the document")
 
-    def value(self, path: Path) -> Iterator[Found | Gap]:
+    def value(self, path: Path) -> Iterator[Given]:
         """Walk one value, at which the text stands."""
         first = self._text.peek()
         if len(path) > DEEPEST:
@@ -142,7 +149,7 @@ class _Walk:
             line = self._text.line()
             yield Found(path, self._text.value(), line)
 
-    def _members(self, path: Path) -> Iterator[Found | Gap]:
+    def _members(self, path: Path) -> Iterator[Given]:
         text = self._text
         text.take("{")
         if text.peek() == "}":
@@ -156,7 +163,7 @@ class _Walk:
             yield from self.value((*path, name))
         text.take("}")
 
-    def _items(self, path: Path) -> Iterator[Found | Gap]:
+    def _items(self, path: Path) -> Iterator[Given]:
         text = self._text
         text.take("[")
         if text.peek() == "]":
@@ -165,13 +172,16 @@ class _Walk:
         while (first := text.peek(SPACE_OR_COMMA)) != "]":
             if first == "{" and whole:
                 yield self._item(path)
-                for line, value in text.alike():
-                    yield Found(path, value, line)
+                yield self._alike(path)
             elif first in ("", "}", ":"):
                 raise BrokenError("a list does not end", cut=not first)
             else:
                 yield from self.value(path)
         text.take("]")
+
+    def _alike(self, path: Path) -> Iterator[Found]:
+        for line, value in self._text.alike():
+            yield Found(path, value, line)
 
     def _item(self, path: Path) -> Found | Gap:
         """Decode an item; one that is broken is passed over where the next can be told."""

@@ -171,6 +171,24 @@ def test_a_document_of_many_items_takes_the_memory_of_a_few() -> None:
     assert peak < 2_000_000
 
 
+def test_many_short_lists_take_the_memory_of_a_few() -> None:
+    def listed(number: int) -> str:
+        rows = [{f"key{number}": place, "text": "x" * 200} for place in range(3)]
+        return json.dumps({"messages": rows}, indent=1)
+
+    data = ('{"list": [' + ",\n".join(map(listed, range(10_000))) + "]}").encode()
+    file = io.BytesIO(data)
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in _walked(file, "x.json", lambda path: path[-2:] == ITEMS))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert count == 30_000
+    assert len(data) > 7_000_000
+    assert peak < 2_000_000
+
+
 def test_an_item_beyond_the_limit_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ITEM_CHARS == 2**26
     monkeypatch.setattr("imgbatch.sources.dumps.window.ITEM_CHARS", 4 * PIECE)
