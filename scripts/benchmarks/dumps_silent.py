@@ -59,6 +59,27 @@ PROFILE = {
     "public_metrics": {"followers_count": 1, "following_count": 2, "tweet_count": 3},
     **dict.fromkeys(("verified", "protected"), False),
 }
+# Of a post in X's own archive.
+EDITED = {
+    "edit_info": {
+        "initial": {
+            "editTweetIds": ["1"],
+            "editableUntil": "2018-10-10T21:19:24.000Z",
+            "editsRemaining": "5",
+            "isEditEligible": True,
+        }
+    },
+    "retweeted": False,
+    "source": '<a href="https://mobile.twitter.com" rel="nofollow">Twitter Web App</a>',
+    "display_text_range": ["0", "104"],
+}
+MENTIONED = {
+    "name": "Ada",
+    "screen_name": "ada",
+    "indices": ["3", "13"],
+    "id_str": "900000001",
+    "id": "900000001",
+}
 # Of a user of Instagram.
 PERSON = {
     "fbid_v2": "17841400000000000",

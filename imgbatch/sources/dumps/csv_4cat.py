@@ -33,7 +33,7 @@ HOST = re.compile(r"^https?://(?:www\.|m\.)?([^/?#:]+)")
 HOSTS = {"bsky.app": "bluesky", "t.me": "telegram", "youtu.be": "youtube"}
 SCHEME = len("https://")
 SPLIT = re.compile(r",\s*(?=https?://)")
-VIDEO = re.compile(r"\.(mp4|m4v|mov|webm|m3u8)(?:$|[?#])", re.IGNORECASE)
+VIDEO = re.compile(r"\.(mp4|m4v|mov|webm|m3u8)(?:$|[?#,])", re.IGNORECASE)
 ATTACHED: dict[str, MediaKind] = {"photo": "image", "video": "video", "audio": "audio"}
 
 
@@ -89,11 +89,12 @@ class Rows:
         post.text = row[self._body] or None
         post.lang = _first(row, self._languages)
         post.url = url
-        post.metrics = {
-            column: told
-            for column, at in self._metrics
-            if row[at] and (told := count(row[at])) is not None
-        }
+        metrics = {}
+        for column, at in self._metrics:
+            told = row[at]
+            if told and (number_told := count(told)) is not None:
+                metrics[column] = number_told
+        post.metrics = metrics
         post.media = self._media_of(row)
         return post
 
@@ -123,7 +124,8 @@ class Rows:
     def _platform_of(self, row: list[str], url: str | None) -> str:
         if url is None:
             return self._platform
-        for link in (url, *(row[at] for at in self._links[1:])):
+        for at in self._links:
+            link = row[at]
             end = link.find("/", SCHEME)
             found = _of_site(link if end < 0 else link[:end])
             if found:
@@ -135,11 +137,13 @@ class Rows:
         seen: list[str] = []
         for places, kind in self._media:
             told = _first(row, places)
-            for url in SPLIT.split(told) if told else ():
+            if told is None:
+                continue
+            videos = VIDEO.search(told)
+            for url in SPLIT.split(told) if "," in told else (told,):
                 if url and url not in seen:
-                    medium = Media(len(found), "video" if VIDEO.search(url) else kind)
-                    medium.url = url
-                    found.append(medium)
+                    shows = "video" if videos and VIDEO.search(url) else kind
+                    found.append(Media(len(found), shows, url))
                     seen.append(url)
         if row[self._attached]:
             kind = ATTACHED.get(row[self._attached_type], "other")

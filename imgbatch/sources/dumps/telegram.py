@@ -19,7 +19,16 @@ from typing import TYPE_CHECKING, Any
 from imgbatch.errors import SourceError
 from imgbatch.sources.dumps.names import base, ref
 from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
-from imgbatch.sources.dumps.values import at, count, number, objects, text, text_id, unix_time
+from imgbatch.sources.dumps.values import (
+    at,
+    count,
+    listed,
+    number,
+    objects,
+    text,
+    text_id,
+    unix_time,
+)
 from imgbatch.sources.dumps.values import iso_time as local_time
 from imgbatch.sources.dumps.walk import STEP, Found, values
 from imgbatch.sources.names import claims_media, claims_video
@@ -183,7 +192,8 @@ class _Export:
             post.time_source = "date_unixtime"
         else:
             post.created_at, post.time_source = self._local(message, line)
-        post.text = _text(told("text")) or _text(told("text_entities"))
+        said = told("text")
+        post.text = said if type(said) is str and said else _text(message)
         if "reply_to_message_id" in message:
             post.reply_to = _reply(message, chat)
         if "reactions" in message or "poll" in message or "forwarded_from" in message:
@@ -220,12 +230,14 @@ def _file(dump: Dump, name: str, counted: Counted) -> Iterator[Post | Gap]:
     export.ends()
 
 
-def _text(value: Any) -> str | None:
-    """Return a text that is a string, or a list of strings and of objects with one."""
-    if type(value) is list:
-        parts = [part.get("text") if isinstance(part, dict) else part for part in value]
-        value = "".join(part for part in parts if isinstance(part, str))
-    return text(value)
+def _text(message: dict[str, Any]) -> str | None:
+    """Return a text that is a list of strings and of objects with one."""
+    for field in ("text", "text_entities"):
+        parts = listed(message.get(field))
+        told = [part.get("text") if isinstance(part, dict) else part for part in parts]
+        if found := "".join(part for part in told if isinstance(part, str)):
+            return found
+    return None
 
 
 def _reply(message: dict[str, Any], chat: str | None) -> str | None:
@@ -254,12 +266,14 @@ def _metrics(message: dict[str, Any]) -> dict[str, int]:
 def _media(message: dict[str, Any]) -> tuple[Media, ...]:
     found: list[Media] = []
     for field in FILES:
-        value = text(message[field]) if field in message else None
-        if value is None:
+        value = message.get(field)
+        if type(value) is not str or not value:
             continue
         medium = Media(len(found), "image" if field == "photo" else _kind(message, value))
-        medium.status = _status(value)
-        medium.path = None if medium.status else value
+        if value[-1] == ")":
+            medium.status = _status(value)
+        if not medium.status:
+            medium.path = value
         medium.width = count(message.get("width"))
         medium.height = count(message.get("height"))
         if "file_name" in message:
@@ -274,7 +288,7 @@ def _media(message: dict[str, Any]) -> tuple[Media, ...]:
 
 
 def _status(value: str) -> str:
-    found = SKIPPED.search(value) if value[-1] == ")" else None
+    found = SKIPPED.search(value)
     return STATUSES[found[1]] if found else ""
 
 

@@ -10,7 +10,7 @@ written one item a line, or indented, is a gap, and reading goes on with the nex
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias
 
 from imgbatch.errors import SourceError
 from imgbatch.sources.dumps.posts import Gap
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from imgbatch.sources.dumps.dump import Dump
+
+    # What the walk gives: of many items what yields them, so that not each goes up all levels.
+    Given: TypeAlias = "Found | Gap | Iterator[Found]"
 
 Path = tuple[str, ...]
 
@@ -70,31 +73,43 @@ def items(dump: Dump, name: str, path: Path) -> Iterator[tuple[int, Any] | Gap]:
         name: of the document.
         path: of the items, so with STEP at its end.
     """
-    number = 0
-    for found in values(dump, name, lambda at: at == path):
-        if isinstance(found, Found):
-            if found.path == path:
-                number += 1
-                yield number, found.value
-            continue
-        yield found if found.line is None else replace(found, line=number + 1)
-        number += found.kind == "broken-line"
+    for found in _numbered(dump, name, lambda at: at == path):
+        yield found if isinstance(found, Gap) else (found[0], found[1].value)
 
 
 def pairs(dump: Dump, name: str) -> Iterator[tuple[int, tuple[str, Any]] | Gap]:
-    """Yield (line, (key, value)) of the JSON object that a document is, and its Gaps."""
-    for found in values(dump, name, lambda at: len(at) == 1):
+    """Yield (number from 1, (key, value)) of the object that a JSON document is; Gaps so too."""
+    for found in _numbered(dump, name, lambda at: len(at) == 1):
         if isinstance(found, Gap):
             yield found
-        elif found.path:
-            yield found.line, (found.path[0], found.value)
+        else:
+            number, (path, value, _) = found
+            yield number, (path[0], value)
+
+
+def _numbered(
+    dump: Dump, name: str, whole: Callable[[Path], bool]
+) -> Iterator[tuple[int, Found] | Gap]:
+    """Yield what is wanted whole with its number, in the place of a line of a Gap too."""
+    number = 0
+    for found in values(dump, name, whole):
+        if isinstance(found, Gap):
+            yield found if found.line is None else replace(found, line=number + 1)
+            number += found.kind == "broken-line"
+        elif whole(found.path):
+            number += 1
+            yield number, found
 
 
 def _walked(file: BinaryIO, name: str, whole: Callable[[Path], bool]) -> Iterator[Found | Gap]:
     text = Window(file)
     walk = _Walk(text, name, whole)
     try:
-        yield from walk.document()
+        for found in walk.document():
+            if isinstance(found, Found | Gap):
+                yield found
+            else:
+                yield from found
     except BrokenError as error:
         yield walk.gap(error)
     if text.bad_bytes:
@@ -114,14 +129,14 @@ class _Walk:
         kind = "cut-line" if error.cut else "broken-json"
         return Gap(kind, self._ref, self._text.line(), str(error))
 
-    def document(self) -> Iterator[Found | Gap]:
+    def document(self) -> Iterator[Given]:
         """Walk it all."""
         self._text.begin()
         yield from self.value(())
         if self._text.peek():
             raise BrokenError("more follows the end of the document")
 
-    def value(self, path: Path) -> Iterator[Found | Gap]:
+    def value(self, path: Path) -> Iterator[Given]:
         """Walk one value, at which the text stands."""
         first = self._text.peek()
         if len(path) > DEEPEST:
@@ -134,7 +149,7 @@ class _Walk:
             line = self._text.line()
             yield Found(path, self._text.value(), line)
 
-    def _members(self, path: Path) -> Iterator[Found | Gap]:
+    def _members(self, path: Path) -> Iterator[Given]:
         text = self._text
         text.take("{")
         if text.peek() == "}":
@@ -148,7 +163,7 @@ class _Walk:
             yield from self.value((*path, name))
         text.take("}")
 
-    def _items(self, path: Path) -> Iterator[Found | Gap]:
+    def _items(self, path: Path) -> Iterator[Given]:
         text = self._text
         text.take("[")
         if text.peek() == "]":
@@ -157,13 +172,16 @@ class _Walk:
         while (first := text.peek(SPACE_OR_COMMA)) != "]":
             if first == "{" and whole:
                 yield self._item(path)
-                for line, value in text.alike():
-                    yield Found(path, value, line)
+                yield self._alike(path)
             elif first in ("", "}", ":"):
                 raise BrokenError("a list does not end", cut=not first)
             else:
                 yield from self.value(path)
         text.take("]")
+
+    def _alike(self, path: Path) -> Iterator[Found]:
+        for line, value in self._text.alike():
+            yield Found(path, value, line)
 
     def _item(self, path: Path) -> Found | Gap:
         """Decode an item; one that is broken is passed over where the next can be told."""

@@ -138,7 +138,8 @@ class Window:
             start = self._at + space
             end = self._text.find(mark, start) + 1
             if not end:
-                if not self._more() or self._text.find(mark, space) < 0:
+                # A whole piece without it: the list has ended, or its items are longer than that.
+                if len(self._text) - self._at > PIECE or not self._more():
                     return
                 continue
             try:

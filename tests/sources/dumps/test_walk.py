@@ -106,6 +106,24 @@ def test_a_file_cut_anywhere_gives_what_came_before_and_a_gap(cut: int) -> None:
     assert [kind for kind, _ in gaps(found)] == ["cut-line"]
 
 
+@pytest.mark.parametrize("piece", [17, 200, PIECE])
+@pytest.mark.parametrize(
+    ("indent", "parted"), [(None, (",", ":")), (None, None), (1, None), (2, (",", " : "))]
+)
+def test_items_that_are_tried_where_they_may_end_are_those_that_a_plain_reading_gives(
+    monkeypatch: pytest.MonkeyPatch, piece: int, indent: int | None, parted: Any
+) -> None:
+    monkeypatch.setattr("imgbatch.sources.dumps.window.PIECE", piece)
+    inner = [{"id": 7}, {"id": 8, "t": '},{"id":9}'}]
+    items = [{"id": n, "t": '}, {"id"\u00e9', "in": inner[: n % 3]} for n in range(40)]
+    items[20:22] = [{"t": 1, "id": 20}, {"id": float("nan")}]
+    text = json.dumps({"messages": items}, indent=indent, separators=parted)
+    found = walked(text)
+    assert repr(given(found)) == repr(json.loads(text)["messages"])
+    monkeypatch.setattr("imgbatch.sources.dumps.window.Window.alike", lambda _: ())
+    assert repr(walked(text)) == repr(found)
+
+
 def test_bytes_that_are_no_utf8_are_told_once_with_their_number() -> None:
     found = walked(b'{"messages": [{"t": "caf\xe9"}, {"t": "\xff \xef\xbf\xbd"}]}')
     assert given(found) == [{"t": "caf\ufffd"}, {"t": "\ufffd \ufffd"}]
@@ -150,6 +168,24 @@ def test_a_document_of_many_items_takes_the_memory_of_a_few() -> None:
         tracemalloc.stop()
     assert count == 40_000
     assert len(data) > 20_000_000
+    assert peak < 2_000_000
+
+
+def test_many_short_lists_take_the_memory_of_a_few() -> None:
+    def listed(number: int) -> str:
+        rows = [{f"key{number}": place, "text": "x" * 200} for place in range(3)]
+        return json.dumps({"messages": rows}, indent=1)
+
+    data = ('{"list": [' + ",\n".join(map(listed, range(10_000))) + "]}").encode()
+    file = io.BytesIO(data)
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in _walked(file, "x.json", lambda path: path[-2:] == ITEMS))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert count == 30_000
+    assert len(data) > 7_000_000
     assert peak < 2_000_000
 
 
