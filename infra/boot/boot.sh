@@ -43,7 +43,9 @@ install_package() {
         tries 5 dnf install --assumeyes --quiet "$1"
     else
         tries 5 apt-get update --quiet
-        DEBIAN_FRONTEND=noninteractive tries 5 apt-get install --yes --quiet "${@:2}"
+        # What a machine does by itself when it first starts may hold the lock for a while.
+        DEBIAN_FRONTEND=noninteractive tries 5 apt-get install --yes --quiet \
+            --option DPkg::Lock::Timeout=120 "${@:2}"
     fi
 }
 
