@@ -84,7 +84,10 @@ class SettingsError(RunError):
     """A recipe, a flag or an environment variable is wrong."""
 
     exit_code = 10
-    remedy = "Compare with `imgbatch recipe show quick` and `imgbatch analyzers`."
+    remedy = (
+        "For a recipe see `imgbatch recipe show quick` and `imgbatch analyzers`, for a flag the "
+        "command's --help, for a variable imgbatch/REFERENCE.md."
+    )
 
 
 class InputError(RunError):
@@ -385,10 +388,11 @@ class LinkError(SourceError):
     """A URL of a dump does not give its medium (`imgbatch fetch`).
 
     Worth another attempt: link.timeout, link.connect, link.dns, link.broken (the connection broke,
-    or what came is no HTTP), link.server (5xx), link.limited (429). Final: link.missing (404),
-    link.gone (410), link.denied (401, 403, 451), link.status, link.tls, link.redirects, link.url,
-    link.encoding, link.empty, link.type (neither image nor video). Not asked for, or not taken, by
-    rule: link.robots, link.noai, link.private, link.too-large, link.kind.
+    or what came is no HTTP), link.server (5xx), link.limited (429), link.unasked (its host was left
+    alone; the next fetch asks). Final: link.missing (404), link.gone (410), link.denied (401, 403,
+    451), link.status, link.tls, link.redirects, link.url, link.encoding, link.empty, link.type
+    (neither image nor video). Not asked for, or not taken, by rule: link.robots, link.noai,
+    link.private, link.too-large, link.kind.
 
     Attributes:
         after: seconds that the server asks us to wait, None where it does not say.
@@ -407,7 +411,7 @@ class LinkError(SourceError):
         return self.code.removeprefix("link.") in _RULED_LINKS
 
 
-_PASSING_LINKS = frozenset(["timeout", "connect", "dns", "broken", "server", "limited"])
+_PASSING_LINKS = frozenset(["timeout", "connect", "dns", "broken", "server", "limited", "unasked"])
 _RULED_LINKS = frozenset(["robots", "noai", "private", "too-large", "kind"])
 
 

@@ -112,7 +112,12 @@ def group(
         BusyError, FencedError: another run is at work on the dataset, or took it over.
     """
     module = groupers.load(wish.grouper)
-    settings = check(module.Settings, dict(wish.settings), where=f"--set of {wish.grouper}")
+    settings = check(
+        module.Settings,
+        dict(wish.settings),
+        where=f"--set of {wish.grouper}",
+        remedy="See `imgbatch groupers`.",
+    )
     if wish.label and not LABEL.fullmatch(wish.label):
         raise SettingsError(
             f"--name {wish.label!r} is no name for labels",
@@ -199,11 +204,7 @@ class _Work:
             read=lambda file: groups.read_file(dataset, wish.name, last, file) if last else None,
         )
         labels = _checked(module.group(tables, self._settings, context), module)
-        label = labels[module.COLUMNS[0].name]
-        made["rows"] = labels.num_rows
-        made["groups"] = pc.count_distinct(label, mode="only_valid").as_py()
-        made["grouped"] = labels.num_rows - label.null_count
-        return labels, made
+        return labels, made | groups.counted(labels, module.COLUMNS[0].name)
 
     def _keep(self, name: str, data: bytes) -> None:
         assert FILE.fullmatch(name), f"{name!r} is no name for a file beside labels"

@@ -35,6 +35,10 @@ PACKAGES = {
 }
 
 
+# What lacks where it is no weights.
+PACKAGE = "a package"
+
+
 @dataclass(frozen=True, slots=True)
 class Need:
     """Weights that an analyzer of a recipe loads.
@@ -155,7 +159,7 @@ def look(recipe: Recipe, limits: Limits) -> Iterator[Lying]:
     """Yield what packages it lacks, and where all its weights lie; brings none of them here."""
     weights.adopt(limits)
     for analyzer, missing in _lacking(recipe):
-        yield Lying(analyzer, "a package", "lacking", str(missing), missing.remedy)
+        yield Lying(analyzer, PACKAGE, "lacking", str(missing), missing.remedy)
     for need in needs(recipe):
         try:
             yield Lying(need.analyzer, need.name, weights.where(need.wanted))

@@ -6,6 +6,7 @@ error that names its nearest neighbours, so a typo never silently runs with a de
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import re
@@ -19,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from imgbatch.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 
 class Settings(BaseModel):
@@ -291,15 +292,30 @@ def recipe_of(raw: Mapping[str, Any], *, settings_of: Callable[[str], type[Setti
     Raises:
         SettingsError: an unknown analyzer or key, or a value out of range.
     """
-    recipe = check(Recipe, raw, where="recipe")
-    analyzers = {
-        name: check(settings_of(name), table, where=f"[analyzers.{name}]")
-        for name, table in recipe.analyzers.items()
-    }
+    problems: list[SettingsError] = []
+    with _gathered(problems):
+        recipe = check(Recipe, raw, where="recipe")
+    analyzers = {}
+    given = raw.get("analyzers")
+    for name, table in given.items() if isinstance(given, dict) else ():
+        with _gathered(problems):
+            analyzers[name] = check(settings_of(name), table, where=f"[analyzers.{name}]")
+    if problems:
+        remedies = dict.fromkeys(problem.remedy for problem in problems)
+        raise SettingsError("; ".join(map(str, problems)), "\n       ".join(remedies))
     return Recipe(media=recipe.media, analyzers=analyzers, posts=recipe.posts)
 
 
-def check(kind: type[T], raw: Any, *, where: str, prefix: str = "") -> T:
+@contextlib.contextmanager
+def _gathered(problems: list[SettingsError]) -> Iterator[None]:
+    """Keep what is wrong with one table, so that all tables of a recipe are told at once."""
+    try:
+        yield
+    except SettingsError as error:
+        problems.append(error)
+
+
+def check(kind: type[T], raw: Any, *, where: str, prefix: str = "", remedy: str | None = None) -> T:
     """Validate one settings table; every problem in it is told at once.
 
     Raises:
@@ -309,7 +325,7 @@ def check(kind: type[T], raw: Any, *, where: str, prefix: str = "") -> T:
         return kind.model_validate(raw)
     except ValidationError as error:
         lines = [_problem(kind, problem, prefix) for problem in error.errors()]
-        raise SettingsError(f"{where}: " + "; ".join(lines)) from error
+        raise SettingsError(f"{where}: " + "; ".join(lines), remedy) from error
 
 
 def _problem(kind: type[Settings], problem: Any, prefix: str) -> str:
@@ -345,4 +361,4 @@ def nearest(word: str, known: list[str]) -> str:
     close = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
     if close:
         return f"; did you mean {' or '.join(repr(c) for c in close)}?"
-    return f"; known: {', '.join(known)}" if known else ""
+    return f"; known: {', '.join(known)}" if known else "; there are none"

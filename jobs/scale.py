@@ -14,14 +14,12 @@ head lacks ends a run that might have been well.
 
 from __future__ import annotations
 
-import json
 import math
 from typing import TYPE_CHECKING, Protocol
 
 from imgbatch.cloud import ledger
-from imgbatch.cloud.control import State
+from imgbatch.cloud.control import UNSAID, State, told
 from imgbatch.cloud.ending import TICK_SECONDS
-from imgbatch.cloud.holding import Holding
 from imgbatch.cloud.scaling import Scaler
 from imgbatch.errors import (
     CloudError,
@@ -33,11 +31,12 @@ from imgbatch.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from imgbatch.cloud import Cloud
     from imgbatch.cloud.control import Control, Order
     from imgbatch.cloud.deployment import Deployment
+    from imgbatch.cloud.holding import Holding
     from imgbatch.cloud.scaling import Work
 
 LEDGER, STOP, LOG = "ledger.jsonl", "stop.json", "head.log"
@@ -86,7 +85,9 @@ class Scale:
         control: the objects.
         cloud: the machines.
         run: what computes.
-        machine: this head's name for the cloud.
+        lease: of this order, taken.
+        lines: of the ledger of a head before this one.
+        former: what that head said last; None: there was none.
         head_until: until when the head itself may live: the latest deadline of all that wait.
         now: the moment.
         began: when the head's process did.
@@ -106,7 +107,9 @@ class Scale:
         cloud: Cloud,
         run: Run,
         *,
-        machine: str,
+        lease: Holding,
+        lines: Sequence[ledger.Line],
+        former: State | None,
         head_until: float,
         now: float,
         began: float,
@@ -120,8 +123,6 @@ class Scale:
             self._head: head_until + GRACE_SECONDS,
             deployment.pools[order.pool].group: order.deadline + GRACE_SECONDS,
         }
-        raw = control.get(order.run, LEDGER)
-        lines = ledger.read(raw) if raw else []
         self._scaler = Scaler(
             order,
             deployment,
@@ -129,15 +130,16 @@ class Scale:
             now=now,
             head_since=None if first else now,
             lines=lines,
-            former=control.state(order.run),
+            former=former,
         )
         for step, at in (("ordered", -math.inf), ("head", began), ("taken", now)):
             self._scaler.took(step, at)
-        self._lease = Holding(control, order, machine)
-        self._taken = self._given = self.told = False
+        self._lease = lease
+        self._given = self.told = False
         self._armed = self._listed = -math.inf
         self._ending: float | None = None
         self._boots: dict[str, str] = {}
+        self._reports: set[str] | None = None
         self._stop = ""
         self._written: bytes = b""
         self.state = self._first(now)
@@ -178,9 +180,6 @@ class Scale:
         if self._run.address:
             self._scaler.took("ray", now)
         try:
-            if not self._taken:
-                self._lease.take(now)
-                self._taken = True
             self._lease.keep(now)
         except (StorageError, DeploymentError) as error:
             self._say(f"the lease could not be renewed: {error}")
@@ -214,26 +213,34 @@ class Scale:
     def _work(self, now: float) -> Work:
         try:
             if now - self._listed >= BOOTS_SECONDS:
-                self._boots |= self._failed_boots()
+                self._look_for_reports()
                 self._listed = now
             self._stop = self._stop or self._stopped()
         except StorageError as error:
             self._say(f"the control objects cannot be read: {error}")
         return self._run.work(stop=self._stop, failed_boots=self._boots)
 
-    def _failed_boots(self) -> dict[str, str]:
-        folder = f"runs/{self.order.run}/boots"
-        found = {}
-        for name in self._control.names(folder):
-            machine = name.rpartition("/")[2].removesuffix(".json")
-            if machine not in self._boots:
-                told = _json(self._control.store.get(name))
-                found[machine] = str(told.get("reason", "it did not say why"))
-        return found
+    def _look_for_reports(self) -> None:
+        """Take note of machines of the pool that say why they do not come up.
+
+        What was said before the first look was said to a head before this one: machines came up
+        since, for all that is known here. And a head that cannot begin says so in the same place.
+        """
+        names = self._control.names(f"runs/{self.order.run}/boots")
+        if self._reports is None:
+            self._reports = set(names)
+        for name in names:
+            if name in self._reports:
+                continue
+            report = told(self._control.store.get(name))
+            if report.get("pool", self.order.pool) == self.order.pool:
+                machine = name.rpartition("/")[2].removesuffix(".json")
+                self._boots[machine] = str(report.get("reason", UNSAID))
+            self._reports.add(name)
 
     def _stopped(self) -> str:
         raw = self._control.get(self.order.run, STOP)
-        return f"by {_json(raw).get('by', 'somebody')}" if raw is not None else ""
+        return f"by {told(raw).get('by', 'somebody')}" if raw is not None else ""
 
     # -- what follows ------------------------------------------------------------------------------
 
@@ -290,12 +297,3 @@ class Scale:
             self._say(f"the state could not be written: {error}")
         else:
             self.told = self.state.over
-
-
-def _json(raw: bytes) -> dict[str, object]:
-    """Return what an object says; what is no JSON says nothing, and is there all the same."""
-    try:
-        told = json.loads(raw)
-    except ValueError:
-        return {}
-    return told if isinstance(told, dict) else {}

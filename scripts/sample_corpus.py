@@ -338,12 +338,13 @@ def main() -> None:
     folder = parser.parse_args().folder
     pillow_heif.register_heif_opener()
     parts = (photos, formats, rotated, duplicates, videos, archives, sidecars, broken)
-    files = {f"corpus/{name}": make for part in parts for name, make in part()}
-    files["README.txt"] = README.encode
-    missing = {name: make for name, make in files.items() if not (folder / name).exists()}
+    corpus = folder / "corpus"
+    files = {name: make for part in parts for name, make in part()}
+    missing = {name: make for name, make in files.items() if not (corpus / name).exists()}
     for name, make in missing.items():
-        write(folder / name, make())
-    print(f"sample corpus: {len(files) - 1} files in {folder / 'corpus'}, {len(missing)} made now")
+        write(corpus / name, make())
+    write(folder / "README.txt", README.encode())
+    print(f"sample corpus: {len(files)} files in {corpus}, {len(missing)} made now")
 
 
 if __name__ == "__main__":

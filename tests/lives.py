@@ -28,6 +28,7 @@ from imgbatch import analyzers, crew, pipeline, run
 from imgbatch.__main__ import main as imgbatch
 from imgbatch.dataset import Dataset, delta
 from imgbatch.dataset.verify import verify
+from imgbatch.errors import DamageError, DatasetError
 from imgbatch.observe import logs, progress
 from imgbatch.storage.local import LocalStore
 from tests import corpus, squares
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 VERBS = ("head", "get", "get_range", "open", "put", "put_once", "replace", "delete")
 SIDE_BY_SIDE = 4
+# What verify may say of what a killed run left: all is well, no dataset yet, or unfinished shards.
+LOOKED = (0, DatasetError.exit_code, DamageError.exit_code)
 RECIPES = {
     "A": "[analyzers.quality]\n",
     "B": "[analyzers.quality]\nblank_levels = 9.0\n",
@@ -183,11 +186,21 @@ class Scene:
         dataset = self.begin(f"{when}-{at}")
         code = self.life_of(dataset, Calls(at, when))
         assert code == -signal.SIGKILL, f"not killed: {code}"
+        code = ended(forked(lambda: look(dataset), said(dataset)))
+        assert code in LOOKED, (
+            f"verify after it was killed {when} call {at}: {said(dataset).read_text()}"
+        )
         for recipe, expected in self.then:
             assert self.life(dataset, recipe, expected) == 0, (
                 f"killed {when} call {at}, then recipe {recipe}: {said(dataset).read_text()}"
             )
         shutil.rmtree(dataset)
+
+
+def look(dataset: Path) -> None:
+    """Verify what a killed run left."""
+    sys.argv = ["imgbatch", "verify", str(dataset)]
+    imgbatch()
 
 
 def said(dataset: Path) -> Path:

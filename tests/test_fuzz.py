@@ -28,6 +28,7 @@ RECIPE = "[media]\nmin_side = 64\n" + "".join(
     f"[analyzers.{name}]\n"
     for name in ("image", "quality", "color", "hashes", "classic", "motion", "shots")
 )
+RECIPE += '[analyzers.faces]\ndetector = "lbp"\n'
 ENDINGS = {"jpeg": "jpg", "heif": "heic", "jpeg2000": "jp2"}
 
 
@@ -124,6 +125,6 @@ def test_two_thousand_damaged_files_come_to_one_outcome_each(tmp_path: Path) -> 
     # `unexpected` would be an exception that no decoder's author thought of.
     assert classes["decode.unexpected"] == 0, classes
     assert {"decode.truncated", "decode.corrupt", "decode.unrecognised"} <= set(classes)
-    for table in ("quality", "color", "classic", "shots"):
+    for table in ("quality", "color", "classic", "faces", "shots"):
         errors = dataset.read(table, columns=["error_class"])["error_class"]
         assert errors.null_count == len(errors), table

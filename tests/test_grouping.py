@@ -185,6 +185,8 @@ def test_forgotten_sources_leave_labels_names_of_groups_and_files(
     left = after["group_id"].drop_null().unique().to_pylist()
     assert len(left) == 1
     assert left[0] in after["picture_id"].to_pylist()
+    told = status(again)["groups"]["duplicates"]
+    assert (told["groups"], told["grouped"]) == (1, 2)
     with pytest.raises(FileNotFoundError):
         again.store.get(sheet)
     found = verify(again)

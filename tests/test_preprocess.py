@@ -460,8 +460,9 @@ def test_steps_are_read_and_applied_in_the_order_of_the_file() -> None:
     ],
 )
 def test_a_wrong_step_is_refused_and_says_what_is_near(table: object, said: str) -> None:
-    with pytest.raises(SettingsError, match=re.escape(said)):
+    with pytest.raises(SettingsError, match=re.escape(said)) as caught:
         pre.read_steps([{"name": "crop_square"}, table])
+    assert "step" in caught.value.remedy
 
 
 # Augmentation

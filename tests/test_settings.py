@@ -81,9 +81,25 @@ def test_a_key_far_from_all_others_is_told_what_there_is() -> None:
 
 
 def test_every_problem_is_told_at_once() -> None:
-    message = refusal("[media]\nmin_side = 3\nexakt = true\n[analyzers.blur]")
+    message = refusal(
+        "[media]\nmin_side = 3\nexakt = true\n[analyzers.blur]\nradus = 3\n[analyzers.blurr]"
+    )
     assert "media.min_side = 3" in message
     assert "'exact'" in message
+    assert "[analyzers.blur]: unknown key 'radus'" in message
+    assert "no analyzer 'blurr'" in message
+
+
+def test_a_key_of_a_table_without_settings_is_told_so() -> None:
+    with pytest.raises(SettingsError, match="unknown key 'radius'; there are none"):
+        read_recipe("[analyzers.plain]\nradius = 3", settings_of=lambda _: Settings)
+
+
+def test_a_wrong_variable_or_flag_is_not_answered_with_recipes_alone() -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_limits({"IMGBATCH_THREDS": "3"})
+    assert "REFERENCE.md" in caught.value.remedy
+    assert "--help" in caught.value.remedy
 
 
 @pytest.mark.parametrize(

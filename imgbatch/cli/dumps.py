@@ -61,14 +61,14 @@ def _tell(found: Dump, asked: str, *, read: bool, json: bool) -> None:
         DumpError: it is of no format, or of several at once.
     """
     from imgbatch.errors import DumpError  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.sources.dumps import choose, closed, sniff  # noqa: PLC0415
+    from imgbatch.sources.dumps import choose, sniff  # noqa: PLC0415
 
     for name, sure in sniff(found):
         say(json, "sniffed", {"name": name, "sure": sure}, [f"{name}: {sure:.0%} sure"])
     names = choose(found, asked)
     if not names:
         raise DumpError(
-            f"{found.root} is no dump of a known format{closed(found)}",
+            f"{found.root} is no dump of a known format",
             "`imgbatch dumps` lists the formats; --dump NAME takes it for one of them. Without "
             "any, `imgbatch run` takes its media as they are.",
         )

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imgbatch.cli.posts import DeletedPosts, NamedPosts, OfPlatform, given_posts
+from imgbatch.cli.posts import (
+    DeletedPosts,
+    FetchedTo,
+    NamedPosts,
+    OfPlatform,
+    check_fetched,
+    given_posts,
+    leave_fetched,
+)
 from imgbatch.errors import InputError, SettingsError
 from imgbatch.terminal import INTERRUPTED, DatasetUrl, Json, say
 
@@ -17,6 +26,7 @@ if TYPE_CHECKING:
     from imgbatch.dataset.forget import Audit
     from imgbatch.dataset.given import Given, Known
     from imgbatch.dataset.posts_forgotten import KnownPosts
+    from imgbatch.fetching.takedown import TakenOut
 
 SHOWN = 10
 NamedSources = Annotated[
@@ -36,6 +46,7 @@ def forget(
     post_id: NamedPosts = None,
     deleted_posts: DeletedPosts = None,
     platform: OfPlatform = None,
+    fetched: FetchedTo = None,
     same_bytes: Annotated[
         bool, typer.Option("--same-bytes", help="Forget other sources with equal bytes too.")
     ] = False,
@@ -57,25 +68,30 @@ def forget(
     one_by_one = named(source, None)
     opened = Dataset.open(dataset)
     all_named = [*one_by_one, *named(None, sources_from)]
-    posts, others = given_posts(opened, post_id, deleted_posts, platform)
-    if not (all_named or posts or deleted_posts):
+    gone = given_posts(opened, post_id, deleted_posts, platform)
+    if not (all_named or gone.posts or deleted_posts):
         raise SettingsError(
             "forget what?",
             "Name sources with --source or --sources-from, posts with --post-id or "
             "--deleted-posts; see `--help`.",
         )
-    found = look_up_posts(opened, posts)
+    found = look_up_posts(opened, gone.posts, gone.authors)
     theirs = [Given(one, one) for one in sorted(found.sources)]
     known = look_up(opened, [*all_named, *theirs], same_bytes=same_bytes)
     if not missing_ok:
         _refuse_unknown(opened, one_by_one, known)
         _refuse_unknown_posts(opened, post_id, platform)
+    check_fetched(fetched)
     if not yes:
         ask(opened, known, found, as_json=json)
+    left = leave_fetched(fetched, gone.plain)
     audit = take_out(opened, known, of_posts=found, reason=reason)
     rewrite_report(opened, audit)
-    notes = [f"{others:,} lines tell of something else than a deleted post"] if others else []
-    tell("forgotten", known, found, audit, {"other_lines": others}, notes, as_json=json)
+    others = gone.others
+    told = ", ".join(f"{count:,} {name}" for name, count in others.most_common())
+    notes = [f"{others.total():,} lines tell of no deletion, and change nothing: {told}"]
+    more = {"other_lines": others.total(), "others": dict(others)}
+    tell("forgotten", known, found, audit, left, more, notes if others else [], as_json=json)
 
 
 def rewrite_report(dataset: Dataset, audit: Audit) -> None:
@@ -129,7 +145,7 @@ def _refuse_unknown_posts(
 
     stones = tombstones.read(dataset.store)
     for text in post_id or ():
-        named, _ = given_posts(dataset, [text], None, platform)
+        named = given_posts(dataset, [text], None, platform).posts
         if not look_up(dataset, named).here and not any(is_forgotten(stones, *o) for o in named):
             raise SettingsError(
                 f"{text} is no post of {dataset.url}",
@@ -179,13 +195,15 @@ def tell(
     known: Known,
     posts: KnownPosts,
     audit: Audit,
+    left: list[TakenOut],
     more: dict[str, Any],
     notes: list[str],
     *,
     as_json: bool,
 ) -> None:
     """Say what a forget did."""
-    told = {"posts": posts.here, "unknown_posts": posts.unknown, **more} if posts.marks else {}
+    told = {"posts": posts.here, "unknown_posts": posts.unknown} if posts.marks else {}
+    files = sorted(known.addresses | posts.files)
     record = {
         "run": audit.run,
         "sources": len(known.addresses),
@@ -196,7 +214,10 @@ def tell(
         "versions": audit.versions,
         "lines": audit.lines,
         "report": audit.report,
+        "fetched": [dataclasses.asdict(one) for one in left],
+        "input_files": files,
         **told,
+        **(more if posts.marks else {}),
     }
     bytes_gone = f"{audit.files:,} files and {audit.versions:,} former versions of objects"
     lines = [
@@ -208,6 +229,8 @@ def tell(
         *_unknown_lines(known),
         *_twin_lines(known),
         *_post_lines(posts),
+        *_fetched_lines(left),
+        *_input_lines(files, left),
         *notes,
         "prove it: imgbatch verify DATASET --forgotten, with the same names",
     ]
@@ -226,6 +249,25 @@ def _post_lines(posts: KnownPosts) -> list[str]:
             "repeat of it is theirs; name them too if it is to go"
         )
     return lines
+
+
+def _fetched_lines(left: list[TakenOut]) -> list[str]:
+    return [
+        f"{one.out}: {one.posts:,} posts, {one.urls:,} URLs and {one.files:,} files left it too"
+        for one in left
+    ]
+
+
+def _input_lines(files: list[str], left: list[TakenOut]) -> list[str]:
+    """Say what nobody deletes but the user."""
+    if not files:
+        return []
+    more = "" if left else "; --fetched OUT takes posts out of what `imgbatch fetch` wrote"
+    return [
+        f"not touched: the input, where {len(files):,} files may hold them still{more}:",
+        *(f"  {address}" for address in files[:SHOWN]),
+        *([f"  and {len(files) - SHOWN:,} more; --json lists all"] if files[SHOWN:] else []),
+    ]
 
 
 def _unknown_lines(known: Known) -> list[str]:

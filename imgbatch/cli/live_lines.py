@@ -28,7 +28,10 @@ def status(record: Mapping[str, Any]) -> list[str]:
     """Return the state of a dataset as lines."""
     lines = [f"{record['dataset']}: {record['sources']:,} sources in {record['shards']:,} shards"]
     for state, classes in record["outcomes"].items():
-        lines += [f"  {count:>9,}  {state}: {name}" for name, count in classes.items()]
+        lines += [
+            f"  {count:>9,}  {state if name == state else f'{state}: {name}'}"
+            for name, count in classes.items()
+        ]
     lines += [
         f"  table {name}: {table['rows']:,} rows, {table['shards_done']:,} of "
         f"{table['shards']:,} shards"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,10 @@ from imgbatch.errors import InputError, SettingsError
 from imgbatch.terminal import DatasetUrl, Json, say
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from imgbatch.dataset import Dataset
+    from imgbatch.fetching.takedown import TakenOut
 
 DAY = 24 * 3600.0
 NamedPosts = Annotated[
@@ -26,6 +30,26 @@ OfPlatform = Annotated[
     str | None,
     typer.Option("--platform", help="Where these posts are from: x, telegram, ...; else any."),
 ]
+FetchedTo = Annotated[
+    list[str] | None,
+    typer.Option("--fetched", help="OUT of a fetch: they leave it too. May be given again."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Takedown:
+    """The posts that options name.
+
+    Attributes:
+        posts, authors: by platform ("": any) and id, as the dataset has it.
+        plain: what their tombstones are made of where ids are no pseudonyms.
+        others: lines of the file that tell of something else, by what they call it.
+    """
+
+    posts: list[tuple[str, str]]
+    authors: list[tuple[str, str]]
+    plain: frozenset[str]
+    others: Counter[str]
 
 
 def given_posts(
@@ -33,42 +57,67 @@ def given_posts(
     post_id: list[str] | None,
     deleted_posts: str | None,
     platform: str | None,
-) -> tuple[list[tuple[str, str]], int]:
-    """Return the posts that options name, by platform ("": any) and id as the dataset has it.
-
-    Returns:
-        the posts, and how many lines of the file tell of something else than a deleted post.
+) -> Takedown:
+    """Return the posts that options name.
 
     Raises:
         InputError: the file cannot be read.
         SettingsError: lines of it name no post, or the dataset has pseudonyms and there is no key.
     """
     from imgbatch.dataset import posts as kept  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.dataset.posts_forgotten import author_mark, mark  # noqa: PLC0415
     from imgbatch.posts import privacy  # noqa: PLC0415
-    from imgbatch.posts.deletions import read_deletions  # noqa: PLC0415
+    from imgbatch.posts.deletions import PLATFORM, Deletions, read_deletions  # noqa: PLC0415
 
-    ids, others = list(post_id or ()), 0
+    read = Deletions()
     if deleted_posts is not None:
         try:
             text = Path(deleted_posts).read_text("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"--deleted-posts {deleted_posts}: {error}") from error
         read = read_deletions(text)
-        ids, others = [*ids, *read.ids], read.others
-    made = kept.record(dataset) if ids and kept.here(dataset) else None
+    ids = [*(post_id or ()), *read.ids]
+    # An author's number would be somebody else's on another platform.
+    where = platform or PLATFORM
+    posts = [(platform or "", own) for own in ids]
+    authors = [(where, own) for own in read.authors]
+    plain = frozenset({mark(*one) for one in posts} | {author_mark(*one) for one in authors})
+    made = kept.record(dataset) if plain and kept.here(dataset) else None
     inputs = made["inputs"].values() if made else ()
     if any(own["settings"]["pseudonyms"] for own in inputs):
         key = privacy.read_key()
         platforms = [platform] if platform else kept.platforms(dataset)
-        hidden = [(p, privacy.pseudonym(key, "post", p, own)) for p in platforms for own in ids]
         # Pseudonyms themselves may be named too: whoever reads the tables sees nothing else.
-        plain = [("", own) for own in ids if _is_pseudonym(own)]
-        return [*hidden, *plain], others
-    return [(platform or "", own) for own in ids], others
+        shown = [("", own) for own in ids if _is_pseudonym(own)]
+        posts = [(p, privacy.pseudonym(key, "post", p, own)) for p in platforms for own in ids]
+        posts += shown
+        authors = [(p, privacy.pseudonym(key, "author", p, own)) for p, own in authors]
+    return Takedown(posts, authors, plain, read.others)
 
 
 def _is_pseudonym(text: str) -> bool:
     return len(text) == 32 and all(c in "0123456789abcdef" for c in text)  # noqa: PLR2004 - its hex digits
+
+
+def check_fetched(fetched: list[str] | None) -> None:
+    """Refuse what no fetch wrote, before anything is changed.
+
+    Raises:
+        DatasetError: see `takedown.check_out`.
+    """
+    from imgbatch.fetching.takedown import check_out  # noqa: PLC0415 - keeps `--help` quick
+
+    for out in fetched or ():
+        check_out(out)
+
+
+def leave_fetched(
+    fetched: list[str] | None, marks: frozenset[str], before: float | None = None
+) -> list[TakenOut]:
+    """Take posts out of what fetches wrote: by their marks, and those from before a moment."""
+    from imgbatch.fetching.takedown import take_out  # noqa: PLC0415 - keeps `--help` quick
+
+    return [take_out(out, marks, before=before) for out in fetched or ()]
 
 
 def retain(
@@ -78,6 +127,7 @@ def retain(
         int | None,
         typer.Option(min=1, help="How long posts are kept; `keep_days` of the last recipe else."),
     ] = None,
+    fetched: FetchedTo = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json: Json = False,
 ) -> None:
@@ -93,18 +143,20 @@ def retain(
     before = time.time() - kept * DAY
     found, timeless = older(opened, before)
     notes = [f"{timeless:,} posts have no time, and stay"] if timeless else []
-    if not found.here:
+    check_fetched(fetched)
+    if not (found.here or fetched):
         said = f"nothing to do: no post is older than {kept} days"
         say(json, "retained", {"posts": 0, "days": kept, "timeless": timeless}, [said, *notes])
         return
     known = look_up(opened, [Given(one, one) for one in sorted(found.sources)])
     if not yes:
         ask(opened, known, found, as_json=json)
+    left = leave_fetched(fetched, frozenset(), before)
     day = time.strftime("%Y-%m-%d", time.gmtime(before))
     audit = forget(opened, known, of_posts=found, reason=f"retention: {kept} days, before {day}")
     rewrite_report(opened, audit)
     more: dict[str, Any] = {"days": kept, "timeless": timeless}
-    tell("retained", known, found, audit, more, notes, as_json=json)
+    tell("retained", known, found, audit, left, more, notes, as_json=json)
 
 
 def _kept_days(dataset: Dataset) -> int:

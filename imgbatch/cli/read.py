@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imgbatch.cli.forget import NamedSources, SourcesFrom, named
-from imgbatch.cli.posts import DeletedPosts, NamedPosts, OfPlatform, given_posts
+from imgbatch.cli.posts import DeletedPosts, NamedPosts, OfPlatform, Takedown, given_posts
 from imgbatch.terminal import DatasetUrl, Json, say
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def verify(
 
     if forgotten:
         opened = Dataset.open(dataset)
-        posts, _ = given_posts(opened, post_id, deleted_posts, platform)
-        _verify_forgotten(opened, source or [], sources_from, posts, as_json=json)
+        gone = given_posts(opened, post_id, deleted_posts, platform)
+        _verify_forgotten(opened, source or [], sources_from, gone, as_json=json)
         return
     if source or sources_from or post_id or deleted_posts:
         raise SettingsError(
@@ -76,7 +76,7 @@ def _verify_forgotten(
     dataset: Dataset,
     source: list[str],
     sources_from: str | None,
-    posts: list[tuple[str, str]],
+    gone: Takedown,
     *,
     as_json: bool,
 ) -> None:
@@ -85,8 +85,10 @@ def _verify_forgotten(
 
     digests = [text for text in source if DIGEST.fullmatch(text)]
     sources = named([text for text in source if text not in digests], sources_from)
-    proof = verify_forgotten(dataset, sources, digests=digests, of_posts=posts)
-    what = "forgotten sources and posts" if posts else "forgotten sources"
+    proof = verify_forgotten(
+        dataset, sources, digests=digests, of_posts=gone.posts, of_authors=gone.authors
+    )
+    what = "forgotten sources and posts" if gone.posts or gone.authors else "forgotten sources"
     looked = f"{proof.objects:,} objects were read whole, for {proof.tombstones:,} {what}"
     record = {
         "tombstones": proof.tombstones,

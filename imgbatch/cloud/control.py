@@ -10,6 +10,7 @@
       runs/<run>/ledger.jsonl   each machine's hours and their price
       runs/<run>/boots/<machine>.json   a machine that did not come up, and why
       runs/<run>/head.log       what the head said
+      boots/<machine>.json      a head that did not come up when no run waited for one, and why
 
 Whoever starts finds everything here: a machine that comes up, and a terminal on another laptop.
 
@@ -20,6 +21,7 @@ Drawback: who deletes the control objects ends the run (which is what an unreada
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import time
@@ -38,7 +40,9 @@ if TYPE_CHECKING:
 
 LEASE, DEPLOYMENT = "lease.json", "deployment.json"
 T = TypeVar("T", bound=Settings)
-ORDERS, RUNS, SCHEDULES = "orders", "runs", "schedules"
+ORDERS, RUNS, SCHEDULES, BOOTS = "orders", "runs", "schedules", "boots"
+# Of a machine's report that was cut off.
+UNSAID = "it did not say why"
 Phase = Literal["waiting", "working", "draining", "done", "failed", "stopped", "budget", "deadline"]
 
 
@@ -192,12 +196,20 @@ class Control:
                 unread(f"an order cannot be read: {error}")
         return [order for order in found if order]
 
+    def waiting(self) -> list[str]:
+        """Return the ids of the runs in the queue, oldest first; no order is read for it."""
+        return [name.rpartition("/")[2].removesuffix(".json") for name in self.names(ORDERS)]
+
     def close(self, run: str) -> None:
-        """Take a run off the queue; its record stays in `runs/`."""
-        order = self._read(Order, f"{ORDERS}/{run}.json")
-        if order:
-            self.store.put(f"{RUNS}/{run}/order.json", encoded(order))
-        self.store.delete(f"{ORDERS}/{run}.json")
+        """Take a run off the queue; its record stays in `runs/`, damaged or not."""
+        name = f"{ORDERS}/{run}.json"
+        with contextlib.suppress(FileNotFoundError):
+            self.store.put(f"{RUNS}/{run}/order.json", self.store.get(name))
+        self.store.delete(name)
+
+    def taken(self, run: str) -> Order | None:
+        """Return the order of a run as it was taken off the queue; None: it was not."""
+        return self._read(Order, f"{RUNS}/{run}/order.json")
 
     def lease(self) -> Lease | None:
         """Return the lease; None: machines are to leave."""
@@ -255,8 +267,17 @@ class Control:
             raise DeploymentError(f"{self.store.address(name)} is no JSON: {error}") from error
 
 
+def told(raw: bytes) -> dict[str, object]:
+    """Return what an object says; what is no JSON says nothing, and is there all the same."""
+    try:
+        found = json.loads(raw)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def encoded(value: Settings) -> bytes:
     """Return the bytes of a control object."""
-    told: Mapping[str, Any] = value.model_dump()
+    fields: Mapping[str, Any] = value.model_dump()
     # One key per line: the watch of a machine reads the lease with sed.
-    return json.dumps(told, indent=0).encode()
+    return json.dumps(fields, indent=0).encode()

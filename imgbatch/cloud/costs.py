@@ -61,13 +61,23 @@ class Cost:
         return {**own, "dollars": self.dollars, "lines": lines}
 
 
-def costs(control: Control, *, now: Callable[[], float] = time.time) -> list[Cost]:
+def costs(
+    control: Control,
+    *,
+    now: Callable[[], float] = time.time,
+    unread: Callable[[str], None] = lambda _: None,
+) -> list[Cost]:
     """Return what all runs of a deployment cost, the oldest first.
+
+    Args:
+        control: its objects.
+        now: asked for the moment.
+        unread: told of a run that cannot be read, and is not among them.
 
     Raises:
         StorageError: its bucket cannot be read.
     """
-    return [cost(run, now()) for run in runs(control, last=None)]
+    return [cost(run, now()) for run in runs(control, last=None, unread=unread)]
 
 
 def cost_of(control: Control, run: str, *, now: Callable[[], float] = time.time) -> Cost:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import calendar
 import contextlib
-import json
 import math
 import time
 from dataclasses import dataclass, replace
@@ -17,17 +16,16 @@ from typing import TYPE_CHECKING
 
 from imgbatch import analyzers, settings
 from imgbatch.cloud import ledger
-from imgbatch.cloud.control import Order
 from imgbatch.cloud.estimate import Rate, Spread
 from imgbatch.cloud.speeds import AGAIN, Sample, seconds
-from imgbatch.errors import RunError
+from imgbatch.errors import DeploymentError, RunError, SettingsError
 from imgbatch.tables import table_specs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from imgbatch.cloud import Machine
-    from imgbatch.cloud.control import Control, State
+    from imgbatch.cloud.control import Control, Order, State
     from imgbatch.cloud.estimate import Priors
     from imgbatch.settings import Recipe
 
@@ -82,20 +80,32 @@ class Run:
         return list(lives.values())
 
 
-def runs(control: Control, last: int | None = LAST) -> list[Run]:
+def runs(
+    control: Control, last: int | None = LAST, unread: Callable[[str], None] = lambda _: None
+) -> list[Run]:
     """Return the last runs of a deployment, oldest first; without those that cannot be read.
+
+    Args:
+        control: its objects.
+        last: how many; None: all.
+        unread: told of a run that cannot be read, and why.
 
     Raises:
         StorageError: the bucket cannot be read.
     """
     names = control.runs()
-    return list(_read(control, names if last is None else names[-last:]))
+    return list(_read(control, names if last is None else names[-last:], unread))
 
 
-def _read(control: Control, names: Sequence[str]) -> Iterator[Run]:
-    waiting = {order.run: order for order in control.orders()}
+def _read(control: Control, names: Sequence[str], unread: Callable[[str], None]) -> Iterator[Run]:
+    waiting = {order.run: order for order in control.orders(unread)}
     for name in names:
-        if run := read_run(control, name, waiting):
+        try:
+            run = read_run(control, name, waiting)
+        except (DeploymentError, SettingsError) as error:
+            unread(f"run {name} cannot be read: {error}")
+            continue
+        if run:
             yield run
 
 
@@ -110,9 +120,7 @@ def read_run(control: Control, name: str, waiting: Mapping[str, Order]) -> Run |
     Raises:
         DeploymentError, SettingsError: its objects are damaged.
     """
-    order, taken = waiting.get(name), control.get(name, "order.json")
-    if taken is not None:
-        order = settings.check(Order, json.loads(taken), where=f"{name}/order.json")
+    order = control.taken(name) or waiting.get(name)
     if order is None:
         return None
     raw = control.get(name, "ledger.jsonl")

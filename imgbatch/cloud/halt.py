@@ -23,9 +23,9 @@ from imgbatch.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from imgbatch.cloud.control import Control, Order
+    from imgbatch.cloud.control import Control, Lease, Order
     from imgbatch.cloud.launch import Place
 
 STOP = "stop.json"
@@ -75,8 +75,8 @@ def meant(control: Control, run: str | None) -> str:
         DeploymentError: nothing waits or is at work.
         SettingsError: none or several are meant.
     """
-    lease, orders = control.lease(), control.orders()
-    open_runs = sorted({order.run for order in orders} | ({lease.run} if lease else set()))
+    lease = _lease(control)
+    open_runs = sorted({*control.waiting()} | ({lease.run} if lease else set()))
     if run is None:
         if lease:
             return lease.run
@@ -116,7 +116,12 @@ def halt(
     """
     clock = clock or Clock()
     control = place.control
-    control.put(run, STOP, json.dumps({"at": clock.now()}).encode())
+    try:
+        control.put(run, STOP, json.dumps({"at": clock.now()}).encode())
+    except StorageError as error:
+        if not force:
+            raise
+        say(f"its head cannot be told: {error}")
     if not force and not _at_work(run, place):
         _withdraw(run, place, clock)
         return _halted(run, "withdrawn", place)
@@ -135,21 +140,38 @@ def halt(
 
 def _at_work(run: str, place: Place) -> bool:
     """Whether a head has taken it."""
-    lease, state = place.control.lease(), place.control.state(run)
+    lease, state = _lease(place.control), _state(run, place.control)
     return bool((lease and lease.run == run) or (state and not state.over))
+
+
+def _lease(control: Control) -> Lease | None:
+    """Return the lease; one that nobody can read counts as none: no machine goes by it either."""
+    try:
+        return control.lease()
+    except (DeploymentError, SettingsError):
+        return None
+
+
+def _state(run: str, control: Control) -> State | None:
+    """Return what its head told of a run; None: nothing, or nothing that anybody can read."""
+    try:
+        return control.state(run)
+    except (DeploymentError, SettingsError):
+        return None
 
 
 def _withdraw(run: str, place: Place, clock: Clock) -> None:
     """Take a run off the queue; the head that is on its way for nothing else goes again."""
-    order = next((one for one in place.control.orders() if one.run == run), None)
+    orders = place.control.orders(lambda _: None)
+    order = next((one for one in orders if one.run == run), None)
     place.control.close(run)
     _tell_stopped(run, place.control, order, clock.now())
-    if not place.control.orders() and place.control.lease() is None:
+    if not place.control.waiting() and _lease(place.control) is None:
         place.groups.want(place.head, 0)
 
 
 def _tell_stopped(run: str, control: Control, order: Order | None, now: float) -> None:
-    before = control.state(run)
+    before = _state(run, control)
     if before and before.over:
         return
     ended = {"phase": "stopped", "code": CancelledError.exit_code, "at": now, "workers": 0}
@@ -167,13 +189,13 @@ def _ended(run: str, control: Control, say: Callable[[str], None], clock: Clock)
     Raises:
         CancelledError: it is still at it.
     """
-    first = last = control.state(run)
+    first = last = _state(run, control)
     start = clock.now()
     while clock.now() - start < PATIENCE:
         if last and last.over:
             return True
         clock.sleep(STEP)
-        now = control.state(run)
+        now = _state(run, control)
         if now and (last is None or now.phase != last.phase):
             say(f"{now.phase}: {now.workers} workers")
         last = now
@@ -189,7 +211,7 @@ def _ended(run: str, control: Control, say: Callable[[str], None], clock: Clock)
 def _wait_gone(place: Place, say: Callable[[str], None], clock: Clock) -> None:
     """Wait a while for the machines to go, where no other run needs them."""
     start = clock.now()
-    while not place.control.orders() and any(machines(place).values()):
+    while not place.control.waiting() and any(machines(place).values()):
         if clock.now() - start > PATIENCE:
             say("machines are still leaving: see `imgbatch cloud stop --force`")
             return
@@ -199,17 +221,19 @@ def _wait_gone(place: Place, say: Callable[[str], None], clock: Clock) -> None:
 def _zero(place: Place, runs: Sequence[str], say: Callable[[str], None], clock: Clock) -> None:
     """End all machines of a deployment, and come back when none is left.
 
+    A bucket that cannot be read or written keeps none of them alive: what is noted there is noted
+    again when all are gone, and is an error only then.
+
     Raises:
         LeftoverError: one does not go.
+        StorageError: all are gone, and the queue or the lease still says otherwise.
     """
     orders: dict[str, Order] = {}
-    try:
-        orders = {order.run: order for order in place.control.orders()}
-    except (DeploymentError, SettingsError, StorageError) as error:
-        say(f"the queue cannot be read: {error}")
-    for run in runs:
+    with _heard(say):
+        orders = {order.run: order for order in place.control.orders(say)}
+    with _heard(say):
         # First: a head that comes up by itself must not take it again.
-        place.control.close(run)
+        _off(place, runs)
     start, before = clock.now(), None
     while True:
         # The head first, and again and again: until it is gone it may ask for workers.
@@ -217,7 +241,8 @@ def _zero(place: Place, runs: Sequence[str], say: Callable[[str], None], clock: 
             _shrink(place)
         finally:
             # Where the cloud takes nothing, machines still leave by themselves.
-            place.control.release()
+            with _heard(say):
+                place.control.release()
         left = machines(place)
         if left != before:
             say(", ".join(f"{group}: {count}" for group, count in left.items()))
@@ -228,11 +253,26 @@ def _zero(place: Place, runs: Sequence[str], say: Callable[[str], None], clock: 
             raise _leftover(place, left)
         clock.sleep(STEP)
     # Once more: the head may have written until its last second.
+    _off(place, runs)
     place.control.release()
     for group in left:
         place.groups.disarm(group)
     for run in runs:
         _tell_stopped(run, place.control, orders.get(run), clock.now())
+
+
+def _off(place: Place, runs: Sequence[str]) -> None:
+    for run in runs:
+        place.control.close(run)
+
+
+@contextlib.contextmanager
+def _heard(say: Callable[[str], None]) -> Iterator[None]:
+    """Tell what a bucket does not do, and go on."""
+    try:
+        yield
+    except StorageError as error:
+        say(str(error))
 
 
 def _shrink(place: Place) -> None:
@@ -277,8 +317,8 @@ def _leftover(place: Place, left: dict[str, int]) -> LeftoverError:
 
 
 def _halted(run: str, how: Literal["withdrawn", "gently", "forced"], place: Place) -> Halted:
-    waiting = tuple(order.run for order in place.control.orders() if order.run != run)
-    return Halted(run, how, place.control.state(run), waiting, machines(place))
+    waiting = tuple(other for other in place.control.waiting() if other != run)
+    return Halted(run, how, _state(run, place.control), waiting, machines(place))
 
 
 def empty(

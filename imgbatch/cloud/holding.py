@@ -10,11 +10,12 @@ anywhere gives no more beats, and its machines end. Drawback: no call in that lo
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import TYPE_CHECKING
 
 from imgbatch.cloud.control import LEASE, Lease, encoded
-from imgbatch.errors import FencedError
+from imgbatch.errors import DeploymentError, FencedError, SettingsError
 from imgbatch.storage import ChangedError
 
 if TYPE_CHECKING:
@@ -45,13 +46,20 @@ class Holding:
         self._told = ""
         self.head = ""
 
+    @property
+    def run(self) -> str:
+        """The run that it is for."""
+        return self._order.run
+
     def take(self, now: float) -> None:
         """Take the lease, whoever has it.
 
         Raises:
             FencedError: another head did at the same moment.
         """
-        former = self._control.lease()
+        former = None
+        with contextlib.suppress(DeploymentError, SettingsError):  # damaged: ours takes its place
+            former = self._control.lease()
         self._beat = former.beat + 1 if former else 0
         self._control.hold(self._lease(now))
         # The version first: it is the one of what is read then, or of what was before it.

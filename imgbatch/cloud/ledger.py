@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from imgbatch.errors import SettingsError
 from imgbatch.settings import Settings, check
 
 if TYPE_CHECKING:
@@ -68,4 +69,12 @@ def read(data: bytes) -> list[Line]:
     Raises:
         SettingsError: one is not as `write` makes it.
     """
-    return [check(Line, json.loads(line), where="ledger") for line in data.splitlines()]
+    return [_line(line) for line in data.splitlines()]
+
+
+def _line(raw: bytes) -> Line:
+    try:
+        told = json.loads(raw)
+    except ValueError as error:
+        raise SettingsError(f"ledger: {raw[:80]!r} is no JSON: {error}") from error
+    return check(Line, told, where="ledger")

@@ -5,15 +5,21 @@ No cloud is asked: who may read the bucket sees all of it, from any laptop.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from imgbatch.attempts import Patience, attempt
 from imgbatch.cloud import schedules
-from imgbatch.cloud.control import RUNS
-from imgbatch.errors import CancelledError, DeploymentError, JobError, RunError, SpentError
+from imgbatch.cloud.control import BOOTS, RUNS, UNSAID, told
+from imgbatch.errors import (
+    CancelledError,
+    DeploymentError,
+    JobError,
+    RunError,
+    SettingsError,
+    SpentError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +30,8 @@ if TYPE_CHECKING:
 # A head writes every few seconds; of one that was lost, the next comes up within minutes.
 SILENT = 120.0
 LAST = 5
+T = TypeVar("T")
+DAY = 24 * 3600.0
 PATIENCE = Patience(attempts=10, seconds=600)
 CODES = {
     "done": 0,
@@ -44,7 +52,9 @@ class Standing:
         queue: runs that wait, oldest first.
         last: runs that ended, newest first.
         schedules: by name.
-        boots: machines that did not come up for the run at work, or the first that waits, and why.
+        boots: machines that did not come up for the run at work, or the first that waits, and why;
+            and heads of the last day that a schedule had come up, and that could order nothing.
+        unread: control objects that cannot be read, and why: what they tell is missing here.
     """
 
     name: str
@@ -56,6 +66,7 @@ class Standing:
     last: tuple[State, ...]
     schedules: tuple[Schedule, ...]
     boots: dict[str, str]
+    unread: tuple[str, ...]
 
     @property
     def silent(self) -> float:
@@ -74,6 +85,7 @@ class Standing:
             "queue": [_short(order) for order in self.queue],
             "last": [state.model_dump() for state in self.last],
             "boots": self.boots,
+            "unread": list(self.unread),
             "schedules": [
                 {**s.model_dump(exclude={"order"}), "next": s.next(self.now)}
                 for s in self.schedules
@@ -83,10 +95,14 @@ class Standing:
 
 def standing(name: str, control: Control, now: float) -> Standing:
     """Return how things stand in a deployment."""
-    lease, orders = control.lease(), control.orders()
+    unread: list[str] = []
+    lease, orders = _told(control.lease, unread), control.orders(unread.append)
     known = sorted({*control.runs(), *(order.run for order in orders)})
     run = lease.run if lease else None
-    states = {one: state for one in known[-LAST - len(orders) :] if (state := control.state(one))}
+    found = {
+        one: _told(partial(control.state, one), unread) for one in known[-LAST - len(orders) :]
+    }
+    states = {one: state for one, state in found.items() if state}
     at_work = states.get(run) if run else None
     if at_work is None:
         # Between two heads there is no lease, and the run goes on.
@@ -102,9 +118,19 @@ def standing(name: str, control: Control, now: float) -> Standing:
         order=next((order for order in orders if order.run == taken), None),
         queue=tuple(order for order in orders if order.run != taken),
         last=tuple(s for _, s in sorted(states.items(), reverse=True) if s.over)[:LAST],
-        schedules=tuple(schedules.schedules(control)),
-        boots=failed_boots(control, first) if first else {},
+        schedules=tuple(_told(partial(schedules.schedules, control), unread) or ()),
+        boots=(failed_boots(control, first) if first else {}) | _lost_heads(control, now),
+        unread=tuple(unread),
     )
+
+
+def _told(ask: Callable[[], T | None], unread: list[str]) -> T | None:
+    """Return what an object tells; one that is damaged hides nothing of the others."""
+    try:
+        return ask()
+    except (DeploymentError, SettingsError) as error:
+        unread.append(str(error))
+        return None
 
 
 def _short(order: Order) -> dict[str, Any]:
@@ -149,8 +175,20 @@ def failed_boots(control: Control, run: str) -> dict[str, str]:
     """Return the machines that did not come up for a run, and why, as they reported it."""
     found = {}
     for name in control.names(f"{RUNS}/{run}/boots"):
-        told = json.loads(control.store.get(name))
-        found[str(told["machine"])] = str(told["reason"])
+        machine = name.rpartition("/")[2].removesuffix(".json")
+        found[machine] = str(told(control.store.get(name)).get("reason", UNSAID))
+    return found
+
+
+def _lost_heads(control: Control, now: float) -> dict[str, str]:
+    """Return the heads that did not come up when no run waited for one, lately, and why."""
+    found = {}
+    for name in control.names(BOOTS):
+        report = told(control.store.get(name))
+        at = report.get("at")
+        if isinstance(at, int | float) and at > now - DAY:
+            machine = name.rpartition("/")[2].removesuffix(".json")
+            found[machine] = str(report.get("reason", UNSAID))
     return found
 
 

@@ -11,6 +11,7 @@ from imgbatch.copies.faces import FaceSettings, mask_of
 from imgbatch.errors import SettingsError
 from imgbatch.preprocess import read_steps
 from imgbatch.preprocess.augment import Augment
+from imgbatch.preprocess.recipe import REFERENCE
 from imgbatch.settings import Settings, VideoSettings, check
 
 
@@ -56,8 +57,8 @@ def read_copy_recipe(text: str) -> CopyRecipe:
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"recipe is not valid TOML: {error}") from error
-    recipe = check(CopyRecipe, raw, where="preprocess recipe")
+        raise SettingsError(f"recipe is not valid TOML: {error}", REFERENCE) from error
+    recipe = check(CopyRecipe, raw, where="preprocess recipe", remedy=REFERENCE)
     steps = read_steps(recipe.steps)
     if "faces" in raw and mask_of(steps) is None:
         raise SettingsError(

@@ -29,6 +29,7 @@ from imgbatch.dataset.transaction import (
     mapped,
     properties,
     remove_action,
+    words,
 )
 from imgbatch.errors import (
     AccessError,
@@ -82,9 +83,7 @@ class Table:
             ours = failed(self._store.root, self.name, error)
             if isinstance(ours, AccessError | OutageError | DeniedError):
                 raise ours from error
-            raise DatasetError(
-                f"table {self.name} cannot be opened: {scrub(str(error))}"
-            ) from error
+            raise DatasetError(f"table {self.name} cannot be opened: {words(error)}") from error
 
     def refresh(self) -> None:
         """Look again for what others committed."""

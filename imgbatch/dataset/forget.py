@@ -34,6 +34,7 @@ from imgbatch.dataset import (
     manifest,
     posts,
     posts_forgotten,
+    posts_leaving,
     scrub,
     tombstones,
 )
@@ -44,7 +45,7 @@ from imgbatch.dataset.needles import Needles
 from imgbatch.dataset.parts import put_table, read_part
 from imgbatch.dataset.posts_forgotten import KnownPosts
 from imgbatch.dataset.shards import read_rows
-from imgbatch.errors import SettingsError
+from imgbatch.errors import DamageError, SettingsError
 from imgbatch.settings import Limits
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Audit:
         run: its name; commits of the tables name it too.
         who: user and machine.
         named: how many sources were to be forgotten, members of archives counted.
-        posts: how many posts were.
+        posts, authors: how many posts were, and how many authors with all posts of theirs.
         rows: how many left each table. One that was killed in between may have taken out more.
         files, versions, lines: deleted files that no snapshot holds; deleted former versions of
             objects; log lines and values of records.
@@ -88,6 +89,7 @@ class Audit:
     report: Literal["none", "plain", "pictures"] = "none"
     status: Literal["begun", "finished"] = "begun"
     posts: int = 0
+    authors: int = 0
     finished: str | None = None
 
     def write(self, store: Store) -> None:
@@ -97,9 +99,26 @@ class Audit:
 
 
 def records(store: Store) -> list[dict[str, Any]]:
-    """Return the audit records of a dataset, by its store, oldest first."""
+    """Return the audit records of a dataset, by its store, oldest first.
+
+    Raises:
+        DamageError: one is not readable.
+    """
     names = tombstones.names_below(store, tombstones.FOLDER)
-    return [json.loads(store.get(name)) for name in names if name.endswith(".json")]
+    return [_record(store, name) for name in names if name.endswith(".json")]
+
+
+def _record(store: Store, name: str) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(store.get(name))
+        str(record["status"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamageError(
+            f"{name} is not readable: {error!r}",
+            "Bring it back from a copy, or put it aside: what is forgotten stays forgotten. Then "
+            "forget the last names once more: it may not have been finished.",
+        ) from error
+    return record
 
 
 def forget(
@@ -166,7 +185,8 @@ def _audit(reason: str | None, *, named: int, told: KnownPosts) -> Audit:
         who=f"{_user()}@{platform.node()}",
         reason=reason,
         named=named,
-        posts=len(told.marks),
+        posts=len(told.marks) - told.authors,
+        authors=told.authors,
     )
 
 
@@ -195,7 +215,7 @@ def _take_out(dataset: Dataset, known: Known, stones: Tombstones, audit: Audit) 
     audit.rows[MANIFEST] += _leave_manifest(dataset, stones, audit.run, number)
     shards = {part.shard: part for part in dataset.table(MANIFEST).parts().values()}
     # Before the tables of sources: a post must not point at rows that are gone.
-    audit.rows.update(posts_forgotten.leave(dataset, stones, run=audit.run, number=number))
+    audit.rows.update(posts_leaving.leave(dataset, stones, run=audit.run, number=number))
     others = set(folders) - {MANIFEST, *posts.TABLES}
     for folder in sorted(others, key=lambda f: (f.endswith(f"/{SOURCES}"), f)):
         if folder.startswith(f"{groups.FOLDER}/"):

@@ -21,7 +21,8 @@ from imgbatch.dataset import tombstones
 from imgbatch.dataset.forget import records
 from imgbatch.dataset.needles import Needles
 from imgbatch.dataset.posts import TABLES
-from imgbatch.dataset.posts_forgotten import is_forgotten, traces
+from imgbatch.dataset.posts_forgotten import is_author_forgotten, is_forgotten
+from imgbatch.dataset.posts_leaving import traces
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +57,7 @@ def verify_forgotten(
     *,
     digests: Sequence[str] = (),
     of_posts: Sequence[tuple[str, str]] = (),
+    of_authors: Sequence[tuple[str, str]] = (),
 ) -> Proof:
     """Look through everything that a dataset's store keeps for what was forgotten.
 
@@ -65,6 +67,7 @@ def verify_forgotten(
         digests: SHA-256 of contents, 64 hex digits. Another source with the same bytes has it too.
         of_posts: posts that must have a tombstone, by platform ("": any) and id. All forgotten ones
             are looked for in the tables of posts, whether they are given or not.
+        of_authors: authors all of whose posts must have one, by platform and id.
 
     Raises:
         DamageError: the tombstones cannot be read.
@@ -78,6 +81,9 @@ def verify_forgotten(
     unmarked = sum(not is_forgotten(stones, *one) for one in of_posts)
     if unmarked:
         proof.problems.append(f"{unmarked} of the given posts were never forgotten here")
+    strangers = sum(not is_author_forgotten(stones, *one) for one in of_authors)
+    if strangers:
+        proof.problems.append(f"{strangers} of the given authors were never forgotten here")
     for record in records(dataset.store):
         if record["status"] == "begun":
             proof.problems.append(f"the forget {record['run']} is not finished: forget again")

@@ -17,13 +17,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import pyarrow as pa
 
-from imgbatch.dataset import MANIFEST, SOURCES
-from imgbatch.dataset.joining import KEYS, SOURCE, SOURCE_IDS, join
+from imgbatch.dataset.joining import KEYS, bring_sources, each, join
 from imgbatch.dataset.post_columns import GAPS, MEDIA, POSTS, SCHEMAS, TIME
-from imgbatch.dataset.posts import digits_for, digits_of, stem_of
+from imgbatch.dataset.post_parts import rows_by_part
 from imgbatch.dataset.spill import Spill
 
 if TYPE_CHECKING:
@@ -39,10 +37,6 @@ POST_ROWS = pa.schema(
 MEDIUM = [f for f in SCHEMAS[MEDIA] if f.name not in ("joined_by", "source_id", "version")]
 MEDIA_ROWS = pa.schema([SEQ, *MEDIUM])
 GAP_ROWS = SCHEMAS[GAPS]
-OUTCOME = pa.schema(
-    [(n, pa.string()) for n in ("source_id", "version", "kind", "status", "sha256")]
-)
-LISTED = pa.schema([(name, pa.string()) for name in ("source_id", "version", "input", "address")])
 # What is made anew each time; all other gaps are what reading a dump came to.
 OURS = ("unmatched-medium", "unmatched-source", "duplicate-posts", "withheld-removals")
 # Of a medium, what the join says; any other status is what the dump said.
@@ -50,7 +44,6 @@ JOINED = ("matched", "missing", "linked", "ambiguous")
 # Columns in which a post is the same whatever file it was read from.
 PLACES = ("seq", "raw_ref", "dump", "input", "state")
 KEY = "platform, post_id"
-PART = "substr(md5({0}), 1, {1:d})"
 Removed = Literal["keep", "mark", "forget"]
 
 
@@ -238,30 +231,11 @@ class Gathered:
             "SELECT id, m.input, raw_ref, local_path, source_url FROM medium m "
             "JOIN post USING (seq)"
         )
-        spill.fill("keys", KEYS, _each(spill.batches(asked), keys))
-        self._bring_sources(named, ids)
+        spill.fill("keys", KEYS, each(spill.batches(asked), keys))
+        bring_sources(spill, self._dataset, named, ids)
         join(spill)
         self._tell_gaps()
         self._count()
-
-    def _bring_sources(
-        self, named: Callable[[pa.Table], pa.Table], ids: Callable[[pa.Table], pa.Table]
-    ) -> None:
-        spill, dataset = self._spill, self._dataset
-        spill.fill("listed", LISTED, dataset.batches(MANIFEST, columns=LISTED.names))
-        spill.fill("outcome", OUTCOME, dataset.batches(SOURCES, columns=OUTCOME.names))
-        spill.run(
-            "CREATE TABLE known AS SELECT row_number() OVER () AS sid, * FROM listed "
-            "JOIN outcome USING (source_id, version)"
-        )
-        spill.run("DROP TABLE listed")
-        spill.run("DROP TABLE outcome")
-        spill.fill("source", SOURCE, _each(spill.batches("FROM known"), named))
-        media = (
-            "FROM known WHERE status = 'ok' OR (status = 'failed' AND kind IN ('image', 'video'))"
-        )
-        spill.fill("source_ids", SOURCE_IDS, _each(spill.batches(media), ids))
-        spill.run("DROP TABLE known")
 
     def _tell_gaps(self) -> None:
         self._spill.fill("gaps_then", GAP_ROWS, self._gaps_then())
@@ -303,42 +277,7 @@ class Gathered:
 
     def rows(self) -> dict[str, Iterator[tuple[str, pa.Table]]]:
         """Return the rows of each table by part: what the part's name begins with, and its rows."""
-        counts = {POSTS: "post", MEDIA: "joined", GAPS: "gap"}
-        digits = {
-            name: digits_for(
-                self._one(f"SELECT count(*) FROM {own}"), digits_of(self._dataset, name)
-            )
-            for name, own in counts.items()
-        }
-        hashed = "platform || ' ' || post_id"
-        posts = ", ".join(f.name for f in SCHEMAS[POSTS] if f.name != "n_media")
-        queries = {
-            POSTS: f"SELECT {PART.format(hashed, digits[POSTS])} AS part, {posts}, "
-            "coalesce(n, 0)::INTEGER AS n_media FROM post LEFT JOIN "
-            "(SELECT seq, count(*) AS n FROM medium GROUP BY seq) USING (seq) "
-            f"ORDER BY part, {KEY}",
-            MEDIA: f"SELECT {PART.format(hashed, digits[MEDIA])} AS part, * FROM joined "
-            f"ORDER BY part, {KEY}, media_idx",
-            GAPS: f"SELECT {PART.format('kind || ref', digits[GAPS])} AS part, kind, ref, line, "
-            "message, sum(count)::BIGINT AS count, input FROM gap "
-            "GROUP BY ALL ORDER BY part, kind, ref, line, message, input",
-        }
-        return {name: self._parts(name, query) for name, query in queries.items()}
-
-    def _parts(self, name: str, query: str) -> Iterator[tuple[str, pa.Table]]:
-        schema = pa.schema([pa.field("part", pa.string()), *SCHEMAS[name]])
-        held: list[pa.Table] = []
-        last = ""
-        for batch in self._spill.batches(query):
-            rows = pa.Table.from_batches([batch]).select(schema.names).cast(schema)
-            for part, some in _cut(rows):
-                if held and part != last:
-                    yield stem_of(last), pa.concat_tables(held)
-                    held = []
-                held.append(some.select(SCHEMAS[name].names))
-                last = part
-        if held:
-            yield stem_of(last), pa.concat_tables(held)
+        return rows_by_part(self._spill, self._dataset)
 
 
 SCHEMAS_THEN = {
@@ -356,19 +295,3 @@ def _as_told(name: str) -> str:
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-def _each(
-    batches: Iterable[pa.RecordBatch], made: Callable[[pa.Table], pa.Table]
-) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        yield from made(pa.Table.from_batches([batch])).to_batches()
-
-
-def _cut(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-    """Yield sorted rows by part."""
-    parts = rows["part"].to_numpy(zero_copy_only=False).astype(str)
-    names, starts = np.unique(parts, return_index=True)
-    ends = np.append(starts[1:], len(parts))
-    for name, start, end in zip(names, starts, ends, strict=True):
-        yield str(name), rows.slice(start, end - start)

@@ -16,6 +16,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from imgbatch.dataset import MANIFEST
 from imgbatch.dataset.ordered import state
@@ -78,6 +79,21 @@ def record(table: Table) -> dict[str, Any] | None:
             found: dict[str, Any] = json.loads(commit[SAID])
             return found
     return None
+
+
+def counted(labels: pa.Table, column: str) -> dict[str, int]:
+    """Return what a record says of labels: how many rows, groups, and rows that are in one.
+
+    Args:
+        labels: all of them.
+        column: that names the group.
+    """
+    label = labels[column]
+    return {
+        "rows": labels.num_rows,
+        "groups": pc.count_distinct(label, mode="only_valid").as_py(),
+        "grouped": labels.num_rows - label.null_count,
+    }
 
 
 def former(table: Table, made: Mapping[str, Any]) -> dict[str, Any] | None:

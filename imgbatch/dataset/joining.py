@@ -20,7 +20,12 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from imgbatch.dataset import MANIFEST, SOURCES
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from imgbatch.dataset import Dataset
     from imgbatch.dataset.spill import Spill
 
 # Of a medium: the address that its path means, that path inside its archive, what stands before
@@ -48,6 +53,10 @@ SOURCE = pa.schema(
     ]
 )
 SOURCE_IDS = pa.schema([("sid", pa.int64()), ("post_id", pa.string())])
+OUTCOME = pa.schema(
+    [(n, pa.string()) for n in ("source_id", "version", "kind", "status", "sha256")]
+)
+LISTED = pa.schema([(name, pa.string()) for name in ("source_id", "version", "input", "address")])
 # A shorter name tells nothing: 1.jpg, image.jpg.
 TELLING = 6
 ALIKE = "(m.kind = s.kind OR m.kind NOT IN ('image', 'video'))"
@@ -66,6 +75,42 @@ LEVELS = (
     ("id", ""),
     ("hash", "m.sha256 = s.sha256"),
 )
+
+
+def bring_sources(
+    spill: Spill,
+    dataset: Dataset,
+    named: Callable[[pa.Table], pa.Table],
+    ids: Callable[[pa.Table], pa.Table],
+) -> None:
+    """Make tables `source` and `source_ids` of a manifest and its outcomes.
+
+    Args:
+        spill: where they are made.
+        dataset: whose sources.
+        named: see `Gathered.join`.
+        ids: the same.
+    """
+    spill.fill("listed", LISTED, dataset.batches(MANIFEST, columns=LISTED.names))
+    spill.fill("outcome", OUTCOME, dataset.batches(SOURCES, columns=OUTCOME.names))
+    spill.run(
+        "CREATE TABLE known AS SELECT row_number() OVER () AS sid, * FROM listed "
+        "JOIN outcome USING (source_id, version)"
+    )
+    spill.run("DROP TABLE listed")
+    spill.run("DROP TABLE outcome")
+    spill.fill("source", SOURCE, each(spill.batches("FROM known"), named))
+    media = "FROM known WHERE status = 'ok' OR (status = 'failed' AND kind IN ('image', 'video'))"
+    spill.fill("source_ids", SOURCE_IDS, each(spill.batches(media), ids))
+    spill.run("DROP TABLE known")
+
+
+def each(
+    batches: Iterable[pa.RecordBatch], made: Callable[[pa.Table], pa.Table]
+) -> Iterator[pa.RecordBatch]:
+    """Yield what is made of each batch."""
+    for batch in batches:
+        yield from made(pa.Table.from_batches([batch])).to_batches()
 
 
 def join(spill: Spill) -> None:

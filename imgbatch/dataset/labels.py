@@ -7,6 +7,7 @@ leave   rows of forgotten sources go. A group that is named after one is named a
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -135,7 +136,9 @@ def leave(dataset: Dataset, name: str, stones: Tombstones, *, run: str, number: 
         made = groups.record(table) or {}
         told = {**made, "run": run, "number": number}
         again = groups.write(dataset, table.name, in_order(kept), told)
-        table.commit(again, list(parts.values()), fence=number, run=run)
+        column = next(name for name in kept.column_names if name not in KEYS)
+        said = {groups.SAID: json.dumps({**made, **groups.counted(kept, column)})}
+        table.commit(again, list(parts.values()), fence=number, run=run, said=said)
     return gone
 
 

@@ -1,45 +1,44 @@
-"""Posts that are to be forgotten enter; the tables of posts leave without them, and the proof.
+"""Posts that are to be forgotten enter; what the dataset knows of them leaves.
 
 A forgotten post has a tombstone beside those of sources (`imgbatch.dataset.tombstones`): the keyed
-hash of `post PLATFORM ID`, or of `post  ID` where nobody said which platform. So has a medium whose
-source is forgotten: `medium PLATFORM ID PLACE`. So a dump that holds
-it still brings it back no more. Whatever post answers or shares it names it no more.
+hash of `post PLATFORM ID`, or of `post  ID` where nobody said which platform; an author all of
+whose posts are deleted has one of `author PLATFORM ID`, and a medium whose source is forgotten of
+`medium PLATFORM ID PLACE`. So a dump that holds it still brings it back no more.
 
-A medium whose source is forgotten stays as a row of its post, without what names it, with the
-status `forgotten`.
+The rows leave in `imgbatch.dataset.posts_leaving`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imgbatch import __version__
 from imgbatch.dataset import posts
-from imgbatch.dataset.parts import put_table, read_part
-from imgbatch.dataset.posts import GAPS, MEDIA, POSTS, SCHEMAS
+from imgbatch.dataset.posts import MEDIA, POSTS, SCHEMAS
 from imgbatch.dataset.spill import Spill
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
-    from imgbatch.dataset import Dataset, Part
+    from imgbatch.dataset import Dataset
     from imgbatch.dataset.tombstones import Tombstones
 
 FORGOTTEN = "forgotten"
-UNMATCHED_MEDIUM, UNMATCHED_SOURCE = "unmatched-medium", "unmatched-source"
-# Of a medium whose source is forgotten: all that names it, or tells what it shows.
-NAMING = ("media_key", "source_url", "local_path", "sha256", "alt_text", "source_id", "version")
-GIVEN = pa.schema([("platform", pa.string()), ("post_id", pa.string())])
-REFERENCES = ("reply_to", "repost_of")
-POSTS_NOW = ("platform", "post_id", "state", "repost_of", "created_at")
+GIVEN = pa.schema([("platform", pa.string()), ("own", pa.string())])
+POSTS_NOW = (
+    "platform",
+    "post_id",
+    "author_id",
+    "state",
+    "repost_of",
+    "created_at",
+    "raw_ref",
+    "input",
+)
 MEDIA_NOW = ("platform", "post_id", "source_id")
 
 
@@ -54,6 +53,8 @@ class KnownPosts:
         sources: ids of the sources that belong to them and to no other present post.
         shared: how many of their sources another present post has; these stay.
         shares: how many posts that stay share one of them.
+        authors: how many authors were given, all of whose posts are meant.
+        files: addresses of the metadata files that they were read from.
     """
 
     marks: frozenset[str] = frozenset()
@@ -62,6 +63,8 @@ class KnownPosts:
     sources: frozenset[str] = frozenset()
     shared: int = 0
     shares: int = 0
+    authors: int = 0
+    files: frozenset[str] = frozenset()
 
 
 def mark(platform: str, post_id: str) -> str:
@@ -74,6 +77,18 @@ def is_forgotten(stones: Tombstones, platform: str | None, post_id: str | None) 
     if post_id is None or not stones.hashes:
         return False
     return mark("", post_id) in stones or mark(platform or "", post_id) in stones
+
+
+def author_mark(platform: str, author_id: str) -> str:
+    """Return what the tombstone of an author is made of, all of whose posts are deleted."""
+    return f"author {platform} {author_id}"
+
+
+def is_author_forgotten(stones: Tombstones, platform: str | None, author_id: str | None) -> bool:
+    """Tell whether all posts of an author are."""
+    if author_id is None or not stones.hashes:
+        return False
+    return author_mark(platform or "", author_id) in stones
 
 
 def medium_mark(platform: str, post_id: str, place: int) -> str:
@@ -96,17 +111,44 @@ def media_marks(dataset: Dataset, sources: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def look_up(dataset: Dataset, given: Iterable[tuple[str, str]]) -> KnownPosts:
-    """Find out what a dataset knows of some posts, by platform ("": any) and id."""
-    wanted = set(given)
+def look_up(
+    dataset: Dataset,
+    given: Iterable[tuple[str, str]],
+    authors: Iterable[tuple[str, str]] = (),
+) -> KnownPosts:
+    """Find out what a dataset knows of some posts.
+
+    Args:
+        dataset: where to look.
+        given: posts, by platform ("": any) and id.
+        authors: by platform and id; all posts of theirs are meant, too.
+    """
+    wanted, people = sorted(set(given)), sorted(set(authors))
     with _opened(dataset) as spill:
-        rows = pa.table([list(one) for one in zip(*wanted, strict=True)] or [[], []], schema=GIVEN)
-        spill.fill("given", GIVEN, rows.to_batches())
+        spill.fill("given", GIVEN, _given(wanted))
+        spill.fill("people", GIVEN, _given(people))
         spill.run(
             "CREATE TABLE gone AS SELECT DISTINCT p.platform, p.post_id FROM post p "
-            "JOIN given g ON g.post_id = p.post_id AND g.platform IN ('', p.platform)"
+            "JOIN given g ON g.own = p.post_id AND g.platform IN ('', p.platform) "
+            "UNION SELECT p.platform, p.post_id FROM post p "
+            "JOIN people a ON a.own = p.author_id AND a.platform = p.platform"
         )
-        return _known(spill, frozenset(mark(*one) for one in wanted))
+        unknown = _one(
+            spill,
+            "SELECT count(*) FROM given g WHERE NOT EXISTS (FROM gone p "
+            "WHERE g.own = p.post_id AND g.platform IN ('', p.platform))",
+        )
+        marks = {mark(*one) for one in wanted} | {author_mark(*one) for one in people}
+        if people:
+            marks |= _marks_of_gone(spill)
+        known = _known(dataset, spill, frozenset(marks))
+        return replace(known, unknown=unknown, authors=len(people))
+
+
+def _given(wanted: list[tuple[str, str]]) -> list[pa.RecordBatch]:
+    rows = [list(one) for one in zip(*wanted, strict=True)] or [[], []]
+    batches: list[pa.RecordBatch] = pa.table(rows, schema=GIVEN).to_batches()
+    return batches
 
 
 def older(dataset: Dataset, before: float) -> tuple[KnownPosts, int]:
@@ -125,62 +167,11 @@ def older(dataset: Dataset, before: float) -> tuple[KnownPosts, int]:
             [int(before * 1e6)],
         )
         timeless = _one(spill, "SELECT count(*) FROM post WHERE created_at IS NULL")
-        named = spill.batches("FROM gone")
-        marks = frozenset(mark(*one) for batch in named for one in _pairs(batch))
-        return _known(spill, marks), timeless
+        return _known(dataset, spill, frozenset(_marks_of_gone(spill))), timeless
 
 
-def leave(dataset: Dataset, stones: Tombstones, *, run: str, number: int) -> dict[str, int]:
-    """Write the tables of posts again without what is forgotten; return how many rows left each.
-
-    Args:
-        dataset: whose posts.
-        stones: of forgotten posts and sources.
-        run: who commits.
-        number: under which; taken by `take_number`.
-    """
-    here = posts.here(dataset)
-    # None: bringing posts was interrupted, and what is there of them is cut all the same.
-    made = posts.record(dataset) if here else None
-    without = {POSTS: _posts, MEDIA: _media, GAPS: _gaps}
-    gone: dict[str, int] = {}
-    listed: list[dict[str, Any]] = []
-    changed = False
-    # Media first: what they lose has to be listed among the gaps.
-    for name in (name for name in (MEDIA, GAPS, POSTS) if name in here):
-        cut = _cut(dataset, name, without[name], stones, listed)
-        gone[name] = cut.gone
-        _count(made["counts"] if made else {}, name, cut.counted)
-        changed |= bool(cut.adds or cut.removes)
-        told = {posts.SAID: json.dumps(made)} if made and name == POSTS else None
-        # Posts are committed for what their commit says, too.
-        if cut.adds or cut.removes or (told and changed):
-            dataset.table(name).commit(cut.adds, cut.removes, fence=number, run=run, said=told)
-    return gone
-
-
-def traces(stones: Tombstones, rows: pa.Table) -> int:
-    """Return how many rows of a table of posts name a forgotten post."""
-    names = set(rows.column_names)
-    if {"platform", "post_id"} <= names:
-        found = _is_gone(stones, rows, "post_id")
-        for name in REFERENCES:
-            if name in names:
-                found = [a or b for a, b in zip(found, _is_gone(stones, rows, name), strict=True)]
-        return sum(found)
-    if {"kind", "ref"} <= names:
-        return sum(_of_forgotten(stones, *one) for one in _pairs(rows.select(["kind", "ref"])))
-    return 0
-
-
-@dataclass(slots=True)
-class _Cut:
-    """What is to be committed of one table, and what the record counts of all its rows then."""
-
-    adds: list[Part]
-    removes: list[Part]
-    gone: int
-    counted: Counter[str]
+def _marks_of_gone(spill: Spill) -> set[str]:
+    return {mark(*one) for batch in spill.batches("FROM gone") for one in _pairs(batch)}
 
 
 @contextlib.contextmanager
@@ -205,7 +196,7 @@ def _rows(dataset: Dataset, name: str, schema: pa.Schema) -> Iterator[pa.RecordB
             yield from pa.Table.from_batches([batch]).cast(schema).to_batches()
 
 
-def _known(spill: Spill, marks: frozenset[str]) -> KnownPosts:
+def _known(dataset: Dataset, spill: Spill, marks: frozenset[str]) -> KnownPosts:
     """Return what is known of the posts in the table `gone`."""
     key = "platform, post_id"
     theirs = f"medium SEMI JOIN gone USING ({key})"
@@ -222,11 +213,23 @@ def _known(spill: Spill, marks: frozenset[str]) -> KnownPosts:
     return KnownPosts(
         marks=marks,
         here=here,
-        unknown=max(0, len(marks) - here),
         sources=frozenset(own),
         shared=_one(spill, "SELECT count(*) FROM theirs") - len(own),
         shares=_one(spill, shares),
+        files=_files(dataset, spill),
     )
+
+
+def _files(dataset: Dataset, spill: Spill) -> frozenset[str]:
+    """Return the addresses of the metadata files that the posts in the table `gone` are of."""
+    made = posts.record(dataset) if POSTS in posts.here(dataset) else None
+    before = {name: own["before"] for name, own in made["inputs"].items()} if made else {}
+    told = (
+        "SELECT DISTINCT input, regexp_replace(raw_ref, ':[0-9]+$', '') AS file "
+        "FROM post SEMI JOIN gone USING (platform, post_id)"
+    )
+    pairs = (one for batch in spill.batches(told) for one in _pairs(batch))
+    return frozenset(before.get(name, f"{name}/") + file for name, file in pairs)
 
 
 def _one(spill: Spill, query: str) -> int:
@@ -237,153 +240,3 @@ def _one(spill: Spill, query: str) -> int:
 
 def _pairs(rows: pa.Table | pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
     return zip(*(column.to_pylist() for column in rows.columns), strict=True)
-
-
-def _is_gone(stones: Tombstones, rows: pa.Table, column: str) -> list[bool]:
-    pairs = _pairs(rows.select(["platform", column]))
-    return [is_forgotten(stones, platform, own) for platform, own in pairs]
-
-
-def _of_forgotten(stones: Tombstones, kind: str, ref: str | None) -> bool:
-    """Tell whether a gap is of a forgotten post's medium: its ref is `PLATFORM ID PLACE`."""
-    if kind != UNMATCHED_MEDIUM or not ref:
-        return False
-    platform, _, rest = ref.partition(" ")
-    return is_forgotten(stones, platform, rest.rpartition(" ")[0])
-
-
-def _cut(
-    dataset: Dataset,
-    name: str,
-    without: Callable[[pa.Table, Tombstones, list[dict[str, Any]]], pa.Table],
-    stones: Tombstones,
-    listed: list[dict[str, Any]],
-) -> _Cut:
-    """Write those parts of a table again that change."""
-    cut = _Cut([], [], 0, Counter())
-    fresh = _by_stem(dataset, listed) if name == GAPS else {}
-    told = {"format": str(posts.VERSION), "imgbatch": __version__, "table": name}
-
-    def put(stem: str, rows: pa.Table) -> None:
-        if rows.num_rows:
-            whole = rows.replace_schema_metadata(None).combine_chunks()
-            cut.adds.append(put_table(dataset.store, name, stem, whole, told))
-
-    for part in dataset.table(name).parts().values():
-        rows = read_part(dataset.store, part)[0].replace_schema_metadata(None)
-        stem = part.path.partition("-")[0]
-        kept = without(rows, stones, listed)
-        cut.gone += rows.num_rows - kept.num_rows
-        kept = _joined(kept, fresh.pop(stem, []))
-        cut.counted.update(_counted(name, kept))
-        if not kept.equals(rows):
-            cut.removes.append(part)
-            put(stem, kept)
-    for stem, more in fresh.items():
-        rows = _joined(SCHEMAS[GAPS].remove_metadata().empty_table(), more)
-        cut.counted.update(_counted(name, rows))
-        put(stem, rows)
-    both = {part.path for part in cut.adds} & {part.path for part in cut.removes}
-    cut.adds = [part for part in cut.adds if part.path not in both]
-    cut.removes = [part for part in cut.removes if part.path not in both]
-    return cut
-
-
-def _counted(name: str, rows: pa.Table) -> Counter[str]:
-    """Return what the record of posts counts of a table's rows."""
-    if name == POSTS:
-        return Counter({"posts": rows.num_rows})
-    if name == MEDIA:
-        return Counter(rows["status"].to_pylist())
-    found: Counter[str] = Counter()
-    for kind, count in _pairs(rows.select(["kind", "count"])):
-        found[kind] += count
-    return found
-
-
-def _count(counts: dict[str, Any], name: str, own: Counter[str]) -> None:
-    """Put what a table holds now into what its commit says; of all rows, whoever was killed before.
-
-    Args:
-        counts: of the record.
-        name: of the table.
-        own: as `_counted` gave it.
-    """
-    if name == POSTS:
-        counts["posts"] = own["posts"]
-    elif name == MEDIA:
-        counts["media"] = dict(own.most_common())
-    else:
-        counts["gaps"] = dict(own.most_common())
-        counts["sources"] = own[UNMATCHED_SOURCE]
-
-
-def _posts(rows: pa.Table, stones: Tombstones, _: list[dict[str, Any]]) -> pa.Table:
-    gone = pa.array(_is_gone(stones, rows, "post_id"), pa.bool_())
-    kept = rows.filter(pc.invert(gone))
-    for name in REFERENCES:
-        bad = pa.array(_is_gone(stones, kept, name), pa.bool_())
-        kept = _blank(kept, name, bad)
-    return kept
-
-
-def _media(rows: pa.Table, stones: Tombstones, listed: list[dict[str, Any]]) -> pa.Table:
-    """Return media of posts that stay; those of forgotten sources without what names them."""
-    gone = pa.array(_is_gone(stones, rows, "post_id"), pa.bool_())
-    kept = rows.filter(pc.invert(gone))
-    bad = stones.among(kept["source_id"]).combine_chunks()
-    for name in NAMING:
-        kept = _blank(kept, name, bad)
-    for name, word in (("status", FORGOTTEN), ("joined_by", "")):
-        at = kept.schema.get_field_index(name)
-        kept = kept.set_column(at, kept.schema.field(at), pc.if_else(bad, word, kept[name]))
-    listed += [
-        {
-            "kind": UNMATCHED_MEDIUM,
-            "ref": f"{one['platform']} {one['post_id']} {one['media_idx']}",
-            "line": None,
-            "message": FORGOTTEN,
-            "count": 1,
-            "input": one["input"],
-        }
-        for one in kept.filter(pc.equal(kept["status"], FORGOTTEN)).to_pylist()
-    ]
-    return kept
-
-
-def _gaps(rows: pa.Table, stones: Tombstones, _: list[dict[str, Any]]) -> pa.Table:
-    def goes(kind: str, ref: str | None) -> bool:
-        if kind == UNMATCHED_SOURCE:
-            return bool(ref) and stones.covers(str(ref))
-        return _of_forgotten(stones, kind, ref)
-
-    gone = [goes(*one) for one in _pairs(rows.select(["kind", "ref"]))]
-    return rows.filter(pc.invert(pa.array(gone, pa.bool_())))
-
-
-def _blank(rows: pa.Table, name: str, bad: pa.Array | pa.ChunkedArray) -> pa.Table:
-    at = rows.schema.get_field_index(name)
-    field = rows.schema.field(at)
-    blanked = pc.if_else(bad, pa.scalar(None, field.type), rows[name])
-    return rows.set_column(at, field, blanked)
-
-
-def _joined(rows: pa.Table, more: list[dict[str, Any]]) -> pa.Table:
-    there = set(_pairs(rows.select(["kind", "ref"]))) if more else set()
-    more = [one for one in more if (one["kind"], one["ref"]) not in there]
-    if not more:
-        return rows
-    added = pa.Table.from_pylist(more, schema=rows.schema)
-    names = ("kind", "ref", "line", "message", "input")
-    return pa.concat_tables([rows, added]).sort_by([(name, "ascending") for name in names])
-
-
-def _by_stem(dataset: Dataset, listed: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Return new gaps by what the name of their part begins with, as `Gathered.rows` cuts them."""
-    digits = posts.digits_of(dataset, GAPS)
-    found: dict[str, list[dict[str, Any]]] = {}
-    for one in listed:
-        hashed = hashlib.md5(f"{one['kind']}{one['ref']}".encode(), usedforsecurity=False)
-        stem = posts.stem_of(hashed.hexdigest()[:digits])
-        found.setdefault(stem, []).append(one)
-    return found

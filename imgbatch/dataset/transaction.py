@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
 
-from imgbatch.errors import DamageError, RunError, StorageError
+from imgbatch.errors import DamageError, DeniedError, RunError, StorageError
+from imgbatch.storage.local import DENIED
 from imgbatch.storage.secrets import scrub
 
 if TYPE_CHECKING:
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 APP = "imgbatch"
 # What begins the sentence of an error that a bucket's server caused.
 OF_STORES = ("Generic S3 error", "Generic GCS error")
+# An error is drawn as a tree, in red, one clause to the line.
+BRANCH = re.compile("\\s*\x1b\\[31m\u21b3\x1b\\[0m\\s*")
+# EPERM, EACCES, EROFS: asking again is refused again.
+REFUSED = re.compile(r"os error (1|13|30)\b")
 # Commits name their run for as long as the dataset lives; delta's default forgets after 30 days.
 CONFIGURATION = {
     "delta.logRetentionDuration": "interval 36500 days",
@@ -61,8 +67,10 @@ def failed(root: str, table: str, error: BaseException) -> RunError:
         table: its name.
         error: what deltalake raised.
     """
-    text = scrub(str(error))
+    text = words(error)
     said = f"table {table}: {text}"
+    if root.startswith("file:") and REFUSED.search(text):
+        return DeniedError(said, DENIED)
     if isinstance(error, DeltaError) and not any(words in said for words in OF_STORES):
         return DamageError(said)
     if root.startswith("file:"):
@@ -71,6 +79,11 @@ def failed(root: str, table: str, error: BaseException) -> RunError:
 
     found = refusal(root, table, Exception(text))
     return found if isinstance(found, RunError) else StorageError(f"table {table}: {found}")
+
+
+def words(error: BaseException) -> str:
+    """Return what deltalake says, as a sentence without secrets."""
+    return scrub(BRANCH.sub(": ", str(error))).strip()
 
 
 class mapped:  # noqa: N801 - reads as a statement where it is used

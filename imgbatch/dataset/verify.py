@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from imgbatch.dataset import MANIFEST, SOURCES, Dataset, groups, labels, posts_checked
 from imgbatch.dataset.parts import read_part
+from imgbatch.dataset.tombstones import names_below
 from imgbatch.errors import DamageError
 from imgbatch.records import REGIONS, analyzer_of
 
@@ -203,12 +204,21 @@ def _checked(
         problems.append("the file is not the one that was committed")
     if rows.num_rows != part.rows:
         problems.append(f"{rows.num_rows} rows, its commit says {part.rows}")
-    columns = set(rows.schema.names).difference(table.schema().names)
-    problems += [f"column {name} is not in the table" for name in sorted(columns)]
+    problems += _off(rows.schema, table.schema())
     found.problems += [f"{where}: {problem}" for problem in problems]
     if problems:
         found.damaged.append(part)
     return rows
+
+
+def _off(schema: pa.Schema, expected: pa.Schema) -> Iterator[str]:
+    """Tell which columns of a part are not its table's. It may have fewer: a newer one has more."""
+    types = {column.name: column.type for column in expected}
+    for column in schema:
+        if column.name not in types:
+            yield f"column {column.name} is not in the table"
+        elif column.type != types[column.name]:
+            yield f"column {column.name} is {column.type}, and {types[column.name]} in the table"
 
 
 def reconcile(label: str, listed: pa.Table, rows: dict[str, pa.Table], found: Verified) -> None:
@@ -281,7 +291,8 @@ def _ids(table: pa.Table) -> set[tuple[str, str]]:
 def _orphans(dataset: Dataset, tables: dict[str, Table]) -> Iterator[str]:
     for table in tables.values():
         named = set(table.digests())
-        for entry in dataset.store.list(table.name):
-            name = entry.name.removeprefix(f"{table.name}/")
+        # A first run that was killed may not have come to a table yet.
+        for found in names_below(dataset.store, table.name):
+            name = found.removeprefix(f"{table.name}/")
             if not name.startswith("_delta_log/") and name not in named:
-                yield entry.name
+                yield found

@@ -30,6 +30,7 @@ _CODES: dict[str, type[RunError]] = {
     **dict.fromkeys(_STORE, errors.StorageError),
     "settings": errors.SettingsError,
     "versions": errors.MissingExtraError,
+    "packages": errors.MissingExtraError,
     "format": errors.DatasetError,
     "weights": errors.WeightsError,
 }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from imgbatch import analyzers, settings
 from imgbatch.doctor.tries import settings_wrong
 from imgbatch.errors import MissingExtraError, RunError, SettingsError, WeightsError
+from imgbatch.ready import PACKAGE
 from imgbatch.ready import look as look_at_weights
 from imgbatch.storage.buckets import Finding
 from imgbatch.tables import table_specs
@@ -42,6 +43,7 @@ def _look(name_or_path: str, limits: Limits) -> Iterator[Finding]:
     yield Finding("recipe", "ok", f"{name_or_path} fills {', '.join(tables)}")
     for each in look_at_weights(recipe, limits):
         if each.how == "lacking":
-            yield Finding("weights", "failed", each.error, each.remedy)
+            check = "packages" if each.name == PACKAGE else "weights"
+            yield Finding(check, "failed", each.error, each.remedy)
         else:
             yield Finding("weights", "ok", f"{each.name} of {each.analyzer}: {HOW[each.how]}")

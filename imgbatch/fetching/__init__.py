@@ -23,8 +23,10 @@ import queue
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
+from imgbatch.dataset import tombstones
 from imgbatch.dataset.lock import RunLock
 from imgbatch.errors import DumpError, LinkError, SettingsError, TooManyFailedError
 from imgbatch.fetching import kept, posts
@@ -32,7 +34,7 @@ from imgbatch.fetching.asked import FetchSettings
 from imgbatch.fetching.hosts import Hosts
 from imgbatch.fetching.links import Links
 from imgbatch.fetching.robots import Robots
-from imgbatch.fetching.task import Task, failed
+from imgbatch.fetching.task import UNASKED, Task, failed
 from imgbatch.fetching.urls import key_of
 from imgbatch.fetching.web import Web, backend_of
 from imgbatch.fetching.worker import Worker
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 
     from imgbatch.fetching.hosts import Host
     from imgbatch.fetching.kept import Journal
+    from imgbatch.fetching.posts import Told
     from imgbatch.fetching.task import Row, Step
     from imgbatch.sources.dumps import Asked
     from imgbatch.storage import Store
@@ -169,7 +172,10 @@ def _fetch(
     backend: httpcore2.NetworkBackend | None,
 ) -> Fetched:
     started = time.monotonic()
-    _collect(store, dump, names, wish, links)
+    # The same dump goes on to hold posts that were taken out of OUT.
+    stones = tombstones.read(open_store(f"{store.root}/{kept.FOLDER}"))
+    told = partial(posts.told, dump, names, wish.columns, stones)
+    _collect(store, dump, told(), wish, links)
     adopted = _adopt(store, links)
     settings = wish.settings
     progress = Progress(
@@ -178,7 +184,7 @@ def _fetch(
     if progress.of:
         _Loop(wish, store, links, progress, backend or backend_of(settings)).go(tell)
     kept.write_tables(store, links.outcomes())
-    n_posts, n_gaps = posts.write_posts(store, dump, names, wish.columns, links)
+    n_posts, n_gaps = posts.write_posts(store, dump, told(), links)
     return Fetched(
         out=store.root,
         formats=list(names),
@@ -187,7 +193,7 @@ def _fetch(
         asked=progress.asked,
         bytes=progress.bytes,
         adopted=adopted,
-        deleted=_tidy(store, links),
+        deleted=kept.tidy(store, links),
         outcomes=links.counts(),
         seconds=time.monotonic() - started,
     )
@@ -202,10 +208,10 @@ def _refuse_nested(root: str, out: str) -> None:
             )
 
 
-def _collect(store: Store, dump: Dump, names: Sequence[str], wish: Wish, links: Links) -> None:
+def _collect(store: Store, dump: Dump, told: Told, wish: Wish, links: Links) -> None:
     links.remember(kept.outcomes(store))
     links.found(kept.files(store))
-    for text, wanted in posts.linked(dump, names, wish.columns, wish.settings.kinds):
+    for text, wanted in posts.linked(dump, told, wish.settings.kinds):
         links.link(posts.address_of(text), wanted=wanted)
     for url in links.unwanted():
         links.done(_unasked(url, LinkError("link.kind", "media of this kind are not asked for")))
@@ -219,15 +225,6 @@ def _adopt(store: Store, links: Links) -> int:
             links.done(row)
             count += 1
     return count
-
-
-def _tidy(store: Store, links: Links) -> int:
-    """Delete what the tables now make needless: replaced files, and the journal."""
-    links.found(kept.files(store))
-    unused = list(links.unused())
-    for name in [*unused, *kept.journal(store)]:
-        store.delete(name)
-    return len(unused)
 
 
 def _unasked(url: str, error: LinkError) -> Row:
@@ -310,25 +307,29 @@ class _Loop:
         if step.fatal is not None:
             raise step.fatal
         task, error = step.task, step.error
-        host = self._hosts.answered(task, step.delay)
+        now = time.monotonic()
+        host = self._hosts.answered(task, step.delay, error, now)
         self._progress.bytes += step.bytes
         if step.moved:
-            self._hosts.moved(task, step.moved)
+            if why := self._hosts.moved(task, step.moved):
+                self._keep(failed(task, LinkError(UNASKED, why)))
             return
-        if error is not None and not host.down and self._hosts.again(task, error, time.monotonic()):
+        dead = bool(host.down) or self._hosts.is_dead(host, now)
+        if error is not None and not dead and self._hosts.again(task, error, now):
             return
         row = step.row if error is None else failed(task, error)
         assert row is not None, "a step has a row, an error or a place to go"
         self._keep(row)
-        if self._hosts.counted(host, error) and not host.down:
+        if (self._hosts.counted(host, error) or dead) and not host.down:
             self._leave(host, error)
 
     def _leave(self, host: Host, error: LinkError | None) -> None:
-        """Ask a host no more; all its URLs get the outcome that its last ones had."""
+        """Ask a host no more; its other URLs are for the next fetch."""
         assert error is not None, "only failures make us leave"
-        why = f"not asked: its host failed {host.failures} times in a row, at last with: {error}"
+        times = max(host.failures, host.silent)
+        why = f"its host failed {times} times in a row, at last with {error.code}: {error}"
         for task in self._hosts.leave(host, why):
-            self._keep(failed(task, LinkError(error.code, why)))
+            self._keep(failed(task, LinkError(UNASKED, why)))
 
     def _keep(self, row: Row) -> None:
         self._links.done(row)

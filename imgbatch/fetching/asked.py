@@ -33,7 +33,8 @@ class FetchSettings(Settings):
         connect_seconds: for a connection, TLS included.
         seconds: for an answer; its body may take longer while it comes faster than 8 KiB/s.
         patience: seconds for which a host may ask us to wait; one that asks for longer is left.
-        down_after: a host whose last so many URLs all failed in such a way is left alone.
+        down_after: a host whose last so many URLs all failed in such a way is left alone; so is one
+            that gave so many requests in a row no answer, for 10 seconds or longer.
         max_redirects: that one URL may take.
         contact: who asks: an address or a page that the servers' owners can turn to.
     """

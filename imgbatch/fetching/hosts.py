@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 # Seconds before the second attempt; each further one waits twice as long.
 FIRST, LONGEST = 0.5, 60.0
 SLOW_DOWN = "link.limited"
+# What a host gives that is not there. One that is back within so many seconds is not left.
+SILENCE = ("link.timeout", "link.connect", "link.dns")
+SILENT_SECONDS = 10.0
 
 
 @dataclass(slots=True)
@@ -43,6 +46,8 @@ class Host:
         more: whether the list of URLs may hold further ones.
         armed: the number of its place in the heap; 0: it has none.
         failures: URLs in a row that failed in a way that may pass.
+        silent: requests in a row that got no answer.
+        silent_since: the moment at which the first of them was over.
         down: why it is not asked any more; "": it is.
     """
 
@@ -55,6 +60,8 @@ class Host:
     more: bool = True
     armed: int = 0
     failures: int = 0
+    silent: int = 0
+    silent_since: float = 0.0
     down: str = ""
 
 
@@ -102,22 +109,29 @@ class Hosts:
         """Return the seconds until a host may be asked; None while none waits for its moment."""
         return max(self._heap[0][0] - now, 0.0) if self._heap else None
 
-    def answered(self, task: Task, delay: float) -> Host:
+    def answered(self, task: Task, delay: float, error: LinkError | None, now: float) -> Host:
         """Take note that a request is over."""
         host = self._hosts[host_of(task.at)]
         host.active -= 1
+        if error is None or error.code not in SILENCE:
+            host.silent = 0
+        else:
+            host.silent_since = host.silent_since if host.silent else now
+            host.silent += 1
         host.interval = max(1 / self._settings.rate, delay or host.interval)
         self._arm(host)
         return host
 
-    def moved(self, task: Task, to: str) -> None:
-        """Ask for a task elsewhere, before what waits there."""
+    def moved(self, task: Task, to: str) -> str:
+        """Ask for a task elsewhere, before what waits there; return why not, if that is down."""
         task.via.append(task.at)
         task.at = to
         task.attempts = 0
         host = self.open(host_of(to))
-        host.tasks.appendleft(task)
-        self._arm(host, anew=True)
+        if not host.down:
+            host.tasks.appendleft(task)
+            self._arm(host, anew=True)
+        return host.down
 
     def again(self, task: Task, error: LinkError, now: float) -> bool:
         """Ask for a task once more, later; False if it was asked often enough, or for too long.
@@ -149,6 +163,12 @@ class Hosts:
         host.failures += 1
         worn = error.after is not None and error.after > self._settings.patience
         return worn or host.failures >= self._settings.down_after
+
+    def is_dead(self, host: Host, now: float) -> bool:
+        """Tell whether a host has not answered for so long, and so often, that it is given up."""
+        return (
+            host.silent >= self._settings.down_after and now - host.silent_since >= SILENT_SECONDS
+        )
 
     def leave(self, host: Host, why: str) -> Iterator[Task]:
         """Ask a host no more; yield all its tasks that are not under way."""

@@ -36,6 +36,7 @@ from imgbatch.fetching.worker import MEDIA
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from imgbatch.fetching.links import Links
     from imgbatch.fetching.task import Row
     from imgbatch.storage import Store
 
@@ -61,17 +62,28 @@ def take(store: Store) -> None:
     Raises:
         DatasetError: it holds something else.
     """
+    if refuse_other(store):
+        return
+    _refuse_unless_empty(store)
+    text = json.dumps({"format": "fetched", "version": 1, "imgbatch": __version__}, indent=1)
+    store.put(ABOUT, text.encode())
+
+
+def refuse_other(store: Store) -> bool:
+    """Refuse a fetch of another format; return whether there is one of ours.
+
+    Raises:
+        DatasetError: it holds something else.
+    """
     try:
         found = json.loads(store.get(ABOUT))
     except FileNotFoundError:
-        _refuse_unless_empty(store)
-        text = json.dumps({"format": "fetched", "version": 1, "imgbatch": __version__}, indent=1)
-        store.put(ABOUT, text.encode())
-        return
+        return False
     except ValueError as error:
         raise DatasetError(f"{store.root}/{ABOUT} is not readable: {error}") from error
     if not isinstance(found, dict) or (found.get("format"), found.get("version")) != ("fetched", 1):
         raise DatasetError(f"{store.root}/{ABOUT} is of another format", "Give another OUT.")
+    return True
 
 
 def _refuse_unless_empty(store: Store) -> None:
@@ -224,6 +236,15 @@ def write_tables(store: Store, rows: Iterable[Row]) -> None:
 def _partial() -> Iterator[BinaryIO]:
     with tempfile.TemporaryFile() as file:
         yield cast("BinaryIO", file)
+
+
+def tidy(store: Store, links: Links) -> int:
+    """Delete what the tables now make needless: files that no outcome names, and the journal."""
+    links.found(files(store))
+    unused = list(links.unused())
+    for name in [*unused, *journal(store)]:
+        store.delete(name)
+    return len(unused)
 
 
 def put_changed(store: Store, name: str, file: BinaryIO) -> None:

@@ -13,7 +13,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from imgbatch.fetching.hosts import host_of
-from imgbatch.fetching.task import Task
+from imgbatch.fetching.task import UNASKED, Task
 from imgbatch.fetching.urls import key_of
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ SCHEMA = """
     CREATE INDEX by_state ON links (state, host, id);
     CREATE TABLE files (key TEXT, name TEXT PRIMARY KEY) WITHOUT ROWID;
     CREATE INDEX by_key ON files (key);
+    CREATE TABLE leaving (key TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 # `state`: todo (to be asked), taken (being asked), known (has its outcome), left (by a limit).
 AT_ONCE = 100
@@ -72,6 +73,18 @@ class Links:
             (key_of(url), url, wanted),
         )
 
+    def leave(self, urls: Iterable[str]) -> None:
+        """Take note that a post which is taken out links to URLs."""
+        keys = [(key_of(url),) for url in urls]
+        self._base.executemany("INSERT OR IGNORE INTO leaving VALUES (?)", keys)
+
+    def take_out(self) -> int:
+        """Let go of the outcomes of those that no other post links to; return how many."""
+        done = self._base.execute(
+            "DELETE FROM links WHERE linked = 0 AND key IN (SELECT key FROM leaving)"
+        )
+        return done.rowcount
+
     def unwanted(self) -> Iterator[str]:
         """Yield the URLs that no post wants and that have no outcome."""
         statement = "SELECT url FROM links WHERE linked = 1 AND wanted = 0 AND row IS NULL"
@@ -89,13 +102,13 @@ class Links:
         """Decide what is to be asked; return how many.
 
         Args:
-            retry: patterns of error classes, with `*`.
+            retry: patterns of error classes, with `*`, beside what was not asked the last time.
             refresh: what is here, too.
             limit: at most so many, in the order of the dump.
         """
         self._base.execute("UPDATE links SET state = 'todo' WHERE wanted = 1 AND row IS NULL")
         again = "UPDATE links SET state = 'todo' WHERE wanted = 1 AND "
-        for pattern in retry:
+        for pattern in (UNASKED, *retry):
             self._base.execute(f"{again} json_extract(row, '$.error_class') GLOB ?", (pattern,))
         if refresh:
             self._base.execute(f"{again} file IS NOT NULL")

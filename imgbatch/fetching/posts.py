@@ -15,27 +15,36 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from imgbatch.errors import LinkError
 from imgbatch.fetching.kept import POSTS, put_changed
 from imgbatch.fetching.urls import canonical
+from imgbatch.posts.left_out import left_out
 from imgbatch.sources.dumps import Gap, Post, in_pieces, read_all
 from imgbatch.sources.dumps.names import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from imgbatch.dataset.tombstones import Tombstones
     from imgbatch.fetching.links import Links
     from imgbatch.sources.dumps import Asked, Dump, Media
     from imgbatch.storage import Store
 
+    # The format's name, and what it read.
+    Told = Iterable[tuple[str, Post | Gap]]
+
 IN_DUMP, NOT_FETCHED = "in-dump", "not-fetched"
 
 
-def linked(
-    dump: Dump, names: Sequence[str], asked: Asked | None, kinds: Sequence[str]
-) -> Iterator[tuple[str, bool]]:
+def told(dump: Dump, names: Sequence[str], asked: Asked | None, stones: Tombstones) -> Told:
+    """Return what a dump tells, without posts that were taken out of OUT."""
+    found = read_all(dump, names, asked)
+    return left_out(found, stones, dump.address("")) if stones else found
+
+
+def linked(dump: Dump, told: Told, kinds: Sequence[str]) -> Iterator[tuple[str, bool]]:
     """Yield (URL as the dump has it, whether it is of these kinds) of media that a dump links to.
 
     Media whose files the dump has are left out.
     """
-    for _, post in read_all(dump, names, asked):
+    for _, post in told:
         if isinstance(post, Gap):
             continue
         for medium in post.media:
@@ -50,9 +59,7 @@ def _is_here(dump: Dump, post: Post, medium: Media) -> bool:
     return name is not None and dump.has(name)
 
 
-def write_posts(
-    store: Store, dump: Dump, names: Sequence[str], asked: Asked | None, links: Links
-) -> tuple[int, int]:
+def write_posts(store: Store, dump: Dump, told: Told, links: Links) -> tuple[int, int]:
     """Write posts.jsonl; return how many posts and how many gaps it holds.
 
     Of a format whose posts come in pieces, a table's rows, those of one id become one post here.
@@ -60,7 +67,7 @@ def write_posts(
     counts = {Post: 0, Gap: 0}
     pieces = _Pieces()
     with tempfile.TemporaryFile() as file:
-        for name, found in read_all(dump, names, asked):
+        for name, found in told:
             if isinstance(found, Gap):
                 line = {"gap": dataclasses.asdict(found)}
             else:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from protego import Protego
@@ -44,6 +45,15 @@ class Small(Protocol):
         """
 
 
+@dataclass(slots=True)
+class _Origin:
+    """What is known of one robots.txt; `failed` is why it could not be had the last time."""
+
+    reading: threading.Lock = field(default_factory=threading.Lock)
+    rules: Protego | None = None
+    failed: LinkError | None = None
+
+
 class Robots:
     """The robots.txt of each origin, read once when its first URL comes up.
 
@@ -53,9 +63,8 @@ class Robots:
 
     def __init__(self, web: Small) -> None:
         self._web = web
-        self._known: OrderedDict[str, Protego] = OrderedDict()
+        self._known: OrderedDict[str, _Origin] = OrderedDict()
         self._lock = threading.Lock()
-        self._reading: dict[str, threading.Lock] = {}
 
     def check(self, url: httpx2.URL) -> float:
         """Return how many seconds this host wants between two requests; 0 where it does not say.
@@ -70,21 +79,27 @@ class Robots:
         return float(rules.crawl_delay(AGENT) or 0.0)
 
     def _rules(self, where: str) -> Protego:
-        with self._lock:
-            lock = self._reading.setdefault(where, threading.Lock())
-        with lock:
-            known = self._known.get(where)
-            if known is None:
-                known = self._read(where)
-                with self._lock:
-                    self._keep(where, known)
-        return known
+        known = self._origin(where)
+        before = known.failed
+        with known.reading:
+            if known.rules is None and known.failed is not None and known.failed is not before:
+                # It failed while we waited: a host that is down is not waited for one by one.
+                raise LinkError(known.failed.code, str(known.failed))
+            if known.rules is None:
+                try:
+                    known.rules = self._read(where)
+                except LinkError as error:
+                    known.failed = error
+                    raise
+            return known.rules
 
-    def _keep(self, where: str, rules: Protego) -> None:
-        self._known[where] = rules
-        if len(self._known) > KEPT:
-            gone, _ = self._known.popitem(last=False)
-            self._reading.pop(gone, None)
+    def _origin(self, where: str) -> _Origin:
+        with self._lock:
+            known = self._known.setdefault(where, _Origin())
+            self._known.move_to_end(where)
+            if len(self._known) > KEPT:
+                self._known.popitem(last=False)
+            return known
 
     def _read(self, where: str) -> Protego:
         status, text = self._web.small(f"{where}/robots.txt", LONGEST)

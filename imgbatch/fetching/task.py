@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from imgbatch.errors import LinkError
 
 Row = dict[str, Any]
+# What a URL comes to whose host was left alone; the next fetch asks for it without being told.
+UNASKED = "link.unasked"
 
 
 @dataclass(slots=True)

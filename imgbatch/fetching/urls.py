@@ -21,7 +21,7 @@ def canonical(text: str) -> httpx2.URL:
     if len(text) > LONGEST:
         raise LinkError("link.url", f"a URL of {len(text)} characters")
     try:
-        url = httpx2.URL(text.strip()).copy_with(fragment=None)
+        url = httpx2.URL(text.strip().partition("#")[0])
     except (httpx2.InvalidURL, ValueError, TypeError) as error:
         raise LinkError("link.url", f"not a URL: {error}") from error
     if url.scheme not in SCHEMES or not url.host:

@@ -1,16 +1,22 @@
-"""A file of deleted posts enters, as a platform or a user writes it; ids of posts leave.
+"""A file of deleted posts enters, as platforms and people write them; ids leave.
 
 Known, line by line: an id alone; a column of a CSV; and JSON lines with an id, among them X's
 notices of the streams (`{"delete": {"status": {"id_str": ...}}}`, and within `data` of its newer
 form `{"delete": {"tweet": {"id": ...}}}`) and of batch compliance (`{"id": ..., "action":
-"delete"}`). What is no deletion of a post (a user's, a place that is taken back) is counted.
+"delete"}`). `{"user_delete": {"id": ...}}`, or newer `{"user_delete": {"user": {"id": ...}}}`, is
+of all posts of an author, unless a later line takes it back (`user_undelete`). What is no deletion
+(an account that is protected, a place that is taken back) is counted by its name.
+
+Decision, 2026-11: `user_protect` and `user_suspend` are not applied: they come and go, and to
+forget is for good. Drawback: who has to suppress such authors names their posts himself.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.errors import SettingsError
@@ -18,23 +24,29 @@ from imgbatch.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+# Whose notices name authors.
+PLATFORM = "x"
+DELETE, USER_DELETE, USER_UNDELETE = "delete", "user_delete", "user_undelete"
 IDS = ("post_id", "id_str", "id", "tweet_id", "status_id")
-DELETES = ("delete", "deleted")
+DELETES = (DELETE, "deleted")
+INNER = ("status", "tweet", "user")
 SHOWN = 5
 BOM = "\ufeff"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Deletions:
     """What a file of deleted posts says.
 
     Attributes:
         ids: of posts, each once, in the file's order.
-        others: lines that tell of something else than a deleted post.
+        authors: ids of authors all of whose posts are deleted, each once.
+        others: lines that tell of something else, by what they call it.
     """
 
-    ids: tuple[str, ...]
-    others: int = 0
+    ids: list[str] = field(default_factory=list)
+    authors: list[str] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
 
 
 def read_deletions(text: str) -> Deletions:
@@ -47,15 +59,19 @@ def read_deletions(text: str) -> Deletions:
     first = next((line.strip() for line in lines if line.strip() and line[0] != "#"), "")
     names = [name.strip().lower() for name in next(csv.reader([first]), [])]
     column = next((name for name in IDS if name in names), None)
-    found, wrong, others = [], [], 0
-    read = _rows(lines, column) if column else _each(lines)
-    for number, one in read:
-        if one is None:
-            others += 1
-        elif one:
-            found.append(one)
-        else:
+    posts: dict[str, None] = {}
+    authors: dict[str, None] = {}
+    others: Counter[str] = Counter()
+    wrong = []
+    for number, event, own in _rows(lines, column) if column else _each(lines):
+        if event not in (DELETE, USER_DELETE, USER_UNDELETE):
+            others[event] += 1
+        elif not own:
             wrong.append(f"line {number}")
+        elif event == USER_UNDELETE:
+            authors.pop(own, None)
+        else:
+            (posts if event == DELETE else authors)[own] = None
     if wrong:
         more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
         raise SettingsError(
@@ -63,52 +79,55 @@ def read_deletions(text: str) -> Deletions:
             "One id per line, a CSV with a column `id` or `post_id`, or JSON lines. Nothing was "
             "changed.",
         )
-    return Deletions(tuple(dict.fromkeys(found)), others)
+    return Deletions(list(posts), list(authors), others)
 
 
-def _rows(lines: list[str], column: str) -> Iterator[tuple[int, str | None]]:
+def _rows(lines: list[str], column: str) -> Iterator[tuple[int, str, str]]:
+    """Yield of each row its line, what happened, and the id of what it happened to."""
     reader = csv.DictReader(lines)
     reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
     for row in reader:
-        yield reader.line_num, _applied(row, _id(row.get(column)))
+        yield reader.line_num, _action(row), _id(row.get(column))
 
 
-def _each(lines: list[str]) -> Iterator[tuple[int, str | None]]:
+def _each(lines: list[str]) -> Iterator[tuple[int, str, str]]:
     for number, line in enumerate(lines, 1):
         said = line.strip()
         if not said or said.startswith("#"):
             continue
-        yield number, _notice(said) if said.startswith("{") else _id(said.strip("\"', "))
+        event, own = _notice(said) if said.startswith("{") else (DELETE, _id(said.strip("\"', ")))
+        yield number, event, own
 
 
-def _notice(line: str) -> str | None:
-    """Return the id of a JSON line; "" where there is none, None where it is no deleted post."""
+def _notice(line: str) -> tuple[str, str]:
+    """Return what happened by a JSON line, and to which id; "" where there is none."""
     try:
         # Digits as they stand: a number would lose those behind the sixteenth in other programs.
         said = json.loads(line, parse_int=str)
     except ValueError:
-        return ""
+        return DELETE, ""
     said = said.get("data", said)
     if not isinstance(said, dict):
-        return ""
-    delete = said.get("delete")
-    if isinstance(delete, dict):
-        post = delete.get("status") or delete.get("tweet")
-        return _of(post) if isinstance(post, dict) else None
-    found = _of(said)
-    if not found and len(said) == 1 and isinstance(next(iter(said.values())), dict):
-        return None  # user_delete, scrub_geo, status_withheld, ...
-    return _applied(said, found)
+        return DELETE, ""
+    objects = [name for name, value in said.items() if isinstance(value, dict)]
+    if _of(said) or len(objects) != 1:
+        return _action(said), _of(said)
+    (event,) = objects
+    told = said[event]
+    inner = next((one for name in INNER if isinstance(one := told.get(name), dict)), None)
+    if event == DELETE and inner is None:
+        return "delete of no post", ""  # a like, say
+    return event, _of(told if inner is None else inner)
 
 
 def _of(said: Mapping[str, Any]) -> str:
     return next((found for name in IDS if (found := _id(said.get(name)))), "")
 
 
-def _applied(said: Mapping[str, Any], found: str) -> str | None:
-    """Return an id if what is said of it is that it is deleted, or nothing is."""
-    action = said.get("action")
-    return None if action and str(action).strip().lower() not in DELETES else found
+def _action(said: Mapping[str, Any]) -> str:
+    """Return what is said to have happened to an id; where nothing is, that it is deleted."""
+    action = str(said.get("action") or DELETE).strip().lower()
+    return DELETE if action in DELETES else action
 
 
 def _id(value: Any) -> str:

@@ -9,7 +9,12 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from imgbatch.dataset.posts_forgotten import FORGOTTEN, is_forgotten, medium_mark
+from imgbatch.dataset.posts_forgotten import (
+    FORGOTTEN,
+    is_author_forgotten,
+    is_forgotten,
+    medium_mark,
+)
 from imgbatch.posts.keys import file_of
 from imgbatch.posts.rows import places
 from imgbatch.sources.dumps import Gap, Media, names
@@ -39,12 +44,19 @@ def left_out(
     for name, one in found:
         if isinstance(one, Gap):
             yield name, one
-        elif is_forgotten(stones, one.platform, one.post_id):
+        elif is_post_forgotten(stones, one):
             count += 1
         else:
             yield name, _without(one, stones, before)
     if count:
         yield name, Gap(KIND, "", None, MESSAGE, count)
+
+
+def is_post_forgotten(stones: Tombstones, post: Post) -> bool:
+    """Tell whether a post has a tombstone, or its author has."""
+    return is_forgotten(stones, post.platform, post.post_id) or is_author_forgotten(
+        stones, post.platform, post.author_id
+    )
 
 
 def _without(post: Post, stones: Tombstones, before: str) -> Post:

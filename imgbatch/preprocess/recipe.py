@@ -21,6 +21,7 @@ Step = FixedStep | Augment | MaskFaces
 STEPS: dict[str, type[Step]] = {kind.model_fields["name"].default: kind for kind in get_args(Step)}
 
 REMEDY = "Every [[steps]] table has a name, one of: " + ", ".join(STEPS) + "."
+REFERENCE = "imgbatch/REFERENCE.md lists each step, [output] and [faces] with their settings."
 
 
 def read_steps(tables: Sequence[Any]) -> tuple[Step, ...]:
@@ -47,7 +48,7 @@ def _read_step(table: Any, number: int) -> Step:
         raise SettingsError(f"step {number} has no name", REMEDY)
     if name not in STEPS:
         raise SettingsError(f"step {number}: no step {name!r}{nearest(name, list(STEPS))}", REMEDY)
-    return check(STEPS[name], table, where=f"step {number} ({name})")
+    return check(STEPS[name], table, where=f"step {number} ({name})", remedy=REFERENCE)
 
 
 def fixed_steps(

@@ -187,22 +187,28 @@ def gather(chunks: Iterable[bytes], *, size: int, in_memory: int) -> Blob:
     """
     if size <= in_memory:
         return Blob.of(b"".join(chunks))
-    with _spool() as file:
+    with spool() as file:
         for chunk in chunks:
-            with _spooling():
+            with spooling():
                 file.write(chunk)
-        with _spooling():
+        with spooling():
             file.flush()
         return Held(os.dup(file.fileno()), 0, file.tell()).blob()
 
 
-def _spool() -> BinaryIO:
-    with _spooling():
+def spool() -> BinaryIO:
+    """Open a temporary file without a name.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    with spooling():
         return cast("BinaryIO", tempfile.TemporaryFile(prefix="imgbatch-"))
 
 
 @contextlib.contextmanager
-def _spooling() -> Iterator[None]:
+def spooling() -> Iterator[None]:
+    """Turn what writing a temporary file raises into a StorageError."""
     try:
         yield
     except OSError as error:

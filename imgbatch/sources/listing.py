@@ -89,7 +89,8 @@ def _entries(store: Store) -> Iterator[Entry]:
     except FileNotFoundError as error:
         raise InputError(f"{_where(store, error)} is not there") from error
     except DeniedError as error:
-        raise InputError(str(error), error.remedy) from error
+        here = store.root.startswith(LOCAL_SCHEME)
+        raise InputError(str(error), UNLISTED if here else error.remedy) from error
     except OSError as error:
         raise InputError(f"{_where(store, error)}: {error.strerror or error}", UNLISTED) from error
 

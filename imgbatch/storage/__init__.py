@@ -61,7 +61,7 @@ class Former:
 class Store(Protocol):
     """Objects under one root.
 
-    Missing objects raise FileNotFoundError, refused ones PermissionError (DeniedError in buckets);
+    Missing objects raise FileNotFoundError, refused ones DeniedError;
     a bucket that cannot be used at all AccessError, one that is out OutageError; whatever else goes
     wrong StorageError.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote as percent
 
-from imgbatch.errors import StorageError
+from imgbatch.errors import DeniedError, StorageError
 from imgbatch.storage import ChangedError, Entry, Former
 from imgbatch.storage.addresses import quote, unquote
 
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 PARTIAL = ".imgbatch-partial-"
 COPIED_BYTES = 2**20
+DENIED = (
+    "Give a folder that is yours, or have it made readable and writable for you (`ls -ld FOLDER` "
+    "shows who may). Then run again: finished shards stay."
+)
+NO_FOLDER = "Check the path: a file stands in its way, or nothing can be made there."
 # File systems keep times to a second or better.
 MTIME_STEPS = (1, 10**6, 2 * 10**9)
 
@@ -45,7 +50,7 @@ class LocalStore:
         folders = [prefix.strip("/")]
         while folders:
             folder = folders.pop()
-            with os.scandir(self._path(folder) if folder else self.folder) as found:
+            with _allowed(), os.scandir(self._path(folder) if folder else self.folder) as found:
                 for item in found:
                     name = f"{folder}/{item.name}" if folder else item.name
                     if item.name.startswith(PARTIAL):
@@ -58,14 +63,15 @@ class LocalStore:
     def folders(self, prefix: str = "") -> Sequence[str]:
         """Return the names of the folders in a folder; a link to one is none."""
         try:
-            with os.scandir(self._path(prefix.strip("/"))) as found:
+            with _allowed(), os.scandir(self._path(prefix.strip("/"))) as found:
                 return sorted(item.name for item in found if item.is_dir(follow_symlinks=False))
         except FileNotFoundError:
             return []  # a bucket has no empty folders either
 
     def head(self, name: str) -> Entry:
         """Return size and version of one file."""
-        return _entry(name, Path(self._path(name)), missing_ok=False)
+        with _allowed():
+            return _entry(name, Path(self._path(name)), missing_ok=False)
 
     def get(self, name: str, version: str = "") -> bytes:
         """Return a whole file."""
@@ -92,7 +98,7 @@ class LocalStore:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
                 os.close(descriptor)
-                raise PermissionError(errno.EACCES, "not a regular file", name)
+                raise PermissionError(errno.EACCES, "not a regular file", self._path(name))
             if version and _version(found) != version:
                 os.close(descriptor)
                 raise ChangedError(errno.EEXIST, "changed meanwhile", name)
@@ -118,7 +124,13 @@ class LocalStore:
     @contextlib.contextmanager
     def _partial(self, name: str, chunks: Iterable[bytes]) -> Iterator[str]:
         folder = os.path.dirname(self._path(name))
-        os.makedirs(folder, exist_ok=True)
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
+            # Not what a verb means by a name that is taken, or one that is not there.
+            raise StorageError(
+                f"{name}: no folder can be made at {quote(folder)}: {error.strerror}", NO_FOLDER
+            ) from error
         written = os.path.join(folder, PARTIAL + uuid.uuid4().hex)
         try:
             with open(written, "xb") as file:
@@ -214,9 +226,24 @@ def _advance(partial: str, former: os.stat_result) -> None:
 
 
 @contextlib.contextmanager
-def _mapped(name: str) -> Iterator[None]:
+def _allowed() -> Iterator[None]:
+    """Say what this user may not do as every store says it."""
     try:
         yield
+    except DeniedError:
+        raise
+    except PermissionError as error:
+        place = str(error.filename or "")
+        if os.path.basename(place).startswith(PARTIAL):
+            place = os.path.dirname(place)  # whoever reads this knows of no such file
+        raise DeniedError(f"{quote(place)}: {error.strerror}", DENIED) from error
+
+
+@contextlib.contextmanager
+def _mapped(name: str) -> Iterator[None]:
+    try:
+        with _allowed():
+            yield
     except (FileNotFoundError, FileExistsError, PermissionError):
         raise
     except OSError as error:

@@ -20,8 +20,6 @@ _CODE = re.compile(r"<Code>\s*([A-Za-z]+)\s*</Code>")
 _SAID = re.compile(r"<Message>([^<]{1,300})")
 _REGION = re.compile(r"<Region>([\w-]+)</Region>")
 _DETAILS = "\n\nDebug source:"
-# deltalake draws the same sentence as a tree, one clause to the line.
-_BRANCH = re.compile("\\s*\x1b\\[31m\u21b3\x1b\\[0m\\s*")
 _BODY = re.compile(r" - Server returned non-2xx status code: \d{3}[^:]*: ?")
 _ODD_NAME = "object with invalid path: "
 _REDIRECTED = "redirect without LOCATION"
@@ -111,7 +109,7 @@ def refusal(root: str, name: str, error: Exception) -> Exception:
     Returns:
         AccessError, DeniedError, OutageError, FileNotFoundError, or StorageError for all else.
     """
-    text = scrub(_BRANCH.sub(": ", str(error)))
+    text = scrub(str(error))
     status = int(found[1]) if (found := _STATUS.search(text)) else 0
     bucket = "/".join(root.split("/", 3)[:3])
     wrong = _wrong(text, status, error)

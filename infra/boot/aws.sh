@@ -52,7 +52,11 @@ registry_login() {
 }
 
 # group_leave: this machine ends and its group gets smaller by one, so that it is not replaced.
+# One that the group ends already counts no more: to ask then might take another one's place.
 group_leave() {
+    if [[ "$(metadata autoscaling/target-lifecycle-state 2>/dev/null)" == Terminated ]]; then
+        return
+    fi
     aws autoscaling terminate-instance-in-auto-scaling-group --instance-id "$MACHINE" \
         --should-decrement-desired-capacity --output text
 }
@@ -61,6 +65,8 @@ group_leave() {
 command_line() {
     type -P aws >/dev/null || install_package awscli-2 awscli
 }
+
+gpu_for_containers() { :; } # the image has it all
 
 # passed: variables that the container gets too.
 passed() {

@@ -37,13 +37,13 @@ tries() {
     "$@"
 }
 
-# install_package NAME_FOR_DNF NAME_FOR_APT
+# install_package NAME_FOR_DNF WORDS_FOR_APT...
 install_package() {
     if type -P dnf >/dev/null; then
         tries 5 dnf install --assumeyes --quiet "$1"
     else
         tries 5 apt-get update --quiet
-        DEBIAN_FRONTEND=noninteractive tries 5 apt-get install --yes --quiet "$2"
+        DEBIAN_FRONTEND=noninteractive tries 5 apt-get install --yes --quiet "${@:2}"
     fi
 }
 
@@ -123,7 +123,7 @@ container() {
         words+=(--gpus all)
     fi
     if [[ "$ROLE" == head ]]; then
-        words+=(--restart on-failure)
+        words+=(--restart on-failure:10) # what passes takes some; what does not is told soon
         job=(-P -m "jobs.head" "$CONTROL")
     fi
     docker rm --force imgbatch >/dev/null 2>&1 || true # of a boot before this one, if any
@@ -143,6 +143,7 @@ leased
 if [[ "$GPU" == true ]]; then
     step "gpu"
     gpu_answers
+    gpu_for_containers
 fi
 step "docker"
 docker_answers

@@ -97,6 +97,21 @@ command_line() {
     type -P curl >/dev/null || install_package curl curl
 }
 
+# gpu_for_containers: has what Docker takes to hand on the GPU, where the image of the machine lacks it.
+# Google's images have NVIDIA's list of packages, and of its container toolkit the base, without the
+# hook that `docker run --gpus` asks for. The base is held, and apt wants all of it of one version.
+# dockerd looks for the hook when it starts (daemon/nvidia_linux.go), so this comes before Docker.
+# What of its own runs when it first starts may hold apt's lock: boot.sh stops and outlasts that.
+gpu_for_containers() {
+    local toolkit=(nvidia-container-toolkit nvidia-container-toolkit-base)
+    toolkit+=(libnvidia-container-tools libnvidia-container1)
+    type -P nvidia-container-runtime-hook >/dev/null && return
+    install_package nvidia-container-toolkit --allow-change-held-packages "${toolkit[@]}"
+    if type -P docker >/dev/null; then
+        systemctl restart docker
+    fi
+}
+
 # passed: variables that the container gets too.
 passed() { echo GCE_METADATA_HOST STORAGE_EMULATOR_HOST "${!CLOUDSDK_API_ENDPOINT_OVERRIDES_@}"; }
 bucket() { local rest="${CONTROL#gs://}"; echo "${rest%%/*}"; }

@@ -8,6 +8,8 @@
 #   a worker  cannot read it for 10 minutes; the head only until the deadline that it last read;
 #   both      see a beat that does not change for 10 minutes, are past
 #             the deadline, did not come up in 15 minutes, or lost their container or their docker.
+# A head whose place another one has, or is to have, ends without a word to its group; README.md has
+# the table.
 # imgbatch/cloud/leaving.py holds the same rules of the lease in Python; a test compares the two.
 set -euo pipefail
 
@@ -55,8 +57,15 @@ verdict() {
         return
     fi
     keep read "$now"
-    rm -f "$STATE/own"
+    rm -f "$STATE/own" "$STATE/heir"
     if [[ "$ROLE" == head && ("$read" == 1 || "$(field head_machine)" != "$MACHINE") ]]; then
+        if [[ "$read" == 0 ]]; then
+            beat="$(field head_machine) $(field beat)"
+            if [[ "$beat" != "$(recall other "$beat")" ]]; then
+                touch "$STATE/heir" # renewed since the last look: another head leads
+            fi
+            keep other "$beat"
+        fi
         if ((now - $(recall mine "$(recall since "$now")") >= HEAD_SECONDS)); then
             echo "this head had no lease of its own for $HEAD_SECONDS s"
         fi
@@ -85,6 +94,9 @@ verdict() {
         age=$((now - $(recall changed "$now")))
     fi
     if ! late "$now" "$clock" && ((age >= SILENT_SECONDS)); then
+        if [[ "$ROLE" == head ]]; then
+            touch "$STATE/heir" # it hangs: the run goes on with the next one
+        fi
         echo "the lease was not renewed for $SILENT_SECONDS s"
     fi
 }
@@ -130,33 +142,53 @@ unmanned() {
     else
         keep docker "$now"
         if [[ -z "$running" ]]; then
-            echo "its container ended: $(timeout 60 docker logs --tail 5 imgbatch 2>&1 | tr '\n' ' ')"
+            echo "its container ended: $(last_words)"
         fi
     fi
 }
 
-# report REASON: tells the run why this machine is of no use to it.
+# last_words: what the container said last, in one line.
+last_words() { timeout 60 docker logs --tail 5 imgbatch 2>&1 | tr '\n' ' ' || true; }
+
+# retired: whether a head's process ended by itself, having seen to its group or to another head.
+retired() {
+    local form='{{.State.Status}} {{.State.ExitCode}}'
+    [[ "$ROLE" == head && "$(timeout 60 docker container inspect --format "$form" imgbatch 2>&1)" == "exited 0" ]]
+}
+
+# report REASON: tells the run why this machine is of no use to it, or `imgbatch cloud status` why a
+# head that a schedule woke is of none. The first reason counts.
 report() {
     local run=""
-    if [[ -s "$STATE/lease.json" ]]; then
+    if [[ -e "$STATE/left" ]] || retired; then
+        return
+    fi
+    # The lease that a head finds may be that of a run before.
+    if [[ "$ROLE" == worker && -s "$STATE/lease.json" ]]; then
         run="$(field run)"
     fi
     run="${run:-$(oldest_order)}"
-    if [[ -z "$run" ]]; then
+    # A head comes to a queue without an order where a schedule woke it, to put one there.
+    if [[ -z "$run" && "$ROLE" == worker ]]; then
         return
     fi
     printf '{\n"machine": "%s",\n"pool": "%s",\n"reason": "%s",\n"at": %s\n}\n' "$MACHINE" "$POOL" \
         "$(tr -d '\000-\037' <<<"$1" | sed 's/[\\"]/\\&/g')" "$(date +%s)" |
-        control_put "runs/$run/boots/$MACHINE.json"
+        control_put "${run:+runs/$run/}boots/$MACHINE.json"
 }
 
 # leave REASON: out of the group. Where the cloud does not take that, the machine ends itself: its
-# group may replace it then, and the next one finds the same lease.
+# group may replace it then, and the next one finds the same lease. A head with an heir, or that saw
+# to its group before it ended, only ends itself: its group is as large as it should be.
 #
 # The cloud is asked once, by whoever comes first: whether a second request for a machine that is
 # ending makes the group smaller by another one could not be found out.
 leave() {
     echo "leaving: $1"
+    if [[ -e "$STATE/heir" ]] || retired; then
+        shutdown -h now
+        return
+    fi
     (
         flock 9
         leave_once
@@ -193,14 +225,16 @@ watch() {
     done
     while :; do
         reason="$(look)"
-        if [[ -z "$reason" ]]; then
-            reason="$(unmanned)"
+        # A worker that the lease sends away is well; a head never is.
+        if [[ -n "$reason" && "$ROLE" == worker ]]; then
+            leave "$reason"
+        else
+            reason="${reason:+$reason: $(last_words)}"
+            reason="${reason:-$(unmanned)}"
             if [[ -n "$reason" ]]; then
                 report "$reason" || echo "the reason could not be reported"
+                leave "$reason"
             fi
-        fi
-        if [[ -n "$reason" ]]; then
-            leave "$reason"
         fi
         sleep "$WATCH_SECONDS"
     done

@@ -25,11 +25,11 @@ module "core" {
   kms       = false # the key is the user's
 }
 
-# Where the types of a group are to be had: in the zones that have all of them.
+# Where the types of a group are to be had: in the zones that have all of them. A zone that is down
+# counts too: another set of zones is another group, and the old one ends with all its machines.
 data "google_compute_zones" "all" {
   project = var.project
   region  = var.region
-  status  = "UP"
 }
 
 locals {
@@ -50,11 +50,31 @@ data "google_compute_machine_types" "zone" {
   filter  = join(" OR ", [for type in sort(distinct(flatten(values(local.types)))) : "(name = \"${type}\")"])
 }
 
+# Zones that have T4: every zone has N1 machines, most have no T4 to attach, and the provider cannot
+# list them. From SkyPilot's catalogue v8, made from Google's own list; a group with `zones` of its own
+# goes by those.
 locals {
+  t4 = {
+    asia-east1      = "ac", asia-east2 = "ac", asia-northeast1 = "ac", asia-northeast3 = "bc",
+    asia-south1     = "ab", asia-southeast1 = "abc", asia-southeast2 = "ab", australia-southeast1 = "ac",
+    europe-central2 = "bc", europe-west1 = "bcd", europe-west2 = "ab", europe-west3 = "b",
+    europe-west4    = "abc", me-west1 = "bc", northamerica-northeast1 = "c", southamerica-east1 = "abc",
+    us-central1     = "abcf", us-east1 = "bcd", us-east4 = "abc", us-west1 = "ab", us-west2 = "bc",
+    us-west3        = "b", us-west4 = "ab",
+  }
+  # Not those for AI alone, such as us-south1-ai1b.
+  ordinary = [for zone in sort(data.google_compute_zones.all.names) : zone if can(regex("-[a-z]$", zone))]
+  allowed = {
+    for name, group in local.groups : name => (
+      length(group.zones) > 0 ? group.zones :
+      !endswith(group.machines[0], "+t4") ? local.ordinary :
+      [for letter in split("", lookup(local.t4, var.region, "")) : "${var.region}-${letter}"]
+    )
+  }
   zones = {
     for name, group in local.groups : name => [
-      for zone in sort(data.google_compute_zones.all.names) : zone
-      if(length(group.zones) == 0 || contains(group.zones, zone)) && length(setsubtract(
+      for zone in local.ordinary : zone
+      if contains(local.allowed[name], zone) && length(setsubtract(
         local.types[name], [for type in data.google_compute_machine_types.zone[zone].machine_types : type.name]
       )) == 0
     ]
@@ -171,7 +191,7 @@ module "budget" {
   project = var.project
   prefix  = module.core.prefix
   email   = var.email
-  dollars = var.monthly_budget
+  amount  = var.monthly_budget
 }
 
 # What machines read, and `imgbatch cloud connect`: the same as the output.

@@ -77,15 +77,20 @@ variable "image_tag" {
 }
 
 variable "machine_image" {
-  description = "Machine image of head and workers, as a family or an image: it has Docker, and NVIDIA's driver with its container toolkit."
+  description = "Machine image of head and workers, as a family or an image: Ubuntu or like it, with NVIDIA's driver and packages. Docker and the container toolkit are installed at each boot where they are missing."
   type        = string
   default     = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2204-nvidia-580"
 }
 
 variable "internet" {
-  description = "Give machines an address of their own to reach out to the internet; nothing reaches in either way."
+  description = "Give machines an address of their own to reach out to the internet; nothing reaches in either way. Without one, give a machine_image that has Docker and all of NVIDIA's container toolkit."
   type        = bool
-  default     = false
+  default     = true
+
+  validation {
+    condition     = var.internet || !startswith(var.machine_image, "projects/deeplearning-platform-release/")
+    error_message = "Google's machine images have no Docker, and machines without an address cannot install it: give a machine_image that has it."
+  }
 }
 
 variable "cidr" {
@@ -101,7 +106,7 @@ variable "email" {
 }
 
 variable "monthly_budget" {
-  description = "Dollars a month of the project that are worth a letter."
+  description = "What a month of the project may cost before it is worth a letter, in the currency of its billing account."
   type        = number
   default     = 100
 }

@@ -16,4 +16,8 @@ provider "google" {
   project        = var.project
   region         = var.region
   default_labels = module.core.tags
+
+  # Budgets, and some more, answer to a person only where a project is named that pays for the asking.
+  user_project_override = true
+  billing_project       = var.project
 }

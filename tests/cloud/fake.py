@@ -307,7 +307,9 @@ class FakeCloud:
                 if rented.watcher
                 else None
             )
-            if why:
+            if why and not self.state[rented.group].pool and "was not renewed" in why:
+                self._end(rented, "ended", f"it hangs: {why}")  # and its group makes another
+            elif why:
                 self._leave(rented, why)
 
     def _report(self, rented: Rented) -> None:

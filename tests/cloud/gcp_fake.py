@@ -424,6 +424,9 @@ class FakeGoogle:
             raise Refused(404, "Job not found.", "NOT_FOUND")
         job, verb = self.jobs[name], rest.rpartition(".")[2]
         if verb == "patch":
+            if job["state"] == "PAUSED":
+                said = "Job.state must be ENABLED for UpdateJob."
+                raise Refused(400, said, "FAILED_PRECONDITION")
             asked = query["updateMask"][0].split(",")
             job |= {key: value for key, value in body.items() if key in asked}
         elif verb in ("resume", "pause"):

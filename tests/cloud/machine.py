@@ -6,9 +6,9 @@
         machine.wait(lambda: machine.container_log)
     # all that came of it has ended
 
-A machine has an address of loopback and, there, a metadata service. docker, systemctl, shutdown and
-nvidia-smi are stand-ins (shims.py); bash, curl, the aws CLI, Python and Ray are real. Credentials
-come from the metadata service, as a role's do.
+A machine has an address of loopback and, there, a metadata service. docker, systemctl, shutdown,
+nvidia-smi and apt-get are stand-ins (shims.py); bash, curl, the aws CLI, Python and Ray are real.
+Credentials come from the metadata service, as a role's do.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ import psutil
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Self
 
+HOOK = "nvidia-container-runtime-hook"
 SHIMS = Path(__file__).with_name("shims.py")
 ROOT = Path(__file__).parents[2]
 TOKEN = "a-token-of-imdsv2"
@@ -49,6 +50,15 @@ def command_line() -> str:
     tools = ROOT / "scripts" / "tools"
     subprocess.run([tools, "awscli", "--version"], check=True)
     return f"{tools} awscli"
+
+
+def _without(programs: Sequence[str]) -> str:
+    """Return this machine's PATH without the folders that have any of these programs."""
+    folders = os.environ["PATH"].split(":")
+    kept = [one for one in folders if not any((Path(one) / name).exists() for name in programs)]
+    if not shutil.which("curl", path=":".join(kept)):
+        pytest.skip(f"this machine has {' or '.join(programs)} beside what a boot takes")
+    return ":".join(kept)
 
 
 class MetadataService(Protocol):
@@ -125,6 +135,10 @@ class Metadata:
         notice = {"action": "terminate", "time": f"{at:%Y-%m-%dT%H:%M:%SZ}"}
         self._told["spot/instance-action"] = json.dumps(notice)
 
+    def leaves(self) -> None:
+        """Say that the group is ending the machine."""
+        self._told["autoscaling/target-lifecycle-state"] = "Terminated"
+
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
@@ -141,9 +155,10 @@ class Machine:
         container: variables of the container's processes besides those it is given.
         job: what the container runs in place of its job.
         metadata: its metadata service; None: one as AWS has it.
+        lacks: programs of which only the package is to be had.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a machine has and lacks
         self,
         machine: str,
         address: str,
@@ -153,18 +168,19 @@ class Machine:
         container: Mapping[str, str] | None = None,
         job: str | None = None,
         metadata: MetadataService | None = None,
+        lacks: Sequence[str] = (),
     ) -> None:
         self.machine = machine
         self.address = address
         # Not below pytest's folder: the name of a socket of Ray's has at most 107 bytes.
         self.root = Path(tempfile.mkdtemp(prefix="ibm"))
         self.metadata = metadata or Metadata(machine, address)
-        self._commands(gpu=gpu, aws=metadata is None)
+        self._commands(gpu=gpu, aws=metadata is None, lacks=lacks)
         own = {
             **self.metadata.environment,
             "HOME": str(self.root),
             "IMGBATCH_ROOT": str(self.root),
-            "PATH": f"{self.root / 'bin'}:{os.environ['PATH']}",
+            "PATH": f"{self.root / 'bin'}:{_without(lacks)}",
             "SHIM_ROOT": str(self.root),
             "SHIM_CONTAINER": json.dumps({"RAY_TMPDIR": str(self.root), **(container or {})}),
         }
@@ -176,10 +192,10 @@ class Machine:
         self.environment = {**kept, **environment, **own} | ({"SHIM_JOB": job} if job else {})
         self._boot: subprocess.Popen[bytes] | None = None
 
-    def _commands(self, *, gpu: bool | None, aws: bool) -> None:
-        folder = self.root / "bin"
-        folder.mkdir()
-        words = {"docker": "", "systemctl": "", "shutdown": ""}
+    def _commands(self, *, gpu: bool | None, aws: bool, lacks: Sequence[str]) -> None:
+        for folder in ("bin", "packages"):
+            (self.root / folder).mkdir()
+        words = {"docker": "", "systemctl": "", "shutdown": "", "apt-get": "", HOOK: ""}
         if gpu is not None:
             words["nvidia-smi"] = "ok" if gpu else "none"
         shim = f"{sys.executable} -P {SHIMS}"
@@ -187,8 +203,9 @@ class Machine:
         if aws:
             calls["aws"] = command_line()
         for name, call in calls.items():
-            (folder / name).write_text(f'#!/bin/sh\nexec {call} "$@"\n', "utf-8")
-            (folder / name).chmod(0o755)
+            program = self.root / ("packages" if name in lacks else "bin") / name
+            program.write_text(f'#!/bin/sh\nexec {call} "$@"\n', "utf-8")
+            program.chmod(0o755)
 
     def start(self, user_data: str) -> None:
         """Boot; returns at once."""
@@ -228,6 +245,11 @@ class Machine:
     def docker(self) -> list[list[str]]:
         """What docker was asked to do."""
         return [json.loads(line) for line in self._read("docker.log").splitlines()]
+
+    @property
+    def installed(self) -> list[str]:
+        """What apt-get was asked to do."""
+        return self._read("apt.log").splitlines()
 
     @property
     def said(self) -> str:

@@ -1,4 +1,4 @@
-"""A night in a cloud in memory: real heads (`jobs.head`) over a simulated run, minute by minute.
+"""A night in a cloud in memory: real heads (`jobs.lead`) over a simulated run, minute by minute.
 
 night = Night(tmp_path, preemptions=2.0)
 night.order(budget=5, hours=6)       # what `cloud run` does; then the laptop is switched off
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from imgbatch.cloud.control import Control, Order, State
 from imgbatch.cloud.ledger import read, spent
 from imgbatch.cloud.scaling import Work
-from jobs.head import Head
+from jobs.lead import Head
 from tests.cloud.fake import STEP_SECONDS, FakeCloud, Rented, deployment
 
 if TYPE_CHECKING:

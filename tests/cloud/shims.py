@@ -1,13 +1,15 @@
-"""What a machine of a test finds in place of docker, systemctl, shutdown and nvidia-smi.
+"""What a machine of a test finds in place of docker, systemctl, shutdown, nvidia-smi and apt-get.
 
     python -P tests/cloud/shims.py docker run --detach ... IMAGE -P -m jobs.node ...
 
 A "container" is a process of this host with an environment of its own, and only that; a service is
 a loop that starts its program again. Files below SHIM_ROOT say what was done:
 
+    apt.log          one line per call of apt-get
     docker.log       one line per call of docker, as JSON
     container.pid    of whoever keeps the container up
     container.log    what the container said
+    container.code   what it ended with for good
     shutdown         is there: the machine ended itself
 """
 
@@ -22,7 +24,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(os.environ["SHIM_ROOT"])
-PID, LOG = ROOT / "container.pid", ROOT / "container.log"
+PID, LOG, CODE = ROOT / "container.pid", ROOT / "container.log", ROOT / "container.code"
 # Of docker run: these words take a value.
 VALUED = ("--name", "--network", "--shm-size", "--ulimit", "--env-file", "--log-opt", "--gpus")
 VALUED += ("--restart", "--entrypoint")
@@ -39,6 +41,11 @@ def docker(words: list[str]) -> int:
         sys.stdout.write("c0ffee\n")
     if words[0] == "logs" and LOG.exists():
         sys.stdout.write(LOG.read_text("utf-8", "replace"))
+    if words[:2] == ["container", "inspect"]:
+        if not CODE.exists():
+            sys.stderr.write("No such object: imgbatch\n")
+            return 1
+        sys.stdout.write(f"exited {CODE.read_text('utf-8')}\n")
     if words[0] == "pull":
         return int(os.environ.get("SHIM_PULL", "0"))
     return 0
@@ -79,11 +86,15 @@ def _environment(options: dict[str, str]) -> dict[str, str]:
 
 def keep(words: list[str]) -> int:
     """Run a container's process, and again where it is to be restarted."""
-    while True:
-        code = subprocess.call(words[1:])
-        if code == 0 or words[0] != "on-failure":
-            return code
-        time.sleep(0.5)
+    policy, _, most = words[0].partition(":")
+    times = 0
+    while (code := subprocess.call(words[1:])) and policy == "on-failure":
+        times += 1
+        if most and times > int(most):
+            break
+        time.sleep(0.2)
+    CODE.write_text(str(code), "utf-8")
+    return code
 
 
 def systemctl(words: list[str]) -> int:
@@ -122,7 +133,21 @@ def nvidia_smi(words: list[str]) -> int:
     return 0 if found else 6
 
 
-VERBS = [docker, keep, systemctl, serve, shutdown, nvidia_smi]
+def apt_get(words: list[str]) -> int:
+    """Have programs for the packages that are installed, as far as a boot asks for them."""
+    with (ROOT / "apt.log").open("a", encoding="utf-8") as log:
+        log.write(" ".join(words) + "\n")
+    programs = {
+        "docker.io": "docker",
+        "nvidia-container-toolkit": "nvidia-container-runtime-hook",
+    }
+    for package, program in programs.items():
+        if words[0] == "install" and package in words:
+            (ROOT / "packages" / program).rename(ROOT / "bin" / program)
+    return 0
+
+
+VERBS = [docker, keep, systemctl, serve, shutdown, nvidia_smi, apt_get]
 
 if __name__ == "__main__":
     named = {verb.__name__: verb for verb in VERBS}

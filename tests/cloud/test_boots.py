@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.cloud.lab import RUN, Lab
-from tests.cloud.machine import Machine
+from tests.cloud.machine import Machine, Metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -195,15 +195,88 @@ def test_a_cloud_that_lets_nobody_leave_has_the_machine_end_itself(lab: Lab) -> 
 
 
 def test_a_head_is_up_before_its_lease_and_leaves_when_it_never_gets_one(lab: Lab) -> None:
-    lab.control.hold(lab.lease(head_machine="i-another"))
-    with booting(lab, "head", times={"HEAD_SECONDS": "8"}) as machine:
+    lab.control.store.put(f"orders/{RUN}.json", b"{}")
+    lab.control.hold(lab.lease(run="a-former-one", head_machine="i-another"))
+    job = "sh -c 'echo the bucket is not there; sleep 600'"
+    with booting(lab, "head", times={"HEAD_SECONDS": "8"}, job=job) as machine:
         machine.wait(lambda: up(machine))
         assert lab.members(lab.head) == [machine.machine]
         (words,) = ran(machine)
-        assert words[words.index("--restart") + 1] == "on-failure"
+        assert words[words.index("--restart") + 1] == "on-failure:10"
         assert "jobs.head" in words
         left(lab, machine, lab.head)
+        assert lab.wanted(lab.head) == 0
+        reason = reported(lab, machine)["reason"]
+    assert "no lease of its own" in reason
+    assert "the bucket is not there" in reason
+
+
+@pytest.mark.parametrize("fault", ["job", "pull"])
+def test_a_head_that_cannot_begin_says_why_and_no_other_follows_it(lab: Lab, fault: str) -> None:
+    lab.control.store.put(f"orders/{RUN}.json", b"{}")
+    job = "sh -c 'echo no module named jobs; exit 3'"
+    times = {"SHIM_PULL": "1"} if fault == "pull" else {}
+    with booting(lab, "head", times=times, job=job) as machine:
+        left(lab, machine, lab.head)
+        assert lab.wanted(lab.head) == 0
+        told = reported(lab, machine)
+    assert told["pool"] == ""
+    assert {"job": "no module named jobs", "pull": "pull failed"}[fault] in told["reason"]
+
+
+def test_a_head_that_a_schedule_woke_says_why_it_cannot_begin_though_no_run_waits(lab: Lab) -> None:
+    lab.control.hold(lab.lease(run="a-former-one", head_machine="i-another"))
+    with booting(lab, "head", job="sh -c 'echo no module named jobs; exit 3'") as machine:
+        left(lab, machine, lab.head)
+        told = json.loads(lab.control.store.get(f"boots/{machine.machine}.json"))
+    assert "no module named jobs" in told["reason"]
+    assert list(lab.control.runs()) == []
+
+
+def stays(lab: Lab, machine: Machine) -> None:
+    """Wait until a machine ends itself, and see that its group is not asked for anything."""
+    machine.wait((machine.root / "shutdown").exists)
+    assert lab.wanted(lab.head) == 1
+    assert "was taken out of service" not in machine.said
+
+
+def test_a_head_whose_place_another_one_has_takes_nothing_from_its_group(lab: Lab) -> None:
+    with booting(lab, "head", times={"HEAD_SECONDS": "10"}) as machine:
+        for beat in range(200):
+            lab.control.hold(lab.lease(head_machine="i-newer", beat=beat))
+            time.sleep(0.3)
+            if (machine.root / "shutdown").exists():
+                break
+        stays(lab, machine)
         assert "no lease of its own" in machine.said
+
+
+def test_a_head_that_hangs_is_left_to_be_replaced_and_said_so(lab: Lab) -> None:
+    lab.control.store.put(f"orders/{RUN}.json", b"{}")
+    with booting(lab, "head", times={"SILENT_SECONDS": "6"}) as machine:
+        lab.control.hold(lab.lease(head_machine=machine.machine))
+        stays(lab, machine)
+        assert "was not renewed" in reported(lab, machine)["reason"]
+
+
+def test_a_head_that_is_done_says_nothing_and_leaves_its_group_as_it_set_it(lab: Lab) -> None:
+    lab.control.store.put(f"orders/{RUN}.json", b"{}")
+    with booting(lab, "head", job="true") as machine:
+        stays(lab, machine)
+        assert "its container ended" in machine.said
+        assert lab.control.get(RUN, f"boots/{machine.machine}.json") is None
+
+
+def test_a_machine_that_its_group_is_ending_already_asks_for_nothing(lab: Lab) -> None:
+    name, address = lab.launch(lab.pool)
+    environment = {"AWS_ENDPOINT_URL": lab.moto.url, **QUICK, "LEFT_SECONDS": "4"}
+    with Machine(name, address, environment) as machine:
+        assert isinstance(machine.metadata, Metadata)
+        machine.metadata.leaves()
+        machine.start(lab.user_data("worker"))
+        machine.wait((machine.root / "shutdown").exists)
+        assert lab.members(lab.pool) == [name]
+        assert lab.wanted(lab.pool) == 1
 
 
 def test_a_boot_script_that_runs_again_starts_nothing_twice(lab: Lab) -> None:

@@ -15,6 +15,7 @@ from imgbatch.cli.cloud.plan_lines import lines, span
 from imgbatch.cloud import Quota
 from imgbatch.cloud.bids import Job, best, bids, shelves
 from imgbatch.cloud.control import Control
+from imgbatch.cloud.estimate import Quantiles
 from imgbatch.cloud.former import measured, runs
 from imgbatch.cloud.ledger import write
 from imgbatch.cloud.offers import verdict
@@ -205,6 +206,21 @@ def test_without_a_deployment_each_type_is_offered_and_the_cheapest_recommended(
     assert found.best.name == "g.small"
     assert found.taken is found.best
     assert found.record()["expected"] == expected(found)
+    assert "* recommended: g.small in xx-north-1: the whole run costs least there" in "\n".join(
+        lines(found)
+    )
+
+
+def test_what_is_nearly_as_cheap_and_sooner_is_not_called_the_cheapest(pictures: Path) -> None:
+    place = nowhere(FakeCloud(deployment()))
+    found = told(request(pictures), place, Wanted(gpus=("l4", "a10g"), measure=False))
+    cheap, quick = found.bids
+    assert cheap.estimate is not None
+    one = Quantiles(cheap.estimate.dollars.p50 * 1.04, cheap.estimate.dollars.p90)
+    close = replace(quick, estimate=replace(cheap.estimate, dollars=one))
+    text = "\n".join(lines(replace(found, bids=[cheap, close], best=close)))
+    assert f"* recommended: {quick.name} in" in text
+    assert "the whole run costs nearly the least and is done sooner there" in text
 
 
 def test_a_quota_of_nothing_is_told_with_the_command_that_asks_for_more(pictures: Path) -> None:

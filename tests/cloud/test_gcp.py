@@ -152,6 +152,7 @@ def test_what_keeps_machines_from_coming_is_told_in_googles_words(
         ("QUOTA_EXCEEDED: Quota 'GPUS_ALL_REGIONS' exceeded.  Limit: 0.0 globally.", "quota"),
         ("IP_SPACE_EXHAUSTED: IP space of 'subnetworks/x' is exhausted.", "quota"),
         ("INVALID_USAGE: The machine type is not there", "failed"),
+        ("CONDITION_NOT_MET: Constraint constraints/compute.vmExternalIpAccess violated", "failed"),
     ],
 )
 def test_words_of_google_are_told_apart(text: str, kind: str) -> None:
@@ -253,9 +254,10 @@ def test_an_armed_group_ends_by_googles_own_job_and_is_armed_no_more(
 def test_a_deadline_that_google_does_not_keep_is_an_error(
     fake: FakeGoogle, made: Made, cloud: Cloud
 ) -> None:
-    fake.refused = {"cloudscheduler.projects.locations.jobs.resume"}
-    with pytest.raises(PermissionsError, match="arming the deadline"):
-        cloud.groups.arm(made.gpu, NOON + 3600)
+    for verb in ("resume", "patch"):
+        fake.refused = {f"cloudscheduler.projects.locations.jobs.{verb}"}
+        with pytest.raises(PermissionsError, match="arming the deadline"):
+            cloud.groups.arm(made.gpu, NOON + 3600)
     fake.jobs.clear()
     with pytest.raises(DeploymentError, match=f"{made.gpu}-deadline"):
         cloud.groups.arm(made.gpu, NOON + 3600)
@@ -376,6 +378,12 @@ def test_the_table_has_a_price_of_each_machine_in_each_of_its_regions() -> None:
         shipped.quotas(REGION)
 
 
+def test_a_machine_costs_its_disk_and_its_address_besides(cloud: Cloud) -> None:
+    assert cloud.market.besides(100, "us-central1") == pytest.approx(10 / 730 + 0.005)
+    assert cloud.market.besides(100, "mars-north1") == pytest.approx(12 / 730 + 0.005)
+    assert Shipped().besides(0, "us-central1") == 0.005
+
+
 def test_of_several_quotas_the_tightest_is_told(fake: FakeGoogle, cloud: Cloud) -> None:
     def told() -> dict[tuple[str, bool], tuple[str, float]]:
         found = cloud.market.quotas(REGION)
@@ -385,6 +393,10 @@ def test_of_several_quotas_the_tightest_is_told(fake: FakeGoogle, cloud: Cloud) 
     assert told()["l4", False] == ("NVIDIA_L4_GPUS", 1.0)
     # Spot cores count with all others unless the project was given some of their own.
     assert told()["", True] == ("CPUS", 72.0)
+    # And so do spot GPUs.
+    fake.quotas["PREEMPTIBLE_NVIDIA_L4_GPUS"] = 0.0
+    assert told()["l4", True] == ("NVIDIA_L4_GPUS", 1.0)
+    fake.quotas["PREEMPTIBLE_NVIDIA_L4_GPUS"] = 8.0
     fake.everywhere["GPUS_ALL_REGIONS"] = 0.0
     assert told()["l4", True] == ("GPUS_ALL_REGIONS", 0.0)
     fake.refused = {"compute.projects.get"}
@@ -416,11 +428,27 @@ def test_each_thing_that_is_wrong_says_what_to_do(fake: FakeGoogle, cloud: Cloud
     assert told["may, to run: compute"].said == "not granted: compute.instanceGroupManagers.update"
     assert told["quota on-demand CPU"].state == "failed"
     assert checks(cloud, "mars-north1")["region"].state == "failed"
+    # Without it there is no deadline.
+    assert checks(cloud, "mars-north1")["Cloud Scheduler"].state == "failed"
     fake.off = {"secretmanager"}
     told = checks(cloud)
     assert told["APIs"].fix == (
         f"gcloud services enable secretmanager.googleapis.com --project {PROJECT}"
     )
+
+
+def test_disks_and_addresses_that_a_new_project_may_not_have_are_told_before_a_run(
+    fake: FakeGoogle, cloud: Cloud
+) -> None:
+    fake.quotas |= {"SSD_TOTAL_GB": 500.0, "IN_USE_ADDRESSES": 4.0}
+    told = checks(cloud)
+    assert told["quota SSD_TOTAL_GB"].said == (
+        f"500 GB of balanced disks, 500 free in {REGION}: a head and 4 workers"
+    )
+    assert told["quota IN_USE_ADDRESSES"].said.endswith("a head and 3 workers")
+    fake.quotas["SSD_TOTAL_GB"] = 100.0
+    short = checks(cloud)["quota SSD_TOTAL_GB"]
+    assert (short.state, "SSD_TOTAL_GB" in short.fix) == ("failed", True)
 
 
 def test_what_is_left_is_told_of_all_services_and_of_one_deployment_alone(

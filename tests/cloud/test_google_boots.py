@@ -16,7 +16,7 @@ import pytest
 
 from imgbatch.cloud.control import Lease, encoded
 from tests.cloud.google_lab import BUCKET, REGION, TOKEN, Google, GoogleMetadata
-from tests.cloud.machine import Machine
+from tests.cloud.machine import HOOK, Machine
 from tests.cloud.rendered import GOOGLE_HEAD, GOOGLE_WORKER, render
 
 if TYPE_CHECKING:
@@ -111,6 +111,25 @@ def test_a_worker_with_a_lease_comes_up_knows_its_number_and_leaves_when_it_is_r
         del google.objects["control/lease.json"]
         left(google, machine)
         assert TOKEN not in machine.said
+
+
+def test_a_machine_image_of_googles_gets_docker_and_what_hands_it_the_gpu(google: Google) -> None:
+    """Its images have the driver, and neither Docker nor the whole of NVIDIA's toolkit."""
+    google.objects["control/lease.json"] = lease()
+    with booting(google, lacks=(HOOK, "docker", "dnf")) as machine:
+        machine.wait((machine.root / "run/imgbatch/up").exists)
+        installs = [words for words in machine.installed if words.startswith("install")]
+        assert [words.split()[-1] for words in installs] == ["libnvidia-container1", "docker.io"]
+        # dockerd knows GPUs only where the hook is there when it starts.
+        assert "--allow-change-held-packages nvidia-container-toolkit " in installs[0]
+        (words,) = [words for words in machine.docker if words[0] == "run"]
+        assert words[words.index("--gpus") + 1] == "all"
+
+
+def test_a_machine_without_a_gpu_gets_no_toolkit_of_nvidias(google: Google) -> None:
+    with booting(google, "head", gpu=None, lacks=(HOOK,)) as machine:
+        machine.wait((machine.root / "run/imgbatch/up").exists)
+        assert machine.installed == []
 
 
 def test_a_container_is_told_where_google_is_and_nothing_else(google: Google) -> None:

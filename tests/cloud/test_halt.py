@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from imgbatch.cli.cloud.infra import _busy, _end_runs
 from imgbatch.cloud.control import Lease, State
 from imgbatch.cloud.halt import NEVER, STOP, empty, halt, meant
 from imgbatch.cloud.launch import launch
@@ -16,6 +17,7 @@ from imgbatch.errors import (
     LeftoverError,
     PermissionsError,
     SettingsError,
+    StorageError,
 )
 from tests.cloud.fake import NOON, FakeGroups
 from tests.cloud.watched import GPU, HEAD, HOUR, FakeClock, Scene
@@ -255,6 +257,59 @@ def test_an_order_that_nobody_can_read_keeps_no_machine_alive(
     assert set(left.values()) == {0}
     assert scene.nothing_runs()
     assert NEXT in said[0]
+
+
+class Unwritable:
+    """What a control does whose bucket takes nothing."""
+
+    def put(self, *_: object) -> None:
+        raise StorageError("no space left")
+
+    close = release = put
+
+
+def test_a_bucket_that_takes_nothing_keeps_no_machine_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = at_work(tmp_path)
+    for verb in ("put", "close", "release"):
+        monkeypatch.setattr(scene.control, verb, getattr(Unwritable(), verb))
+    with pytest.raises(StorageError, match="no space left"):
+        stop(scene, scene.clock)
+    assert len(scene.cloud.alive()) == 4
+    # All are gone, and that the run is still in the queue is no success.
+    with pytest.raises(StorageError, match="no space left"):
+        stop(scene, scene.clock, force=True)
+    assert scene.nothing_runs()
+    monkeypatch.undo()
+    assert stop(scene, scene.clock, force=True).how == "forced"
+    assert scene.control.orders() == []
+
+
+@pytest.mark.parametrize("name", ["lease.json", f"orders/{RUN}.json", f"runs/{RUN}/state.json"])
+@pytest.mark.parametrize("damaged", [b"{", b'{"of_a_newer_version": 1}'])
+def test_a_damaged_object_keeps_no_run_from_being_stopped(
+    tmp_path: Path, name: str, damaged: bytes
+) -> None:
+    scene = at_work(tmp_path)
+    scene.control.store.put(name, damaged)
+    assert meant(scene.control, RUN[:12]) == RUN
+    found = stop(scene, scene.clock, force=True)
+    assert found.how == "forced"
+    assert scene.nothing_runs()
+    assert scene.control.waiting() == []
+    assert scene.control.lease() is None
+
+
+@pytest.mark.parametrize("name", ["lease.json", f"orders/{RUN}.json"])
+def test_a_damaged_object_keeps_no_deployment_from_going_down(tmp_path: Path, name: str) -> None:
+    scene = at_work(tmp_path)
+    scene.control.store.put(name, b"{")
+    there = scene.place.deployment.model_copy(update={"control": str(tmp_path / "control")})
+    assert _busy(there) == [RUN]
+    _end_runs(there, _busy(there))
+    assert scene.control.waiting() == []
+    assert _busy(there) == []
 
 
 def test_an_empty_deployment_is_emptied_all_the_same(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imgbatch.cloud import ledger
-from imgbatch.errors import OutageError, PermissionsError
+from imgbatch.errors import CloudError, OutageError, PermissionsError
 from tests.cloud.fake import NOON, Rented
-from tests.cloud.night import Night
+from tests.cloud.night import FakeRun, Manned, Night
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -186,7 +186,7 @@ def test_the_cloud_lets_a_head_live_for_what_was_ordered_after_it_began(tmp_path
     assert ended(night, first)[0] == "deadline"
 
 
-def test_a_run_that_cannot_be_led_leaves_no_ray_behind(tmp_path: Path) -> None:
+def test_a_ledger_that_cannot_be_read_yet_is_waited_for_and_no_ray_started(tmp_path: Path) -> None:
     night = Night(tmp_path, shards=4)
     failing = ["ledger.jsonl"] * 2
     real = night.control.get
@@ -203,7 +203,7 @@ def test_a_run_that_cannot_be_led_leaves_no_ray_behind(tmp_path: Path) -> None:
     while night.control.state(order.run) is None:
         night.run(5)
         runs = [run for manned in night.heads.values() for run in manned.runs]
-    assert len(runs) == 3
+    assert len(runs) == 1
     assert night.datasets["data"].drivers == 1
     night.until_quiet()
     assert ended(night, order) == ("done", 0)
@@ -226,6 +226,33 @@ def test_an_order_that_no_head_can_read_is_said_and_holds_nothing_up(tmp_path: P
     night.until_quiet(hours=1)
     assert ended(night, order) == ("done", 0)
     assert any("newer.json" in line for _, _, line in night.said)
+
+
+@pytest.mark.parametrize("name", ["state.json", "ledger.jsonl"])
+@pytest.mark.parametrize("damaged", [b'{"run": ', b'{"run": "x", "of_a_newer_version": 1}\n'])
+def test_a_run_of_which_nobody_knows_what_it_spent_fails_and_holds_nothing_up(
+    tmp_path: Path, name: str, damaged: bytes
+) -> None:
+    night = Night(tmp_path, shards=40)
+    night.datasets["other"] = type(night.datasets["data"])(dict.fromkeys(range(4), 60.0))
+    first = night.order()
+    second = night.order(dataset="other")
+    night.control.put(first.run, name, damaged)
+    night.until_quiet()
+    night.check()
+    assert ended(night, first)[0] == "failed"
+    assert name.partition(".")[0] in night.state(first).reason
+    assert "Order it again" in night.state(first).reason
+    assert ended(night, second) == ("done", 0)
+    assert night.control.orders() == []
+
+
+def test_a_lease_that_nobody_can_read_is_replaced_by_that_of_the_next_head(tmp_path: Path) -> None:
+    night = Night(tmp_path, shards=40)
+    night.control.store.put("lease.json", b"{")
+    order = night.order()
+    night.until_quiet()
+    assert ended(night, order) == ("done", 0)
 
 
 @pytest.mark.slow
@@ -417,6 +444,140 @@ def test_a_cloud_that_does_not_answer_for_an_hour_costs_time_and_no_shard(tmp_pa
     night.until_quiet()
     night.check()
     assert ended(night, order) == ("done", 0)
+
+
+def test_a_cloud_that_is_out_when_the_head_comes_costs_time_and_not_the_run(tmp_path: Path) -> None:
+    night = Night(tmp_path, shards=40, down=lambda now: 60 < now - NOON < HOUR)
+    order = night.order(hours=8)
+    night.run(HOUR / 2)
+    assert len(night.cloud.alive(night.head_group)) == 1
+    state = night.state(order)
+    assert state.phase == "waiting"
+    assert "does not answer" in state.reason
+    night.until_quiet()
+    night.check()
+    assert ended(night, order) == ("done", 0)
+    assert len([r for r in night.cloud.rented if r.group == night.head_group]) == 1
+
+
+def test_a_secret_that_cannot_be_written_for_an_hour_costs_time_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = Night(tmp_path, shards=40)
+    real = Manned.start
+
+    def start(manned: Manned, order: Order) -> FakeRun:
+        if night.cloud.now < NOON + HOUR:
+            raise CloudError("Systems Manager does not answer")
+        return real(manned, order)
+
+    monkeypatch.setattr(Manned, "start", start)
+    order = night.order(hours=8)
+    night.run(HOUR / 2)
+    assert "Systems Manager" in night.state(order).reason
+    night.until_quiet()
+    assert ended(night, order) == ("done", 0)
+    assert len([r for r in night.cloud.rented if r.group == night.head_group]) == 1
+
+
+def test_machines_that_did_not_come_up_for_a_head_before_do_not_end_the_run(tmp_path: Path) -> None:
+    night = Night(tmp_path, shards=600)
+    order = night.order()
+    night.run(20 * MINUTE)
+    for number in range(3):
+        night.control.put(order.run, f"boots/i-{number}.json", b'{"reason": "boot: pull failed"}')
+    # All are lost at once: the next head has nobody who came up.
+    for rented in night.cloud.alive():
+        night.cloud.preempt(rented.machine)
+    night.cloud.state[night.group()].wanted = 0
+    night.until_quiet()
+    night.check()
+    assert ended(night, order) == ("done", 0)
+
+
+def test_heads_that_do_not_come_up_count_as_no_machines_of_the_pool(tmp_path: Path) -> None:
+    night = Night(tmp_path, shards=100, stock=lambda now, *_: now > NOON + 20 * MINUTE)
+    order = night.order()
+    night.run(10 * MINUTE)
+    for number in range(3):
+        told = b'{"machine": "i-1", "pool": "", "reason": "its container ended"}'
+        night.control.put(order.run, f"boots/i-{number}.json", told)
+    night.until_quiet()
+    assert ended(night, order) == ("done", 0)
+
+
+def test_no_deadline_of_a_run_that_ended_is_left_to_end_the_next_one(tmp_path: Path) -> None:
+    night = Night(tmp_path, shards=4)
+    night.order(hours=2)
+    night.until_quiet()
+    assert [group.armed for group in night.cloud.state.values()] == [None, None, None]
+
+
+def test_an_order_that_comes_in_the_heads_last_moment_finds_its_deadline_armed(
+    tmp_path: Path,
+) -> None:
+    night = Night(tmp_path, shards=4)
+    night.order(hours=2)
+    late: list[Order] = []
+    real = night.cloud.groups.disarm
+
+    def disarm(group: str) -> None:
+        if not late:
+            late.append(night.order(hours=3))
+        real(group)
+
+    night.cloud.groups.disarm = disarm  # type: ignore[method-assign]
+    while not late:
+        night.run(5)
+    head = night.cloud.state[night.head_group]
+    assert head.wanted == 1
+    assert head.armed is not None
+    assert abs(head.armed - late[0].deadline) <= MINUTE
+    night.until_quiet()
+    assert ended(night, late[0]) == ("done", 0)
+
+
+def test_a_head_that_its_group_knows_no_more_gives_way(tmp_path: Path) -> None:
+    night = Night(tmp_path, shards=4)
+    night.order()
+    night.run(30)
+    (rented,) = night.cloud.alive(night.head_group)
+    night.cloud.rented.remove(rented)
+    night.run(60)
+    old = Manned(night, rented, 0.0)
+    assert old.head.turn(night.cloud.now) is None
+    assert "another head leads" in night.said[-1][2]
+
+
+def test_a_head_that_hangs_is_followed_by_one_that_goes_on(tmp_path: Path) -> None:
+    night = Night(tmp_path, shards=600)
+    order = night.order()
+    night.run(20 * MINUTE)
+    (hung,) = night.heads.values()
+    hung.next = None
+    night.until_quiet()
+    night.check()
+    assert ended(night, order) == ("done", 0)
+    heads = [rented for rented in night.cloud.rented if rented.group == night.head_group]
+    assert len(heads) == 2
+
+
+def test_heads_that_end_without_a_word_to_their_group_are_not_born_after_the_deadline(
+    tmp_path: Path,
+) -> None:
+    """A head that cannot begin leaves its group; one that cannot do that either ends itself."""
+    night = Night(tmp_path, heads=False)
+    order = night.order(hours=2)
+    while night.cloud.now < order.deadline + HOUR:
+        night.run(MINUTE)
+        for rented in night.cloud.alive(night.head_group):
+            if rented.up_at <= night.cloud.now:
+                night.cloud._end(rented, "ended", "it shut down")
+    heads = [rented for rented in night.cloud.rented if rented.group == night.head_group]
+    assert 3 < len(heads) < 100
+    assert all(rented.since <= order.deadline for rented in heads)
+    assert night.cloud.bill() < 0.25
+    night.check()
 
 
 # -- the layers, each with the others switched off -------------------------------------------------

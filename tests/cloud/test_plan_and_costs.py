@@ -243,3 +243,19 @@ def test_no_runs_cost_nothing(lab: Deployment, capsys: pytest.CaptureFixture[str
     assert lab.name == "lab"
     costs()
     assert "nothing was paid" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["ledger.jsonl", "order.json", "state.json"])
+def test_a_run_that_cannot_be_read_is_named_and_hides_no_other(
+    lab: Deployment, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    control = Control(lab.control)
+    past(control)
+    control.put(
+        "20260101T000000Z-damage", "order.json", control.store.get(f"runs/{RUN}/order.json")
+    )
+    control.put("20260101T000000Z-damage", name, b'{"run": ')
+    costs()
+    printed = capsys.readouterr()
+    assert "total: $0.44" in printed.out
+    assert "not counted: run 20260101T000000Z-damage cannot be read" in printed.err

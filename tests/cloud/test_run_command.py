@@ -187,10 +187,12 @@ def test_a_run_is_ordered_watched_queued_behind_and_stopped(lab: Lab) -> None:
     assert lab.control.lease() is None
     assert lab.imgbatch("stop").returncode == 28
 
-    lab.control.store.put("orders/damaged.json", b"{")
-    assert lab.imgbatch("stop").returncode == 28
-    done = lab.imgbatch("stop", "--force")
-    assert done.returncode == 0, done.stderr
+    for words in ((), ("--force",)):
+        lab.control.store.put("orders/damaged.json", b"{")
+        done = lab.imgbatch("stop", *words)
+        assert done.returncode == 0, done.stderr
+        assert "run damaged" in done.stdout
+        assert lab.control.waiting() == []
     assert "damaged.json is no JSON" in done.stderr
 
 

@@ -16,7 +16,7 @@ from imgbatch.cli.cloud import lines
 from imgbatch.cli.cloud.follow import _states, refuse_headless
 from imgbatch.cli.cloud.opened import Opened
 from imgbatch.cli.cloud.run import _beyond
-from imgbatch.cloud import schedules
+from imgbatch.cloud import Event, schedules
 from imgbatch.cloud.control import Lease, State
 from imgbatch.cloud.launch import launch
 from imgbatch.cloud.schedules import Schedule, due
@@ -108,6 +108,52 @@ def test_a_machine_that_did_not_come_up_is_told_with_its_reason(tmp_path: Path) 
     scene.groups.want(scene.place.head, 0)
     with pytest.raises(CloudError, match="none is on its way; i-7: boot: pull failed"):
         refuse_headless(RUN, found)
+
+
+def test_a_head_of_a_schedule_that_did_not_come_up_is_told_for_a_day(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    report = f'{{"machine": "i-7", "pool": "", "reason": "no image", "at": {NOON:.0f}}}'
+    scene.control.store.put("boots/i-7.json", report.encode())
+    scene.control.store.put("boots/i-8.json", b'{"machine"')
+    assert "i-7 did not come up: no image" in told(scene, NOON + 23 * HOUR)
+    assert "did not come up" not in told(scene, NOON + 25 * HOUR)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["lease.json", f"orders/{NEXT}.json", f"runs/{NEXT}/state.json", "schedules/nightly.json"],
+)
+def test_what_cannot_be_read_is_named_and_hides_nothing_else(tmp_path: Path, name: str) -> None:
+    scene = Scene(tmp_path)
+    scene.control.order(scene.order(RUN))
+    scene.control.tell(state("working", spent=1.25))
+    scene.control.store.put(name, b'{"run": ')
+    text = told(scene)
+    assert "$1.25 of $50.00" in text
+    assert "cannot be read: " in text
+    assert name.rpartition("/")[2] in text
+
+
+@pytest.mark.parametrize("cut", [b"", b'{"machine": "i-7", "rea', b'{"machine": "i-7"}', b"[]"])
+def test_a_report_that_was_cut_off_is_told_all_the_same(tmp_path: Path, cut: bytes) -> None:
+    scene = Scene(tmp_path)
+    scene.control.order(scene.order(RUN))
+    scene.control.put(RUN, "boots/i-7.json", cut)
+    assert "i-7 did not come up: it did not say why" in told(scene)
+
+
+def test_a_head_that_the_cloud_does_not_launch_is_explained_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene = Scene(tmp_path)
+    launch(scene.order(RUN), scene.place, now=NOON)
+    found = Opened(scene.cloud.deployment, scene.control)
+    found.__dict__["cloud"] = scene.cloud
+    events = scene.cloud.state[scene.place.head].events
+    events.append(Event(NOON, "quota", "You have requested more vCPU capacity than your limit"))
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    list(zip(_states(RUN, found), range(60), strict=False))
+    assert capsys.readouterr().err.count("no head comes up yet: the account may have no more") == 1
 
 
 def test_a_run_whose_head_is_gone_for_good_is_not_followed_for_ever(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imgbatch.cloud import plans, terraform
+from imgbatch.cloud.root import Root
 from imgbatch.errors import TerraformError
 
 if TYPE_CHECKING:
@@ -168,3 +169,38 @@ def test_without_infra_the_error_says_that_it_belongs_to_a_clone(
     )
     assert done.returncode == 28, done.stderr
     assert "belongs to a clone" in done.stderr
+
+
+KEEPS = {
+    "google_storage_bucket": "deployment",
+    "google_storage_bucket_object": "deployment",
+    "google_storage_bucket_iam_member": "head",
+    "google_service_account": "head",
+    "aws_s3_bucket": "deployment",
+    "aws_s3_bucket_policy": "deployment",
+    "aws_kms_key": "own",
+    "aws_iam_role": "head",
+}
+
+
+@pytest.mark.skipif(shutil.which("terraform") is None, reason="this test needs Terraform")
+def test_data_are_let_go_and_rights_to_them_are_not(tmp_path: Path) -> None:
+    """A right by a role that is gone would stay in the bucket, in the way of the next `up`."""
+    resources = [
+        {
+            "mode": "managed",
+            "type": kind,
+            "name": name,
+            "provider": f'provider["registry.terraform.io/hashicorp/{kind.partition("_")[0]}"]',
+            "instances": [{"schema_version": 0, "attributes": {"id": name}}],
+        }
+        for kind, name in KEEPS.items()
+    ]
+    state = {"version": 4, "terraform_version": "1.11.0", "serial": 1, "lineage": "a"}
+    (tmp_path / "terraform.tfstate").write_text(json.dumps({**state, "resources": resources}))
+    root = Root.__new__(Root)
+    root.terraform = terraform.Terraform(terraform.find(), tmp_path, tmp_path / "data")
+    kept = {plans.type_of(one) for one in root.let_go()}
+    left = {plans.type_of(one) for one in root.terraform.run("state", "list").split()}
+    assert left == {"google_storage_bucket_iam_member", "google_service_account", "aws_iam_role"}
+    assert kept == KEEPS.keys() - left

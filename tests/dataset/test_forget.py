@@ -18,6 +18,7 @@ from imgbatch.dataset.forgotten import verify_forgotten
 from imgbatch.dataset.given import given, given_lines, look_up, similar
 from imgbatch.dataset.verify import verify
 from imgbatch.errors import BusyError, DamageError, FencedError, SettingsError
+from imgbatch.observe.history import history
 from imgbatch.observe.logs import LogFile, logger
 from imgbatch.records import source_id_of
 from imgbatch.report import write_report
@@ -204,6 +205,22 @@ def test_the_audit_record_says_who_when_why_and_how_many_and_names_nothing(place
     assert source_id_of(address(place, "rocket.jpg")) not in text
     commits = dataset_of(place).table(MANIFEST).history()
     assert audit.run in {commit.get("run") for commit in commits}
+
+
+@pytest.mark.parametrize("damaged", [b"", b'{"run": "2026', b"[1]"])
+def test_a_record_of_a_takedown_that_nobody_can_read_is_named(place: Path, damaged: bytes) -> None:
+    take_down(place, "rocket.jpg")
+    (record,) = (place / "own/forgotten").glob("*.json")
+    record.write_bytes(damaged)
+    for call in (history, lambda dataset: verify_forgotten(dataset, [])):
+        with pytest.raises(DamageError, match=record.name):
+            call(dataset_of(place))
+    with pytest.raises(DamageError, match=record.name) as caught:
+        take_down(place, "lies.jpg")
+    assert "put it aside" in caught.value.remedy
+    record.unlink()
+    take_down(place, "lies.jpg")
+    assert proof(place, "rocket.jpg", "lies.jpg") == []
 
 
 def test_a_reason_that_names_a_source_is_refused_before_anything_is_written(place: Path) -> None:

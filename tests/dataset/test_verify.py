@@ -11,7 +11,7 @@ import pytest
 
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.commit import take_number
-from imgbatch.dataset.parts import put_table
+from imgbatch.dataset.parts import put_table, read_part
 from imgbatch.dataset.shards import read_rows
 from imgbatch.dataset.verify import verify
 from imgbatch.records import source_id_of
@@ -20,6 +20,7 @@ from imgbatch.settings import Limits
 from tests import corpus
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -82,6 +83,33 @@ def test_a_part_rewritten_with_a_row_less_is_found(copy: Path) -> None:
     assert any("has not one row per picture" in p for p in found)
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (lambda rows: rows.append_column("extra", rows["frame"]), "extra is not in the table"),
+        (
+            lambda rows: rows.set_column(
+                rows.column_names.index("sharpness"),
+                "sharpness",
+                rows["sharpness"].cast(pa.string()),
+            ),
+            "sharpness is string, and double in the table",
+        ),
+    ],
+)
+def test_a_committed_part_with_other_columns_than_its_table_is_found(
+    copy: Path, changed: Callable[[pa.Table], pa.Table], said: str
+) -> None:
+    dataset = Dataset.open(str(copy))
+    table = dataset.table("tables/quality")
+    part = min(table.parts().values(), key=lambda p: p.path)
+    rows = changed(read_part(dataset.store, part)[0])
+    other = put_table(dataset.store, part.table, part.stem, rows, {})
+    table.commit([other], [part], fence=take_number(dataset, "x"), run="x")
+    found = problems(copy)
+    assert any(f"shard {part.label}" in p and said in p for p in found), found
+
+
 def test_a_shard_that_is_not_in_a_table_is_unfinished(copy: Path) -> None:
     dataset = Dataset.open(str(copy))
     table = dataset.table("tables/motion")
@@ -89,6 +117,13 @@ def test_a_shard_that_is_not_in_a_table_is_unfinished(copy: Path) -> None:
     number = take_number(dataset, "x")
     table.commit([], [part], fence=number, run="x")
     assert problems(copy) == [f"shard {part.label}: unfinished in table motion"]
+
+
+def test_a_table_that_a_killed_run_did_not_come_to_is_unfinished(copy: Path) -> None:
+    shutil.rmtree(copy / "tables/motion")
+    shards = [part.label for part in Dataset.open(str(copy)).table("manifest").parts().values()]
+    told = [f"shard {shard}: unfinished in table motion" for shard in shards]
+    assert sorted(problems(copy)) == sorted(told)
 
 
 def test_a_file_that_no_commit_names_is_an_orphan_and_no_problem(copy: Path) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,8 +21,9 @@ from imgbatch.fetching import FetchSettings
 from imgbatch.fetching.hosts import Hosts
 from imgbatch.fetching.kept import Journal
 from imgbatch.fetching.reach import Checked, is_public, resolve
-from imgbatch.fetching.robots import forbids_ai
+from imgbatch.fetching.robots import Robots, forbids_ai
 from imgbatch.fetching.task import Task
+from imgbatch.fetching.urls import canonical
 from imgbatch.fetching.web import retry_after
 from imgbatch.storage import open_store
 from tests.fetching import given
@@ -198,7 +200,7 @@ def test_a_host_that_says_429_is_left_alone_by_all_its_urls_and_a_crawl_delay_co
     made = hosts({"a": ["http://a/1", "http://a/2"]}, rate=100, per_host=9)
     task = made.take(0.0)
     assert task is not None
-    made.answered(task, 7.0)
+    made.answered(task, 7.0, None, 0.0)
     error = LinkError("link.limited", "")
     error.after = 30.0
     task.attempts = 1
@@ -216,7 +218,7 @@ def test_a_host_that_asks_for_more_patience_than_there_is_is_left_for_this_time(
     source = given.dump(tmp_path / "dump", [urls])
     given.fetch(source, tmp_path / "out", per_host=1)
     rows = given.rows(tmp_path / "out").values()
-    assert {row["error_class"] for row in rows} == {"link.limited"}
+    assert {row["error_class"] for row in rows} == {"link.limited", "link.unasked"}
     assert sum(server.asked[path] for path in server.asked if "limited" in path) < 4
 
 
@@ -225,8 +227,64 @@ def test_a_host_that_is_down_is_not_asked_for_each_of_its_urls(tmp_path: Path) -
     source = given.dump(tmp_path / "dump", [urls])
     given.fetch(source, tmp_path / "out", attempts=1, down_after=3, per_host=1)
     rows = given.rows(tmp_path / "out").values()
-    assert {row["error_class"] for row in rows} == {"link.connect"}
+    assert {row["error_class"] for row in rows} == {"link.connect", "link.unasked"}
     assert sum(row["attempts"] for row in rows) < 10
+    asked = sum(row["attempts"] > 0 for row in rows)
+    again = given.fetch(source, tmp_path / "out", attempts=1, down_after=3, per_host=1)
+    assert again.asked == 50 - asked
+
+
+def test_a_host_that_gives_no_answer_is_left_after_a_while_and_any_answer_lets_it_live() -> None:
+    made = hosts({"a": [f"http://a/{n}" for n in range(9)]}, rate=1000, per_host=9, down_after=3)
+    silent = LinkError("link.timeout", "")
+
+    def ask(at: float, error: LinkError | None) -> bool:
+        task = made.take(at)
+        assert task is not None
+        return made.is_dead(made.answered(task, 0.0, error, at), at)
+
+    assert not any(ask(at, silent) for at in (1.0, 2.0, 3.0, 10.9))
+    assert not ask(10.95, LinkError("link.missing", ""))
+    assert not any(ask(at, silent) for at in (11.0, 20.0))
+    assert ask(21.0, silent)
+
+
+def test_what_leads_to_a_host_that_is_down_is_not_asked_there(
+    server: Misbehaving, tmp_path: Path
+) -> None:
+    server.elsewhere = "http://127.0.0.2:1/x.png"
+    urls = [f"{server.url}/to-elsewhere?{n}" for n in range(20)]
+    source = given.dump(tmp_path / "dump", [urls])
+    anywhere = Checked(lambda _: True)
+    given.fetch(source, tmp_path / "out", anywhere, attempts=1, down_after=2, per_host=1)
+    classes = [row["error_class"] for row in given.rows(tmp_path / "out").values()]
+    assert sorted(set(classes)) == ["link.connect", "link.unasked"]
+    assert classes.count("link.connect") < 5
+
+
+def test_those_who_wait_for_a_robots_txt_that_cannot_be_had_do_not_each_ask_for_it() -> None:
+    class Dead:
+        asked = 0
+
+        def small(self, url: str, most: int) -> tuple[int, bytes]:
+            del url, most
+            self.asked += 1
+            time.sleep(0.2)
+            raise LinkError("link.timeout", "no answer in time")
+
+    web = Dead()
+    robots = Robots(web)
+
+    def check(number: int) -> str:
+        with pytest.raises(LinkError) as told:
+            robots.check(canonical(f"http://a/{number}.png"))
+        return told.value.code
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(check, range(4))) == ["link.timeout"] * 4
+    assert web.asked == 1
+    assert check(5) == "link.timeout"
+    assert web.asked == 2  # it may be there by now
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,7 @@ MAY_NOT = [
     ("worker", "s3:GetObject", f"{BUCKET}/control/orders/r1.json"),
     ("worker", "s3:PutObject", f"{BUCKET}/control/runs/r1/state.json"),
     ("worker", "s3:PutObject", f"{BUCKET}/control/runs/r1/ledger.jsonl"),
+    ("worker", "s3:PutObject", f"{BUCKET}/control/boots/i-1.json"),
     ("worker", "s3:DeleteObject", f"{BUCKET}/control/runs/r1/boots/i-1.json"),
     ("worker", "s3:PutObject", "arn:aws:s3:::open-pictures/2026/a.jpg"),
     ("worker", "s3:GetObject", "arn:aws:s3:::open-pictures/2025/a.jpg"),

@@ -115,6 +115,10 @@ def test_a_package_that_lacks_is_told_before_any_weights_are_asked_for(
     read = settings.read_recipe(standard, settings_of=analyzers.settings_of)
     lying = [each.error for each in look(read, settings.read_limits())]
     assert lying[0].startswith("analyzer classify needs the package torch")
+    told = list(doctor.examine(str(pictures), str(tmp_path / "d"), "standard"))
+    assert {line.code for line in told if line.finding.check == "packages"} == {15}
+    # A run would end with what lacks first.
+    assert doctor.worst(told) == MissingExtraError.exit_code == raised.value.exit_code
 
 
 def test_without_its_weights_a_new_run_ends_before_anything_is_written(

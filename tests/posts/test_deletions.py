@@ -28,18 +28,39 @@ BIG = "1500000000000000001"
     ],
 )
 def test_every_form_gives_the_id_with_all_its_digits(text: str) -> None:
-    assert read_deletions(text) == Deletions((BIG,))
+    assert read_deletions(text) == Deletions([BIG])
 
 
-def test_what_is_no_deleted_post_is_counted_and_not_applied() -> None:
+def test_what_is_no_deleted_post_is_counted_by_its_name_and_not_applied() -> None:
     lines = [
-        {"user_delete": {"id": 3}},
+        {"user_protect": {"id": 3}},
         {"data": {"scrub_geo": {"tweet": {"id": "5"}}}},
         {"id": "6", "action": "withhold"},
+        {"id": "8", "action": "Withhold"},
+        {"status_withheld": {"id": 9, "user_id": 3, "withheld_in_countries": ["XY"]}},
+        {"delete": {"favorite": {"tweet_id": 1, "user_id": 3}}},
         {"id": "7", "action": "delete"},
     ]
-    text = "\n".join(map(json.dumps, lines))
-    assert read_deletions(text) == Deletions(("7",), others=3)
+    found = read_deletions("\n".join(map(json.dumps, lines)))
+    assert (found.ids, found.authors) == (["7"], [])
+    assert found.others == {
+        "withhold": 2,
+        "user_protect": 1,
+        "scrub_geo": 1,
+        "status_withheld": 1,
+        "delete of no post": 1,
+    }
+
+
+def test_an_account_that_is_deleted_is_an_author_unless_it_comes_back() -> None:
+    lines = [
+        {"user_delete": {"id": int(BIG), "timestamp_ms": "1474495250154"}},
+        {"data": {"user_delete": {"user": {"id": "4"}, "event_at": "2026-11-02T10:00:00.000Z"}}},
+        {"user_delete": {"id": 5}},
+        {"data": {"user_undelete": {"user": {"id": "5"}, "event_at": "2026-11-03T10:00:00.000Z"}}},
+        {"user_undelete": {"id": 6}},
+    ]
+    assert read_deletions("\n".join(map(json.dumps, lines))) == Deletions([], [BIG, "4"])
 
 
 @pytest.mark.parametrize(
@@ -49,6 +70,7 @@ def test_what_is_no_deleted_post_is_counted_and_not_applied() -> None:
         '{"id": "7"}\n{"id": "8"',
         '{"text": "x"}',
         '{"id": 1.5e18}',
+        '{"user_delete": {"timestamp_ms": "1"}}',
         'id\n7\n""\n',
     ],
 )

@@ -138,14 +138,14 @@ def test_a_list_of_deleted_posts_of_which_most_is_unknown(
         {"delete": {"status": {"id": int(FIRST), "id_str": FIRST}}},
         {"delete": {"status": {"id": int(SECOND), "id_str": SECOND}}},
         {"delete": {"status": {"id": 9, "id_str": "9"}}},
-        {"user_delete": {"id": 3}},
+        {"user_protect": {"id": 3}},
     ]
     weekly = tmp_path / "weekly.jsonl"
     weekly.write_text("\n".join(map(json.dumps, notices)))
     done = imgbatch("forget", own, "--deleted-posts", weekly, "--yes", "--json")
     assert done.returncode == 0, done.stderr
     said = done.said
-    assert (said["posts"], said["unknown_posts"], said["other_lines"]) == (2, 1, 1)
+    assert (said["posts"], said["unknown_posts"], said["others"]) == (2, 1, {"user_protect": 1})
     assert names(own) == {"FfOfThird3.jpg", "tweets.jsonl"}
     assert imgbatch("verify", own, "--forgotten", "--deleted-posts", weekly).returncode == 0
     again = imgbatch("forget", own, "--deleted-posts", weekly, "--yes", "--json")
@@ -153,6 +153,47 @@ def test_a_list_of_deleted_posts_of_which_most_is_unknown(
     never = imgbatch("verify", own, "--forgotten", "--post-id", THIRD)
     assert never.returncode == 14
     assert "never forgotten here" in never.stdout
+
+
+@pytest.mark.parametrize("hidden", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_of_an_account_that_is_deleted_no_post_stays_and_none_comes_later(
+    *, hidden: bool, tmp_path: Path, imgbatch: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = tmp_path / "key"
+    key.write_text("a secret that is long enough")
+    monkeypatch.setenv("IMGBATCH_PSEUDONYM_KEY_FILE", str(key))
+    said = f"pseudonyms = {str(hidden).lower()}"
+    own = tmp_path / "own"
+    dump(tmp_path / "in")
+    bring(tmp_path / "in", own, said)
+    notices = tmp_path / "notices.jsonl"
+    notices.write_text(json.dumps({"user_delete": {"id": 7, "timestamp_ms": "1"}}))
+    looked = ("verify", own, "--forgotten", "--deleted-posts", notices)
+    assert "authors were never forgotten here" in imgbatch(*looked).stdout
+    done = imgbatch("forget", own, "--deleted-posts", notices, "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    # Theirs are the first, third and fourth; the picture that the second has too stays.
+    assert (done.said["posts"], done.said["unknown_posts"], done.said["sources"]) == (3, 0, 2)
+    assert len(rows(own, "posts")) == 1
+    assert rows(own, "posts", "reply_to") == [(None,)]
+    assert names(own) == {"FfOfBoth22.jpg", "tweets.jsonl"}
+    assert imgbatch(*looked).returncode == 0
+    assert verify(Dataset.open(str(own))).problems == []
+    write_dump(tmp_path / "in/more.jsonl", [Tweet("1500000000000000009", "nine")])
+    bring(tmp_path / "in", own, said)
+    assert len(rows(own, "posts")) == 1
+    assert imgbatch(*looked).returncode == 0
+    again = imgbatch("forget", own, "--deleted-posts", notices, "--yes", "--json")
+    assert (again.returncode, again.said["posts"]) == (0, 0)
+
+
+def test_what_the_input_may_hold_still_is_listed_and_stays(
+    brought: Path, own: Path, imgbatch: Callable[..., Done]
+) -> None:
+    done = imgbatch("forget", own, "--post-id", FIRST, "--yes", "--json")
+    files = [brought / "in/media/FfOfFirst1.jpg", brought / "in/tweets.jsonl"]
+    assert done.said["input_files"] == [path.as_uri() for path in files]
+    assert all(path.exists() for path in files)
 
 
 @pytest.mark.slow

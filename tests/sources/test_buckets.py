@@ -192,7 +192,7 @@ def test_a_video_read_by_ranges_gives_the_rows_of_one_that_was_fetched(
     do(url, tmp_path / "whole")
     _, whole = asked_for(server, "long.mp4")
     request = Request(url, str(tmp_path / "ranges"), RECIPE, "inline")
-    monkeypatch.setattr("imgbatch.sources.blobs._spool", None)
+    monkeypatch.setattr("imgbatch.sources.blobs.spool", None)
     run(request, LIMITS, crew.inline, corpus.Silent())
     _, ranges = asked_for(server, "long.mp4")
     assert_equal(tmp_path / "whole", tmp_path / "ranges")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import csv
 import gzip
 import io
 import itertools
@@ -19,8 +20,19 @@ import pytest
 import zstandard
 
 from imgbatch.errors import DumpError
-from imgbatch.sources import dumps
-from imgbatch.sources.dumps import Dump, Gap, columns, documents, lines, names, values
+from imgbatch.sources import dumps, streams
+from imgbatch.sources.dumps import (
+    Dump,
+    Gap,
+    Post,
+    lines,
+    names,
+    separated,
+    spooled,
+    values,
+    walk,
+    window,
+)
 from imgbatch.storage import open_store
 from tests.contracts.dumps import fixture
 from tests.sources.crafted import Packed, tar_bytes, zip_bytes
@@ -139,16 +151,40 @@ def test_a_file_that_changed_since_it_was_listed_is_a_gap(tmp_path: Path) -> Non
     assert gaps(list(lines.objects(dump, "a.jsonl"))) == [("fetch.changed", None)]
 
 
-def test_members_of_compressed_tars_say_that_they_cannot_be_read(tmp_path: Path) -> None:
-    packed = gzip.compress(tar_bytes({"posts.jsonl": LINES}))
-    (tmp_path / "d.tar.gz").write_bytes(packed)
+def test_a_compressed_tar_is_unpacked_once_for_all_its_metadata(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = []
+    monkeypatch.setattr(
+        spooled, "read_stream", lambda *args, **named: passes.append(args) or read(*args, **named)
+    )
+    read = streams.read_stream
+    members = {"b/z.jsonl": LINES, "b/p.png": b"no picture", "a.jsonl": LINES[:4000]}
+    (tmp_path / "d.tar.gz").write_bytes(gzip.compress(tar_bytes(members)))
+    (tmp_path / "e.tar.zst").write_bytes(zstandard.compress(tar_bytes({"c.jsonl": LINES})))
+    dump = Dump.at(str(tmp_path))
+    assert dumps.choose(dump) == ["twarc2"]
+    found = [post for _, post in dumps.read_all(dump, ["twarc2"]) if isinstance(post, Post)]
+    whole = len(LINES[:4000].splitlines()) - 1
+    assert len(found) == whole + 2000 + 2000
+    assert found[-1].raw_ref == "e.tar.zst!/c.jsonl:2000"
+    assert len(passes) == 2
+
+
+def test_a_compressed_tar_that_is_cut_gives_the_posts_before_that_and_a_gap(tmp_path: Path) -> None:
+    noise = random.Random(1).randbytes(200_000)
+    packed = gzip.compress(tar_bytes({"a.jsonl": LINES, "b.jsonl": LINES + noise}))
+    (tmp_path / "d.tar.gz").write_bytes(packed[:-100_000])
     dump = Dump.at(str(tmp_path / "d.tar.gz"))
-    assert gaps(list(lines.objects(dump, "d.tar.gz!/posts.jsonl"))) == [
-        ("archive.unsupported", None)
-    ]
-    assert dumps.choose(dump) == []
-    with pytest.raises(DumpError, match=r"compressed tar: unpack that"):
-        dumps.choose(dump, "twarc2")
+    assert len(ids(list(lines.objects(dump, "d.tar.gz!/a.jsonl")))) == 2000
+    assert gaps(list(lines.objects(dump, "d.tar.gz!/b.jsonl"))) == [("archive.truncated", None)]
+
+
+def test_a_compressed_tar_that_changed_since_it_was_listed_is_a_gap(tmp_path: Path) -> None:
+    (tmp_path / "d.tar.gz").write_bytes(gzip.compress(tar_bytes({"a.jsonl": LINES})))
+    dump = Dump.at(str(tmp_path / "d.tar.gz"))
+    (tmp_path / "d.tar.gz").write_bytes(gzip.compress(tar_bytes({"a.jsonl": LINES * 2})))
+    assert gaps(list(lines.objects(dump, "d.tar.gz!/a.jsonl"))) == [("fetch.changed", None)]
 
 
 def test_an_archive_in_an_archive_is_told_and_not_opened(tmp_path: Path) -> None:
@@ -200,6 +236,7 @@ def test_thousands_of_broken_lines_become_a_count(tmp_path: Path) -> None:
 
 def test_a_line_without_end_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "LINE", 100)
+    monkeypatch.setattr(lines, "BLOCK", 16)
     data = b'{"id": "a"}\n{"x": "' + b"x" * 1000 + b'"}\n{"id": "b"}\n'
     found = list(lines.objects(there(tmp_path, {"a.jsonl": data}), "a.jsonl"))
     assert ids(found) == ["a", "b"]
@@ -219,22 +256,24 @@ def test_a_document_gives_its_items_whatever_stands_before(tmp_path: Path) -> No
         "b.json": b'\xef\xbb\xbf{"data": {"videos": [{"id": "1"}, {"id": "2"}]}}',
     }
     dump = there(tmp_path, files)
-    assert ids(list(documents.items(dump, "a.js"))) == ["1", "2"]
-    assert ids(list(documents.items(dump, "b.json", "data.videos.item"))) == ["1", "2"]
-    assert list(documents.pairs(dump, "b.json", "data.videos")) == []
+    assert ids(list(walk.items(dump, "a.js", ITEMS))) == ["1", "2"]
+    assert ids(list(walk.items(dump, "b.json", ("data", "videos", *ITEMS)))) == ["1", "2"]
+    assert list(walk.pairs(dump, "b.json")) == [
+        (1, ("data", {"videos": [{"id": "1"}, {"id": "2"}]}))
+    ]
 
 
-def test_a_number_beyond_64_bits_loses_no_digit_and_no_item(tmp_path: Path) -> None:
+def test_a_number_beyond_64_bits_is_no_id_and_loses_no_item(tmp_path: Path) -> None:
     data = json.dumps([{"id": "1"}, {"id": 2**70 + 1}, {"id": "3", "rate": 1.5}]).encode()
-    found = list(documents.items(there(tmp_path, {"a.json": data}), "a.json"))
-    assert ids(found) == ["1", 2**70 + 1, "3"]
+    found = list(walk.items(there(tmp_path, {"a.json": data}), "a.json", ITEMS))
+    assert [values.text_id(each) for each in ids(found)] == ["1", None, "3"]
     assert gaps(found) == []
 
 
 def test_a_document_that_breaks_says_how_much_was_read(tmp_path: Path) -> None:
     whole = json.dumps([{"id": str(n)} for n in range(5)]).encode()
     for data, kind in ((whole[:-14], "cut-line"), (whole.replace(b'"3"', b'"3'), "broken-json")):
-        found = list(documents.items(there(tmp_path, {"a.json": data}), "a.json"))
+        found = list(walk.items(there(tmp_path, {"a.json": data}), "a.json", ITEMS))
         assert ids(found) == [str(n) for n in range(len(ids(found)))]
         ((found_kind, line),) = gaps(found)
         assert (found_kind, line) == (kind, len(ids(found)) + 1)
@@ -250,12 +289,13 @@ def test_a_document_is_the_same_however_it_is_cut_into_pieces(
     data = b"[" + b",".join(
         json.dumps({"id": text}, ensure_ascii=n % 2 == 0).encode() for n, text in enumerate(texts)
     )
-    monkeypatch.setattr(documents, "BUFFER", piece)
-    found = list(documents.items(there(tmp_path, {"a.json": data + b"]"}), "a.json"))
+    monkeypatch.setattr(window, "PIECE", piece)
+    found = list(walk.items(there(tmp_path, {"a.json": data + b"]"}), "a.json", ITEMS))
     assert ids(found) == texts
     assert gaps(found) == []
 
 
+ITEMS = (walk.STEP,)
 TABLE = 'id,body\n1,one\n2,"two\nlines, and a comma"\n3,three\n'
 
 
@@ -271,17 +311,49 @@ TABLE = 'id,body\n1,one\n2,"two\nlines, and a comma"\n3,three\n'
     ],
 )
 def test_a_table_is_read_as_people_write_it(tmp_path: Path, name: str, data: bytes) -> None:
-    found = list(columns.rows(there(tmp_path, {name: data}), name))
+    found = list(separated.rows(there(tmp_path, {name: data}), name))
     assert gaps(found) == []
-    assert [(line, row["id"]) for line, row in found] == [(2, "1"), (3, "2"), (5, "3")]  # type: ignore[misc, index] # no gaps, as just seen
-    assert "comma" in found[1][1]["body"]  # type: ignore[index] # the same
+    assert [(line, row[0]) for line, row in found] == [(2, "1"), (3, "2"), (5, "3")]  # type: ignore[misc, index] # no gaps, as just seen
+    assert "comma" in found[1][1][1]  # type: ignore[index] # the same
 
 
 def test_a_row_of_other_columns_is_a_gap_and_the_next_is_read(tmp_path: Path) -> None:
     data = b"id,body\n1,one,more\n2\n3,three\n4"
-    found = list(columns.rows(there(tmp_path, {"a.csv": data}), "a.csv"))
-    assert ids(found) == ["3"]
+    found = list(separated.rows(there(tmp_path, {"a.csv": data}), "a.csv"))
+    assert [each for each in found if not isinstance(each, Gap)] == [(4, ["3", "three"])]
     assert gaps(found) == [("broken-line", 2), ("broken-line", 3), ("cut-line", 5)]
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 7, 16, 1000])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_table_is_the_same_however_it_is_cut_into_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, end: str
+) -> None:
+    monkeypatch.setattr(separated, "BLOCK", block)
+    text = 'id,body\n\n1,"caf\u00e9 ""so"", \U0001f600"\n2,a\0b\nonly one\n3,"two\nlines"\n4,last'
+    data = text.replace("\n", end).encode() + b" \xff"
+    found = list(separated.rows(there(tmp_path, {"a.csv": data}), "a.csv"))
+    assert [each for each in found if not isinstance(each, Gap)] == [
+        (3, ["1", 'caf\u00e9 "so", \U0001f600']),
+        (4, ["2", "ab"]),
+        (6, ["3", f"two{end}lines"]),
+        (8, ["4", "last \ufffd"]),
+    ]
+    assert gaps(found) == [("broken-line", 5), ("bad-bytes", 4), ("bad-bytes", 8)]
+
+
+def test_a_quotation_mark_that_never_ends_does_not_take_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = csv.field_size_limit(1000)
+    monkeypatch.setattr(separated, "BLOCK", 100)
+    data = b'id,body\n1,"never ends\n' + b"2,a row\n" * 500
+    try:
+        found = list(separated.rows(there(tmp_path, {"a.csv": data}), "a.csv"))
+    finally:
+        csv.field_size_limit(limit)
+    assert gaps(found) == [("broken-line", 2)]
+    assert len(found) > 350
 
 
 @pytest.mark.parametrize(

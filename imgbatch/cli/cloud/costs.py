@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,10 +53,14 @@ def costs(
         one = cost_of(control, run)
         say(json, "cost", one.record(), detailed(one))
         return
-    found = all_costs(control)
+    found = all_costs(control, unread=_uncounted)
     total = sum(each.dollars for each in found)
     record = {"runs": [each.record() for each in found], "dollars": total}
     say(json, "costs", record, listed(found))
+
+
+def _uncounted(line: str) -> None:
+    sys.stderr.write(f"not counted: {line}\n")
 
 
 def listed(found: Sequence[Cost]) -> list[str]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Half a minute of looks.
 HEAD_LOOKS = 15
+LATELY = 900.0
 
 
 def to_its_end(run: str, found: Opened, *, as_json: bool) -> int:
@@ -53,12 +54,13 @@ def _states(run: str, found: Opened) -> Iterator[State | None]:
     """
     from imgbatch.cloud.standing import follow  # noqa: PLC0415 - keeps `--help` quick
 
-    quiet = 0
+    quiet, said = 0, ""
     for state in follow(run, found.control, now=time.time, sleep=time.sleep):
         # Also one that was taken: the kill of a schedule ends its head, and none comes after it.
         quiet = 0 if state else quiet + 1
         if quiet and quiet % HEAD_LOOKS == 0:
             refuse_headless(run, found)
+            said = hindered(found, said)
         yield state
 
 
@@ -84,6 +86,23 @@ def refuse_headless(run: str, found: Opened) -> None:
         f"It waits in the queue and costs nothing. `imgbatch cloud stop {run}` takes it off; the "
         "next `imgbatch cloud run` has a head come up, which takes the oldest first.",
     )
+
+
+def hindered(found: Opened, said: str) -> str:
+    """Say why the cloud launches no head, where it tells; return it, so that it is said once."""
+    from imgbatch.cloud import trouble  # noqa: PLC0415 - keeps `--help` quick
+
+    groups, head = found.cloud.groups, found.deployment.head.group
+    try:
+        if groups.members(head):
+            return ""
+        events = groups.events(head, time.time() - LATELY)
+    except CloudError:
+        return said  # as above
+    why = trouble.reason(events, members=0, failed={})
+    if why and why != said:
+        sys.stderr.write(f"no head comes up yet: {why}\n")
+    return why
 
 
 def shown(states: Iterator[State | None], *, as_json: bool) -> Iterator[State]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imgbatch.cli.cloud.given import CloudName, Json, NameOption, RegionOption, Yes, agree
-from imgbatch.errors import DeploymentError, LeftoverError
+from imgbatch.errors import DeploymentError, LeftoverError, SettingsError
 from imgbatch.terminal import say
 
 if TYPE_CHECKING:
@@ -140,12 +140,16 @@ def _bucket(root: Root, there: Deployment | None) -> str:
 
 
 def _busy(there: Deployment) -> list[str]:
-    """Return the runs that are at work or wait."""
+    """Return the runs that are at work or wait, whether or not their orders can be read."""
     from imgbatch.cloud.control import Control  # noqa: PLC0415 - keeps `--help` quick
 
     control = Control(there.control)
-    runs = [order.run for order in control.orders()]
-    lease = control.lease()
+    runs = control.waiting()
+    try:
+        lease = control.lease()
+    except (DeploymentError, SettingsError) as error:
+        _tell(f"the lease cannot be read: {error}")
+        return runs
     return [*runs, lease.run] if lease and lease.run not in runs else runs
 
 

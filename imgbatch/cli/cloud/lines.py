@@ -111,6 +111,7 @@ def standing(now: Standing) -> list[str]:
             lines[-1] = f"deployment {now.name}: a head has come up for run {now.lease.run}"
     lines += [f"  {machine} did not come up: {why}" for machine, why in now.boots.items()]
     lines += [f"waits: {order.run}  {_waits(order, now.now)}" for order in now.queue]
+    lines += [f"cannot be read: {line}" for line in now.unread]
     lines += [_schedule(schedule, now) for schedule in now.schedules]
     lines += [f"ended: {state.run}  {_ended(state)}" for state in now.last]
     return lines

@@ -174,8 +174,11 @@ def _advice(found: Forecast) -> list[str]:
     best, taken = found.best, found.taken
     if best is None:
         return ["no machine can be had: see the quotas above"]
-    beside = " with its traffic" if best.transfer.said else ""
-    lines = [f"* recommended: {best.name} in {best.region}, the cheapest{beside}"]
+    beside = ", its traffic counted" if best.transfer.said else ""
+    # A lower price an hour is no lower sum where a machine is slower.
+    least = min(bid.dollars for bid in found.bids)
+    why = "costs least" if best.dollars <= least else "costs nearly the least and is done sooner"
+    lines = [f"* recommended: {best.name} in {best.region}: the whole run {why} there{beside}"]
     if taken and taken is not best:
         lines.append(f"`imgbatch cloud run` takes pool {taken.name} by default; name GPUs: --gpus")
     if found.budget is not None and found.deadline is not None:

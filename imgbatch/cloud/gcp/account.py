@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from imgbatch.cloud import Check
 from imgbatch.cloud.gcp.doors import CLI
 from imgbatch.cloud.gcp.errors import Refusal, told
 from imgbatch.cloud.gcp.permissions import permissions
-from imgbatch.cloud.gcp.quotas import quotas
+from imgbatch.cloud.gcp.quotas import free, quotas
 from imgbatch.cloud.gcp.rest import last, one
 from imgbatch.cloud.gcp.sweep import left
 from imgbatch.errors import CloudError
@@ -29,7 +30,9 @@ APIS = (
     "compute.googleapis.com",
     "iam.googleapis.com",
     "iap.googleapis.com",
+    "oslogin.googleapis.com",
     "secretmanager.googleapis.com",
+    "serviceusage.googleapis.com",
     "storage.googleapis.com",
 )
 # The same as in infra/gcp/variables.tf.
@@ -40,6 +43,11 @@ TOOLS = {
 }
 # The smallest head has so many cores, the smallest worker without a GPU as many.
 CORES = 4
+# What machines take besides, of a region: the head, and each worker (infra/gcp/variables.tf).
+BESIDES = {
+    "SSD_TOTAL_GB": ("GB of balanced disks", 60, 100),
+    "IN_USE_ADDRESSES": ("addresses", 1, 1),
+}
 
 
 class GcpAccount:
@@ -67,10 +75,12 @@ class GcpAccount:
             return
         on = self._region(region)
         yield on
+        yield self._scheduler(region)
         yield from permissions(self._google)
         yield self._image()
         if on.state != "failed":
             yield from self._quotas(region)
+            yield from (self._besides(region, metric) for metric in BESIDES)
         yield from _tools()
 
     def left(self, deployment: str = "") -> Iterator[Left]:
@@ -128,6 +138,21 @@ class GcpAccount:
         zones = ", ".join(last(zone) for zone in found.get("zones", []))
         return Check("region", "ok", f"{region}: {zones}")
 
+    def _scheduler(self, region: str) -> Check:
+        """Whether deadlines can be kept there: Cloud Scheduler came to some regions late."""
+        title = "Cloud Scheduler"
+        try:
+            with told("asking where Cloud Scheduler is"):
+                path = f"v1/projects/{self._google.project}/locations"
+                found = self._google.pages("cloudscheduler", path, "locations")
+                there = {raw["locationId"] for raw in found}
+        except CloudError as error:
+            return Check(title, "unknown", str(error), error.remedy)
+        if region in there:
+            return Check(title, "ok", region)
+        fix = "Take another region: `gcloud scheduler locations list` shows all."
+        return Check(title, "failed", f"it is not in {region}, and keeps the deadlines", fix)
+
     def _image(self) -> Check:
         project, family = IMAGE
         title = "image machine_image"
@@ -152,6 +177,20 @@ class GcpAccount:
             yield Check("quotas", "unknown", str(error), error.remedy)
             return
         yield from (_quota(quota) for quota in found)
+
+    def _besides(self, region: str, metric: str) -> Check:
+        """Whether a head and a worker find room, and how many workers do."""
+        unit, head, worker = BESIDES[metric]
+        title = f"quota {metric}"
+        try:
+            limit, left, fix = free(self._google, region, metric)
+        except CloudError as error:
+            return Check(title, "unknown", str(error), error.remedy)
+        if left == math.inf:
+            return Check(title, "ok", f"{region} has none")
+        workers = max(0, int((left - head) // worker))
+        said = f"{limit:.0f} {unit}, {left:.0f} free in {region}: a head and {workers} workers"
+        return Check(title, "ok" if workers else "failed", said, fix)
 
 
 def _quota(quota: Quota) -> Check:

@@ -1,7 +1,10 @@
 """The moment at which Google itself ends a group: a job of Cloud Scheduler per group.
 
 Terraform makes each job, paused: it resizes its group to 0, as a service account that may do
-nothing else. To arm is to move the job's schedule to the moment and to resume it.
+nothing else. To arm is to resume it and to move its schedule to the moment. In this order: a job
+that is paused cannot be changed (so says who tried, in 2022; if it can by now, this does as well).
+What was its moment before counts for that instant: one that has passed comes in a year, and one
+that is still to come ends a group in which there is no machine of ours yet.
 
 Decision, 2026-11: a managed instance group has no scheduled end of its own. A template's
 `maxRunDuration`, which Terraform sets as well, counts from each machine's start and cannot be moved
@@ -50,14 +53,11 @@ class Deadlines:
             "timeZone": "Etc/UTC",
         }
         with told(f"arming the deadline of {group}"):
-            job = self._ask(
-                group,
-                lambda path: self._google.patch(
-                    SERVICE, path, when, updateMask="schedule,timeZone"
-                ),
+            if self._job(group).get("state") == PAUSED:
+                self._google.post(SERVICE, f"{self._path(group)}:resume", {})
+            job = self._google.patch(
+                SERVICE, self._path(group), when, updateMask="schedule,timeZone"
             )
-            if job.get("state") == PAUSED:
-                job = self._google.post(SERVICE, f"{self._path(group)}:resume", {})
         if job.get("state") != ARMED:
             raise CloudError(
                 f"the deadline of {group} is not armed: its job is {job.get('state')}",
@@ -81,11 +81,8 @@ class Deadlines:
         return at if at - self._clock() < PASSED else None
 
     def _job(self, group: str) -> Any:
-        return self._ask(group, lambda path: self._google.get(SERVICE, path))
-
-    def _ask(self, group: str, ask: Callable[[str], Any]) -> Any:
         try:
-            return ask(self._path(group))
+            return self._google.get(SERVICE, self._path(group))
         except Refusal as error:
             if error.missing:
                 where = f"{self._google.region} of project {self._google.project}"

@@ -65,7 +65,7 @@ class GcpMarket:
         return found
 
     def besides(self, disk_gib: int, region: str) -> float:
-        """Return dollars an hour of a balanced disk, by the table."""
+        """Return dollars an hour of a balanced disk and a public address, by the table."""
         return table.besides(disk_gib, region)
 
     def quotas(self, region: str) -> list[Quota]:

@@ -2,12 +2,14 @@
 
 A GPU is bounded by its kind in the region, spot (`PREEMPTIBLE_...`) and not, and all kinds together
 by `GPUS_ALL_REGIONS` of the project; whichever leaves less is told. Spot machines count against a
-quota of their own where the project was given one, else against that of all machines: Google's
-documents on preemptible quotas, and the quotas of public projects (looked up in 2026-11).
+quota of their own where the project was given one, else against that of all machines, with their
+cores, GPUs and disks: Google's documents on spot machines, and the quotas of public projects
+(looked up in 2026-11).
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.cloud import Quota
@@ -63,16 +65,27 @@ def _quotas(project: str, region: str, local: Any, everywhere: Any) -> Iterator[
             )
 
 
+def free(google: Google, region: str, metric: str) -> tuple[float, float, str]:
+    """Return the limit of a quota of a region, what of it is free, and where more is asked for.
+
+    Raises:
+        CloudError: Google refuses or does not answer.
+    """
+    with told(f"asking for the quota {metric} in {region}"):
+        path = f"projects/{google.project}/regions/{one(region)}"
+        found = _by_metric(google.get("compute", path)).get(metric, {"limit": math.inf})
+    fix = f"Ask for more at {PAGE.format(project=google.project, metric=metric)}"
+    return float(found["limit"]), float(found["limit"] - found.get("usage", 0)), fix
+
+
 def _by_metric(raw: Any) -> dict[str, Any]:
     return {quota["metric"]: quota for quota in raw.get("quotas", [])}
 
 
 def _own(local: dict[str, Any], metric: str, *, spot: bool) -> Any:
-    """Return what bounds a kind in a region: for cores, spot ones may count with all others."""
-    own = local.get(f"{SPOT}{metric}" if spot else metric)
-    if spot and metric == "CPUS" and not (own and own["limit"]):
-        return local.get(metric)
-    return own
+    """Return what bounds a kind in a region: spot machines may count with all others."""
+    own = local.get(f"{SPOT}{metric}")
+    return own if spot and own and own["limit"] else local.get(metric)
 
 
 def _tightest(*bounds: Any) -> Any:

@@ -27,7 +27,7 @@ class Shipped:
         return [price for price in found if price]
 
     def besides(self, disk_gib: int, region: str) -> float:
-        """Return dollars an hour of a disk, by the table."""
+        """Return dollars an hour of a disk and a public address, by the table."""
         return table.besides(disk_gib, region)
 
     def quotas(self, region: str) -> list[Quota]:

@@ -41,6 +41,7 @@ class Family(Settings):
 
 class _Besides(Settings):
     balanced: dict[str, float]
+    address: float
 
 
 class _Days(Settings):
@@ -103,6 +104,7 @@ def price(kind: str, region: str, *, spot: bool) -> Price | None:
 
 
 def besides(disk_gib: int, region: str) -> float:
-    """Return dollars an hour of a balanced disk; machines have no address of their own."""
+    """Return dollars an hour of a balanced disk and a public address."""
     month = table().besides.balanced
-    return disk_gib * month.get(region, max(month.values())) / HOURS
+    disk = disk_gib * month.get(region, max(month.values())) / HOURS
+    return disk + table().besides.address

@@ -19,12 +19,11 @@ from __future__ import annotations
 
 from heapq import merge
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol, cast
 
 from imgbatch.errors import DumpError, SourceError
 from imgbatch.settings import nearest
-from imgbatch.sources.dumps.dump import COMPRESSED_TAR, Dump
+from imgbatch.sources.dumps.dump import Dump
 from imgbatch.sources.dumps.posts import Asked, Counted, Gap, Media, Plain, Post
 from imgbatch.sources.dumps.tidy import tidy
 
@@ -41,7 +40,6 @@ __all__ = [
     "Plain",
     "Post",
     "choose",
-    "closed",
     "formats",
     "in_pieces",
     "load",
@@ -94,7 +92,7 @@ class Format(Protocol):
 
 def formats() -> list[str]:
     """Return the names of the formats."""
-    return [name for name, module in FORMATS.items() if find_spec(f"{__name__}.{module}")]
+    return list(FORMATS)
 
 
 def load(name: str) -> Format:
@@ -150,17 +148,11 @@ def choose(dump: Dump, asked: str = "auto") -> list[str]:
         return []
     if asked != "auto":
         if next(load(asked).files(dump), None) is None:
-            raise DumpError(f"{dump.root} has no file of the format {asked}{closed(dump)}")
+            raise DumpError(f"{dump.root} has no file of the format {asked}")
         return [asked]
     sure = [name for name, score in sniff(dump) if score > SURE]
     _apart(dump, sure)
     return sure
-
-
-def closed(dump: Dump) -> str:
-    """Return what to add to a message where a dump has metadata that cannot be opened."""
-    name = next(dump.closed(*STRUCTURED), None)
-    return "" if name is None else f" ({name} cannot be read: {COMPRESSED_TAR})"
 
 
 def read_all(

@@ -21,6 +21,7 @@ PATHS = re.compile(r"(\s*[,;|]\s*)")
 LONGEST = 2**16
 HELD = ("path", "file", "file_name", "filename", "url", "src")
 NOTHING = frozenset(("", "null", "none", "nan", "[]", "{}"))
+SHORTEST = 5  # longer than these
 AUDIO = ("mp3", "wav", "flac", "ogg", "oga", "opus", "m4a", "aac")
 KINDS: dict[str, MediaKind] = {
     **dict.fromkeys(AUDIO, "audio"),
@@ -32,21 +33,22 @@ PARTED = re.compile(r"[,;|\s\[]")
 PICTURED = ("image", "img", "photo", "pic", "thumb")
 
 
-def media_in(cell: Any) -> Iterator[str]:
-    """Yield the paths and URLs that a cell holds, in its order.
+def media_in(cell: Any) -> list[str]:
+    """Return the paths and URLs that a cell holds, in its order.
 
     A cell is a text (one path or URL; several, parted by `,` `;` `|` or before a URL a blank; a
     JSON or Python list), a list of such, or an object with a path or url, as Parquet has them.
     """
     if isinstance(cell, str):
-        yield from _of_text(cell.strip())
-    elif isinstance(cell, list | tuple):
-        for one in cell:
-            yield from media_in(one)
-    elif isinstance(cell, dict):
-        held = next((cell[name] for name in HELD if isinstance(cell.get(name), str)), None)
-        if held:
-            yield held
+        text = cell.strip()
+        if len(text) < SHORTEST and text.lower() in NOTHING:
+            return []
+        return list(_of_text(text)) if PARTED.search(text) else [text]
+    if isinstance(cell, list | tuple):
+        return [medium for one in cell for medium in media_in(one)]
+    if isinstance(cell, dict):
+        return [cell[name] for name in HELD if isinstance(cell.get(name), str) and cell[name]][:1]
+    return []
 
 
 def kind_of(medium: str, otherwise: MediaKind) -> MediaKind:
@@ -65,11 +67,6 @@ def kind_of_column(column: str) -> MediaKind:
 
 
 def _of_text(text: str) -> Iterator[str]:
-    if text.lower() in NOTHING:
-        return
-    if not PARTED.search(text):
-        yield text
-        return
     listed = _listed(text)
     if listed is not None:
         yield from media_in(listed)

@@ -1,58 +1,55 @@
 """Enters: a table of a dump: CSV, TSV, JSON lines, a JSON list or Parquet. Leaves: rows, in pieces.
 
-A row is (line or row from 1, its fields). What is no row is a Gap, and the rows after it are read.
-
-Decision, 2026-11: CSV is read by the standard library: pyarrow and DuckDB guess types and end at
-the first broken row, or hide it; here every value stays text and every broken row is told.
-Drawback: they are several times as fast.
+A row is (line or row from 1, its values in the columns that are asked for). What is no row is a
+Gap, and the rows after it are read.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 from itertools import islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imgbatch.errors import SourceError
-from imgbatch.sources.dumps import documents, lines
+from imgbatch.sources.dumps import lines, separated, walk
 from imgbatch.sources.dumps._seekable import seekable
 from imgbatch.sources.dumps.names import ending
-from imgbatch.sources.dumps.posts import Counted, Gap
+from imgbatch.sources.dumps.posts import Gap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from imgbatch.sources.dumps.dump import Dump
 
+    Row = tuple[int, Sequence[Any]]
+    Item = tuple[int, dict[str, Any]]
+
 ENDINGS = ("csv", "json", "jsonl", "ndjson", "parquet", "tsv")
-DELIMITERS = ",;\t|"
-# A longer field is a quote that does not end: without a limit it would swallow the file.
-FIELD = 2**20
-# A longer line is read as several, so that none fills the memory.
-LINE = 2**23
+SEPARATED = ("csv", "tsv")
 HEAD = 2**16
 # Of JSON, whose rows need not all have the same fields, so many are asked for theirs.
 ASKED = 100
 BATCH = 1000
 
-Row = tuple[int, dict[str, Any]]
 
+def rows(dump: Dump, name: str, wanted: Sequence[str]) -> Iterator[Row | Gap]:
+    """Yield the rows of a table and its Gaps.
 
-def rows(dump: Dump, name: str) -> Iterator[Row | Gap]:
-    """Yield the rows of a table, and its Gaps."""
+    Args:
+        dump: that holds it.
+        name: of the table.
+        wanted: columns of it, whose values come in this order; None or "" where a row has none.
+    """
     form = ending(name)
     if form == "parquet":
-        yield from _parquet(dump, name)
-    elif form in ("csv", "tsv"):
-        yield from _separated(dump, name, "\t" if form == "tsv" else "")
-    elif form == "json" and dump.head(name, HEAD).removeprefix(lines.BOM).lstrip()[:1] == b"[":
-        yield from _objects(documents.items(dump, name), name)
+        yield from _parquet(dump, name, wanted)
+    elif form in SEPARATED:
+        yield from _separated(dump, name, wanted)
     else:
-        yield from lines.objects(dump, name)
+        yield from _picked(_items(dump, name), wanted)
 
 
 def columns(dump: Dump, name: str) -> list[str]:
@@ -64,30 +61,75 @@ def columns(dump: Dump, name: str) -> list[str]:
     if ending(name) == "parquet":
         with seekable(dump, name) as file:
             try:
-                return list(pq.ParquetFile(file).schema_arrow.names)
+                return _told(pq.ParquetFile(file).schema_arrow)
             except (pa.ArrowException, OSError):
                 return []
-    looked = 1 if ending(name) in ("csv", "tsv") else ASKED
-    found = (row[1] for row in islice(rows(dump, name), looked) if not isinstance(row, Gap))
-    return list(dict.fromkeys(field for row in found for field in row))
+    if ending(name) in SEPARATED:
+        return separated.header(dump, name)
+    found = (item[1] for item in islice(_items(dump, name), ASKED) if not isinstance(item, Gap))
+    return list(dict.fromkeys(field for item in found for field in item))
 
 
-def _objects(found: Iterator[tuple[int, Any] | Gap], name: str) -> Iterator[Row | Gap]:
-    for one in found:
-        if isinstance(one, Gap) or isinstance(one[1], dict):
-            yield one
+def _separated(dump: Dump, name: str, wanted: Sequence[str]) -> Iterator[Row | Gap]:
+    try:
+        header = separated.header(dump, name)
+    except SourceError as error:
+        yield Gap(error.code, name, None, str(error))
+        return
+    values = _picker([header.index(field) for field in wanted])
+    for found in separated.rows(dump, name):
+        if isinstance(found, Gap):
+            yield found
         else:
-            yield Gap("broken-line", name, one[0], f"a JSON {type(one[1]).__name__}, no object")
+            yield found[0], values(found[1])
 
 
-def _parquet(dump: Dump, name: str) -> Iterator[Row | Gap]:
+def _picker(keys: list[Any]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return what takes the values at some keys or places, as a tuple however few they are."""
+    if len(keys) > 1:
+        return itemgetter(*keys)
+    return lambda row: tuple(row[key] for key in keys)
+
+
+def _picked(items: Iterator[Item | Gap], wanted: Sequence[str]) -> Iterator[Row | Gap]:
+    values = _picker(list(wanted))
+    for found in items:
+        if isinstance(found, Gap):
+            yield found
+            continue
+        line, item = found
+        try:
+            yield line, values(item)
+        except KeyError:
+            yield line, [*map(item.get, wanted)]
+
+
+def _items(dump: Dump, name: str) -> Iterator[Item | Gap]:
+    """Return the objects of JSON lines or of a JSON list."""
+    if ending(name) == "json":
+        head = dump.head(name, HEAD).removeprefix(lines.BOM).lstrip()
+        if head.startswith(b"["):
+            return _listed(dump, name)
+    return lines.objects(dump, name)
+
+
+def _listed(dump: Dump, name: str) -> Iterator[Item | Gap]:
+    for found in walk.items(dump, name, (walk.STEP,)):
+        if isinstance(found, Gap) or isinstance(found[1], dict):
+            yield found
+        else:
+            yield Gap("broken-line", name, found[0], f"a JSON {type(found[1]).__name__}, no object")
+
+
+def _parquet(dump: Dump, name: str, wanted: Sequence[str]) -> Iterator[Row | Gap]:
     line = 0
     try:
         with seekable(dump, name) as file:
             reader = pq.ParquetFile(file, pre_buffer=False)
-            told = [field.name for field in reader.schema_arrow if not _is_bytes(field.type)]
-            for batch in reader.iter_batches(batch_size=BATCH, columns=told):
-                for row in batch.to_pylist():
+            for batch in reader.iter_batches(batch_size=BATCH, columns=list(wanted)):
+                places = [batch.schema.names.index(field) for field in wanted]
+                told = [batch.column(place).to_pylist() for place in places]
+                for row in zip(*told, strict=True) if told else [()] * len(batch):
                     line += 1
                     yield line, row
     except SourceError as error:
@@ -97,57 +139,10 @@ def _parquet(dump: Dump, name: str) -> Iterator[Row | Gap]:
         yield Gap("archive.corrupt", name, line or None, f"no Parquet: {said}; {line} rows came")
 
 
+def _told(schema: pa.Schema) -> list[str]:
+    """Return the columns that are no bytes: pictures may lie in a table."""
+    return [field.name for field in schema if not _is_bytes(field.type)]
+
+
 def _is_bytes(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
-
-def _separated(dump: Dump, name: str, delimiter: str) -> Iterator[Row | Gap]:
-    counted = Counted()
-    csv.field_size_limit(FIELD)
-    try:
-        with dump.open(name) as file:
-            text = io.TextIOWrapper(file, "utf-8-sig", errors="replace", newline="")
-            yield from _table(text, name, delimiter, counted)
-    except SourceError as error:
-        yield Gap(error.code, name, None, str(error))
-    yield from counted.gaps()
-
-
-def _table(
-    text: io.TextIOWrapper, name: str, delimiter: str, counted: Counted
-) -> Iterator[Row | Gap]:
-    head = text.readline(HEAD).replace("\0", "")
-    delimiter = delimiter or max(DELIMITERS, key=head.count)
-    header = next(csv.reader([head], delimiter=delimiter), [])
-    reader = csv.reader(_lines(text, name, counted), delimiter=delimiter)
-    while True:
-        start = reader.line_num + 2
-        try:
-            values = next(reader, None)
-        except csv.Error as error:
-            yield Gap(
-                "broken-line", name, start, f"no row up to line {reader.line_num + 1}: {error}"
-            )
-            continue
-        if values is None:
-            return
-        if not values:
-            continue
-        if len(values) != len(header):
-            counted.note("bad-field", "a row of other columns than its header", name, start)
-        yield start, dict(zip(header, values, strict=False))
-
-
-def _lines(text: io.TextIOWrapper, name: str, counted: Counted) -> Iterator[str]:
-    number = 1
-    while line := text.readline(LINE):
-        number += 1
-        if len(line) == LINE and not line.endswith("\n"):
-            counted.note("long-line", f"more than {LINE} characters", name, number)
-        if "\ufffd" in line:
-            counted.note("bad-bytes", "no UTF-8: these bytes became U+FFFD", name, number)
-        if "\0" in line:
-            counted.note("bad-bytes", "NUL bytes are passed over", name, number)
-            yield line.replace("\0", "")
-        else:
-            yield line

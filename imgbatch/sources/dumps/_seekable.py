@@ -1,14 +1,13 @@
 """Enters: a file of a dump that is read out of order, such as Parquet. Leaves: it, seekable.
 
 Little of it is in memory, whatever its size: a file of this machine stays where it is, one in a
-bucket is read by ranges, and a compressed member of a zip goes to a temporary file.
+bucket is read by ranges, and a compressed member of a zip or tar goes to a temporary file.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO
 
-from imgbatch.errors import ArchiveError
 from imgbatch.settings import Limits
 from imgbatch.sources.fetch import fetch
 
@@ -27,5 +26,5 @@ def seekable(dump: Dump, name: str) -> BinaryIO:
     """
     source = dump.source(name)
     if source.packing == "stream":
-        raise ArchiveError("archive.unsupported", "it lies in a compressed tar: unpack that")
+        return dump.packed(name)
     return fetch(source, limits=BY_RANGES).open()

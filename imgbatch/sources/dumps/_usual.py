@@ -103,7 +103,11 @@ def moment(value: Any) -> datetime | None:
 
 def words(row: Mapping[str, Any], field: str) -> str | None:
     """Return a text of a record; a number as its digits."""
-    value = row.get(field) if field else None
+    return word(row.get(field)) if field else None
+
+
+def word(value: Any) -> str | None:
+    """Return a text; a number as its digits."""
     return (value or None) if type(value) is str else text_id(value)
 
 

@@ -18,6 +18,7 @@ from imgbatch.settings import Limits
 from imgbatch.sources.blobs import CHUNK, fetching
 from imgbatch.sources.dumps.names import ending
 from imgbatch.sources.dumps.packed import Pieces, unpacked
+from imgbatch.sources.dumps.spooled import Spooled
 from imgbatch.sources.fetch import check_header, patience
 from imgbatch.sources.listing import open_input
 from imgbatch.sources.names import archive_form, claims_media
@@ -44,7 +45,10 @@ LAST = "\U0010ffff"
 LOCAL_HEADER = LOCAL.size + 2 * 0xFFFF
 # What `read` gives at most: metadata of one post or of one download, never of a dump.
 WHOLE = 2**26
-COMPRESSED_TAR = "it lies in a compressed tar: unpack that, or make it a plain tar or a zip"
+# What formats read, by its endings, of which "" is none: of a compressed tar that much is copied.
+TOLD = (
+    "", "bz2", "csv", "gz", "js", "json", "jsonl", "ndjson", "parquet", "tsv", "xz", "zst",
+)  # fmt: skip
 
 
 class Dump:
@@ -64,6 +68,7 @@ class Dump:
         self._names = sqlite3.connect("")
         self._names.executescript(SCHEMA)
         self._fill(sources)
+        self._spooled = Spooled(self._names, self._limits)
 
     @classmethod
     def at(cls, url: str, limits: Limits | None = None, known: Known | None = None) -> Dump:
@@ -99,12 +104,6 @@ class Dump:
             return
         places = ", ".join("?" * len(endings))
         yield from self._ask(f"WHERE media = 0 AND ending IN ({places}) ORDER BY name", *endings)
-
-    def closed(self, *endings: str) -> Iterator[str]:
-        """Yield the metadata that cannot be opened: members of compressed tars, sorted."""
-        places = ", ".join("?" * len(endings))
-        where = f"WHERE media = 0 AND packing = 'stream' AND ending IN ({places}) ORDER BY name"
-        yield from self._ask(where, *endings)
 
     def nested(self) -> Iterator[str]:
         """Yield the archives that lie in archives, sorted; nobody looks into them."""
@@ -157,14 +156,23 @@ class Dump:
     def open(self, name: str) -> BinaryIO:
         """Open a file as a stream of what it holds: gz, bz2, xz and zstd are unpacked by content.
 
-        It is read in pieces and not seekable; the caller closes it.
+        It is read in pieces and not seekable; the caller closes it. The first member of a
+        compressed tar takes a pass over that (see `spooled`).
 
         Raises:
             SourceError: it cannot be had, from its reads too.
             KeyError: there is none of this name.
         """
-        source = self.source(name)
-        return unpacked(self._packed(source))
+        return unpacked(self.packed(name))
+
+    def packed(self, name: str) -> BinaryIO:
+        """Open a file as it lies there; of a compressed tar's members as it lies in that.
+
+        Raises:
+            SourceError: it cannot be had, from its reads too.
+            KeyError: there is none of this name.
+        """
+        return self._packed(self.source(name))
 
     def head(self, name: str, count: int) -> bytes:
         """Return the first bytes of what a file holds.
@@ -216,6 +224,14 @@ class Dump:
         for (name,) in self._names.execute(statement, values):
             yield name
 
+    def _beside(self, container: str) -> Iterator[Source]:
+        """Yield the metadata of a compressed tar in the order of its stream."""
+        where = (
+            "WHERE container = ? AND packing = 'stream' AND media = 0 AND status IS NULL "
+            f"AND ending IN ({', '.join('?' * len(TOLD))}) ORDER BY start"
+        )
+        yield from map(self.source, self._ask(where, container, *TOLD))
+
     def _packed(self, source: Source) -> BinaryIO:
         said = source.verdict
         # A large member is no bomb for who reads it in pieces.
@@ -224,7 +240,7 @@ class Dump:
         if source.container is None:
             return self._stretch(source.address, 0, source.size, source.version).open()
         if source.packing == "stream":
-            raise ArchiveError("archive.unsupported", COMPRESSED_TAR)
+            return self._spooled.open(source, self._beside(source.container))
         assert source.offset is not None, "the listing records each member's offset"
         if source.packing == "tar":
             self._check(source, source.offset)

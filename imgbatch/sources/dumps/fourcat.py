@@ -8,24 +8,22 @@ Threads and Bluesky, `map_item`, and what the downloaders write into .metadata.j
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from imgbatch.sources.dumps import columns, lines
+from imgbatch.sources.dumps import lines, separated
+from imgbatch.sources.dumps.csv_4cat import Rows, host_of
 from imgbatch.sources.dumps.names import base, ending, ref
-from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
-from imgbatch.sources.dumps.values import at, counts, iso_time, number, text, text_id, unix_time
+from imgbatch.sources.dumps.posts import Counted, Gap, Post
+from imgbatch.sources.dumps.values import at, text, text_id
 from imgbatch.sources.dumps.web import Place, platform_of, post_of
 from imgbatch.sources.dumps.zips_4cat import Linked, linked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
 
     from imgbatch.sources.dumps.dump import Dump
-    from imgbatch.sources.dumps.posts import Asked, MediaKind
+    from imgbatch.sources.dumps.posts import Asked
 
 TITLE = "4CAT"
 RECOGNISED = "CSV with id, thread_id, timestamp and body; NDJSON with __import_meta; .metadata.json"
@@ -40,21 +38,6 @@ LOOKED_AT = 20
 HEAD = 2**16
 WANTED = {"id", "thread_id", "body"}
 TIMES = {"timestamp", "unix_timestamp", "created_at"}
-# Of each group the first column that is there: newer names first, and what was posted before what
-# was only shown for it.
-MEDIA: tuple[tuple[tuple[str, ...], MediaKind], ...] = (
-    (("images", "media_urls", "media_url", "image_urls", "image_url"), "image"),
-    (("videos", "video_urls", "video_url"), "video"),
-)
-METRICS = re.compile(
-    r"^(num_\w+|\w+_count|likes|comments|shares|plays|views|reposts|replies|quotes)$"
-)
-LINKS = ("link", "url", "tiktok_url", "post_url")
-HOST = re.compile(r"^https?://(?:www\.|m\.)?([^/?#:]+)")
-HOSTS = {"bsky.app": "bluesky", "t.me": "telegram", "youtu.be": "youtube"}
-SPLIT = re.compile(r",\s*(?=https?://)")
-VIDEO = re.compile(r"\.(mp4|m4v|mov|webm|m3u8)(?:$|[?#])", re.IGNORECASE)
-ATTACHED: dict[str, MediaKind] = {"photo": "image", "video": "video", "audio": "audio"}
 
 Item = dict[str, Any]
 
@@ -102,7 +85,7 @@ def _form(dump: Dump, name: str) -> str:
     if base(name) == BESIDE:
         return "beside" if b"post_ids" in dump.head(name, HEAD) else ""
     if ending(name) == "csv":
-        names = set(columns.header(dump, name))
+        names = set(separated.header(dump, name))
         return "csv" if names >= WANTED and names & TIMES else ""
     first = lines.first(dump, name)
     return "json" if first is not None and _is_item(first) else ""
@@ -113,90 +96,13 @@ def _is_item(item: Item) -> bool:
 
 
 def _table(dump: Dump, name: str, zips: Linked, counted: Counted) -> Iterator[Post | Gap]:
-    for found in columns.rows(dump, name):
+    table = Rows(name, separated.header(dump, name), counted)
+    for found in separated.rows(dump, name):
         if isinstance(found, Gap):
             yield found
-            continue
-        line, row = found
-        post_id = text_id(row.get("id"))
-        if post_id is None:
-            yield Gap("no-id", name, line, "a row without id")
         else:
-            yield _joined(
-                _row(post_id, row, Place(name, line, _platform(name, row), counted)), zips
-            )
-
-
-def _row(post_id: str, row: dict[str, str], place: Place) -> Post:
-    created, source = _time(row)
-    place.wanted("timestamp", created, row.get("timestamp"))
-    return Post(
-        post_id=post_id,
-        platform=place.platform,
-        raw_ref=place.ref,
-        # Where a platform's rows have no id of the author, the name is what tells authors apart.
-        author_id=place.wanted("author", text(row.get("author_id")) or text(row.get("author"))),
-        author_name=text(row.get("author")),
-        created_at=created,
-        time_source=source,
-        text=text(row.get("body")),
-        lang=text(row.get("language_guess")) or text(row.get("languages")),
-        url=next((row[key] for key in LINKS if key in row), None),
-        metrics=counts(row, *_metrics(tuple(row))),
-        media=_row_media(row),
-    )
-
-
-def _time(row: dict[str, str]) -> tuple[datetime | None, str]:
-    """Return when a row was posted, and by which column.
-
-    4CAT formats `timestamp` on its server, in UTC unless that is set up otherwise.
-    """
-    unix = unix_time(row.get("unix_timestamp"))
-    if unix is not None:
-        return unix, "unix_timestamp"
-    stamp = row.get("timestamp")
-    if number(stamp) is not None:
-        return unix_time(stamp), "timestamp (unix)"
-    for key, words in (("timestamp", "timestamp (no zone, taken as UTC)"), ("created_at",) * 2):
-        moment = iso_time(row.get(key))
-        if moment is not None:
-            return moment, words
-    return None, ""
-
-
-@lru_cache(maxsize=1024)
-def _metrics(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the columns that hold metrics; rows differ by which of them are empty."""
-    return tuple(name for name in names if METRICS.match(name))
-
-
-@lru_cache(maxsize=1024)
-def _of_host(host: str) -> str:
-    return HOSTS.get(host, platform_of(host))
-
-
-def _platform(name: str, row: dict[str, str]) -> str:
-    for key in LINKS:
-        found = HOST.match(row[key]) if key in row else None
-        if found:
-            return _of_host(found[1])
-    # 4CAT names its files after the data source: tiktok-search-....csv
-    word, dash, _ = base(name).partition("-")
-    return platform_of(word) if dash else "unknown"
-
-
-def _row_media(row: dict[str, str]) -> tuple[Media, ...]:
-    found: list[Media] = []
-    for group, kind in MEDIA:
-        column = next((each for each in group if each in row), None)
-        for url in SPLIT.split(row[column]) if column else []:
-            if url and all(url != medium.url for medium in found):
-                found.append(Media(len(found), "video" if VIDEO.search(url) else kind, url=url))
-    if "attachment_filename" in row:
-        attached = ATTACHED.get(row.get("attachment_type", ""), "other")
-        found.append(Media(len(found), attached, key=row["attachment_filename"]))
-    return tuple(found)
+            post = table.post(*found)
+            yield post if zips.empty or isinstance(post, Gap) else _joined(post, zips)
 
 
 def _items(dump: Dump, name: str, zips: Linked, counted: Counted) -> Iterator[Post | Gap]:
@@ -208,11 +114,11 @@ def _items(dump: Dump, name: str, zips: Linked, counted: Counted) -> Iterator[Po
         meta = item.get("__import_meta")
         platform = text(at(meta, "source_platform"))
         if platform is None:
-            host = HOST.match(text(at(meta, "source_platform_url")) or "")
-            platform = host[1] if host else base(name).partition("-")[0]
+            host = host_of(text(at(meta, "source_platform_url")) or "")
+            platform = host or base(name).partition("-")[0]
         place = Place(name, line, platform_of(platform), counted)
         post = post_of(item, place) or _bare(item, place)
-        yield post if isinstance(post, Gap) else _joined(post, zips)
+        yield post if zips.empty or isinstance(post, Gap) else _joined(post, zips)
 
 
 def _bare(item: Item, place: Place) -> Post | Gap:
@@ -231,7 +137,7 @@ def _bare(item: Item, place: Place) -> Post | Gap:
 
 def _joined(post: Post, zips: Linked) -> Post:
     """Give a post the files that zips say are its own: by URL, else as further media."""
-    files = [] if zips.empty else zips.take(post.post_id)
+    files = zips.take(post.post_id)
     if not files:
         return post
     by_url = {medium.url: medium for medium in files if medium.url}

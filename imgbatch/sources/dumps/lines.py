@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 LINE = 2**26
 # So many broken lines of a file are told one by one, the others in one count.
 TOLD = 1000
+BLOCK = 2**16
 BOM = b"\xef\xbb\xbf"
 # How many lines `first` looks at.
 TRIED = 5
@@ -52,23 +53,69 @@ def first(dump: Dump, name: str) -> dict[str, Any] | None:
     return next((found[1] for found in tried if not isinstance(found, Gap)), None)
 
 
-def parsed(line: bytes, name: str, number: int, counted: Counted) -> Any:
-    """Return the value of a line of JSON.
+def _objects(file: BinaryIO, name: str, counted: Counted) -> Iterator[Row | Gap]:
+    number = told = 0
+    for block, whole in _blocks(file):
+        for line in block:
+            number += 1
+            try:
+                found = orjson.loads(line)
+            except orjson.JSONDecodeError:
+                found = _tolerant(line, name, number, counted, whole=whole)
+                if found is None:
+                    continue
+            if type(found) is dict:
+                yield number, found
+                continue
+            gap = found if isinstance(found, Gap) else _no_object(found, name, number)
+            told += 1
+            if told <= TOLD:
+                yield gap
+            else:
+                counted.note(gap.kind, f"further lines after the first {TOLD}", name, number)
 
-    Raises:
-        ValueError: it is none.
+
+def _blocks(file: BinaryIO) -> Iterator[tuple[list[bytes], bool]]:
+    """Yield the lines of a file, many at once, and whether they have an end: the last may not.
+
+    Of a line that is too long so much comes that it shows.
     """
-    if b"\0" in line:
-        line = line.replace(b"\0", b"")
-        counted.note("bad-bytes", "NUL bytes are passed over", name, number)
+    kept = bytearray()
+    while data := file.read(BLOCK):
+        first, *lines = data.split(b"\n")
+        if len(kept) <= LINE:
+            kept += first
+        if lines:
+            last = lines.pop()
+            yield [bytes(kept), *lines], True
+            kept = bytearray(last)
+    yield [bytes(kept)], False
+
+
+def _tolerant(line: bytes, name: str, number: int, counted: Counted, *, whole: bool) -> Any:
+    """Return the value of a line that orjson does not take; None if it is blank, a Gap if broken.
+
+    It refuses what others write: NUL, NaN, lone surrogates, bytes that are no UTF-8.
+    """
+    if len(line) > LINE:
+        return Gap("long-line", name, number, f"more than {LINE} bytes")
+    if number == 1:
+        line = line.removeprefix(BOM)
+    line = line.strip(b"\0 \t\r")
+    if not line:
+        return None
     try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError:
-        # It refuses what others write: NaN, lone surrogates, bytes that are no UTF-8.
-        return _parsed(line, name, number, counted)
+        found = _parsed(line, name, number, counted)
+    except ValueError as error:
+        why = f"no JSON: {error}" if whole else f"the file ends inside this line: {error}"
+        return Gap("broken-line" if whole else "cut-line", name, number, why)
+    return _no_object(found, name, number) if found is None else found
 
 
 def _parsed(line: bytes, name: str, number: int, counted: Counted) -> Any:
+    if b"\0" in line:
+        line = line.replace(b"\0", b"")
+        counted.note("bad-bytes", "NUL bytes are passed over", name, number)
     try:
         text = line.decode()
     except UnicodeDecodeError:
@@ -80,47 +127,5 @@ def _parsed(line: bytes, name: str, number: int, counted: Counted) -> Any:
         raise ValueError("nested too deeply") from error
 
 
-def _objects(file: BinaryIO, name: str, counted: Counted) -> Iterator[Row | Gap]:
-    number = told = 0
-    while line := file.readline(LINE):
-        number += 1
-        whole = line.endswith(b"\n")
-        if not whole and len(line) == LINE:
-            _pass_over(file)
-            yield Gap("long-line", name, number, f"more than {LINE} bytes")
-            continue
-        if number == 1:
-            line = line.removeprefix(BOM)
-        line = line.strip(b"\0 \t\r\n")
-        if not line:
-            continue
-        gap = None
-        try:
-            value = parsed(line, name, number, counted)
-        except ValueError as error:
-            gap = Gap(
-                "broken-line" if whole else "cut-line", name, number, _why(error, whole=whole)
-            )
-        else:
-            if isinstance(value, dict):
-                yield number, value
-                continue
-            gap = Gap("broken-line", name, number, f"a JSON {type(value).__name__}, no object")
-        told += 1
-        if told <= TOLD:
-            yield gap
-        else:
-            counted.note(gap.kind, f"further lines after the first {TOLD}", name, number)
-
-
-def _why(error: ValueError, *, whole: bool) -> str:
-    if whole:
-        return f"no JSON: {error}"
-    return f"the file ends inside this line: {error}"
-
-
-def _pass_over(file: BinaryIO) -> None:
-    while True:
-        piece = file.readline(2**20)
-        if not piece or piece.endswith(b"\n"):
-            return
+def _no_object(value: Any, name: str, number: int) -> Gap:
+    return Gap("broken-line", name, number, f"a JSON {type(value).__name__}, no object")

@@ -17,18 +17,19 @@ from imgbatch.settings import nearest
 from imgbatch.sources.blobs import LOCAL_SCHEME
 from imgbatch.sources.dumps import _rows
 from imgbatch.sources.dumps._cells import kind_of, kind_of_column, media_in
-from imgbatch.sources.dumps._usual import Usual, moment, numbers, plain, usual, words
+from imgbatch.sources.dumps._usual import Usual, moment, plain, usual, word
 from imgbatch.sources.dumps.names import URL, folder, ref
 from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
-from imgbatch.sources.dumps.values import text_id
+from imgbatch.sources.dumps.values import count, text_id
 from imgbatch.storage.addresses import unquote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from datetime import datetime
+    from collections.abc import Iterable, Iterator, Sequence
 
     from imgbatch.sources.dumps.dump import Dump
     from imgbatch.sources.dumps.posts import Asked
+
+    Row = Sequence[Any]
 
 TITLE = "a table: CSV, TSV, JSON lines, a JSON list or Parquet"
 RECOGNISED = "only asked for: --media-column COLUMN, or --dump table"
@@ -45,8 +46,6 @@ MEDIA = (
 TEXTS = ("author_id", "author_name", "text", "lang", "url", "reply_to", "repost_of")
 TABLES_LOOKED_AT = 5
 MAYBE = 0.3
-
-Row = dict[str, Any]
 
 
 class Columns(NamedTuple):
@@ -89,9 +88,9 @@ def named(dump: Dump, asked: Asked) -> Iterator[tuple[str, str]]:
             continue
         seen.append(column)
         own = _folder(dump, name)
-        for found in _rows.rows(dump, name):
+        for found in _rows.rows(dump, name, [column]):
             if not isinstance(found, Gap):
-                for medium in media_in(found[1].get(column)):
+                for medium in media_in(found[1][0]):
                     yield name, _inside(medium, own)
     if not _medium_column(seen, asked):
         raise _no_column(dump, seen, asked)
@@ -114,7 +113,7 @@ def read(dump: Dump, asked: Asked) -> Iterator[Post | Gap]:
             counted.missing("a column of times", name)
         if not chosen.usual.author_id:
             counted.missing("a column of authors' ids", name)
-        yield from _Reader(dump, name, chosen, counted).posts(_rows.rows(dump, name))
+        yield from _Reader(dump, name, chosen, counted).posts()
         yield from counted.gaps()
 
 
@@ -177,60 +176,73 @@ class _Reader:
     """Rows of one table to posts."""
 
     def __init__(self, dump: Dump, name: str, chosen: Columns, counted: Counted) -> None:
+        self._dump = dump
         self._name = name
-        self._chosen = chosen
         self._counted = counted
         self._own = _folder(dump, name)
         self._kind = kind_of_column(chosen.media)
-        told = chosen.usual._asdict()
-        self._texts = [(field, told[field]) for field in TEXTS if told[field]]
+        self._said = said = chosen.usual
+        *one_each, metrics = said
+        columns = dict.fromkeys([chosen.post_id, chosen.media, *one_each, *metrics])
+        columns.pop("", None)
+        # The columns that say something, and by their names where a row has them.
+        self._columns = list(columns)
+        place = {column: at for at, column in enumerate(columns)}
+        self._id, self._medium = place.get(chosen.post_id), place.get(chosen.media)
+        self._platform, self._alt_text = place.get(said.platform), place.get(said.alt_text)
+        self._created_at = place.get(said.created_at)
+        told = said._asdict()
+        self._texts = [(field, place[told[field]]) for field in TEXTS if told[field]]
+        self._metrics = [(column, place[column]) for column in metrics]
 
-    def posts(self, found: Iterator[tuple[int, Row] | Gap]) -> Iterator[Post | Gap]:
+    def posts(self) -> Iterator[Post | Gap]:
         """Yield a post per row."""
-        for one in found:
-            made = one if isinstance(one, Gap) else self._post(one[1], one[0])
+        for found in _rows.rows(self._dump, self._name, self._columns):
+            made = found if isinstance(found, Gap) else self._post(*found)
             if made is not None:
                 yield made
 
-    def _post(self, row: Row, line: int) -> Post | None:
-        chosen, said, place = self._chosen, self._chosen.usual, ref(self._name, line)
-        post_id = text_id(row.get(chosen.post_id)) if chosen.post_id else place
+    def _post(self, line: int, row: Row) -> Post | None:
+        place = ref(self._name, line)
+        post_id = place if self._id is None else text_id(row[self._id])
         if post_id is None:
-            self._counted.note("no-id", chosen.post_id[:200], self._name, line)
+            self._counted.note("no-id", self._columns[0][:200], self._name, line)
             return None
-        post = Post(post_id, words(row, said.platform) or "table", place)
-        for field, column in self._texts:
-            setattr(post, field, words(row, column))
-        if said.author_id and post.author_id is None:
-            self._counted.missing(said.author_id, self._name, line)
-        if said.created_at:
-            post.created_at = self._created(row, line)
-            post.time_source = said.created_at if post.created_at else ""
-        if said.metrics:
-            post.metrics = numbers(row, said.metrics)
-        cell = row.get(chosen.media)
-        if cell:
-            post.media = self._media(cell, words(row, said.alt_text))
+        platform = "table" if self._platform is None else word(row[self._platform]) or "table"
+        post = Post(post_id, platform, place)
+        for field, at in self._texts:
+            told = row[at]
+            setattr(post, field, told if type(told) is str and told else word(told))
+        if post.author_id is None and self._said.author_id:
+            self._counted.missing(self._said.author_id, self._name, line)
+        if self._created_at is not None:
+            post.created_at = moment(row[self._created_at])
+            if post.created_at is not None:
+                post.time_source = self._said.created_at
+            else:
+                self._no_time(row[self._created_at], line)
+        metrics = {}
+        for column, at in self._metrics:
+            if (number := count(row[at])) is not None:
+                metrics[column] = number
+        post.metrics = metrics
+        if self._medium is not None and row[self._medium]:
+            alt_text = None if self._alt_text is None else word(row[self._alt_text])
+            post.media = self._media(row[self._medium], alt_text)
         return post
 
-    def _created(self, row: Row, line: int) -> datetime | None:
-        field = self._chosen.usual.created_at
-        told = row.get(field)
-        if told is None or told == "":
-            self._counted.missing(field, self._name, line)
-            return None
-        found = moment(told)
-        if found is None:
-            self._counted.bad(field, self._name, line)
-        return found
+    def _no_time(self, told: Any, line: int) -> None:
+        note = self._counted.missing if told is None or told == "" else self._counted.bad
+        note(self._said.created_at, self._name, line)
 
     def _media(self, cell: Any, alt_text: str | None) -> tuple[Media, ...]:
         found: list[Media] = []
-        for medium in media_in(cell):
-            kind = kind_of(medium, self._kind)
-            if URL.match(medium) and not medium.startswith(LOCAL_SCHEME):
-                found.append(Media(len(found), kind, url=medium, alt_text=alt_text))
+        for said in media_in(cell):
+            medium = Media(len(found), kind_of(said, self._kind))
+            medium.alt_text = alt_text
+            if "://" in said and URL.match(said) and not said.startswith(LOCAL_SCHEME):
+                medium.url = said
             else:
-                path = _inside(medium, self._own)
-                found.append(Media(len(found), kind, path=path, alt_text=alt_text))
+                medium.path = _inside(said, self._own)
+            found.append(medium)
         return tuple(found)

@@ -26,6 +26,7 @@ from imgbatch.sources.names import claims_media, claims_video
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from imgbatch.sources.dumps.dump import Dump
     from imgbatch.sources.dumps.posts import Asked, MediaKind
@@ -68,11 +69,10 @@ MESSAGES = ("messages", STEP)
 # Lists of an account that hold files and are no messages.
 BESIDE = (("profile_pictures",), ("stories",))
 CHATS: tuple[Path, ...] = ((), ("chats", "list", STEP), ("left_chats", "list", STEP))
+FILES = ("photo", "file")
 MESSAGE = ("type", "date_unixtime", "from_id", "from", "text")
 SERVICE = ("date_unixtime", "actor_id", "actor")
 CHAT_WORDS = ("name", "type", "id")
-
-Where = tuple[str, int, Counted]
 
 
 def recognise(dump: Dump) -> float:
@@ -122,24 +122,40 @@ class _Export:
         self._counted = counted
         self._seen: set[Path] = set()
         self._listed = False
-        self.chat: str | None = None
+        self._chat: str | None = None
 
-    def message(self, found: Found) -> Where:
-        """Note a message, and return where it stands."""
+    def message(self, found: Found) -> Post | Gap | None:
+        """Return the post that a message is."""
         if not self._listed:
             self._seen.add(found.path[:3])
             self._listed = True
-        return self._name, found.line, self._counted
+        message, line = found.value, found.line
+        message_id = text_id(message.get("id")) if isinstance(message, dict) else None
+        if message_id is None:
+            return Gap("no-id", self._name, line, "a message without id")
+        kind = message.get("type")
+        if kind == "service" and "photo" not in message:
+            words = "service messages (joins, pins, calls) are no posts"
+            self._counted.note("unread", words, self._name, line)
+            return None
+        if kind == "unsupported":
+            words = "messages of a kind that Telegram does not export"
+            self._counted.note("unread", words, self._name, line)
+        else:
+            for field in SERVICE if kind == "service" else MESSAGE:
+                if message.get(field) is None:
+                    self._counted.missing(field, self._name, line)
+        return self._post(message, message_id, line)
 
     def other(self, found: Found) -> None:
         """Note anything else: a chat's `name`, `type` and `id` come before its messages."""
         path = found.path
         self._seen.add(path[:3])
         if path[:-1] in CHATS and path[-1] in CHAT_WORDS:
-            if self._listed or self.chat is not None:
+            if self._listed or self._chat is not None:
                 self._chat_ends(found.line)
             if path[-1] == "id":
-                self.chat = text_id(found.value)
+                self._chat = text_id(found.value)
         elif path[-1:] == ("messages",) and found.value == []:
             self._listed = True
         elif path[:1] in BESIDE and path[-1] in ("photo", "media"):
@@ -153,10 +169,42 @@ class _Export:
             if (key, "list", STEP) not in self._seen:
                 self._counted.missing(key, self._name)
 
+    def _post(self, message: dict[str, Any], message_id: str, line: int) -> Post:
+        chat, told = self._chat, message.get
+        if chat is None:
+            self._counted.missing("id of the chat", self._name, line)
+        else:
+            message_id = f"{chat}/{message_id}"
+        post = Post(message_id, "telegram", ref(self._name, line))
+        post.author_id = text_id(told("from_id")) or text_id(told("actor_id"))
+        post.author_name = text(told("from")) or text(told("actor")) or text(told("author"))
+        post.created_at = unix_time(told("date_unixtime"))
+        if post.created_at is not None:
+            post.time_source = "date_unixtime"
+        else:
+            post.created_at, post.time_source = self._local(message, line)
+        post.text = _text(told("text")) or _text(told("text_entities"))
+        if "reply_to_message_id" in message:
+            post.reply_to = _reply(message, chat)
+        if "reactions" in message or "poll" in message or "forwarded_from" in message:
+            post.metrics = _metrics(message)
+        if "photo" in message or "file" in message:
+            post.media = _media(message)
+        return post
+
+    def _local(self, message: dict[str, Any], line: int) -> tuple[datetime | None, str]:
+        """Return the moment by the exporter's clock, where a message says no other."""
+        if message.get("date_unixtime") is not None:
+            self._counted.bad("date_unixtime", self._name, line)
+        created = local_time(message.get("date"))
+        if created is None and message.get("date") is not None:
+            self._counted.bad("date", self._name, line)
+        return created, "date: no zone, taken as UTC" if created else ""
+
     def _chat_ends(self, line: int | None) -> None:
-        if self.chat is not None and not self._listed:
+        if self._chat is not None and not self._listed:
             self._counted.missing("messages", self._name, line)
-        self.chat, self._listed = None, False
+        self._chat, self._listed = None, False
 
 
 def _file(dump: Dump, name: str, counted: Counted) -> Iterator[Post | Gap]:
@@ -164,72 +212,17 @@ def _file(dump: Dump, name: str, counted: Counted) -> Iterator[Post | Gap]:
     for found in values(dump, name, _whole):
         if isinstance(found, Gap):
             yield found
-        elif _whole(found.path):
-            told = _message(found.value, export.chat, export.message(found))
-            if told is not None:
+        elif found.path[-2:] == MESSAGES:
+            if (told := export.message(found)) is not None:
                 yield told
         else:
             export.other(found)
     export.ends()
 
 
-def _message(message: Any, chat: str | None, where: Where) -> Post | Gap | None:
-    name, line, counted = where
-    message_id = text_id(message.get("id")) if isinstance(message, dict) else None
-    if message_id is None:
-        return Gap("no-id", name, line, "a message without id")
-    kind = message.get("type")
-    if kind == "service" and "photo" not in message:
-        counted.note("unread", "service messages (joins, pins, calls) are no posts", name, line)
-        return None
-    if kind == "unsupported":
-        counted.note("unread", "messages of a kind that Telegram does not export", name, line)
-    else:
-        for field in SERVICE if kind == "service" else MESSAGE:
-            if message.get(field) is None:
-                counted.missing(field, name, line)
-    return _post(message, message_id, chat, where)
-
-
-def _post(message: dict[str, Any], message_id: str, chat: str | None, where: Where) -> Post:
-    name, line, counted = where
-    if chat is None:
-        counted.missing("id of the chat", name, line)
-    created, source = _time(message, where)
-    return Post(
-        post_id=f"{chat}/{message_id}" if chat else message_id,
-        platform="telegram",
-        raw_ref=ref(name, line),
-        author_id=text_id(message.get("from_id")) or text_id(message.get("actor_id")),
-        author_name=text(message.get("from"))
-        or text(message.get("actor"))
-        or text(message.get("author")),
-        created_at=created,
-        time_source=source,
-        text=_text(message.get("text")) or _text(message.get("text_entities")),
-        reply_to=_reply(message, chat),
-        metrics=_metrics(message),
-        media=tuple(_media(message)) if "photo" in message or "file" in message else (),
-    )
-
-
-def _time(message: dict[str, Any], where: Where) -> tuple[Any, str]:
-    """Return the moment and where it comes from; `date` is that of the exporter's clock."""
-    name, line, counted = where
-    created = unix_time(message.get("date_unixtime"))
-    if created is not None:
-        return created, "date_unixtime"
-    if message.get("date_unixtime") is not None:
-        counted.bad("date_unixtime", name, line)
-    created = local_time(message.get("date"))
-    if created is None and message.get("date") is not None:
-        counted.bad("date", name, line)
-    return created, "date: no zone, taken as UTC" if created else ""
-
-
 def _text(value: Any) -> str | None:
     """Return a text that is a string, or a list of strings and of objects with one."""
-    if isinstance(value, list):
+    if type(value) is list:
         parts = [part.get("text") if isinstance(part, dict) else part for part in value]
         value = "".join(part for part in parts if isinstance(part, str))
     return text(value)
@@ -237,8 +230,6 @@ def _text(value: Any) -> str | None:
 
 def _reply(message: dict[str, Any], chat: str | None) -> str | None:
     """Return the id of the message that is replied to; it may lie in another chat."""
-    if "reply_to_message_id" not in message:
-        return None
     target = text_id(message["reply_to_message_id"])
     peer = text_id(message.get("reply_to_peer_id"))
     inside = re.sub(r"^\D+", "", peer) if peer else chat
@@ -247,13 +238,12 @@ def _reply(message: dict[str, Any], chat: str | None) -> str | None:
 
 def _metrics(message: dict[str, Any]) -> dict[str, int]:
     found: dict[str, int] = {}
-    if "reactions" in message:
-        for reaction in objects(message["reactions"]):
-            times = count(reaction.get("count")) or 0
-            sign = text(reaction.get("emoji")) or text(reaction.get("type")) or "other"
-            found["reactions"] = found.get("reactions", 0) + times
-            found[f"reactions {sign}"] = found.get(f"reactions {sign}", 0) + times
-    voters = count(at(message, "poll", "total_voters")) if "poll" in message else None
+    for reaction in objects(message.get("reactions")):
+        times = count(reaction.get("count")) or 0
+        sign = text(reaction.get("emoji")) or text(reaction.get("type")) or "other"
+        found["reactions"] = found.get("reactions", 0) + times
+        found[f"reactions {sign}"] = found.get(f"reactions {sign}", 0) + times
+    voters = count(at(message, "poll", "total_voters"))
     if voters is not None:
         found["voters"] = voters
     if "forwarded_from" in message:
@@ -261,27 +251,26 @@ def _metrics(message: dict[str, Any]) -> dict[str, int]:
     return found
 
 
-def _media(message: dict[str, Any]) -> Iterator[Media]:
-    index = 0
-    for field in ("photo", "file"):
-        value = text(message.get(field))
+def _media(message: dict[str, Any]) -> tuple[Media, ...]:
+    found: list[Media] = []
+    for field in FILES:
+        value = text(message[field]) if field in message else None
         if value is None:
             continue
-        status = _status(value)
-        yield Media(
-            index,
-            "image" if field == "photo" else _kind(message, value),
-            path=None if status else value,
-            key=text(message.get("file_name")),
-            width=count(message.get("width")),
-            height=count(message.get("height")),
-            duration=number(message.get("duration_seconds")),
-            status=status,
-        )
-        index += 1
-    thumbnail = text(message.get("thumbnail"))
+        medium = Media(len(found), "image" if field == "photo" else _kind(message, value))
+        medium.status = _status(value)
+        medium.path = None if medium.status else value
+        medium.width = count(message.get("width"))
+        medium.height = count(message.get("height"))
+        if "file_name" in message:
+            medium.key = text(message["file_name"])
+        if "duration_seconds" in message:
+            medium.duration = number(message["duration_seconds"])
+        found.append(medium)
+    thumbnail = text(message["thumbnail"]) if "thumbnail" in message else None
     if thumbnail and not _status(thumbnail):
-        yield Media(index, "image", path=thumbnail, key="thumbnail")
+        found.append(Media(len(found), "image", path=thumbnail, key="thumbnail"))
+    return tuple(found)
 
 
 def _status(value: str) -> str:

@@ -18,36 +18,31 @@ TEXTS = (
 
 def tidy(post: Post) -> None:
     """Clean every text of a post in place; all at once are looked at first, as few need it."""
-    texts = (
-        post.post_id,
-        post.platform,
-        post.author_id,
-        post.author_name,
-        post.text,
-        post.lang,
-        post.url,
-        post.reply_to,
-        post.repost_of,
-    )
-    if not _good("".join(filter(None, texts))):
-        for name in TEXTS:
-            value = getattr(post, name)
-            if value is not None:
-                setattr(post, name, clean(value))
-    if post.media and not all(_good(_joined(medium)) for medium in post.media):
-        post.media = tuple(_clean(medium) for medium in post.media)
+    texts = [
+        post.post_id, post.platform, post.author_id, post.author_name, post.text, post.lang,
+        post.url, post.reply_to, post.repost_of,
+    ]  # fmt: skip
+    for medium in post.media:
+        texts += (medium.url, medium.path, medium.key, medium.alt_text)
+    if _good("".join(filter(None, texts))):
+        return
+    for name in TEXTS:
+        value = getattr(post, name)
+        if value is not None:
+            setattr(post, name, clean(value))
+    post.media = tuple(_clean(medium) for medium in post.media)
 
 
 def _good(text: str) -> bool:
+    if "\0" in text:
+        return False
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:
         return False
-    return "\0" not in text
-
-
-def _joined(medium: Media) -> str:
-    return "".join(filter(None, (medium.url, medium.path, medium.key, medium.alt_text)))
+    return True
 
 
 def _clean(medium: Media) -> Media:

@@ -15,16 +15,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from imgbatch.sources.dumps import documents, lines
+from imgbatch.sources.dumps import lines
 from imgbatch.sources.dumps.names import ending, ref, stem
 from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
 from imgbatch.sources.dumps.values import at, counts, number, objects, text, text_id, unix_time
+from imgbatch.sources.dumps.walk import STEP, items
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imgbatch.sources.dumps.dump import Dump
     from imgbatch.sources.dumps.posts import Asked
+    from imgbatch.sources.dumps.walk import Path
 
 TITLE = "TikTok Research API"
 RECOGNISED = (
@@ -49,6 +51,7 @@ METRICS = (
     "like_count", "comment_count", "share_count", "view_count", "favorites_count",
     "favourites_count",
 )  # fmt: skip
+ANSWERS = ("data", "videos", STEP)
 WATCH = "https://www.tiktok.com/@{}/video/{}"
 BEGINS = re.compile(rb'^(?:\xef\xbb\xbf)?\s*(\[\s*)?\{\s*"(\w+)"')
 DIGITS = re.compile(r"(?<!\d)(\d{17,20})(?!\d)")
@@ -105,7 +108,7 @@ def _videos(dump: Dump, name: str, counted: Counted) -> Iterator[Found | Gap]:
     if ending(name) != "json" or _is_lines(dump, name):
         yield from _by_line(dump, name, counted)
         return
-    yield from documents.items(dump, name, _path(dump.head(name, HEAD)))
+    yield from items(dump, name, _path(dump.head(name, HEAD)))
 
 
 def _is_lines(dump: Dump, name: str) -> bool:
@@ -115,13 +118,13 @@ def _is_lines(dump: Dump, name: str) -> bool:
     return line.startswith(b"{") and line.endswith(b"}")
 
 
-def _path(head: bytes) -> str:
+def _path(head: bytes) -> Path:
     """Return where the videos stand in a document, by what it begins with."""
     found = BEGINS.match(head)
     listed, first = (found[1], found[2]) if found else (None, None)
     if listed:
-        return "item.data.videos.item" if first in (b"data", b"error") else "item"
-    return "videos.item" if first == b"videos" else "data.videos.item"
+        return (STEP, *ANSWERS) if first in (b"data", b"error") else (STEP,)
+    return ANSWERS[1:] if first == b"videos" else ANSWERS
 
 
 def _by_line(dump: Dump, name: str, counted: Counted) -> Iterator[Found | Gap]:

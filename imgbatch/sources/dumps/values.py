@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# What a number may stand as: no truth value.
+NUMERIC = frozenset((float, int, str))
 NUMBER = re.compile(r"^-?\d{1,19}(\.\d+)?$")
 # Larger than any second of the calendar: milliseconds.
 SECONDS = 253_402_300_800
@@ -55,15 +57,15 @@ def clean(value: str) -> str:
 
 def count(value: Any) -> int | None:
     """Return a whole number, which may stand as text."""
+    # By far the most are one of these two.
     if type(value) is int and -SMALL < value < SMALL:
-        return value  # by far the most
+        return value
+    if type(value) is str and len(value) < DIGITS and value.isdecimal():
+        return int(value)
     if isinstance(value, bool):
         return None
-    if isinstance(value, str):
-        if value.isdecimal() and len(value) < DIGITS:
-            return int(value)
-        if NUMBER.match(value.strip()):
-            value = float(value) if "." in value else int(value)
+    if isinstance(value, str) and NUMBER.match(value.strip()):
+        value = float(value) if "." in value else int(value)
     if isinstance(value, float):
         return int(value) if value.is_integer() and abs(value) < EXACT else None
     return value if isinstance(value, int) and abs(value) < 2**63 else None
@@ -71,13 +73,13 @@ def count(value: Any) -> int | None:
 
 def number(value: Any) -> float | None:
     """Return a finite number, which may stand as text."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if type(value) not in NUMERIC:
         return None
     try:
         found = float(value)
     except (ValueError, OverflowError):
         return None
-    return found if abs(found) < float("inf") else None
+    return found if isfinite(found) else None
 
 
 def counts(item: Any, *names: str) -> dict[str, int]:
@@ -116,14 +118,19 @@ def unix_time(value: Any) -> datetime | None:
 
     Numbers that no calendar holds as seconds are taken as milliseconds.
     """
-    seconds = number(value.strip() if isinstance(value, str) else value)
+    try:
+        if type(value) is str or type(value) is int:
+            return datetime.fromtimestamp(int(value), UTC)
+    except (ValueError, OverflowError, OSError):
+        pass  # a fraction, milliseconds or no number
+    seconds = number(value)
     if seconds is None:
         return None
     if abs(seconds) >= SECONDS:
         seconds /= 1000
     try:
-        return EPOCH + timedelta(seconds=seconds)
-    except OverflowError:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
         return None
 
 
@@ -160,4 +167,6 @@ def x_time(value: Any) -> datetime | None:
 
 
 def _utc(moment: datetime) -> datetime:
+    if moment.tzinfo is UTC:
+        return moment
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

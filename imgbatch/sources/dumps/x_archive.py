@@ -10,15 +10,14 @@ X's own.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.errors import SourceError
-from imgbatch.sources.dumps import documents
 from imgbatch.sources.dumps.names import base, folder, ref, resolve
 from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
-from imgbatch.sources.dumps.values import at, counts, objects, text, text_id, x_time
-from imgbatch.sources.dumps.web.x import METRICS, media_of, variants_of
+from imgbatch.sources.dumps.values import at, counts, text, text_id, x_time
+from imgbatch.sources.dumps.walk import STEP, items
+from imgbatch.sources.dumps.web.x import METRICS, media_of, raw_media, variants_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,19 +66,9 @@ def read(dump: Dump, asked: Asked) -> Iterator[Post | Gap]:
     del asked  # nothing to choose
     counted = Counted()
     for name in files(dump):
-        author = _author(dump, name, counted)
-        for found in documents.items(dump, name):
-            if isinstance(found, Gap):
-                yield found
-                continue
-            line, item = found
-            # The oldest archives have no layer `tweet`.
-            tweet = at(item, "tweet") or item
-            post_id = text_id(at(tweet, "id_str")) or text_id(at(tweet, "id"))
-            if post_id is None:
-                yield Gap("no-id", name, line, "a post without id_str")
-            else:
-                yield _post(dump, post_id, tweet, author, (name, line, counted))
+        script = _Script(dump, name, counted)
+        for found in items(dump, name, (STEP,)):
+            yield found if isinstance(found, Gap) else script.post(*found)
         yield from counted.gaps()
 
 
@@ -89,7 +78,7 @@ def _author(dump: Dump, name: str, counted: Counted) -> tuple[str | None, str | 
     found: Any = None
     if dump.has(account):
         try:
-            first = next(documents.items(dump, account), None)
+            first = next(items(dump, account, (STEP,)), None)
         except SourceError:
             first = None
         if first is not None and not isinstance(first, Gap):
@@ -100,64 +89,69 @@ def _author(dump: Dump, name: str, counted: Counted) -> tuple[str | None, str | 
     return author_id, author
 
 
-def _post(
-    dump: Dump,
-    post_id: str,
-    tweet: Item,
-    author: tuple[str | None, str | None],
-    where: tuple[str, int, Counted],
-) -> Post:
-    name, line, counted = where
-    for field in ("created_at", "full_text"):
-        if tweet.get(field) is None:
-            counted.missing(field, name, line)
-    created = x_time(tweet.get("created_at"))
-    if created is None and tweet.get("created_at") is not None:
-        counted.bad("created_at", name, line)
-    written = text(tweet.get("full_text")) or text(tweet.get("text"))
-    return Post(
-        post_id=post_id,
-        platform="x",
-        raw_ref=ref(name, line),
-        author_id=author[0],
-        author_name=author[1],
-        created_at=created,
-        time_source="created_at" if created else "",
-        text=written,
-        lang=text(tweet.get("lang")),
-        url=f"https://x.com/{author[1] or 'i'}/status/{post_id}",
-        reply_to=text_id(tweet.get("in_reply_to_status_id_str")),
-        repost_of=_original(tweet, written),
-        metrics=counts(tweet, *METRICS),
-        media=_media(dump, post_id, tweet, name),
-    )
+class _Script:
+    """One script's posts: their author stands in another, their media in a folder beside it."""
+
+    def __init__(self, dump: Dump, name: str, counted: Counted) -> None:
+        self._dump = dump
+        self._name = name
+        self._counted = counted
+        self._author_id, self._author = _author(dump, name, counted)
+        self._url = f"https://x.com/{self._author or 'i'}/status/"
+        beside = folder(name)
+        there = [each for each in FOLDERS if next(dump.starting(f"{beside}{each}/"), None)]
+        self._folders = there or FOLDERS[:1]
+
+    def post(self, line: int, item: Any) -> Post | Gap:
+        """Return the post of an item."""
+        # The oldest archives have no layer `tweet`.
+        tweet = at(item, "tweet") or item
+        post_id = text_id(at(tweet, "id_str")) or text_id(at(tweet, "id"))
+        if post_id is None:
+            return Gap("no-id", self._name, line, "a post without id_str")
+        post = Post(post_id, "x", ref(self._name, line), self._author_id, self._author)
+        written = tweet.get("created_at")
+        post.created_at = x_time(written)
+        if post.created_at is not None:
+            post.time_source = "created_at"
+        elif written is None:
+            self._counted.missing("created_at", self._name, line)
+        else:
+            self._counted.bad("created_at", self._name, line)
+        if tweet.get("full_text") is None:
+            self._counted.missing("full_text", self._name, line)
+        post.text = text(tweet.get("full_text")) or text(tweet.get("text"))
+        post.lang = text(tweet.get("lang"))
+        post.url = self._url + post_id
+        post.reply_to = text_id(tweet.get("in_reply_to_status_id_str"))
+        post.repost_of = _original(tweet, post.text)
+        post.metrics = counts(tweet, *METRICS)
+        post.media = self._media(post_id, tweet)
+        return post
+
+    def _media(self, post_id: str, tweet: Item) -> tuple[Media, ...]:
+        raw = raw_media(tweet)
+        media = media_of(raw)
+        for medium, each in zip(media, raw, strict=True):
+            urls = variants_of(each) if "video_info" in each else []
+            medium.path = self._path(post_id, [*urls, medium.url or ""])
+        return media
+
+    def _path(self, post_id: str, urls: list[str]) -> str | None:
+        """Return the file of a medium: of those that its URLs may mean the one that is there."""
+        bases = dict.fromkeys(found for url in urls if (found := base(url)))
+        paths = [f"{each}/{post_id}-{found}" for each in self._folders for found in bases]
+        if len(paths) > 1:
+            for path in paths:
+                there = resolve(path, self._name)
+                if there is not None and self._dump.has(there):
+                    return path
+        return paths[0] if paths else None
 
 
 def _original(tweet: Item, written: str | None) -> str | None:
     """Return what a repost shares: the archive says it of its media alone."""
     if not (written or "").startswith("RT @"):
         return None
-    media = objects(at(tweet, "extended_entities", "media"))
-    found = [text_id(medium.get("source_status_id_str")) for medium in media]
+    found = [text_id(medium.get("source_status_id_str")) for medium in raw_media(tweet)]
     return next((each for each in found if each), None)
-
-
-def _media(dump: Dump, post_id: str, tweet: Item, name: str) -> tuple[Media, ...]:
-    media = media_of(tweet)
-    raw = objects(at(tweet, "extended_entities", "media"))
-    raw = raw or objects(at(tweet, "entities", "media"))
-    return tuple(
-        replace(medium, path=_path(dump, post_id, name, [*variants_of(each), medium.url or ""]))
-        for medium, each in zip(media, raw, strict=True)
-    )
-
-
-def _path(dump: Dump, post_id: str, name: str, urls: list[str]) -> str | None:
-    """Return the file of a medium: of those that its URLs may mean the one that is there."""
-    bases = [f"{post_id}-{base(url)}" for url in urls if base(url)]
-    paths = [f"{each}/{file}" for each in FOLDERS for file in bases]
-    for path in paths:
-        found = resolve(path, name)
-        if found is not None and dump.has(found):
-            return path
-    return paths[0] if paths else None

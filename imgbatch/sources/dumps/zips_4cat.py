@@ -10,10 +10,10 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
-from imgbatch.sources.dumps import documents
 from imgbatch.sources.dumps.names import URL, exact, folder, resolve, stem
 from imgbatch.sources.dumps.posts import Gap, Media
 from imgbatch.sources.dumps.values import at, listed, objects, text, text_id
+from imgbatch.sources.dumps.walk import pairs
 from imgbatch.sources.names import claims_video
 from imgbatch.storage.addresses import quote
 
@@ -94,7 +94,7 @@ class Linked:
 
 def linked(dump: Dump, name: str, zips: Linked) -> Iterator[Gap]:
     """Read a .metadata.json into `zips`; yield what of it cannot be read."""
-    for found in documents.pairs(dump, name):
+    for found in pairs(dump, name):
         if isinstance(found, Gap):
             yield found
             continue

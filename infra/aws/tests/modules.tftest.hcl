@@ -134,7 +134,7 @@ run "a_machine_gives_its_credentials_to_nobody_and_leaves_nothing_behind" {
     error_message = "machine, disk and interface are found by their tag"
   }
   assert {
-    condition     = base64decode(aws_launch_template.pool.user_data) == var.script
+    condition     = aws_launch_template.pool.user_data == base64gzip(var.script)
     error_message = "the boot script"
   }
 }

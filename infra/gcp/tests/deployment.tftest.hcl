@@ -66,10 +66,49 @@ run "machines_read_in_the_bucket_what_the_output_tells" {
   }
 }
 
+run "machines_that_could_not_install_docker_are_refused_before_they_cost" {
+  command = plan
+  variables {
+    internet = false
+  }
+  expect_failures = [var.internet]
+}
+
+run "an_image_of_ones_own_needs_no_internet" {
+  variables {
+    internet      = false
+    machine_image = "projects/pictures-123456/global/images/family/with-docker"
+  }
+
+  assert {
+    condition     = data.google_compute_image.machine.project == "pictures-123456" && data.google_compute_image.machine.family == "with-docker"
+    error_message = "that image"
+  }
+}
+
 run "nobody_is_written_to_without_an_address" {
   assert {
     condition     = length(module.budget) == 0
     error_message = "a budget without an address"
+  }
+}
+
+run "t4_are_asked_for_in_zones_that_have_them" {
+  variables {
+    region = "europe-west3"
+  }
+  override_data {
+    target = data.google_compute_zones.all
+    values = { names = ["europe-west3-a", "europe-west3-b", "europe-west3-c", "europe-west3-ai1a"] }
+  }
+
+  assert {
+    condition     = output.deployment.pools["t4"].zones == ["europe-west3-b"]
+    error_message = jsonencode(output.deployment.pools["t4"].zones)
+  }
+  assert {
+    condition     = output.deployment.pools["cpu"].zones == ["europe-west3-a", "europe-west3-b", "europe-west3-c"]
+    error_message = jsonencode(output.deployment.pools["cpu"].zones)
   }
 }
 

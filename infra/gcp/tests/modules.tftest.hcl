@@ -515,8 +515,13 @@ run "a_budget_writes_before_and_at_its_end" {
     source = "../modules/gcp/budget"
   }
   variables {
-    email   = "somebody@example.org"
-    dollars = 100
+    email  = "somebody@example.org"
+    amount = 100
+  }
+
+  assert {
+    condition     = google_billing_budget.month.amount[0].specified_amount[0].units == "100"
+    error_message = "as much"
   }
 
   assert {

@@ -44,7 +44,7 @@ output "scripts" {
   value       = local.scripts
 
   precondition {
-    condition     = alltrue([for script in local.scripts : length(script) <= local.is.script])
+    condition     = alltrue([for size in local.script_bytes : size <= local.is.script])
     error_message = "A boot script has more than the ${local.is.script} bytes that the cloud takes."
   }
 }

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from imgbatch.sources.dumps import Dump, Gap, Post, posts_of, read_all
-from imgbatch.sources.dumps.gallery_dl import recognise, shortcode
+from imgbatch.sources.dumps._gallery_dl_post import shortcode
+from imgbatch.sources.dumps.gallery_dl import recognise
 from imgbatch.sources.dumps.names import resolve
 
 FIXTURE = Path(__file__).parent / "gallery_dl"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from imgbatch.sources.dumps import Dump, Gap
-from imgbatch.sources.dumps.walk import ITEM_CHARS, PIECE, STEP, Found, _walked, values
+from imgbatch.sources.dumps.walk import STEP, Found, _walked, values
+from imgbatch.sources.dumps.window import ITEM_CHARS, PIECE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -154,7 +155,7 @@ def test_a_document_of_many_items_takes_the_memory_of_a_few() -> None:
 
 def test_an_item_beyond_the_limit_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ITEM_CHARS == 2**26
-    monkeypatch.setattr("imgbatch.sources.dumps.walk.ITEM_CHARS", 4 * PIECE)
+    monkeypatch.setattr("imgbatch.sources.dumps.window.ITEM_CHARS", 4 * PIECE)
     long = "x" * 10 * PIECE
     found = walked(f'{{"messages": [\n {{"t": "{long}"}},\n {{"id": 2}}\n]}}')
     assert given(found) == [{"id": 2}]

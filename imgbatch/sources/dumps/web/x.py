@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from imgbatch.sources.dumps.posts import Media, Post
 from imgbatch.sources.dumps.values import (
     at,
+    count,
     counts,
     number,
     objects,
@@ -41,7 +42,7 @@ def x_post(item: Item, place: Place) -> Post | None:
     if post_id is None:
         return None
     original = unwrapped(at(legacy, "retweeted_status_result", "result"))
-    media = media_of(legacy) or media_of(at(original, "legacy"))
+    media = media_of(raw_media(legacy) or raw_media(at(original, "legacy")))
     author_id = text_id(legacy.get("user_id_str")) or text_id(_user(item, "rest_id", "id_str"))
     author = place.wanted("author.screen_name", _author(item, legacy))
     written = legacy.get("created_at")
@@ -74,11 +75,15 @@ def unwrapped(item: Any) -> Item:
     return inner if isinstance(inner, dict) and "legacy" not in item else item
 
 
-def media_of(legacy: Any) -> tuple[Media, ...]:
-    """Return the media of a post's `legacy` object (or of an archive's `tweet`), in order."""
+def raw_media(legacy: Any) -> list[Item]:
+    """Return the media of a post's `legacy` object (or of an archive's `tweet`) as they stand."""
     found = objects(at(legacy, "extended_entities", "media"))
-    found = found or objects(at(legacy, "entities", "media"))
-    return tuple(_medium(index, medium) for index, medium in enumerate(found))
+    return found or objects(at(legacy, "entities", "media"))
+
+
+def media_of(raw: list[Item]) -> tuple[Media, ...]:
+    """Return what `raw_media` gives as media, in order."""
+    return tuple([_medium(index, medium) for index, medium in enumerate(raw)])
 
 
 def variants_of(medium: Item) -> list[str]:
@@ -89,21 +94,19 @@ def variants_of(medium: Item) -> list[str]:
 
 
 def _medium(index: int, medium: Item) -> Media:
-    kind = KINDS.get(str(medium.get("type")), "other")
-    picture = text(medium.get("media_url_https")) or text(medium.get("media_url"))
-    videos = variants_of(medium)
-    size = counts(at(medium, "original_info"), "width", "height")
-    duration = number(at(medium, "video_info", "duration_millis"))
-    return Media(
-        index,
-        kind,
-        url=videos[0] if videos else picture,
-        key=text_id(medium.get("media_key")) or text_id(medium.get("id_str")),
-        width=size.get("width"),
-        height=size.get("height"),
-        duration=None if duration is None else duration / 1000,
-        alt_text=text(medium.get("ext_alt_text")),
-    )
+    found = Media(index, KINDS.get(str(medium.get("type")), "other"))
+    found.url = text(medium.get("media_url_https")) or text(medium.get("media_url"))
+    found.key = text_id(medium.get("media_key")) or text_id(medium.get("id_str"))
+    found.alt_text = text(medium.get("ext_alt_text"))
+    if "original_info" in medium:
+        found.width = count(at(medium["original_info"], "width"))
+        found.height = count(at(medium["original_info"], "height"))
+    if "video_info" in medium:
+        videos = variants_of(medium)
+        found.url = videos[0] if videos else found.url
+        duration = number(at(medium["video_info"], "duration_millis"))
+        found.duration = None if duration is None else duration / 1000
+    return found
 
 
 def _user(item: Item, *keys: str) -> Any:

@@ -4,7 +4,7 @@
 resource "aws_launch_template" "head" {
   name                                 = var.group
   image_id                             = var.image.id
-  user_data                            = base64encode(var.script)
+  user_data                            = base64gzip(var.script) # cloud-init takes it so
   update_default_version               = true
   instance_initiated_shutdown_behavior = "terminate"
   vpc_security_group_ids               = [var.security_group]

@@ -203,7 +203,7 @@ locals {
   ]
   heads = [
     "deployment.json", "lease.json", "tmp/*", "runs/*/state.json", "runs/*/stop.json",
-    "runs/*/ledger.jsonl", "runs/*/head.log",
+    "runs/*/ledger.jsonl", "runs/*/head.log", "boots/*",
   ]
 }
 

@@ -23,9 +23,9 @@ resource "google_billing_budget" "month" {
   }
 
   amount {
+    # In the currency of the billing account: any other is refused.
     specified_amount {
-      currency_code = "USD"
-      units         = tostring(floor(var.dollars))
+      units = tostring(floor(var.amount))
     }
   }
 

@@ -8,11 +8,11 @@ variable "email" {
     error_message = "email is one address, such as you@example.org."
   }
 }
-variable "dollars" {
+variable "amount" {
   type = number
 
   validation {
-    condition     = var.dollars > 0
-    error_message = "monthly_budget is more than 0 dollars."
+    condition     = var.amount > 0
+    error_message = "monthly_budget is more than 0."
   }
 }

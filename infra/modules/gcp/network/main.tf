@@ -1,9 +1,12 @@
 # A network of its own: machines reach Google's services, and nothing reaches in.
 #
-# Decision, 2026-11: no machine has a public address, and there is no NAT gateway: buckets, registry
-# and the services of Google are reached by Private Google Access, which is free; weights of models lie
-# in the bucket. Drawback: a machine image without Docker could not install it; `internet` gives
-# machines an address then.
+# Decision, 2026-11: machines have an address of outside while they live, as on AWS, and there is no
+# NAT gateway: Google's machine images have the GPU's driver and no Docker (looked up in 2026-11, in
+# notes of who used them: infra/README.md), so each boot installs it. No rule below lets anything in by
+# it. Buckets, registry and the services of Google are reached by Private Google Access all the same.
+# Drawbacks: 0.005 dollars an hour each, half a minute of boot, and an organization may forbid it
+# (constraints/compute.vmExternalIpAccess). `internet = false` with an image of one's own that has
+# Docker needs none of it.
 #
 # Decision, 2026-11: a subnet for each group, no larger than the group needs. A managed instance group
 # has no largest size, so that whoever may resize one may resize it to anything; a machine without an

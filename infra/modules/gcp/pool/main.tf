@@ -122,7 +122,7 @@ resource "google_compute_region_instance_group_manager" "pool" {
     type                         = "OPPORTUNISTIC"
     minimal_action               = "REPLACE"
     instance_redistribution_type = "NONE"
-    max_surge_fixed              = length(var.zones)
+    max_surge_fixed              = 0 # never one more than was asked for
     max_unavailable_fixed        = length(var.zones)
   }
 
@@ -137,7 +137,7 @@ resource "google_compute_region_instance_group_manager" "pool" {
 
     precondition {
       condition     = length(var.zones) > 0
-      error_message = "No zone of ${var.region} has all of ${join(", ", var.machines)}: give other types, or another region."
+      error_message = "No zone of ${var.region} has all of ${join(", ", var.machines)}: give other types, another region, or do without."
     }
   }
 }

@@ -1,0 +1,162 @@
+"""Enters: a CSV or TSV file of a dump. Leaves: its header, its rows with their lines, its Gaps.
+
+A row is a list of as many texts as the header has names; one of more or fewer fields is a Gap, and
+the rows after it are read. NUL bytes are passed over, bytes that are no text become U+FFFD: both
+are counted.
+
+Decision, 2026-11: the standard library's reader: pyarrow and DuckDB guess types and end at the
+first broken row, or hide it; here every value stays text and every broken row is told. It gets its
+lines from blocks of decoded text, so that nothing of ours runs once a line.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from itertools import chain
+from typing import TYPE_CHECKING, BinaryIO
+
+from imgbatch.errors import SourceError
+from imgbatch.sources.dumps.names import ending
+from imgbatch.sources.dumps.posts import Counted, Gap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imgbatch.sources.dumps.dump import Dump
+
+DELIMITERS = ",;\t|"
+# A longer field is one that a stray quotation mark never ends: without a limit it would take all.
+FIELD = 2**22
+# A longer line is read as several, so that none fills the memory.
+LINE = 2**23
+# So many broken rows of a file are told one by one, the others in one count.
+TOLD = 1000
+HEAD = 2**16
+BLOCK = 2**16
+BAD = {
+    "\0": "NUL bytes are passed over",
+    "\ufffd": "U+FFFD: bytes that are no text, here or before it was written",
+}
+
+Row = tuple[int, list[str]]
+
+csv.field_size_limit(FIELD)
+
+
+def header(dump: Dump, name: str) -> list[str]:
+    """Return the names of the columns; none where the file does not begin with any.
+
+    Raises:
+        SourceError: it cannot be had.
+    """
+    return _header(name, dump.head(name, HEAD))[0]
+
+
+def rows(dump: Dump, name: str) -> Iterator[Row | Gap]:
+    """Yield (line from 1, fields) of a CSV or TSV file, compressed or not, and its Gaps.
+
+    Gap kinds: broken-line, cut-line (the last one, without an end), bad-bytes, and the error class
+    of a file that cannot be had or ends in the middle.
+    """
+    counted = Counted()
+    try:
+        names, delimiter = _header(name, dump.head(name, HEAD))
+        with dump.open(name) as file:
+            table = _Table(file, name, delimiter, counted)
+            yield from table.rows(len(names))
+    except SourceError as error:
+        yield Gap(error.code, name, None, str(error))
+    yield from counted.gaps()
+
+
+def _header(name: str, head: bytes) -> tuple[list[str], str]:
+    """Return the names of the columns, and what parts them."""
+    text = head.decode(_coding(head), "replace").replace("\0", "")
+    text = text.lstrip("\r\n")
+    first = text.partition("\n")[0]
+    delimiter = "\t" if ending(name) == "tsv" else max(DELIMITERS, key=first.count)
+    return _first(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)), delimiter
+
+
+def _first(rows: Iterator[list[str]]) -> list[str]:
+    """Return the first row that is not empty; none where there is none."""
+    try:
+        return next((fields for fields in rows if fields), [])
+    except csv.Error:
+        return []
+
+
+def _coding(head: bytes) -> str:
+    """Return how a file is written by its first bytes: spreadsheets write UTF-16 too."""
+    return "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+
+
+class _Table:
+    """The rows of an open file."""
+
+    def __init__(self, file: BinaryIO, name: str, delimiter: str, counted: Counted) -> None:
+        self._file = file
+        self._name = name
+        self._counted = counted
+        lines = chain.from_iterable(self._blocks())
+        self._reader = csv.reader(lines, delimiter=delimiter)
+        # The last line is being read, and has no end.
+        self._cut = False
+
+    def rows(self, width: int) -> Iterator[Row | Gap]:
+        """Yield the rows behind the header."""
+        reader, told = self._reader, 0
+        _first(reader)
+        while True:
+            line = reader.line_num + 1
+            try:
+                for fields in reader:
+                    if len(fields) == width:
+                        yield line, fields
+                    elif fields:
+                        why = f"{len(fields)} of {width} columns"
+                        break
+                    line = reader.line_num + 1
+                else:
+                    return
+            except csv.Error as error:
+                why = str(error)
+            kind = "cut-line" if self._cut else "broken-line"
+            told += 1
+            if told <= TOLD:
+                yield Gap(kind, self._name, line, why)
+            else:
+                note = f"further rows after the first {TOLD}"
+                self._counted.note(kind, note, self._name, line)
+
+    def _blocks(self) -> Iterator[io.StringIO]:
+        """Yield the lines of the file, those of a block together."""
+        data = self._file.read(BLOCK)
+        decoder = codecs.getincrementaldecoder(_coding(data))("replace")
+        kept = ""
+        while data:
+            kept += decoder.decode(data)
+            # A line ends with \n, \r\n or \r; what follows a last \r is not known yet.
+            end = max(kept.rfind("\n"), kept.rfind("\r", 0, -1)) + 1
+            if len(kept) - end > LINE:
+                end = len(kept)
+            if end:
+                yield self._lines(kept[:end])
+                kept = kept[end:]
+            data = self._file.read(BLOCK)
+        kept += decoder.decode(b"", final=True)
+        self._cut = kept != "" and not kept.endswith("\r")
+        yield self._lines(kept)
+
+    def _lines(self, text: str) -> io.StringIO:
+        """Return lines without NUL, and count those that hold what is no text."""
+        for bad, note in BAD.items():
+            if bad not in text:
+                continue
+            first = self._reader.line_num + 1
+            for place, line in enumerate(io.StringIO(text, newline=""), first):
+                if bad in line:
+                    self._counted.note("bad-bytes", note, self._name, place)
+        return io.StringIO(text.replace("\0", "") if "\0" in text else text, newline="")

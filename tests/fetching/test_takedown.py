@@ -1,0 +1,119 @@
+"""Posts are taken out of what a fetch wrote: their media go, others' stay, none comes back."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typer.testing import CliRunner
+
+from imgbatch.cli import app
+from imgbatch.dataset import Dataset
+from imgbatch.dataset.posts_forgotten import author_mark, mark
+from imgbatch.errors import DatasetError
+from imgbatch.fetching import kept
+from imgbatch.fetching.takedown import check_out, take_out
+from imgbatch.storage import open_store
+from tests.fetching import given
+from tests.posts.made import bring, rows
+from tests.servers.misbehaving import Misbehaving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FIRST, SECOND, THIRD = (str(10**18 + number) for number in range(3))
+
+
+@pytest.fixture
+def server() -> Iterator[Misbehaving]:
+    with Misbehaving() as server:
+        yield server
+
+
+@pytest.fixture
+def fetched(server: Misbehaving, tmp_path: Path) -> Path:
+    """OUT of a dump of three posts; the first two have one picture in common."""
+    urls = [f"{server.url}/ok/{number}.png" for number in range(4)]
+    given.dump(tmp_path / "dump", [[urls[0], urls[1]], [urls[1]], [urls[2], f"{server.url}/gone"]])
+    lines = tmp_path / "dump/tweets.jsonl"
+    lines.write_text(lines.read_text().replace("2026-11-02", "2020-11-02"))
+    given.fetch(tmp_path / "dump", tmp_path / "out", attempts=1)
+    return tmp_path / "out"
+
+
+def ids(out: Path) -> list[str]:
+    return [post["post_id"] for post in given.posts(out) if "post_id" in post]
+
+
+def files(out: Path) -> set[str]:
+    return {str(path.relative_to(out)) for path in (out / "media").rglob("*") if path.is_file()}
+
+
+def test_a_post_leaves_with_what_only_it_links_to_and_no_fetch_brings_it_back(
+    fetched: Path, server: Misbehaving
+) -> None:
+    before = given.rows(fetched)
+    both, other, gone = (f"{server.url}{path}" for path in ("/ok/1.png", "/ok/2.png", "/gone"))
+    left = take_out(str(fetched), frozenset({mark("", FIRST)}))
+    assert (left.posts, left.urls, left.files) == (1, 1, 1)
+    assert ids(fetched) == [SECOND, THIRD]
+    assert set(given.rows(fetched)) == {both, other, gone}
+    assert files(fetched) == {before[url]["file"] for url in (both, other)}
+    assert not any(FIRST in path.read_text("latin-1") for path in fetched.rglob("*.*"))
+    asked = server.asked.total()
+    again = given.fetch(fetched.parent / "dump", fetched)
+    assert (again.asked, server.asked.total()) == (0, asked)
+    assert ids(fetched) == [SECOND, THIRD]
+    assert [post["gap"]["kind"] for post in given.posts(fetched) if "gap" in post] == [
+        "forgotten-posts"
+    ]
+    # Its author's too: then all of them go.
+    left = take_out(str(fetched), frozenset({author_mark("x", "7")}))
+    assert (left.posts, left.files, ids(fetched), files(fetched)) == (2, 2, [], set())
+
+
+def test_what_was_killed_on_the_way_is_completed_by_the_next(
+    fetched: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(kept, "tidy", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            take_out(str(fetched), frozenset({mark("x", THIRD)}))
+    left = take_out(str(fetched), frozenset({mark("x", THIRD)}))
+    assert (left.posts, left.files) == (1, 1)
+    assert (ids(fetched), len(files(fetched))) == ([FIRST, SECOND], 2)
+
+
+def _killed(*_: object) -> int:
+    raise KeyboardInterrupt
+
+
+def test_what_is_no_fetch_or_not_finished_is_refused(fetched: Path, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="nothing that was fetched"):
+        check_out(str(tmp_path / "dump"))
+    (fetched / "posts.jsonl").unlink()
+    with pytest.raises(DatasetError, match="not finished"):
+        take_out(str(fetched), frozenset())
+
+
+def test_forget_and_retain_reach_what_was_fetched_too(fetched: Path, tmp_path: Path) -> None:
+    def call(*words: str) -> Any:
+        done = CliRunner().invoke(app, [*words, "--fetched", str(fetched), "--yes", "--json"])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.output)
+
+    own = tmp_path / "own"
+    bring(fetched, own)
+    said = call("forget", str(own), "--post-id", THIRD)
+    assert (said["posts"], said["fetched"][0]["posts"], said["fetched"][0]["files"]) == (1, 1, 1)
+    assert (ids(fetched), len(files(fetched))) == ([FIRST, SECOND], 2)
+    bring(fetched, own)
+    assert rows(own, "posts", "post_id") == [(FIRST,), (SECOND,)]
+    statuses = Dataset.open(str(own)).read("sources", columns=["status"])["status"].to_pylist()
+    assert statuses.count("ok") == 2
+    said = call("retain", str(own), "--days", "365")
+    assert (said["posts"], said["fetched"][0]["posts"]) == (2, 2)
+    assert (ids(fetched), files(fetched), rows(own, "posts")) == ([], set(), [])
+    assert list(open_store(str(fetched)).former()) == []
