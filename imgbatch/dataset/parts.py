@@ -54,15 +54,15 @@ def packed(table: pa.Table, metadata: Mapping[str, str]) -> bytes:
 def _repeating(schema: pa.Schema) -> list[str]:
     """Return the Parquet names of those columns that a dictionary may be tried for.
 
-    Decision, 2026-11: not for lists of floats. Hardly a number of a vector comes twice: Parquet
-    fills a dictionary with a megabyte of them, gives it up, and leaves it in the file. 1,000
-    vectors of 512 numbers: 1.9 MB without it in place of 2.6, written in 7 ms in place of 26, read
-    in 4.0 ms in place of 4.9. Drawback: lists of few different floats take more room.
+    Decision, 2026-11: only lists of whole numbers, such as flattened pixels, which take a third
+    more room without one. Ids, addresses, digests and floats hardly come twice; words that do, zstd
+    finds as well. A part of 1,000 rows takes 8 to 16% less room (of posts 30), is written in 30%
+    less time and read in 20% less. Drawback: a reader that looks for a word goes through all.
     """
     return [
-        f"{column.name}.list.element" if pa.types.is_list(column.type) else column.name
+        f"{column.name}.list.element"
         for column in schema
-        if not (pa.types.is_list(column.type) and pa.types.is_floating(column.type.value_type))
+        if pa.types.is_list(column.type) and pa.types.is_integer(column.type.value_type)
     ]
 
 
