@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import threading
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imgbatch import analyzers, media
 from imgbatch.dataset import SOURCES
 from imgbatch.errors import RunError, SourceError
-from imgbatch.outcomes import First, decided, failure, not_media, source_row
+from imgbatch.outcomes import decided, failure, not_media, source_row
 from imgbatch.records import REGIONS, Outcome, analyzer_of
 from imgbatch.rows import PictureRows, SequenceRows, missing, region_rows
 from imgbatch.sources import claims_media, claims_video, is_sidecar
@@ -19,39 +19,16 @@ from imgbatch.timings import Timings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
-    from contextlib import AbstractContextManager
 
     from structlog.typing import FilteringBoundLogger
 
     from imgbatch.analyzers import Row
     from imgbatch.carry import Shift
-    from imgbatch.media import Blob, Decoder, Gate, Media
+    from imgbatch.media import Blob, Gate
     from imgbatch.records import Source
     from imgbatch.rows import Copy
     from imgbatch.settings import MediaSettings, Recipe
     from imgbatch.watch import Watch
-
-
-@dataclass(slots=True)
-class Read:
-    """A source that was read: its bytes are here, or it has its outcome.
-
-    Attributes:
-        place: its place in the shard.
-        outcome: what it came to, where that is known before any pixel.
-        sha256: of its bytes; None where they did not come.
-        decoder: that claims them.
-        opened: their header was looked at; None where the decoder does that with the pixels.
-    """
-
-    place: int
-    source: Source
-    outcome: Outcome | None = None
-    blob: Blob | None = None
-    sha256: str | None = None
-    decoder: Decoder | None = None
-    opened: Media | None = None
-    timings: Timings = field(default_factory=Timings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +86,7 @@ class Examiner:
 
 
 class ShardRows:
-    """The rows of one shard in the making; several threads read and examine its sources.
+    """The rows of one shard in the making; `examine` is called from several threads.
 
     The same bytes twice in a shard are decoded once: who comes second waits for the first's outcome
     and gets copies of its rows.
@@ -130,95 +107,68 @@ class ShardRows:
         self._gate = gate
         self._log = log
         self._watch = watch
-        self._firsts: dict[Hashable, First] = {}
+        self._firsts: dict[Hashable, _First] = {}
         self._copies: list[Copy] = []
 
-    def read(self, place: int, source: Source, fetch: Callable[[], Blob] | None) -> Read:
-        """Fetch the source at that place in the shard, and look at its header.
+    def examine(self, place: int, source: Source, fetch: Callable[[], Blob] | None) -> Examined:
+        """Decode the source at that place in the shard and show its pictures to the analyzers.
 
         Args:
             place: the source's place in the shard: rows come out in that order.
-            source: what is fetched.
+            source: what is examined.
             fetch: gives its bytes, or raises SourceError; None for a source that the listing
                 already decided.
         """
-        read = Read(place, source)
-        if fetch is None:
-            read.outcome = decided(source)
-            return read
+        timings = Timings()
         try:
-            with read.timings.stage("fetch"):
-                blob = fetch()
-            # Its time begins when its bytes are here: a slow network is no fault of a source.
-            with self._over(read):
-                self._open(read, blob)
+            if fetch is None:
+                outcome = decided(source)
+            else:
+                with timings.stage("fetch"):
+                    blob = fetch()
+                # Its time begins when its bytes are here: a slow network is no fault of a source.
+                with self._watch.over(self._shift.work.shard.name, place, source.size):
+                    outcome = self._read(place, source, blob, timings)
+        except SourceError as error:
+            outcome = failure(source, error.code, str(error))
+        except RunError:
+            raise  # a full disk is no fault of this source
         except Exception as error:  # noqa: BLE001 - nothing that a file holds may end a run
-            read.outcome = self._failed(read, error)
-        return read
+            log_error(self._log, source, error, stage="decode")
+            outcome = failure(source, "decode.unexpected", f"{type(error).__name__}: {error}")
+        return Examined(place, source, outcome, timings.seconds())
 
-    def _open(self, read: Read, blob: Blob) -> None:
-        read.blob = blob
-        with read.timings.stage("hash"):
-            read.sha256 = blob.sha256()
-        read.decoder = media.decoder(blob.head) if blob.size else None
-        if read.decoder is not None and read.decoder.AHEAD:
-            with read.timings.stage("decode"):
-                read.opened = read.decoder.decode(blob, self._settings, self._gate)
-
-    def examine(self, read: Read) -> Examined:
-        """Decode a source that was read, and show its pictures to the analyzers."""
-        outcome = read.outcome
-        if outcome is None:
-            try:
-                with self._over(read):
-                    outcome = self._outcome(read)
-            except Exception as error:  # noqa: BLE001 - as above
-                outcome = self._failed(read, error)
-        return Examined(read.place, read.source, outcome, read.timings.seconds())
-
-    def _over(self, read: Read) -> AbstractContextManager[None]:
-        return self._watch.over(self._shift.work.shard.name, read.place, read.source.size)
-
-    def _failed(self, read: Read, error: Exception) -> Outcome:
-        """Return the outcome of a source that raised; whose fault it is not, that is raised."""
-        source = read.source
-        if isinstance(error, RunError):
-            raise error  # a full disk is no fault of this source
-        if isinstance(error, SourceError):
-            # Where the bytes were there, their digest tells one broken file from another.
-            return failure(source, error.code, str(error), read.sha256)
-        log_error(self._log, source, error, stage="decode")
-        return failure(source, "decode.unexpected", f"{type(error).__name__}: {error}")
-
-    def _outcome(self, read: Read) -> Outcome:
+    def _read(self, place: int, source: Source, blob: Blob, timings: Timings) -> Outcome:
+        with timings.stage("hash"):
+            sha256 = blob.sha256()
         # All that an outcome depends on, apart from the keys.
-        key = (read.sha256, _claims(read.source), self._shift.needs[read.place])
-        mine = First(read.place)
+        key = (sha256, _claims(source), self._shift.needs[place])
+        mine = _First(place)
         # One step of the interpreter each, so no lock is needed: it would be waited for.
         first = self._firsts.setdefault(key, mine)
         if first is not mine:
-            self._copies.append((read.place, read.source, first.place))
+            self._copies.append((place, source, first.place))
             return first.result()
         try:
-            outcome = self._decode(read)
+            outcome = self._decode(place, source, blob, timings, sha256)
         except SourceError as error:
-            outcome = self._failed(read, error)
+            # The bytes were there: their digest tells one broken file from another.
+            outcome = failure(source, error.code, str(error), sha256)
         except BaseException as error:
             mine.done(error)
             raise
         mine.done(outcome)
         return outcome
 
-    def _decode(self, read: Read) -> Outcome:
-        source, timings, blob, decoder = read.source, read.timings, read.blob, read.decoder
-        assert blob is not None, "what has no outcome yet has bytes"
+    def _decode(
+        self, place: int, source: Source, blob: Blob, timings: Timings, sha256: str
+    ) -> Outcome:
+        decoder = media.decoder(blob.head) if blob.size else None
         if decoder is None:
-            return not_media(source, blob, str(read.sha256))
-        opened = read.opened
-        if opened is None:
-            with timings.stage("decode"):
-                opened = decoder.decode(blob, self._settings, self._gate)
-        needs = self._shift.needs[read.place]
+            return not_media(source, blob, sha256)
+        with timings.stage("decode"):
+            opened = decoder.decode(blob, self._settings, self._gate)
+        needs = self._shift.needs[place]
         mine = [(name, rows) for name, rows in self._rows.items() if name in needs]
         count = 0
         with contextlib.closing(opened.pictures) as pictures:
@@ -230,17 +180,17 @@ class ShardRows:
                 count += 1
                 for name, rows in mine:
                     with timings.stage(name):
-                        rows.take(read.place, source, picture)
+                        rows.take(place, source, picture)
         for _, rows in mine:
             if isinstance(rows, SequenceRows):
-                rows.end(read.place, source)
+                rows.end(place, source)
         return Outcome(
             status="ok",
             kind=opened.facts.kind,
             notes=tuple(opened.notes),
             facts=opened.facts,
             n_pictures=count,
-            sha256=read.sha256,
+            sha256=sha256,
         )
 
     def tables(self, done: list[Examined]) -> dict[str, list[Row]]:
@@ -271,6 +221,32 @@ class ShardRows:
             elif outcome.status == "ok":
                 found += computed.get(place, [])
         return found
+
+
+class _First:
+    """The first source of a shard with certain bytes; others with the same wait for its outcome.
+
+    A plain lock: a Future is ten times as dear, and hardly any source is waited for.
+    """
+
+    __slots__ = ("_came", "_under_way", "place")
+
+    def __init__(self, place: int) -> None:
+        self.place = place
+        self._under_way = threading.Lock()
+        self._under_way.acquire()
+        self._came: Outcome | BaseException | None = None
+
+    def done(self, came: Outcome | BaseException) -> None:
+        self._came = came
+        self._under_way.release()
+
+    def result(self) -> Outcome:
+        with self._under_way:
+            if isinstance(self._came, BaseException):
+                raise self._came
+            assert self._came is not None, "whoever is first lets go when it is done"
+            return self._came
 
 
 def _claims(source: Source) -> tuple[bool, bool, bool]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 from imgbatch.errors import DecodeError
@@ -86,34 +85,3 @@ def source_row(source: Source, outcome: Outcome) -> Row:
         "size": source.size,
         "sha256": outcome.sha256,
     }
-
-
-class First:
-    """The first source of a shard with certain bytes; others with the same wait for its outcome.
-
-    A plain lock: a Future is ten times as dear, and hardly any source is waited for.
-
-    Attributes:
-        place: its place in the shard.
-    """
-
-    __slots__ = ("_came", "_under_way", "place")
-
-    def __init__(self, place: int) -> None:
-        self.place = place
-        self._under_way = threading.Lock()
-        self._under_way.acquire()
-        self._came: Outcome | BaseException | None = None
-
-    def done(self, came: Outcome | BaseException) -> None:
-        """Say what it came to; those that wait go on."""
-        self._came = came
-        self._under_way.release()
-
-    def result(self) -> Outcome:
-        """Return its outcome, or raise what it raised; waits for it."""
-        with self._under_way:
-            if isinstance(self._came, BaseException):
-                raise self._came
-            assert self._came is not None, "whoever is first lets go when it is done"
-            return self._came

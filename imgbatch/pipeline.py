@@ -31,7 +31,7 @@ from imgbatch.dataset.counts import OUTCOMES, counts_of
 from imgbatch.dataset.parts import write_part
 from imgbatch.dataset.shards import listed_rows
 from imgbatch.errors import ImgbatchError, PoisonError, SourceError
-from imgbatch.examine import Examiner
+from imgbatch.examine import Examined, Examiner
 from imgbatch.media.gate import ByteGate
 from imgbatch.messages import Finished, Job, Task, Tick
 from imgbatch.models import weights
@@ -52,12 +52,12 @@ if TYPE_CHECKING:
     from imgbatch.carry import Shift
     from imgbatch.dataset import Part
     from imgbatch.dataset.plan import Work
-    from imgbatch.examine import Examined, ShardRows
     from imgbatch.media import Blob
     from imgbatch.records import Shard, Source
     from imgbatch.watch import WorkerLostError
 
     Fetcher = Callable[[Source], Callable[[], Blob] | None]
+    Examine = Callable[[int, Source, Callable[[], Blob] | None], Examined]
 
 T = TypeVar("T")
 
@@ -145,7 +145,7 @@ class Worker:
         timings = Timings()
         done: list[Examined] = []
         tick, ticked = time.monotonic(), 0
-        for examined in self._examined(shift, rows, fetcher):
+        for examined in self._examined(shift, rows.examine, fetcher):
             done.append(examined)
             timings.merge(examined.stages)
             self._log_failed(shard, examined)
@@ -206,7 +206,7 @@ class Worker:
     def _examined(
         self,
         shift: Shift,
-        rows: ShardRows,
+        examine: Examine,
         fetcher: Fetcher,
     ) -> Iterator[Examined]:
         """Yield a shard's sources examined, in order, with a bounded number under way."""
@@ -217,7 +217,7 @@ class Worker:
             held = contextlib.ExitStack()
             held.enter_context(self._fetched.hold(self._held_bytes(chunk)))
             fetches = [fetcher(source) for _, source in chunk]
-            future = self._decoders.submit(_examine_chunk, rows, chunk, fetches)
+            future = self._decoders.submit(_examine_chunk, examine, chunk, fetches)
             future.add_done_callback(partial(_release, held))
             under_way.append(future)
             while len(under_way) >= window or (under_way and under_way[0].done()):
@@ -306,12 +306,9 @@ def _chunks(shift: Shift, threads: int) -> Iterator[list[tuple[int, Source]]]:
 
 
 def _examine_chunk(
-    rows: ShardRows, chunk: list[tuple[int, Source]], fetches: list[Callable[[], Blob] | None]
+    examine: Examine, chunk: list[tuple[int, Source]], fetches: list[Callable[[], Blob] | None]
 ) -> list[Examined]:
-    # All bytes and headers first. Each decoder leaves nothing of Python in the processor's caches:
-    # between two of them it takes twice as long, under the interpreter lock.
-    read = [rows.read(*one, fetch) for one, fetch in zip(chunk, fetches, strict=True)]
-    return [rows.examine(one) for one in read]
+    return [examine(i, source, fetch) for (i, source), fetch in zip(chunk, fetches, strict=True)]
 
 
 def _to_fetch(source: Source, given: Mapping[str, PoisonError]) -> bool:

@@ -10,7 +10,6 @@ import hashlib
 import importlib
 import io
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from imgbatch.errors import DecodeError
@@ -96,15 +95,9 @@ class Media:
 
 
 class Decoder(Protocol):
-    """What a module exports to be a decoder.
-
-    Attributes:
-        AHEAD: `decode` reads a header and holds nothing of the gate until a picture is asked for,
-            so that one thread may open several files before it decodes the first.
-    """
+    """What a module exports to be a decoder."""
 
     __name__: str
-    AHEAD: bool
 
     def claims(self, head: bytes) -> bool:
         """Say whether these first bytes begin a file of this decoder's."""
@@ -129,12 +122,7 @@ def decoder(head: bytes) -> Decoder | None:
     if not head:
         raise DecodeError("decode.empty", "the file has no bytes")
     for name in DECODERS:
-        module = _module(name)
+        module = cast("Decoder", importlib.import_module(f"{__name__}.{name}"))
         if module.claims(head):
             return module
     return None
-
-
-@cache
-def _module(name: str) -> Decoder:
-    return cast("Decoder", importlib.import_module(f"{__name__}.{name}"))

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from imgbatch.media.pixels import RGB
     from imgbatch.settings import MediaSettings
 
-AHEAD = True
 # More than any cap: the gate lets it through when nothing else is in flight.
 ALONE = 2**62
 

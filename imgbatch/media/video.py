@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from imgbatch.media.shots import Shot
     from imgbatch.settings import MediaSettings
 
-AHEAD = False
 # Frames that a decoder holds for prediction and reordering. H.264 and HEVC allow 16, but only in
 # small pictures; at full size their levels allow 4 to 6.
 HELD_FRAMES = 8
