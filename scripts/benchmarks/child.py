@@ -1,7 +1,6 @@
 """A command line in; its wall-clock seconds, its peak memory and what it printed out.
 
-Each measured thing is a process of its own. Linux counts a child's peak memory from its parent's
-size at the fork, so whoever measures must stay small: nothing here imports numpy or pyarrow.
+Each measured thing is a process of its own, started by a small one; see `forked`.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 ROOT = Path(__file__).parents[2]
-KIBIBYTE = 1024
+FORKED = Path(__file__).with_name("forked.py")
 TAIL = 4000
 
 
@@ -63,21 +61,20 @@ def run_child(
         SystemExit: it failed; shows the end of what it wrote.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    output = log.with_suffix(".out")
+    output, measured = log.with_suffix(".out"), log.with_suffix(".json").absolute()
     words = [str(word) for word in command]
     with output.open("wb") as out, log.open("wb") as err:
-        start = time.perf_counter()
-        process = subprocess.Popen(  # noqa: S603 - command lines of this folder, no shell
-            words,
+        subprocess.run(  # noqa: S603 - command lines of this folder, no shell
+            [sys.executable, "-I", "-S", str(FORKED), str(measured), *words],
             stdout=out,
             stderr=err,
             cwd=ROOT,
             env={**os.environ, **(environment or {})},
+            check=False,
         )
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
+    told = json.loads(measured.read_bytes())
+    measured.unlink()
+    if told["code"] != 0:
         shown = log.read_text("utf-8", "replace")[-TAIL:]
-        raise SystemExit(f"{shown}\nbench: exit code {process.returncode} of {' '.join(words)}")
-    return Ended(seconds, usage.ru_maxrss * KIBIBYTE, output.read_text("utf-8", "replace"))
+        raise SystemExit(f"{shown}\nbench: exit code {told['code']} of {' '.join(words)}")
+    return Ended(told["seconds"], told["peak_bytes"], output.read_text("utf-8", "replace"))
