@@ -1,7 +1,7 @@
 """A count in; so many JPEGs of about 1080 pixels, and four pictures of 80 megapixels, out.
 
-Run as a process of its own, so that whoever measures stays small: `corpus photos FOLDER COUNT`,
-`corpus giants FOLDER`. What is there already is kept; the same seed makes the same pixels.
+Run as a process of its own: `corpus photos FOLDER COUNT`, `corpus giants FOLDER`. What is there
+already is kept; the same seed makes the same pixels.
 """
 
 from __future__ import annotations
