@@ -33,6 +33,7 @@ from imgbatch.dataset.shards import listed_rows
 from imgbatch.errors import ImgbatchError, PoisonError, SourceError
 from imgbatch.examine import Examined, Examiner
 from imgbatch.media.gate import ByteGate
+from imgbatch.media.heap import bound_heap
 from imgbatch.messages import Finished, Job, Task, Tick
 from imgbatch.models import weights
 from imgbatch.observe.logs import LogFile, WarningLines, logger
@@ -78,6 +79,7 @@ class Worker:
         # Each decoding thread is one lane; OpenCV's and BLAS's own threads would fight with them.
         cv2.setNumThreads(1)
         threadpoolctl.threadpool_limits(1)
+        bound_heap()
         self._job = job
         adopt(job.access, job.limits)
         weights.adopt(job.limits)

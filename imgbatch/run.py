@@ -24,7 +24,7 @@ from imgbatch.dataset.lock import RunLock, refuse_busy
 from imgbatch.dataset.plan import gone, undone
 from imgbatch.dataset.repair import Mended, mend
 from imgbatch.dataset.shards import all_shards
-from imgbatch.errors import CancelledError, ImgbatchError, SettingsError
+from imgbatch.errors import ImgbatchError, SettingsError
 from imgbatch.listed import list_input
 from imgbatch.messages import Crewed, Finished, Job, Task, Tick
 from imgbatch.observe.recorder import Recorder
@@ -222,17 +222,17 @@ class Driver:
                 self._request, self._recipe, self._specs, started=self._started, number=self.number
             )
             dataset.write_run({**record, "run": summary.run, "status": "running"})
-            status = "failed"
+            ended: BaseException | None = None
             try:
                 if todo or self._mended:
                     self._work(todo, engine, recorder, budget)
                 self._bring(dump or self._dump())
-                status = "finished"
-            except CancelledError:
-                status = "cancelled"
+            except BaseException as error:
+                ended = error
                 raise
             finally:
                 summary.seconds, summary.cost = self._seconds(), recorder.cost
+                status = recorder.end(ended)
                 said = {**record, **summary.record(), "finished": now(), "status": status}
                 dataset.write_run(said)
         summary.seconds = self._seconds()

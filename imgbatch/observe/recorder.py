@@ -108,13 +108,24 @@ class Recorder:
         trace: TracebackType | None,
     ) -> None:
         """Say how the run ended, if anything was said of it before."""
-        self._stop.set()
-        self._thread.join()
-        self._state = _end(error)
+        self.end(error)
+        self._state = _end(error)  # another one, where the run's record could not be written
         if self._file or (self._told and error):
             self._put(error=type(error).__name__ if error else None)
         elif self._told:
             self._forget()
+
+    def end(self, error: BaseException | None) -> str:
+        """End the run's log, the first time; return finished, failed or cancelled.
+
+        To be called before anything says that the run has ended: whoever follows the log stops
+        reading then.
+        """
+        if self._stop.is_set():
+            return self._state
+        self._stop.set()
+        self._thread.join()
+        self._state = _end(error)
         if self._log and self._file:
             said = {"state": self._state, "seconds": round(time.monotonic() - self._start, 3)}
             if error is None:
@@ -123,6 +134,7 @@ class Recorder:
                 self._log.error("run.ended", error=type(error).__name__, **said)
             with contextlib.suppress(ImgbatchError, OSError):  # as in `_put`
                 self._file.close()
+        return self._state
 
     def listing(self, found: int) -> None:
         """Sources are being listed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from imgbatch.observe.recorder import Recorder, name
 from imgbatch.retry import Again, retry
 from imgbatch.run import run
 from imgbatch.settings import Limits
+from imgbatch.storage.local import LocalStore
 from imgbatch.summary import Request
 from tests.corpus import Silent, many, run_inline
 from tests.equal import assert_equal
@@ -197,3 +199,33 @@ def test_a_run_at_work_is_seen_by_its_lock_before_it_says_anything(tmp_path: Pat
             run_inline(tmp_path / "in", tmp_path / "d", recipe=RECIPE)
 
     run_inline(many(tmp_path / "in", 3), tmp_path / "d", recipe=RECIPE, before_work=look)
+
+
+@pytest.mark.parametrize("ends", ["finished", "cancelled", "failed"])
+def test_a_run_is_not_called_ended_before_its_whole_log_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    """Who follows a log reads it for the last time once the run is called ended."""
+    corpus, d = many(tmp_path / "in", 4), tmp_path / "d"
+    logs: dict[str, int] = {}
+    put = LocalStore.put
+
+    def watched(store: LocalStore, name: str, data: bytes) -> None:
+        put(store, name, data)
+        if name.startswith("runs/") and (found := life.last(Dataset.open(str(d)))):
+            lines = [line["event"] for line in log_lines(Dataset.open(str(d)), found.run)]
+            logs.setdefault("going" if found.alive else found.state, len(lines))
+
+    def failing(job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished | Crewed]:
+        yield from crew.inline(job, tasks[:1])
+        raise JobError("lost")
+
+    engines = {"finished": crew.inline, "cancelled": cancelling(d, []), "failed": failing}
+    monkeypatch.setattr(LocalStore, "put", watched)
+    with contextlib.suppress(CancelledError, JobError):
+        run(Request(str(corpus), str(d), RECIPE, "inline"), OFTEN, engines[ends], Silent())
+    dataset = Dataset.open(str(d))
+    (record,) = dataset.runs()
+    lines = [line["event"] for line in log_lines(dataset, record["run"])]
+    assert set(logs) == {"going", ends}
+    assert (logs[ends], lines[0], lines[-1]) == (len(lines), "run.planned", "run.ended")

@@ -94,7 +94,8 @@ def until_at_work(child: subprocess.Popen[str], dataset: str) -> dict[str, Any]:
         if code == 0:  # before that it is no dataset yet
             found: dict[str, Any] = json.loads(out)
             progress = (found["run"] or {}).get("progress")
-            if progress and progress["sources"] and found["outcomes"]:
+            # Which shards come first is chance; a few of them have no picture that is cut short.
+            if progress and progress["outcomes"].get("decode.truncated") and found["outcomes"]:
                 return found
 
 
@@ -104,7 +105,6 @@ def test_a_run_is_watched_and_ended_from_other_terminals(made: Path, dataset: st
     run, progress = found["run"]["run"], found["run"]["progress"]
     assert (found["run"]["state"], progress["of"]) == ("running", 3600)
     assert progress["sources"] < 3600
-    assert progress["outcomes"]["decode.truncated"] > 0
     assert progress["cost"] > 0
     assert {"fetch", "decode", "quality"} <= set(progress["stages"])
     assert progress["bound"] in ("decoding", "color", "quality", "classic", "waiting")
