@@ -16,7 +16,8 @@ if sys.argv[1:]:
     from imgbatch.media.heap import bound_heap
     bound_heap()
 def held():
-    return int(re.search(r"VmRSS:\\s+(\\d+)", pathlib.Path("/proc/self/status").read_text())[1]) >> 10
+    told = pathlib.Path("/proc/self/status").read_text()
+    return int(re.search(r"VmRSS:\\s+(\\d+)", told)[1]) >> 10
 del_me = np.ones(24 << 20, np.uint8)
 del del_me
 before, kept = held(), []

@@ -683,6 +683,24 @@ def test_grey_of_a_frame_is_as_bright_as_it_says(
     assert set(np.unique(pixels)) == {grey}
 
 
+@pytest.mark.parametrize(
+    "layout", ["yuv444p", "yuvj420p", "yuv422p10le", "yuva420p", "nv12", "gray", "bgr0", "rgb565be"]
+)
+@pytest.mark.parametrize("min_side", [64, 256])
+def test_colours_of_a_frame_are_the_same_in_every_layout(layout: str, min_side: int) -> None:
+    colours = [(224, 32, 64), (32, 192, 96), (64, 96, 224), (128, 128, 128)]
+    grey = [(0.299 * red + 0.587 * green + 0.114 * blue,) * 3 for red, green, blue in colours]
+    blocks = np.array(colours, np.uint8).reshape(2, 2, 3).repeat(128, 0).repeat(128, 1)
+    frame = av.VideoFrame.from_ndarray(blocks, "rgb24").reformat(format=layout)
+    pixels = Camera(min_side).take(frame).pixels
+    assert pixels.shape == (min_side, min_side, 3)
+    assert pixels.flags.c_contiguous
+    quarter = min_side // 4
+    middles = pixels[quarter :: 2 * quarter, quarter :: 2 * quarter].reshape(4, 3)
+    # RGB565 keeps five bits of red and blue, in steps of eight levels.
+    np.testing.assert_allclose(middles, grey if layout == "gray" else colours, atol=8)
+
+
 @pytest.mark.parametrize("sample", ["every_n", "fps", "keyframes", "scene"])
 def test_no_frame_waits_for_the_garbage_collector(sample: str) -> None:
     gc.collect()
