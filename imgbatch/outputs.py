@@ -9,7 +9,9 @@ is not ended by that, as other programs are.
 from __future__ import annotations
 
 import io
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,9 +26,7 @@ _unheard: set[int] = set()
 def outlive_readers() -> None:
     """Let this process print on when the readers of its outputs go away; theirs it must be."""
     for name in ("stdout", "stderr"):
-        # None where the descriptor was closed before the process began.
-        if (stream := getattr(sys, name)) is not None:
-            setattr(sys, name, _lasting(stream))
+        setattr(sys, name, _lasting(getattr(sys, name)))
 
 
 def heard() -> bool:
@@ -34,7 +34,9 @@ def heard() -> bool:
     return 1 not in _unheard
 
 
-def _lasting(stream: TextIO) -> TextIO:
+def _lasting(stream: TextIO | None) -> TextIO:
+    if stream is None:  # its descriptor was closed before the process began (`>&-`)
+        return Path(os.devnull).open("w", encoding="utf-8")
     stream.flush()
     raw = _Output(stream.fileno(), "wb", closefd=False)
     return io.TextIOWrapper(

@@ -44,6 +44,11 @@ def test_a_command_whose_reader_goes_away_ends_well_and_says_nothing(words: list
     assert unread(words) == (0, "")
 
 
+def test_a_command_without_any_outputs_ends_as_it_would_have() -> None:
+    words = f"exec {sys.executable} -m imgbatch recipe list >&- 2>&-"
+    assert subprocess.run(["/bin/sh", "-c", words], check=False).returncode == 0
+
+
 def test_damage_is_told_by_the_exit_code_though_nobody_reads_which(tmp_path: Path) -> None:
     run_inline(many(tmp_path / "in", 3), tmp_path / "d")
     next((tmp_path / "d" / "tables" / "sources").glob("*.parquet")).unlink()
