@@ -19,6 +19,7 @@ from imgbatch.cloud.former import measured
 from imgbatch.cloud.speeds import CORE, Sample
 from imgbatch.dataset import Dataset
 from imgbatch.errors import RunError
+from imgbatch.ready import PACKAGE
 from imgbatch.trial import network, parts, trial
 
 if TYPE_CHECKING:
@@ -95,11 +96,10 @@ def calibrate(
 
 def _lacking(weights: Sequence[Lying]) -> list[str]:
     """Return why no trial was made: nobody waits for a gigabyte of weights to see a price."""
-    packages = [each for each in weights if each.how == "lacking" and each.name == "a package"]
-    if packages:
-        said = "; ".join(dict.fromkeys(each.error for each in packages))
-        return [f"no sample was run here: {said}; to do: {packages[0].remedy}"]
-    names = list(dict.fromkeys(each.name for each in weights))
+    for each in weights:
+        if each.name == PACKAGE:
+            return [f"no sample was run here: {each.error}; to do: {each.remedy}"]
+    names = [each.name for each in weights]
     said = f"no sample was run here: {', '.join(names)} not on this machine"
     return [f"{said}; `imgbatch models pull {' '.join(names)}` first makes this plan surer"]
 

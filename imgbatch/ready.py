@@ -19,7 +19,7 @@ from imgbatch.models.weights import How, Own, Wanted
 from imgbatch.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from imgbatch.settings import Limits, Recipe
 
@@ -69,12 +69,13 @@ class Lying:
     """Where weights lie.
 
     Attributes:
+        analyzers: that load them.
         how: there (on this machine), mirror, url; lacking where they cannot be had.
         error: why not.
         remedy: what to do about it.
     """
 
-    analyzer: str
+    analyzers: tuple[str, ...]
     name: str
     how: How | Literal["lacking"]
     error: str = ""
@@ -95,18 +96,26 @@ def needs(recipe: Recipe) -> list[Need]:
     ]
 
 
-def _lacking(recipe: Recipe) -> Iterator[tuple[str, MissingExtraError]]:
-    """Yield each analyzer that lacks a package to run its weights, before they are asked for."""
-    found = {}
+def _lacking(recipe: Recipe) -> dict[str, str]:
+    """Return by analyzer the package that it lacks to run its weights; none where all is there."""
+    found: dict[str, str] = {}
     for need in needs(recipe):
         # What runs weights of the user's own, their analyzer says when it looks at them.
         packages = () if isinstance(need.wanted, Own) else PACKAGES[need.wanted.loader]
         for package in packages:
             if need.analyzer not in found and find_spec(package) is None:
-                found[need.analyzer] = MissingExtraError(
-                    f"analyzer {need.analyzer} needs the package {package}, which is not installed"
-                )
-    yield from found.items()
+                found[need.analyzer] = package
+    return found
+
+
+def _missing(lacking: Mapping[str, str]) -> MissingExtraError:
+    """Return one error for all packages that lack: what is to be done for each is the same."""
+    said = []
+    for package in dict.fromkeys(lacking.values()):
+        names = [name for name, own in lacking.items() if own == package]
+        who = f"analyzers {', '.join(names)} need" if names[1:] else f"analyzer {names[0]} needs"
+        said.append(f"{who} the package {package}, which is not installed")
+    return MissingExtraError("; ".join(said))
 
 
 # Analyzers and settings whose weights were looked at in this process.
@@ -127,8 +136,8 @@ def ready(recipe: Recipe, limits: Limits, fetching: Fetching | None = None) -> N
         MissingExtraError: packages of an analyzer are not installed.
     """
     weights.adopt(limits)
-    for _, missing in _lacking(recipe):
-        raise missing
+    if packages := _lacking(recipe):
+        raise _missing(packages)
     lacking: dict[str, WeightsError] = {}
     for need in needs(recipe):
         size = 0 if isinstance(need.wanted, Own) else need.wanted.size
@@ -156,15 +165,20 @@ def _tell(fetching: Fetching, name: str, size: int, done: int) -> None:
 
 
 def look(recipe: Recipe, limits: Limits) -> Iterator[Lying]:
-    """Yield what packages it lacks, and where all its weights lie; brings none of them here."""
+    """Yield what packages it lacks, and where each of its weights lie; brings none of them here."""
     weights.adopt(limits)
-    for analyzer, missing in _lacking(recipe):
-        yield Lying(analyzer, PACKAGE, "lacking", str(missing), missing.remedy)
+    if packages := _lacking(recipe):
+        missing = _missing(packages)
+        yield Lying(tuple(packages), PACKAGE, "lacking", str(missing), missing.remedy)
+    loading: dict[tuple[str, str], list[Need]] = {}
     for need in needs(recipe):
+        loading.setdefault((need.name, need.sha256), []).append(need)
+    for same in loading.values():
+        need, names = same[0], tuple(dict.fromkeys(each.analyzer for each in same))
         try:
-            yield Lying(need.analyzer, need.name, weights.where(need.wanted))
+            yield Lying(names, need.name, weights.where(need.wanted))
         except WeightsError as error:
-            yield Lying(need.analyzer, need.name, "lacking", str(error), error.remedy)
+            yield Lying(names, need.name, "lacking", str(error), error.remedy)
 
 
 def _wanted(key: str, digest: str, settings: Settings) -> Wanted | None:

@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from imgbatch.errors import RunError, SettingsError
+from imgbatch.outputs import outlive_readers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -102,6 +103,7 @@ def words_of(flags: Mapping[str, str | float | bool | None]) -> list[str]:
 
 def process(app: Callable[[], Any]) -> None:
     """Run an app as all that this process is for: end with the code of what it raised."""
+    outlive_readers()
     code = [BUG]
     # Registered before all that the app will register, so it comes after them.
     atexit.register(_leave, code)

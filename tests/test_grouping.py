@@ -146,6 +146,9 @@ def test_verify_names_labels_that_are_not_as_committed(dataset: Dataset) -> None
 
 def test_labels_are_exported_described_reported_and_told(dataset: Dataset, tmp_path: Path) -> None:
     assert export(dataset, str(tmp_path / "csv"), form="csv")["groups/duplicates"] == 4
+    shutil.copytree(dataset.url.removeprefix("file://"), tmp_path / "groups")
+    with pytest.raises(SettingsError, match="would put files into DATASET"):
+        export(Dataset.open(str(tmp_path / "groups")), str(tmp_path), form="csv")
     with (tmp_path / "csv/groups/duplicates.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert sorted(r["picture_id"] for r in rows) == sorted(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 import uuid
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ import pytest
 
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.export import export
+from imgbatch.errors import SettingsError
 from imgbatch.storage import open_store
 from tests import corpus
 
@@ -68,6 +70,22 @@ def test_exported_rows_are_those_of_the_table_by_their_keys(
         found = pq.read_table(io.BytesIO(open_store(out).get(f"{name}.parquet")))
         assert found.schema.equals(rows.schema)
         assert found.to_pylist() == rows.sort_by(keys).to_pylist()
+
+
+@pytest.mark.parametrize("where", ["", "/", "/exported", "/tables/../out"])
+def test_nothing_is_exported_into_the_dataset_itself(dataset: Path, where: str) -> None:
+    before = sorted(dataset.rglob("*"))
+    with pytest.raises(SettingsError, match="would put files into DATASET"):
+        export(Dataset.open(str(dataset)), f"{dataset}{where}", form="csv")
+    assert sorted(dataset.rglob("*")) == before
+
+
+def test_the_folder_that_a_dataset_lies_in_may_have_its_export(
+    dataset: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(dataset, tmp_path / "dataset")
+    export(Dataset.open(str(tmp_path / "dataset")), str(tmp_path), form="csv")
+    assert (tmp_path / "sources.csv").exists()
 
 
 def test_exported_parquet_is_one_plain_file_per_table(dataset: Path, tmp_path: Path) -> None:

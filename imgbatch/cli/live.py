@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imgbatch.errors import DatasetError, InputError, SettingsError
+from imgbatch.outputs import heard
 from imgbatch.terminal import INTERRUPTED, DatasetUrl, Json, say
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def _watch(dataset: Dataset, life: Life, *, as_json: bool) -> None:
 
     def told() -> Iterator[Life]:
         now = life
-        while now.alive:
+        while now.alive and heard():
             yield now
             time.sleep(WATCH_SECONDS)
             now = lives.life(dataset, life.run)
@@ -218,8 +219,8 @@ def _print(lines: Iterable[Line], *, as_json: bool) -> None:
                 else:
                     write(text + "\n")
             sys.stdout.flush()
-    except BrokenPipeError:
-        sys.stdout = open("/dev/null", "w")  # noqa: SIM115,PTH123 - Python flushes it at its end
+            if not heard():
+                return
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
 

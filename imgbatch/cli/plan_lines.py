@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from imgbatch.dataset.causes import CAUSES
+from imgbatch.ready import PACKAGE
 from imgbatch.report.words import counted, data_size, duration
 from imgbatch.terminal import aligned
 
@@ -94,7 +95,8 @@ def _cost(found: Plan) -> list[str]:
 def _weights(found: Plan) -> list[str]:
     lines = []
     for each in found.weights:
-        head = f"weights of {each.analyzer}: {each.name} "
+        who = "" if each.name == PACKAGE else f"weights of {', '.join(each.analyzers)}: "
+        head = f"{who}{each.name} "
         if each.how == "lacking":
             lines += [f"{head}is missing, and a run would end at once: {each.error}"]
             lines += [f"  to do: {each.remedy}"]

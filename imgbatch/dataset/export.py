@@ -12,9 +12,12 @@ import pyarrow.parquet as pq
 from imgbatch.dataset import MANIFEST, groups, posts
 from imgbatch.dataset.scratch import scratch_folder
 from imgbatch.dataset.spill import Spill
+from imgbatch.errors import SettingsError
 from imgbatch.storage import open_store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from imgbatch.dataset import Dataset, Table
 
 Format = Literal["parquet", "csv"]
@@ -37,6 +40,7 @@ def export(dataset: Dataset, out: str, *, form: Format) -> dict[str, int]:
         rows by table.
 
     Raises:
+        SettingsError: a file would come to lie in the dataset; nothing is written.
         DatasetError, StorageError: a table cannot be read, or a file not be written.
     """
     store = open_store(out)
@@ -44,12 +48,22 @@ def export(dataset: Dataset, out: str, *, form: Format) -> dict[str, int]:
     tables = {MANIFEST: MANIFEST, **{name: f"tables/{name}" for name in dataset.tables()}}
     tables |= {path: path for path in map(groups.path_of, groups.names(dataset))}
     tables |= {path: path for path in posts.here(dataset)}
+    _refuse_inside(dataset.url, store.root, tables)
     for name, path in tables.items():
         with scratch_folder() as folder:
             file = f"{folder}/rows"
             written[name] = _write(dataset.table(path), file, form)
             store.put_file(f"{name}.{form}", file)
     return written
+
+
+def _refuse_inside(dataset: str, out: str, names: Iterable[str]) -> None:
+    # Of files, not of OUT: the folder that the dataset lies in is as good as any other.
+    if any(f"{out}/{name}".startswith(f"{dataset}/") for name in names):
+        raise SettingsError(
+            f"OUT {out} would put files into DATASET {dataset}, which is not theirs",
+            "Give a folder beside the dataset, not in it.",
+        )
 
 
 def _write(table: Table, path: str, form: Format) -> int:

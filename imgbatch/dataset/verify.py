@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from imgbatch.dataset import MANIFEST, SOURCES, Dataset, groups, labels, posts_checked
 from imgbatch.dataset.parts import read_part
+from imgbatch.dataset.strangers import strangers
 from imgbatch.dataset.tombstones import names_below
 from imgbatch.errors import DamageError
 from imgbatch.records import REGIONS, analyzer_of
@@ -41,7 +42,7 @@ class Verified:
         problems: one line for each thing that is off, naming table and shard.
         damaged: the committed parts that are not what they should be.
         orphans: files below a table that no commit names (an interrupted driver leaves some).
-        notes: what is no damage: labels that are older than their tables.
+        notes: what is no damage: labels that are older than their tables, folders of others.
     """
 
     sources: int = 0
@@ -114,7 +115,7 @@ def verify(dataset: Dataset) -> Verified:
     labelled = labels.check(dataset)
     found.rows.update({groups.path_of(name): rows for name, rows in labelled.rows.items()})
     found.problems += labelled.problems
-    found.notes = labelled.notes
+    found.notes = strangers(dataset, names) + labelled.notes
     found.orphans += labelled.orphans
     brought = posts_checked.check(dataset)
     found.rows.update(brought.rows)

@@ -44,6 +44,8 @@ def _look(name_or_path: str, limits: Limits) -> Iterator[Finding]:
     for each in look_at_weights(recipe, limits):
         if each.how == "lacking":
             check = "packages" if each.name == PACKAGE else "weights"
-            yield Finding(check, "failed", each.error, each.remedy)
+            who = "" if each.name == PACKAGE else f"of {', '.join(each.analyzers)}: "
+            yield Finding(check, "failed", f"{who}{each.error}", each.remedy)
         else:
-            yield Finding("weights", "ok", f"{each.name} of {each.analyzer}: {HOW[each.how]}")
+            said = f"{each.name} of {', '.join(each.analyzers)}: {HOW[each.how]}"
+            yield Finding("weights", "ok", said)

@@ -133,6 +133,23 @@ def test_a_file_that_no_commit_names_is_an_orphan_and_no_problem(copy: Path) -> 
     assert (found.problems, found.orphans) == ([], ["tables/quality/stray@0-00000000.parquet"])
 
 
+def test_folders_of_others_are_noted_and_are_no_problem(copy: Path) -> None:
+    write_report(Dataset.open(str(copy)))
+    assert verify(Dataset.open(str(copy))).notes == []
+    for name in ("junk/deep", "tables/mine"):
+        (copy / name).mkdir(parents=True)
+        (copy / name / "a.txt").write_text("words")
+    found = verify(Dataset.open(str(copy)))
+    assert (found.problems, found.orphans) == ([], [])
+    assert found.notes == ["no part of the dataset: junk/, tables/mine/"]
+
+
+def test_a_table_of_a_former_recipe_is_no_stranger(whole: Path, copy: Path) -> None:
+    corpus.run_inline(whole.parent / "corpus", copy, recipe="[analyzers.image]\n")
+    assert (copy / "tables" / "quality").is_dir()
+    assert verify(Dataset.open(str(copy))).notes == []
+
+
 def test_a_source_in_two_shards_is_found(copy: Path) -> None:
     dataset = Dataset.open(str(copy))
     table = dataset.table("manifest")

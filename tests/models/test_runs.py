@@ -108,17 +108,39 @@ def test_a_package_that_lacks_is_told_before_any_weights_are_asked_for(
 ) -> None:
     monkeypatch.setattr("imgbatch.ready.find_spec", lambda name: None if name == "torch" else name)
     standard = settings.recipe_text("standard")
-    with pytest.raises(MissingExtraError, match="classify needs the package torch") as raised:
+    with pytest.raises(
+        MissingExtraError, match="classify, embed, clip need the package torch"
+    ) as raised:
         corpus.run_inline(pictures, tmp_path / "d", recipe=standard)
     assert "scripts/setup models" in raised.value.remedy
     assert not (tmp_path / "d").exists()
     read = settings.read_recipe(standard, settings_of=analyzers.settings_of)
     lying = [each.error for each in look(read, settings.read_limits())]
-    assert lying[0].startswith("analyzer classify needs the package torch")
+    assert lying[0].startswith("analyzers classify, embed, clip need the package torch")
     told = list(doctor.examine(str(pictures), str(tmp_path / "d"), "standard"))
-    assert {line.code for line in told if line.finding.check == "packages"} == {15}
+    assert [line.code for line in told if line.finding.check == "packages"] == [15]
+    request = Request(str(pictures), str(tmp_path / "d"), standard, "")
+    plan = "\n".join(lines(planned.plan(request, settings.read_limits(), corpus.Silent())))
+    assert f"\na package is missing, and a run would end at once: {lying[0]}\n" in plan
+    assert plan.count("scripts/setup models") == 1
     # A run would end with what lacks first.
     assert doctor.worst(told) == MissingExtraError.exit_code == raised.value.exit_code
+
+
+def test_weights_that_several_analyzers_load_are_told_of_once(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CACHE", "MIRROR"):
+        monkeypatch.setenv(f"IMGBATCH_MODEL_{name}", str(tmp_path / "none"))
+    text = "[analyzers.classify]\n[analyzers.embed]\n"
+    (tmp_path / "r.toml").write_text(text)
+    request = Request(str(pictures), str(tmp_path / "d"), text, "")
+    plan = "\n".join(lines(planned.plan(request, settings.read_limits(), corpus.Silent())))
+    assert "weights of classify, embed: resnet50 is missing" in plan
+    assert plan.count("`imgbatch models push resnet50 ") == 1
+    told = doctor.examine(str(pictures), str(tmp_path / "d"), str(tmp_path / "r.toml"))
+    (line,) = [line for line in told if line.finding.check == "weights"]
+    assert line.finding.text.startswith("of classify, embed: resnet50 is not on this machine")
 
 
 def test_without_its_weights_a_new_run_ends_before_anything_is_written(

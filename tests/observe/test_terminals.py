@@ -191,6 +191,13 @@ def test_an_interrupted_tail_is_quiet_and_a_reader_that_goes_away_ends_it(
             read.stdout.close()
             assert read.stderr.read() == ""
         assert read.returncode == 0
+        # Nor does one that follows wait for the run's end when nobody reads any more.
+        with start("tail", tmp_path / "d", "-f") as left:
+            assert left.stdout is not None
+            left.stdout.readline()
+            left.stdout.close()
+            assert left.wait(timeout=60) == 0
+        assert child.poll() is None
     finally:
         child.send_signal(signal.SIGINT)
         child.communicate(timeout=60)

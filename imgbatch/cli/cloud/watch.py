@@ -11,6 +11,7 @@ import typer
 
 from imgbatch.cli.cloud.given import DeploymentOption
 from imgbatch.errors import DeploymentError, RunError, SettingsError
+from imgbatch.outputs import heard
 from imgbatch.terminal import INTERRUPTED, Json, say
 
 if TYPE_CHECKING:
@@ -66,8 +67,8 @@ def logs(
             said = True
             sys.stdout.write(text)
             sys.stdout.flush()
-    except BrokenPipeError:
-        sys.stdout = open("/dev/null", "w")  # noqa: SIM115,PTH123 - Python flushes it at its end
+            if not heard():
+                return
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     if not said:

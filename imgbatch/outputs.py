@@ -1,0 +1,58 @@
+"""What a process prints leaves; whoever reads it may go away (`| head`), and nothing else changes.
+
+Decision, 2026-11: a command goes on to its end without readers, and its exit code is its own: a run
+that is printed into `| head` is finished, and `verify | head -1` tells of damage by its code. Those
+that only pass on what comes ask `heard` and end. Drawback: where nobody reads any more, a command
+is not ended by that, as other programs are.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from _typeshed import ReadableBuffer
+
+# Descriptors whose readers went away.
+_unheard: set[int] = set()
+
+
+def outlive_readers() -> None:
+    """Let this process print on when the readers of its outputs go away; theirs it must be."""
+    for name in ("stdout", "stderr"):
+        setattr(sys, name, _lasting(getattr(sys, name)))
+
+
+def heard() -> bool:
+    """Return whether somebody still reads what is printed, as far as the last line told."""
+    return 1 not in _unheard
+
+
+def _lasting(stream: TextIO | None) -> TextIO:
+    if stream is None:  # its descriptor was closed before the process began (`>&-`)
+        return Path(os.devnull).open("w", encoding="utf-8")
+    stream.flush()
+    raw = _Output(stream.fileno(), "wb", closefd=False)
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=True,  # whoever reads is told at once, and we of readers that are gone
+    )
+
+
+class _Output(io.FileIO):
+    """A descriptor; what is written after its reader went away goes nowhere."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            _unheard.add(self.fileno())
+            return memoryview(data).nbytes

@@ -1,0 +1,71 @@
+"""Commands whose readers went away, each in a process of its own: they end as they would have."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from imgbatch.dataset import Dataset
+from imgbatch.dataset.verify import verify
+from tests.corpus import many, run_inline
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+def unread(words: Sequence[object], *, errors_too: bool = False) -> tuple[int, str]:
+    """Run a command into a pipe that nobody reads; return its exit code and its errors."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "imgbatch", *map(str, words)],
+            stdin=subprocess.DEVNULL,
+            stdout=writer,
+            stderr=writer if errors_too else subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+    finally:
+        os.close(writer)
+    return done.returncode, done.stderr or ""
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["recipe", "show", "quick"], ["models", "list"], ["analyzers"]]
+)
+def test_a_command_whose_reader_goes_away_ends_well_and_says_nothing(words: list[str]) -> None:
+    assert unread(words) == (0, "")
+
+
+def test_a_command_without_any_outputs_ends_as_it_would_have() -> None:
+    words = f"exec {sys.executable} -m imgbatch recipe list >&- 2>&-"
+    assert subprocess.run(["/bin/sh", "-c", words], check=False).returncode == 0
+
+
+def test_damage_is_told_by_the_exit_code_though_nobody_reads_which(tmp_path: Path) -> None:
+    run_inline(many(tmp_path / "in", 3), tmp_path / "d")
+    next((tmp_path / "d" / "tables" / "sources").glob("*.parquet")).unlink()
+    code, said = unread(["verify", tmp_path / "d"])
+    assert code == 14
+    assert said.startswith("error: DamageError: ")
+    assert unread(["verify", tmp_path / "d"], errors_too=True)[0] == 14
+
+
+def test_a_run_that_nobody_reads_is_finished(tmp_path: Path) -> None:
+    words = ["run", many(tmp_path / "in", 3), tmp_path / "d", "--engine", "inline"]
+    assert unread([*words, "--json"]) == (0, "")
+    found = verify(Dataset.open(str(tmp_path / "d")))
+    assert (found.sources, found.ok, found.problems) == (3, 3, [])
+
+
+def test_errors_that_nobody_reads_end_no_run(tmp_path: Path) -> None:
+    words = ["run", many(tmp_path / "in", 3), tmp_path / "d", "--engine", "inline"]
+    assert unread(words, errors_too=True)[0] == 0
+    assert verify(Dataset.open(str(tmp_path / "d"))).ok == 3
