@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts.benchmarks.child import run_child
+from scripts.benchmarks.child import module, run_child
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,3 +29,23 @@ def test_a_child_that_fails_ends_the_bench_with_what_it_said(tmp_path: Path) -> 
     code = "import sys; sys.exit('out of luck')"
     with pytest.raises(SystemExit, match="out of luck\n\nbench: exit code 1"):
         run_child([sys.executable, "-c", code], log=tmp_path / "log")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "steps",
+    [("pretend", "again"), ("freeze", "fill", "again", "verify", "delta"), ("fill", "forget")],
+)
+def test_made_up_sources_go_through_every_step_of_a_run(
+    steps: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Each step ends with a message where something else came out than was to come out."""
+    for step in steps:
+        run_child(module("synthetic", step, tmp_path / "d", 20_000), log=tmp_path / f"{step}.log")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", [pytest.param("ray", marks=pytest.mark.ray), "alone"])
+def test_shards_that_nobody_computes_all_come_back(way: str, tmp_path: Path) -> None:
+    ended = run_child(module("null", way, tmp_path / "d", 40), log=tmp_path / "log")
+    assert ended.answer["shards"] == 40

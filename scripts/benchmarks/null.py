@@ -71,7 +71,8 @@ def finished(shard: Shard, specs: Sequence[TableSpec]) -> Finished:
     """Return a shard as done."""
     names = [(spec.path, f"{spec.stem(shard.label)}-{0:08}.parquet") for spec in specs]
     parts = tuple(Part(table, path, 1000, 1, "0" * 64) for table, path in names)
-    return Finished(shard, parts, {"ok": 1}, 1, 1000, 0.001, {"decode": 0.001}, 0)
+    stages, counts = {"decode": 0.001}, (("ok", None, 1),)
+    return Finished(shard, parts, {"ok": 1}, 1, 1000, 0.001, stages, failed=0, counts=counts)
 
 
 def memory() -> float:

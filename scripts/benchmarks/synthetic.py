@@ -112,7 +112,9 @@ def _shards(tasks: Sequence[Task]) -> Iterator[Shard]:
 
 
 def _finished(shard: Shard, parts: Sequence[Part]) -> Finished:
-    return Finished(shard, tuple(parts), {"ok": PER_FOLDER}, PER_FOLDER, SIZE, 0.0, {})
+    ok = {"ok": PER_FOLDER}
+    counts = (("ok", None, PER_FOLDER),)
+    return Finished(shard, tuple(parts), ok, PER_FOLDER, SIZE, 0.0, {}, counts=counts)
 
 
 def _leave(job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished]:  # noqa: ARG001 - an engine's arguments
