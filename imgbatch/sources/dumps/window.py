@@ -23,13 +23,19 @@ if TYPE_CHECKING:
 PIECE = 2**16
 # The longest value that is decoded whole: metadata of one post, all its comments included.
 ITEM_CHARS = 2**26
+# So much of the space before an item is kept: its indent is no longer.
+INDENT = 1024
 # An error this close to the end of what was read may be the end's fault: no JSON token but a string
 # is longer, and an unfinished string names itself.
 NEAR = 64
 
 SPACE = re.compile(r"[ \t\r\n]*")
 SPACE_OR_COMMA = re.compile(r"[ \t\r\n,]*")
-ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|([\"\\/bfnrt]|u[0-9A-Fa-f]{4})|)")
+# One that JSON does not know, one that it does (or may, as the text ends in it), or a backslash.
+ESCAPE = re.compile(
+    r"\\(?:x([0-9A-Fa-f]{2})"
+    r"|([\"\\/bfnrt]|u[0-9A-Fa-f]{4}|(?:x[0-9A-Fa-f]?|u[0-9A-Fa-f]{0,3})?\Z)|)"
+)
 BEGUN = re.compile(r"\s*|-|[a-zA-Z]{1,8}|\\?u?[0-9a-fA-F]{0,4}")
 DECODER = json.JSONDecoder(strict=False)
 # What may stand before a document: `window.YTD.tweets.part0 = ` and the like.
@@ -79,7 +85,7 @@ class Window:
         while True:
             match = space.match(self._text, self._at)
             assert match is not None, "it matches nothing, too"
-            self._before += match.group()
+            self._before = (self._before + match.group())[-INDENT:]
             self._at = match.end()
             if self._at < len(self._text):
                 return self._text[self._at]
@@ -136,7 +142,8 @@ class Window:
         mark, space = "}" + parted[0], len(parted[1])
         while True:
             start = self._at + space
-            end = self._text.find(mark, start) + 1
+            # No further than that: behind a long item the window is long, and this once an item.
+            end = self._text.find(mark, start, self._at + 2 * PIECE) + 1
             if not end:
                 # A whole piece without it: the list has ended, or its items are longer than that.
                 if len(self._text) - self._at > PIECE or not self._more():
@@ -210,4 +217,4 @@ def _escape(match: re.Match[str]) -> str:
     hexadecimal, known = match.groups()
     if hexadecimal:
         return f"\\u00{hexadecimal}"
-    return match.group() if known else "\\\\"
+    return "\\\\" if known is None else match.group()
