@@ -13,12 +13,15 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from imgbatch.errors import SourceError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import BufferedReader
 
 PIECE = 2**16
 # The longest value that is decoded whole: metadata of one post, all its comments included.
@@ -53,9 +56,14 @@ class BrokenError(Exception):
 
 
 class Window:
-    """A window that moves over the text of a file."""
+    """A window that moves over the text of a file.
 
-    def __init__(self, file: BinaryIO) -> None:
+    Attributes:
+        bad_bytes: how many were no UTF-8 as far as it was read.
+        failed: why no more of the file could be had, if so; it ends there.
+    """
+
+    def __init__(self, file: BufferedReader) -> None:
         self._file = file
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
         self._text = ""
@@ -67,6 +75,7 @@ class Window:
         # The space between what was taken last and here.
         self._before = ""
         self.bad_bytes = 0
+        self.failed: SourceError | None = None
 
     def begin(self) -> None:
         """Pass over an assignment before the document."""
@@ -201,7 +210,11 @@ class Window:
         pieces = [kept]
         left = max(PIECE, len(kept))
         while left > 0 and not self._ended:
-            data = self._file.read(PIECE)
+            try:
+                data = self._file.read1(PIECE)
+            except SourceError as error:
+                # Its end, and told when all that came before it was read.
+                self.failed, data = error, b""
             self._ended = not data
             piece = self._decoder.decode(data, final=self._ended)
             if replaced := piece.count("\ufffd"):
