@@ -33,6 +33,7 @@ from imgbatch.sources.dumps import (
     walk,
     window,
 )
+from imgbatch.sources.dumps._cells import media_in
 from imgbatch.storage import open_store
 from tests.contracts.dumps import fixture
 from tests.sources.crafted import Packed, tar_bytes, zip_bytes
@@ -517,3 +518,29 @@ def test_a_tar_is_read_through_its_headers_and_a_changed_one_is_a_gap(tmp_path: 
         info.size, info.mtime = 4, 7
         packed.addfile(info, io.BytesIO(b"else"))
     assert gaps(list(lines.objects(dump, "d.tar!/a.jsonl"))) == [("fetch.changed", None)]
+
+
+@pytest.mark.parametrize("depth", [1, 900, 1020])
+def test_lists_in_a_cell_are_read_however_deep_they_lie(tmp_path: Path, depth: int) -> None:
+    cell = b"[" * depth + b'"b.jpg", ["c.jpg"]' + b"]" * depth
+    text = b'id,image\n1,"%s"\n' % cell.replace(b'"', b'""')
+    rows = b'{"id": "1", "image": %s}\n{"id": "2", "image": "d.jpg"}\n' % cell
+    for name, data in {"a.csv": text, "a.jsonl": rows}.items():
+        read = dumps.read_all(there(tmp_path, {name: data}), ["table"])
+        found = {one.post_id: one.media for _, one in read if isinstance(one, Post)}
+        assert [medium.path for medium in found["1"]][-2:] == ["b.jpg", "c.jpg"] or depth > 1000
+        assert name == "a.csv" or [medium.path for medium in found["2"]] == ["d.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "media"),
+    [
+        ("a.jpg , b, c.png;d.jpg|", ["a.jpg", "b, c.png", "d.jpg"]),
+        ("https://x.org/a , https://x.org/b", ["https://x.org/a", "https://x.org/b"]),
+        ("a.jpg" + " ,;|" * 16_000 + "b.jpg", ["a.jpg", "b.jpg"]),
+        ("a" + " " * 60_000 + "b.jpg", ["a" + " " * 60_000 + "b.jpg"]),
+        ("x, " * 20_000 + "b.jpg", ["x, " * 20_000 + "b.jpg"]),
+    ],
+)
+def test_a_cell_is_parted_at_once_however_much_stands_between(cell: str, media: list[str]) -> None:
+    assert media_in(cell) == media
