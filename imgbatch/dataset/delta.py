@@ -162,6 +162,8 @@ class Table:
         columns: Sequence[str],
         where: pc.Expression | None = None,
         only: Collection[str] | None = None,
+        *,
+        at_once: int = SLICE_BYTES,
     ) -> Iterator[pa.RecordBatch]:
         """Yield some columns of the committed rows, a few parts in memory at a time.
 
@@ -169,13 +171,15 @@ class Table:
             columns: their names.
             where: a filter.
             only: the file names of the parts to read; all by default.
+            at_once: bytes of parts that are read together. Whoever works on batches for longer than
+                reading takes has all of these in memory, decoded, some ten times as large.
 
         Raises:
             DatasetError: there is no such table.
             DamageError: a part is missing or cannot be read.
         """
         names, schema = list(columns), self.schema()
-        for paths in self._slices(only):
+        for paths in self._slices(only, at_once):
             with readable(f"table {self.name}"):
                 rows = (
                     _files(self._paths(paths), schema)
@@ -184,14 +188,14 @@ class Table:
                 )
                 yield from rows.to_batches(columns=names, filter=where)
 
-    def _slices(self, only: Collection[str] | None) -> Iterator[list[str]]:
+    def _slices(self, only: Collection[str] | None, at_once: int) -> Iterator[list[str]]:
         """Yield the parts' names, some at a time: pyarrow keeps each footer that it has read."""
         names: list[str] = []
         size = 0
         for name, part in sorted(self.parts().items()):
             if only is not None and name not in only:
                 continue
-            if names and (len(names) == SLICE or size + part.size > SLICE_BYTES):
+            if names and (len(names) == SLICE or size + part.size > at_once):
                 yield names
                 names, size = [], 0
             names.append(name)

@@ -44,6 +44,8 @@ JOINED = ("matched", "missing", "linked", "ambiguous")
 # Columns in which a post is the same whatever file it was read from.
 PLACES = ("seq", "raw_ref", "dump", "input", "state")
 KEY = "platform, post_id"
+# Of parts that are read again; rows go into the spill slower than they are read.
+AT_ONCE = 4 * 2**20
 Removed = Literal["keep", "mark", "forget"]
 
 
@@ -173,7 +175,7 @@ class Gathered:
         if not table.exists:
             return
         schema = SCHEMAS_THEN[name]
-        for batch in table.batches(schema.names):
+        for batch in table.batches(schema.names, at_once=AT_ONCE):
             yield from pa.Table.from_batches([batch]).cast(schema).to_batches()
 
     def _count_changes(self) -> None:
@@ -255,7 +257,7 @@ class Gathered:
 
     def _gaps_then(self) -> Iterator[pa.RecordBatch]:
         table = self._dataset.table(GAPS)
-        return table.batches(GAP_ROWS.names) if table.exists else iter(())
+        return table.batches(GAP_ROWS.names, at_once=AT_ONCE) if table.exists else iter(())
 
     def _count(self) -> None:
         self.counts.media = self._counted("SELECT status, count(*) FROM joined GROUP BY 1")

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgbatch.dataset import posts
+from imgbatch.dataset.gathered import AT_ONCE
 from imgbatch.dataset.posts import MEDIA, POSTS, SCHEMAS
 from imgbatch.dataset.spill import Spill
 
@@ -192,7 +193,7 @@ def _plain(field: pa.Field) -> pa.Field:
 
 def _rows(dataset: Dataset, name: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     if name in posts.here(dataset):
-        for batch in dataset.table(name).batches(schema.names):
+        for batch in dataset.table(name).batches(schema.names, at_once=AT_ONCE):
             yield from pa.Table.from_batches([batch]).cast(schema).to_batches()
 
 

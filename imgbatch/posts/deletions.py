@@ -14,7 +14,9 @@ forget is for good. Drawback: who has to suppress such authors names their posts
 from __future__ import annotations
 
 import csv
+import io
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -32,6 +34,14 @@ DELETES = (DELETE, "deleted")
 INNER = ("status", "tweet", "user")
 SHOWN = 5
 BOM = "\ufeff"
+DELIMITERS = ",;\t|"
+# What is no part of an id on a line of its own: the line is a row or a list then.
+PARTS = re.compile(r"[;|\[\]{}]")
+# As spreadsheets show and save long numbers: 1.5E+18.
+ROUNDED = re.compile(r"\d([.,]\d+)?[eE]\+\d+$")
+FORMS = (
+    "One id per line, a CSV with a column `id` or `post_id`, or JSON lines. Nothing was changed."
+)
 
 
 @dataclass(slots=True)
@@ -55,15 +65,15 @@ def read_deletions(text: str) -> Deletions:
     Raises:
         SettingsError: lines cannot be read; the message shows the first, and nothing is to be done.
     """
-    lines = text.removeprefix(BOM).splitlines()
-    first = next((line.strip() for line in lines if line.strip() and line[0] != "#"), "")
-    names = [name.strip().lower() for name in next(csv.reader([first]), [])]
-    column = next((name for name in IDS if name in names), None)
+    # Not str.splitlines: it ends lines at U+2028 too, which JSON may hold.
+    lines = [line.rstrip("\n") for line in io.StringIO(text.removeprefix(BOM), newline=None)]
+    first = next((n for n, line in enumerate(lines) if line.strip() and line[0] != "#"), 0)
+    told = _rows(lines, first) if _column(lines[first : first + 1]) else _each(lines)
     posts: dict[str, None] = {}
     authors: dict[str, None] = {}
     others: Counter[str] = Counter()
     wrong = []
-    for number, event, own in _rows(lines, column) if column else _each(lines):
+    for number, event, own in told:
         if event not in (DELETE, USER_DELETE, USER_UNDELETE):
             others[event] += 1
         elif not own:
@@ -76,18 +86,43 @@ def read_deletions(text: str) -> Deletions:
         more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
         raise SettingsError(
             f"no id of a post in {', '.join(wrong[:SHOWN])}{more}",
-            "One id per line, a CSV with a column `id` or `post_id`, or JSON lines. Nothing was "
-            "changed.",
+            FORMS,
         )
     return Deletions(list(posts), list(authors), others)
 
 
-def _rows(lines: list[str], column: str) -> Iterator[tuple[int, str, str]]:
-    """Yield of each row its line, what happened, and the id of what it happened to."""
-    reader = csv.DictReader(lines)
-    reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
-    for row in reader:
-        yield reader.line_num, _action(row), _id(row.get(column))
+def _column(header: list[str]) -> str | None:
+    """Return which of the columns that a line names is that of ids, if it names any."""
+    try:
+        names = next(csv.reader(header, delimiter=_delimiter(header)), [])
+    except csv.Error:
+        return None
+    known = {name.strip().lower() for name in names}
+    return next((name for name in IDS if name in known), None)
+
+
+def _delimiter(header: list[str]) -> str:
+    return max(DELIMITERS, key="".join(header).count)
+
+
+def _rows(lines: list[str], first: int) -> Iterator[tuple[int, str, str]]:
+    """Yield of each row its line, what happened, and the id of what it happened to.
+
+    Raises:
+        SettingsError: a quotation mark never ends, or a field is too long.
+    """
+    header = lines[first : first + 1]
+    column = _column(header)
+    # Strict: what stands behind a quotation mark that never ends would be one row without a word.
+    reader = csv.DictReader(lines[first:], delimiter=_delimiter(header), strict=True)
+    try:
+        reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
+        for row in reader:
+            yield first + reader.line_num, _action(row), _id(row.get(column))
+    except csv.Error as error:
+        raise SettingsError(
+            f"no CSV from line {first + reader.line_num}: {error}", FORMS
+        ) from error
 
 
 def _each(lines: list[str]) -> Iterator[tuple[int, str, str]]:
@@ -95,8 +130,11 @@ def _each(lines: list[str]) -> Iterator[tuple[int, str, str]]:
         said = line.strip()
         if not said or said.startswith("#"):
             continue
-        event, own = _notice(said) if said.startswith("{") else (DELETE, _id(said.strip("\"', ")))
-        yield number, event, own
+        if said.startswith("{"):
+            yield number, *_notice(said)
+        else:
+            own = _id(said.strip("\"', "))
+            yield number, DELETE, "" if PARTS.search(own) else own
 
 
 def _notice(line: str) -> tuple[str, str]:
@@ -104,7 +142,7 @@ def _notice(line: str) -> tuple[str, str]:
     try:
         # Digits as they stand: a number would lose those behind the sixteenth in other programs.
         said = json.loads(line, parse_int=str)
-    except ValueError:
+    except (ValueError, RecursionError):
         return DELETE, ""
     said = said.get("data", said)
     if not isinstance(said, dict):
@@ -131,6 +169,8 @@ def _action(said: Mapping[str, Any]) -> str:
 
 
 def _id(value: Any) -> str:
-    """Return an id as text; "" for what can be none: a sentence, a number with a comma."""
+    """Return an id as text; "" for what can be none: a sentence, a number that lost its digits."""
     text = value.strip() if isinstance(value, str) else ""
-    return text if text and not any(c.isspace() for c in text) and "," not in text else ""
+    if not text.isprintable() or " " in text or "," in text or ROUNDED.match(text):
+        return ""
+    return text

@@ -65,7 +65,8 @@ class Batches:
         self.read += 1
         said = text(post.text)
         metrics = json.dumps(dict(post.metrics), sort_keys=True, ensure_ascii=True)
-        self._size += len(said or "") + len(metrics)
+        for told in (said, metrics, post.post_id, post.author_id, post.author_name, post.url):
+            self._size += len(told or "")
         self._posts.append(
             (
                 self.read,
@@ -92,7 +93,8 @@ class Batches:
             self._media.append(self._medium(post, medium, place))
 
     def _medium(self, post: Post, one: Media, place: int) -> tuple[Any, ...]:
-        self._size += len(one.url or "") + len(one.alt_text or "")
+        for told in (one.url, one.path, one.key, one.alt_text):
+            self._size += len(told or "")
         return (
             self.read,
             post.platform,

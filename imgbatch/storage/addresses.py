@@ -22,7 +22,12 @@ def quote(name: str) -> str:
 
 
 def _bytes(character: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in os.fsencode(character))
+    try:
+        data = os.fsencode(character)
+    except UnicodeEncodeError:
+        # Half a surrogate pair, as JSON can say it: no file is called so.
+        data = character.encode("utf-8", "surrogatepass")
+    return "".join(f"%{byte:02X}" for byte in data)
 
 
 def unquote(text: str) -> str:

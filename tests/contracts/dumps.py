@@ -10,6 +10,7 @@ it has times; and in one text the word `marker`, which the suite replaces with w
 from __future__ import annotations
 
 import csv
+import gzip
 import importlib.util
 import io
 import json
@@ -174,6 +175,21 @@ class Suite:
         for post in after:
             check(post)
 
+    def test_a_file_that_nobody_can_look_into_is_told_and_changes_nothing(
+        self, name: str, folder: Path
+    ) -> None:
+        before = self.read(name, folder)
+        sure = dict(dumps.sniff(Dump.at(str(folder))))[name]
+        for path, data in texts(folder):
+            there = path.with_name(f"{path.name.replace('.', '0.', 1)}.gz")
+            there.write_bytes(gzip.compress(data)[:10])
+            after = self.read(name, folder)
+            if there.name.endswith((".json.gz", ".jsonl.gz", ".csv.gz")):
+                assert "archive.truncated" in {gap.kind for gap in gaps_of(after)}
+            assert by_id(posts_of(after)) == by_id(posts_of(before))
+            assert dict(dumps.sniff(Dump.at(str(folder)))).get(name) == sure
+            there.unlink()
+
     def test_hostile_names_beside_it_change_nothing(self, name: str, folder: Path) -> None:
         before = posts_of(self.read(name, folder))
         for hostile in (
@@ -239,6 +255,10 @@ class _Watching(io.RawIOBase):
         count = int(self._file.readinto(buffer))
         Watched.largest = max(Watched.largest, count)
         return count
+
+    def read1(self, size: int = -1, /) -> bytes:
+        assert size >= 0, "a file is read whole"
+        return self._seen(self._file.read1(size))
 
     def readline(self, size: int | None = -1, /) -> bytes:
         return self._seen(self._file.readline(-1 if size is None else size))

@@ -57,6 +57,8 @@ def test_rows_of_a_bucket_are_those_of_its_parts(dataset: Dataset) -> None:
     whole = dataset.read("hashes", columns=["phash"]).to_pylist()
     assert sorted(map(str, whole)) == sorted(map(str, by_slices))
     assert len(whole) == list(corpus.EXPECTED.values()).count("ok")
+    one_by_one = dataset.table("tables/hashes").batches(["phash"], at_once=1)
+    assert [row for b in one_by_one for row in b.to_pylist()] == by_slices
 
 
 def test_copies_go_with_the_mirror_and_a_full_disk_is_a_storage_error() -> None:

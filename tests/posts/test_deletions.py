@@ -19,6 +19,10 @@ BIG = "1500000000000000001"
         f"\ufeffid\n{BIG}\n",
         f'Post_ID , reason\n"{BIG}",spam\n',
         f"{BIG},\n",
+        f"# week 7\n\nid,reason\n{BIG},spam\n",
+        f"reason;post_id\nspam, again;{BIG}\n",
+        f"tweet_id\treason\r\n{BIG}\tspam\r\n",
+        f'{{"id": "{BIG}", "text": "one\u2028two"}}\n',
         json.dumps({"id": int(BIG)}),
         json.dumps({"id": BIG, "action": "delete", "reason": "deleted"}),
         json.dumps({"id": int(BIG[:-1] + "0"), "id_str": BIG}),
@@ -72,8 +76,21 @@ def test_an_account_that_is_deleted_is_an_author_unless_it_comes_back() -> None:
         '{"id": 1.5e18}',
         '{"user_delete": {"timestamp_ms": "1"}}',
         'id\n7\n""\n',
+        "id\n1.5E+18\n",
+        "1,23457E+18\n",
+        "7;spam\n",
+        '["7", "8"]',
+        '["7"]',
+        "7\x00\n",
+        '{"a":' * 100_000,
     ],
 )
 def test_a_line_that_names_nothing_changes_nothing(text: str) -> None:
     with pytest.raises(SettingsError, match="no id of a post in line"):
+        read_deletions(text)
+
+
+@pytest.mark.parametrize("text", ['id,text\n1,"open\n2,b\n3,c\n', "id,text\n1," + "x" * 2**23])
+def test_a_table_that_is_none_changes_nothing(text: str) -> None:
+    with pytest.raises(SettingsError, match="no CSV from line"):
         read_deletions(text)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import zstandard
 
-from imgbatch.errors import DumpError
+from imgbatch.errors import ArchiveError, DumpError
 from imgbatch.sources import dumps, streams
 from imgbatch.sources.dumps import (
     Dump,
@@ -33,6 +33,7 @@ from imgbatch.sources.dumps import (
     walk,
     window,
 )
+from imgbatch.sources.dumps._cells import media_in
 from imgbatch.storage import open_store
 from tests.contracts.dumps import fixture
 from tests.sources.crafted import Packed, tar_bytes, zip_bytes
@@ -105,6 +106,20 @@ def test_a_packed_file_that_is_cut_gives_what_it_holds_and_a_gap(tmp_path: Path,
     assert len(ids(found)) < 2000
 
 
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.jsonl.xz"])
+def test_all_that_stands_before_the_end_of_a_cut_file_is_read(tmp_path: Path, name: str) -> None:
+    dump = there(tmp_path, {name: PACKED[name][:-1]})
+    found = list(lines.objects(dump, name))
+    assert len(ids(found)) == 2000
+    assert "archive.truncated" in dict(gaps(found))
+    table = b"id,body\n" + b"".join(b"%d,%x\n" % (n, n * 7919) for n in range(50_000))
+    dump = there(tmp_path, {"a.csv.gz": gzip.compress(table)[:-1]})
+    assert len(list(separated.rows(dump, "a.csv.gz"))) == 50_001
+    document = b'[{"id": 1},\n{"id": 2}]'
+    dump = there(tmp_path, {"a.json.gz": gzip.compress(document)[:-1]})
+    assert list(walk.items(dump, "a.json.gz", ("*",)))[:2] == [(1, {"id": 1}), (2, {"id": 2})]
+
+
 def test_a_packed_file_of_damaged_bytes_is_a_gap(tmp_path: Path) -> None:
     data = bytearray(gzip.compress(random.Random(1).randbytes(2**16)))
     data[len(data) // 2] ^= 0xFF
@@ -169,6 +184,26 @@ def test_a_compressed_tar_is_unpacked_once_for_all_its_metadata(
     assert len(found) == whole + 2000 + 2000
     assert found[-1].raw_ref == "e.tar.zst!/c.jsonl:2000"
     assert len(passes) == 2
+
+
+def test_metadata_of_a_name_that_their_archive_has_already_are_told(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as tar:
+        for name, data in (("a.jsonl", LINES), ("a.jsonl", LINES[:400]), ("b.txt", b"words")):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    (tmp_path / "d.tar.gz").write_bytes(file.getvalue())
+    dump = Dump.at(str(tmp_path))
+    found = [one for _, one in dumps.read_all(dump, ["twarc2"])]
+    assert sum(isinstance(one, Post) for one in found) == 2000
+    assert ("unread", "d.tar.gz!/a.jsonl#2") in {
+        (one.kind, one.ref) for one in found if isinstance(one, Gap)
+    }
+    assert dump.read("d.tar.gz!/a.jsonl") == LINES
+    for name in ("d.tar.gz!/b.txt", "d.tar.gz!/a.jsonl#2", "d.tar.gz!/b.txt"):
+        with pytest.raises(ArchiveError, match="no metadata by its name"):
+            dump.open(name)
 
 
 def test_a_compressed_tar_that_is_cut_gives_the_posts_before_that_and_a_gap(tmp_path: Path) -> None:
@@ -354,6 +389,30 @@ def test_a_quotation_mark_that_never_ends_does_not_take_the_file(
         csv.field_size_limit(limit)
     assert gaps(found) == [("broken-line", 2)]
     assert len(found) > 350
+    assert "it goes on to line" in next(each.message for each in found if isinstance(each, Gap))
+
+
+@pytest.mark.parametrize(
+    ("text", "kept", "line"),
+    [
+        ('id,body\n1,one\n2,"open\n3,three\n4,four\n', ["1"], 3),
+        ('id,body\n1,one\n2,"open\n3,three', ["1"], 3),
+        ('id,body\n1,one\n"2\n3\n', ["1"], 3),
+        ('id\n1\n"2\n3\n', ["1"], 3),
+        ('id,"body\n1,one\n', [], 1),
+        ('id,body\n1,one\n2,""\n', ["1", "2"], None),
+        ('id,body\n1,one\n2,in"side\n', ["1", "2"], None),
+        ("id,body\n1,one\n\n", ["1"], None),
+        ("id\n1\n", ["1"], None),
+        ("id,body\n", [], None),
+    ],
+)
+def test_rows_behind_a_quotation_mark_that_never_ends_are_told(
+    tmp_path: Path, text: str, kept: list[str], line: int | None
+) -> None:
+    found = list(separated.rows(there(tmp_path, {"a.csv": text.encode()}), "a.csv"))
+    assert [each[1][0] for each in found if not isinstance(each, Gap)] == kept
+    assert gaps(found) == ([] if line is None else [("cut-line", line)])
 
 
 @pytest.mark.parametrize(
@@ -368,6 +427,7 @@ def test_a_quotation_mark_that_never_ends_does_not_take_the_file(
         ("a.jpg", "d.tar!/./posts/p.json", "d.tar!/./posts/a.jpg"),
         ("100%.jpg", "p.json", "100%25.jpg"),
         ("//d.zip!/a.jpg", "posts.csv", "d.zip!/a.jpg"),
+        ("a\ud800.jpg", "chat/result.json", "chat/a%ED%A0%80.jpg"),
         ("../../a.jpg", "chat/result.json", None),
         ("../d.zip", "d.zip!/p.json", None),
         ("../../a.jpg", "d.tar!/./posts/p.json", None),
@@ -458,3 +518,29 @@ def test_a_tar_is_read_through_its_headers_and_a_changed_one_is_a_gap(tmp_path: 
         info.size, info.mtime = 4, 7
         packed.addfile(info, io.BytesIO(b"else"))
     assert gaps(list(lines.objects(dump, "d.tar!/a.jsonl"))) == [("fetch.changed", None)]
+
+
+@pytest.mark.parametrize("depth", [1, 900, 1020])
+def test_lists_in_a_cell_are_read_however_deep_they_lie(tmp_path: Path, depth: int) -> None:
+    cell = b"[" * depth + b'"b.jpg", ["c.jpg"]' + b"]" * depth
+    text = b'id,image\n1,"%s"\n' % cell.replace(b'"', b'""')
+    rows = b'{"id": "1", "image": %s}\n{"id": "2", "image": "d.jpg"}\n' % cell
+    for name, data in {"a.csv": text, "a.jsonl": rows}.items():
+        read = dumps.read_all(there(tmp_path, {name: data}), ["table"])
+        found = {one.post_id: one.media for _, one in read if isinstance(one, Post)}
+        assert [medium.path for medium in found["1"]][-2:] == ["b.jpg", "c.jpg"] or depth > 1000
+        assert name == "a.csv" or [medium.path for medium in found["2"]] == ["d.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "media"),
+    [
+        ("a.jpg , b, c.png;d.jpg|", ["a.jpg", "b, c.png", "d.jpg"]),
+        ("https://x.org/a , https://x.org/b", ["https://x.org/a", "https://x.org/b"]),
+        ("a.jpg" + " ,;|" * 16_000 + "b.jpg", ["a.jpg", "b.jpg"]),
+        ("a" + " " * 60_000 + "b.jpg", ["a" + " " * 60_000 + "b.jpg"]),
+        ("x, " * 20_000 + "b.jpg", ["x, " * 20_000 + "b.jpg"]),
+    ],
+)
+def test_a_cell_is_parted_at_once_however_much_stands_between(cell: str, media: list[str]) -> None:
+    assert media_in(cell) == media

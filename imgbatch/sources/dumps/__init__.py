@@ -24,8 +24,10 @@ from typing import TYPE_CHECKING, Protocol, cast
 from imgbatch.errors import DumpError, SourceError
 from imgbatch.settings import nearest
 from imgbatch.sources.dumps.dump import Dump
+from imgbatch.sources.dumps.names import ending
 from imgbatch.sources.dumps.posts import Asked, Counted, Gap, Media, Plain, Post
 from imgbatch.sources.dumps.tidy import tidy
+from imgbatch.sources.names import REPEAT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,8 +72,11 @@ SURE = 0.5
 # What holds records; texts, pages and subtitles do not.
 STRUCTURED = ("json", "jsonl", "ndjson", "csv", "tsv", "parquet")
 NESTED = "an archive in an archive: unpack the outer one"
+REPEATED = "its archive has a file of that name before it, and the first is read"
 UNREAD = "metadata by its name, and not of the format that the dump is read as"
 TOLD = 1000
+# By so many bytes a format would have known a file that is whole.
+LOOKED_AT = 2**16
 
 
 class Format(Protocol):
@@ -195,12 +200,25 @@ def _unread(dump: Dump, names: Sequence[str]) -> Iterator[Gap]:
             continue
         told += 1
         if told <= TOLD:
-            yield Gap("unread", file, None, UNREAD)
+            yield _why_unread(dump, file)
         else:
             counted.note("unread", f"further files after the first {TOLD}", "")
     for file in dump.nested():
         yield Gap("unread", file, None, NESTED)
+    for file in dump.repeated():
+        if ending(REPEAT.sub("", file)) in STRUCTURED:
+            yield Gap("unread", file, None, REPEATED)
     yield from counted.gaps()
+
+
+def _why_unread(dump: Dump, file: str) -> Gap:
+    """Return the Gap of a file that no format took: it may be that nobody could look into it."""
+    try:
+        with dump.open(file) as opened:
+            opened.read(LOOKED_AT)
+    except SourceError as error:
+        return Gap(error.code, file, None, str(error))
+    return Gap("unread", file, None, UNREAD)
 
 
 def _apart(dump: Dump, names: Sequence[str]) -> None:

@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
     from imgbatch.sources.dumps.posts import MediaKind
 
-URLS = re.compile(r"[\s,;|]+(?=[A-Za-z][A-Za-z0-9+.-]*://)")
-PATHS = re.compile(r"(\s*[,;|]\s*)")
+# Of what parts only the beginning is tried: thousands of blanks would be tried for each of them.
+URLS = re.compile(r"(?<![\s,;|])[\s,;|]+(?=[A-Za-z][A-Za-z0-9+.-]*://)")
+PATHS = re.compile(r"((?:(?<!\s)\s+)?[,;|]\s*)")
 # A longer text is no list of media.
 LONGEST = 2**16
+# No name of a file is longer.
+NAME = 512
 HELD = ("path", "file", "file_name", "filename", "url", "src")
 NOTHING = frozenset(("", "null", "none", "nan", "[]", "{}"))
 SHORTEST = 5  # longer than these
@@ -45,7 +48,7 @@ def media_in(cell: Any) -> list[str]:
             return []
         return list(_of_text(text)) if PARTED.search(text) else [text]
     if isinstance(cell, list | tuple):
-        return [medium for one in cell for medium in media_in(one)]
+        return list(_of_list(cell))
     if isinstance(cell, dict):
         return [cell[name] for name in HELD if isinstance(cell.get(name), str) and cell[name]][:1]
     return []
@@ -66,6 +69,17 @@ def kind_of_column(column: str) -> MediaKind:
     return "video" if "video" in column.lower() else "other"
 
 
+def _of_list(cell: list[Any] | tuple[Any, ...]) -> Iterator[str]:
+    """Yield what a list holds, however deep lists lie in it: JSON's may lie a thousand deep."""
+    left: list[Any] = [cell]
+    while left:
+        one = left.pop()
+        if isinstance(one, list | tuple):
+            left += reversed(one)
+        else:
+            yield from media_in(one)
+
+
 def _of_text(text: str) -> Iterator[str]:
     listed = _listed(text)
     if listed is not None:
@@ -83,7 +97,7 @@ def _of_piece(piece: str) -> Iterator[str]:
     held = ""
     for part in PATHS.split(piece):
         held += part
-        if claims_media(held):
+        if claims_media(held[-NAME:]):
             yield held.lstrip(",;| ")
             held = ""
     if rest := held.strip(",;| "):

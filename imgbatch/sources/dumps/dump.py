@@ -12,7 +12,7 @@ import io
 import sqlite3
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from imgbatch.errors import ArchiveError
+from imgbatch.errors import ArchiveError, SourceError
 from imgbatch.records import Source, Verdict
 from imgbatch.settings import Limits
 from imgbatch.sources.blobs import CHUNK, fetching
@@ -29,6 +29,7 @@ from imgbatch.storage import locate, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from io import BufferedReader
 
     from imgbatch.sources.listing import Known
 
@@ -110,6 +111,11 @@ class Dump:
         where = "WHERE container IS NOT NULL AND ending IN ('zip', 'tar') ORDER BY name"
         yield from self._ask(where)
 
+    def repeated(self) -> Iterator[str]:
+        """Yield the metadata of a name that their archive has already, sorted; see `members`."""
+        where = "WHERE container IS NOT NULL AND media = 0 AND name GLOB '*#[0-9]*' ORDER BY name"
+        yield from self._ask(where)
+
     def starting(self, prefix: str) -> Iterator[str]:
         """Yield all names that begin so, sorted: what lies beside a file, or in a folder."""
         yield from self._ask("WHERE name >= ? AND name < ? ORDER BY name", prefix, prefix + LAST)
@@ -153,7 +159,7 @@ class Dump:
             verdict=verdict,
         )
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, name: str) -> BufferedReader:
         """Open a file as a stream of what it holds: gz, bz2, xz and zstd are unpacked by content.
 
         It is read in pieces and not seekable; the caller closes it. The first member of a
@@ -175,13 +181,24 @@ class Dump:
         return self._packed(self.source(name))
 
     def head(self, name: str, count: int) -> bytes:
-        """Return the first bytes of what a file holds.
+        """Return the first bytes of what a file holds: those before damage, if there are any.
 
         Raises:
             SourceError: it cannot be had.
         """
+        found = bytearray()
         with self.open(name) as file:
-            return file.read(count)
+            while len(found) < count:
+                try:
+                    piece = file.read1(count - len(found))
+                except SourceError:
+                    if not found:
+                        raise
+                    break
+                if not piece:
+                    break
+                found += piece
+        return bytes(found)
 
     def read(self, name: str) -> bytes:
         """Return all that a small file holds.

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from imgbatch.errors import SourceError
 from imgbatch.sources.dumps import lines, separated
 from imgbatch.sources.dumps.csv_4cat import Rows, host_of
 from imgbatch.sources.dumps.names import base, ending, ref
@@ -82,6 +83,13 @@ def read(dump: Dump, asked: Asked) -> Iterator[Post | Gap]:
 
 def _form(dump: Dump, name: str) -> str:
     """Return what a file is: csv, json, beside (.metadata.json), or "" for none of ours."""
+    try:
+        return _looked_at(dump, name)
+    except SourceError:
+        return ""
+
+
+def _looked_at(dump: Dump, name: str) -> str:
     if base(name) == BESIDE:
         return "beside" if b"post_ids" in dump.head(name, HEAD) else ""
     if ending(name) == "csv":

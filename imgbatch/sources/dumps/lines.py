@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from itertools import islice
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -17,6 +17,7 @@ from imgbatch.sources.dumps.posts import Counted, Gap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import BufferedReader
 
     from imgbatch.sources.dumps.dump import Dump
 
@@ -53,7 +54,7 @@ def first(dump: Dump, name: str) -> dict[str, Any] | None:
     return next((found[1] for found in tried if not isinstance(found, Gap)), None)
 
 
-def _objects(file: BinaryIO, name: str, counted: Counted) -> Iterator[Row | Gap]:
+def _objects(file: BufferedReader, name: str, counted: Counted) -> Iterator[Row | Gap]:
     number = told = 0
     for block, whole in _blocks(file):
         for line in block:
@@ -75,13 +76,13 @@ def _objects(file: BinaryIO, name: str, counted: Counted) -> Iterator[Row | Gap]
                 counted.note(gap.kind, f"further lines after the first {TOLD}", name, number)
 
 
-def _blocks(file: BinaryIO) -> Iterator[tuple[list[bytes], bool]]:
+def _blocks(file: BufferedReader) -> Iterator[tuple[list[bytes], bool]]:
     """Yield the lines of a file, many at once, and whether they have an end: the last may not.
 
     Of a line that is too long so much comes that it shows.
     """
     kept = bytearray()
-    while data := file.read(BLOCK):
+    while data := file.read1(BLOCK):
         first, *lines = data.split(b"\n")
         if len(kept) <= LINE:
             kept += first

@@ -27,7 +27,7 @@ BUFFER = 2**18
 PIECE = 2**12
 
 
-def unpacked(file: BinaryIO) -> BinaryIO:
+def unpacked(file: BinaryIO) -> io.BufferedReader:
     """Return a file as a stream of what it holds; closing that closes the file.
 
     Raises:
@@ -37,7 +37,7 @@ def unpacked(file: BinaryIO) -> BinaryIO:
     compression = compression_of(buffered.peek(HEAD_BYTES)[:HEAD_BYTES])
     stream: BinaryIO
     if compression is None:
-        return cast("BinaryIO", buffered)
+        return buffered
     if compression == "gz":
         stream = cast("BinaryIO", gzip.GzipFile(fileobj=buffered, mode="rb"))
     elif compression == "bz2":
@@ -46,7 +46,7 @@ def unpacked(file: BinaryIO) -> BinaryIO:
         stream = cast("BinaryIO", lzma.LZMAFile(buffered))  # noqa: SIM115 - _Unpacked closes it
     else:
         stream = cast("BinaryIO", Pieces(_zstd(buffered)))
-    return cast("BinaryIO", io.BufferedReader(_Unpacked(stream, buffered), BUFFER))
+    return io.BufferedReader(_Unpacked(stream, buffered), BUFFER)
 
 
 def _raw(file: BinaryIO) -> io.RawIOBase:
@@ -91,6 +91,8 @@ class _Unpacked(io.RawIOBase):
     def __init__(self, stream: BinaryIO, packed: io.BufferedReader) -> None:
         self._stream = stream
         self._packed = packed
+        # What lies before damage is given before that is told: no more than one piece at a time.
+        self._read = getattr(stream, "read1", stream.read)
 
     def readable(self) -> bool:
         return True
@@ -98,7 +100,7 @@ class _Unpacked(io.RawIOBase):
     def readinto(self, buffer: object) -> int:
         view = memoryview(buffer).cast("B")  # type: ignore[arg-type] # any buffer will do
         try:
-            data = self._stream.read(len(view))
+            data = self._read(len(view))
         except EOFError as error:
             raise ArchiveError("archive.truncated", f"the stream is cut: {error}") from error
         except (zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
+# So many things are told apart before they are given, and so long is what is said of each.
+MOST, LONGEST = 10_000, 300
+FURTHER = f"further ones after {MOST} of different words"
 MediaKind = Literal["image", "video", "audio", "other"]
 
 
@@ -133,8 +136,10 @@ class Counted:
         self.note("bad-field", field_name, ref, line)
 
     def note(self, kind: str, message: str, ref: str, line: int | None = None) -> None:
-        """Note anything; messages must be few, so they hold no values of the dump."""
-        key = (kind, ref, message)
+        """Note anything; messages should be few. What a dump says itself may be in them, cut."""
+        key = (kind, ref, message[:LONGEST])
+        if key not in self._found and len(self._found) >= MOST:
+            key = (kind, "", FURTHER)
         first, count = self._found.get(key, (line, 0))
         self._found[key] = (first, count + 1)
 

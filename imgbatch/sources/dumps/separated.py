@@ -15,7 +15,7 @@ import codecs
 import csv
 import io
 from itertools import chain
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from imgbatch.errors import SourceError
 from imgbatch.sources.dumps.names import ending
@@ -23,6 +23,7 @@ from imgbatch.sources.dumps.posts import Counted, Gap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from io import BufferedReader
 
     from imgbatch.sources.dumps.dump import Dump
 
@@ -35,6 +36,10 @@ LINE = 2**23
 TOLD = 1000
 HEAD = 2**16
 BLOCK = 2**16
+NUL = "\0"
+# What no file holds, as NUL bytes are passed over.
+END = f'{NUL}"'
+OPEN = "a quotation mark that never ends: nothing from here on could be read"
 BAD = {
     "\0": "NUL bytes are passed over",
     "\ufffd": "U+FFFD: bytes that are no text, here or before it was written",
@@ -62,10 +67,9 @@ def rows(dump: Dump, name: str) -> Iterator[Row | Gap]:
     """
     counted = Counted()
     try:
-        names, delimiter = _header(name, dump.head(name, HEAD))
+        head = dump.head(name, HEAD)
         with dump.open(name) as file:
-            table = _Table(file, name, delimiter, counted)
-            yield from table.rows(len(names))
+            yield from _Table(file, name, head, counted).rows()
     except SourceError as error:
         yield Gap(error.code, name, None, str(error))
     yield from counted.gaps()
@@ -93,22 +97,34 @@ def _coding(head: bytes) -> str:
     return "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
 
 
+def _is_open(fields: list[str]) -> bool:
+    """Tell whether a row goes to the end of the file for a quotation mark that never ends."""
+    return any(field.endswith(NUL) for field in fields)
+
+
 class _Table:
     """The rows of an open file."""
 
-    def __init__(self, file: BinaryIO, name: str, delimiter: str, counted: Counted) -> None:
+    def __init__(self, file: BufferedReader, name: str, head: bytes, counted: Counted) -> None:
         self._file = file
         self._name = name
         self._counted = counted
-        lines = chain.from_iterable(self._blocks())
+        self._coding = _coding(head)
+        names, delimiter = _header(name, head)
+        self._width = len(names)
+        # A row by itself, or the end of a field that began with a quotation mark and had none; of
+        # more columns than the others either way.
+        end = END + delimiter * self._width
+        lines = chain(chain.from_iterable(self._blocks()), [end])
         self._reader = csv.reader(lines, delimiter=delimiter)
         # The last line is being read, and has no end.
         self._cut = False
 
-    def rows(self, width: int) -> Iterator[Row | Gap]:
+    def rows(self) -> Iterator[Row | Gap]:
         """Yield the rows behind the header."""
-        reader, told = self._reader, 0
-        _first(reader)
+        reader, width, told = self._reader, self._width, 0
+        if _is_open(_first(reader)):
+            yield Gap("cut-line", self._name, 1, OPEN)
         while True:
             line = reader.line_num + 1
             try:
@@ -116,14 +132,19 @@ class _Table:
                     if len(fields) == width:
                         yield line, fields
                     elif fields:
-                        why = f"{len(fields)} of {width} columns"
                         break
                     line = reader.line_num + 1
                 else:
                     return
+                if fields[0] == END:
+                    return
+                cut = self._cut or _is_open(fields)
+                why = OPEN if _is_open(fields) else f"{len(fields)} of {width} columns"
             except csv.Error as error:
-                why = str(error)
-            kind = "cut-line" if self._cut else "broken-line"
+                cut, why = self._cut, str(error)
+            if reader.line_num > line and why is not OPEN:
+                why += f"; it goes on to line {reader.line_num}"
+            kind = "cut-line" if cut else "broken-line"
             told += 1
             if told <= TOLD:
                 yield Gap(kind, self._name, line, why)
@@ -133,10 +154,9 @@ class _Table:
 
     def _blocks(self) -> Iterator[Iterable[str]]:
         """Yield the lines of the file, those of a block together."""
-        data = self._file.read(BLOCK)
-        decoder = codecs.getincrementaldecoder(_coding(data))("replace")
+        decoder = codecs.getincrementaldecoder(self._coding)("replace")
         kept = ""
-        while data:
+        while data := self._file.read1(BLOCK):
             kept += decoder.decode(data)
             # A line ends with \n, \r\n or \r; what follows a last \r is not known yet.
             end = max(kept.rfind("\n"), kept.rfind("\r", 0, -1)) + 1
@@ -145,7 +165,6 @@ class _Table:
             if end:
                 yield self._lines(kept[:end])
                 kept = kept[end:]
-            data = self._file.read(BLOCK)
         kept += decoder.decode(b"", final=True)
         self._cut = kept != "" and not kept.endswith("\r")
         yield self._lines(kept)

@@ -43,6 +43,7 @@ class Spooled:
         self._names.execute(SCHEMA)
         self._limits = limits.model_copy(update={"fetched_bytes": IN_MEMORY})
         self._file: BinaryIO | None = None
+        self._filled: set[str | None] = set()
 
     def open(self, source: Source, beside: Iterable[Source]) -> BinaryIO:
         """Open a member as a seekable file; the caller closes it.
@@ -55,10 +56,10 @@ class Spooled:
             SourceError: it cannot be had.
             StorageError: the temporary file cannot be written.
         """
-        found = self._find(source)
-        if found is None:
+        if source.container not in self._filled:
+            self._filled.add(source.container)
             self._fill(source, beside)
-            found = self._find(source)
+        found = self._find(source)
         if found is None:
             raise ArchiveError("archive.unsupported", "no metadata by its name")
         start, size, error_class, said = found

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from imgbatch.errors import SourceError
 from imgbatch.sources.dumps import lines
 from imgbatch.sources.dumps.names import ending, ref, stem
 from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
@@ -66,7 +67,7 @@ def recognise(dump: Dump) -> float:
     for looked, name in enumerate(dump.metadata(*ENDINGS)):
         if looked == LOOKED_AT:
             break
-        if _is_ours(dump.head(name, HEAD)):
+        if _is_ours(dump, name):
             return 0.9
     return 0.0
 
@@ -74,7 +75,7 @@ def recognise(dump: Dump) -> float:
 def files(dump: Dump) -> Iterator[str]:
     """Yield the files whose head names what only this API gives."""
     for name in dump.metadata(*ENDINGS):
-        if _is_ours(dump.head(name, HEAD)):
+        if _is_ours(dump, name):
             yield name
 
 
@@ -98,7 +99,11 @@ def posts_of(name: str) -> str | None:
     return found[-1] if found else None
 
 
-def _is_ours(head: bytes) -> bool:
+def _is_ours(dump: Dump, name: str) -> bool:
+    try:
+        head = dump.head(name, HEAD)
+    except SourceError:
+        return False
     if ANSWERED.search(head) and PAGED.search(head):
         return True
     return sum(b'"%s"' % name.encode() in head for name in OWN) >= OWN_LEAST
@@ -113,8 +118,11 @@ def _videos(dump: Dump, name: str, counted: Counted) -> Iterator[Found | Gap]:
 
 def _is_lines(dump: Dump, name: str) -> bool:
     """Tell whether a `.json` begins with a whole object on one line."""
-    with dump.open(name) as file:
-        line = file.readline(ANSWER).removeprefix(lines.BOM).strip(b"\0 \t\r\n")
+    try:
+        with dump.open(name) as file:
+            line = file.readline(ANSWER).removeprefix(lines.BOM).strip(b"\0 \t\r\n")
+    except SourceError:
+        return False
     return line.startswith(b"{") and line.endswith(b"}")
 
 

@@ -10,7 +10,7 @@ written one item a line, or indented, is a gap, and reading goes on with the nex
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from imgbatch.errors import SourceError
 from imgbatch.sources.dumps.posts import Gap
@@ -18,6 +18,7 @@ from imgbatch.sources.dumps.window import SPACE_OR_COMMA, BrokenError, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from io import BufferedReader
 
     from imgbatch.sources.dumps.dump import Dump
 
@@ -101,7 +102,9 @@ def _numbered(
             yield number, found
 
 
-def _walked(file: BinaryIO, name: str, whole: Callable[[Path], bool]) -> Iterator[Found | Gap]:
+def _walked(
+    file: BufferedReader, name: str, whole: Callable[[Path], bool]
+) -> Iterator[Found | Gap]:
     text = Window(file)
     walk = _Walk(text, name, whole)
     try:
@@ -111,9 +114,12 @@ def _walked(file: BinaryIO, name: str, whole: Callable[[Path], bool]) -> Iterato
             else:
                 yield from found
     except BrokenError as error:
-        yield walk.gap(error)
+        if text.failed is None:
+            yield walk.gap(error)
     if text.bad_bytes:
         yield Gap("bad-bytes", name, None, "no UTF-8: these bytes became U+FFFD", text.bad_bytes)
+    if text.failed is not None:
+        raise text.failed
 
 
 class _Walk:

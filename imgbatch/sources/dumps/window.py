@@ -13,23 +13,32 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from imgbatch.errors import SourceError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import BufferedReader
 
 PIECE = 2**16
 # The longest value that is decoded whole: metadata of one post, all its comments included.
 ITEM_CHARS = 2**26
+# So much of the space before an item is kept: its indent is no longer.
+INDENT = 1024
 # An error this close to the end of what was read may be the end's fault: no JSON token but a string
 # is longer, and an unfinished string names itself.
 NEAR = 64
 
 SPACE = re.compile(r"[ \t\r\n]*")
 SPACE_OR_COMMA = re.compile(r"[ \t\r\n,]*")
-ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|([\"\\/bfnrt]|u[0-9A-Fa-f]{4})|)")
+# One that JSON does not know, one that it does (or may, as the text ends in it), or a backslash.
+ESCAPE = re.compile(
+    r"\\(?:x([0-9A-Fa-f]{2})"
+    r"|([\"\\/bfnrt]|u[0-9A-Fa-f]{4}|(?:x[0-9A-Fa-f]?|u[0-9A-Fa-f]{0,3})?\Z)|)"
+)
 BEGUN = re.compile(r"\s*|-|[a-zA-Z]{1,8}|\\?u?[0-9a-fA-F]{0,4}")
 DECODER = json.JSONDecoder(strict=False)
 # What may stand before a document: `window.YTD.tweets.part0 = ` and the like.
@@ -47,9 +56,14 @@ class BrokenError(Exception):
 
 
 class Window:
-    """A window that moves over the text of a file."""
+    """A window that moves over the text of a file.
 
-    def __init__(self, file: BinaryIO) -> None:
+    Attributes:
+        bad_bytes: how many were no UTF-8 as far as it was read.
+        failed: why no more of the file could be had, if so; it ends there.
+    """
+
+    def __init__(self, file: BufferedReader) -> None:
         self._file = file
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
         self._text = ""
@@ -61,6 +75,7 @@ class Window:
         # The space between what was taken last and here.
         self._before = ""
         self.bad_bytes = 0
+        self.failed: SourceError | None = None
 
     def begin(self) -> None:
         """Pass over an assignment before the document."""
@@ -79,7 +94,7 @@ class Window:
         while True:
             match = space.match(self._text, self._at)
             assert match is not None, "it matches nothing, too"
-            self._before += match.group()
+            self._before = (self._before + match.group())[-INDENT:]
             self._at = match.end()
             if self._at < len(self._text):
                 return self._text[self._at]
@@ -136,7 +151,8 @@ class Window:
         mark, space = "}" + parted[0], len(parted[1])
         while True:
             start = self._at + space
-            end = self._text.find(mark, start) + 1
+            # No further than that: behind a long item the window is long, and this once an item.
+            end = self._text.find(mark, start, self._at + 2 * PIECE) + 1
             if not end:
                 # A whole piece without it: the list has ended, or its items are longer than that.
                 if len(self._text) - self._at > PIECE or not self._more():
@@ -194,7 +210,11 @@ class Window:
         pieces = [kept]
         left = max(PIECE, len(kept))
         while left > 0 and not self._ended:
-            data = self._file.read(PIECE)
+            try:
+                data = self._file.read1(PIECE)
+            except SourceError as error:
+                # Its end, and told when all that came before it was read.
+                self.failed, data = error, b""
             self._ended = not data
             piece = self._decoder.decode(data, final=self._ended)
             if replaced := piece.count("\ufffd"):
@@ -210,4 +230,4 @@ def _escape(match: re.Match[str]) -> str:
     hexadecimal, known = match.groups()
     if hexadecimal:
         return f"\\u00{hexadecimal}"
-    return match.group() if known else "\\\\"
+    return "\\\\" if known is None else match.group()

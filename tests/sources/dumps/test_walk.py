@@ -63,6 +63,17 @@ def test_an_escape_or_a_character_may_lie_on_the_edge_of_a_piece(shift: int) -> 
 
 
 @pytest.mark.parametrize("shift", range(10))
+def test_mending_an_escape_leaves_one_whole_that_the_edge_of_a_piece_cuts(shift: int) -> None:
+    head = '{"messages": [{"t": "\\x1F'
+    long = "x" * (PIECE - len(head) - shift)
+    text = head + long + '\\"\\n\\u00e9\\x0B\\\\x"},\n{"t": 2}]}'
+    assert walked(text) == [
+        Found(ITEMS, {"t": "\x1f" + long + '"\n\u00e9\x0b\\x'}, 1),
+        Found(ITEMS, {"t": 2}, 2),
+    ]
+
+
+@pytest.mark.parametrize("shift", range(10))
 def test_a_number_may_lie_on_the_edge_of_a_piece(shift: int) -> None:
     text = " " * (PIECE - shift - 6) + '{"a": 1234567890}'
     assert given(walked(text)) == [1234567890]
@@ -187,6 +198,23 @@ def test_many_short_lists_take_the_memory_of_a_few() -> None:
     assert count == 30_000
     assert len(data) > 7_000_000
     assert peak < 2_000_000
+
+
+def test_space_without_end_takes_no_memory() -> None:
+    file = io.BytesIO(b'{"messages": [' + b" " * 2**24 + b'{"id": 1}, {"id": ]}')
+    tracemalloc.start()
+    try:
+        found = list(_walked(file, "x.json", lambda path: path == ITEMS))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert given(found) == [{"id": 1}]
+    assert peak < 2_000_000
+
+
+def test_short_items_behind_a_long_one_are_read_one_by_one() -> None:
+    items = [{"t": "x" * 20 * PIECE}, *({f"key{number}": number} for number in range(3000))]
+    assert given(walked('{"messages": [' + ",\n".join(map(json.dumps, items)) + "]}")) == items
 
 
 def test_an_item_beyond_the_limit_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
