@@ -10,10 +10,11 @@ import pytest
 
 from imgbatch.cloud import ledger, schedules
 from imgbatch.errors import CloudError, CredentialsError, OutageError, PermissionsError
-from tests.cloud.fake import NOON, Rented
+from tests.cloud.fake import NOON, FakeCloud, Rented
 from tests.cloud.night import FakeRun, Manned, Night
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from imgbatch.cloud import Member
@@ -787,6 +788,28 @@ def test_an_unreadable_lease_sends_workers_away_and_they_come_back(tmp_path: Pat
     night.until_quiet()
     night.check()
     assert ended(night, order) == ("done", 0)
+
+
+def test_a_head_that_comes_while_the_bucket_is_out_is_followed_by_one_that_goes_on(
+    tmp_path: Path,
+) -> None:
+    night = Night(tmp_path, shards=40, unreadable=lambda now, _: now - NOON < HOUR / 2)
+    night.control.orders = outage(night.cloud, night.control.orders)  # type: ignore[method-assign]
+    order = night.order(hours=8)
+    night.run(HOUR / 2)
+    assert workers(night) == []
+    night.until_quiet()
+    night.check()
+    assert ended(night, order) == ("done", 0)
+
+
+def outage(cloud: FakeCloud, real: Callable[..., list[Order]]) -> Callable[..., list[Order]]:
+    def orders(*words: object) -> list[Order]:
+        if cloud.now - NOON < HOUR / 2:
+            raise OutageError("the bucket does not answer")
+        return real(*words)
+
+    return orders
 
 
 def test_a_head_that_reads_nothing_any_more_still_ends_at_the_deadline(tmp_path: Path) -> None:
