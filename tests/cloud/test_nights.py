@@ -289,6 +289,20 @@ def test_a_machine_that_idles_while_a_long_shard_goes_on_is_removed_by_name(tmp_
     assert ended(night, order) == ("done", 0)
 
 
+def test_a_machine_that_fell_out_of_ray_is_removed_and_made_up_for(tmp_path: Path) -> None:
+    night = Night(tmp_path, shards=600)
+    order = night.order(most=2)
+    night.run(20 * MINUTE)
+    lost, _ = night.cloud.alive(night.group())
+    lost.up_at = float("inf")  # its lease holds, its container runs
+    night.run(16 * MINUTE)
+    assert lost.ended is not None
+    night.run(10 * MINUTE)
+    assert night.state(order).workers == 2
+    night.until_quiet()
+    assert ended(night, order) == ("done", 0)
+
+
 # -- money and time ------------------------------------------------------------------------------
 
 
