@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from imgbatch.cli.cloud.infra import _busy, _end_runs
+from imgbatch.cli.cloud.infra import _busy, _end_runs, _told
 from imgbatch.cloud.control import Lease, State
 from imgbatch.cloud.halt import NEVER, STOP, empty, halt, meant
 from imgbatch.cloud.launch import launch
@@ -320,6 +320,21 @@ def test_a_damaged_object_keeps_no_deployment_from_going_down(tmp_path: Path, na
     _end_runs(there, _busy(there))
     assert scene.control.waiting() == []
     assert _busy(there) == []
+
+
+def test_a_bucket_that_cannot_be_read_keeps_no_deployment_from_going_down_by_force(
+    tmp_path: Path,
+) -> None:
+    scene = at_work(tmp_path)
+    lease_file = tmp_path / "control" / "lease.json"
+    lease_file.unlink()
+    lease_file.mkdir()  # of which the store says that it may not be read
+    there = scene.place.deployment.model_copy(update={"control": str(tmp_path / "control")})
+    with pytest.raises(StorageError):
+        _told(lambda: _busy(there), [], force=False)
+    assert _told(lambda: _busy(there), [], force=True) == []
+    _end_runs(there, [RUN])
+    assert scene.control.waiting() == []
 
 
 def test_an_empty_deployment_is_emptied_all_the_same(tmp_path: Path) -> None:
