@@ -289,8 +289,11 @@ class Head:
         self._control.release()
         groups.want(own, 0)
         for group in self._deployment.groups:
-            with contextlib.suppress(DeploymentError):
+            try:
                 groups.disarm(group)
+            except (CloudError, DeploymentError) as error:
+                # Of empty groups: whoever orders next arms anew. Who waits now is to be seen.
+                self._host.say(str(error))
         if orders := self._control.orders(self._host.say):
             # Ordered between the look and the end: whoever ordered may have armed and woken before
             # it, and is to find both as they were left.

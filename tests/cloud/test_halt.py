@@ -118,6 +118,23 @@ def test_a_run_that_nobody_took_leaves_the_queue_and_its_head_goes(tmp_path: Pat
     assert scene.control.get(RUN, "order.json") is not None
 
 
+def test_a_run_that_is_ordered_while_another_is_withdrawn_has_a_head(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    launch(scene.order(RUN), scene.place, now=NOON)
+    real = scene.groups.want
+
+    def want(group: str, count: int) -> None:
+        scene.groups.want = real  # type: ignore[method-assign]
+        # Somebody orders just before: a head is on its way, so that none is woken.
+        assert count == 0
+        launch(scene.order(NEXT), scene.place, now=NOON)
+        real(group, count)
+
+    scene.groups.want = want  # type: ignore[method-assign]
+    assert stop(scene, scene.clock).waiting == (NEXT,)
+    assert scene.groups.size(HEAD).wanted == 1
+
+
 def test_a_run_that_waits_leaves_the_queue_and_the_one_at_work_goes_on(tmp_path: Path) -> None:
     scene = at_work(tmp_path)
     launch(scene.order(NEXT), scene.place, now=NOON)

@@ -665,6 +665,28 @@ def test_an_order_that_comes_in_the_heads_last_moment_finds_its_deadline_armed(
     assert ended(night, late[0]) == ("done", 0)
 
 
+def test_an_order_that_comes_as_the_head_leaves_has_one_though_no_deadline_is_taken_back(
+    tmp_path: Path,
+) -> None:
+    night = Night(tmp_path, shards=4)
+    first = night.order(hours=2)
+    late = first.model_copy(update={"run": "99990101T000000Z-000001"})
+    real = night.cloud.groups.want
+
+    def want(group: str, count: int) -> None:
+        if (group, count) == (night.head_group, 0) and not night.control.state(late.run):
+            night.control.order(late)  # by somebody who saw a head that is up, and woke none
+        real(group, count)
+
+    def disarm(group: str) -> None:
+        raise CloudError(f"{group} does not answer")
+
+    night.cloud.groups.want = want  # type: ignore[method-assign]
+    night.cloud.groups.disarm = disarm  # type: ignore[method-assign]
+    night.run(HOUR)
+    assert ended(night, first) == ended(night, late) == ("done", 0)
+
+
 def test_a_head_that_its_group_knows_no_more_gives_way(tmp_path: Path) -> None:
     night = Night(tmp_path, shards=4)
     night.order()
