@@ -74,7 +74,8 @@ class Holding:
             FencedError: another head has it, or it was taken away.
         """
         told = self.head, self.pool
-        if now - self._renewed < RENEW_SECONDS and self._told == told:
+        # Before its last renewal: the clock was set back, and nobody would wait for it.
+        if 0 <= now - self._renewed < RENEW_SECONDS and self._told == told:
             return
         self._beat += 1
         data = encoded(self._lease(now))
