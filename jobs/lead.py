@@ -193,17 +193,23 @@ class Head:
         renewals do. Workers without Ray cost and do nothing: they are not kept for long.
         """
         out = self._waited(now)
-        orders = self._control.orders(self._host.say)
-        if not orders or (self._other and out < DEAD_SECONDS):
+        found = self._next_open(now)
+        if found is None or (self._other and out < DEAD_SECONDS):
             return
-        order, former = self._dated(orders[0], now)
-        if (former and former.over) or self._refused(order, former, now):
-            return
+        order, former = found
         said = f"{error}. {error.remedy}"
         # With the moment of what was told before: from there on the cloud is asked what happened.
         before = former and former.model_copy(update={"reason": said})
         self._control.tell(before or _said(order, "waiting", said, None, now))
         self._hold(order, now, pool=order.pool if out < DEAD_SECONDS else "")
+
+    def _next_open(self, now: float) -> tuple[Order, State | None] | None:
+        """Return the oldest order that could be begun; None: there is none."""
+        for waiting in self._control.orders(self._host.say):
+            order, former = self._dated(waiting, now)
+            if not (former and former.over) and not self._refused(order, former, now):
+                return order, former
+        return None
 
     def _waited(self, now: float) -> float:
         """Return since how long the cloud is out, and no other head renews the lease."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imgbatch.cloud import ledger, schedules
+from imgbatch.cloud.control import State
 from imgbatch.errors import CloudError, CredentialsError, OutageError, PermissionsError
 from tests.cloud.fake import NOON, FakeCloud, Rented
 from tests.cloud.night import FakeRun, Manned, Night
@@ -557,6 +558,19 @@ def test_a_run_that_ends_while_the_cloud_is_out_keeps_its_head_for_the_runs_behi
     night.check()
     assert ended(night, first) == ended(night, second) == ("done", 0)
     assert len([r for r in night.cloud.rented if r.group == night.head_group]) == 1
+
+
+def test_a_run_behind_one_that_is_over_keeps_the_head_that_comes_while_the_cloud_is_out(
+    tmp_path: Path,
+) -> None:
+    night = Night(tmp_path, shards=4, down=lambda now: 30 < now - NOON < HOUR)
+    first, second = night.order(), night.order()
+    limits = {"deadline": first.deadline, "budget": first.budget}
+    night.control.tell(State(run=first.run, phase="done", at=NOON, code=0, **limits))
+    night.run(50 * MINUTE)
+    assert len([r for r in night.cloud.rented if r.group == night.head_group]) == 1
+    night.until_quiet()
+    assert ended(night, second) == ("done", 0)
 
 
 def test_credentials_that_fail_once_fail_no_run(tmp_path: Path) -> None:
