@@ -7,7 +7,7 @@
 
 What enters are the control objects and the cloud's groups; what leaves is in them. An order whose
 own objects are damaged fails and holds no other up. While the cloud does not answer, the lease is
-held all the same: a head without one leaves.
+held all the same, a dead head's too: a head without one leaves.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from imgbatch.cloud.holding import Holding
 from imgbatch.cloud.ledger import HOUR
 from imgbatch.errors import (
     CloudError,
-    CredentialsError,
     DeploymentError,
     FencedError,
     ImgbatchError,
@@ -41,6 +40,8 @@ if TYPE_CHECKING:
     from jobs.scale import Run
 
 AGAIN_SECONDS = 10.0
+# A lease that another head did not renew for so long is that of a dead one: it does so nine times.
+DEAD_SECONDS = 180.0
 # A run that ends sooner than that could not begin.
 LEAST_SECONDS = 120.0
 AGAIN = "Order it again: what was finished stays."
@@ -77,6 +78,8 @@ class Head:
         self._lease: Holding | None = None
         self._began: float | None = None
         self._first = True
+        self._out: float | None = None
+        self._other: tuple[str, int] | None = None
 
     def turn(self, now: float) -> float | None:
         """Do what is due; return in how many seconds to come again, None: nothing is left to do."""
@@ -126,8 +129,8 @@ class Head:
         Raises:
             CloudError: the cloud does not do what it is asked; it is tried again in the next turn.
         """
+        self._wake(now)  # first: a head that has an order waits for a cloud that is out
         self._lead()
-        self._wake(now)
         orders = self._control.orders(self._host.say)
         if not orders:
             return self._leave(now)
@@ -172,12 +175,13 @@ class Head:
         if newer:
             raise FencedError(f"{newer[-1].machine} is newer in the group of the head")
 
-    def _hold(self, order: Order, now: float) -> Holding:
-        """Have the lease, for an order that is begun or is to be."""
+    def _hold(self, order: Order, now: float, *, pool: str) -> Holding:
+        """Have the lease, for an order that is begun or is to be; pool "": for no worker."""
         if self._lease is None or self._lease.run != order.run:
             lease = Holding(self._control, order, self._machine)
             lease.take(now)
             self._lease = lease
+        self._lease.pool = pool
         self._lease.keep(now)
         return self._lease
 
@@ -185,19 +189,39 @@ class Head:
         """Hold the lease while the cloud does not do what it is asked, and say why the run waits.
 
         A head without a lease of its own leaves after some minutes, and nobody would wake another.
-        But whether another head still leads, whose the lease is, such a cloud does not tell.
+        Whether another head still leads, whose the lease is, such a cloud does not tell; its
+        renewals do. Workers without Ray cost and do nothing: they are not kept for long.
         """
-        lease, orders = self._control.lease(), self._control.orders(self._host.say)
-        if not orders or (lease and lease.head_machine != self._machine):
+        out = self._waited(now)
+        found = self._next_open(now)
+        if found is None or (self._other and out < DEAD_SECONDS):
             return
-        order, former = self._dated(orders[0], now)
-        if (former and former.over) or self._refused(order, former, now):
-            return
+        order, former = found
         said = f"{error}. {error.remedy}"
         # With the moment of what was told before: from there on the cloud is asked what happened.
         before = former and former.model_copy(update={"reason": said})
         self._control.tell(before or _said(order, "waiting", said, None, now))
-        self._hold(order, now)
+        self._hold(order, now, pool=order.pool if out < DEAD_SECONDS else "")
+
+    def _next_open(self, now: float) -> tuple[Order, State | None] | None:
+        """Return the oldest order that could be begun; None: there is none."""
+        for waiting in self._control.orders(self._host.say):
+            order, former = self._dated(waiting, now)
+            if not (former and former.over) and not self._refused(order, former, now):
+                return order, former
+        return None
+
+    def _waited(self, now: float) -> float:
+        """Return since how long the cloud is out, and no other head renews the lease."""
+        lease = None
+        with contextlib.suppress(DeploymentError, SettingsError):  # damaged: of no head
+            lease = self._control.lease()
+        theirs = lease if lease and lease.head_machine != self._machine else None
+        other = (theirs.head_machine, theirs.beat) if theirs else None
+        if self._out is None or (other and other != self._other):
+            self._out = now
+        self._other = other
+        return now - self._out
 
     def _wake(self, now: float) -> None:
         """Have what is due in the queue; a schedule that is wrong holds nothing else up."""
@@ -236,17 +260,17 @@ class Head:
         Raises:
             CloudError, StorageError: it is begun in the next turn; why is told.
         """
-        lease = self._hold(order, now)
+        lease = self._hold(order, now, pool=order.pool)
         try:
             for name, pool in self._deployment.pools.items():
                 if name != order.pool:
                     self._empty(pool.group)
             run = self._host.start(order)
-        except (PermissionsError, CredentialsError, DeploymentError) as error:
+        except (PermissionsError, DeploymentError) as error:
             said = f"{error}. {error.remedy}"
             self._end(_said(order, "failed", said, error.exit_code, now, former))
             return
-        self._run = run
+        self._run, self._out = run, None
         self._scale = Scale(
             order,
             self._deployment,
@@ -271,8 +295,11 @@ class Head:
         self._control.release()
         groups.want(own, 0)
         for group in self._deployment.groups:
-            with contextlib.suppress(DeploymentError):
+            try:
                 groups.disarm(group)
+            except (CloudError, DeploymentError) as error:
+                # Of empty groups: whoever orders next arms anew. Who waits now is to be seen.
+                self._host.say(str(error))
         if orders := self._control.orders(self._host.say):
             # Ordered between the look and the end: whoever ordered may have armed and woken before
             # it, and is to find both as they were left.

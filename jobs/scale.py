@@ -23,7 +23,6 @@ from imgbatch.cloud.ending import TICK_SECONDS
 from imgbatch.cloud.scaling import Scaler
 from imgbatch.errors import (
     CloudError,
-    CredentialsError,
     DeploymentError,
     PermissionsError,
     RunError,
@@ -135,7 +134,7 @@ class Scale:
         for step, at in (("ordered", -math.inf), ("head", began), ("taken", now)):
             self._scaler.took(step, at)
         self._lease = lease
-        self._given = self.told = False
+        self.told = False
         self._armed = self._listed = -math.inf
         self._ending: float | None = None
         self._boots: dict[str, str] = {}
@@ -174,14 +173,12 @@ class Scale:
 
     def _keep(self, now: float) -> None:
         """Renew the lease; a bucket that does not answer is asked again in the next turn."""
-        if self._given:
-            return
         self._lease.head = self._run.address
         if self._run.address:
             self._scaler.took("ray", now)
         try:
             self._lease.keep(now)
-        except (StorageError, DeploymentError) as error:
+        except StorageError as error:
             self._say(f"the lease could not be renewed: {error}")
 
     def _arm(self, now: float) -> None:
@@ -248,7 +245,7 @@ class Scale:
         try:
             self._arm(now)
             self.state = self._scaler.step(now, work)
-        except (PermissionsError, CredentialsError, DeploymentError) as error:
+        except (PermissionsError, DeploymentError) as error:
             self._scaler.give_up(f"{error}. {error.remedy}", error.exit_code, now)
             self._without(now, work, error)
         except CloudError as error:
@@ -261,17 +258,10 @@ class Scale:
     def _without(self, now: float, work: Work, error: RunError) -> None:
         """Go on without the cloud: what it does not tell does not change, but time and money."""
         self.state = self._scaler.blind(now, work, f"{type(error).__name__}: {error}")
-        if work.ended is not None and not self._given:
-            # Nobody can be ended by us now: without a lease they end themselves.
-            self._given = self._released()
-
-    def _released(self) -> bool:
-        try:
-            self._lease.release()
-        except StorageError as error:
-            self._say(f"the lease could not be given back: {error}")
-            return False
-        return True
+        if work.ended is not None:
+            # No worker can be ended by us now: by a lease that is for none they end themselves.
+            self._lease.pool = ""
+            self._keep(now)
 
     def _urge(self, now: float) -> None:
         if self._ending is not None and now - self._ending > CANCEL_SECONDS:

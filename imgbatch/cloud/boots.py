@@ -2,6 +2,7 @@
 
     launched -- a node in Ray --> joined -- for a while, or shards came back --> came up
         |                            +-- idle: removed when there is no need of it
+        |                            +-- is out of Ray for long: removed
         +-- says why it does not, or never joins --> failed
 
 Failures count in a row: a machine that comes up begins the count anew.
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from imgbatch.cloud import Event, Member
     from imgbatch.cloud.scaling import Work
 
-# A machine that does not join Ray in that time is ended.
+# A machine that does not join Ray in that time, or is out of it for as long, is ended.
 BOOT_SECONDS = 900.0
 # One that has been in Ray for so long has come up, whatever becomes of it later.
 STABLE_SECONDS = 120.0
@@ -37,6 +38,7 @@ class Boots:
     def __init__(self) -> None:
         self.failed: dict[str, str] = {}
         self._joined: dict[str, float] = {}
+        self._last: dict[str, float] = {}
         self._came: set[str] = set()
         self._idle: dict[str, float] = {}
         self._told: set[str] = set()
@@ -59,6 +61,7 @@ class Boots:
             self._seen.setdefault(member.machine, now)
         for machine in work.joined:
             self._joined.setdefault(machine, now)
+            self._last[machine] = now
         self._idle = {m: self._idle.get(m, now) for m in work.joined - work.busy}
         self._come(work, now)
         for machine, reason in work.failed_boots.items():
@@ -95,9 +98,10 @@ class Boots:
 
     def _hopeless(self, member: Member, work: Work, now: float) -> bool:
         machine = member.machine
-        if machine not in self._joined and now - self._seen[machine] > BOOT_SECONDS:
-            minutes = f"{BOOT_SECONDS / 60:g} minutes"
-            self._fail(machine, f"it did not join Ray within {minutes} of its launch")
+        if now - self._last.get(machine, self._seen[machine]) > BOOT_SECONDS:
+            if machine not in self._joined:  # else it came up: another one will
+                minutes = f"{BOOT_SECONDS / 60:g} minutes"
+                self._fail(machine, f"it did not join Ray within {minutes} of its launch")
             return True
         if work.left and now - self._idle.get(machine, now) > USELESS_SECONDS:
             self._fail(machine, "it joined Ray, and did no work while there was some")

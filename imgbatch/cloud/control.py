@@ -94,7 +94,7 @@ class Lease(Settings):
         left: whole seconds to the deadline by the head's clock, at that beat.
         head: HOST:PORT of Ray's control server; "" until it is up.
         head_machine: its name for the cloud.
-        pool: whose machines it is for, besides the head.
+        pool: whose machines it is for, besides the head; "" none.
     """
 
     run: str

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from imgbatch.cloud.control import State
+from imgbatch.cloud.launch import rest
 from imgbatch.errors import (
     CancelledError,
     CloudError,
@@ -166,8 +167,7 @@ def _withdraw(run: str, place: Place, clock: Clock) -> None:
     order = next((one for one in orders if one.run == run), None)
     place.control.close(run)
     _tell_stopped(run, place.control, order, clock.now())
-    if not place.control.waiting() and _lease(place.control) is None:
-        place.groups.want(place.head, 0)
+    rest(place)
 
 
 def _tell_stopped(run: str, control: Control, order: Order | None, now: float) -> None:

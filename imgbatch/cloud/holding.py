@@ -34,6 +34,7 @@ class Holding:
 
     Attributes:
         head: HOST:PORT of Ray's control server, as soon as it is up.
+        pool: whose machines it is for; "" sends all workers away while the head stays.
     """
 
     def __init__(self, control: Control, order: Order, machine: str) -> None:
@@ -43,8 +44,9 @@ class Holding:
         self._version = ""
         self._beat = 0
         self._renewed = -math.inf
-        self._told = ""
+        self._told = ("", "")
         self.head = ""
+        self.pool = order.pool
 
     @property
     def run(self) -> str:
@@ -62,18 +64,18 @@ class Holding:
             former = self._control.lease()
         self._beat = former.beat + 1 if former else 0
         self._control.hold(self._lease(now))
-        # The version first: it is the one of what is read then, or of what was before it.
-        self._version = self._control.store.head(LEASE).version
-        self._mine()
-        self._renewed, self._told = now, self.head
+        self._version = self._mine()
+        self._renewed, self._told = now, (self.head, self.pool)
 
     def keep(self, now: float) -> None:
-        """Renew it where that is due, or where the head's address is new.
+        """Renew it where that is due, or where the head's address or the pool is new.
 
         Raises:
             FencedError: another head has it, or it was taken away.
         """
-        if now - self._renewed < RENEW_SECONDS and self._told == self.head:
+        told = self.head, self.pool
+        # Before its last renewal: the clock was set back, and nobody would wait for it.
+        if 0 <= now - self._renewed < RENEW_SECONDS and self._told == told:
             return
         self._beat += 1
         data = encoded(self._lease(now))
@@ -82,23 +84,35 @@ class Holding:
         except FileNotFoundError:
             raise FencedError("the lease was taken away") from None
         except ChangedError:
-            # Ours after all, where an answer to a former renewal was lost.
+            # Ours after all, where an answer to a former renewal was lost; or damaged.
+            self._version = self._again(data, self._mine())
+        self._renewed, self._told = now, told
+
+    def _again(self, data: bytes, version: str) -> str:
+        try:
+            return self._control.store.replace(LEASE, data, version)
+        except (FileNotFoundError, ChangedError) as error:
+            raise FencedError("the lease changed hands") from error
+
+    def _mine(self) -> str:
+        """Return the version of the lease that is ours, or that nobody can read.
+
+        Raises:
+            FencedError: another head holds it, or nobody.
+        """
+        try:
+            # The version first: it is the one of what is read then, or of what was before it.
             version = self._control.store.head(LEASE).version
-            self._mine()
-            self._version = self._control.store.replace(LEASE, data, version)
-        self._renewed, self._told = now, self.head
-
-    def release(self) -> None:
-        """Take the lease away, where it is ours: every machine leaves by itself."""
-        found = self._control.lease()
-        if found and found.head_machine == self._machine:
-            self._control.release()
-
-    def _mine(self) -> None:
-        found = self._control.lease()
+        except FileNotFoundError:
+            raise FencedError("the lease was taken away") from None
+        try:
+            found = self._control.lease()
+        except (DeploymentError, SettingsError):
+            return version
         if found is None or found.head_machine != self._machine:
             other = found.head_machine if found else "nobody"
             raise FencedError(f"the lease is held by {other}")
+        return version
 
     def _lease(self, now: float) -> Lease:
         return Lease(
@@ -108,5 +122,5 @@ class Holding:
             left=max(0, math.floor(self._order.deadline - now)),
             head=self.head,
             head_machine=self._machine,
-            pool=self._order.pool,
+            pool=self.pool,
         )

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imgbatch.errors import CloudError, RunError, SettingsError
+from imgbatch.errors import CloudError, DeploymentError, RunError, SettingsError
 
 if TYPE_CHECKING:
     from imgbatch.cloud import Groups
@@ -54,7 +54,7 @@ def launch(order: Order, place: Place, *, now: float) -> list[Order]:
         for group in place.groups_of(order):
             undo.callback(_restore, group, place.groups.armed(group), place.groups, now)
             _arm(group, order, place)
-        undo.callback(_unwake, order, place)
+        undo.callback(rest, place, but=order.run)
         wake(place)
     except BaseException as error:
         _take_back(undo, order, error)
@@ -139,8 +139,28 @@ def _restore(group: str, before: float | None, groups: Groups, now: float) -> No
         groups.disarm(group)
 
 
-def _unwake(order: Order, place: Place) -> None:
-    """End the head that may be on its way, unless somebody else's run needs it."""
-    others = [other for other in place.control.orders() if other.run != order.run]
-    if not others and place.control.lease() is None:
-        place.groups.want(place.head, 0)
+def rest(place: Place, *, but: str = "") -> None:
+    """End the head that may be on its way, unless a run needs it.
+
+    Args:
+        place: where.
+        but: a run that does not.
+    """
+    if _needed(place, but) or _led(place):
+        return
+    place.groups.want(place.head, 0)
+    if _needed(place, but):
+        # Whoever ordered in between saw a head on its way, and woke none.
+        place.groups.want(place.head, 1)
+
+
+def _led(place: Place) -> bool:
+    """Whether a head leads; a lease that nobody can read counts as none."""
+    try:
+        return place.control.lease() is not None
+    except (DeploymentError, SettingsError):
+        return False
+
+
+def _needed(place: Place, but: str) -> bool:
+    return any(run != but for run in place.control.waiting())

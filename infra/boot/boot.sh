@@ -21,7 +21,12 @@ ended() {
         return
     fi
     local reason="${REASON:-boot: $STEP failed: $(tail -n 3 "$LOG" | tr '\n' ' ')}"
-    report "$reason" || echo "the reason could not be reported"
+    if ! report "$reason"; then
+        echo "the reason could not be reported"
+        if [[ "$ROLE" == head ]]; then
+            touch "$STATE/heir" # nobody would know why the run does not begin: the next one tries
+        fi
+    fi
     leave "$reason"
 }
 fail() { REASON="$1"; exit 1; }

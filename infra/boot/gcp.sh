@@ -39,7 +39,7 @@ google() {
 # granted WORDS...: prints what is answered; 1 where it is no success.
 granted() {
     local file status
-    file="$(mktemp)"
+    file="$(mktemp --tmpdir="$STATE")" # in memory: it leaves where the disk is full, too
     status="$(google "$file" "$@")" || status="no answer"
     if [[ "$status" == 2?? ]]; then
         cat "$file" && rm "$file"

@@ -5,7 +5,7 @@
 # Each minute it reads the lease, and leaves its group (which gets smaller by one) when
 #   a worker  finds no lease, or one for another pool;
 #   the head  has had no lease of its own for 15 minutes;
-#   a worker  cannot read it for 10 minutes; the head only until the deadline that it last read;
+#   a worker  cannot read it for 10 minutes; a head that read its own has until that deadline;
 #   both      see a beat that does not change for 10 minutes, are past
 #             the deadline, did not come up in 15 minutes, or lost their container or their docker.
 # A head whose place another one has, or is to have, ends without a word to its group; README.md has
@@ -23,6 +23,7 @@ export HOME="${HOME:-/root}" # neither cloud-init nor systemd sets it
 . "$ROOT/etc/imgbatch/machine"
 # shellcheck source=infra/boot/aws.sh
 . "$ROOT/opt/imgbatch/cloud.sh"
+MACHINE="" # until it is known
 
 # Seconds that no clock's correction touches.
 uptime() { local up rest; read -r up rest </proc/uptime; echo "${up%.*}"; }
@@ -52,6 +53,9 @@ verdict() {
             keep blind "$now"
             late "$now" "$clock" || true
         elif ((now - $(recall read "$(recall since "$now")") >= SILENT_SECONDS)); then
+            if [[ "$ROLE" == head ]]; then
+                touch "$STATE/heir" # a run may wait for who can read: the next one tries
+            fi
             echo "the lease could not be read for $SILENT_SECONDS s"
         fi
         return
@@ -136,6 +140,7 @@ unmanned() {
             echo "it did not come up in $BOOT_SECONDS s"
         fi
     elif ! running="$(timeout 60 docker ps --quiet --filter name=^imgbatch$)"; then
+        keep docker "$(recall docker "$now")"
         if ((now - $(recall docker "$now") >= SILENT_SECONDS)); then
             echo "docker did not answer for $SILENT_SECONDS s"
         fi
@@ -163,6 +168,7 @@ report() {
     if [[ -e "$STATE/left" ]] || retired; then
         return
     fi
+    [[ -n "$MACHINE" ]] || identify || return 1
     # The lease that a head finds may be that of a run before.
     if [[ "$ROLE" == worker && -s "$STATE/lease.json" ]]; then
         run="$(field run)"
@@ -215,10 +221,11 @@ leave_once() {
 }
 
 watch() {
-    local reason
+    local reason began
     mkdir -p "$STATE"
+    began="$(uptime)" # its own: one that begins again on a healthy machine has its time too
     until identify; do
-        if (($(uptime) >= BOOT_SECONDS)); then
+        if (($(uptime) - began >= BOOT_SECONDS)); then
             shutdown -h now
         fi
         sleep 5

@@ -307,8 +307,9 @@ class FakeCloud:
                 if rented.watcher
                 else None
             )
-            if why and not self.state[rented.group].pool and "was not renewed" in why:
-                self._end(rented, "ended", f"it hangs: {why}")  # and its group makes another
+            heir = why and ("was not renewed" in why or "could not be read" in why)
+            if why and heir and not self.state[rented.group].pool:
+                self._end(rented, "ended", why)  # and its group makes another
             elif why:
                 self._leave(rented, why)
 

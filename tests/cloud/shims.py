@@ -37,6 +37,8 @@ def docker(words: list[str]) -> int:
         return _run(words[1:])
     if words[0] == "login":
         return 0 if sys.stdin.read().strip() else 1
+    if words[0] == "ps" and (ROOT / "docker.dead").exists():
+        return 1
     if words[0] == "ps" and _up():
         sys.stdout.write("c0ffee\n")
     if words[0] == "logs" and LOG.exists():
@@ -98,6 +100,8 @@ def keep(words: list[str]) -> int:
 
 
 def systemctl(words: list[str]) -> int:
+    if "SHIM_SYSTEMCTL" in os.environ:
+        return int(os.environ["SHIM_SYSTEMCTL"])
     if words[0] != "enable":
         return 0
     unit = ROOT / "etc/systemd/system" / words[-1]

@@ -185,6 +185,37 @@ def test_a_boot_that_hangs_is_bounded(lab: Lab) -> None:
         assert "did not come up" in reported(lab, machine)["reason"]
 
 
+def test_a_boot_that_cannot_even_start_its_watch_says_so_and_leaves(lab: Lab) -> None:
+    lab.control.hold(lab.lease())
+    lab.control.store.put(f"orders/{RUN}.json", b"{}")
+    with booting(lab, times={"SHIM_SYSTEMCTL": "1"}) as machine:
+        left(lab, machine)
+        assert "boot: watch failed" in reported(lab, machine)["reason"]
+
+
+def test_a_machine_that_never_learns_its_name_ends_itself(lab: Lab) -> None:
+    environment = {"AWS_ENDPOINT_URL": lab.moto.url, **QUICK, "SHIM_SYSTEMCTL": "1"}
+    with Machine("i-0123456789abcdef0", "127.20.1.10", environment) as machine:
+        machine.metadata.close()
+        machine.start(lab.user_data("worker"))
+        machine.wait((machine.root / "shutdown").exists)
+
+
+def test_a_docker_that_never_answers_ends_the_machine(lab: Lab) -> None:
+    lab.control.hold(lab.lease())
+    with booting(lab, times={"SILENT_SECONDS": "8", "WATCH_SECONDS": "2"}) as machine:
+        machine.wait(lambda: ran(machine))
+        (machine.root / "docker.dead").touch()
+        machine.wait(lambda: up(machine))
+        for beat in range(2, 200):
+            lab.control.hold(lab.lease(beat=beat))
+            time.sleep(0.3)
+            if machine.machine not in lab.members(lab.pool):
+                break
+        left(lab, machine)
+        assert "docker did not answer" in reported(lab, machine)["reason"]
+
+
 def test_a_cloud_that_lets_nobody_leave_has_the_machine_end_itself(lab: Lab) -> None:
     environment = {"AWS_ENDPOINT_URL": lab.moto.url, **QUICK}
     with Machine("i-0123456789abcdef0", "127.20.1.9", environment) as machine:
@@ -249,6 +280,16 @@ def test_a_head_whose_place_another_one_has_takes_nothing_from_its_group(lab: La
                 break
         stays(lab, machine)
         assert "no lease of its own" in machine.said
+
+
+@pytest.mark.parametrize("pull", ["0", "1"])
+def test_a_head_without_a_bucket_is_left_to_be_replaced(lab: Lab, pull: str) -> None:
+    s3 = lab.moto.client("s3")
+    s3.delete_object(Bucket=lab.bucket, Key="control/deployment.json")
+    s3.delete_bucket(Bucket=lab.bucket)
+    with booting(lab, "head", times={"SILENT_SECONDS": "5", "SHIM_PULL": pull}) as machine:
+        stays(lab, machine)
+        assert {"0": "could not be read", "1": "pull failed"}[pull] in machine.said
 
 
 def test_a_head_that_hangs_is_left_to_be_replaced_and_said_so(lab: Lab) -> None:

@@ -174,6 +174,13 @@ def test_a_bucket_that_is_gone_is_no_lease_that_is_gone(google: Google) -> None:
         assert "could not be read for 5 s" in machine.said
 
 
+def test_a_machine_that_can_write_to_no_disk_says_why_and_leaves_its_group(google: Google) -> None:
+    google.objects["control/lease.json"] = lease()
+    with booting(google, gpu=False, times={"TMPDIR": "/nowhere"}) as machine:
+        left(google, machine)
+        assert f"control/runs/{RUN}/boots/{NUMBER}.json" in google.objects
+
+
 def test_a_cloud_that_lets_nobody_leave_has_the_machine_end_itself(google: Google) -> None:
     google.refuses = True
     with booting(google) as machine:

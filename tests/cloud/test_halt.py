@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from imgbatch.cli.cloud.infra import _busy, _end_runs
+from imgbatch.cli.cloud.infra import _busy, _end_runs, _told
 from imgbatch.cloud.control import Lease, State
 from imgbatch.cloud.halt import NEVER, STOP, empty, halt, meant
 from imgbatch.cloud.launch import launch
@@ -116,6 +116,23 @@ def test_a_run_that_nobody_took_leaves_the_queue_and_its_head_goes(tmp_path: Pat
     # A head that had just come up finds that it is not wanted, whatever it read before.
     assert scene.control.get(RUN, STOP) is not None
     assert scene.control.get(RUN, "order.json") is not None
+
+
+def test_a_run_that_is_ordered_while_another_is_withdrawn_has_a_head(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    launch(scene.order(RUN), scene.place, now=NOON)
+    real = scene.groups.want
+
+    def want(group: str, count: int) -> None:
+        scene.groups.want = real  # type: ignore[method-assign]
+        # Somebody orders just before: a head is on its way, so that none is woken.
+        assert count == 0
+        launch(scene.order(NEXT), scene.place, now=NOON)
+        real(group, count)
+
+    scene.groups.want = want  # type: ignore[method-assign]
+    assert stop(scene, scene.clock).waiting == (NEXT,)
+    assert scene.groups.size(HEAD).wanted == 1
 
 
 def test_a_run_that_waits_leaves_the_queue_and_the_one_at_work_goes_on(tmp_path: Path) -> None:
@@ -320,6 +337,21 @@ def test_a_damaged_object_keeps_no_deployment_from_going_down(tmp_path: Path, na
     _end_runs(there, _busy(there))
     assert scene.control.waiting() == []
     assert _busy(there) == []
+
+
+def test_a_bucket_that_cannot_be_read_keeps_no_deployment_from_going_down_by_force(
+    tmp_path: Path,
+) -> None:
+    scene = at_work(tmp_path)
+    lease_file = tmp_path / "control" / "lease.json"
+    lease_file.unlink()
+    lease_file.mkdir()  # of which the store says that it may not be read
+    there = scene.place.deployment.model_copy(update={"control": str(tmp_path / "control")})
+    with pytest.raises(StorageError):
+        _told(lambda: _busy(there), [], force=False)
+    assert _told(lambda: _busy(there), [], force=True) == []
+    _end_runs(there, [RUN])
+    assert scene.control.waiting() == []
 
 
 def test_an_empty_deployment_is_emptied_all_the_same(tmp_path: Path) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 
-from imgbatch.cloud import ledger
-from imgbatch.errors import CloudError, OutageError, PermissionsError
-from tests.cloud.fake import NOON, Rented
+from imgbatch.cloud import ledger, schedules
+from imgbatch.cloud.control import State
+from imgbatch.errors import CloudError, CredentialsError, OutageError, PermissionsError
+from tests.cloud.fake import NOON, FakeCloud, Rented
 from tests.cloud.night import FakeRun, Manned, Night
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from imgbatch.cloud import Member
     from imgbatch.cloud.control import Order
 
 MINUTE, HOUR = 60.0, 3600.0
@@ -286,6 +290,20 @@ def test_a_machine_that_idles_while_a_long_shard_goes_on_is_removed_by_name(tmp_
     assert ended(night, order) == ("done", 0)
 
 
+def test_a_machine_that_fell_out_of_ray_is_removed_and_made_up_for(tmp_path: Path) -> None:
+    night = Night(tmp_path, shards=600)
+    order = night.order(most=2)
+    night.run(20 * MINUTE)
+    lost, _ = night.cloud.alive(night.group())
+    lost.up_at = float("inf")  # its lease holds, its container runs
+    night.run(16 * MINUTE)
+    assert lost.ended is not None
+    night.run(10 * MINUTE)
+    assert night.state(order).workers == 2
+    night.until_quiet()
+    assert ended(night, order) == ("done", 0)
+
+
 # -- money and time ------------------------------------------------------------------------------
 
 
@@ -460,6 +478,130 @@ def test_a_cloud_that_is_out_when_the_head_comes_costs_time_and_not_the_run(tmp_
     assert len([r for r in night.cloud.rented if r.group == night.head_group]) == 1
 
 
+@pytest.mark.parametrize("minutes", [5, 60])
+def test_a_head_is_lost_while_the_cloud_is_out_and_the_next_one_takes_its_lease_and_waits(
+    tmp_path: Path, minutes: int
+) -> None:
+    lost = 20 * MINUTE
+
+    def down(now: float) -> bool:
+        return lost < now - NOON < lost + minutes * MINUTE
+
+    night = Night(tmp_path, shards=600, down=down)
+    order = night.order(hours=8)
+    night.run(lost + 10)
+    night.lose_head()
+    night.run(25 * MINUTE)
+    if minutes == 60:
+        # Who has no Ray does no work, and is not paid for it.
+        assert night.cloud.alive(night.group()) == []
+        assert "does not answer" in night.state(order).reason
+    (head,) = night.cloud.alive(night.head_group)
+    lease = night.control.lease()
+    assert lease is not None
+    assert lease.head_machine == head.machine
+    night.until_quiet()
+    night.check()
+    assert ended(night, order) == ("done", 0)
+    assert len([r for r in night.cloud.rented if r.group == night.head_group]) == 2
+
+
+def test_a_head_that_comes_while_the_cloud_is_out_takes_no_lease_that_another_one_renews(
+    tmp_path: Path,
+) -> None:
+    night = Night(tmp_path, shards=600, down=lambda now: now - NOON > 20 * MINUTE)
+    night.order(hours=8)
+    night.run(20 * MINUTE + 10)
+    (leads,) = night.heads.values()
+    other = Manned(night, replace(leads.rented, machine="i-other"), 0.0)
+    for _ in range(60):
+        night.run(10)
+        other.turn(night.cloud.now)
+        lease = night.control.lease()
+        assert lease is not None
+        assert lease.head_machine == leads.rented.machine
+
+
+def test_what_a_schedule_orders_waits_for_a_cloud_that_is_out_when_the_head_is_woken(
+    tmp_path: Path,
+) -> None:
+    night = Night(tmp_path, shards=40, down=lambda now: 30 < now - NOON < HOUR)
+    order = night.order()
+    night.control.withdraw(order.run)
+    due = schedules.Schedule(
+        name="weekly", cron="0 8 * * *", timezone="UTC", hours=6, order=order, since=NOON - HOUR
+    )
+    schedules.put(night.control, due)
+    night.run(50 * MINUTE)
+    (taken,) = night.control.orders()
+    assert night.state(taken).phase == "waiting"
+    assert len([r for r in night.cloud.rented if r.group == night.head_group]) == 1
+    night.until_quiet()
+    assert ended(night, taken) == ("done", 0)
+
+
+def test_a_run_that_ends_while_the_cloud_is_out_keeps_its_head_for_the_runs_behind_it(
+    tmp_path: Path,
+) -> None:
+    start = 10 * MINUTE
+
+    def down(now: float) -> bool:
+        return start < now - NOON < start + HOUR
+
+    night = Night(tmp_path, shards=60, down=down)
+    night.datasets["other"] = type(night.datasets["data"])(dict.fromkeys(range(40), 60.0))
+    first, second = night.order(hours=8), night.order(hours=8, dataset="other")
+    night.run(40 * MINUTE)
+    assert night.datasets["data"].whole
+    assert night.cloud.alive(night.group()) == [], "they end by themselves"
+    night.until_quiet()
+    night.check()
+    assert ended(night, first) == ended(night, second) == ("done", 0)
+    assert len([r for r in night.cloud.rented if r.group == night.head_group]) == 1
+
+
+def test_a_run_behind_one_that_is_over_keeps_the_head_that_comes_while_the_cloud_is_out(
+    tmp_path: Path,
+) -> None:
+    night = Night(tmp_path, shards=4, down=lambda now: 30 < now - NOON < HOUR)
+    first, second = night.order(), night.order()
+    limits = {"deadline": first.deadline, "budget": first.budget}
+    night.control.tell(State(run=first.run, phase="done", at=NOON, code=0, **limits))
+    night.run(50 * MINUTE)
+    assert len([r for r in night.cloud.rented if r.group == night.head_group]) == 1
+    night.until_quiet()
+    assert ended(night, second) == ("done", 0)
+
+
+def test_credentials_that_fail_once_fail_no_run(tmp_path: Path) -> None:
+    """A machine has those of its metadata service, which may be slow."""
+    night = Night(tmp_path, shards=100)
+    real, failing = night.cloud.groups.members, [2, 40, 41]
+    looks = iter(range(10**6))
+
+    def members(group: str) -> list[Member]:
+        if next(looks) in failing:
+            raise CredentialsError("the metadata service does not answer")
+        return real(group)
+
+    night.cloud.groups.members = members  # type: ignore[method-assign]
+    order = night.order()
+    night.until_quiet()
+    assert ended(night, order) == ("done", 0)
+
+
+def test_a_lease_that_is_damaged_while_a_head_leads_is_mended_by_it(tmp_path: Path) -> None:
+    night = Night(tmp_path, shards=400)
+    order = night.order()
+    night.run(20 * MINUTE)
+    before = {rented.machine for rented in night.cloud.alive()}
+    night.control.store.put("lease.json", b"{")
+    night.run(15 * MINUTE)
+    assert before <= {rented.machine for rented in night.cloud.alive()}
+    night.until_quiet()
+    assert ended(night, order) == ("done", 0)
+
+
 def test_a_secret_that_cannot_be_written_for_an_hour_costs_time_and_not_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -535,6 +677,28 @@ def test_an_order_that_comes_in_the_heads_last_moment_finds_its_deadline_armed(
     assert abs(head.armed - late[0].deadline) <= MINUTE
     night.until_quiet()
     assert ended(night, late[0]) == ("done", 0)
+
+
+def test_an_order_that_comes_as_the_head_leaves_has_one_though_no_deadline_is_taken_back(
+    tmp_path: Path,
+) -> None:
+    night = Night(tmp_path, shards=4)
+    first = night.order(hours=2)
+    late = first.model_copy(update={"run": "99990101T000000Z-000001"})
+    real = night.cloud.groups.want
+
+    def want(group: str, count: int) -> None:
+        if (group, count) == (night.head_group, 0) and not night.control.state(late.run):
+            night.control.order(late)  # by somebody who saw a head that is up, and woke none
+        real(group, count)
+
+    def disarm(group: str) -> None:
+        raise CloudError(f"{group} does not answer")
+
+    night.cloud.groups.want = want  # type: ignore[method-assign]
+    night.cloud.groups.disarm = disarm  # type: ignore[method-assign]
+    night.run(HOUR)
+    assert ended(night, first) == ended(night, late) == ("done", 0)
 
 
 def test_a_head_that_its_group_knows_no_more_gives_way(tmp_path: Path) -> None:
@@ -674,6 +838,28 @@ def test_an_unreadable_lease_sends_workers_away_and_they_come_back(tmp_path: Pat
     night.until_quiet()
     night.check()
     assert ended(night, order) == ("done", 0)
+
+
+def test_a_head_that_comes_while_the_bucket_is_out_is_followed_by_one_that_goes_on(
+    tmp_path: Path,
+) -> None:
+    night = Night(tmp_path, shards=40, unreadable=lambda now, _: now - NOON < HOUR / 2)
+    night.control.orders = outage(night.cloud, night.control.orders)  # type: ignore[method-assign]
+    order = night.order(hours=8)
+    night.run(HOUR / 2)
+    assert workers(night) == []
+    night.until_quiet()
+    night.check()
+    assert ended(night, order) == ("done", 0)
+
+
+def outage(cloud: FakeCloud, real: Callable[..., list[Order]]) -> Callable[..., list[Order]]:
+    def orders(*words: object) -> list[Order]:
+        if cloud.now - NOON < HOUR / 2:
+            raise OutageError("the bucket does not answer")
+        return real(*words)
+
+    return orders
 
 
 def test_a_head_that_reads_nothing_any_more_still_ends_at_the_deadline(tmp_path: Path) -> None:

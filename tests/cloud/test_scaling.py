@@ -69,6 +69,17 @@ def test_a_lease_grows_by_a_beat_each_twenty_seconds_and_tells_what_is_left(
     assert (third.head, third.beat) == ("10.0.0.1:6379", 2)
 
 
+def test_a_clock_that_is_set_back_keeps_no_lease_from_being_renewed(control: Control) -> None:
+    holding = Holding(control, order(), "i-1")
+    holding.take(5000.0)
+    holding.keep(1400.0)
+    lease = control.lease()
+    assert lease is not None
+    assert (lease.beat, lease.left) == (1, 8600)
+    holding.keep(1410.0)
+    assert control.lease() == lease
+
+
 def test_who_lost_the_lease_hears_of_it_at_the_next_beat_and_does_not_take_it_back(
     control: Control,
 ) -> None:
@@ -78,7 +89,6 @@ def test_who_lost_the_lease_hears_of_it_at_the_next_beat_and_does_not_take_it_ba
     with pytest.raises(FencedError, match="i-2"):
         old.keep(20.0)
     new.keep(40.0)
-    old.release()
     lease = control.lease()
     assert lease is not None
     assert lease.head_machine == "i-2"

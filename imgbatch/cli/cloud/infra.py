@@ -5,15 +5,18 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from imgbatch.cli.cloud.given import CloudName, Json, NameOption, RegionOption, Yes, agree
-from imgbatch.errors import DeploymentError, LeftoverError, SettingsError
+from imgbatch.errors import DeploymentError, LeftoverError, SettingsError, StorageError
 from imgbatch.terminal import say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from imgbatch.cloud import Left
     from imgbatch.cloud.deployment import Deployment
     from imgbatch.cloud.plans import Plan
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 HOLDS_DATA = ("bucket", "key")
 # A machine takes a minute or two to end.
 LOOKS, SECONDS_TO_LOOK = 20, 15
+# Of a bucket that cannot be listed: it may hold data.
+UNKNOWN = -1
+T = TypeVar("T")
 Unlock = Annotated[
     str | None,
     typer.Option(metavar="ID", help="First take away the lock of a Terraform that was killed."),
@@ -86,15 +92,20 @@ def down(
     if unlock:
         root.unlock(unlock)
     there = root.deployment()
-    bucket = _bucket(root, there)
-    runs = _busy(there) if there and bucket else []
+    bucket = _told(partial(_bucket, root, there), there.bucket if there else "", force=force)
+    runs: list[str] = []
+    data = 0
+    if there and bucket:
+        runs = _told(partial(_busy, there), runs, force=force)
     if runs and not force:
         _refuse(root, runs, yes=yes)
-    data = _data(there) if there and bucket and not delete_data else 0
+    if there and bucket and not delete_data:
+        data = _told(partial(_data, there), UNKNOWN, force=force)
     plan = root.plan(destroy=True)
     lines = list(plans.lines(plan))
     if data:
-        lines.append(f"{bucket} stays, with the {data:,} objects in it")
+        holds = "whatever is" if data == UNKNOWN else f"the {data:,} objects"
+        lines.append(f"{bucket} stays, with {holds} in it")
     say(json, "planned", _record(root, plan), lines)
     if not plan.empty:
         agree("Destroy it?", yes=yes)
@@ -153,6 +164,21 @@ def _busy(there: Deployment) -> list[str]:
     return [*runs, lease.run] if lease and lease.run not in runs else runs
 
 
+def _told(ask: Callable[[], T], unknown: T, *, force: bool) -> T:
+    """Return what a bucket tells; with --force one that tells nothing keeps no machine alive.
+
+    Raises:
+        StorageError: it tells nothing, and whether somebody is at work is to be known.
+    """
+    try:
+        return ask()
+    except StorageError as error:
+        if not force:
+            raise
+        _tell(f"the bucket cannot be asked: {error}")
+        return unknown
+
+
 def _refuse(root: Root, runs: list[str], *, yes: bool) -> None:
     """Have no run be ended by mistake."""
     if yes or not sys.stdin.isatty():
@@ -169,8 +195,8 @@ def _end_runs(there: Deployment, runs: list[str]) -> None:
 
     control = Control(there.control)
     for run in runs:
-        control.close(run)
-    control.release()
+        _told(partial(control.close, run), None, force=True)
+    _told(control.release, None, force=True)
 
 
 def _data(there: Deployment) -> int:
