@@ -23,6 +23,7 @@ from imgbatch.records import Shard, Source
 from imgbatch.settings import Limits, read_recipe
 from imgbatch.summary import Request
 from imgbatch.tables import table_specs
+from imgbatch.terminal import process
 from jobs import analyze, hire
 from scripts.benchmarks.silent import Silent
 
@@ -164,4 +165,6 @@ def _told(watch: Watch, *, freeze: float) -> dict[str, float]:
 
 if __name__ == "__main__":
     ways = {"ray": on_ray, "alone": alone}
-    print(json.dumps(ways[sys.argv[1]](sys.argv[2], int(sys.argv[3]))))
+    way, dataset, count = ways[sys.argv[1]], sys.argv[2], int(sys.argv[3])
+    # It ends as imgbatch's commands do: Arrow's threads may be at work still (`terminal._leave`).
+    process(lambda: print(json.dumps(way(dataset, count))))

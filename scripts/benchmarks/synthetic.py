@@ -37,6 +37,7 @@ from imgbatch.records import Source, source_id_of
 from imgbatch.settings import Limits
 from imgbatch.summary import Request
 from imgbatch.tables import table_specs
+from imgbatch.terminal import process
 from scripts.benchmarks.silent import Silent
 
 if TYPE_CHECKING:
@@ -174,4 +175,5 @@ def _vectors(listed: pa.Table) -> pa.ListArray:
 
 if __name__ == "__main__":
     text = [Path(path).read_text("utf-8") for path in sys.argv[4:]]
-    main(sys.argv[1], str(Path(sys.argv[2])), int(sys.argv[3]), *text)
+    # It ends as imgbatch's commands do: Arrow's threads may be at work still (`terminal._leave`).
+    process(lambda: main(sys.argv[1], str(Path(sys.argv[2])), int(sys.argv[3]), *text))
