@@ -55,7 +55,7 @@ registry_login() {
 # One that the group ends already counts no more: to ask then might take another one's place.
 group_leave() {
     if [[ "$(metadata autoscaling/target-lifecycle-state 2>/dev/null)" == Terminated ]]; then
-        return
+        return 0
     fi
     aws autoscaling terminate-instance-in-auto-scaling-group --instance-id "$MACHINE" \
         --should-decrement-desired-capacity --output text

@@ -15,10 +15,11 @@ exec > >(tee -a "$LOG") 2>&1
 STEP="begin"
 step() { STEP="$1"; echo "$(date -u +%FT%TZ) boot: $STEP"; }
 trap 'ended $?' EXIT
-# ended CODE: a boot that failed tells why, and the machine leaves.
+# ended CODE: a boot that failed tells why, and the machine leaves. Nothing that it calls may return
+# without a number: in a trap that is the code that the boot failed with.
 ended() {
     if [[ "$1" == 0 ]]; then
-        return
+        return 0
     fi
     local reason="${REASON:-boot: $STEP failed: $(tail -n 3 "$LOG" | tr '\n' ' ')}"
     if ! report "$reason"; then
@@ -36,7 +37,7 @@ tries() {
     local count="$1" attempt
     shift
     for ((attempt = 1; attempt < count; attempt++)); do
-        "$@" && return
+        "$@" && return 0
         sleep $((attempt * TRY_SECONDS))
     done
     "$@"

@@ -43,7 +43,7 @@ granted() {
     status="$(google "$file" "$@")" || status="no answer"
     if [[ "$status" == 2?? ]]; then
         cat "$file" && rm "$file"
-        return
+        return 0
     fi
     echo "$status: $(head --bytes 500 "$file")" >&2
     rm -f "$file"
@@ -105,7 +105,7 @@ command_line() {
 gpu_for_containers() {
     local toolkit=(nvidia-container-toolkit nvidia-container-toolkit-base)
     toolkit+=(libnvidia-container-tools libnvidia-container1)
-    type -P nvidia-container-runtime-hook >/dev/null && return
+    type -P nvidia-container-runtime-hook >/dev/null && return 0
     install_package nvidia-container-toolkit --allow-change-held-packages "${toolkit[@]}"
     if type -P docker >/dev/null; then
         systemctl restart docker

@@ -58,7 +58,7 @@ verdict() {
             fi
             echo "the lease could not be read for $SILENT_SECONDS s"
         fi
-        return
+        return 0
     fi
     keep read "$now"
     rm -f "$STATE/own" "$STATE/heir"
@@ -73,16 +73,16 @@ verdict() {
         if ((now - $(recall mine "$(recall since "$now")") >= HEAD_SECONDS)); then
             echo "this head had no lease of its own for $HEAD_SECONDS s"
         fi
-        return
+        return 0
     fi
     keep mine "$now"
     if [[ "$read" == 1 ]]; then
         echo "there is no lease"
-        return
+        return 0
     fi
     if [[ "$ROLE" == worker && "$(field pool)" != "$POOL" ]]; then
         echo "the lease is for pool $(field pool)"
-        return
+        return 0
     fi
     beat="$(field run) $(field beat)"
     if [[ "$beat" != "$(recall beat none)" ]]; then
@@ -166,7 +166,7 @@ retired() {
 report() {
     local run=""
     if [[ -e "$STATE/left" ]] || retired; then
-        return
+        return 0
     fi
     [[ -n "$MACHINE" ]] || identify || return 1
     # The lease that a head finds may be that of a run before.
@@ -176,7 +176,7 @@ report() {
     run="${run:-$(oldest_order)}"
     # A head comes to a queue without an order where a schedule woke it, to put one there.
     if [[ -z "$run" && "$ROLE" == worker ]]; then
-        return
+        return 0
     fi
     printf '{\n"machine": "%s",\n"pool": "%s",\n"reason": "%s",\n"at": %s\n}\n' "$MACHINE" "$POOL" \
         "$(tr -d '\000-\037' <<<"$1" | sed 's/[\\"]/\\&/g')" "$(date +%s)" |
@@ -193,7 +193,7 @@ leave() {
     echo "leaving: $1"
     if [[ -e "$STATE/heir" ]] || retired; then
         shutdown -h now
-        return
+        return 0
     fi
     (
         flock 9
@@ -208,12 +208,12 @@ leave_once() {
         if ((now - $(recall left "$now") >= LEFT_SECONDS)); then
             shutdown -h now
         fi
-        return
+        return 0
     fi
     for attempt in 1 2 3; do
         if group_leave; then
             keep left "$now"
-            return
+            return 0
         fi
         sleep $((attempt * WATCH_SECONDS / 12))
     done

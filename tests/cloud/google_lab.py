@@ -115,6 +115,7 @@ class Google(_Server):
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.gone = self.refuses = False
+        self.leavings = 0
         self._groups: dict[str, list[str]] = {}
         self._sizes: dict[str, int] = {}
         self._launched = 0
@@ -167,6 +168,7 @@ class Google(_Server):
         if self.refuses or verb != "deleteInstances" or group not in self._groups:
             return 403, b'{"error": {"code": 403, "message": "Required permission"}}'
         assert body.keys() <= {"instances", "skipInstancesOnValidationError"}
+        self.leavings += 1
         for url in body["instances"]:
             place, name = url.rsplit("/", 1)
             assert place == f"zones/{ZONE}/instances", url
