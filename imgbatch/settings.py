@@ -114,7 +114,8 @@ class Limits(Settings):
     """What a worker may use. Never changes a row, so it is no part of a recipe or fingerprint.
 
     Attributes:
-        threads: decoding threads of a worker, and what a model computes with on a CPU.
+        threads: decoding threads of a worker, and what a model computes with on a CPU; without
+            Ray those of all its processes together.
         device: what models run on: `auto` takes CUDA where there is some; `cpu`; `cuda`, which
             is an error where there is none.
         torch_compile: have torch compile a model first, on CUDA; takes a minute at each worker's

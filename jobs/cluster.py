@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
+from imgbatch.crew import CORES_PER_WORKER
 from imgbatch.errors import JobError
-from jobs.places import CORES_PER_WORKER, Machine, Need, told
+from jobs.places import Machine, Need, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imgbatch import analyzers
+from imgbatch.crew import CORES_PER_WORKER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from imgbatch.settings import Recipe
 
-# Python's interpreter lock lets two decoding threads run nearly side by side, and eight not: on
-# four cores two processes of two threads did 1.2 times the pictures of one with four.
-CORES_PER_WORKER = 2
 EPSILON = 1e-6
 
 

@@ -11,21 +11,17 @@ connection swallowed of one was gone, and its task with it. Drawback: this is a 
 
 from __future__ import annotations
 
-import contextlib
 import os
-import pickle
 import threading
 import time
-import traceback
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
-from imgbatch.crew.board import SIDE_BY_SIDE
-from imgbatch.crew.fleet import Back, Done, Event, Failed, Lost, Said, Up
-from imgbatch.errors import DeviceError, JobError
+from imgbatch.crew.fleet import Event, Said
+from imgbatch.crew.hands import Hands
 from imgbatch.messages import Job, Task, Tick
 from imgbatch.pipeline import Worker
-from imgbatch.watch import WorkerLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -54,60 +50,19 @@ class WorkerProcess:
     def __init__(
         self, job: Job, number: int, make: Callable[[Job, str], AnyWorker] = Worker
     ) -> None:
-        self._number = number
         self._changed = threading.Condition()
         self._news: deque[tuple[int, Event]] = deque()
         self._told = 0
         self._asked = 0
-        self._slips: deque[tuple[int, Task]] = deque()
         self._taken: set[int] = set()
-        self._ended = False
-        self._worker: AnyWorker | None = None
-        self._start(_end_with, os.getppid())
-        # Not here: who waits for this to return would not hear an error of ours as it was raised.
-        self._start(self._live, job, make)
-
-    def _start(self, what: Callable[..., None], *arguments: object) -> None:
-        threading.Thread(target=what, args=arguments, daemon=True).start()
-
-    def _live(self, job: Job, make: Callable[[Job, str], AnyWorker]) -> None:
-        try:
-            worker = self._worker = make(job, f"ray-{self._number}")
-        except BaseException as error:  # noqa: BLE001 - told, and raised again by the driver
-            self._tell(Failed(_portable(error)))
-            return
-        for _ in range(SIDE_BY_SIDE):
-            self._start(self._keep_working, worker)
-        self._tell(Up(self._number))
-        if isinstance(worker, Worker) and (found := worker.guard()):
-            self._tell(Lost(self._number, found))
+        threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
+        self._hands = Hands(number, partial(make, job, f"ray-{number}"), self._tell)
 
     def _tell(self, event: Event) -> None:
         with self._changed:
             self._told += 1
             self._news.append((self._told, event))
             self._changed.notify_all()
-
-    def _keep_working(self, worker: AnyWorker) -> None:
-        while (given := self._take()) is not None:
-            slip, task = given
-            try:
-                for said in worker.work(task):
-                    self._tell(Said(slip, said))
-            except DeviceError as error:
-                # As if the process had crashed: another one, or another machine, goes on.
-                self._tell(Lost(self._number, WorkerLostError(str(error))))
-                return
-            except BaseException as error:  # noqa: BLE001 - told, and raised again by the driver
-                if not self._ended:
-                    self._tell(Failed(_portable(error)))
-                return
-            self._tell(Done(slip))
-
-    def _take(self) -> tuple[int, Task] | None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._slips or self._ended)
-            return None if self._ended else self._slips.popleft()
 
     def exchange(
         self, heard: int, slips: Mapping[int, Task], *, leaving: bool, seconds: float
@@ -130,19 +85,14 @@ class WorkerProcess:
             self._taken |= fresh.keys()
             if len(self._taken) > TAKEN:
                 self._taken = set(sorted(self._taken)[-TAKEN // 2 :])
-            self._slips += fresh.items()
+            self._hands.give(fresh)
             if leaving:
-                self._give_back()
+                self._hands.give_back()
             self._asked += 1
             asked = self._asked
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._urgent() or self._asked != asked, seconds)
             return list(self._news)
-
-    def _give_back(self) -> None:
-        while self._slips:
-            slip, _ = self._slips.popleft()
-            self._tell(Back(slip))
 
     def _urgent(self) -> bool:
         # Progress comes in between at most now and then: looking at all of it costs nothing.
@@ -150,11 +100,7 @@ class WorkerProcess:
 
     def close(self) -> None:
         """End the threads and write the rest of the log."""
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
-        if self._worker is not None:
-            self._worker.close()
+        self._hands.close()
 
 
 def _end_with(parent: int) -> None:
@@ -167,14 +113,3 @@ def _end_with(parent: int) -> None:
         time.sleep(PARENT_SECONDS)
     time.sleep(GRACE_SECONDS)
     os._exit(1)
-
-
-def _portable(error: BaseException) -> BaseException:
-    """Return an error that can be sent, with the lines that led to it."""
-    where = "".join(traceback.format_exception(error))
-    with contextlib.suppress(Exception):  # whatever a class of somebody else's does there
-        sent = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
-        if type(sent) is type(error):
-            sent.add_note(f"In a worker:\n{where}")
-            return sent
-    return JobError(f"{type(error).__name__}: {error}", f"In a worker:\n{where}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from enum import StrEnum
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -50,7 +51,7 @@ def run(
     dataset: DatasetUrl,
     *,
     recipe: RecipeName = "quick",
-    engine: Annotated[EngineName, typer.Option(help="ray: worker processes; inline: none.")] = (
+    engine: Annotated[EngineName, typer.Option(help="ray: on Ray; inline: without it.")] = (
         EngineName.ray
     ),
     workers: Workers = 0,
@@ -102,14 +103,14 @@ def run(
         media_column=media_column,
         id_column=id_column,
     )
-    terminal.analyze(request, crew.inline, as_json=json)
+    terminal.analyze(request, partial(crew.local, workers=workers), as_json=json)
 
 
 def retry(
     dataset: DatasetUrl,
     *,
     classes: Classes,
-    engine: Annotated[EngineName, typer.Option(help="ray: worker processes; inline: none.")] = (
+    engine: Annotated[EngineName, typer.Option(help="ray: on Ray; inline: without it.")] = (
         EngineName.ray
     ),
     workers: Workers = 0,
@@ -125,7 +126,8 @@ def retry(
     from imgbatch import crew  # noqa: PLC0415 - keeps `--help` quick
     from imgbatch.retry import Again  # noqa: PLC0415
 
-    terminal.redo(Again(dataset, tuple(classes), engine), crew.inline, as_json=json)
+    again = Again(dataset, tuple(classes), engine)
+    terminal.redo(again, partial(crew.local, workers=workers), as_json=json)
 
 
 def refuse_address(address: str | None) -> None:

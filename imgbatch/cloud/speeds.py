@@ -42,7 +42,7 @@ OWN = 0.08
 SCALED = 0.3
 # A run against the next one of the same recipe: other hours, other pictures.
 AGAIN = 0.12
-# Cores of one worker process without a GPU; `jobs.places` deals them out so.
+# Cores of one worker process without a GPU, as `crew` deals them out so.
 CORES_PER_WORKER = 2
 
 

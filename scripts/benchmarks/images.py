@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -31,16 +32,19 @@ def measure(setting: Setting) -> list[Figure]:
     folder = photos(setting, setting.images)
     read_once(folder)
     bare: dict[str, list[float]] = {"pillow": [], "turbo": []}
-    analyzers, inline, ray = [], [], []
+    analyzers, one, inline, ray = [], [], [], []
     for _ in range(setting.repeats):
         for name, rates in bare.items():
             rates.append(bare_rate(setting, folder, "bare", name))
         analyzers.append(bare_rate(setting, folder, "bare_analyzers"))
-        inline.append(run_imgbatch(setting, folder, engine="inline", expected=setting.images))
-        ray.append(run_imgbatch(setting, folder, engine="ray", expected=setting.images))
+        run = partial(run_imgbatch, setting, folder, expected=setting.images)
+        one.append(run(engine="inline", workers=1))
+        inline.append(run(engine="inline"))
+        ray.append(run(engine="ray"))
     return [
         *(_figure(f"bare loop, {name}", rates) for name, rates in bare.items()),
         _judged("bare loop with the analyzers, no frame", analyzers, bare),
+        _judged("inline in one process, list to Parquet", [r.listed_to_parquet for r in one], bare),
         _judged("inline, list to Parquet", [r.listed_to_parquet for r in inline], bare, INLINE_BAR),
         _judged("Ray, after start-up", [r.after_start_up for r in ray], bare, RAY_BAR),
         _figure("inline, all in", [r.all_in for r in inline]),

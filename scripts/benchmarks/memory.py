@@ -47,7 +47,7 @@ def measure(setting: Setting) -> list[Figure]:
 
 
 def _peak(setting: Setting, folder: Path, expected: int) -> float:
-    run = run_imgbatch(setting, folder, engine="inline", expected=expected)
+    run = run_imgbatch(setting, folder, engine="inline", workers=1, expected=expected)
     return run.ended.peak_bytes / MB
 
 

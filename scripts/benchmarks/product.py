@@ -56,13 +56,14 @@ class Run:
         return self.sources / self.ended.seconds
 
 
-def run_imgbatch(
+def run_imgbatch(  # noqa: PLR0913 - one argument per choice
     setting: Setting,
     folder: Path | str,
     *,
     engine: str,
     expected: int,
     recipe: Path = RECIPE,
+    workers: int = 0,
     nodes: int = 0,
     environment: Mapping[str, str] | None = None,
 ) -> Run:
@@ -74,6 +75,7 @@ def run_imgbatch(
         engine: inline or ray.
         expected: how many sources there are.
         recipe: its file; `image + quality + hashes` by default.
+        workers: processes at most; 0: as many as imgbatch takes by itself.
         nodes: on Ray, over so many nodes of one core each; 0: on this machine as it is.
         environment: variables that are set on top.
 
@@ -84,6 +86,7 @@ def run_imgbatch(
     dataset = setting.fresh(name)
     words = [str(folder), str(dataset), "--recipe", str(recipe)]
     command = [sys.executable, "-m", "imgbatch", "run", *words, "--engine", engine]
+    command += ["--workers", str(workers)]
     if nodes:
         command = module("nodes", nodes, sys.executable, "-m", "jobs.analyze", *words)
     variables = {"IMGBATCH_THREADS": str(setting.threads), **(environment or {})}

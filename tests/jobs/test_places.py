@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgbatch.analyzers import classify, embed
+from imgbatch.crew import CORES_PER_WORKER
 from imgbatch.models.nets import SHARE
 from imgbatch.settings import Recipe
-from jobs.places import CORES_PER_WORKER, Machine, Need, need_of, placed, told
+from jobs.places import Machine, Need, need_of, placed, told
 
 GIB = 2**30
 

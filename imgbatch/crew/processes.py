@@ -1,0 +1,227 @@
+"""Workers that are processes of this machine, begun by this one; a lost one is replaced.
+
+    begun -- it runs, its analyzers are loaded --> up --> released, or closed at the end
+      |                                             |
+      +-- three times in a row: the run ends        +-- lost: its process ended, or was ended for
+                                                        what a source takes
+
+A pipe to each carries tasks there and events back. A process whose driver is gone reads that from
+its pipe and ends.
+
+Decision, 2026-11: fresh interpreters (spawn), not forks: Arrow, OpenCV and the stores' runtime have
+threads here, and a fork would copy the locks that these hold. Drawback: each takes the second that
+its imports take, so few pictures are done in one process, as `crew.local` decides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import multiprocessing
+import multiprocessing.connection
+import multiprocessing.resource_tracker
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from imgbatch.crew.board import SIDE_BY_SIDE
+from imgbatch.crew.fleet import Back, Done, Event, Failed, Lost, Up
+from imgbatch.crew.hands import Hands
+from imgbatch.crew.order import ATTEMPTS
+from imgbatch.errors import JobError
+from imgbatch.pipeline import Worker
+from imgbatch.watch import WorkerLostError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from multiprocessing.connection import Connection
+
+    from imgbatch.messages import Job, Task
+
+DEEPEST = 64
+# How long the processes may take to write the rest of their logs.
+CLOSE_SECONDS = 10.0
+# What a process ends with in which no thread of ours could run (`imgbatch.watch`).
+FROZEN_EXIT = 1
+
+
+@dataclass(slots=True)
+class _Child:
+    """A process at its place; `hand` is what it was given and did not tell the end of, in order."""
+
+    place: int
+    number: int
+    process: Any
+    hand: list[int] = field(default_factory=list)
+    up: bool = False
+
+    @property
+    def begun(self) -> frozenset[int]:
+        # Tasks are begun in the order in which they came, and so many at a time.
+        return frozenset(self.hand[:SIDE_BY_SIDE])
+
+
+class Processes:
+    """So many places for processes, which share this machine's threads.
+
+    Args:
+        job: what each worker is told; its limit of threads is of all of them together.
+        places: at least 1.
+    """
+
+    deepest = DEEPEST
+
+    def __init__(self, job: Job, places: int) -> None:
+        self._job = job
+        self._places = places
+        self._spawned = multiprocessing.get_context("spawn")
+        self._numbers = itertools.count()
+        self._children: dict[Connection, _Child] = {}
+        self._released: list[Any] = []
+        self._failed_starts = 0
+
+    @property
+    def expected(self) -> int:
+        """How many workers are up or on their way."""
+        return len(self._children)
+
+    def want(self, count: int) -> None:
+        """Begin processes at the places that are free, if so many have something to do."""
+        taken = {child.place for child in self._children.values()}
+        for place in sorted(set(range(self._places)) - taken)[: max(0, count - len(taken))]:
+            self._begin(place)
+
+    def _begin(self, place: int) -> None:
+        ours, theirs = self._spawned.Pipe()
+        number = next(self._numbers)
+        process = self._spawned.Process(
+            target=_work, args=(theirs, self._told(place), number), daemon=True
+        )
+        with _uninterrupted():
+            process.start()
+        theirs.close()
+        self._children[ours] = _Child(place, number, process)
+
+    def _told(self, place: int) -> Job:
+        threads = self._job.limits.threads
+        share = threads // self._places + (place < threads % self._places)
+        limits = self._job.limits.model_copy(update={"threads": max(1, share)})
+        return replace(self._job, limits=limits)
+
+    def give(self, worker: int, slips: Mapping[int, Task]) -> None:
+        """Hand tasks to a worker; one that is gone says so itself, by the end of its pipe."""
+        for pipe, child in self._children.items():
+            if child.number == worker:
+                child.hand += slips
+                _send(pipe, slips)
+
+    def release(self, worker: int) -> None:
+        """Let a worker write its log and go."""
+        for pipe, child in list(self._children.items()):
+            if child.number == worker:
+                _send(pipe, None)
+                self._released.append(self._forget(pipe).process)
+
+    def events(self, seconds: float) -> list[Event]:
+        """Return what happened; waits so long for the first of it."""
+        found: list[Event] = []
+        ready = set(multiprocessing.connection.wait(list(self._children), seconds))
+        for pipe in [pipe for pipe in self._children if pipe in ready]:
+            try:
+                event = pipe.recv()
+            except (EOFError, OSError):
+                found += self._gone(pipe)
+            else:
+                found.append(self._heard(pipe, event))
+        return found
+
+    def _heard(self, pipe: Connection, event: Event) -> Event:
+        child = self._children[pipe]
+        match event:
+            case Up():
+                child.up = True
+                self._failed_starts = 0
+            case Done() | Back():
+                child.hand.remove(event.slip)
+            case Lost():
+                # By its own guard: a source overran a limit, and may never come to an end.
+                self._forget(pipe).process.kill()
+                return replace(event, begun=child.begun)
+        return event
+
+    def _gone(self, pipe: Connection) -> Iterator[Event]:
+        """Tell of a process that ended by itself."""
+        child = self._forget(pipe)
+        child.process.join(CLOSE_SECONDS)
+        error = _why(child.process.exitcode)
+        if child.up:
+            yield Lost(child.number, error, child.begun)
+            return
+        self._failed_starts += 1
+        if self._failed_starts == ATTEMPTS:
+            said = f"{ATTEMPTS} workers were lost while they started: {error}"
+            yield Failed(JobError(said))
+
+    def _forget(self, pipe: Connection) -> _Child:
+        pipe.close()
+        return self._children.pop(pipe)
+
+    def close(self) -> None:
+        """Let all write their logs, and end those that cannot."""
+        for pipe in list(self._children):
+            _send(pipe, None)
+            self._released.append(self._forget(pipe).process)
+        end = time.monotonic() + CLOSE_SECONDS
+        for process in self._released:
+            process.join(max(0.0, end - time.monotonic()))
+            process.kill()
+            process.join()
+
+
+def _send(pipe: Connection, words: Mapping[int, Task] | None) -> None:
+    with contextlib.suppress(OSError):
+        pipe.send(words)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Have what is started here never see the terminal's interrupt, which goes to all at once."""
+    # Python starts this beside the first process, and then takes no note of what was blocked.
+    multiprocessing.resource_tracker.ensure_running()
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+
+
+def _why(code: int | None) -> WorkerLostError:
+    if code is not None and code < 0:
+        with contextlib.suppress(ValueError):
+            return WorkerLostError(f"its process was ended by {signal.Signals(-code).name}")
+    if code == FROZEN_EXIT:
+        return WorkerLostError("the worker did not answer, and then ended", "hang")
+    return WorkerLostError(f"its process ended with exit code {code}")
+
+
+def _work(pipe: Connection, job: Job, number: int) -> None:
+    """Be one of the processes, until the driver says that it is over, or is gone."""
+    lock = threading.Lock()
+
+    def tell(event: Event) -> None:
+        with lock, contextlib.suppress(OSError):
+            pipe.send(event)
+
+    hands = Hands(number, partial(Worker, job, f"local-{number}"), tell)
+    with contextlib.suppress(EOFError, OSError):
+        while (slips := pipe.recv()) is not None:
+            hands.give(slips)
+    ending = threading.Thread(target=hands.close, daemon=True)
+    ending.start()
+    ending.join(CLOSE_SECONDS)
+    # Not as Python ends: a thread that hangs in a source would keep the process for ever.
+    os._exit(0)

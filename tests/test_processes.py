@@ -1,0 +1,193 @@
+"""Workers in processes of this machine, without Ray: killed, hung, interrupted, left alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from imgbatch import analyzers, crew
+from imgbatch.crew import processes
+from imgbatch.crew.fleet import Up
+from imgbatch.crew.processes import Processes
+from imgbatch.dataset import Dataset
+from imgbatch.dataset.plan import Work
+from imgbatch.dataset.verify import verify
+from imgbatch.errors import DatasetError, ImgbatchError, JobError
+from imgbatch.messages import Job, Task
+from imgbatch.observe.lines import log_lines
+from imgbatch.records import Shard
+from imgbatch.run import run
+from imgbatch.settings import Limits, read_recipe
+from imgbatch.summary import Request
+from imgbatch.terminal import INTERRUPTED
+from tests import corpus
+from tests.equal import assert_equal
+from tests.jobs.test_poison import CLASSES, poisoned  # noqa: F401 - a fixture
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LIMITS = Limits(shard_sources=5, threads=3)
+TWO = partial(crew.local, workers=2)
+
+
+def lines_of(url: Path) -> list[dict[str, Any]]:
+    dataset = Dataset.open(str(url))
+    return list(log_lines(dataset, dataset.runs()[-1]["run"]))
+
+
+def test_two_processes_make_the_dataset_that_one_makes(tmp_path: Path) -> None:
+    folder = corpus.many(tmp_path / "in", 40)
+    summary = run(
+        Request(str(folder), str(tmp_path / "two"), corpus.RECIPE, "inline"),
+        LIMITS,
+        TWO,
+        corpus.Silent(),
+    )
+    assert summary.outcomes == {"ok": 40}
+    corpus.run_inline(folder, tmp_path / "one", limits=LIMITS)
+    assert_equal(tmp_path / "two", tmp_path / "one")
+    started = [line for line in lines_of(tmp_path / "two") if line["event"] == "worker.started"]
+    assert {line["worker"] for line in started} == {"local-0", "local-1"}
+    assert os.getpid() not in {line["pid"] for line in started}
+    assert len({line["pid"] for line in started}) == 2
+    ended = [line for line in lines_of(tmp_path / "two") if line["event"] == "worker.ended"]
+    assert len(ended) == 2, "both wrote their logs to the end"
+    assert not any(psutil.pid_exists(line["pid"]) for line in started)
+
+
+def test_the_threads_of_all_processes_are_those_that_were_allowed() -> None:
+    fleet = Processes(job(threads=5), 2)
+    assert [fleet._told(place).limits.threads for place in range(2)] == [3, 2]
+    assert Processes(job(threads=1), 2)._told(1).limits.threads == 1
+
+
+def job(recipe: str = corpus.RECIPE, *, threads: int = 4, dataset: str = "file:///none") -> Job:
+    return Job(
+        "run",
+        dataset,
+        read_recipe(recipe, settings_of=analyzers.settings_of),
+        Limits(threads=threads),
+    )
+
+
+def shards(count: int, sources: int, *, former: bool = False) -> list[Task]:
+    tables = ("sources", "image")
+    held: Any = {"sources": None, **({"image": None} if former else {})}
+    return [Task((Work(Shard(str(n), 0, sources=sources), tables, held),)) for n in range(count)]
+
+
+def test_a_process_is_begun_only_where_it_has_enough_to_do() -> None:
+    def paying(told: Job, tasks: list[Task]) -> int:
+        return crew._paying(told, tasks)
+
+    assert paying(job(), shards(1, 300)) == 1
+    assert paying(job(), shards(4, 1000)) == 2
+    assert paying(job(threads=16), shards(4, 1000)) == 8
+    assert paying(job(threads=1), shards(4, 1000)) == 1
+    assert paying(job(), shards(3, 2)) == 2, "two are full by their bytes"
+    assert paying(job(), shards(400, 1000, former=True)) == 1, "few of these were changed"
+    assert paying(job('[analyzers.embed]\nmodel = "resnet18"\n'), shards(4, 1000)) == 1
+
+
+def dies(*_: object) -> None:
+    os._exit(3)
+
+
+def test_processes_that_all_end_while_they_start_end_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(processes, "_work", dies)
+    said = "3 workers were lost while they started: its process ended with exit code 3"
+    with pytest.raises(JobError, match=said):
+        list(crew.local(job(), shards(3, 2), workers=2))
+
+
+def test_what_goes_wrong_in_a_process_is_raised_here_with_its_class(tmp_path: Path) -> None:
+    nowhere = job(dataset=str(tmp_path / "none"))
+    with pytest.raises(ImgbatchError) as raised:
+        list(crew.local(nowhere, shards(3, 2), workers=2))
+    assert isinstance(raised.value, DatasetError)
+    assert "In a worker" in "".join(raised.value.__notes__)
+
+
+def test_a_process_whose_driver_is_gone_ends(tmp_path: Path) -> None:
+    corpus.run_inline(corpus.many(tmp_path / "in", 3), tmp_path / "d")
+    fleet = Processes(job(dataset=str(tmp_path / "d")), 1)
+    fleet.want(1)
+    while not (found := fleet.events(10.0)):
+        pass
+    assert isinstance(found[0], Up), found
+    ((pipe, child),) = fleet._children.items()
+    pipe.close()
+    fleet._children.clear()
+    child.process.join(60)
+    assert child.process.exitcode == 0
+
+
+def start(folder: Path, dataset: Path, *more: str, **limits: object) -> subprocess.Popen[str]:
+    words = ["run", folder, dataset, "--recipe", folder.parent / "r.toml", "--engine", "inline"]
+    named = {f"IMGBATCH_{name.upper()}": str(value) for name, value in limits.items()}
+    return subprocess.Popen(
+        [sys.executable, "-m", "imgbatch", *map(str, words), "--workers", "2", *more],
+        env={**os.environ, **named},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_is_ended_leaves_no_process_and_goes_on_later(
+    tmp_path: Path, end: signal.Signals
+) -> None:
+    folder = corpus.many(tmp_path / "in", 600)
+    (tmp_path / "r.toml").write_text(corpus.RECIPE)
+    run_ = start(folder, tmp_path / "d", shard_sources=10, commit_seconds=0.05)
+    log = tmp_path / "d/tables/sources/_delta_log"
+    late = time.monotonic() + 60
+    while not list(log.glob("*1.json")):
+        assert time.monotonic() < late, run_.communicate()
+        time.sleep(0.01)
+    children = psutil.Process(run_.pid).children(recursive=True)
+    assert len(children) >= 2
+    if end == signal.SIGINT:
+        os.killpg(run_.pid, end)  # as a terminal does: all of them get it
+    else:
+        run_.kill()
+    _, said = run_.communicate(timeout=60)
+    assert psutil.wait_procs(children, timeout=30)[1] == []
+    assert "Traceback" not in said
+    if end == signal.SIGINT:
+        assert run_.returncode == INTERRUPTED
+    again = start(folder, tmp_path / "d", shard_sources=10, lock_seconds=1)
+    _, said = again.communicate(timeout=120)
+    assert again.returncode == 0, said
+    assert verify(Dataset.open(str(tmp_path / "d"))).problems == []
+    corpus.run_inline(folder, tmp_path / "whole", limits=Limits(shard_sources=10))
+    assert_equal(tmp_path / "d", tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_sources_that_kill_are_quarantined_without_ray_too(
+    poisoned: Path,  # noqa: F811 - the fixture
+    tmp_path: Path,
+) -> None:
+    killer_limits = {"shard_sources": 40, "source_seconds": 6, "worker_memory": 900 * 2**20}
+    done = start(poisoned, tmp_path / "d", "--json", **killer_limits)
+    _, said = done.communicate(timeout=240)
+    assert done.returncode == 0, said
+    dataset = Dataset.open(str(tmp_path / "d"))
+    failed = [r for r in dataset.read("sources").to_pylist() if r["status"] == "failed"]
+    assert {r["address"].partition("/in/")[2]: r["error_class"] for r in failed} == CLASSES
+    assert verify(dataset).problems == []
