@@ -134,8 +134,7 @@ class Committer:
             adds = self._waiting[path]
             if adds:
                 table = self._dataset.table(path)
-                shards = {part.shard for part in adds}
-                former = [part for part in table.parts().values() if part.shard in shards]
+                former = table.parts({part.shard for part in adds}).values()
                 table.commit(adds, former, fence=self._number, run=self._run)
         if self._report:
             self._report(sum(map(len, self._waiting.values())))
@@ -155,6 +154,6 @@ def remove(dataset: Dataset, shards: set[str], *, run: str, number: int) -> None
     """Take shards out of every table: all their sources are gone."""
     for name in dataset.tables():
         table = dataset.table(f"tables/{name}")
-        gone = [part for part in table.parts().values() if part.shard in shards]
+        gone = table.parts(shards).values()
         if gone:
             table.commit([], gone, fence=number, run=run)

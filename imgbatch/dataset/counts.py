@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -50,7 +51,7 @@ def counts_of(rows: pa.Table) -> Counts:
 def outcomes(dataset: Dataset) -> Counter[tuple[str, str | None]]:
     """Return how many committed sources have which status and error class."""
     table = dataset.table(OUTCOMES)
-    held = pa.array(table.parts(), pa.string())
+    held = table.paths()
     told = _read(dataset.store)
     told = told.filter(pc.is_in(told["path"], value_set=held))
     total: Counter[tuple[str, str | None]] = Counter()
@@ -105,9 +106,10 @@ class Tally:
         columns = [pa.array(column) for column in zip(*self._new, strict=True)]
         fresh = pa.table(columns, names=SCHEMA.names).cast(SCHEMA)
         whole = pa.concat_tables([_read(self._dataset.store), fresh])
-        held = pa.array(self._dataset.table(OUTCOMES).parts(), pa.string())
+        held = self._dataset.table(OUTCOMES).paths()
         committed = pc.is_in(whole["path"], value_set=held)
-        self._new = [each for each in self._new if each[0] not in set(held.to_pylist())]
+        waiting = pc.invert(pc.is_in(fresh["path"], value_set=held)).to_pylist()
+        self._new = list(itertools.compress(self._new, waiting))
         buffer = io.BytesIO()
         pq.write_table(whole.filter(committed), buffer, compression="zstd")
         self._dataset.store.put(NAME, buffer.getvalue())

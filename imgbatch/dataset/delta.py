@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.fs
 import pyarrow.parquet as pq
@@ -45,7 +46,6 @@ from imgbatch.storage.secrets import scrub
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    import pyarrow.compute as pc
     from deltalake.transaction import AddAction, CommitProperties, RemoveAction
 
     from imgbatch.storage import Store
@@ -123,11 +123,28 @@ class Table:
         """
         return Table(self._store, self.name, version=version)
 
-    def parts(self) -> dict[str, Part]:
-        """Return the committed parts by file name, without their digests."""
+    def paths(self) -> pa.Array:
+        """Return the file names of the committed parts, shape (parts,), dtype string."""
+        if self._delta is None:
+            return pa.array([], pa.string())
+        return self._actions()["path"].cast(pa.string()).combine_chunks()
+
+    def _actions(self) -> pa.Table:
+        return pa.table(self._require().get_add_actions())
+
+    def parts(self, shards: Collection[str] | None = None) -> dict[str, Part]:
+        """Return the committed parts by file name, without their digests.
+
+        Args:
+            shards: names of those whose parts are asked for; all by default.
+        """
         if self._delta is None:
             return {}
-        actions = pa.table(self._delta.get_add_actions())
+        actions = self._actions()
+        if shards is not None:
+            # Before they are Python's: of a table of 100,000 parts, a commit asks for a hundred.
+            of = pc.list_element(pc.split_pattern(actions["path"], "@", max_splits=1), 0)
+            actions = actions.filter(pc.is_in(of, value_set=pa.array(shards, of.type)))
         columns = [actions[name].to_pylist() for name in ("path", "size_bytes", "num_records")]
         return {
             path: Part(self.name, path, size, rows)
