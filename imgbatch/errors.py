@@ -33,6 +33,7 @@
     |   +-- SpentError            31  a run's budget or deadline is reached
     |   +-- DumpError             32  INPUT is no dump of the format that is named, or of several
     |   +-- ScheduleError         33  a schedule is not there, or the machine does not keep it
+    |   +-- OutputError           34  all is done, and what was to be printed could not be written
     +-- SourceError               one source failed; becomes its outcome row, never ends a run
         +-- FetchError                fetch.*    its bytes could not be had
         +-- LinkError                 link.*     a URL of a dump does not give its medium
@@ -345,6 +346,16 @@ class ScheduleError(RunError):
 
     exit_code = 33
     remedy = "See `imgbatch schedule list`."
+
+
+class OutputError(RunError):
+    """A command did its work, and what it printed could not be written, as on a full disk."""
+
+    exit_code = 34
+    remedy = (
+        "Make room where its output goes, or send it elsewhere, and run the same command again: "
+        "what it did to a dataset stays."
+    )
 
 
 class SourceError(ImgbatchError):

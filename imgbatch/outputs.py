@@ -1,9 +1,10 @@
-"""What a process prints leaves; whoever reads it may go away (`| head`), and nothing else changes.
+"""What a process prints leaves; who should take it may fail (`| head`, a full disk), the work not.
 
 Decision, 2026-11: a command goes on to its end without readers, and its exit code is its own: a run
-that is printed into `| head` is finished, and `verify | head -1` tells of damage by its code. Those
-that only pass on what comes ask `heard` and end. Drawback: where nobody reads any more, a command
-is not ended by that, as other programs are.
+that is printed into `| head` is finished, and `verify | head -1` tells of damage by its code. Where
+the output cannot be written (a full disk) it goes on too, and `unwritten` tells that at its end.
+Those that only pass on what comes ask `heard` and end. Drawback: where nobody reads any more, a
+command is not ended by that, as other programs are.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer
 
-# Descriptors whose readers went away.
+# Descriptors whose readers went away, or that take nothing any more, and why not.
 _unheard: set[int] = set()
+_unwritten: dict[int, str] = {}
 
 
 def outlive_readers() -> None:
@@ -32,6 +34,12 @@ def outlive_readers() -> None:
 def heard() -> bool:
     """Return whether somebody still reads what is printed, as far as the last line told."""
     return 1 not in _unheard
+
+
+def unwritten() -> str | None:
+    """Return which outputs could not be written and why; None where it was readers that left."""
+    names = {1: "standard output", 2: "standard error"}
+    return ", ".join(f"{names[of]}: {why}" for of, why in sorted(_unwritten.items())) or None
 
 
 def _lasting(stream: TextIO | None) -> TextIO:
@@ -48,11 +56,15 @@ def _lasting(stream: TextIO | None) -> TextIO:
 
 
 class _Output(io.FileIO):
-    """A descriptor; what is written after its reader went away goes nowhere."""
+    """A descriptor; what is written after it took something no more goes nowhere."""
 
     def write(self, data: ReadableBuffer, /) -> int:
-        try:
-            return super().write(data)
-        except BrokenPipeError:
+        if self.fileno() not in _unheard:
+            try:
+                return super().write(data)
+            except BrokenPipeError:
+                pass
+            except OSError as error:
+                _unwritten[self.fileno()] = error.strerror
             _unheard.add(self.fileno())
-            return memoryview(data).nbytes
+        return memoryview(data).nbytes

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from imgbatch.errors import RunError, SettingsError
-from imgbatch.outputs import outlive_readers
+from imgbatch.errors import OutputError, RunError, SettingsError
+from imgbatch.outputs import outlive_readers, unwritten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -127,28 +127,42 @@ def _leave(code: list[int]) -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
-    os._exit(code[0])
+    ended = code[0]
+    if lost := unwritten():
+        error = OutputError(f"what it printed could not be written: {lost}")
+        _tell(error)
+        ended = ended or error.exit_code
+    os._exit(ended)
 
 
 def guarded(app: Callable[[], Any]) -> None:
     """Run an app and exit with the code of what it raised; every command goes through here."""
-    stderr = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         app()
     except RunError as error:
-        stderr.print(f"error: {type(error).__name__}: {error}", markup=False, style="red")
-        stderr.print(f"to do: {error.remedy}", markup=False)
+        _tell(error)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        stderr.print("interrupted: finished shards stay; run again to go on", markup=False)
+        _stderr().print("interrupted: finished shards stay; run again to go on", markup=False)
         sys.exit(INTERRUPTED)
     except Exception:  # noqa: BLE001 - whatever else comes here is a bug of ours, and said so
         from imgbatch.storage.secrets import scrub  # noqa: PLC0415 - keeps `--help` quick
 
         # An error of a library that we did not foresee may tell what it was sent.
+        stderr = _stderr()
         stderr.print(scrub(traceback.format_exc()), markup=False)
         stderr.print("This is a bug in imgbatch. Committed shards are safe.", markup=False)
         sys.exit(BUG)
+
+
+def _tell(error: RunError) -> None:
+    stderr = _stderr()
+    stderr.print(f"error: {type(error).__name__}: {error}", markup=False, style="red")
+    stderr.print(f"to do: {error.remedy}", markup=False)
+
+
+def _stderr() -> Console:
+    return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def max_failed(text: str | None) -> float | None:
