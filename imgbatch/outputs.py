@@ -65,6 +65,6 @@ class _Output(io.FileIO):
             except BrokenPipeError:
                 pass
             except OSError as error:
-                _unwritten[self.fileno()] = error.strerror
+                _unwritten[self.fileno()] = error.strerror or str(error)
             _unheard.add(self.fileno())
         return memoryview(data).nbytes

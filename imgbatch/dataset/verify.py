@@ -42,7 +42,7 @@ class Verified:
         problems: one line for each thing that is off, naming table and shard.
         damaged: the committed parts that are not what they should be.
         orphans: files below a table that no commit names (an interrupted driver leaves some).
-        notes: what is no damage: labels that are older than their tables, folders of others.
+        notes: what is no damage: labels that are older than their tables, what is of others.
     """
 
     sources: int = 0

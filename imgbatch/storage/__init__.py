@@ -77,6 +77,9 @@ class Store(Protocol):
     def folders(self, prefix: str = "") -> Sequence[str]:
         """Return the names of the folders in a folder, without looking at what is in them."""
 
+    def files(self, prefix: str = "") -> Sequence[str]:
+        """Return the names of the objects right in a folder."""
+
     def head(self, name: str) -> Entry:
         """Return size and version of one object."""
 

@@ -68,6 +68,15 @@ class LocalStore:
         except FileNotFoundError:
             return []  # a bucket has no empty folders either
 
+    def files(self, prefix: str = "") -> Sequence[str]:
+        """Return the names of what is no folder in a folder; half written files are left out."""
+        try:
+            with _allowed(), os.scandir(self._path(prefix.strip("/"))) as found:
+                names = [item.name for item in found if not item.is_dir(follow_symlinks=False)]
+        except FileNotFoundError:
+            return []
+        return sorted(name for name in names if not name.startswith(PARTIAL))
+
     def head(self, name: str) -> Entry:
         """Return size and version of one file."""
         with _allowed():

@@ -27,7 +27,7 @@ from imgbatch.storage.secrets import cause
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from obstore import Attributes, GetOptions, ObjectMeta, UpdateVersion
+    from obstore import Attributes, GetOptions, ListResult, ObjectMeta, UpdateVersion
     from obstore.store import ObjectStore
 
     from imgbatch.storage import Former
@@ -87,10 +87,22 @@ class RemoteStore:
 
     def folders(self, prefix: str = "") -> Sequence[str]:
         """Return what the names below a prefix have up to their next slash."""
-        below = f"{self._prefix}{prefix.strip('/')}".strip("/")
+        return sorted(path.rpartition("/")[2] for path in self._level(prefix)["common_prefixes"])
+
+    def files(self, prefix: str = "") -> Sequence[str]:
+        """Return the names below a prefix that have no further slash."""
+        # Consoles mark a folder by an object of its name and a slash, told here without the slash.
+        mark = self._below(prefix)
+        paths = [meta["path"] for meta in self._level(prefix)["objects"]]
+        return sorted(path.rpartition("/")[2] for path in paths if path != mark)
+
+    def _level(self, prefix: str) -> ListResult[Sequence[ObjectMeta]]:
+        # All of one level at once: obstore has no such call that pages.
         with self._mapped(prefix):
-            found = obstore.list_with_delimiter(self._store, prefix=below or None)
-        return sorted(path.rpartition("/")[2] for path in found["common_prefixes"])
+            return obstore.list_with_delimiter(self._store, prefix=self._below(prefix) or None)
+
+    def _below(self, prefix: str) -> str:
+        return f"{self._prefix}{prefix.strip('/')}".strip("/")
 
     def head(self, name: str) -> Entry:
         """Return size and version of one object."""

@@ -236,6 +236,15 @@ def test_folders_are_named_one_by_one_without_what_is_in_them(store: Store) -> N
     assert list(store.folders("t/one")) == list(store.folders("nowhere")) == []
 
 
+def test_files_of_one_folder_are_named_without_those_below(store: Store) -> None:
+    assert list(store.files()) == list(store.files("t")) == []
+    for name in ("x", "t/one/a", "t/two/b/c", "t/file", "t/ein \u00e9", "tt/e"):
+        store.put(name, b".")
+    assert list(store.files()) == ["x"]
+    assert list(store.files("t")) == ["ein \u00e9", "file"]
+    assert list(store.files("t/two")) == list(store.files("nowhere")) == []
+
+
 def test_list_and_head_agree_on_the_version(store: Store) -> None:
     store.put("a/b", b"x")
     assert [e.version for e in store.list()] == [store.head("a/b").version]
