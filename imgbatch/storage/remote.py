@@ -93,13 +93,15 @@ class RemoteStore:
         """Return the names below a prefix that have no further slash."""
         # Consoles mark a folder by an object of its name and a slash, told here without the slash.
         mark = self._below(prefix)
-        paths = [meta["path"] for meta in self._level(prefix)["objects"]]
+        paths: list[str] = self._level(prefix)["objects"]["path"].to_pylist()
         return sorted(path.rpartition("/")[2] for path in paths if path != mark)
 
-    def _level(self, prefix: str) -> ListResult[Sequence[ObjectMeta]]:
-        # All of one level at once: obstore has no such call that pages.
+    def _level(self, prefix: str) -> ListResult[Any]:
+        # All of one level at once, 0.2 KB each: obstore has no such call that pages. As a table of
+        # Arrow's: a dictionary for each object was 0.8 KB.
+        below = self._below(prefix) or None
         with self._mapped(prefix):
-            return obstore.list_with_delimiter(self._store, prefix=self._below(prefix) or None)
+            return obstore.list_with_delimiter(self._store, prefix=below, return_arrow=True)
 
     def _below(self, prefix: str) -> str:
         return f"{self._prefix}{prefix.strip('/')}".strip("/")
