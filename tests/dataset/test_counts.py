@@ -12,6 +12,8 @@ from imgbatch.dataset import SOURCES, Dataset, counts
 from imgbatch.dataset.delta import Table
 from imgbatch.dataset.forget import forget
 from imgbatch.dataset.given import given, look_up
+from imgbatch.dataset.verify import verify
+from imgbatch.errors import DamageError
 from imgbatch.observe.status import status
 from imgbatch.settings import Limits
 from tests.corpus import many, run_inline
@@ -97,3 +99,18 @@ def test_a_run_goes_on_where_the_counts_cannot_be_written(made: Path) -> None:
     (made / "d" / counts.NAME).mkdir()
     (made / "in/new.jpg").write_bytes(b"new and broken")
     assert run_inline(made / "in", made / "d", recipe=RECIPE, limits=LIMITS).sources == 1
+
+
+def test_a_run_with_nothing_to_do_that_has_to_read_a_lost_part_tells_how_to_mend_it(
+    made: Path,
+) -> None:
+    """Without the file of counts the rows are read, and what is lost must not be passed over."""
+    lost = min((made / "d" / "tables" / "sources").glob("*.parquet"))
+    lost.unlink()
+    assert run_inline(made / "in", made / "d", recipe=RECIPE).shards == 0  # verify looks for damage
+    (made / "d" / counts.NAME).unlink()
+    with pytest.raises(DamageError, match=f"{lost.name}$") as told:
+        run_inline(made / "in", made / "d", recipe=RECIPE)
+    assert "`imgbatch run INPUT DATASET --repair`" in told.value.remedy
+    mended = run_inline(made / "in", made / "d", recipe=RECIPE, repair=True)
+    assert (mended.repaired, verify(Dataset.open(str(made / "d"))).problems) == (1, [])
