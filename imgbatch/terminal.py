@@ -142,8 +142,7 @@ def guarded(app: Callable[[], Any]) -> None:
     except RunError as error:
         _tell(error)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        _stderr().print("interrupted: finished shards stay; run again to go on", markup=False)
+    except KeyboardInterrupt:  # before the command began
         sys.exit(INTERRUPTED)
     except Exception:  # noqa: BLE001 - whatever else comes here is a bug of ours, and said so
         from imgbatch.storage.secrets import scrub  # noqa: PLC0415 - keeps `--help` quick
@@ -225,11 +224,13 @@ def _watched(
     from imgbatch.observe.progress import watcher  # noqa: PLC0415 - keeps `--help` quick
     from imgbatch.settings import read_limits  # noqa: PLC0415
 
-    shown = watcher(as_json=as_json)
     try:
-        return drive(read_limits(), engine, shown)
-    finally:
-        shown.close()
+        with contextlib.closing(watcher(as_json=as_json)) as shown:
+            return drive(read_limits(), engine, shown)
+    except KeyboardInterrupt:
+        # Told here: what reads the command line ends a command that is interrupted without a word.
+        _stderr().print("interrupted: finished shards stay; run again to go on", markup=False)
+        raise
 
 
 def _retried_lines(summary: Summary) -> list[str]:

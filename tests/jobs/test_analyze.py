@@ -134,4 +134,5 @@ def test_an_interrupt_commits_what_is_finished_and_exits_130(made: Path, tmp_pat
     _, err = child.communicate(timeout=120)
     assert child.returncode == 130, err
     assert "Traceback" not in err
+    assert err.count("interrupted: finished shards stay; run again to go on\n") == 1
     assert verify(Dataset.open(str(tmp_path / "d"))).rows["sources"] > 0
