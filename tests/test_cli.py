@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -85,6 +86,19 @@ def test_verify_of_a_damaged_dataset_names_the_shard_and_exits_14(
     done = imgbatch("verify", tmp_path / "d")
     assert done.returncode == errors.DamageError.exit_code == 14
     assert f"problem: shard {part.name.partition('-')[0]}" in done.stdout
+    assert "to do: `imgbatch run INPUT DATASET --repair`" in done.stderr
+
+
+def test_verify_of_a_dataset_that_a_run_left_unfinished_says_to_run_again(tmp_path: Path) -> None:
+    words = ["run", corpus.many(tmp_path / "in", 3), tmp_path / "d", "--engine", "inline"]
+    assert imgbatch(*words).returncode == 0
+    shutil.rmtree(tmp_path / "d" / "tables" / "hashes")  # as if it had not come to that table
+    done = imgbatch("verify", tmp_path / "d")
+    assert done.returncode == errors.DamageError.exit_code
+    assert "Nothing is damaged" in done.stderr
+    assert "`imgbatch run INPUT DATASET` goes on" in done.stderr
+    assert imgbatch(*words).returncode == 0
+    assert imgbatch("verify", tmp_path / "d").returncode == 0
 
 
 def test_analyzers_and_recipes_are_shown_to_copy(tmp_path: Path) -> None:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 # A link that is signed with keys of an hour ends with them.
 LINK_SECONDS = 24 * 3600
+GO_ON = (
+    "Nothing is damaged: a run is at work, or ended before all was done. "
+    "`imgbatch run INPUT DATASET` goes on with it."
+)
 
 
 class ExportFormat(StrEnum):
@@ -69,7 +73,8 @@ def verify(
     }
     say(json, "verified", record, _verified_lines(found))
     if found.problems:
-        raise DamageError(f"{len(found.problems)} problems in {dataset}")
+        said = f"{len(found.problems)} problems in {dataset}"
+        raise DamageError(said, GO_ON if found.unfinished == len(found.problems) else None)
 
 
 def _verify_forgotten(

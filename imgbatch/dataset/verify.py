@@ -40,6 +40,7 @@ class Verified:
         sources, ok, failed, filtered: the reconciliation: the first is the sum of the others.
         rows: rows of each table, counted from its parts.
         problems: one line for each thing that is off, naming table and shard.
+        unfinished: how many of these only say that a run has not come to something yet.
         damaged: the committed parts that are not what they should be.
         orphans: files below a table that no commit names (an interrupted driver leaves some).
         notes: what is no damage: labels that are older than their tables, what is of others.
@@ -52,6 +53,7 @@ class Verified:
     shards: int = 0
     rows: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+    unfinished: int = 0
     damaged: list[Part] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -97,6 +99,7 @@ def verify(dataset: Dataset) -> Verified:
             own = by_shard[name].pop(part.shard, None)
             if own is None or own.label != part.label or not _is_of_one_look(own, parts):
                 found.problems.append(f"shard {part.label}: unfinished in table {name}")
+                found.unfinished += 1
                 continue
             read = _checked(dataset, table, own, digests[name], found)
             if read is not None:
