@@ -12,8 +12,8 @@ __all__ = ["__version__"]
 # (microsoft/mimalloc#1373), two megabytes that the kernel clears for whatever few kilobytes each of
 # our threads needs first. OpenBLAS's threads sleep once they have had nothing to do for some
 # microseconds, not for a tenth of a second: that was 0.25 s of the processors at every start.
-# Delta's library has a heap of its own for each of its threads and keeps what each had at most: with
-# one heap, 20,000 parts in 20 commits cost 45 MB and not 90, in the same time.
+# Delta's library has a heap of its own for each of its threads and keeps what each had at most:
+# with one heap, 20,000 parts in 20 commits cost 45 MB and not 90, in the same time.
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # noqa: TID251 - set, never read
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "16")  # noqa: TID251 - set, never read
 os.environ.setdefault("_RJEM_MALLOC_CONF", "narenas:1")  # noqa: TID251 - set, never read

@@ -25,8 +25,8 @@ OF_STORES = ("Generic S3 error", "Generic GCS error")
 BRANCH = re.compile("\\s*\x1b\\[31m\u21b3\x1b\\[0m\\s*")
 # EPERM, EACCES, EROFS: asking again is refused again.
 REFUSED = re.compile(r"os error (1|13|30)\b")
-# Commits name their run for as long as the dataset lives; delta's default forgets after 30 days. Our
-# commits tell no range of any column; delta would still keep a place for each, at every part.
+# Commits name their run for as long as the dataset lives; delta's default forgets after 30 days.
+# They tell no range of any column, for which delta would still keep a place at every part.
 CONFIGURATION = {
     "delta.logRetentionDuration": "interval 36500 days",
     "delta.checkpointInterval": "100",

@@ -28,12 +28,10 @@ MONTHS = {
 
 def text_id(value: Any) -> str | None:
     """Return an id as text; None where there is none, or a float that has lost its digits."""
-    if isinstance(value, str):
-        return value.strip("\0 \t\r\n") or None
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
+    if type(value) is int:
         return str(value)
+    if type(value) is str:
+        return value.strip("\0 \t\r\n") or None
     if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
         return str(int(value))
     return None
