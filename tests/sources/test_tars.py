@@ -216,3 +216,15 @@ def test_an_archive_that_changed_after_its_listing_is_told(tmp_path: Path) -> No
     path.write_bytes(tar_bytes({"a": b"one", "b": b"x" * 100_000})[:50_000])
     assert failure(member) == "archive.truncated"
     assert failure(member, SMALL) == "archive.truncated"
+
+
+def test_an_extended_attribute_of_the_longest_name_costs_no_member(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("a.jpg")
+    info.size = 3
+    info.pax_headers = {"SCHILY.xattr.user." + "x" * 250: "value"}
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tape:
+        tape.addfile(info, io.BytesIO(b"one"))
+    members, own = listed(tmp_path / "x.tar", file.getvalue())
+    assert names(members) == ["a.jpg"]
+    assert error_class(own) == "archive"
