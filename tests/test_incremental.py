@@ -208,15 +208,16 @@ def test_members_of_an_archive_that_was_written_anew_are_found_where_they_lie_no
     corpus.mkdir()
     archive = corpus / f"export.{ending}"
     pack(archive, {"b.jpg": "china.jpg", "d.jpg": "flower.jpg", "f.jpg": "rocket.jpg"})
-    run(corpus, recipe="[analyzers.image]\n")
+    own, one = tmp_path / "own", "[analyzers.image]\n"
+    run_inline(corpus, own, recipe=one, limits=LIMITS)
     between = {"a.jpg": "rocket.jpg", "c.jpg": "rocket.jpg", "e.jpg": "china.jpg"}
     known = {"b.jpg": "china.jpg", "d.jpg": "flower.jpg", "f.jpg": "rocket.jpg"}
     pack(archive, dict(sorted({**known, **between}.items())))
     # The archive itself and its new members; what is known of the others holds.
-    assert run(corpus, recipe="[analyzers.image]\n")["read"] == 4
-    assert run(corpus, recipe="[analyzers.image]\n")["shards"] == 0
-    assert run(corpus, recipe="[analyzers.image]\n[analyzers.quality]\n")["read"] == 6
-    quality = Dataset.open(str(tmp_path / "own")).read("quality", columns=["status"])
+    assert run(corpus, recipe=one)["read"] == 4
+    assert run_inline(corpus, own, recipe=one, limits=LIMITS).shards == 0
+    assert run(corpus, recipe=f"{one}[analyzers.quality]\n")["read"] == 6
+    quality = Dataset.open(str(own)).read("quality", columns=["status"])
     assert quality["status"].to_pylist() == ["ok"] * 6
 
 
@@ -229,8 +230,10 @@ def test_a_member_that_was_encrypted_and_is_no_more_is_read(tmp_path: Path) -> N
     entry = plain.rfind(b"PK\x01\x02")
     archive.write_bytes(plain[: entry + 8] + b"\x01\x00" + plain[entry + 10 :])
     os.utime(archive, (1, 1))
-    run(corpus)
+    recipe = "[analyzers.image]\n"
+    encrypted = run_inline(corpus, tmp_path / "own", recipe=recipe)
+    assert encrypted.outcomes == {"archive": 1, "archive.encrypted": 1}
     archive.write_bytes(plain)
-    run(corpus)
+    run(corpus, recipe=recipe)
     outcomes = Dataset.open(str(tmp_path / "own")).read(SOURCES, columns=["error_class"])
     assert sorted(outcomes["error_class"].to_pylist(), key=str) == [None, "archive"]

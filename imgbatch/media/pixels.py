@@ -176,7 +176,7 @@ def _words(strip: Image.Image, *, inverted: bool) -> RGB:
 def _white_is_zero(image: Image.Image) -> bool:
     """Tell whether 0 is white, as scans and X-rays in TIFF have it; Pillow turns 8 bits only."""
     tags = getattr(image, "tag_v2", {})
-    return tags.get(_PHOTOMETRIC, 1) == 0
+    return bool(tags.get(_PHOTOMETRIC, 1) == 0)
 
 
 def _stretch(strip: Image.Image, low: float, high: float) -> RGB:
