@@ -221,6 +221,25 @@ def test_members_of_an_archive_that_was_written_anew_are_found_where_they_lie_no
     assert quality["status"].to_pylist() == ["ok"] * 6
 
 
+def test_members_that_moved_between_their_listing_and_their_reading_are_done_again_unasked(
+    tmp_path: Path,
+) -> None:
+    corpus, own, recipe = tmp_path / "in", tmp_path / "own", "[analyzers.image]\n"
+    corpus.mkdir()
+    archive = corpus / "export.tar"
+    photos = {"a.jpg": "china.jpg", "b.jpg": "flower.jpg"}
+    pack(archive, photos)
+
+    def anew() -> None:
+        pack(archive, dict(reversed(photos.items())))
+
+    missed = run_inline(corpus, own, recipe=recipe, before_work=anew)
+    assert missed.outcomes == {"archive": 1, "fetch.changed": 2}
+    assert run(corpus, recipe=recipe)["read"] == 3
+    outcomes = Dataset.open(str(own)).read(SOURCES, columns=["status"])
+    assert sorted(outcomes["status"].to_pylist()) == ["filtered", "ok", "ok"]
+
+
 def test_a_member_that_was_encrypted_and_is_no_more_is_read(tmp_path: Path) -> None:
     corpus = tmp_path / "in"
     corpus.mkdir()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from imgbatch.dataset import MANIFEST, Dataset
 from imgbatch.dataset.spill import CHUNK, Rows, Spill
@@ -38,13 +39,16 @@ LISTED = pa.schema(
     ]
 )
 IN_SHARD = pa.schema([*LISTED, ("shard", pa.string())])
-# Where a member lies in its archive.
-PLACE = ("container", "packing", "offset", "packed_size", "method")
+# Where a member lies in its archive, and how.
+PLACE = ("packing", "offset", "packed_size", "method")
 VERDICT = ("verdict_status", "verdict_class")
 KNOWN = pa.schema(
     [IN_SHARD.field(n) for n in ("source_id", "version", "shard", "input", *PLACE, *VERDICT)]
 )
 GONE = pa.schema([(name, pa.string()) for name in ("source_id", "shard")])
+MISSED = pa.schema([("source_id", pa.string())])
+# What a member came to whose archive was written anew between its listing and its reading.
+NOT_THERE = "fetch.changed"
 
 # Each compressed tar is read in one pass, so it is cut on its own, in its order.
 TAPE = "CASE WHEN packing = 'stream' THEN container ELSE '' END"
@@ -58,8 +62,9 @@ class Changes:
     Attributes:
         new: listed rows that the manifest does not have, in the order in which they are cut, and
             column `tape`: the compressed tar that each lies in, "" for all others.
-        changed: listed rows whose version or verdict differs, or that are to be done again as they
-            are, and column `shard`, by which they are sorted.
+        changed: listed rows whose version or verdict differs, that were missed where they had been
+            and lie elsewhere, or that are to be done again as they are; and column `shard`, by
+            which they are sorted.
         moved: listed rows that only lie elsewhere in their archive, which was written anew: what
             was found in them holds, and whoever reads them again has to know where. Columns and
             order as those of `changed`.
@@ -233,12 +238,25 @@ def compare(dataset: Dataset, listed: Listing, *, root: str, whole: bool) -> Cha
     again = f"(listed.version <> known.version OR {_differs(VERDICT)})"
     spill.run(f"CREATE OR REPLACE TABLE again AS {both} {again}")
     spill.run(f"CREATE OR REPLACE TABLE moved AS {both} NOT {again} AND {_differs(PLACE)}")
+    if spill.first("FROM moved"):
+        spill.fill("missed", MISSED, _missed(dataset))
+        spill.run("INSERT INTO again FROM moved SEMI JOIN missed USING (source_id)")
+        spill.run("CREATE OR REPLACE TABLE moved AS FROM moved ANTI JOIN missed USING (source_id)")
     spill.run(
         "CREATE OR REPLACE TABLE gone AS SELECT source_id, shard FROM known "
         "ANTI JOIN listed USING (source_id) WHERE $1 AND known.input = $2",
         [whole, root],
     )
     return _changes(spill, listed=listed.num_rows)
+
+
+def _missed(dataset: Dataset) -> Iterator[pa.RecordBatch]:
+    """Yield the sources that were not found where they had been listed, in any table."""
+    for name in dataset.tables():
+        table = dataset.table(f"tables/{name}")
+        if "error_class" in table.schema().names:
+            not_there = pc.field("error_class") == NOT_THERE
+            yield from table.batches(MISSED.names, where=not_there)
 
 
 def _differs(columns: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ import zstandard
 from imgbatch.attempts import pause
 from imgbatch.errors import ArchiveError, FetchError, SourceError
 from imgbatch.sources.blobs import CHUNK, fetching, gather, open_whole
-from imgbatch.sources.members import MEMBER_BYTES, WINDOW_BYTES
+from imgbatch.sources.members import MEMBER_BYTES, WINDOW_BYTES, is_named
 from imgbatch.sources.tars import FileTape, walk
 from imgbatch.storage import locate
 
@@ -247,7 +247,7 @@ def _walk(container: str, tape: Tape) -> Iterator[Header]:
 
 
 def _member(tape: Tape, header: Header, source: Source, limits: Limits) -> Blob | SourceError:
-    if header.version != source.version:
+    if header.version != source.version or not is_named(source, header.name):
         return FetchError("fetch.changed", "another member stands in its place now")
     if header.size > MEMBER_BYTES:
         return ArchiveError("archive.bomb", f"{header.size} bytes unpacked")
