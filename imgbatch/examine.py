@@ -14,7 +14,7 @@ from imgbatch.errors import RunError, SourceError
 from imgbatch.outcomes import decided, failure, not_media, source_row
 from imgbatch.records import REGIONS, Outcome, analyzer_of
 from imgbatch.rows import PictureRows, SequenceRows, missing, region_rows
-from imgbatch.sources import claims_media, claims_video, is_sidecar
+from imgbatch.sources import claims_media, claims_video, is_apple_double, is_sidecar
 from imgbatch.timings import Timings
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class ShardRows:
         with timings.stage("hash"):
             sha256 = blob.sha256()
         # All that an outcome depends on, apart from the keys.
-        key = (sha256, _claims(source), self._shift.needs[place])
+        key = (sha256, _claims(source, blob), self._shift.needs[place])
         mine = _First(place)
         # One step of the interpreter each, so no lock is needed: it would be waited for.
         first = self._firsts.setdefault(key, mine)
@@ -249,10 +249,15 @@ class _First:
             return self._came
 
 
-def _claims(source: Source) -> tuple[bool, bool, bool]:
+def _claims(source: Source, blob: Blob) -> tuple[bool, bool, bool, bool]:
     """Return what a source's name says that it is: what its bytes come to depends on that too."""
     address = source.address
-    return claims_media(address), claims_video(address), is_sidecar(address)
+    return (
+        claims_media(address),
+        claims_video(address),
+        is_sidecar(address),
+        is_apple_double(address, blob.head),
+    )
 
 
 def log_error(log: FilteringBoundLogger, source: Source, error: Exception, *, stage: str) -> None:

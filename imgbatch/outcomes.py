@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from imgbatch.errors import DecodeError
 from imgbatch.records import Outcome
-from imgbatch.sources import archive_form, claims_media, claims_video, is_sidecar
+from imgbatch.sources import (
+    archive_form,
+    claims_media,
+    claims_video,
+    is_apple_double,
+    is_sidecar,
+)
 
 if TYPE_CHECKING:
     from imgbatch.analyzers import Row
@@ -23,6 +29,8 @@ def not_media(source: Source, blob: Blob, sha256: str) -> Outcome:
     Raises:
         DecodeError: the name says that it is media, so a filter would hide a loss.
     """
+    if is_apple_double(source.address, blob.head):
+        return Outcome("filtered", "sidecar", "sidecar", sha256=sha256)
     if claims_media(source.address):
         if blob.size == 0:
             raise DecodeError("decode.empty", "the file has no bytes")

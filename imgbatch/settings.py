@@ -42,7 +42,7 @@ class VideoSettings(Settings):
 
     sample: Literal["keyframes", "every_n", "fps", "scene"] = "keyframes"
     every_n: int = Field(default=30, ge=1)
-    fps: float = Field(default=1.0, gt=0)
+    fps: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     scene_threshold: float = Field(default=0.3, gt=0, lt=1)
     max_frames: int = Field(default=1000, ge=1)
 

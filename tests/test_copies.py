@@ -96,6 +96,17 @@ def test_every_source_has_a_row_and_every_picture_a_copy(corpus: Path, tmp_path:
     assert len(written) == 3
 
 
+def test_empty_files_come_to_what_their_names_say_as_in_a_run(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("notes.txt", "photo.jpg"):
+        (folder / name).touch()
+    export(folder, tmp_path / "out")
+    rows = table(tmp_path / "out")
+    assert named(rows, "notes.txt")["status"] == "filtered"
+    assert named(rows, "photo.jpg")["error_class"] == "decode.empty"
+
+
 def test_a_copy_is_what_the_steps_make_of_the_full_size_pixels(
     corpus: Path, tmp_path: Path
 ) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tarfile
+import zipfile
 from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
@@ -179,3 +182,77 @@ def test_a_source_that_can_not_be_read_again_for_a_new_analyzer_has_a_row_that_s
     assert verify(dataset).problems == []
     rows = dataset.read("quality", where=pc.field("status") == "failed")
     assert rows["error_class"].to_pylist() == ["fetch.missing"]
+
+
+def pack(archive: Path, photos: dict[str, str]) -> None:
+    """Write an archive anew, whose members keep their names, bytes and times, in this order."""
+    archive.unlink(missing_ok=True)
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive, "w") as new:
+            for name, photo in photos.items():
+                new.writestr(zipfile.ZipInfo(name), PHOTOS[photo].read_bytes())
+        return
+    with tarfile.open(archive, "w:gz" if archive.suffix == ".gz" else "w") as tape:
+        for name, photo in photos.items():
+            info = tarfile.TarInfo(name)
+            info.size = PHOTOS[photo].stat().st_size
+            with PHOTOS[photo].open("rb") as file:
+                tape.addfile(info, file)
+
+
+@pytest.mark.parametrize("ending", ["zip", "tar", "tar.gz"])
+def test_members_of_an_archive_that_was_written_anew_are_found_where_they_lie_now(
+    tmp_path: Path, ending: str
+) -> None:
+    corpus = tmp_path / "in"
+    corpus.mkdir()
+    archive = corpus / f"export.{ending}"
+    pack(archive, {"b.jpg": "china.jpg", "d.jpg": "flower.jpg", "f.jpg": "rocket.jpg"})
+    own, one = tmp_path / "own", "[analyzers.image]\n"
+    run_inline(corpus, own, recipe=one, limits=LIMITS)
+    between = {"a.jpg": "rocket.jpg", "c.jpg": "rocket.jpg", "e.jpg": "china.jpg"}
+    known = {"b.jpg": "china.jpg", "d.jpg": "flower.jpg", "f.jpg": "rocket.jpg"}
+    pack(archive, dict(sorted({**known, **between}.items())))
+    # The archive itself and its new members; what is known of the others holds.
+    assert run(corpus, recipe=one)["read"] == 4
+    assert run_inline(corpus, own, recipe=one, limits=LIMITS).shards == 0
+    assert run(corpus, recipe=f"{one}[analyzers.quality]\n")["read"] == 6
+    quality = Dataset.open(str(own)).read("quality", columns=["status"])
+    assert quality["status"].to_pylist() == ["ok"] * 6
+
+
+def test_members_that_moved_between_their_listing_and_their_reading_are_done_again_unasked(
+    tmp_path: Path,
+) -> None:
+    corpus, own, recipe = tmp_path / "in", tmp_path / "own", "[analyzers.image]\n"
+    corpus.mkdir()
+    archive = corpus / "export.tar"
+    photos = {"a.jpg": "china.jpg", "b.jpg": "flower.jpg"}
+    pack(archive, photos)
+
+    def anew() -> None:
+        pack(archive, dict(reversed(photos.items())))
+
+    missed = run_inline(corpus, own, recipe=recipe, before_work=anew)
+    assert missed.outcomes == {"archive": 1, "fetch.changed": 2}
+    assert run(corpus, recipe=recipe)["read"] == 3
+    outcomes = Dataset.open(str(own)).read(SOURCES, columns=["status"])
+    assert sorted(outcomes["status"].to_pylist()) == ["filtered", "ok", "ok"]
+
+
+def test_a_member_that_was_encrypted_and_is_no_more_is_read(tmp_path: Path) -> None:
+    corpus = tmp_path / "in"
+    corpus.mkdir()
+    archive = corpus / "export.zip"
+    pack(archive, {"a.jpg": "china.jpg"})
+    plain = archive.read_bytes()
+    entry = plain.rfind(b"PK\x01\x02")
+    archive.write_bytes(plain[: entry + 8] + b"\x01\x00" + plain[entry + 10 :])
+    os.utime(archive, (1, 1))
+    recipe = "[analyzers.image]\n"
+    encrypted = run_inline(corpus, tmp_path / "own", recipe=recipe)
+    assert encrypted.outcomes == {"archive": 1, "archive.encrypted": 1}
+    archive.write_bytes(plain)
+    run(corpus, recipe=recipe)
+    outcomes = Dataset.open(str(tmp_path / "own")).read(SOURCES, columns=["error_class"])
+    assert sorted(outcomes["error_class"].to_pylist(), key=str) == [None, "archive"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -346,3 +347,25 @@ def test_buckets_in_and_buckets_out(tmp_path: Path, bucket: str) -> None:
     by_name = {r["address"].partition("/corpus/")[2]: r["error_class"] or r["status"] for r in rows}
     assert by_name == corpus.EXPECTED
     assert run(request, Limits(), crew.inline, corpus.Silent()).shards == 0
+
+
+def test_what_macos_puts_beside_each_picture_is_a_sidecar_and_no_broken_picture(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    beside = bytes.fromhex("0005160700020000") + b"Mac OS X        " + bytes(100)
+    with zipfile.ZipFile(folder / "export.zip", "w") as archive:
+        archive.write(corpus.PHOTOS["china.jpg"], "china.jpg")
+        archive.writestr("__MACOSX/._china.jpg", beside)
+        archive.writestr("lies.jpg", beside)
+        archive.writestr("._broken.jpg", b"neither the one nor the other")
+    corpus.run_inline(folder, tmp_path / "d", recipe="[analyzers.image]\n")
+    rows = Dataset.open(str(tmp_path / "d")).read("sources").to_pylist()
+    assert {row["address"].rpartition("/")[2]: row["error_class"] for row in rows} == {
+        "china.jpg": None,
+        "._china.jpg": "sidecar",
+        "lies.jpg": "decode.unrecognised",
+        "._broken.jpg": "decode.unrecognised",
+        "export.zip": "archive",
+    }

@@ -111,6 +111,7 @@ def test_a_wrong_variable_or_flag_is_not_answered_with_recipes_alone() -> None:
         'exact = "maybe"',
         "video.every_n = 0",
         "video.fps = 0",
+        "video.fps = inf",
         "video.scene_threshold = 1",
         "video.max_frames = 0",
         'video.sample = "all"',

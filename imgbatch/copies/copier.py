@@ -101,7 +101,7 @@ class Copier:
             return
         blob = read()
         row["sha256"] = blob.sha256()
-        decoder = media.decoder(blob.head)
+        decoder = media.decoder(blob.head) if blob.size else None
         if decoder is None:
             outcome = not_media(source, blob, row["sha256"])
             yield row | _ended(outcome.status, outcome.error_class, outcome.message)

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from imgbatch.dataset import MANIFEST, Dataset
 from imgbatch.dataset.spill import CHUNK, Rows, Spill
 from imgbatch.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from imgbatch.records import Source
 
@@ -38,8 +39,16 @@ LISTED = pa.schema(
     ]
 )
 IN_SHARD = pa.schema([*LISTED, ("shard", pa.string())])
-KNOWN = pa.schema([(name, pa.string()) for name in ("source_id", "version", "shard", "input")])
+# Where a member lies in its archive, and how.
+PLACE = ("packing", "offset", "packed_size", "method")
+VERDICT = ("verdict_status", "verdict_class")
+KNOWN = pa.schema(
+    [IN_SHARD.field(n) for n in ("source_id", "version", "shard", "input", *PLACE, *VERDICT)]
+)
 GONE = pa.schema([(name, pa.string()) for name in ("source_id", "shard")])
+MISSED = pa.schema([("source_id", pa.string())])
+# What a member came to whose archive was written anew between its listing and its reading.
+NOT_THERE = "fetch.changed"
 
 # Each compressed tar is read in one pass, so it is cut on its own, in its order.
 TAPE = "CASE WHEN packing = 'stream' THEN container ELSE '' END"
@@ -53,16 +62,21 @@ class Changes:
     Attributes:
         new: listed rows that the manifest does not have, in the order in which they are cut, and
             column `tape`: the compressed tar that each lies in, "" for all others.
-        changed: listed rows whose version differs, or that are to be done again as they are, and
-            column `shard`, by which they are sorted.
+        changed: listed rows whose version or verdict differs, that were missed where they had been
+            and lie elsewhere, or that are to be done again as they are; and column `shard`, by
+            which they are sorted.
+        moved: listed rows that only lie elsewhere in their archive, which was written anew: what
+            was found in them holds, and whoever reads them again has to know where. Columns and
+            order as those of `changed`.
         removed: `source_id` and `shard` of sources that leave; of the same input, no longer listed.
             Sorted by shard.
-        touched: names of the shards that changed and removed sources lie in.
+        touched: names of the shards that changed, moved and removed sources lie in.
         same: how many sources are as they were.
     """
 
     new: Rows
     changed: Rows
+    moved: Rows
     removed: Rows
     touched: frozenset[str]
     same: int
@@ -70,7 +84,7 @@ class Changes:
     @property
     def nothing(self) -> bool:
         """Whether the manifest already says it all."""
-        return not (self.new.num_rows or self.changed.num_rows or self.removed.num_rows)
+        return not (self.new.num_rows or self.touched)
 
     @classmethod
     def of_rows(
@@ -85,6 +99,7 @@ class Changes:
         spill = Spill()
         spill.fill("fresh", LISTED, [])
         spill.fill("again", IN_SHARD, _batches_of(changed, IN_SHARD))
+        spill.fill("moved", IN_SHARD, [])
         spill.fill("gone", GONE, _batches_of(removed, GONE))
         return _changes(spill, listed=0 if changed is None else changed.num_rows)
 
@@ -95,12 +110,13 @@ def _batches_of(rows: pa.Table | None, schema: pa.Schema) -> list[pa.RecordBatch
 
 
 def _changes(spill: Spill, *, listed: int) -> Changes:
-    shards = "SELECT shard FROM again UNION SELECT shard FROM gone"
+    shards = "SELECT shard FROM again UNION SELECT shard FROM moved UNION SELECT shard FROM gone"
     new = Rows(spill, "fresh", columns=f"*, {TAPE} AS tape", order=CUT_ORDER)
     changed = Rows(spill, "again", order="shard, address")
     return Changes(
         new=new,
         changed=changed,
+        moved=Rows(spill, "moved", order="shard, address"),
         removed=Rows(spill, "gone", order="shard, source_id"),
         touched=frozenset(spill.read(shards)["shard"].to_pylist()),
         same=listed - new.num_rows - changed.num_rows,
@@ -218,14 +234,32 @@ def compare(dataset: Dataset, listed: Listing, *, root: str, whole: bool) -> Cha
     table = dataset.table(MANIFEST)
     spill.fill("known", KNOWN, table.batches(KNOWN.names) if table.exists else [])
     spill.run("CREATE OR REPLACE TABLE fresh AS FROM listed ANTI JOIN known USING (source_id)")
-    spill.run(
-        "CREATE OR REPLACE TABLE again AS SELECT listed.*, shard FROM listed "
-        "JOIN known USING (source_id) "
-        "WHERE listed.version <> known.version"
-    )
+    both = "SELECT listed.*, shard FROM listed JOIN known USING (source_id) WHERE"
+    again = f"(listed.version <> known.version OR {_differs(VERDICT)})"
+    spill.run(f"CREATE OR REPLACE TABLE again AS {both} {again}")
+    spill.run(f"CREATE OR REPLACE TABLE moved AS {both} NOT {again} AND {_differs(PLACE)}")
+    if spill.first("FROM moved"):
+        spill.fill("missed", MISSED, _missed(dataset))
+        spill.run("INSERT INTO again FROM moved SEMI JOIN missed USING (source_id)")
+        spill.run("CREATE OR REPLACE TABLE moved AS FROM moved ANTI JOIN missed USING (source_id)")
     spill.run(
         "CREATE OR REPLACE TABLE gone AS SELECT source_id, shard FROM known "
         "ANTI JOIN listed USING (source_id) WHERE $1 AND known.input = $2",
         [whole, root],
     )
     return _changes(spill, listed=listed.num_rows)
+
+
+def _missed(dataset: Dataset) -> Iterator[pa.RecordBatch]:
+    """Yield the sources that were not found where they had been listed, in any table."""
+    for name in dataset.tables():
+        table = dataset.table(f"tables/{name}")
+        if "error_class" in table.schema().names:
+            not_there = pc.field("error_class") == NOT_THERE
+            yield from table.batches(MISSED.names, where=not_there)
+
+
+def _differs(columns: Sequence[str]) -> str:
+    """Return the condition that a listed source and the known one differ in one of the columns."""
+    told = (f'listed."{name}" IS DISTINCT FROM known."{name}"' for name in columns)
+    return f"({' OR '.join(told)})"

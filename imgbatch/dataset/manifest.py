@@ -79,9 +79,16 @@ def upcoming(
         yield _placed(rows, name, 0)
     former = {part.shard: part for part in dataset.table(MANIFEST).parts().values()}
     changed, removed = _Groups(changes.changed.batches()), _Groups(changes.removed.batches())
+    moved = _Groups(changes.moved.batches())
     for name in sorted(changes.touched):
         part = former[name]
-        rows = _follow(dataset, part, changed.take(name), removed.take(name))
+        rows = _follow(
+            dataset,
+            part,
+            changed=changed.take(name),
+            moved=moved.take(name),
+            removed=removed.take(name),
+        )
         yield _placed(rows, name, part.generation + 1)
 
 
@@ -147,17 +154,28 @@ def _runs(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, pa.Table]]:
 
 
 def _follow(
-    dataset: Dataset, part: Part, changed: pa.Table | None, removed: pa.Table | None
+    dataset: Dataset,
+    part: Part,
+    *,
+    changed: pa.Table | None,
+    moved: pa.Table | None,
+    removed: pa.Table | None,
 ) -> pa.Table:
     """Return the rows of a shard's next generation."""
-    rows = read_rows(dataset, part.path).select([*LISTED.names, "touched"])
-    for leave in (changed, removed):
+    former = read_rows(dataset, part.path).select([*LISTED.names, "touched"])
+    rows = former
+    for leave in (changed, moved, removed):
         if leave is not None:
             gone = pc.is_in(rows["source_id"], value_set=leave["source_id"])
             rows = rows.filter(pc.invert(gone))
     if changed is not None:
         fresh = _touched(changed.select(LISTED.names), part.generation + 1)
         rows = pa.concat_tables([rows, fresh])
+    if moved is not None:
+        at = pc.index_in(moved["source_id"], value_set=former["source_id"])
+        since = former["touched"].take(at)
+        there = moved.select(LISTED.names).append_column(SCHEMA.field("touched"), since)
+        rows = pa.concat_tables([rows, there])
     streamed = "stream" in rows["packing"].to_pylist()
     return rows.sort_by("offset" if streamed else "address")
 

@@ -63,12 +63,12 @@ def failed(task: Task, error: LinkError) -> Row:
 
     What a former fetch has of it stays: a file that was here is still the file of that URL.
     """
-    kept = (
-        {name: task.former[name] for name in KEPT if task.former.get("file")} if task.former else {}
-    )
+    former = {name: task.former[name] for name in KEPT} if task.former.get("file") else {}
+    if came_from(task.former) != task.at:
+        former |= dict.fromkeys(VALIDATORS)
     return {
         **dict.fromkeys(FIELDS),
-        **kept,
+        **former,
         "url": task.url,
         "status": "filtered" if error.by_rule else "failed",
         "error_class": error.code,
@@ -77,6 +77,11 @@ def failed(task: Task, error: LinkError) -> Row:
         "attempts": task.attempts,
         "fetched_at": now(),
     }
+
+
+def came_from(row: Row) -> str:
+    """Return where the file of an outcome was given: what its ETag and its date speak of."""
+    return str(row.get("final_url") or row.get("url", ""))
 
 
 def now() -> str:
@@ -101,4 +106,6 @@ FIELDS = (
     "attempts",
     "fetched_at",
 )
-KEPT = ("file", "kind", "bytes", "sha256", "content_type", "etag", "last_modified")
+# By which a server tells whether a file is still the same.
+VALIDATORS = ("etag", "last_modified")
+KEPT = ("file", "kind", "bytes", "sha256", "content_type", *VALIDATORS)

@@ -21,6 +21,7 @@ import contextlib
 import ssl
 import zlib
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
@@ -152,14 +153,14 @@ def check_status(answer: Answer) -> None:
 
 def retry_after(said: str, now: datetime | None = None) -> float | None:
     """Return the seconds that a Retry-After header means, a number or a date; None if neither."""
-    if said.strip().isdigit():
+    # ASCII: headers come as latin-1, which has digits that are no number.
+    if said.isascii() and said.strip().isdigit():
         return float(said)
     try:
         date = parsedate_to_datetime(said)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
-    if date.tzinfo is None:
-        return None
+    date = date.replace(tzinfo=date.tzinfo or UTC)  # `-0000` is a zone that is not told
     now = now or date.now(date.tzinfo)
     return max((date - now).total_seconds(), 0.0)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from imgbatch.errors import ImgbatchError, LinkError, StorageError
 from imgbatch.fetching.kinds import HEAD_BYTES, kind_of
 from imgbatch.fetching.robots import forbids_ai
-from imgbatch.fetching.task import FIELDS, KEPT, Step, failed, now
+from imgbatch.fetching.task import FIELDS, KEPT, Step, came_from, failed, now
 from imgbatch.fetching.urls import canonical, joined
 from imgbatch.fetching.web import REDIRECTS, check_status, unpacked
 from imgbatch.storage.secrets import scrub
@@ -67,6 +67,10 @@ class Worker:
         task.attempts += 1
         url = canonical(task.at)
         delay = self._robots.check(url) if self._robots else 0.0
+        if delay > self._settings.patience:
+            error = LinkError("link.limited", f"its robots.txt wants {delay:g} s between requests")
+            error.after = delay
+            raise error
         with self._web.ask(url, _conditions(task)) as answer:
             if self._robots and (word := forbids_ai(answer.tags)):
                 raise LinkError("link.noai", f"X-Robots-Tag: {word}")
@@ -147,8 +151,11 @@ def name_of(key: str, digest: str, ending: str) -> str:
 
 
 def _conditions(task: Task) -> dict[str, str]:
-    """Return the headers that ask for a file only if it is another than the one that is here."""
-    if not task.former.get("file"):
+    """Return the headers that ask for a file only if it is another than the one that is here.
+
+    Only where that one came from: another place may have an older file, which is new all the same.
+    """
+    if not task.former.get("file") or came_from(task.former) != task.at:
         return {}
     asked = {"If-None-Match": "etag", "If-Modified-Since": "last_modified"}
     return {header: task.former[name] for header, name in asked.items() if task.former.get(name)}

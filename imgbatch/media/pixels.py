@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 STRIP_PIXELS = 2**18
 _BYTE, _WORD = 255, 65535
+_PHOTOMETRIC = 262
 _GROUNDS = {"white": 255, "black": 0}
 _CONVERTIBLE = {"1", "L", "P", "CMYK", "YCbCr", "HSV", "RGBX"}
 
@@ -128,7 +129,8 @@ def _converter(image: Image.Image, alpha: str, notes: list[str]) -> Callable[[Im
     mode = image.mode
     if mode.startswith("I;16") or (mode == "I" and image.format == "PPM"):
         _note(notes, "depth:16")
-        return _words
+        inverted = _white_is_zero(image)
+        return lambda strip: _words(strip, inverted=inverted)
     if mode in {"I", "F"}:
         low, high, name = _value_range(image)
         _note(notes, f"depth:32:{name}")
@@ -165,9 +167,16 @@ def _composite(strip: Image.Image, alpha: str, notes: list[str]) -> RGB:
     return ((mixed + _BYTE // 2) // _BYTE).astype(np.uint8)
 
 
-def _words(strip: Image.Image) -> RGB:
+def _words(strip: Image.Image, *, inverted: bool) -> RGB:
     """Reduce 16-bit levels to 8: the high byte, whatever the values, so that pictures compare."""
-    return _grey((np.asarray(strip).astype(np.int64) >> 8).clip(0, _BYTE))
+    levels = (np.asarray(strip).astype(np.int64) >> 8).clip(0, _BYTE)
+    return _grey(_BYTE - levels if inverted else levels)
+
+
+def _white_is_zero(image: Image.Image) -> bool:
+    """Tell whether 0 is white, as scans and X-rays in TIFF have it; Pillow turns 8 bits only."""
+    tags = getattr(image, "tag_v2", {})
+    return bool(tags.get(_PHOTOMETRIC, 1) == 0)
 
 
 def _stretch(strip: Image.Image, low: float, high: float) -> RGB:

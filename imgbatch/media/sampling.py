@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
     from imgbatch.media.shots import Camera, Shot
-    from imgbatch.media.timeline import Timeline
+    from imgbatch.media.timeline import Splice, Timeline
     from imgbatch.settings import VideoSettings
 
 
@@ -90,6 +90,7 @@ class Reading:
         stamped: its frames come with presentation stamps. AVI has none; for codecs whose order
             FFmpeg cannot tell from a packet, frames are placed by the frame rate.
         estimated: a frame had no stamp and was placed so.
+        splice: where its stamps begin anew.
         ended: why the container could not be read to its end; empty: it could.
     """
 
@@ -98,6 +99,7 @@ class Reading:
     camera: Camera
     timeline: Timeline
     stamped: bool
+    splice: Splice
     estimated: bool = False
     ended: str = ""
     decoding: Decoding = field(default_factory=Decoding)
@@ -112,13 +114,21 @@ class Reading:
         try:
             for packet in self.container.demux(self.stream):
                 if packet.size:
-                    yield packet
+                    yield self._carried_on(packet)
         except av.FFmpegError as error:
             self.ended = str(error.strerror)
         except IndexError:
             # All was read: at the end PyAV also looks, out of bounds, for streams that appeared
             # while reading, as sound may in a transport stream.
             return
+
+    def _carried_on(self, packet: Packet[VideoStream]) -> Packet[VideoStream]:
+        if packet.dts is not None:
+            self.splice.over(packet.dts)
+        if shift := self.splice.shift:
+            packet.dts = None if packet.dts is None else packet.dts + shift
+            packet.pts = None if packet.pts is None else packet.pts + shift
+        return packet
 
     def frames(
         self, packets: Iterable[Packet[VideoStream]]
@@ -137,6 +147,8 @@ class Reading:
             yield "decode.tail"
         if self.estimated:
             yield "time:estimated"
+        if self.splice.shift:
+            yield "time:joined"
 
 
 def sample(reading: Reading, settings: VideoSettings) -> Iterator[Sample]:

@@ -41,6 +41,32 @@ class Timeline:
 
 
 @dataclass(slots=True)
+class Splice:
+    """Carries stamps on where they begin anew, as they do where recordings were joined.
+
+    Packets come in decoding order, by which their stamps never go back: what does by more than a
+    second follows what came before it. Else a clock would pass over all of that. A jump forward
+    stays: it may be a pause.
+
+    Attributes:
+        second, gap: a second and the time between frames, in steps of a stamp.
+        shift: what is added to each stamp from here on; 0: nothing was joined yet.
+        last: the latest decoding stamp, shifted.
+    """
+
+    second: int
+    gap: int
+    shift: int = 0
+    last: int | None = None
+
+    def over(self, dts: int) -> None:
+        """Look at the decoding stamp of the next packet."""
+        if self.last is not None and dts + self.shift < self.last - self.second:
+            self.shift = self.last + self.gap - dts
+        self.last = dts + self.shift
+
+
+@dataclass(slots=True)
 class Clock:
     """Ticks at 0, 1/rate, 2/rate, ...; each is struck by the first time at or after it.
 

@@ -24,7 +24,7 @@ from imgbatch.media.pixels import target_size
 from imgbatch.media.sampling import Reading, rate_of, sample
 from imgbatch.media.shots import Camera
 from imgbatch.media.ticks import LANES, WAITING_BYTES, Ticks, lanes_of
-from imgbatch.media.timeline import Timeline
+from imgbatch.media.timeline import Splice, Timeline
 from imgbatch.records import Facts, Picture
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ def decode(blob: Blob, settings: MediaSettings, gate: Gate) -> Media:
         Media whose `pictures` is a generator; closing it closes file and decoder. Notes:
         `decode.tail` (the end is missing or did not decode), `decode.damaged` (something before it
         did not; a tick may then lack its frame), `frames:capped`, `time:estimated` (frames without
-        a stamp, placed by the frame rate), `aspect:N:D` (pixels are not square; they are left so),
-        and those of Shot.
+        a stamp, placed by the frame rate), `time:joined` (stamps began anew, and were carried on),
+        `aspect:N:D` (pixels are not square; they are left so), and those of Shot.
 
     Raises:
         DecodeError: decode.unrecognised, decode.truncated, decode.corrupt, decode.bomb,
@@ -103,11 +103,13 @@ def _steps(
             _prepare(stream, settings, threads=SLICE_THREADS)
             _ignore_others(container, stream)
             with gate.hold(_working_set(stream.codec_context, settings, blob.size)):
+                timeline = _timeline(stream)
                 reading = Reading(
                     container,
                     stream,
                     camera=Camera(settings.min_side),
-                    timeline=_timeline(stream),
+                    timeline=timeline,
+                    splice=Splice(round(1 / timeline.unit), round(timeline.gap / timeline.unit)),
                     stamped=demuxer != "avi" or stream.codec_context.name not in REORDERED,
                 )
                 another = partial(_another_decoder, blob, demuxer, settings)

@@ -6,7 +6,13 @@ of a compressed tar in one pass. A member's address is `ARCHIVE!/NAME`.
 
 from imgbatch.sources.fetch import fetch, patience
 from imgbatch.sources.listing import Known, list_sources, open_input
-from imgbatch.sources.names import archive_form, claims_media, claims_video, is_sidecar
+from imgbatch.sources.names import (
+    archive_form,
+    claims_media,
+    claims_video,
+    is_apple_double,
+    is_sidecar,
+)
 from imgbatch.sources.streams import read_stream
 
 __all__ = [
@@ -15,6 +21,7 @@ __all__ = [
     "claims_media",
     "claims_video",
     "fetch",
+    "is_apple_double",
     "is_sidecar",
     "list_sources",
     "open_input",

@@ -15,6 +15,7 @@ from imgbatch.attempts import Patience, attempt
 from imgbatch.errors import ArchiveError, FetchError
 from imgbatch.media import Blob
 from imgbatch.sources.blobs import CHUNK, LOCAL_SCHEME, Held, fetching, gather, open_whole
+from imgbatch.sources.members import is_named, told_name
 from imgbatch.sources.names import claims_video
 from imgbatch.sources.ranges import Stretch
 from imgbatch.sources.tars import BLOCK
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 # Asked for beyond a zip member's packed bytes, so that one request also brings its local header;
 # names and extra fields that take more cost a second request.
 HEADER_GUESS = LOCAL.size + 512
+# What the size field of a tar's header holds in plain digits.
+LARGEST_OCTAL = 8**11 - 1
 
 
 def patience(limits: Limits) -> Patience:
@@ -220,16 +223,26 @@ def _tar_chunks(store: Store, source: Source) -> Iterator[bytes]:
 def check_header(block: bytes, source: Source) -> None:
     """Check that the block before a tar member's data still is its header.
 
+    Many tars have one time for all members, and frames of one size: what tells them apart is the
+    name. A long or foreign one stands before this block, and a large size may.
+
     Raises:
         FetchError: fetch.changed, it is not.
     """
     try:
-        mtime = int(tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape").mtime)
+        info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except tarfile.HeaderError:
-        mtime = -1
-    # The size may stand in a PAX header instead.
-    if source.version != f"{source.size}-{mtime}":
-        raise FetchError("fetch.changed", "the archive has no such member there any more")
+        raise _gone() from None
+    name = told_name(source)
+    elsewhere = len(name) > tarfile.LENGTH_NAME or not name.isascii() or "%" in name
+    same_size = info.size == source.size or source.size > LARGEST_OCTAL or not info.size
+    same_version = source.version == f"{source.size}-{int(info.mtime)}"
+    if not (same_version and same_size and (elsewhere or is_named(source, info.name))):
+        raise _gone()
+
+
+def _gone() -> FetchError:
+    return FetchError("fetch.changed", "the archive has no such member there any more")
 
 
 def _cut() -> ArchiveError:

@@ -8,8 +8,14 @@ files named after sources must make names of their own.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from imgbatch.errors import ArchiveError
+from imgbatch.sources.names import REPEAT
 from imgbatch.storage.addresses import quote
+
+if TYPE_CHECKING:
+    from imgbatch.records import Source
 
 # An archive with more members than this is `archive.bomb`: its names alone would fill the memory.
 MEMBERS = 10_000_000
@@ -46,3 +52,14 @@ class Addresses:
             self._times[shown] = times
         self._times[unique] = 1
         return f"{self._container}!/{unique}"
+
+
+def told_name(source: Source) -> str:
+    """Return the name of a member as its address tells it, whichever of several with it this is."""
+    return REPEAT.sub("", source.address.removeprefix(f"{source.container}!/"))
+
+
+def is_named(source: Source, name: str) -> bool:
+    """Tell whether a member of this name is the one that a source was listed as."""
+    # What ends in #2 may be the second of its name, or be called so.
+    return REPEAT.sub("", quote(name)) == told_name(source)

@@ -25,6 +25,7 @@ SIDECARS = _words(
     "ini html htm mhtml log parquet feather arrow cls caption tags xls xlsx ods license readme"
 )
 SQUEEZED = _words("gz bz2 xz zst")
+APPLE_DOUBLE = b"\0\x05\x16\x07"
 
 # Only says "look inside": how a tar is compressed is read from its first bytes, because
 # downloaders unpack some `.tar.gz` on the way and leave the name as it was.
@@ -46,6 +47,15 @@ def is_sidecar(name: str) -> bool:
     """Tell whether a name is one of a file that comes beside media, such as `post.json.xz`."""
     *stems, last = _extensions(name)
     return last in SIDECARS or (last in SQUEEZED and bool(stems) and stems[-1] in SIDECARS)
+
+
+def is_apple_double(name: str, head: bytes) -> bool:
+    """Tell whether a file is what macOS puts beside `photo.jpg` as `._photo.jpg`.
+
+    In zips that were made there, and on disks of other systems, each picture has one: its tags and
+    its icon, and no picture (RFC 1740).
+    """
+    return head.startswith(APPLE_DOUBLE) and name.rpartition("/")[2].startswith("._")
 
 
 def claims_media(name: str) -> bool:

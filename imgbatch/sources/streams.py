@@ -14,7 +14,7 @@ import zstandard
 from imgbatch.attempts import pause
 from imgbatch.errors import ArchiveError, FetchError, SourceError
 from imgbatch.sources.blobs import CHUNK, fetching, gather, open_whole
-from imgbatch.sources.members import MEMBER_BYTES, WINDOW_BYTES
+from imgbatch.sources.members import MEMBER_BYTES, WINDOW_BYTES, is_named
 from imgbatch.sources.tars import FileTape, walk
 from imgbatch.storage import locate
 
@@ -148,9 +148,14 @@ def read_stream(
 ) -> Iterator[tuple[Source, Blob | SourceError]]:
     """Yield the wanted members of a compressed tar in one pass from its front.
 
+    Decision, 2026-11: where the order breaks, another pass begins. A tar that was written anew with
+    members in between has shards that lie across each other, and none of them may be given up.
+    Drawback: a pass for each such shard.
+
     Args:
         container: its address.
-        wanted: members in the order of the stream, none with a verdict; asked for one by one.
+        wanted: members, none with a verdict; asked for one by one. In the order of the stream they
+            take one pass, else one more for each that lies before the one that came before it.
         limits: `fetched_bytes`: a larger member goes to a temporary file; `fetch_attempts`: how
             often the pass is begun again from the front before a member is given up for a store
             that fails in a way that may pass.
@@ -158,31 +163,29 @@ def read_stream(
             attempt's number, its error.
 
     Yields:
-        Each wanted source once, in order, with its bytes or with why there are none. After damage
-        all the rest come with the same error. The pass ends with the last wanted member.
+        Each wanted source once, as they were asked for, with its bytes or with why there are none.
+        After damage all the rest come with the same error. A pass ends with its last member.
 
     Raises:
         StorageError: a temporary file cannot be written.
     """
     queue = _Queue(wanted)
-    why: SourceError = GONE
+    why: SourceError | None = None
     number = 1
-    while (source := queue.first) is not None:
+    while why is None and (source := queue.first) is not None:
         try:
             for pair in _pass(container, queue, limits):
                 yield pair
                 number = 1
-            why = GONE
-            break
         except SourceError as error:
-            why = error
             if not error.retryable or number >= limits.fetch_attempts:
-                break
+                why = error
+                continue
             if report:
                 report(queue.first or source, number, error)
-        pause(number)
-        number += 1
-    while (source := queue.first) is not None:
+            pause(number)
+            number += 1
+    while why is not None and (source := queue.first) is not None:
         yield source, why
         queue.drop()
 
@@ -201,19 +204,31 @@ class _Queue:
 def _pass(
     container: str, queue: _Queue, limits: Limits
 ) -> Iterator[tuple[Source, Blob | SourceError]]:
-    """Read from the front until the last wanted member."""
+    """Read from the front until the last wanted member, or the last before one that lies behind."""
+    passed = -1
     with _opened(container) as tape:
         for header in _walk(container, tape):
-            while (source := queue.first) and (source.offset or 0) < header.offset:
+            while (source := queue.first) and passed < _offset(source) < header.offset:
+                passed = _offset(source)
                 yield source, GONE
                 queue.drop()
-            if source is None:
+            if source is None or _offset(source) <= passed:
                 return
             if source.offset == header.offset:
+                passed = header.offset
                 yield source, _member(tape, header, source, limits)
                 queue.drop()
-                if queue.first is None:
+                if queue.first is None or _offset(queue.first) <= passed:
                     return
+    while (source := queue.first) and passed < _offset(source):
+        passed = _offset(source)
+        yield source, GONE
+        queue.drop()
+
+
+def _offset(source: Source) -> int:
+    assert source.offset is not None, "the listing records each member's offset"
+    return source.offset
 
 
 @contextlib.contextmanager
@@ -232,7 +247,7 @@ def _walk(container: str, tape: Tape) -> Iterator[Header]:
 
 
 def _member(tape: Tape, header: Header, source: Source, limits: Limits) -> Blob | SourceError:
-    if header.version != source.version:
+    if header.version != source.version or not is_named(source, header.name):
         return FetchError("fetch.changed", "another member stands in its place now")
     if header.size > MEMBER_BYTES:
         return ArchiveError("archive.bomb", f"{header.size} bytes unpacked")

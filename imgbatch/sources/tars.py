@@ -39,7 +39,8 @@ FOLDERS = (tarfile.DIRTYPE, GNU_DUMPDIR)
 BARE = (*LINKS, *DEVICES, tarfile.DIRTYPE)
 # Offsets in old GNU sparse headers of the byte that says: another block of the map follows.
 SPARSE_MORE, SPARSE_MORE_AGAIN = 482, 504
-PAX_RECORD = re.compile(rb"(\d{1,7}) ([^=]{1,255})=")
+# Keys of extended attributes take a prefix and up to 255 bytes of their own.
+PAX_RECORD = re.compile(rb"(\d{1,7}) ([^=]{1,1000})=")
 PAX_SIZE = re.compile(r"\d{1,18}")
 
 

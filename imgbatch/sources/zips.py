@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import stat
 import struct
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -30,7 +31,7 @@ LARGEST = 2**63 - 1
 ENCRYPTED = 0x0001 | 0x0040 | 0x2000
 UTF8 = 0x0800
 MADE_ON_UNIX = 3
-ZIP64_EXTRA = 0x0001
+ZIP64_EXTRA, UNICODE_PATH = 0x0001, 0x7075
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,31 +181,40 @@ def _entry(file: BinaryIO, left: int) -> tuple[_Entry, int]:
     if max(size, packed_size, offset) > LARGEST:
         raise ArchiveError("archive.corrupt", "an entry of the directory is damaged")
     mode = attributes >> 16 if made_by >> 8 == MADE_ON_UNIX else 0
-    name = _decoded(rest[:name_length], flags)
+    name = _decoded(rest[:name_length], flags, extra)
     return _Entry(name, flags, method, crc, packed_size, size, offset, mode), taken
 
 
 def _widened(extra: bytes, *values: int) -> list[int]:
     """Return the values, those that are full in 32 bits from the zip64 extra field."""
-    wide = b""
-    at = 0
-    while FULL32 in values and at + 4 <= len(extra):
-        kind, length = struct.unpack_from("<2H", extra, at)
-        if kind == ZIP64_EXTRA:
-            wide = extra[at + 4 : at + 4 + length]
-            break
-        at += 4 + length
+    wide = _extra(extra, ZIP64_EXTRA) if FULL32 in values else b""
     numbers = iter(struct.unpack(f"<{len(wide) // 8}Q", wide[: len(wide) // 8 * 8]))
     return [next(numbers, value) if value == FULL32 else value for value in values]
 
 
-def _decoded(raw: bytes, flags: int) -> str:
+def _extra(extra: bytes, wanted: int) -> bytes:
+    """Return what the first extra field of a kind holds; b"" where there is none."""
+    at = 0
+    while at + 4 <= len(extra):
+        kind, length = struct.unpack_from("<2H", extra, at)
+        if kind == wanted:
+            return extra[at + 4 : at + 4 + length]
+        at += 4 + length
+    return b""
+
+
+def _decoded(raw: bytes, flags: int, extra: bytes) -> str:
     """Return a name as text: UTF-8 where it is, else code page 437, as the format says.
 
     macOS writes UTF-8 without saying so; text in code page 437 is next to never valid UTF-8.
+    Packers of Windows write the code page of their country, and UTF-8 in an extra field (APPNOTE,
+    4.6.9), which holds as long as the name that it was made for still stands there.
     """
     if flags & UTF8:
         return raw.decode("utf-8", "surrogateescape")
+    told = _extra(extra, UNICODE_PATH)
+    if told[:5] == struct.pack("<BL", 1, zlib.crc32(raw)):
+        return told[5:].decode("utf-8", "surrogateescape")
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:

@@ -222,6 +222,18 @@ def test_a_host_that_asks_for_more_patience_than_there_is_is_left_for_this_time(
     assert sum(server.asked[path] for path in server.asked if "limited" in path) < 4
 
 
+def test_a_host_whose_crawl_delay_is_beyond_patience_is_left_for_this_time(
+    server: Misbehaving, tmp_path: Path
+) -> None:
+    server.robots = (200, b"User-agent: *\nCrawl-delay: 90000\n")
+    urls = [f"{server.url}/ok/{n}.png" for n in range(8)]
+    source = given.dump(tmp_path / "dump", [urls])
+    given.fetch(source, tmp_path / "out", per_host=1)
+    rows = given.rows(tmp_path / "out").values()
+    assert {row["error_class"] for row in rows} == {"link.limited", "link.unasked"}
+    assert server.given.total() == 0
+
+
 def test_a_host_that_is_down_is_not_asked_for_each_of_its_urls(tmp_path: Path) -> None:
     urls = [f"http://127.0.0.1:1/{n}.jpg" for n in range(50)]
     source = given.dump(tmp_path / "dump", [urls])
@@ -289,7 +301,15 @@ def test_those_who_wait_for_a_robots_txt_that_cannot_be_had_do_not_each_ask_for_
 
 @pytest.mark.parametrize(
     ("said", "seconds"),
-    [("120", 120.0), ("Mon, 02 Nov 2026 10:00:00 GMT", 0.0), ("soon", None), ("", None)],
+    [
+        ("120", 120.0),
+        ("Mon, 02 Nov 2026 10:00:00 GMT", 0.0),
+        ("Mon, 02 Nov 2026 10:00:00 -0000", 0.0),
+        ("soon", None),
+        ("", None),
+        ("\xb2", None),
+        (f"Mon, 02 Nov {10**20} 10:00:00 GMT", None),
+    ],
 )
 def test_how_long_retry_after_means(said: str, seconds: float | None) -> None:
     assert retry_after(said) == seconds
@@ -351,6 +371,24 @@ def test_refresh_replaces_what_changed_and_keeps_what_is_gone(
     row = given.rows(out)[urls[0]]
     assert (row["status"], row["error_class"]) == ("filtered", "link.robots")
     assert (out / row["file"]).read_bytes() == picture(41)
+
+
+def test_refresh_takes_an_older_file_where_the_url_leads_elsewhere_now(
+    server: Misbehaving, tmp_path: Path
+) -> None:
+    # Both places say the same date: by it alone the one could be taken for the other.
+    server.elsewhere = f"{server.url}/dated/1.png"
+    source = given.dump(tmp_path / "dump", [[f"{server.url}/to-elsewhere"]])
+    out = tmp_path / "out"
+    given.fetch(source, out)
+    server.elsewhere = f"{server.url}/broken"
+    given.fetch(source, out, refresh=True, attempts=1)
+    server.elsewhere = f"{server.url}/dated/2.png"
+    for _ in range(2):
+        given.fetch(source, out, refresh=True)
+        (row,) = given.rows(out).values()
+        assert (row["status"], (out / row["file"]).read_bytes()) == ("ok", picture(2))
+    assert row["http_status"] == 304
 
 
 def test_a_file_that_somebody_deleted_is_fetched_again(server: Misbehaving, tmp_path: Path) -> None:

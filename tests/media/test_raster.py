@@ -571,3 +571,15 @@ def test_all_shared_photographs_decode() -> None:
     assert len(formats) == 53
     # an extension that lies: img47.jpg is a WebP
     assert {name for name, kind in formats.items() if kind != "JPEG"} == {"img47.jpg"}
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_deflate"])
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_a_tiff_whose_white_is_zero_is_no_negative(compression: str | None, depth: type) -> None:
+    most = np.iinfo(depth).max
+    levels = np.linspace(0, most, 64).astype(depth).reshape(8, 8)
+    # Pillow turns what it writes so with 8 bits, and not with 16.
+    stored = levels if depth == np.uint8 else most - levels
+    image = Image.fromarray(stored)
+    _, picture = opened(encoded(image, "TIFF", tiffinfo={262: 0}, compression=compression))
+    assert picture.pixels[..., 0].tolist() == (levels >> (8 if depth == np.uint16 else 0)).tolist()

@@ -768,3 +768,30 @@ def everything(data: bytes, **settings: Any) -> Any:
         return [(p.time, p.pixels.tobytes()) for p in media.pictures], media.notes
     except DecodeError as error:
         return error.code, str(error)
+
+
+@pytest.mark.parametrize("form", ["mpegts", "flv"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"sample": "fps", "fps": 1.0},
+        {"sample": "every_n", "every_n": 25},
+        {"sample": "keyframes"},
+    ],
+)
+def test_of_two_recordings_that_were_joined_the_second_is_sampled_too(
+    form: str, settings: dict[str, Any]
+) -> None:
+    own = clip(Encoding(form, "libx264", "g=25 bf=2", frames=100))
+    once = opened(own, **settings)
+    alone = [(picture.time, picture.pixels.tobytes()) for picture in once.pictures]
+    assert "time:joined" not in once.notes
+    # An FLV's header comes once, at its front.
+    media = opened(own + (own if form == "mpegts" else own[13:]), **settings)
+    both = [(picture.time, picture.pixels.tobytes()) for picture in media.pictures]
+    assert len(both) == 2 * len(alone)
+    assert [pixels for _, pixels in both] == 2 * [pixels for _, pixels in alone]
+    times = [time for time, _ in both if time is not None]
+    assert times == sorted(set(times))
+    assert both[len(alone)][0] == pytest.approx(4.0, abs=0.05)
+    assert "time:joined" in media.notes

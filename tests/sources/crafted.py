@@ -34,6 +34,7 @@ class Packed:
     made_by: int = 20
     attributes: int = 0
     local_extra: bytes = b""
+    extra: bytes = b""
     zip64: bool = False
     offset: int | None = None
 
@@ -49,7 +50,8 @@ def zip_bytes(
         size = len(m.data) if m.size is None else m.size
         offset = len(body) if m.offset is None else m.offset
         told = (FULL32, FULL32, FULL32) if m.zip64 else (len(packed), size, offset)
-        extra = struct.pack("<2H3Q", 1, 24, size, len(packed), offset) if m.zip64 else b""
+        wide = struct.pack("<2H3Q", 1, 24, size, len(packed), offset) if m.zip64 else b""
+        extra = m.extra + wide
         common = (m.flags, m.method, 0, 0, crc)
         lengths = (len(m.name), len(m.local_extra))
         body += struct.pack("<4s5H3L2H", b"PK\3\4", 20, *common, len(packed), size, *lengths)

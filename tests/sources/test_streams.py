@@ -256,3 +256,24 @@ def test_seventy_thousand_digits_are_listed_and_read_in_one_pass_each() -> None:
     read = read_stream(own.address, pictures, limits=LIMITS)
     heads = {blob.head[:8] for _, blob in read if not isinstance(blob, SourceError)}
     assert heads == {b"\x89PNG\r\n\x1a\n"}
+
+
+def test_members_that_are_wanted_out_of_order_are_all_read(tmp_path: Path) -> None:
+    members, own = listed(tmp_path / "x.tgz", gzip.compress(tar_bytes(FILES)))
+    a, b, c, d = members
+    for wanted in ([a, c, b, d], [d, c, b, a], [b, d, a]):
+        found = list(read_stream(own.address, wanted, limits=LIMITS))
+        assert [source for source, _ in found] == wanted
+        assert contents(found) == {names([s])[0]: FILES[names([s])[0]] for s in wanted}
+
+
+def test_what_is_gone_is_told_once_whatever_the_order(tmp_path: Path) -> None:
+    members, own = listed(tmp_path / "x.tgz", gzip.compress(tar_bytes(FILES)))
+    a, b, c, d = members
+    Path(tmp_path / "x.tgz").write_bytes(gzip.compress(tar_bytes({"a.jpg": b"one"})))
+    found = list(read_stream(own.address, [d, b, a, c], limits=LIMITS))
+    assert [source for source, _ in found] == [d, b, a, c]
+    assert contents(found) == {
+        "a.jpg": b"one",
+        **dict.fromkeys(["b.jpg", "c.json", "d.png"], "fetch.changed"),
+    }

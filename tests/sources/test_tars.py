@@ -216,3 +216,29 @@ def test_an_archive_that_changed_after_its_listing_is_told(tmp_path: Path) -> No
     path.write_bytes(tar_bytes({"a": b"one", "b": b"x" * 100_000})[:50_000])
     assert failure(member) == "archive.truncated"
     assert failure(member, SMALL) == "archive.truncated"
+
+
+def test_an_extended_attribute_of_the_longest_name_costs_no_member(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("a.jpg")
+    info.size = 3
+    info.pax_headers = {"SCHILY.xattr.user." + "x" * 250: "value"}
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tape:
+        tape.addfile(info, io.BytesIO(b"one"))
+    members, own = listed(tmp_path / "x.tar", file.getvalue())
+    assert names(members) == ["a.jpg"]
+    assert error_class(own) == "archive"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_member_in_the_place_of_another_is_not_taken_for_it(tmp_path: Path, form: int) -> None:
+    """Neither one of the same size and time, nor a larger one with the same time."""
+    files = {"a.png": b"one", "b.png": b"two", "long/" * 19 + "c.png": b"six", "d.png": b"four!"}
+    members, _ = listed(tmp_path / "x.tar", tar_bytes(files, form=form))
+    assert [fetch(m, limits=LIMITS).data for m in members] == list(files.values())
+    names_now = ["b.png", "a.png", "d.png"]
+    swapped = {name: files[name] for name in names_now}
+    (tmp_path / "x.tar").write_bytes(tar_bytes(swapped, form=form))
+    for member in members[:2]:
+        with pytest.raises(FetchError, match="no such member"):
+            fetch(member, limits=LIMITS)

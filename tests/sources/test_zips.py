@@ -183,6 +183,28 @@ def test_names_are_decoded_quoted_and_made_unique(tmp_path: Path) -> None:
     assert fetch(members[7], limits=LIMITS).data == b"7"
 
 
+def test_a_name_in_a_code_page_is_read_from_the_field_that_has_it_in_utf8(tmp_path: Path) -> None:
+    raw, name = "\u043c\u0438\u0440.png".encode("cp866"), "\u043c\u0438\u0440.png"
+
+    def told(crc: int) -> bytes:
+        text = struct.pack("<BL", 1, crc) + name.encode()
+        return struct.pack("<2H", 0x7075, len(text)) + text
+
+    renamed = "old.png"
+    data = zip_bytes(
+        [
+            Packed(raw, b"1", extra=struct.pack("<2H", 0x5455, 1) + b"\0" + told(zlib.crc32(raw))),
+            Packed(raw, b"2", extra=told(zlib.crc32(raw)), zip64=True),
+            # Made for another name, by a tool that did not know the field when it renamed this.
+            Packed(renamed.encode(), b"3", extra=told(zlib.crc32(raw))),
+            Packed(b"cut.png", b"4", extra=struct.pack("<2H", 0x7075, 99) + b"\1"),
+        ]
+    )
+    members, _ = listed(tmp_path / "x.zip", data)
+    assert names(members) == [name, f"{name}#2", renamed, "cut.png"]
+    assert [fetch(member, limits=LIMITS).read() for member in members] == [b"1", b"2", b"3", b"4"]
+
+
 def test_links_devices_and_what_cannot_be_unpacked_carry_a_verdict(tmp_path: Path) -> None:
     unix = 3 << 8 | 20
     entries = [
