@@ -33,6 +33,7 @@ from imgbatch.dataset.ordered import here
 from imgbatch.errors import GroupError, LabelsError, SettingsError
 from imgbatch.fitting import FitWish, fit
 from imgbatch.fitting.labels import Labelled, match, read_labels
+from imgbatch.groupers import learned
 from imgbatch.grouping import Wish, group
 from imgbatch.learners import file
 from imgbatch.settings import Limits
@@ -212,6 +213,24 @@ def test_one_label_against_the_rest_and_one_model_for_each_class(
     record = fit(wish(made, model="logistic", one_vs_rest=True), str(tmp_path / "m.skops"), LIMITS)
     assert len(file.load(str(tmp_path / "m.skops")).estimator.estimators_) == 10
     assert record["scores"]["accuracy"] > 0.85
+
+
+def test_where_no_class_is_spoken_for_all_probabilities_are_0_as_the_codebook_says(
+    made: Path, tmp_path: Path
+) -> None:
+    asked = wish(made, one_vs_rest=True, settings={"trees": 1})
+    fit(asked, str(tmp_path / "m.skops"), LIMITS)
+    apply(made, tmp_path / "m.skops", label="alone")
+    rows = groups.read(Dataset.open(str(made / "d")), "learned-alone").to_pylist()
+    sums = [round(sum(row["probabilities"]), 5) for row in rows]
+    assert set(sums) == {0.0, 1.0}
+    assert all(
+        row["label"] == "0" and row["probability"] == 0
+        for row, total in zip(rows, sums, strict=True)
+        if not total
+    )
+    told = next(c.meaning for c in learned.COLUMNS if c.name == "probabilities")
+    assert "all 0 where no class is spoken for" in told
 
 
 def test_settings_of_a_model_are_heard_and_typos_are_not(made: Path, tmp_path: Path) -> None:
