@@ -27,16 +27,21 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from imgbatch.dataset import Dataset, groups
+from imgbatch import fitting
+from imgbatch.dataset import Dataset, groups, ordered
 from imgbatch.dataset.ordered import here
 from imgbatch.errors import GroupError, LabelsError, SettingsError
 from imgbatch.fitting import FitWish, fit
+from imgbatch.fitting.labels import Labelled, match, read_labels
+from imgbatch.groupers import learned
 from imgbatch.grouping import Wish, group
 from imgbatch.learners import file
 from imgbatch.settings import Limits
 from tests import corpus
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 RECIPE = """
@@ -210,6 +215,24 @@ def test_one_label_against_the_rest_and_one_model_for_each_class(
     assert record["scores"]["accuracy"] > 0.85
 
 
+def test_where_no_class_is_spoken_for_all_probabilities_are_0_as_the_codebook_says(
+    made: Path, tmp_path: Path
+) -> None:
+    asked = wish(made, one_vs_rest=True, settings={"trees": 1})
+    fit(asked, str(tmp_path / "m.skops"), LIMITS)
+    apply(made, tmp_path / "m.skops", label="alone")
+    rows = groups.read(Dataset.open(str(made / "d")), "learned-alone").to_pylist()
+    sums = [round(sum(row["probabilities"]), 5) for row in rows]
+    assert set(sums) == {0.0, 1.0}
+    assert all(
+        row["label"] == "0" and row["probability"] == 0
+        for row, total in zip(rows, sums, strict=True)
+        if not total
+    )
+    told = next(c.meaning for c in learned.COLUMNS if c.name == "probabilities")
+    assert "all 0 where no class is spoken for" in told
+
+
 def test_settings_of_a_model_are_heard_and_typos_are_not(made: Path, tmp_path: Path) -> None:
     path = str(tmp_path / "m.skops")
     fit(wish(made, settings={"trees": 7, "depth": 2}), path, LIMITS)
@@ -220,6 +243,53 @@ def test_settings_of_a_model_are_heard_and_typos_are_not(made: Path, tmp_path: P
         fit(wish(made, settings={"treees": 7}), path, LIMITS)
     with pytest.raises(SettingsError, match="no model 'forrest'; did you mean 'forest'"):
         fit(wish(made, model="forrest"), path, LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("model", "settings"),
+    [
+        ("svm", {"c": float("inf")}),
+        ("logistic", {"c": float("inf")}),
+        ("bayes", {"smoothing": float("inf")}),
+        # Every number that a class has but one value of would be NaN, and each label the first one.
+        ("bayes", {"smoothing": 0}),
+    ],
+)
+def test_settings_that_scikit_learn_cannot_fit_with_are_refused(
+    made: Path, tmp_path: Path, model: str, settings: dict[str, float]
+) -> None:
+    with pytest.raises(SettingsError, match=next(iter(settings))):
+        fit(wish(made, model=model, settings=settings), str(tmp_path / "m.skops"), LIMITS)
+
+
+def test_a_model_that_cannot_be_put_in_its_place_leaves_nothing_behind(
+    made: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "m.skops").mkdir()
+    with pytest.raises(LabelsError, match="the model cannot be written"):
+        fit(wish(made, model="bayes"), str(tmp_path / "m.skops"), LIMITS)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.skops"]
+
+
+class Counted(dict[str, Labelled]):
+    """Labelled sources that count how often somebody goes through all of them."""
+
+    times = 0
+
+    def __iter__(self) -> Iterator[str]:
+        self.times += 1
+        return super().__iter__()
+
+
+def test_labels_are_not_gone_through_for_each_batch_of_the_table(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ordered, "ROWS", 10)  # 40 batches of the table
+    dataset = Dataset.open(str(made / "d"))
+    labelled = Counted(match(read_labels(str(made / "train.csv")), dataset))
+    found, _ = fitting._examples(dataset, "pixels", {"labels": labelled})
+    assert len(found["labels"].labels) == TRAIN
+    assert labelled.times < 5
 
 
 def test_sources_are_named_by_id_by_address_or_by_the_end_of_it(made: Path, tmp_path: Path) -> None:
@@ -409,6 +479,14 @@ def test_fit_and_apply_from_the_terminal(made: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     assert (told["grouper"], told["rows"]) == ("learned", 400)
+
+
+def test_a_seed_beyond_what_scikit_learn_takes_is_a_wrong_flag(made: Path, tmp_path: Path) -> None:
+    words = ["--labels", made / "train.csv", "--on", "pixels", "--model", "forest"]
+    done = imgbatch("fit", made / "d", *words, "--out", tmp_path / "m.skops", "--seed", 2**32)
+    assert done.returncode == 2
+    assert "--seed" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_wrong_labels_have_an_exit_code_of_their_own(made: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from imgbatch.observe.compare import compare
 from imgbatch.observe.explain import explain
 from imgbatch.observe.history import history
 from imgbatch.observe.rows import Differences, differ
+from imgbatch.search import like
 from imgbatch.settings import Limits
 from tests import corpus
 from tests.corpus import PHOTOS, many, run_inline
@@ -176,6 +178,20 @@ def test_explain_finds_members_and_odd_names_by_path_and_the_log_lines_that_name
     (tmp_path / "d/logs/r").mkdir()
     (tmp_path / "d/logs/r/w-0000.jsonl").write_text(f'{{"a": "b"}}\n{json.dumps(line)}\n')
     assert explain(dataset, found["source_id"])["log"] == [line]
+
+
+def test_explain_and_search_take_a_name_whose_bytes_are_no_text(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("plain.jpg", os.fsdecode(b"\xff\xfe.jpg")):
+        shutil.copy(PHOTOS["china.jpg"], tmp_path / "in" / name)
+    run_inline(tmp_path / "in", tmp_path / "d", recipe="[analyzers.classic]\n")
+    dataset = opened(tmp_path / "d")
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/in/\xff\xfe.jpg")
+    assert explain(dataset, odd)["address"] == f"file://{tmp_path}/in/%FF%FE.jpg"
+    [hit] = like(dataset, odd, LIMITS).hits.to_pylist()
+    assert hit["address"] == f"file://{tmp_path}/in/plain.jpg"
+    with pytest.raises(SettingsError):
+        explain(dataset, os.fsdecode(b"\xff\xfe.jpg"))
 
 
 def test_compare_counts_sources_and_outcomes(made: Path) -> None:

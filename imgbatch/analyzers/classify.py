@@ -101,7 +101,7 @@ class Settings(Choice):
         if not isinstance(classes, str):
             return classes
         try:
-            return Path(classes).expanduser().read_text("utf-8").splitlines()
+            return Path(classes).expanduser().read_text("utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"cannot be read: {error}") from error
 

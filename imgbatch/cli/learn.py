@@ -27,7 +27,9 @@ def fit(
     one_vs_rest: Annotated[
         bool, typer.Option("--one-vs-rest", help="A model of each class against the others.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Another number, other draws.")] = 42,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Another number, other draws.")
+    ] = 42,
     sets: Sets = None,
     out: Annotated[
         str, typer.Option(metavar="FILE", help="The model; MODEL-TABLE.skops if not said.")

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from imgbatch.dataset import MANIFEST
 from imgbatch.dataset.ordered import state
-from imgbatch.dataset.parts import put_table, read_part
+from imgbatch.dataset.parts import put_table, read_columns, read_part
 from imgbatch.dataset.tombstones import names_below
 from imgbatch.errors import DamageError, FencedError
 
@@ -133,6 +133,22 @@ def read(dataset: Dataset, name: str) -> pa.Table:
     parts = [read_part(dataset.store, part)[0] for part in table.parts().values()]
     plain = [one.replace_schema_metadata(None) for one in parts]
     return pa.concat_tables([table.schema().empty_table(), *plain], promote_options="default")
+
+
+def read_some(dataset: Dataset, name: str, columns: Sequence[str]) -> pa.Table:
+    """Return some columns of the labels of a table, those that it has.
+
+    Of labels with the probabilities of a thousand classes, that is a thousandth of the memory.
+
+    Raises:
+        DamageError: a part is missing or cannot be read.
+    """
+    table = dataset.table(path_of(name))
+    names = [column for column in columns if column in table.schema().names]
+    parts = [read_columns(dataset.store, part, names) for part in table.parts().values()]
+    plain = [one.replace_schema_metadata(None) for one in parts]
+    none = table.schema().empty_table().select(names)
+    return pa.concat_tables([none, *plain], promote_options="default")
 
 
 def file_name(name: str, run: str, file: str) -> str:

@@ -279,11 +279,14 @@ def _fingerprint(name: str, table: Table) -> str:
 
 def _chunks(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
     held: list[pa.RecordBatch] = []
+    count = size = 0
     for batch in batches:
         held.append(batch)
-        if sum(b.num_rows for b in held) >= CHUNK or sum(b.nbytes for b in held) >= CHUNK_BYTES:
+        count += batch.num_rows
+        size += batch.nbytes
+        if count >= CHUNK or size >= CHUNK_BYTES:
             yield pa.Table.from_batches(held)
-            held = []
+            held, count, size = [], 0, 0
     if held:
         yield pa.Table.from_batches(held)
 

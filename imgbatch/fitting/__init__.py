@@ -13,6 +13,7 @@ well it does on labels that the fit did not see.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import warnings
 from dataclasses import dataclass, field
@@ -21,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from imgbatch import __version__
 from imgbatch.dataset import Dataset
@@ -182,9 +182,9 @@ def _examples(
             )
         kept: dict[str, list[pa.RecordBatch]] = {role: [] for role in sources}
         for batch in tables.batches(table):
+            ids = batch["source_id"].to_pylist()
             for role, labelled in sources.items():
-                ids = pa.array(list(labelled), pa.string())
-                found = batch.filter(pc.is_in(batch["source_id"], ids))
+                found = batch.filter(pa.array([one in labelled for one in ids], pa.bool_()))
                 kept[role] += [found] if found.num_rows else []
         made = tables.made_of(table)
     return {role: _in_order(kept[role], column, sources[role]) for role in sources}, made
@@ -255,5 +255,7 @@ def _written(estimator: Any, record: dict[str, Any], out: str) -> dict[str, Any]
         begun.write_bytes(data)
         begun.replace(out)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            begun.unlink()
         raise LabelsError(f"the model cannot be written: {error}", "Give another --out.") from error
     return {"file": out, "sha256": hashlib.sha256(data).hexdigest()}

@@ -137,8 +137,8 @@ class Settings(BaseSettings):
         return str(k)
 
     @property
-    def counts(self) -> list[int]:
-        """Every K that is tried."""
+    def counts(self) -> range:
+        """Every K that is tried, the smallest first."""
         return _counts(str(self.k))
 
     @property
@@ -152,13 +152,13 @@ class Settings(BaseSettings):
         return DIMENSIONS[self.method] if self.pca is None else self.pca
 
 
-def _counts(text: str) -> list[int]:
+def _counts(text: str) -> range:
     found = RANGE.fullmatch(text)
     assert found is not None
     first, last, step = (int(g) if g else None for g in found.groups())
     if not first or step == 0:
-        return []
-    return list(range(first, (last or first) + 1, step or 1))
+        return range(0)
+    return range(first, (last or first) + 1, step or 1)
 
 
 def READS(settings: Settings) -> Mapping[str, Sequence[str]]:  # noqa: N802 - what a grouper exports
@@ -243,7 +243,7 @@ def _enough(vectors: int, settings: Settings) -> None:
                 f"smallest is {settings.smallest}, and {place} gives {vectors:,} vectors",
                 f"Nothing was written. Give --set smallest={max(2, vectors // 10)} or less.",
             )
-    elif max(settings.counts) > vectors:
+    elif settings.counts[-1] > vectors:
         raise GroupError(
             f"K is {settings.k}, and {place} gives {vectors:,} vectors to fit on",
             f"Nothing was written. Give --set k={vectors} or less, or a larger sample.",

@@ -34,7 +34,8 @@ COLUMNS = (
     Column(
         "probabilities",
         pa.list_(pa.float32()),
-        "Of all classes, in the order of their names; they sum to 1",
+        "Of all classes, in the order of their names; they sum to 1. One-vs-rest: all 0 where no"
+        " class is spoken for, and the label is the first then",
         "",
         "0-1",
         NONE,

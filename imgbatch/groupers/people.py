@@ -21,7 +21,7 @@ turns by a draw, so that another seed may cut a doubtful group otherwise.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +30,7 @@ from pydantic import Field
 from imgbatch.analyzers import Column
 from imgbatch.errors import GroupError
 from imgbatch.groupers import KEYS, _names
-from imgbatch.models.faces.thresholds import COSINE
+from imgbatch.models.faces.thresholds import COSINE, published
 from imgbatch.settings import Settings as BaseSettings
 from imgbatch.vectors import links, whispers
 from imgbatch.vectors.columns import matrix
@@ -137,16 +137,18 @@ def group(tables: Tables, settings: Settings, context: Context) -> pa.Table:
     return _table(faces, people, middles, distance, context.former)
 
 
-def _threshold(made: Mapping[str, object]) -> float:
-    told = made.get("settings")
-    name = str(told.get("detector", "")) if isinstance(told, dict) else ""
-    if name not in COSINE:
+def _threshold(made: Mapping[str, Any]) -> float:
+    told = made.get("settings", {})
+    name = str(told.get("detector", ""))
+    found = published(name, told)
+    if found is None:
+        own = " with weights of your own" if told.get("weights") else ""
         raise GroupError(
-            f"no threshold is published for the embeddings of {name or 'this table'}; there is "
-            f"one for {', '.join(COSINE)}",
+            f"no threshold is published for the embeddings of {name or 'this table'}{own}; there "
+            f"is one for {', '.join(COSINE)}",
             "Nothing was written. Measure one on pairs of your own: --set threshold=0.5, say.",
         )
-    return COSINE[name]
+    return found
 
 
 def _read(tables: Tables, settings: Settings, folder: Path) -> Faces:

@@ -101,7 +101,7 @@ def read_prompts(lines: Sequence[str]) -> list[Prompt]:
     Raises:
         GroupError: there are fewer than two labels, or something is said twice or not at all.
     """
-    found: list[Prompt] = []
+    found: dict[Prompt, None] = {}
     for line in lines:
         text = line.strip()
         if not text or text.startswith("#"):
@@ -112,7 +112,7 @@ def read_prompts(lines: Sequence[str]) -> list[Prompt]:
             raise GroupError(f"{text!r} is not LABEL: PROMPT", "Write both, or a prompt alone.")
         if one in found:
             raise GroupError(f"the prompt {text!r} comes twice", "Take one of them out.")
-        found.append(one)
+        found[one] = None
     if len({one.label for one in found}) < LABELS:
         raise GroupError(
             f"{len(found)} prompts for {len({one.label for one in found})} label: a picture is "
@@ -120,7 +120,7 @@ def read_prompts(lines: Sequence[str]) -> list[Prompt]:
             'Give prompts for two labels at least, one per line, such as "protest: a photo of a '
             'protest" and "other: a photo of a street".',
         )
-    return found
+    return list(found)
 
 
 def group(tables: Tables, settings: Settings, context: Context) -> pa.Table:
@@ -197,9 +197,11 @@ class _Pass:
         self._labels = list(dict.fromkeys(one.label for one in prompts))
         self._texts = texts
         self._scale = scale
-        own = [[p.label == label for p in prompts] for label in self._labels]
-        self._own = np.array(own, np.float64)
-        self._means = unit(self._own @ texts)
+        number = {label: place for place, label in enumerate(self._labels)}
+        self._own = np.array([number[prompt.label] for prompt in prompts])  # each prompt's label
+        sums = np.zeros((len(self._labels), texts.shape[1]))
+        np.add.at(sums, self._own, texts)
+        self._means = unit(sums)
         self._counts = np.zeros(len(self._labels), np.int64)
         # By prompt: pictures that keep their label when it speaks for its label alone, and those
         # that get its label then.
@@ -250,8 +252,7 @@ class _Pass:
         self._counts += np.bincount(best, minlength=len(self._labels))
         # Another prompt moves one label only: what it has to beat is the best of the others.
         second, first = np.partition(cosines, -LABELS, axis=1)[:, -LABELS:].T
-        label = self._own.argmax(axis=0)
-        is_best = best[:, None] == label
+        is_best = best[:, None] == self._own
         gets = alone > np.where(is_best, second[:, None], first[:, None])
         self._got += gets.sum(axis=0)
         self._kept += (gets == is_best).sum(axis=0)
@@ -259,7 +260,7 @@ class _Pass:
     def _rows(self) -> Iterator[tuple[str, str, int, int, int, int]]:
         total = int(self._counts.sum())
         for number, one in enumerate(self._prompts):
-            own = int(self._counts[self._labels.index(one.label)])
+            own = int(self._counts[self._own[number]])
             yield one.label, one.text, own, int(self._got[number]), int(self._kept[number]), total
 
     def report(self) -> bytes:
@@ -275,9 +276,8 @@ class _Pass:
         total = int(self._counts.sum())
         for label, count in zip(self._labels, self._counts, strict=True):
             yield f"{label}: {count:,} of {total:,} pictures"
-        several = {
-            label for label, row in zip(self._labels, self._own, strict=True) if row.sum() > 1
-        }
+        prompts = np.bincount(self._own)
+        several = {label for label, count in zip(self._labels, prompts, strict=True) if count > 1}
         for label, text, _, got, kept, _ in self._rows():
             if label in several:
                 yield (

@@ -44,10 +44,11 @@ class Bayes(Settings):
     """Naive Bayes, each number normal within a class.
 
     Attributes:
-        smoothing: share of the largest variance that is added to all.
+        smoothing: share of the largest variance that is added to all; without any, a number that
+            is the same in all rows of a class would leave no probability to any other.
     """
 
-    smoothing: float = Field(default=1e-9, ge=0)
+    smoothing: float = Field(default=1e-9, gt=0, allow_inf_nan=False)
 
     def estimator(self, seed: int, threads: int) -> Any:  # noqa: ARG002 - it has no chance, no threads
         """Return it, not fitted."""
@@ -64,7 +65,7 @@ class Svm(Settings):
         iterations: at most.
     """
 
-    c: float = Field(default=1.0, gt=0)
+    c: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     iterations: int = Field(default=5000, ge=1)
 
     def estimator(self, seed: int, threads: int) -> Any:  # noqa: ARG002 - it has no threads
@@ -82,7 +83,7 @@ class Logistic(Settings):
         iterations: at most.
     """
 
-    c: float = Field(default=1.0, gt=0)
+    c: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     iterations: int = Field(default=1000, ge=1)
 
     def estimator(self, seed: int, threads: int) -> Any:  # noqa: ARG002 - it has no threads

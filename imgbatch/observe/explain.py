@@ -77,11 +77,17 @@ def explain(dataset: Dataset, source: str) -> dict[str, Any]:
 
 def ids_of(source: str) -> list[str]:
     """Return the ids that may be meant: of an address, of a file's path, or the text itself."""
-    found = [source, source_id_of(source)]
+    found = [_text(source), source_id_of(_text(source))]
     if "://" not in source:
         archive, mark, member = source.partition("!/")
-        found.append(source_id_of(open_store(str(Path(archive).absolute())).root + mark + member))
+        address = open_store(str(Path(archive).absolute())).root + mark + member
+        found.append(source_id_of(_text(address)))
     return found
+
+
+def _text(name: str) -> str:
+    """Return a name as text: that of a file may hold bytes that are none."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _row(dataset: Dataset, ids: list[str]) -> dict[str, Any] | None:
@@ -91,6 +97,7 @@ def _row(dataset: Dataset, ids: list[str]) -> dict[str, Any] | None:
 
 def _unknown(dataset: Dataset, source: str) -> SettingsError:
     addresses = dataset.read(MANIFEST, columns=["address"])["address"]
+    source = _text(source)
     name = source.rstrip("/").rpartition("/")[2]
     near = addresses.filter(pc.ends_with(addresses, source))
     if not len(near):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 TABLES, GROUPS, SOURCES = 3, 8, 6
 LARGEST = 10
 KEYS = ("source_id", "version", "picture_id", "region_id")
+# What is said of a source of a group, where its labels have it.
+CAPTION = ("distance", "turns")
+# Rows of a group that are looked at together, until enough of its sources are found.
+ROWS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +66,12 @@ def read_labels(dataset: Dataset, *, thumbnails: bool) -> tuple[Labels, ...]:
     """Summarise every table of labels; of the first few also show groups."""
     found: list[Labels] = []
     for name, made in labelled(dataset).items():
-        rows = groups.read(dataset, name)
+        names = dataset.table(groups.path_of(name)).schema().names
         # Whoever is in a group of faces is not shown on a page that is passed on.
-        faces = "region_id" in rows.column_names or _biometric(made["grouper"])
+        faces = "region_id" in names or _biometric(made["grouper"])
         shown = thumbnails and len(found) < TABLES and not faces
+        label = next(column for column in names if column not in KEYS)
+        rows = groups.read_some(dataset, name, ["source_id", label, *CAPTION])
         found.append(_labels(dataset, name, made, rows, shown=shown))
     return tuple(found)
 
@@ -124,7 +131,7 @@ def _captions(members: pa.Table) -> dict[str, str]:
     found: dict[str, str] = {}
     if "distance" in members.column_names:
         members = members.sort_by([("distance", "ascending"), ("source_id", "ascending")])
-    for row in members.to_pylist():
+    for row in chain.from_iterable(b.to_pylist() for b in members.to_batches(ROWS)):
         if len(found) == SOURCES:
             break
         turned = row.get("turns")

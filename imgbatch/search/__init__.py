@@ -127,7 +127,7 @@ def face(
     """
     space = open_space(dataset, on, grain="region", preferred=FACES)
     if threshold is None:
-        threshold = thresholds.COSINE.get(space.named)
+        threshold = thresholds.published(space.named, space.made_of.get("settings", {}))
     return look("face", photo, space, ask(space, photo, limits), k=k, threshold=threshold)
 
 

@@ -97,8 +97,10 @@ def silhouettes(
 ) -> list[float | None]:
     """Return the mean silhouette of each labeling of (n, p) vectors; takes n^2 memory.
 
-    None where a labeling has one group only, or as many groups as there are vectors.
+    None where a labeling has one group only, or as many groups as there are vectors, or none.
     """
+    if not len(sample):
+        return [None] * len(labelings)
     distances = pairwise_distances(sample)
     np.fill_diagonal(distances, 0)  # rounding leaves a little there
     return [

@@ -33,6 +33,7 @@ pytest.importorskip("onnxruntime", reason="the extra `models` is not installed")
 pytest.importorskip("insightface", reason="the extra `models` is not installed")
 
 from imgbatch.analyzers.faces import BATCH, Analyzer, Settings, regions, shared_out, weights
+from imgbatch.models.faces.heads import Head, OwnHead
 from imgbatch.models.faces.packs import Pack
 from tests import facemodels
 
@@ -387,6 +388,15 @@ def test_a_head_of_the_users_own_says_its_classes(tmp_path: Path, of_pack: dict[
     marks = {c.name: c.mark for c in regions(Settings(**settings))}
     assert marks["perceived_mood"] == marks["perceived_mood_probabilities"] == "sensitive"
     assert set(weights(Settings(**settings))) == {"weights", "heads.mood"}
+
+
+def test_what_is_no_number_is_no_class_of_a_face(tmp_path: Path) -> None:
+    facemodels.head(tmp_path / "head.onnx", np.full((3, 3), np.nan))
+    own = facemodels.own(tmp_path / "head.onnx")
+    head = Head(weights=own, classes=("angry", "calm", "sad"))
+    face = np.full((48, 48, 3), 90, np.uint8)
+    with pytest.raises(ArithmeticError, match="no number"):
+        OwnHead("mood", head).run([face])
 
 
 @pytest.mark.parametrize("crop", ["box", "aligned"])

@@ -238,6 +238,14 @@ def test_own_weights_of_another_number_of_classes_need_as_many_names(tmp_path: P
     )
 
 
+def test_names_of_classes_are_read_from_a_file_of_windows_as_they_are_shown(tmp_path: Path) -> None:
+    file = tmp_path / "names.txt"
+    file.write_bytes("no protest\r\nprotest\r\n".encode("utf-8-sig"))
+    own = {"url": "own.pth", "sha256": "0" * 64}
+    settings = analyzers.load("classify").Settings(weights=own, classes=str(file))
+    assert settings.classes == ("no protest", "protest")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "said"),

@@ -186,6 +186,7 @@ def test_rows_without_a_vector_are_in_no_cluster(beside: Beside) -> None:
     [
         ([[0.0], [1.0], [2.0]], {"k": 4}, r"K is 4, and .* 3 vectors"),
         ([[0.0], None, [2.0]], {"k": "2-3"}, r"K is 2-3, and .* 2 vectors"),
+        ([[0.0], [1.0]], {"k": "1-999999999999"}, r"K is 1-9+, and .* 2 vectors"),
         ([None, None], {"k": 2}, r"embed.embedding holds no vector"),
         ([[0.0], [1.0, 2.0]], {"k": 2}, r"different lengths .*\[1, 2\]"),
         ([[0.0], [float("nan")]], {"k": 2}, r"not finite"),
@@ -200,6 +201,17 @@ def test_what_cannot_be_grouped_is_refused_and_nothing_is_written(
     assert beside.files == {}
 
 
+def test_a_draw_for_the_silhouettes_that_takes_no_row_leaves_them_out(beside: Beside) -> None:
+    table = pictures([[float(i)] for i in range(60)])
+    numbers = [draws(table["picture_id"], seed + clusters.SCORING) for seed in range(100)]
+    # Two of sixty rows on average, and none by one seed in seven.
+    missed = next(s for s, drawn in enumerate(numbers) if not below(drawn, share(60, 2)).any())
+    beside.group("clusters", Made({"embed": table}), k="2-3", score_sample=2, seed=missed)
+    scores = json.loads(beside.files["scores.json"])
+    assert [score["silhouette"] for score in scores["scores"]] == [None, None]
+    assert scores["k"] == 2
+
+
 def test_a_column_that_holds_no_vectors_is_refused(beside: Beside) -> None:
     table = pictures([[0.0], [1.0]]).append_column("sharpness", pa.array([1.0, 2.0]))
     with pytest.raises(GroupError, match="the column holds double, no vectors"):
@@ -210,7 +222,7 @@ def test_a_column_that_holds_no_vectors_is_refused(beside: Beside) -> None:
     ("k", "counts"), [(7, [7]), ("5-8", [5, 6, 7, 8]), ("10-30/10", [10, 20, 30])]
 )
 def test_k_is_a_number_or_a_range(k: Any, counts: list[int]) -> None:
-    assert check(clusters.Settings, {"k": k}, where="--set").counts == counts
+    assert list(check(clusters.Settings, {"k": k}, where="--set").counts) == counts
 
 
 @pytest.mark.parametrize("k", [0, "8-5", "a few", "5-20/0", "-3"])

@@ -13,6 +13,8 @@ from sklearn.metrics.cluster import pair_confusion_matrix
 from imgbatch import groupers
 from imgbatch.errors import GroupError
 from imgbatch.groupers import people
+from imgbatch.models import registry
+from imgbatch.models.faces import thresholds
 from imgbatch.report.labelled import read_labels
 from imgbatch.vectors import links
 from tests.groupers import written
@@ -195,12 +197,13 @@ def test_a_table_without_embeddings_is_refused(beside: Beside) -> None:
 class Told(Made):
     """Faces of a known detector."""
 
-    def __init__(self, tables: dict[str, pa.Table], detector: str) -> None:
+    def __init__(self, tables: dict[str, pa.Table], detector: str, own: str = "") -> None:
         super().__init__(tables)
-        self._detector = detector
+        weights = {"weights": {"url": "mine.zip", "sha256": own}} if own else {}
+        self._settings = {"detector": detector, **weights}
 
     def made_of(self, name: str) -> dict[str, Any]:  # noqa: ARG002 - there is one table
-        return {"analyzer": "faces", "settings": {"detector": self._detector}}
+        return {"analyzer": "faces", "settings": self._settings}
 
 
 def test_the_threshold_is_that_of_the_model_that_made_the_faces(beside: Beside) -> None:
@@ -210,6 +213,16 @@ def test_the_threshold_is_that_of_the_model_that_made_the_faces(beside: Beside) 
     assert found["person"].null_count == 0
     with pytest.raises(GroupError, match="no threshold is published for the embeddings of mine"):
         beside.group("people", Told({"faces_regions": faces(pair)}, "mine"))
+
+
+def test_the_threshold_of_a_pack_is_not_that_of_weights_of_the_users_own(beside: Beside) -> None:
+    tables = {"faces_regions": faces(np.eye(2))}
+    with pytest.raises(GroupError, match="buffalo_l with weights of your own"):
+        beside.group("people", Told(tables, "buffalo_l", own="0" * 64))
+    # The registry's own file, had from another place.
+    same = Told(tables, "buffalo_l", own=registry.find("buffalo_l").sha256)
+    assert beside.group("people", same)["person"].null_count == 2
+    assert thresholds.published("buffalo_l", {"weights": {"sha256": "0" * 64}}) is None
 
 
 def test_what_tells_people_apart_is_marked_as_biometric() -> None:

@@ -294,6 +294,24 @@ def test_prompts_that_label_nothing_are_refused(lines: list[str], match: str) ->
     assert caught.value.exit_code == 24
 
 
+def test_many_prompts_are_read_without_comparing_each_with_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared = 0
+    by_value = zero_shot.Prompt.__eq__
+
+    def counted(one: zero_shot.Prompt, other: object) -> bool:
+        nonlocal compared
+        compared += 1
+        return by_value(one, other)
+
+    monkeypatch.setattr(zero_shot.Prompt, "__eq__", counted)
+    # As for ImageNet: a thousand labels, each in several templates.
+    lines = [f"thing {i}: {template} {i}" for i in range(1000) for template in ("a photo", "art")]
+    assert len(read_prompts(lines)) == len(lines)
+    assert compared < len(lines)
+
+
 def test_a_prompt_alone_is_its_own_label_and_a_colon_inside_a_word_is_none() -> None:
     found = read_prompts(["a clock at 10:30", "  other:  any: thing "])
     assert [(one.label, one.text) for one in found] == [

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from imgbatch.errors import WeightsError
 from imgbatch.models.faces import crops
-from imgbatch.models.faces.parts import fixed_batch, perceived, perceived_names, softmax
+from imgbatch.models.faces.parts import finite, fixed_batch, perceived, perceived_names, softmax
 from imgbatch.models.sessions import onnx_session
 from imgbatch.models.weights import Own, fetch
 from imgbatch.settings import Settings
@@ -89,7 +89,7 @@ class OwnHead:
 
     def run(self, faces: Sequence[RGB]) -> list[Columns]:
         """Return the likeliest class and all probabilities of each face."""
-        found = self._outputs(faces)
+        found = finite(self._outputs(faces))
         shares = softmax(found) if self._head.scores == "logits" else found
         return perceived(self._name, self._head.classes, shares)
 

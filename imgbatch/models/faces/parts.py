@@ -63,9 +63,7 @@ class Recognition:
     def run(self, faces: Sequence[RGB]) -> list[Columns]:
         """Return the embedding of each face."""
         found = self._model.get_feat([cv2.cvtColor(face, cv2.COLOR_RGB2BGR) for face in faces])
-        lengths = np.linalg.norm(found, axis=1)
-        if not np.isfinite(lengths).all():
-            raise ValueError("the network gave an embedding that is no number")
+        lengths = np.linalg.norm(finite(found), axis=1)
         return [
             {"embedding": (vector / length).astype(np.float32) if length else None}
             for vector, length in zip(found, lengths, strict=True)
@@ -92,7 +90,7 @@ class Attributes:
 
     def run(self, faces: Sequence[RGB]) -> list[Columns]:
         """Return what is asked for of each face."""
-        found = _outputs(self._model, faces)
+        found = finite(_outputs(self._model, faces))
         rows = perceived("gender", GENDERS, softmax(found[:, :2]))
         for row, age in zip(rows, found[:, 2], strict=True):
             row["perceived_age"] = float(age) * 100
@@ -137,6 +135,17 @@ def _outputs(model: Any, faces: Sequence[RGB]) -> NDArray[np.float32]:
     mean = (model.input_mean,) * 3
     blob = cv2.dnn.blobFromImages(list(faces), 1 / model.input_std, model.input_size, mean)
     found: NDArray[np.float32] = model.session.run(model.output_names, {model.input_name: blob})[0]
+    return found
+
+
+def finite(found: NDArray[Any]) -> NDArray[Any]:
+    """Return what a network gave; of what is no number, each face would be of the first class.
+
+    Raises:
+        ArithmeticError: some of it is no number.
+    """
+    if not np.isfinite(found).all():
+        raise ArithmeticError("a network gave of a face what is no number: its weights are broken")
     return found
 
 
