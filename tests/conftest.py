@@ -137,7 +137,7 @@ def server(*words: str, after: Sequence[str] = ()) -> Iterator[int]:
     line = [sys.executable, *words, str(port), *after]
     process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        _wait_for(port)
+        _wait_for(process, port)
         yield port
     finally:
         process.terminate()
@@ -151,12 +151,14 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def _wait_for(port: int) -> None:
-    for _ in range(200):
+def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
+    """Wait for as long as a machine at work may take: with a disk at work too it took over 20 s."""
+    end = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < end:
         with (
             contextlib.suppress(ConnectionRefusedError),
             socket.create_connection(("127.0.0.1", port)),
         ):
             return
         time.sleep(0.1)
-    pytest.fail("the server did not come up")
+    pytest.fail(f"the server did not come up; its exit code: {process.poll()}")
