@@ -38,6 +38,9 @@ LONG = (
     "analyzers/test_networks.py",
     "jobs/test_chaos.py",
     "cloud/test_boots.py",
+    "observe/test_terminals.py",
+    "test_secrets.py",
+    "test_buckets.py",
 )
 
 
