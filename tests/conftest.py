@@ -21,6 +21,27 @@ if TYPE_CHECKING:
 
 JOBS = Path(__file__).parent / "jobs"
 RENTED = [Path(__file__).parent / name for name in ("cloud", "infra")]
+# They take minutes, longest first.
+LONG = (
+    "infra/test_up_and_down.py",
+    "infra/test_end_to_end.py",
+    "jobs/test_submit.py",
+    "cloud/test_head.py",
+    "test_chaos.py",
+    "infra/test_modules.py",
+    "jobs/test_networks.py",
+    "jobs/test_nodes.py",
+    "jobs/test_poison.py",
+    "jobs/test_cluster.py",
+    "test_properties.py",
+    "test_fitting.py",
+    "analyzers/test_networks.py",
+    "jobs/test_chaos.py",
+    "cloud/test_boots.py",
+    "observe/test_terminals.py",
+    "test_secrets.py",
+    "test_buckets.py",
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,6 +61,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker(pytest.mark.ray)
     if any(item.path.is_relative_to(folder) for folder in RENTED):
         item.add_marker(pytest.mark.rented)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long files: where files run side by side, the last one is waited for."""
+    first = {Path(__file__).parent / name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: first.get(item.path, len(first)))
 
 
 @pytest.fixture(scope="session")
@@ -113,7 +140,7 @@ def server(*words: str, after: Sequence[str] = ()) -> Iterator[int]:
     line = [sys.executable, *words, str(port), *after]
     process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        _wait_for(port)
+        _wait_for(process, port)
         yield port
     finally:
         process.terminate()
@@ -127,12 +154,14 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def _wait_for(port: int) -> None:
-    for _ in range(200):
+def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
+    """Wait for as long as a machine at work may take: with a disk at work too it took over 20 s."""
+    end = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < end:
         with (
             contextlib.suppress(ConnectionRefusedError),
             socket.create_connection(("127.0.0.1", port)),
         ):
             return
         time.sleep(0.1)
-    pytest.fail("the server did not come up")
+    pytest.fail(f"the server did not come up; its exit code: {process.poll()}")
