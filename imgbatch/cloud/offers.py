@@ -140,7 +140,10 @@ def head_price(
     prices = {p.type: p.dollars for p in market.prices(types, region) if not p.spot}
     own = [prices[type_] for type_ in types if type_ in prices]
     if not own:
-        raise CloudError(f"no price is known in {region} for any of {', '.join(types)}")
+        raise CloudError(
+            f"no price is known in {region} for any of {', '.join(types)}",
+            f"Look whether {region} is the name of a region, or take another one.",
+        )
     return (own[0] if first else min(own)) + market.besides(disk_gib, region)
 
 

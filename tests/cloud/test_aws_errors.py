@@ -99,6 +99,13 @@ def test_what_the_sdk_finds_itself_is_told_too(error: Exception, kind: type[Clou
     assert type(failed.value) is kind
 
 
+def test_where_nobody_answers_the_region_may_be_none() -> None:
+    mars = boto.EndpointConnectionError(endpoint_url="https://sts.mars-1.amazonaws.com/")
+    with pytest.raises(CloudError, match="mars-1") as failed, told("asking"):
+        raise mars
+    assert "the name of the region" in failed.value.remedy
+
+
 def test_a_page_of_base64_is_left_out() -> None:
     page = "You are not authorized. Encoded authorization failure message: " + "4JqB" * 400
     with pytest.raises(PermissionsError) as failed, told("asking"):

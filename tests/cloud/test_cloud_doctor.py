@@ -28,9 +28,9 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
 
 
-def doctor() -> tuple[int, dict[str, dict[str, Any]]]:
+def doctor(cloud: str = "aws") -> tuple[int, dict[str, dict[str, Any]]]:
     """Run it; return its exit code and its lines by name."""
-    done = CliRunner().invoke(app, ["cloud", "doctor", "aws", "--json"])
+    done = CliRunner().invoke(app, ["cloud", "doctor", cloud, "--json"])
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     *checks, last = lines
     assert last["event"] == "examined"
@@ -94,6 +94,13 @@ def test_the_doctor_goes_on_without_credentials(
     assert lines["credentials"]["state"] == "failed"
     assert "aws configure" in lines["credentials"]["fix"]
     assert "terraform" in lines
+
+
+def test_a_cloud_that_is_none_is_not_called_a_matter_of_credentials() -> None:
+    code, lines = doctor("azure")
+    assert code == 10
+    assert "credentials" not in lines
+    assert "aws or gcp" in lines["cloud"]["fix"]
 
 
 def test_connect_notes_a_deployment_and_refuses_a_place_without_one(

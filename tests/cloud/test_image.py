@@ -173,6 +173,26 @@ def test_the_base_is_pinned_by_its_digest_and_nobody_is_root(root: Path) -> None
     assert last_user == "USER 1000"
 
 
+def test_the_image_decodes_videos_on_gpus_and_holds_no_tests_no_tools_and_no_weights(
+    root: Path,
+) -> None:
+    text = (root / "Dockerfile").read_text("utf-8")
+    assert "NVIDIA_DRIVER_CAPABILITIES=compute,utility,video" in text
+    assert set(re.findall(r"requirements/(\w+)\.txt", text)) == {"uv", "light", "models", "cuda"}
+    ignored, *taken = [
+        line
+        for line in (root / ".dockerignore").read_text("utf-8").splitlines()
+        if not line.startswith("#")
+    ]
+    assert ignored == "*"
+    folders = {line for line in taken if "." not in line and "/" not in line}
+    assert folders == {"!imgbatch", "!jobs", "!LICENSE"}
+    assert not [line for line in taken if "tests" in line or "dev.txt" in line]
+    weights = {".onnx", ".pt", ".pth", ".safetensors", ".npz"}
+    packed = [path for folder in ("imgbatch", "jobs") for path in (root / folder).rglob("*")]
+    assert not [path for path in packed if path.suffix in weights]
+
+
 def test_onnx_runtime_for_gpus_is_of_the_version_that_everything_else_is_tested_with(
     root: Path,
 ) -> None:

@@ -14,7 +14,7 @@ from imgbatch.cloud import known
 from imgbatch.cloud.control import Control, Order, State
 from imgbatch.cloud.deployment import Deployment
 from imgbatch.cloud.ledger import Line, spent, write
-from imgbatch.errors import DeploymentError, SettingsError
+from imgbatch.errors import CloudError, DeploymentError, SettingsError
 from imgbatch.forecast import expected
 from tests.cloud.aws_on_moto import account
 from tests.cloud.fake import NOON, deployment
@@ -100,6 +100,9 @@ def test_no_region_is_no_guess(
         plan(*words, region="us-east-1")
     with pytest.raises(SettingsError, match="has its cloud"):
         plan(*words, cloud="aws", region="us-east-1", deployment="lab")
+    with pytest.raises(CloudError, match="no price is known in mars-1") as failed:
+        plan(*words, cloud="aws", region="mars-1", calibration=False)
+    assert "mars-1 is the name of a region" in failed.value.remedy
 
 
 @pytest.mark.usefixtures("moto")

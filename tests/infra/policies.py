@@ -110,6 +110,7 @@ def broken(folder: Path) -> list[str]:
         _kills,
         _templates,
         _rights,
+        _connections,
         _standing,
         *GOOGLE,
     )
@@ -228,6 +229,37 @@ def _puts_are_bounded(statement: dict[str, Any]) -> bool:
         return True
     conditions = statement.get("condition", [])
     return any(one["variable"] == "autoscaling:MaxSize" for one in conditions)
+
+
+def _connections(blocks: list[Block]) -> Iterator[str]:
+    """A bucket refuses all who come without TLS."""
+    documents = {
+        f"${{data.aws_iam_policy_document.{one.name}.json}}": one.body.get("statement", [])
+        for one in blocks
+        if one.type == "aws_iam_policy_document"
+    }
+    policies = _of(blocks, "aws_s3_bucket_policy")
+    for bucket in _of(blocks, "aws_s3_bucket"):
+        statements = [
+            statement
+            for policy in policies
+            if policy.file == bucket.file
+            and policy.body["bucket"] == f"${{aws_s3_bucket.{bucket.name}.id}}"
+            for statement in documents[policy.body["policy"]]
+        ]
+        if not any(_refuses_plain(statement) for statement in statements):
+            yield f"{bucket}: answers without TLS"
+
+
+def _refuses_plain(statement: dict[str, Any]) -> bool:
+    conditions = statement.get("condition", [])
+    return (
+        statement.get("effect") == "Deny"
+        and statement.get("actions") == ["s3:*"]
+        and [one["identifiers"] for one in statement.get("principals", [])] == [["*"]]
+        and [(one["variable"], one["values"]) for one in conditions]
+        == [("aws:SecureTransport", ["false"])]
+    )
 
 
 def _standing(blocks: list[Block]) -> Iterator[str]:

@@ -117,6 +117,18 @@ MISTAKES = {
         'variable = "autoscaling:MinSize"',
         "could raise",
     ),
+    "a bucket that answers without TLS": (
+        f"{AWS}/storage/main.tf",
+        r'values   = \["false"\]',
+        'values   = ["true"]',
+        "answers without TLS",
+    ),
+    "a bucket without a policy": (
+        f"{AWS}/storage/main.tf",
+        r'(resource "aws_s3_bucket_policy" "deployment" \{\n  bucket = )aws_s3_bucket\S+',
+        r"\1var.repository",
+        "answers without TLS",
+    ),
     "a gateway that costs all month": (
         f"{AWS}/network/main.tf",
         r"\Z",

@@ -46,14 +46,16 @@ def doctor(cloud: CloudName, *, region: RegionOption = None, json: Json = False)
 def _checks(cloud: str, region: str) -> Iterator[tuple[int, Check]]:
     """Yield each line with the exit code that it has where it failed; what matters most first."""
     from imgbatch.cloud import Check, open_cloud  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.errors import RunError  # noqa: PLC0415
+    from imgbatch.errors import CredentialsError, RunError  # noqa: PLC0415
 
     try:
         account = open_cloud(cloud, region).account
         yield from ((27, check) for check in account.checks(region))
         orphans = list(_orphans(account.left()))
     except RunError as error:
-        yield error.exit_code, Check("credentials", "failed", str(error), error.remedy)
+        # Else it is what was asked for: no such cloud, no region.
+        title = "credentials" if isinstance(error, CredentialsError) else "cloud"
+        yield error.exit_code, Check(title, "failed", str(error), error.remedy)
         orphans = []
     yield from _terraform()
     yield from _deployments(cloud)

@@ -25,7 +25,10 @@ NO_CREDENTIALS = (
 )
 EXPIRED = "Log in again (`aws sso login`), or take new keys, then run the same command again."
 CLOCK = "Set this machine's clock: AWS takes no request that is dated five minutes off."
-SILENT = "Check the network and AWS_ENDPOINT_URL, then run the same command again."
+SILENT = (
+    "Check the network, the name of the region and AWS_ENDPOINT_URL, then run the same command "
+    "again."
+)
 REGION_OFF = (
     "The keys are wrong, or the region is not enabled: `aws account enable-region --region-name "
     "REGION`, or take another region."
