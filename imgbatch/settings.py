@@ -135,9 +135,9 @@ class Limits(Settings):
             written where the store fails in a way that may pass.
         fetch_seconds: no further attempt is made after that long.
         source_seconds: a source of up to 64 MiB that is worked on for longer hangs; a larger one
-            may take longer in proportion. On Ray only.
-        worker_memory: bytes of its own that a worker process may hold; 0: as many as there are. On
-            Ray only.
+            may take longer in proportion. In worker processes only.
+        worker_memory: bytes of its own that a worker process may hold; 0: as many as there are. In
+            worker processes only, as above.
         connect_seconds: a bucket's server that takes no connection for so long is asked anew.
         request_seconds: the same for one request, its body included: an object of 64 MiB comes
             whole within it, or not at all.
