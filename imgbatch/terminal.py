@@ -140,7 +140,6 @@ def guarded(app: Callable[[], Any]) -> None:
         stderr.print(f"to do: {error.remedy}", markup=False)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        stderr.print("interrupted: finished shards stay; run again to go on", markup=False)
         sys.exit(INTERRUPTED)
     except Exception:  # noqa: BLE001 - whatever else comes here is a bug of ours, and said so
         from imgbatch.storage.secrets import scrub  # noqa: PLC0415 - keeps `--help` quick
@@ -211,11 +210,13 @@ def _watched(
     from imgbatch.observe.progress import watcher  # noqa: PLC0415 - keeps `--help` quick
     from imgbatch.settings import read_limits  # noqa: PLC0415
 
-    shown = watcher(as_json=as_json)
     try:
-        return drive(read_limits(), engine, shown)
-    finally:
-        shown.close()
+        with contextlib.closing(watcher(as_json=as_json)) as shown:
+            return drive(read_limits(), engine, shown)
+    except KeyboardInterrupt:
+        # Here, as typer turns it into an exit code without a word.
+        sys.stderr.write("interrupted: finished shards stay; run again to go on\n")
+        raise
 
 
 def _retried_lines(summary: Summary) -> list[str]:

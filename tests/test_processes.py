@@ -260,6 +260,7 @@ def test_a_run_that_is_ended_leaves_no_process_and_goes_on_later(
     assert "Traceback" not in said
     if end == signal.SIGINT:
         assert run_.returncode == INTERRUPTED
+        assert "interrupted: finished shards stay" in said
     again = start(folder, tmp_path / "d", shard_sources=10, lock_seconds=1)
     _, said = again.communicate(timeout=120)
     assert again.returncode == 0, said
