@@ -203,6 +203,24 @@ def test_files_in_the_working_directory_that_are_named_as_modules_are_not_read(
     fleet.close()
 
 
+FREEZES = """
+import ctypes, threading
+from imgbatch.watch import Watch
+
+class Stop(threading.Event):
+    def wait(self, seconds):
+        ctypes.PyDLL(None).sleep(3600)  # with Python's lock in hand: no thread runs
+
+Watch(source_seconds=0.5, memory=0).wait(Stop())
+"""
+
+
+def test_a_process_that_freezes_at_once_ends_itself_and_says_nothing_to_its_user() -> None:
+    words = [sys.executable, "-c", FREEZES]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (processes.FROZEN_EXIT, "")
+
+
 def test_what_goes_wrong_in_a_process_is_raised_here_with_its_class(tmp_path: Path) -> None:
     nowhere = job(dataset=str(tmp_path / "none"))
     with pytest.raises(ImgbatchError) as raised:
