@@ -86,7 +86,7 @@ class Watch:
 
         A process in which this cannot run for `FROZEN` times `source_seconds` ends.
         """
-        # Its stacks of all threads, a hundred lines, would come to the user's terminal at each trial.
+        # A hundred lines of stacks would come to the user's terminal at each trial.
         with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
             try:
                 while True:
