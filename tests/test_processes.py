@@ -182,7 +182,7 @@ def test_a_process_that_was_stopped_is_ended_and_one_that_has_nothing_to_tell_is
     assert pipe.recv() is None, "it lives"
     fleet._silence = 2.0
     os.kill(pid, signal.SIGSTOP)
-    while not (found := fleet.events(10.0)):
+    while not (found := fleet.events(0.5)):
         pass
     (lost,) = found
     assert isinstance(lost, Lost)
