@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer
 
+STDERR = 2
 # Descriptors whose readers went away, or that take nothing any more, and why not.
 _unheard: set[int] = set()
 _unwritten: dict[int, str] = {}
@@ -27,6 +28,10 @@ _unwritten: dict[int, str] = {}
 
 def outlive_readers() -> None:
     """Let this process print on when the readers of its outputs go away; theirs it must be."""
+    # What is closed (`2>&-`) would be the number of the next file: libraries would print into it.
+    while (spare := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        os.set_inheritable(spare, True)  # noqa: FBT003 - so it is called
+    os.close(spare)
     for name in ("stdout", "stderr"):
         setattr(sys, name, _lasting(getattr(sys, name)))
 

@@ -13,6 +13,7 @@ what grows by gigabytes between two looks is found by the kernel first.
 from __future__ import annotations
 
 import faulthandler
+import os
 import re
 import time
 from pathlib import Path
@@ -85,14 +86,20 @@ class Watch:
 
         A process in which this cannot run for `FROZEN` times `source_seconds` ends.
         """
-        try:
-            while not stop.wait(LOOK_SECONDS):
-                faulthandler.dump_traceback_later(FROZEN * self._seconds, exit=True)
-                if found := self.look():
-                    return found
-            return None
-        finally:
-            faulthandler.cancel_dump_traceback_later()
+        # A hundred lines of stacks would come to the user's terminal at each trial.
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+            try:
+                while True:
+                    # Before the wait: the first source of all may be one that freezes.
+                    faulthandler.dump_traceback_later(
+                        FROZEN * self._seconds, exit=True, file=nowhere
+                    )
+                    if stop.wait(LOOK_SECONDS):
+                        return None
+                    if found := self.look():
+                        return found
+            finally:
+                faulthandler.cancel_dump_traceback_later()
 
     def look(self) -> WorkerLostError | None:
         """Return which limit is overrun now, and what the process was at."""

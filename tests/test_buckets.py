@@ -192,10 +192,11 @@ class Commands:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["inline", "ray"])
+@pytest.mark.parametrize(("engine", "workers"), [("inline", "2"), ("ray", "1")])
 def test_every_command_works_on_buckets_that_only_their_urls_know_how_to_reach(
     bucket: str,
     engine: str,
+    workers: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -209,7 +210,7 @@ def test_every_command_works_on_buckets_that_only_their_urls_know_how_to_reach(
     source, dataset = f"{place}/corpus{said}", f"{place}/d{said}"
     fill(source, corpus.make(tmp_path / "corpus"))
     cli = Commands(capsys if engine == "inline" else None)
-    shown = cli("run", source, dataset, "--engine", engine, "--workers", "1", "--json")
+    shown = cli("run", source, dataset, "--engine", engine, "--workers", workers, "--json")
     assert json.loads(shown.splitlines()[-1])["outcomes"]["ok"] > 0
     assert "nothing to do" in cli("run", source, dataset, "--engine", engine)
     assert "everything is as committed" in cli("verify", dataset)

@@ -50,6 +50,16 @@ def test_a_command_without_any_outputs_ends_as_it_would_have() -> None:
     assert subprocess.run(["/bin/sh", "-c", words], check=False).returncode == 0
 
 
+def test_no_file_comes_to_have_the_number_of_a_closed_output(tmp_path: Path) -> None:
+    outlive = "from imgbatch.outputs import outlive_readers; outlive_readers(); "
+    code = outlive + f"import os; d = open({str(tmp_path / 'd')!r}, 'w'); os.write(2, b'a warning')"
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$0" -c "$1" <&- >&- 2>&-', sys.executable, code], check=False
+    )
+    assert done.returncode == 0
+    assert (tmp_path / "d").read_text() == ""
+
+
 def test_damage_is_told_by_the_exit_code_though_nobody_reads_which(tmp_path: Path) -> None:
     run_inline(many(tmp_path / "in", 3), tmp_path / "d")
     next((tmp_path / "d" / "tables" / "sources").glob("*.parquet")).unlink()

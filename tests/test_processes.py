@@ -15,7 +15,7 @@ import pytest
 
 from imgbatch import analyzers, crew
 from imgbatch.crew import processes
-from imgbatch.crew.fleet import Up
+from imgbatch.crew.fleet import Lost, Up
 from imgbatch.crew.processes import Processes
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.plan import Work
@@ -33,6 +33,7 @@ from tests.equal import assert_equal
 from tests.jobs.test_poison import CLASSES, poisoned  # noqa: F401 - a fixture
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
     from pathlib import Path
 
 LIMITS = Limits(shard_sources=5, threads=3)
@@ -98,17 +99,126 @@ def test_a_process_is_begun_only_where_it_has_enough_to_do() -> None:
     assert paying(job('[analyzers.embed]\nmodel = "resnet18"\n'), shards(4, 1000)) == 1
 
 
+def test_a_single_shard_is_done_in_a_process_too_where_processes_are_asked_for(
+    tmp_path: Path,
+) -> None:
+    folder = corpus.many(tmp_path / "in", 3)
+    request = Request(str(folder), str(tmp_path / "d"), corpus.RECIPE, "inline")
+    run(request, LIMITS, TWO, corpus.Silent())
+    started = [line for line in lines_of(tmp_path / "d") if line["event"] == "worker.started"]
+    assert [line["worker"] for line in started] == ["local-0"]
+    assert started[0]["pid"] != os.getpid()
+
+
 def dies(*_: object) -> None:
-    os._exit(3)
+    os._exit(1)
+
+
+def deaf(pipe: Connection, *_: object) -> None:
+    pipe.close()
+    time.sleep(600)
+
+
+def first_alone(pipe: Connection, told: Job, number: int) -> None:
+    if number:
+        os._exit(1)
+    processes._work(pipe, told, number)
 
 
 def test_processes_that_all_end_while_they_start_end_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(processes, "_work", dies)
-    said = "3 workers were lost while they started: its process ended with exit code 3"
+    said = "3 workers were lost while they started: its process ended with exit code 1"
     with pytest.raises(JobError, match=said):
         list(crew.local(job(), shards(3, 2), workers=2))
+
+
+def test_a_process_that_closes_its_pipe_alone_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_work", deaf)
+    monkeypatch.setattr(processes, "CLOSE_SECONDS", 0.1)
+    fleet = Processes(job(), 1)
+    fleet.want(1)
+    ((_, child),) = fleet._children.items()
+    while fleet._failed_starts == 0:
+        assert fleet.events(10.0) == []
+    child.process.join(10)
+    assert child.process.exitcode == -signal.SIGKILL
+
+
+def up(fleet: Processes) -> int:
+    while not (found := fleet.events(10.0)):
+        pass
+    assert isinstance(found[0], Up), found
+    return int(next(iter(fleet._children.values())).process.pid)
+
+
+def test_processes_that_end_while_they_start_end_no_run_that_has_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus.run_inline(corpus.many(tmp_path / "in", 3), tmp_path / "d")
+    monkeypatch.setattr(processes, "_work", first_alone)
+    fleet = Processes(job(dataset=str(tmp_path / "d")), 2)
+    fleet.want(1)
+    up(fleet)
+    for _ in range(3):
+        fleet.want(2)
+        assert fleet.expected == 2
+        while fleet.expected == 2:
+            assert fleet.events(10.0) == []
+    fleet.want(2)
+    assert fleet.expected == 1, "no fourth one is begun"
+    fleet.close()
+
+
+def test_a_process_that_was_stopped_is_ended_and_one_that_has_nothing_to_tell_is_not(
+    tmp_path: Path,
+) -> None:
+    corpus.run_inline(corpus.many(tmp_path / "in", 3), tmp_path / "d")
+    fleet = Processes(job(dataset=str(tmp_path / "d")), 1)
+    fleet.want(1)
+    pid = up(fleet)
+    (pipe,) = fleet._children
+    assert pipe.recv() is None, "it lives"
+    fleet._silence = 2.0
+    os.kill(pid, signal.SIGSTOP)
+    while not (found := fleet.events(0.5)):
+        pass
+    (lost,) = found
+    assert isinstance(lost, Lost)
+    assert lost.error.reason == "hang"
+    assert not psutil.pid_exists(pid)
+
+
+def test_files_in_the_working_directory_that_are_named_as_modules_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus.run_inline(corpus.many(tmp_path / "in", 3), tmp_path / "d")
+    for name in ("signal", "queue", "random"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('of others')")
+    monkeypatch.chdir(tmp_path)
+    fleet = Processes(job(dataset=str(tmp_path / "d")), 1)
+    fleet.want(1)
+    up(fleet)
+    fleet.close()
+
+
+FREEZES = """
+import ctypes, threading
+from imgbatch.watch import Watch
+
+class Stop(threading.Event):
+    def wait(self, seconds):
+        ctypes.PyDLL(None).sleep(3600)  # with Python's lock in hand: no thread runs
+
+Watch(source_seconds=0.5, memory=0).wait(Stop())
+"""
+
+
+def test_a_process_that_freezes_at_once_ends_itself_and_says_nothing_to_its_user() -> None:
+    words = [sys.executable, "-c", FREEZES]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (processes.FROZEN_EXIT, "")
 
 
 def test_what_goes_wrong_in_a_process_is_raised_here_with_its_class(tmp_path: Path) -> None:
@@ -123,9 +233,7 @@ def test_a_process_whose_driver_is_gone_ends(tmp_path: Path) -> None:
     corpus.run_inline(corpus.many(tmp_path / "in", 3), tmp_path / "d")
     fleet = Processes(job(dataset=str(tmp_path / "d")), 1)
     fleet.want(1)
-    while not (found := fleet.events(10.0)):
-        pass
-    assert isinstance(found[0], Up), found
+    up(fleet)
     ((pipe, child),) = fleet._children.items()
     pipe.close()
     fleet._children.clear()

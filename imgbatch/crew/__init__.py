@@ -76,17 +76,19 @@ def local(
         job: what each worker is told; its limit of threads is of all of them together.
         tasks: in any order.
         workers: as many processes at most, and not fewer while there are tasks; 1: in this process;
-            0: one for every two threads, if each has enough to do.
+            0: one for every two threads, if each has enough to do. Each process reads the script
+            that calls this: it does so below `if __name__ == "__main__":`.
 
     Raises:
         JobError: some tasks lost every worker that had them, and all others are done; or three
             workers in a row were lost while they started.
     """
-    count = min(workers or _paying(job, tasks), len(tasks))
+    count = workers or _paying(job, tasks)
     if count == 1 or job.dataset.startswith("memory:"):
         yield from inline(job, tasks)
     else:
-        yield from conduct(Processes(job, count), tasks)
+        # A single task too: who asks for processes may have a source that kills.
+        yield from conduct(Processes(job, min(count, len(tasks))), tasks)
 
 
 def _paying(job: Job, tasks: Sequence[Task]) -> int:

@@ -2,11 +2,11 @@
 
     begun -- it runs, its analyzers are loaded --> up --> released, or closed at the end
       |                                             |
-      +-- three times in a row: the run ends        +-- lost: its process ended, or was ended for
-                                                        what a source takes
+      +-- three times in a row, none up:            +-- lost: its process ended, or was ended for
+          the run ends                                  what a source takes, or for its silence
 
-A pipe to each carries tasks there and events back. A process whose driver is gone reads that from
-its pipe and ends.
+A pipe to each carries tasks there, and events and a sign of life each second back. A process whose
+driver is gone reads that from its pipe and ends.
 
 Decision, 2026-11: fresh interpreters (spawn), not forks: Arrow, OpenCV and the stores' runtime have
 threads here, and a fork would copy the locks that these hold. Drawback: each takes the second that
@@ -29,7 +29,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.crew.board import SIDE_BY_SIDE
-from imgbatch.crew.fleet import Back, Done, Event, Failed, Lost, Up
+from imgbatch.crew.fleet import Done, Event, Failed, Lost, Up
 from imgbatch.crew.hands import Hands
 from imgbatch.crew.order import ATTEMPTS
 from imgbatch.errors import JobError
@@ -37,7 +37,7 @@ from imgbatch.pipeline import Worker
 from imgbatch.watch import WorkerLostError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from multiprocessing.connection import Connection
 
     from imgbatch.messages import Job, Task
@@ -45,8 +45,17 @@ if TYPE_CHECKING:
 DEEPEST = 64
 # How long the processes may take to write the rest of their logs.
 CLOSE_SECONDS = 10.0
+# A process that gives no sign of life for so many times as long as a source may take was stopped:
+# one that hangs in foreign code ends itself sooner (`imgbatch.watch`). One that loads may be slow.
+SILENT, SILENT_SECONDS = 2.0, 60.0
+BEAT_SECONDS = 1.0
+START_REMEDY = (
+    "What they printed says why. A script that begins a run itself does so below "
+    "`if __name__ == '__main__':`, as each process reads it too, or with one worker."
+)
 # What a process ends with in which no thread of ours could run (`imgbatch.watch`).
 FROZEN_EXIT = 1
+SAFE_PATH = "PYTHONSAFEPATH"
 
 
 @dataclass(slots=True)
@@ -58,6 +67,7 @@ class _Child:
     process: Any
     hand: list[int] = field(default_factory=list)
     up: bool = False
+    silent: float = 0.0
 
     @property
     def begun(self) -> frozenset[int]:
@@ -83,6 +93,8 @@ class Processes:
         self._children: dict[Connection, _Child] = {}
         self._released: list[Any] = []
         self._failed_starts = 0
+        self._silence = max(SILENT_SECONDS, SILENT * job.limits.source_seconds)
+        self._listened = time.monotonic()
 
     @property
     def expected(self) -> int:
@@ -92,6 +104,8 @@ class Processes:
     def want(self, count: int) -> None:
         """Begin processes at the places that are free, if so many have something to do."""
         taken = {child.place for child in self._children.values()}
+        if taken and self._failed_starts >= ATTEMPTS:
+            return  # there is no room for more of them, it seems
         for place in sorted(set(range(self._places)) - taken)[: max(0, count - len(taken))]:
             self._begin(place)
 
@@ -101,7 +115,7 @@ class Processes:
         process = self._spawned.Process(
             target=_work, args=(theirs, self._told(place), number), daemon=True
         )
-        with _uninterrupted():
+        with _uninterrupted(), _unshadowed():
             process.start()
         theirs.close()
         self._children[ours] = _Child(place, number, process)
@@ -131,12 +145,26 @@ class Processes:
         found: list[Event] = []
         ready = set(multiprocessing.connection.wait(list(self._children), seconds))
         for pipe in [pipe for pipe in self._children if pipe in ready]:
+            self._children[pipe].silent = 0.0
             try:
                 event = pipe.recv()
             except (EOFError, OSError):
                 found += self._gone(pipe)
             else:
-                found.append(self._heard(pipe, event))
+                found += [] if event is None else [self._heard(pipe, event)]
+        return found + self._stopped(ready)
+
+    def _stopped(self, ready: Collection[object]) -> list[Event]:
+        """End processes that are silent, and tell of them."""
+        # A commit may take minutes, and who stopped us (Ctrl-Z) stopped them too.
+        listened = min(time.monotonic() - self._listened, BEAT_SECONDS)
+        self._listened = time.monotonic()
+        found: list[Event] = []
+        for pipe, child in list(self._children.items()):
+            child.silent += listened if pipe not in ready else 0.0
+            if child.silent > self._silence:
+                child.process.kill()
+                found += self._gone(pipe, WorkerLostError("the worker does not answer", "hang"))
         return found
 
     def _heard(self, pipe: Connection, event: Event) -> Event:
@@ -145,7 +173,7 @@ class Processes:
             case Up():
                 child.up = True
                 self._failed_starts = 0
-            case Done() | Back():
+            case Done():
                 child.hand.remove(event.slip)
             case Lost():
                 # By its own guard: a source overran a limit, and may never come to an end.
@@ -153,18 +181,19 @@ class Processes:
                 return replace(event, begun=child.begun)
         return event
 
-    def _gone(self, pipe: Connection) -> Iterator[Event]:
-        """Tell of a process that ended by itself."""
+    def _gone(self, pipe: Connection, error: WorkerLostError | None = None) -> Iterator[Event]:
+        """Tell of a process that ended, and why; by its exit code where no error is given."""
         child = self._forget(pipe)
         child.process.join(CLOSE_SECONDS)
-        error = _why(child.process.exitcode)
+        error = error or _why(child.process.exitcode, up=child.up)
+        child.process.kill()  # it may have closed its pipe alone
         if child.up:
             yield Lost(child.number, error, child.begun)
             return
         self._failed_starts += 1
-        if self._failed_starts == ATTEMPTS:
+        if self._failed_starts >= ATTEMPTS and not self._children:
             said = f"{ATTEMPTS} workers were lost while they started: {error}"
-            yield Failed(JobError(said))
+            yield Failed(JobError(said, START_REMEDY))
 
     def _forget(self, pipe: Connection) -> _Child:
         pipe.close()
@@ -199,11 +228,30 @@ def _uninterrupted() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
-def _why(code: int | None) -> WorkerLostError:
+@contextlib.contextmanager
+def _unshadowed() -> Iterator[None]:
+    """Have what is started here look for no module in the working directory: a queue.py of others.
+
+    It is told where to look by this process as soon as it has read so much.
+    """
+    former = os.environ.get(SAFE_PATH)  # noqa: TID251 - a setting of Python, not of ours
+    os.environ[SAFE_PATH] = "1"  # noqa: TID251 - as above
+    try:
+        yield
+    finally:
+        if former is None:
+            del os.environ[SAFE_PATH]  # noqa: TID251 - as above
+        else:
+            os.environ[SAFE_PATH] = former  # noqa: TID251 - as above
+
+
+def _why(code: int | None, *, up: bool) -> WorkerLostError:
     if code is not None and code < 0:
         with contextlib.suppress(ValueError):
             return WorkerLostError(f"its process was ended by {signal.Signals(-code).name}")
-    if code == FROZEN_EXIT:
+    if code is None:
+        return WorkerLostError("its process told no more")
+    if up and code == FROZEN_EXIT:
         return WorkerLostError("the worker did not answer, and then ended", "hang")
     return WorkerLostError(f"its process ended with exit code {code}")
 
@@ -212,10 +260,11 @@ def _work(pipe: Connection, job: Job, number: int) -> None:
     """Be one of the processes, until the driver says that it is over, or is gone."""
     lock = threading.Lock()
 
-    def tell(event: Event) -> None:
+    def tell(event: Event | None) -> None:
         with lock, contextlib.suppress(OSError):
             pipe.send(event)
 
+    threading.Thread(target=_beat, args=[tell], daemon=True).start()
     hands = Hands(number, partial(Worker, job, f"local-{number}"), tell)
     with contextlib.suppress(EOFError, OSError):
         while (slips := pipe.recv()) is not None:
@@ -225,3 +274,9 @@ def _work(pipe: Connection, job: Job, number: int) -> None:
     ending.join(CLOSE_SECONDS)
     # Not as Python ends: a thread that hangs in a source would keep the process for ever.
     os._exit(0)
+
+
+def _beat(tell: Callable[[None], None]) -> None:
+    while True:
+        tell(None)
+        time.sleep(BEAT_SECONDS)
