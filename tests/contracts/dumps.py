@@ -36,6 +36,39 @@ FIXTURES = Path(__file__).parent.parent / "sources" / "dumps"
 ONE_POST_A_FILE = {"instaloader", "gallery-dl", "yt-dlp", "webdataset", "img2dataset"}
 # Never taken unasked: a table may be anything.
 ASKED_FOR = {"table"}
+# Where these are not there, a post says in its format's own way that it has no medium, or no repost's.
+SAYS_NONE = {
+    "twarc2": (
+        "attachments", "referenced_tweets", "referenced_tweets.[].attachments",
+        "referenced_tweets.[].text", "referenced_tweets.[].type", "data.[].referenced_tweets",
+        "data.[].referenced_tweets.[].type", "includes.tweets.[].attachments",
+        "includes.tweets.[].attachments.media_keys",
+    ),
+    "x-archive": ("[].tweet.extended_entities", "[].tweet.extended_entities.media"),
+    "4cat": (
+        "embed", "embed.images", "embed.media", "images", "videos",
+        "https://elsewhere.example/up.png", "https://elsewhere.example/z.png",
+        "https://video.twimg.com/ext_tw_video/16/pu/vid/1280x720/high.mp4?tag=12",
+        "https://video.twimg.com/ext_tw_video/16/pu/vid/1280x720/high.mp4?tag=12.files",
+        "https://video.twimg.com/ext_tw_video/16/pu/vid/1280x720/high.mp4?tag=12.files.[].filename",
+    ),
+    "zeeschuimer": (
+        "data.legacy.retweeted_status_result", "data.legacy.retweeted_status_result.result",
+        "data.legacy.retweeted_status_result.result.tweet",
+        "data.legacy.retweeted_status_result.result.tweet.legacy",
+        "data.legacy.retweeted_status_result.result.tweet.legacy.extended_entities",
+        "data.legacy.retweeted_status_result.result.tweet.legacy.extended_entities.media",
+    ),
+    "telegram": (
+        "chats.list.[].messages.[].photo", "left_chats.list.[].messages.[].photo",
+        "messages.[].thumbnail",
+    ),
+    "reddit": ("media_metadata", "media_metadata.giphy|wave1|downsized", "post_hint", "url"),
+    "meta": (
+        "[].attachments", "[].attachments.[].data", "[].attachments.[].data.[].media", "[].media",
+    ),
+    "table": ("Image Path.[].path",),
+}  # fmt: skip
 ABSENT = object()
 WRONG: list[Any] = [None, "x", 17, [], {"a": 1}, -1.5e300, [[{}]], True]
 GROWN = 2 * 2**20
@@ -121,6 +154,10 @@ class Suite:
         for file, without in drifted(folder, lambda _: ABSENT):
             after = self.read(name, folder)
             assert tells(before, after), f"{file}: {without} is gone and no gap says so"
+            if without not in SAYS_NONE.get(name, ()):
+                assert media_of(after) >= media_of(before) or new(before, after), (
+                    f"{file}: {without} is gone with media, and no gap says so"
+                )
 
     @pytest.mark.slow
     def test_a_field_of_another_type_is_never_an_error(self, name: str, folder: Path) -> None:
@@ -292,6 +329,10 @@ def posts_of(found: Found) -> list[Post]:
 
 def gaps_of(found: Found) -> list[Gap]:
     return [each for _, each in found if isinstance(each, Gap)]
+
+
+def media_of(found: Found) -> int:
+    return sum(len(post.media) for post in posts_of(found))
 
 
 def by_id(posts: list[Post]) -> list[Post]:

@@ -34,6 +34,7 @@ KINDS: dict[str, MediaKind] = {
     "XIGPolarisImageMedia": "image",
     "XIGPolarisVideoMedia": "video",
 }
+SIDECARS = ("GraphSidecar", "XDTGraphSidecar")
 
 Item = dict[str, Any]
 
@@ -65,7 +66,7 @@ def instagram_post(item: Item, place: Place) -> Post | None:
         else f"https://www.instagram.com/p/{post_id}/",
         repost_of=text_id(at(item, "text_post_app_info", "share_info", "reposted_post", "code")),
         metrics=_metrics(item),
-        media=_media(item),
+        media=_media(item, place),
     )
 
 
@@ -98,14 +99,19 @@ def _metrics(item: Item) -> dict[str, int]:
     )
 
 
-def _media(item: Item) -> tuple[Media, ...]:
+def _media(item: Item, place: Place) -> tuple[Media, ...]:
     """Return the media: of a carousel its own, of others the one item."""
     children = objects(item.get("carousel_media"))
     if not children:
         edges = objects(at(item, "edge_sidecar_to_children", "edges"))
         children = objects([edge.get("node") for edge in edges])
+    if not children and (item.get("media_type") == CAROUSEL or item.get("__typename") in SIDECARS):
+        place.counted.missing("carousel_media", place.name, place.line)
     media = [_medium(child) for child in children or [item]]
     there = [medium for medium in media if medium.url or medium.key]
+    # A post of Threads may be words alone.
+    if len(there) < len(media) and (children or place.platform == "instagram"):
+        place.counted.missing("image_versions2", place.name, place.line)
     return tuple(replace(medium, index=index) for index, medium in enumerate(there))
 
 
