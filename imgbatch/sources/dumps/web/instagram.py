@@ -46,6 +46,8 @@ def instagram_post(item: Item, place: Place) -> Post | None:
         return None
     if item.get("product_type") == "ad":
         place.counted.note("bad-field", "product_type: an advertisement", place.name, place.line)
+    if "caption" not in item and "edge_media_to_caption" not in item:
+        place.wanted("caption", None)
     raw = item.get("taken_at") if "taken_at" in item else item.get("taken_at_timestamp")
     field = "taken_at" if "taken_at" in item else "taken_at_timestamp"
     created = place.wanted(field, unix_time(raw), raw)

@@ -36,6 +36,8 @@ def tiktok_post(item: Item, place: Place) -> Post | None:
     author = item.get("author")
     name = text(at(author, "uniqueId")) or text(author)
     author_id = text_id(at(author, "id")) or text_id(item.get("authorId")) or name
+    if "desc" not in item:
+        place.wanted("desc", None)
     raw = item.get("createTime")
     created = place.wanted("createTime", unix_time(raw), raw)
     return Post(
