@@ -36,6 +36,48 @@ FIXTURES = Path(__file__).parent.parent / "sources" / "dumps"
 ONE_POST_A_FILE = {"instaloader", "gallery-dl", "yt-dlp", "webdataset", "img2dataset"}
 # Never taken unasked: a table may be anything.
 ASKED_FOR = {"table"}
+# Where these are not there, a post says in its format's own way that it has no medium, or no text.
+SAYS_NONE = {
+    "twarc2": (
+        "attachments", "referenced_tweets", "referenced_tweets.[].attachments",
+        "referenced_tweets.[].text", "referenced_tweets.[].type", "data.[].referenced_tweets",
+        "data.[].referenced_tweets.[].type", "includes.tweets.[].attachments",
+        "includes.tweets.[].attachments.media_keys",
+    ),
+    "x-archive": ("[].tweet.extended_entities", "[].tweet.extended_entities.media"),
+    "4cat": (
+        "embed", "embed.images", "embed.media", "images", "videos",
+        "https://elsewhere.example/up.png", "https://elsewhere.example/z.png",
+        "https://video.twimg.com/ext_tw_video/16/pu/vid/1280x720/high.mp4?tag=12",
+        "https://video.twimg.com/ext_tw_video/16/pu/vid/1280x720/high.mp4?tag=12.files",
+        "https://video.twimg.com/ext_tw_video/16/pu/vid/1280x720/high.mp4?tag=12.files.[].filename",
+    ),
+    "zeeschuimer": (
+        "data.caption.text", "data.edge_media_to_caption.edges",
+        "data.edge_media_to_caption.edges.[].node", "data.edge_media_to_caption.edges.[].node.text",
+        "data.legacy.retweeted_status_result", "data.legacy.retweeted_status_result.result",
+        "data.legacy.retweeted_status_result.result.tweet",
+        "data.legacy.retweeted_status_result.result.tweet.legacy",
+        "data.legacy.retweeted_status_result.result.tweet.legacy.extended_entities",
+        "data.legacy.retweeted_status_result.result.tweet.legacy.extended_entities.media",
+    ),
+    "instaloader": (
+        "node.edge_media_to_caption.edges", "node.edge_media_to_caption.edges.[].node",
+        "node.edge_media_to_caption.edges.[].node.text",
+    ),
+    "telegram": (
+        "chats.list.[].messages.[].photo", "left_chats.list.[].messages.[].photo",
+        "messages.[].thumbnail",
+    ),
+    "reddit": ("media_metadata", "media_metadata.giphy|wave1|downsized", "post_hint", "url"),
+    "meta": (
+        "[].attachments", "[].attachments.[].data", "[].attachments.[].data.[].media", "[].media",
+        "[].data", "[].data.[].post", "videos_v2.[].description", "[].label_values",
+        "[].label_values.[].value", "[].media.[].title", "[].title", "ig_stories.[].title",
+        "text_post_app_text_posts.[].media.[].title",
+    ),
+    "table": ("Image Path.[].path",),
+}  # fmt: skip
 ABSENT = object()
 WRONG: list[Any] = [None, "x", 17, [], {"a": 1}, -1.5e300, [[{}]], True]
 GROWN = 2 * 2**20
@@ -121,6 +163,11 @@ class Suite:
         for file, without in drifted(folder, lambda _: ABSENT):
             after = self.read(name, folder)
             assert tells(before, after), f"{file}: {without} is gone and no gap says so"
+            if without not in SAYS_NONE.get(name, ()):
+                fewer = any(a > b for a, b in zip(told(before), told(after), strict=True))
+                assert not fewer or new(before, after), (
+                    f"{file}: {without} is gone with media or text, and no gap says so"
+                )
 
     @pytest.mark.slow
     def test_a_field_of_another_type_is_never_an_error(self, name: str, folder: Path) -> None:
@@ -292,6 +339,12 @@ def posts_of(found: Found) -> list[Post]:
 
 def gaps_of(found: Found) -> list[Gap]:
     return [each for _, each in found if isinstance(each, Gap)]
+
+
+def told(found: Found) -> tuple[int, int]:
+    """Return how many media there are, and how many posts have a text."""
+    posts = posts_of(found)
+    return sum(len(post.media) for post in posts), sum(bool(post.text) for post in posts)
 
 
 def by_id(posts: list[Post]) -> list[Post]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from imgbatch.sources.dumps.posts import Counted
 
 PLATFORMS = {"twitter": "x"}
+TEXTS = ("content", "desc", "caption", "text", "title")
 # {tweet_id}_{num}, {sidecar_media_id}_{media_id}, {id}_{num}, {id} {num} {title}: the id is first.
 NUMBERED = re.compile(r"^(\d{5,})(_\d+)?$")
 REDDIT = re.compile(r"^([a-z0-9]{5,8}) (?:\d\d )?\S")
@@ -91,6 +92,9 @@ def post_of(dump: Dump, post_id: str, records: list[Record], counted: Counted) -
     for field, value in (("author's id", author_id), ("author's name", author_name)):
         if value is None:
             counted.missing(field, place)
+    others = () if category == "twitter" else ("description", "selftext", "body")
+    if not any(key in item for key in (*TEXTS, *others)):
+        counted.missing(TEXTS[0], place)
     return Post(
         post_id=post_id,
         platform=PLATFORMS.get(category, category),
@@ -161,7 +165,7 @@ def _text(item: Item) -> str | None:
     if item.get("category") == "reddit":
         parts = [text(item.get("title")), text(item.get("selftext")) or text(item.get("body"))]
         return "\n\n".join(part for part in parts if part) or None
-    keys = ["content", "desc", "caption", "text", "title"]
+    keys = list(TEXTS)
     if item.get("category") != "twitter":
         keys.insert(1, "description")
     return next((found for key in keys if (found := text(item.get(key)))), None)

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     Row = Mapping[str, Any]
 
 HOSTED = re.compile(r"//v\.redd\.it/([^/?#]+)")
+# Where a submission says that there is a medium, what should have held it.
+PROMISED = {
+    "is_gallery": "media_metadata",
+    "is_video": "media.reddit_video",
+    "crosspost_parent": "crosspost_parent_list",
+}
 # What media_metadata calls the small pictures inside a text; they are no media of a post.
 GLYPHS = ("emoji", "sticker")
 
@@ -31,10 +37,17 @@ GLYPHS = ("emoji", "sticker")
 def media_of(row: Row, counted: Counted, ref: str, line: int) -> tuple[Media, ...]:
     """Return what a submission or comment shows; of a crosspost what its parent does."""
     own = tuple(_media(row, counted, ref, line))
-    if own or "crosspost_parent_list" not in row:
+    if own:
         return own
-    parent = at(row, "crosspost_parent_list", -1)
-    return tuple(_media(parent, counted, ref, line)) if isinstance(parent, dict) else ()
+    if "crosspost_parent_list" in row:
+        parent = at(row, "crosspost_parent_list", -1)
+        return tuple(_media(parent, counted, ref, line)) if isinstance(parent, dict) else ()
+    for said, field in PROMISED.items():
+        if row.get(said) not in (None, False):
+            counted.missing(field, ref, line)
+    if row.get("post_hint") == "image":
+        counted.missing("url or preview", ref, line)
+    return ()
 
 
 def _media(row: Row, counted: Counted, ref: str, line: int) -> Iterator[Media]:
@@ -62,6 +75,8 @@ def _gallery(row: Row, described: Row, counted: Counted, ref: str, line: int) ->
             continue
         yield _item(index, key, caption, found)
         index += 1
+    if not index and "gallery_data" in row:
+        counted.missing("gallery_data.items.media_id", ref, line)
 
 
 def _order(row: Row, described: Row) -> Iterator[tuple[str, str | None]]:

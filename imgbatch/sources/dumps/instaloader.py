@@ -131,6 +131,9 @@ def _post(dump: Dump, node: Node, post_id: str, where: Where) -> Post:
     for field, value in (("owner.id", author_id), ("owner.username", author_name)):
         if value is None:
             counted.missing(field, place)
+    story = str(node.get("__typename")).startswith("GraphStory")
+    if not story and not any(key in node for key in CAPTIONS):
+        counted.missing("edge_media_to_caption", place)
     shortcode = text_id(node.get("shortcode")) or text_id(node.get("code"))
     return Post(
         post_id=post_id,
@@ -162,6 +165,10 @@ def _time(node: Node, where: Where) -> tuple[Any, str]:
             counted.bad(field, place)
     counted.missing("taken_at_timestamp", place)
     return None, ""
+
+
+# One of them is there even where nobody wrote anything.
+CAPTIONS = ("edge_media_to_caption", "caption", "iphone_struct")
 
 
 def _caption(node: Node) -> str | None:

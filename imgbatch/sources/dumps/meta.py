@@ -207,6 +207,8 @@ def _item(downloads: _Downloads, item: Any, where: Where) -> Iterator[Post | Gap
         yield Gap("no-id", name, line, "no object")
         return
     media = list(_listed(item))
+    if not media and "creation_timestamp" in item:
+        counted.missing("uri", name, line)  # it is a medium itself
     created, source = _time(item, media, where)
     words = _text(item, media)
     uris = [uri for medium in media if (uri := text(medium.get("uri")))]

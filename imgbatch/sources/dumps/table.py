@@ -113,6 +113,8 @@ def read(dump: Dump, asked: Asked) -> Iterator[Post | Gap]:
             counted.missing("a column of times", name)
         if not chosen.usual.author_id:
             counted.missing("a column of authors' ids", name)
+        if not chosen.usual.text:
+            counted.missing("a column of texts", name)
         yield from _Reader(dump, name, chosen, counted).posts()
         yield from counted.gaps()
 

@@ -200,6 +200,8 @@ class _Export:
             post.metrics = _metrics(message)
         if "photo" in message or "file" in message:
             post.media = _media(message)
+        elif "mime_type" in message or "width" in message:
+            self._counted.missing("photo or file", self._name, line)
         return post
 
     def _local(self, message: dict[str, Any], line: int) -> tuple[datetime | None, str]:

@@ -113,12 +113,23 @@ def _page(page: Tweet, name: str, line: int, counted: Counted) -> Iterator[Post 
     if not tweets and ("includes" in page or not page.get("errors")):
         counted.missing("data", name, line)
     included = _Included(page)
+    if included.media.keys() - _named([*tweets, *included.tweets.values()]):
+        counted.missing("attachments.media_keys", name, line)
     for tweet in tweets:
         post_id = text_id(tweet.get("id"))
         if post_id is None:
             yield Gap("no-id", name, line, "a post without id")
         else:
             yield _post(post_id, tweet, included, (name, line, counted))
+
+
+def _named(tweets: list[Tweet]) -> set[str | None]:
+    """Return the keys of all media that posts name."""
+    found: set[str | None] = set()
+    for tweet in tweets:
+        keys = at(tweet, "attachments", "media_keys")
+        found.update(map(text_id, keys) if isinstance(keys, list) else ())
+    return found
 
 
 def _tweets(page: Tweet) -> list[Tweet] | None:
@@ -143,6 +154,8 @@ def _post(post_id: str, tweet: Tweet, included: _Included, where: tuple[str, int
         if (kind := text(reference.get("type")))
     }
     original = _original(references.get("retweeted"), included)
+    if "retweeted" in references and not original:
+        counted.missing("includes.tweets", name, line)
     author_id = text_id(tweet.get("author_id"))
     author = _object(tweet.get("author")) or included.users.get(author_id) or {}
     author_name = text(author.get("username"))

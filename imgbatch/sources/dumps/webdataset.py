@@ -159,6 +159,14 @@ def _told(data: bytes | None) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _kind(suffix: str) -> MediaKind | None:
     last = suffix.rpartition(".")[2]
     if last in IMAGES:
@@ -170,6 +178,8 @@ def _kind(suffix: str) -> MediaKind | None:
 
 def _post(sample: Sample, asked: Asked, name: str, line: int, counted: Counted) -> Post:
     row = _told(sample.told.get("json"))
+    if any(not _is_text(data) for data in sample.told.values()):
+        counted.note("bad-bytes", "no UTF-8: these bytes became U+FFFD", name, line)
     if "json" in sample.told and not row:
         counted.note("broken-json", "a .json that holds no object", name, line)
     named = usual(row, "url")

@@ -146,7 +146,11 @@ def _video(dump: Dump, info: Info, where: Where, stem: str | None) -> Iterator[P
     created, source = _time(info, place, counted)
     author_id = text_id(info.get("channel_id")) or text_id(info.get("uploader_id"))
     extractor = text(info.get("extractor_key")) or text(info.get("ie_key"))
-    for field, value in (("extractor_key", extractor), ("channel_id, uploader_id", author_id)):
+    for field, value in (
+        ("title", info.get("title")),
+        ("extractor_key", extractor),
+        ("channel_id, uploader_id", author_id),
+    ):
         if value is None:
             counted.missing(field, place)
     platform = (extractor or text(info.get("extractor")) or "unknown").lower().partition(":")[0]

@@ -148,7 +148,11 @@ def test_hostile_stems_find_their_own_files(tmp_path: Path) -> None:
 
 def test_the_same_missing_field_of_many_files_is_one_gap(tmp_path: Path) -> None:
     for number in range(20):
-        saved(tmp_path, f"n{number}", {"shortcode": f"A{number}", "date": 1, "owner": {"id": 2}})
+        saved(
+            tmp_path,
+            f"n{number}",
+            {"code": f"A{number}", "date": 1, "caption": None, "owner": {"id": 2}},
+        )
     _, gaps = read(tmp_path)
     assert [(gap.ref, gap.message, gap.count) for gap in gaps] == [("*.json", "owner.username", 20)]
 

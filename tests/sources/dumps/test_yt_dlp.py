@@ -134,7 +134,7 @@ def test_a_cut_file_gives_what_stood_before_and_a_gap(tmp_path: Path) -> None:
     path.write_text(path.read_text()[:2000])
     posts, gaps = read(tmp_path)
     assert posts["1"].media[0].path == "v [1].mp4"
-    assert [gap.kind for gap in gaps] == ["cut-line"]
+    assert [gap.kind for gap in gaps] == ["cut-line", "missing-field"]
 
 
 @pytest.mark.parametrize(

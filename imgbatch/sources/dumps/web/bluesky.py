@@ -27,6 +27,8 @@ def bluesky_post(item: Item, place: Place) -> Post | None:
         return None
     raw = record.get("created_at") or record.get("createdAt")
     created = place.wanted("record.created_at", iso_time(raw), raw)
+    if "text" not in record:
+        place.wanted("record.text", None)
     name = text(at(item, "author", "handle"))
     return Post(
         post_id=post_id,

@@ -34,6 +34,7 @@ KINDS: dict[str, MediaKind] = {
     "XIGPolarisImageMedia": "image",
     "XIGPolarisVideoMedia": "video",
 }
+SIDECARS = ("GraphSidecar", "XDTGraphSidecar")
 
 Item = dict[str, Any]
 
@@ -45,6 +46,8 @@ def instagram_post(item: Item, place: Place) -> Post | None:
         return None
     if item.get("product_type") == "ad":
         place.counted.note("bad-field", "product_type: an advertisement", place.name, place.line)
+    if "caption" not in item and "edge_media_to_caption" not in item:
+        place.wanted("caption", None)
     raw = item.get("taken_at") if "taken_at" in item else item.get("taken_at_timestamp")
     field = "taken_at" if "taken_at" in item else "taken_at_timestamp"
     created = place.wanted(field, unix_time(raw), raw)
@@ -65,7 +68,7 @@ def instagram_post(item: Item, place: Place) -> Post | None:
         else f"https://www.instagram.com/p/{post_id}/",
         repost_of=text_id(at(item, "text_post_app_info", "share_info", "reposted_post", "code")),
         metrics=_metrics(item),
-        media=_media(item),
+        media=_media(item, place),
     )
 
 
@@ -98,14 +101,19 @@ def _metrics(item: Item) -> dict[str, int]:
     )
 
 
-def _media(item: Item) -> tuple[Media, ...]:
+def _media(item: Item, place: Place) -> tuple[Media, ...]:
     """Return the media: of a carousel its own, of others the one item."""
     children = objects(item.get("carousel_media"))
     if not children:
         edges = objects(at(item, "edge_sidecar_to_children", "edges"))
         children = objects([edge.get("node") for edge in edges])
+    if not children and (item.get("media_type") == CAROUSEL or item.get("__typename") in SIDECARS):
+        place.counted.missing("carousel_media", place.name, place.line)
     media = [_medium(child) for child in children or [item]]
     there = [medium for medium in media if medium.url or medium.key]
+    # A post of Threads may be words alone.
+    if len(there) < len(media) and (children or place.platform == "instagram"):
+        place.counted.missing("image_versions2", place.name, place.line)
     return tuple(replace(medium, index=index) for index, medium in enumerate(there))
 
 

@@ -36,6 +36,8 @@ def tiktok_post(item: Item, place: Place) -> Post | None:
     author = item.get("author")
     name = text(at(author, "uniqueId")) or text(author)
     author_id = text_id(at(author, "id")) or text_id(item.get("authorId")) or name
+    if "desc" not in item:
+        place.wanted("desc", None)
     raw = item.get("createTime")
     created = place.wanted("createTime", unix_time(raw), raw)
     return Post(
@@ -51,7 +53,7 @@ def tiktok_post(item: Item, place: Place) -> Post | None:
         url=f"https://www.tiktok.com/@{name or ''}/video/{post_id}",
         reply_to=_other(at(item, "duetInfo", "duetFromId")),
         metrics=counts(at(item, "stats"), *METRICS),
-        media=_media(item),
+        media=_media(item, place),
     )
 
 
@@ -61,7 +63,7 @@ def _other(value: Any) -> str | None:
     return None if found == "0" else found
 
 
-def _media(item: Item) -> tuple[Media, ...]:
+def _media(item: Item, place: Place) -> tuple[Media, ...]:
     pictures = objects(at(item, "imagePost", "images"))
     if pictures:
         return tuple(
@@ -76,6 +78,7 @@ def _media(item: Item) -> tuple[Media, ...]:
         )
     video = at(item, "video")
     if not isinstance(video, dict):
+        place.wanted("video", None, video)
         return ()
     return (
         Media(

@@ -1,0 +1,101 @@
+"""Dumps whose metadata lie in tars and Parquet, which the contract suite cannot change as text."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+import pytest
+
+from imgbatch.sources import dumps
+from imgbatch.sources.dumps import Dump, Gap, Post
+from imgbatch.sources.dumps.names import resolve
+from tests.contracts.dumps import check, fixture
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def read(name: str, folder: Path) -> tuple[list[Post], list[Gap]]:
+    found = [each for _, each in dumps.read_all(Dump.at(str(folder)), [name])]
+    posts = [each for each in found if isinstance(each, Post)]
+    for post in posts:
+        check(post)
+    return posts, [each for each in found if isinstance(each, Gap)]
+
+
+def members(path: Path, *told: tuple[str, bytes]) -> None:
+    with tarfile.open(path, "w") as tar:
+        for name, data in told:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+
+
+@pytest.mark.parametrize("tar", ["train-000000.tar", "train-000001.tar.gz"])
+def test_samples_before_a_cut_are_read_and_the_cut_is_told(tmp_path: Path, tar: str) -> None:
+    folder = fixture("webdataset", tmp_path / "dump")
+    posts, _ = read("webdataset", folder)
+    data = (folder / tar).read_bytes()
+    (folder / tar).write_bytes(data[: len(data) // 2])
+    left, gaps = read("webdataset", folder)
+    assert len(left) < len(posts)
+    assert {post.post_id for post in left} <= {post.post_id for post in posts}
+    assert [gap.ref for gap in gaps if gap.kind.startswith("archive.")] == [tar]
+
+
+def test_a_json_of_a_sample_that_is_none_is_told_and_the_sample_stays(tmp_path: Path) -> None:
+    (tmp_path / "dump").mkdir()
+    tar = tmp_path / "dump/a.tar"
+    pairs = [("1.jpg", b"j"), ("1.json", b'{"text": "cut'), ("2.jpg", b"j"), ("2.json", b"[1]")]
+    members(tar, *pairs, ("3.jpg", b"j"), ("3.json", b'{"text": "ca\0f\xe9", "date": "never"}'))
+    posts, gaps = read("webdataset", tmp_path / "dump")
+    assert [post.post_id for post in posts] == ["a/1", "a/2", "a/3"]
+    assert posts[2].text == "caf\N{REPLACEMENT CHARACTER}"
+    told = {(gap.kind, gap.message, gap.count) for gap in gaps if gap.kind != "unread"}
+    assert told == {
+        ("broken-json", "a .json that holds no object", 2),
+        ("bad-field", "date", 1),
+        ("bad-bytes", "no UTF-8: these bytes became U+FFFD", 1),
+    }
+
+
+def test_members_of_hostile_names_stay_inside_their_tar(tmp_path: Path) -> None:
+    (tmp_path / "dump").mkdir()
+    names = ["../../etc/x", "a'; DROP TABLE posts; --", "b\nc", "d\N{RIGHT-TO-LEFT OVERRIDE}e"]
+    told = [(f"{name}.{end}", b"{}") for name in names for end in ("jpg", "json")]
+    members(tmp_path / "dump/a.tar", *told)
+    posts, _ = read("webdataset", tmp_path / "dump")
+    paths = [medium.path or "" for post in posts for medium in post.media]
+    assert len(paths) == len(names)
+    resolved = [resolve(path, "a.tar") for path in paths]
+    assert all(name is not None and name.startswith("a.tar!/") for name in resolved), resolved
+
+
+def test_a_parquet_that_is_cut_is_told_and_the_other_shards_are_read(tmp_path: Path) -> None:
+    folder = fixture("img2dataset", tmp_path / "dump")
+    data = (folder / "00000.parquet").read_bytes()
+    (folder / "00000.parquet").write_bytes(data[: len(data) // 2])
+    posts, gaps = read("img2dataset", folder)
+    assert [post.post_id for post in posts] == ["105"]
+    assert [gap.ref for gap in gaps if gap.kind == "archive.corrupt"] == ["00000.parquet"]
+
+
+@pytest.mark.parametrize("column", ["url", "key", "status", "error_message", "width", "height"])
+def test_a_column_that_is_gone_is_told_and_no_row_is_lost(tmp_path: Path, column: str) -> None:
+    folder = fixture("img2dataset", tmp_path / "dump")
+    before, _ = read("img2dataset", folder)
+    for path in folder.glob("*.parquet"):
+        pq.write_table(pq.read_table(path).drop_columns([column]), path)
+    posts, gaps = read("img2dataset", folder)
+    assert len(posts) == len(before)
+    missing = [gap.ref for gap in gaps if (gap.kind, gap.message) == ("missing-field", column)]
+    assert missing == ["00000.parquet", "00001.parquet"]
+
+
+def test_rows_of_one_post_id_are_pieces_of_one_post(tmp_path: Path) -> None:
+    posts, _ = read("img2dataset", fixture("img2dataset", tmp_path / "dump"))
+    assert [post.post_id for post in posts] == ["101", "102", "101", "103", "104", "105"]
+    assert dumps.in_pieces("img2dataset")
