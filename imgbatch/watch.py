@@ -26,6 +26,8 @@ Reason = Literal["crash", "memory", "hang"]
 
 LOOK_SECONDS = 0.1
 FROZEN = 1.5
+# No shorter, however little a source may take: a busy machine lets a thread wait for that long.
+FROZEN_SECONDS = 3.0
 # A source of up to this many bytes may take the limit; a larger one takes it that many times.
 UNIT_BYTES = 64 * 2**20
 STATUS = Path("/proc/self/status")
@@ -84,16 +86,16 @@ class Watch:
     def wait(self, stop: threading.Event) -> WorkerLostError | None:
         """Wait until a limit is overrun, and return which; None when `stop` was set.
 
-        A process in which this cannot run for `FROZEN` times `source_seconds` ends.
+        A process in which this cannot run for `FROZEN` times `source_seconds`, or FROZEN_SECONDS
+        where that is longer, ends.
         """
+        clock = max(FROZEN_SECONDS, FROZEN * self._seconds)
         # A hundred lines of stacks would come to the user's terminal at each trial.
         with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
             try:
                 while True:
                     # Before the wait: the first source of all may be one that freezes.
-                    faulthandler.dump_traceback_later(
-                        FROZEN * self._seconds, exit=True, file=nowhere
-                    )
+                    faulthandler.dump_traceback_later(clock, exit=True, file=nowhere)
                     if stop.wait(LOOK_SECONDS):
                         return None
                     if found := self.look():
