@@ -21,27 +21,6 @@ if TYPE_CHECKING:
 
 JOBS = Path(__file__).parent / "jobs"
 RENTED = [Path(__file__).parent / name for name in ("cloud", "infra")]
-# They take minutes, longest first.
-LONG = (
-    "infra/test_up_and_down.py",
-    "infra/test_end_to_end.py",
-    "jobs/test_submit.py",
-    "cloud/test_head.py",
-    "test_chaos.py",
-    "infra/test_modules.py",
-    "jobs/test_networks.py",
-    "jobs/test_nodes.py",
-    "jobs/test_poison.py",
-    "jobs/test_cluster.py",
-    "test_properties.py",
-    "test_fitting.py",
-    "analyzers/test_networks.py",
-    "jobs/test_chaos.py",
-    "cloud/test_boots.py",
-    "observe/test_terminals.py",
-    "test_secrets.py",
-    "test_buckets.py",
-)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -61,12 +40,6 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker(pytest.mark.ray)
     if any(item.path.is_relative_to(folder) for folder in RENTED):
         item.add_marker(pytest.mark.rented)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the long files: where files run side by side, the last one is waited for."""
-    first = {Path(__file__).parent / name: number for number, name in enumerate(LONG)}
-    items.sort(key=lambda item: first.get(item.path, len(first)))
 
 
 @pytest.fixture(scope="session")
