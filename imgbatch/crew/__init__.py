@@ -17,8 +17,9 @@ threads. Drawback: the search for sources that kill is a generator that is sent 
 
 Decision, 2026-11: without Ray too a run has processes where that pays (`local`). Threads that
 decode side by side wait for Python's lock at every call into a library: on four cores one process
-of four threads did 0.7 times the pictures of a bare loop, two of two threads 0.9 times. Drawback: a
-second way to have workers, and the driver of such a run is one more process.
+of four threads did 0.76 times the pictures of a bare loop, two of two threads 0.85 times, their
+start included (20,000 pictures). Drawback: a second way to have workers, and the driver of such a
+run is one more process.
 """
 
 from __future__ import annotations
@@ -52,8 +53,7 @@ __all__ = [
     "local",
 ]
 
-# Python's interpreter lock lets two decoding threads run nearly side by side, and eight not: on
-# four cores two processes of two threads did 1.2 times the pictures of one with four.
+# Python's interpreter lock lets two decoding threads run nearly side by side, and eight not.
 CORES_PER_WORKER = 2
 # What a process must have to do that is worth the second in which it starts.
 WORTH_SOURCES = 500
