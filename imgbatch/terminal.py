@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import json
 import math
 import os
@@ -19,7 +20,7 @@ from imgbatch.errors import OutputError, RunError, SettingsError
 from imgbatch.outputs import outlive_readers, unwritten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from imgbatch.dataset.ordered import Spread
     from imgbatch.grouping import Wish
@@ -164,6 +165,21 @@ def _stderr() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """Import what a command needs in here: nothing of it is ever garbage, so none is looked for.
+
+    Python would go through all that was loaded so far ten times over: a tenth of a second of every
+    run, and again at each later look.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def max_failed(text: str | None) -> float | None:
     """Read --max-failed: a count, or a share such as 5%.
 
@@ -184,7 +200,8 @@ def max_failed(text: str | None) -> float | None:
 
 def analyze(request: Request, engine: Engine, *, as_json: bool) -> None:
     """Do a run, show it going, and say what it came to."""
-    from imgbatch.run import run  # noqa: PLC0415 - keeps `--help` quick
+    with loading():
+        from imgbatch.run import run  # noqa: PLC0415 - keeps `--help` quick
 
     summary = _watched(partial(run, request), engine, as_json=as_json)
     say(as_json, "finished", summary.record(), _lines(summary))
@@ -192,7 +209,8 @@ def analyze(request: Request, engine: Engine, *, as_json: bool) -> None:
 
 def redo(again: Again, engine: Engine, *, as_json: bool) -> None:
     """Do failed sources again, show it going, and say what it came to."""
-    from imgbatch.retry import retry  # noqa: PLC0415 - keeps `--help` quick
+    with loading():
+        from imgbatch.retry import retry  # noqa: PLC0415 - keeps `--help` quick
 
     summary = _watched(partial(retry, again), engine, as_json=as_json)
     say(as_json, "retried", summary.record(), _retried_lines(summary))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import shutil
@@ -186,3 +187,14 @@ def test_a_process_that_runs_a_command_within_keeps_its_own_exit_code(tmp_path: 
         "    assert ended.code == 12, ended\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_what_a_command_loads_is_not_looked_through_for_garbage() -> None:
+    before = gc.get_freeze_count()
+    try:
+        with terminal.loading():
+            assert not gc.isenabled()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > before
+    finally:
+        gc.unfreeze()

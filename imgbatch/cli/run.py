@@ -86,8 +86,9 @@ def run(
         )
         raise typer.Exit(job("analyze", *words, "--", input, dataset))
     refuse_address(address)
-    from imgbatch import crew, settings  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.summary import Request  # noqa: PLC0415
+    with terminal.loading():
+        from imgbatch import crew, settings  # noqa: PLC0415 - keeps `--help` quick
+        from imgbatch.summary import Request  # noqa: PLC0415
 
     request = Request(
         input=input,
@@ -123,8 +124,9 @@ def retry(
         words += words_of({"workers": workers, "json": json, "address": address})
         raise typer.Exit(job("retry", *words, "--", dataset))
     refuse_address(address)
-    from imgbatch import crew  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.retry import Again  # noqa: PLC0415
+    with terminal.loading():
+        from imgbatch import crew  # noqa: PLC0415 - keeps `--help` quick
+        from imgbatch.retry import Again  # noqa: PLC0415
 
     again = Again(dataset, tuple(classes), engine)
     terminal.redo(again, partial(crew.local, workers=workers), as_json=json)

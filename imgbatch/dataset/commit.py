@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from imgbatch.dataset import MANIFEST, Dataset, TableSpec
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 # A commit looks at all parts of a table: with 100,000 of them it takes seconds. The driver spends
 # at most one tenth of its time on it, however many there are.
 PATIENCE = 10
+# Tables are committed to side by side: each waits for its store, a bucket's for some round trips.
+COMMITS = 8
 
 
 def take_number(dataset: Dataset, run: str) -> int:
@@ -38,11 +43,17 @@ def take_number(dataset: Dataset, run: str) -> int:
     folders = [
         f"{below}/{name}" for below in ("tables", "groups") for name in dataset.folders(below)
     ]
-    for folder in [*folders, *posts_here(dataset)]:
-        table = dataset.table(folder)
-        table.refresh()
-        table.commit([], [], fence=number, run=run)
+    tell = partial(_tell, dataset, number, run)
+    with ThreadPoolExecutor(COMMITS, "commit") as pool:
+        list(pool.map(tell, [*folders, *posts_here(dataset)]))
     return number
+
+
+def _tell(dataset: Dataset, number: int, run: str, folder: str) -> None:
+    """Tell a table that a run has this number."""
+    table = dataset.table(folder)
+    table.refresh()
+    table.commit([], [], fence=number, run=run)
 
 
 class Committer:
@@ -130,24 +141,28 @@ class Committer:
         if not any(self._waiting.values()):
             return
         self.check()
-        for path in sorted(self._waiting, key=_turn):
-            adds = self._waiting[path]
-            if adds:
-                table = self._dataset.table(path)
-                former = table.parts({part.shard for part in adds}).values()
-                table.commit(adds, former, fence=self._number, run=self._run)
+        tables = sorted((path for path, parts in self._waiting.items() if parts), key=_turn)
+        with ThreadPoolExecutor(COMMITS, "commit") as pool:
+            for _, paths in groupby(tables, _turn):
+                list(pool.map(self._commit, paths))
         if self._report:
             self._report(sum(map(len, self._waiting.values())))
         self._waiting.clear()
         self._pause = max(self._every, PATIENCE * (self._clock() - self._last))
 
+    def _commit(self, path: str) -> None:
+        """Commit what waits for one table."""
+        adds, table = self._waiting[path], self._dataset.table(path)
+        former = table.parts({part.shard for part in adds}).values()
+        table.commit(adds, former, fence=self._number, run=self._run)
 
-def _turn(path: str) -> tuple[int, str]:
+
+def _turn(path: str) -> int:
     """Return when a table's turn is: whatever names rows of others comes after them.
 
     A main table counts its regions, and `sources` says that a shard is done.
     """
-    return (0 if path.endswith(REGIONS) else 2 if path.endswith("/sources") else 1), path
+    return 0 if path.endswith(REGIONS) else 2 if path.endswith("/sources") else 1
 
 
 def remove(dataset: Dataset, shards: set[str], *, run: str, number: int) -> None:

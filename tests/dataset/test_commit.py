@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
@@ -192,6 +192,29 @@ def test_done_is_what_the_snapshot_holds(dataset: Dataset) -> None:
         ("s3@2", ("sources", "quality")),
     ]
     assert {n: p.stem for n, p in works[1].former.items()} == {"quality": "s3@1-aaaaaaaa"}
+
+
+def test_what_names_rows_of_others_is_committed_after_them(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("sources", "faces", "quality", "faces_regions")
+    specs = [TableSpec(name, SCHEMA, "f" * 32) for name in names]
+    own = Committer(dataset, specs, run="r", number=take_number(dataset, "r"), every=1e9)
+    own.add([part(dataset, "s1@0", 1.0, spec) for spec in specs])
+    under_way, ended = threading.Barrier(2), []
+    commit = type(dataset.table("manifest")).commit
+
+    def watched(table: Table, *words: Any, **more: Any) -> None:
+        if table.name in ("tables/faces", "tables/quality"):
+            under_way.wait(60)  # each of the two begins before the other has ended
+        commit(table, *words, **more)
+        ended.append(table.name.removeprefix("tables/"))
+
+    monkeypatch.setattr("imgbatch.dataset.delta.Table.commit", watched)
+    own.flush()
+    assert ended[0] == "faces_regions"
+    assert sorted(ended[1:3]) == ["faces", "quality"]
+    assert ended[3:] == ["sources"]
 
 
 def test_a_table_gains_the_columns_of_a_newer_analyzer(dataset: Dataset) -> None:
