@@ -23,6 +23,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -201,6 +202,7 @@ class Node:
         _say(f"Ray ended with {ray.code}")
         soon = time.monotonic() - ray.started < SOON_SECONDS
         self._failed = self._failed + 1 if soon and not self._taken else 0
+        ray.clear()
         self._ray = None
 
     def _notice(self) -> None:
@@ -254,6 +256,10 @@ class Ray:
         words = ["start", "--block", "--address", head, "--node-ip-address", here.address]
         words += ["--labels", f"{LABEL}={here.machine}", "--disable-usage-stats"]
         words += ["--object-store-memory", str(OBJECT_STORE_BYTES)]
+        # Its own, and short for the sockets below it: in the head's, which it would take, two that
+        # start at once on one host come upon each other's sockets, and their raylets die unseen.
+        self._folder = tempfile.TemporaryDirectory(prefix="ib", ignore_cleanup_errors=True)
+        words += ["--temp-dir", self._folder.name]
         self._process = subprocess.Popen(  # noqa: S603 - our own words
             [sys.executable, "-P", "-m", "ray.scripts.scripts", *words],
             env=_environment(token, here.deployment.cloud),
@@ -278,6 +284,11 @@ class Ray:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+        self.clear()
+
+    def clear(self) -> None:
+        """Remove what it kept on the disk, once it has ended."""
+        self._folder.cleanup()
 
 
 def _environment(token: str, cloud: str) -> Mapping[str, str]:

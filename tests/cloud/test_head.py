@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 ROOT = Path(__file__).parents[2]
 BUCKET, HEAD, POOL = "lab", "imgbatch-lab-head", "imgbatch-lab-cpu"
-SECONDS = 120
+SECONDS = 300
 
 
 @dataclass
