@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -20,7 +21,7 @@ from imgbatch.dataset.shards import sources_at
 from imgbatch.records import REGIONS, analyzer_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from imgbatch.analyzers import Row
     from imgbatch.dataset import Dataset, Part, TableSpec
@@ -38,31 +39,31 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """The sources of a shard at work, by their places in its order.
+    """A shard at work: which of its sources are to be read, by their places in its order.
 
     Attributes:
         listed: its rows of the manifest.
         sources: those that are to be read.
         known: the outcome of each as a former part says it, None where it is to be found.
-        needs: for each the tables that it needs rows in; empty when nothing is to be read.
+        needs: for each the tables that it needs rows in.
+        carried: by table, of which of all its sources the rows of the former part are taken over.
     """
 
     work: Work
     listed: pa.Table
     sources: Mapping[int, Source]
-    known: Sequence[Known | None]
-    needs: Sequence[frozenset[str]]
+    known: Mapping[int, Known | None]
+    needs: Mapping[int, frozenset[str]]
+    carried: Mapping[str, pa.Array]
 
     @property
     def places(self) -> list[int]:
         """The places of the sources that are to be read."""
-        return [place for place, tables in enumerate(self.needs) if tables]
+        return list(self.needs)
 
     def only(self, places: frozenset[int]) -> Shift:
         """Return the same with no other sources to be read than those at some places."""
-        none: frozenset[str] = frozenset()
-        needs = [own if place in places else none for place, own in enumerate(self.needs)]
-        return replace(self, needs=needs)
+        return replace(self, needs={at: own for at, own in self.needs.items() if at in places})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +94,25 @@ def look(dataset: Dataset, work: Work, listed: pa.Table) -> Shift:
         DamageError: a former part cannot be read.
     """
     found = needed(dataset, work, listed)
-    columns = (found.known, found.status, found.n_pictures)
-    known = [
-        Known(status, n_pictures) if there else None
-        for there, status, n_pictures in zip(*map(_list, columns), strict=True)
-    ]
-    by_place = zip(*map(_list, found.tables.values()), strict=True)
-    needs = [frozenset(itertools.compress(found.tables, wanted)) for wanted in by_place]
-    places = [place for place, tables in enumerate(needs) if tables]
-    return Shift(work, listed, sources_at(listed, places), known, needs)
+    carried = {name: pc.and_not(found.known, wanted) for name, wanted in found.tables.items()}
+    # Of many sources few may be to be read: only these become objects.
+    at = pc.indices_nonzero(reduce(pc.or_, found.tables.values()))
+    places: list[int] = at.to_pylist()
 
+    def values(column: pa.Array) -> list[Any]:
+        return column.take(at).to_pylist()  # type: ignore[no-any-return] # pyarrow ships no types
 
-def _list(column: pa.Array) -> list[Any]:
-    return column.to_pylist()  # type: ignore[no-any-return] # pyarrow ships no types
+    known = {
+        place: Known(status, n_pictures) if there else None
+        for place, there, status, n_pictures in zip(
+            places, *map(values, (found.known, found.status, found.n_pictures)), strict=True
+        )
+    }
+    needs = {
+        place: frozenset(itertools.compress(found.tables, wanted))
+        for place, *wanted in zip(places, *map(values, found.tables.values()), strict=True)
+    }
+    return Shift(work, listed, sources_at(listed, places), known, needs, carried)
 
 
 def needed(dataset: Dataset, work: Work, listed: pa.Table) -> Needed:
@@ -166,13 +173,8 @@ def whole(dataset: Dataset, shift: Shift, spec: TableSpec, rows: list[Row]) -> p
     former = shift.work.former.get(spec.name)
     if former is None:
         return computed
-    held = pa.array(
-        [
-            known is not None and spec.name not in needs
-            for known, needs in zip(shift.known, shift.needs, strict=True)
-        ]
-    )
-    carried = _rows_of(read_part(dataset.store, former)[0], shift.listed.filter(held))
+    listed = shift.listed.filter(shift.carried[spec.name])
+    carried = _rows_of(read_part(dataset.store, former)[0], listed)
     together = pa.concat_tables([carried.select(spec.schema.names).cast(spec.schema), computed])
     return _in_order(together, shift.listed)
 

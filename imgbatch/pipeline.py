@@ -98,6 +98,10 @@ class Worker:
         self._examiner = Examiner(job.recipe, gate, self._log, self._watch)
         self._fetched = ByteGate(FETCHED_IN_FLIGHT)
         self._fetchers = ThreadPoolExecutor(job.limits.fetch_threads, "fetch")
+        # Who waits for a bucket lets others work. A disk is quicker than handing over to a thread:
+        # a shard's four tables took 40 ms in four threads and 20 in one (1,000 rows each).
+        is_folder = self._dataset.store.root.startswith("file:")
+        self._side_by_side = map if is_folder else self._fetchers.map
         self._decoders = ThreadPoolExecutor(job.limits.threads, "decode")
 
     def close(self) -> None:
@@ -161,8 +165,7 @@ class Worker:
             return
         check_outage(shard, [e.outcome for e in done], at_least=self._job.limits.outage_sources)
         with timings.stage("write"):
-            # Side by side: each waits for a disk, or for a bucket.
-            written = list(self._fetchers.map(partial(self._write, shift), computed.items()))
+            written = list(self._side_by_side(partial(self._write, shift), computed.items()))
         stages = timings.seconds()
         rows_of = {part.table: whole for part, whole in written}
         outcomes = rows_of.get(OUTCOMES)
