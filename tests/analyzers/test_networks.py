@@ -110,6 +110,7 @@ def by_the_library(own: Own, path: Path) -> tuple[NDArray[np.float32], NDArray[n
     return likely.numpy(), embedding.numpy()
 
 
+@pytest.mark.slow
 def test_scores_and_embeddings_are_those_of_a_plain_script(
     photos: Path, own: Own, tmp_path: Path
 ) -> None:
@@ -226,6 +227,7 @@ def test_published_weights_are_named_by_imagenet(
         assert row["top_labels"] == [imagenet_labels()[i] for i in row["top_class_indices"]]
 
 
+@pytest.mark.slow
 def test_own_weights_of_another_number_of_classes_need_as_many_names(tmp_path: Path) -> None:
     chosen = networks.classifier(tmp_path)
     module = analyzers.load("classify")

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+pytestmark = pytest.mark.slow  # the network is made, and loaded again, by processes of their own
+
 # The smallest of open_clip's networks whose words come with it.
 BUILDER = "ViT-S-32-alt"
 PROMPTS = ("city: a photo of a city", "city: a street", "face: a portrait", "a flower in a garden")
