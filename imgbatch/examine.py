@@ -66,14 +66,15 @@ class Examiner:
     def shard(self, shift: Shift) -> ShardRows:
         """Return a place for the rows of one shard, for the tables that are to do."""
         names = {analyzer_of(name) for name in shift.work.tables if name != SOURCES}
-        rows = {name: self._rows(name) for name in self._modules if name in names}
-        return ShardRows(rows, shift, self._media, self._gate, self._log, self._watch)
+        log = self._log.bind(shard=shift.work.shard.label)
+        rows = {name: self._rows(name, log) for name in self._modules if name in names}
+        return ShardRows(rows, shift, self._media, self._gate, log, self._watch)
 
-    def _rows(self, name: str) -> PictureRows | SequenceRows:
+    def _rows(self, name: str, log: FilteringBoundLogger) -> PictureRows | SequenceRows:
         module = self._modules[name]
 
         def report(source: Source, error: Exception) -> None:
-            log_error(self._log, source, error, stage=name)
+            log_error(log, source, error, stage=name)
 
         if module.GRAIN == "sequence":
             return SequenceRows(self._analyzers[name], report=report)

@@ -139,9 +139,18 @@ class Worker:
                 for place in shift.places
                 if _to_fetch(shift.sources[place], given[shift.work.shard.name])
             ]
-            stream = read_stream(archive, wanted, limits=self._job.limits, report=self._retried)
+            shards = {
+                s.source_id: shift.work.shard for shift in shifts for s in shift.sources.values()
+            }
+
+            def report(source: Source, number: int, error: ImgbatchError) -> None:
+                shard = shards.get(source.source_id, task.works[0].shard)
+                self._retried(shard, source, number, error)
+
+            stream = read_stream(archive, wanted, limits=self._job.limits, report=report)
         for shift in shifts:
-            fetcher = partial(self._fetch, stream=stream, given=given[shift.work.shard.name])
+            shard = shift.work.shard
+            fetcher = partial(self._fetch, shard, stream=stream, given=given[shard.name])
             yield from self._shard(shift, fetcher, write=task.only is None)
 
     def _shard(self, shift: Shift, fetcher: Fetcher, *, write: bool) -> Iterator[Tick | Finished]:
@@ -246,6 +255,7 @@ class Worker:
 
     def _fetch(
         self,
+        shard: Shard,
         source: Source,
         *,
         stream: Iterator[tuple[Source, Blob | SourceError]] | None,
@@ -254,23 +264,23 @@ class Worker:
         if source.verdict is not None:
             return None
         if poison := given.get(source.source_id):
-            self._log.error("source.quarantined", source=source.source_id, error=poison.code)
+            said = {"source": source.source_id, "shard": shard.label, "error": poison.code}
+            self._log.error("source.quarantined", **said)
             return partial(_given, poison)
         if stream is not None:
             came, blob = next(stream)
             assert came == source, "a stream gives exactly what was asked for, in order"
             return partial(_given, blob)
+        report = partial(self._retried, shard)
         if source.address.startswith("file:"):
             # The page cache is quicker than handing over to another thread.
-            return partial(fetch, source, limits=self._job.limits, report=self._retried)
-        submitted = self._fetchers.submit(
-            fetch, source, limits=self._job.limits, report=self._retried
-        )
-        return submitted.result
+            return partial(fetch, source, limits=self._job.limits, report=report)
+        return self._fetchers.submit(fetch, source, limits=self._job.limits, report=report).result
 
-    def _retried(self, source: Source, number: int, error: ImgbatchError) -> None:
+    def _retried(self, shard: Shard, source: Source, number: int, error: ImgbatchError) -> None:
         code = error.code if isinstance(error, SourceError) else type(error).__name__
-        self._log.warning("fetch.retried", source=source.source_id, attempt=number, error=code)
+        said = {"source": source.source_id, "shard": shard.label, "attempt": number}
+        self._log.warning("fetch.retried", error=code, **said)
 
     def _log_failed(self, shard: Shard, examined: Examined) -> None:
         """Log a failure, without its message: that may hold a name."""

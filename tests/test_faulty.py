@@ -94,6 +94,7 @@ def test_each_attempt_that_is_followed_by_another_has_a_line(
     lines = list(log_lines(dataset, dataset.runs()[-1]["run"]))
     retried = [line for line in lines if line["event"] == "fetch.retried"]
     assert retried
+    assert all(line["shard"] for line in retried)
     assert {line["error"] for line in retried} == {"fetch.failed", "fetch.timeout"}
     known = set(dataset.read("sources")["source_id"].to_pylist())
     assert {line["source"] for line in retried} <= known

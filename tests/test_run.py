@@ -112,6 +112,9 @@ def test_logs_name_run_shard_and_stages_and_never_an_address(made: Path) -> None
     assert sum(sum(line["outcomes"].values()) for line in done) == len(corpus.EXPECTED)
     assert {"fetch", "decode", "quality", "write"} <= set(done[0]["stages"])
     assert {line["run"] for line in lines} == {record["run"]}
+    told = [line for line in lines if "source" in line]
+    assert "source.failed" in {line["event"] for line in told}
+    assert all(line.get("shard") for line in [*told, *done])
     assert {line["worker"] for line in lines} == {"driver", "inline"}
     assert not any(name in str(lines) for name in ("china.jpg", str(made)))
 

@@ -1,4 +1,7 @@
-"""Structured logs: JSON lines per worker below the dataset's logs/, written while running."""
+"""Structured logs: JSON lines per worker below the dataset's logs/, written while running.
+
+Each line has its run, worker, event and time, and what is of a shard or a source has the shard too.
+"""
 
 from __future__ import annotations
 

@@ -24,12 +24,14 @@ from scripts.benchmarks import (
     scale,
     search,
     shards,
+    start,
     video,
     workers,
 )
 from scripts.benchmarks.setting import Setting
 
 SECTIONS = {
+    "start": start.measure,
     "images": images.measure,
     "peers": peers.measure,
     "video": video.measure,

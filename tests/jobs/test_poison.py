@@ -118,6 +118,7 @@ def test_each_poison_has_one_outcome_and_all_else_is_complete(
     lines = list(log_lines(dataset, dataset.runs()[-1]["run"]))
     quarantined = {line["source"] for line in lines if line["event"] == "source.quarantined"}
     assert quarantined == {r["source_id"] for r in failed}
+    assert all(line.get("shard") for line in lines if "source" in line)
     # A later run leaves them alone: it does not even start Ray.
     assert on_ray(root, poisoned, tmp_path / "ray")["shards"] == 0
 
