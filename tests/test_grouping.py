@@ -144,6 +144,16 @@ def test_verify_names_labels_that_are_not_as_committed(dataset: Dataset) -> None
     assert "imgbatch group DATASET duplicates" in problem
 
 
+def test_what_a_killed_grouping_left_is_told_from_files_of_others(dataset: Dataset) -> None:
+    (part,) = dataset.table("groups/duplicates").parts()
+    ours = [f"_files/{'1' * 6}/sheet.html", part.replace("@", "@9")]
+    for name in ("notes.xlsx", *ours):
+        dataset.store.put(f"groups/duplicates/{name}", b"words")
+    found = verify(Dataset.open(dataset.url))
+    assert found.orphans == [f"groups/duplicates/{name}" for name in ours]
+    assert found.foreign == ["groups/duplicates/notes.xlsx"]
+
+
 def test_labels_are_exported_described_reported_and_told(dataset: Dataset, tmp_path: Path) -> None:
     assert export(dataset, str(tmp_path / "csv"), form="csv")["groups/duplicates"] == 4
     shutil.copytree(dataset.url.removeprefix("file://"), tmp_path / "groups")

@@ -23,6 +23,7 @@ GO_ON = (
     "Nothing is damaged: a run is at work, or ended before all was done. "
     "`imgbatch run INPUT DATASET` goes on with it."
 )
+ASIDE = "`imgbatch run INPUT DATASET --repair` puts what is not ours aside, below set-aside/"
 
 
 class ExportFormat(StrEnum):
@@ -70,6 +71,7 @@ def verify(
         "problems": found.problems,
         "notes": found.notes,
         "orphans": found.orphans,
+        "foreign": found.foreign,
     }
     say(json, "verified", record, _verified_lines(found))
     if found.problems:
@@ -112,6 +114,8 @@ def _verify_forgotten(
 
 
 def _verified_lines(found: Verified) -> list[str]:
+    from imgbatch.dataset.strangers import few  # noqa: PLC0415 - keeps `--help` quick
+
     counts = f"{found.ok:,} ok + {found.failed:,} failed + {found.filtered:,} filtered"
     lines = [f"{found.sources:,} sources = {counts}, in {found.shards:,} shards"]
     lines += [f"  {rows:>9,}  rows in {name}" for name, rows in found.rows.items()]
@@ -119,6 +123,8 @@ def _verified_lines(found: Verified) -> list[str]:
         lines.append(
             f"{len(found.orphans)} files that no commit names (harmless): an interrupted run"
         )
+    if found.foreign:
+        lines.append(f"no part of its table: {few(found.foreign)}: {ASIDE}")
     lines += [f"note: {note}" for note in found.notes]
     lines += [f"problem: {problem}" for problem in found.problems]
     return lines if found.problems else [*lines, "verified: everything is as committed"]

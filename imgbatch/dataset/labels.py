@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgbatch.dataset import SOURCES, groups
+from imgbatch.dataset.leftovers import unnamed
 from imgbatch.dataset.ordered import in_order
 from imgbatch.dataset.parts import read_part
-from imgbatch.dataset.tombstones import names_below
 from imgbatch.errors import DamageError
 
 if TYPE_CHECKING:
@@ -107,11 +107,10 @@ def _unlike(dataset: Dataset, labels: pa.Table, made: Mapping[str, Any]) -> list
 
 
 def _orphans(dataset: Dataset, table: Table, made: Mapping[str, Any] | None) -> list[str]:
-    own = {f"{table.name}/{path}" for path in table.digests()}
+    own: set[str] = set()
     if made is not None:
-        own |= {f"{table.name}/{groups.FILES}/{made['run']}/{file}" for file in made["files"]}
-    names = names_below(dataset.store, table.name)
-    return [n for n in names if n not in own and "/_delta_log/" not in n]
+        own = {f"{table.name}/{groups.FILES}/{made['run']}/{file}" for file in made["files"]}
+    return [name for name in unnamed(dataset, table) if name not in own]
 
 
 def leave(dataset: Dataset, name: str, stones: Tombstones, *, run: str, number: int) -> int:

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from imgbatch.dataset import MANIFEST, posts
+from imgbatch.dataset.leftovers import unnamed
 from imgbatch.dataset.parts import read_part
 from imgbatch.dataset.spill import Spill
-from imgbatch.dataset.tombstones import names_below
 from imgbatch.errors import DamageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgbatch.dataset import Dataset, Part, Table
+    from imgbatch.dataset import Dataset, Part
 
 AGAIN = "run again"
 SOURCES = pa.schema([("source_id", pa.string()), ("version", pa.string())])
@@ -75,7 +75,7 @@ def check(dataset: Dataset) -> Checked:
     here = posts.here(dataset)
     made = posts.record(dataset) if here else None
     for name in here:
-        found.orphans += _orphans(dataset, dataset.table(name))
+        found.orphans += unnamed(dataset, dataset.table(name))
     if here and made is None:
         found.problems.append(f"posts: bringing them was interrupted: {AGAIN}")
     if made is None:
@@ -136,9 +136,3 @@ def _one(spill: Spill, query: str) -> int:
     found = spill.first(query)
     assert found is not None, "a count is one row"
     return int(found[0])
-
-
-def _orphans(dataset: Dataset, table: Table) -> list[str]:
-    own = {f"{table.name}/{path}" for path in table.digests()}
-    names = names_below(dataset.store, table.name)
-    return [name for name in names if name not in own and "/_delta_log/" not in name]

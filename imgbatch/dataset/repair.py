@@ -7,7 +7,6 @@ lies below a table and is not ours is put aside, never deleted.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,11 +20,6 @@ if TYPE_CHECKING:
     from imgbatch.dataset import Dataset, Part
 
 ASIDE = "set-aside"
-# What a run that was killed leaves: never committed, harmless, and taken up by the next one.
-OURS = re.compile(
-    r"/[0-9a-f]{16}@\d+(-[0-9a-f]{8}){1,2}\.parquet$|^groups/"
-    r"|^post(s|_media|_gaps)/[0-9a-fx]{2,}-[0-9a-f]{8}\.parquet$"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +57,7 @@ def mend(dataset: Dataset, *, run: str, number: Callable[[], int]) -> Mended:
         dataset.table(name).commit([], parts, fence=number(), run=run)
     if any(name in posts.TABLES for name in by_table):
         posts.unsettle(dataset, run=run, number=number())
-    foreign = [name for name in found.orphans if not OURS.search(name)]
-    return Mended(found.damaged, [*aside, *(_put_aside(dataset, name) for name in foreign)])
+    return Mended(found.damaged, [*aside, *(_put_aside(dataset, name) for name in found.foreign)])
 
 
 def _put_records_aside(dataset: Dataset) -> list[str]:

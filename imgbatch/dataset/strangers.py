@@ -14,7 +14,7 @@ from imgbatch.dataset import MANIFEST, MARKER, counts, groups, lock, posts, tomb
 from imgbatch.storage.addresses import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from imgbatch.dataset import Dataset
     from imgbatch.storage import Store
@@ -51,9 +51,13 @@ def strangers(dataset: Dataset, tables: Collection[str]) -> list[str]:
     found += [f"{TABLES}/{name}/" for name in sorted(unknown)]
     for folder in sorted(folders.intersection(FILES) | {""}):
         found += _files(dataset.store, folder)
-    shown = ", ".join(quote(name) for name in found[:SHOWN])
-    more = f" and {len(found) - SHOWN:,} more" if found[SHOWN:] else ""
-    return [f"no part of the dataset: {shown}{more}"] if found else []
+    return [f"no part of the dataset: {few(found)}"] if found else []
+
+
+def few(names: Sequence[str]) -> str:
+    """Return the first of some names, and how many more there are."""
+    shown = ", ".join(quote(name) for name in names[:SHOWN])
+    return f"{shown} and {len(names) - SHOWN:,} more" if names[SHOWN:] else shown
 
 
 def _files(store: Store, folder: str) -> Iterator[str]:

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgbatch.dataset import MANIFEST, SOURCES, Dataset, groups, labels, posts_checked
+from imgbatch.dataset.leftovers import apart, unnamed
 from imgbatch.dataset.parts import read_part
 from imgbatch.dataset.strangers import strangers
-from imgbatch.dataset.tombstones import names_below
 from imgbatch.errors import DamageError
 from imgbatch.records import REGIONS, analyzer_of
 
@@ -42,7 +42,8 @@ class Verified:
         problems: one line for each thing that is off, naming table and shard.
         unfinished: how many of these only say that a run has not come to something yet.
         damaged: the committed parts that are not what they should be.
-        orphans: files below a table that no commit names (an interrupted driver leaves some).
+        orphans: files below a table that no commit names, as an interrupted run leaves them.
+        foreign: files below a table that no commit names and no run of ours writes.
         notes: what is no damage: labels that are older than their tables, what is of others.
     """
 
@@ -56,6 +57,7 @@ class Verified:
     unfinished: int = 0
     damaged: list[Part] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def damaged_shard(self, name: str) -> bool:
@@ -114,18 +116,17 @@ def verify(dataset: Dataset) -> Verified:
     for name, left in by_shard.items():
         found.problems += [f"table {name}: part {p.path} is of no shard" for p in left.values()]
     found.problems += seen.problems()
-    found.orphans = list(_orphans(dataset, {**tables, MANIFEST: manifest}))
+    beside = [name for table in (*tables.values(), manifest) for name in unnamed(dataset, table)]
     labelled = labels.check(dataset)
     found.rows.update({groups.path_of(name): rows for name, rows in labelled.rows.items()})
     found.problems += labelled.problems
     found.notes = strangers(dataset, names) + labelled.notes
-    found.orphans += labelled.orphans
     brought = posts_checked.check(dataset)
     found.rows.update(brought.rows)
     found.damaged += brought.damaged
     found.problems += brought.problems
     found.notes += brought.notes
-    found.orphans += brought.orphans
+    found.orphans, found.foreign = apart([*beside, *labelled.orphans, *brought.orphans])
     return found
 
 
@@ -290,13 +291,3 @@ def _pictures(table: pa.Table) -> list[tuple[str, str]]:
 
 def _ids(table: pa.Table) -> set[tuple[str, str]]:
     return set(zip(*(table[key].to_pylist() for key in KEYS), strict=True))
-
-
-def _orphans(dataset: Dataset, tables: dict[str, Table]) -> Iterator[str]:
-    for table in tables.values():
-        named = set(table.digests())
-        # A first run that was killed may not have come to a table yet.
-        for found in names_below(dataset.store, table.name):
-            name = found.removeprefix(f"{table.name}/")
-            if not name.startswith("_delta_log/") and name not in named:
-                yield found

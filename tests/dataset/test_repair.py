@@ -85,7 +85,7 @@ def test_two_tables_damaged_in_two_shards(whole: Path, copy: Path) -> None:
 def test_a_foreign_file_is_named_and_put_aside(whole: Path, copy: Path) -> None:
     foreign = copy / "tables" / "quality" / "notes.xlsx"
     foreign.write_bytes(b"mine")
-    assert verify(Dataset.open(str(copy))).orphans == ["tables/quality/notes.xlsx"]
+    assert verify(Dataset.open(str(copy))).foreign == ["tables/quality/notes.xlsx"]
     assert repaired(whole, copy).sources == 0
     assert not foreign.exists()
     assert (copy / "set-aside/tables/quality/notes.xlsx").read_bytes() == b"mine"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
+from imgbatch.cli import app
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.commit import take_number
 from imgbatch.dataset.parts import put_table, read_part
@@ -47,7 +50,7 @@ def problems(dataset: Path) -> list[str]:
 
 def test_a_whole_dataset_has_no_problems(whole: Path) -> None:
     found = verify(Dataset.open(str(whole)))
-    assert (found.problems, found.orphans) == ([], [])
+    assert (found.problems, found.orphans, found.foreign) == ([], [], [])
     assert (found.sources, found.ok, found.shards) == (20, 20, 2)
 
 
@@ -126,11 +129,44 @@ def test_a_table_that_a_killed_run_did_not_come_to_is_unfinished(copy: Path) -> 
     assert sorted(problems(copy)) == sorted(told)
 
 
+def lay_a_leftover(dataset: Path) -> str:
+    """Lay beside a table's parts what a run leaves that is killed before its commit."""
+    name = f"tables/quality/{'0' * 16}@0-{'1' * 8}-{'2' * 8}.parquet"
+    shutil.copy(a_part(dataset, "tables/quality"), dataset / name)
+    return name
+
+
 def test_a_file_that_no_commit_names_is_an_orphan_and_no_problem(copy: Path) -> None:
-    stray = copy / "tables" / "quality" / "stray@0-00000000.parquet"
-    stray.write_bytes(a_part(copy, "tables/quality").read_bytes())
+    left = lay_a_leftover(copy)
     found = verify(Dataset.open(str(copy)))
-    assert (found.problems, found.orphans) == ([], ["tables/quality/stray@0-00000000.parquet"])
+    assert (found.problems, found.orphans, found.foreign) == ([], [left], [])
+    foreign = "tables/quality/stray@0-00000000.parquet"
+    (copy / left).rename(copy / foreign)
+    found = verify(Dataset.open(str(copy)))
+    assert (found.problems, found.orphans, found.foreign) == ([], [], [foreign])
+
+
+def said(*words: str | Path) -> str:
+    return CliRunner().invoke(app, ["verify", *map(str, words)], catch_exceptions=False).stdout
+
+
+def test_the_command_names_files_of_others_and_only_counts_what_a_killed_run_left(
+    copy: Path,
+) -> None:
+    left = lay_a_leftover(copy)
+    killed = "1 files that no commit names (harmless): an interrupted run"
+    assert killed in said(copy).splitlines()
+    assert "no part of its table" not in said(copy)
+    others = [f"tables/quality/{at} notes.xlsx" for at in range(7)]
+    for name in others:
+        (copy / name).write_bytes(b"mine")
+    shown = ", ".join(others[:5])
+    remedy = "`imgbatch run INPUT DATASET --repair` puts what is not ours aside, below set-aside/"
+    lines = said(copy).splitlines()
+    assert f"no part of its table: {shown} and 2 more: {remedy}" in lines
+    assert killed in lines
+    told = json.loads(said(copy, "--json"))
+    assert (told["orphans"], told["foreign"]) == ([left], others)
 
 
 def test_folders_of_others_are_noted_and_are_no_problem(copy: Path) -> None:
@@ -140,7 +176,7 @@ def test_folders_of_others_are_noted_and_are_no_problem(copy: Path) -> None:
         (copy / name).mkdir(parents=True)
         (copy / name / "a.txt").write_text("words")
     found = verify(Dataset.open(str(copy)))
-    assert (found.problems, found.orphans) == ([], [])
+    assert (found.problems, found.orphans, found.foreign) == ([], [], [])
     assert found.notes == ["no part of the dataset: junk/, tables/mine/"]
 
 
