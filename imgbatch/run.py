@@ -131,11 +131,14 @@ class Driver:
         self._limits = limits
         self._fetching = fetching
         self._start = start
-        self._mended = mended is not None and bool(mended.parts or mended.aside)
         self._started = datetime.now(UTC)
         self._lock: RunLock | None = None
         self.summary = Summary(run or new_run(), dataset.url)
-        self.summary.repaired = len(mended.parts) if mended else 0
+        did = mended or Mended([], [], [])
+        self.summary.repaired = len(did.parts)
+        self.summary.dropped = len(did.dropped)
+        self.summary.aside = len(did.aside)
+        self._mended = bool(did.parts or did.dropped or did.aside)
 
     @cached_property
     def number(self) -> int:
@@ -342,7 +345,7 @@ def _mend(request: Request, recipe: Recipe, specs: Sequence[TableSpec], limits: 
     dataset = Dataset.open(request.dataset)
     driver = Driver(dataset, request, recipe, specs, limits, start=time.monotonic())
     with contextlib.closing(driver):
-        return mend(dataset, run=driver.summary.run, number=lambda: driver.number)
+        return mend(dataset, specs, run=driver.summary.run, number=lambda: driver.number)
 
 
 def _nothing() -> Generator[Tick | Finished | Crewed]:

@@ -82,6 +82,8 @@ class Summary:
 
     Attributes:
         repaired: damaged parts that were taken out, to be done again.
+        dropped: damaged parts that were taken out of tables that the recipe does not fill.
+        aside: files that were put aside by a repair: of others, and records that nobody can read.
         forgotten: sources that the input holds and the dataset was told to forget; not `listed`.
         adopted: parts that lay in the store already, written by a run that did not commit them or
             by a former one with the same recipe.
@@ -100,6 +102,8 @@ class Summary:
     changed: int = 0
     removed: int = 0
     repaired: int = 0
+    dropped: int = 0
+    aside: int = 0
     adopted: int = 0
     shards: int = 0
     sources: int = 0

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from imgbatch.errors import OutputError, RunError, SettingsError
 from imgbatch.outputs import outlive_readers, unwritten
+from imgbatch.summary_lines import retried_lines, run_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -204,7 +205,7 @@ def analyze(request: Request, engine: Engine, *, as_json: bool) -> None:
         from imgbatch.run import run  # noqa: PLC0415 - keeps `--help` quick
 
     summary = _watched(partial(run, request), engine, as_json=as_json)
-    say(as_json, "finished", summary.record(), _lines(summary))
+    say(as_json, "finished", summary.record(), run_lines(summary))
 
 
 def redo(again: Again, engine: Engine, *, as_json: bool) -> None:
@@ -213,7 +214,7 @@ def redo(again: Again, engine: Engine, *, as_json: bool) -> None:
         from imgbatch.retry import retry  # noqa: PLC0415 - keeps `--help` quick
 
     summary = _watched(partial(retry, again), engine, as_json=as_json)
-    say(as_json, "retried", summary.record(), _retried_lines(summary))
+    say(as_json, "retried", summary.record(), retried_lines(summary))
 
 
 def group(wish: Wish, spread: Spread, *, as_json: bool) -> None:
@@ -249,66 +250,6 @@ def _watched(
         # Told here: what reads the command line ends a command that is interrupted without a word.
         _stderr().print("interrupted: finished shards stay; run again to go on", markup=False)
         raise
-
-
-def _retried_lines(summary: Summary) -> list[str]:
-    if not summary.changed:
-        return [f"nothing to do again: no source of {summary.dataset} failed with such a class"]
-    lines = [f"{summary.changed:,} sources were done again in {summary.seconds:.1f} s"]
-    return [*lines, *(f"  {count:>9,}  {name}" for name, count in summary.outcomes.most_common())]
-
-
-def _lines(summary: Summary) -> list[str]:
-    repaired = f"{summary.repaired:,} damaged parts were taken out and done again"
-    brought = _posts(summary.posts) if summary.posts else []
-    if not (summary.shards or summary.adopted):
-        removed = f", {summary.removed:,} removed" if summary.removed else ""
-        listed = f"{summary.listed:,} sources are listed, all are up to date"
-        nothing = f"nothing to do: {listed}{removed} ({summary.seconds:.1f} s)"
-        return [nothing, *_forgotten(summary), *brought]
-    rate = summary.pictures / max(summary.work_seconds, 1e-9)
-    changes = [
-        f"{summary.new:,} new",
-        f"{summary.changed:,} changed",
-        f"{summary.removed:,} removed",
-    ]
-    did = f"{summary.sources:,} sources in {summary.shards:,} shards"
-    speed = f"{summary.seconds:.1f} s ({rate:,.0f}/s once workers were up)"
-    lines = [
-        f"{summary.listed:,} sources listed: {', '.join(changes)}",
-        *([repaired] if summary.repaired else []),
-        *_forgotten(summary),
-        *([f"{summary.adopted:,} parts taken as they lay written"] if summary.adopted else []),
-        f"{did} gave {summary.pictures:,} pictures in {speed}",
-    ]
-    lines += [f"  {count:>9,}  {name}" for name, count in summary.outcomes.most_common()]
-    return [*lines, *brought, f"dataset: {summary.dataset}"]
-
-
-def _posts(brought: Mapping[str, Any]) -> list[str]:
-    """Return what bringing posts came to as lines."""
-    formats = " and ".join(brought["formats"]) or "no metadata is left"
-    counts = ", ".join(f"{brought[word]:,} {word}" for word in ("new", "changed", "removed"))
-    gone = f", {brought['absent']:,} are no longer in it" if brought["absent"] else ""
-    media = brought["media"]
-    matched = media.get("matched", 0)
-    others = [f"{count:,} {name}" for name, count in media.items() if name != "matched"]
-    lines = [
-        f"posts ({formats}): {brought['posts']:,}, {counts}{gone} ({brought['seconds']:.1f} s)",
-        f"  {matched:>9,}  of {sum(media.values()):,} media are matched to sources",
-    ]
-    if others:
-        lines.append(f"             not matched: {', '.join(others)}")
-    if brought["sources"]:
-        lines.append(f"  {brought['sources']:>9,}  media sources belong to no post")
-    told = ("unmatched-medium", "unmatched-source")
-    gaps = [f"{count:,} {kind}" for kind, count in brought["gaps"].items() if kind not in told]
-    return [*lines, *([f"             gaps: {', '.join(gaps)}"] if gaps else [])]
-
-
-def _forgotten(summary: Summary) -> list[str]:
-    count = summary.forgotten
-    return [f"{count:,} forgotten sources of the input were left out"] if count else []
 
 
 def say(as_json: bool, event: str, record: dict[str, Any], lines: list[str]) -> None:  # noqa: FBT001 - a flag of the command line, passed on

@@ -1,7 +1,8 @@
 """A damaged dataset enters; what is damaged leaves its snapshots, so that a run does it again.
 
 A damaged part of the manifest takes its shard along: its sources are listed anew, as a new shard.
-A damaged part of another table is computed again, one of posts is read again from its dump. What
+A damaged part of another table is computed again, one of posts is read again from its dump. One of
+a table that the run's recipe does not fill leaves, and the shard is no longer in that table. What
 lies below a table and is not ours is put aside, never deleted.
 """
 
@@ -17,7 +18,7 @@ from imgbatch.errors import DamageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from imgbatch.dataset import Dataset, Part
+    from imgbatch.dataset import Dataset, Part, TableSpec
 
 ASIDE = "set-aside"
 
@@ -27,19 +28,24 @@ class Mended:
     """What was done.
 
     Attributes:
-        parts: the damaged parts that left.
+        parts: the damaged parts that left, to be done again.
+        dropped: the damaged parts that left for good: the recipe does not fill their tables.
         aside: the files that were put aside, by their former names.
     """
 
     parts: Sequence[Part]
+    dropped: Sequence[Part]
     aside: Sequence[str]
 
 
-def mend(dataset: Dataset, *, run: str, number: Callable[[], int]) -> Mended:
+def mend(
+    dataset: Dataset, specs: Sequence[TableSpec], *, run: str, number: Callable[[], int]
+) -> Mended:
     """Take all that is damaged out of the snapshots.
 
     Args:
         dataset: all of it is read.
+        specs: the tables that are filled again afterwards.
         run: for the commits.
         number: gives the run's number; only called when there is something to do.
 
@@ -48,7 +54,7 @@ def mend(dataset: Dataset, *, run: str, number: Callable[[], int]) -> Mended:
     """
     aside = _put_records_aside(dataset)
     if not dataset.table(MANIFEST).exists:
-        return Mended([], aside)
+        return Mended([], [], aside)
     found = verify(dataset)
     by_table: dict[str, list[Part]] = {}
     for part in found.damaged:
@@ -57,7 +63,13 @@ def mend(dataset: Dataset, *, run: str, number: Callable[[], int]) -> Mended:
         dataset.table(name).commit([], parts, fence=number(), run=run)
     if any(name in posts.TABLES for name in by_table):
         posts.unsettle(dataset, run=run, number=number())
-    return Mended(found.damaged, [*aside, *(_put_aside(dataset, name) for name in found.foreign)])
+    aside += [_put_aside(dataset, name) for name in found.foreign]
+    filled = {MANIFEST, *posts.TABLES, *(spec.path for spec in specs)}
+    return Mended(
+        [part for part in found.damaged if part.table in filled],
+        [part for part in found.damaged if part.table not in filled],
+        aside,
+    )
 
 
 def _put_records_aside(dataset: Dataset) -> list[str]:

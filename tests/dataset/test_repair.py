@@ -12,6 +12,7 @@ from imgbatch.dataset import MANIFEST, Dataset
 from imgbatch.dataset.verify import verify
 from imgbatch.errors import DamageError, SettingsError
 from imgbatch.settings import Limits
+from imgbatch.summary_lines import run_lines
 from tests.corpus import many, run_inline
 from tests.equal import assert_equal
 
@@ -82,11 +83,41 @@ def test_two_tables_damaged_in_two_shards(whole: Path, copy: Path) -> None:
     assert (summary.repaired, summary.shards, summary.sources) == (2, 2, 20)
 
 
+@pytest.mark.parametrize("damage", [truncate, remove, edit])
+def test_a_damaged_part_of_a_table_of_a_former_recipe_is_named_and_leaves_it(
+    whole: Path, copy: Path, damage: Callable[[Path], None]
+) -> None:
+    def run(*, repair: bool) -> Summary:
+        other = "[analyzers.image]\n[analyzers.color]\n"
+        return run_inline(whole / "in", copy, recipe=other, limits=LIMITS, repair=repair)
+
+    run(repair=False)
+    part = a_part(copy, "tables/quality")
+    damage(part)
+    (copy / "tables/quality/notes.xlsx").write_bytes(b"mine")
+    found = verify(Dataset.open(str(copy)))
+    assert found.problems
+    assert all(f"table tables/quality: part {part.name}" in said for said in found.problems)
+    assert any("table quality is of a former recipe" in note for note in found.notes)
+    assert found.foreign == ["tables/quality/notes.xlsx"]
+    summary = run(repair=True)
+    assert (summary.repaired, summary.dropped, summary.sources) == (0, 1, 0)
+    others = "tables that this recipe does not fill were taken out, and not done again"
+    assert f"1 damaged parts of {others}" in run_lines(summary)
+    found = verify(Dataset.open(str(copy)))
+    assert (found.problems, found.notes, found.foreign) == ([], [], [])
+    assert found.rows["quality"] == 30
+    # The recipe that fills the table does the shard again.
+    assert repaired(whole, copy).sources == 10
+
+
 def test_a_foreign_file_is_named_and_put_aside(whole: Path, copy: Path) -> None:
     foreign = copy / "tables" / "quality" / "notes.xlsx"
     foreign.write_bytes(b"mine")
     assert verify(Dataset.open(str(copy))).foreign == ["tables/quality/notes.xlsx"]
-    assert repaired(whole, copy).sources == 0
+    summary = repaired(whole, copy)
+    assert summary.sources == 0
+    assert "1 files were put aside, below set-aside/" in run_lines(summary)
     assert not foreign.exists()
     assert (copy / "set-aside/tables/quality/notes.xlsx").read_bytes() == b"mine"
 

@@ -1,0 +1,82 @@
+"""A summary enters; the lines that people read at the end of a run leave."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imgbatch.summary import Summary
+
+
+def retried_lines(summary: Summary) -> list[str]:
+    """Return what doing failed sources again came to."""
+    if not summary.changed:
+        return [f"nothing to do again: no source of {summary.dataset} failed with such a class"]
+    lines = [f"{summary.changed:,} sources were done again in {summary.seconds:.1f} s"]
+    return [*lines, *(f"  {count:>9,}  {name}" for name, count in summary.outcomes.most_common())]
+
+
+def run_lines(summary: Summary) -> list[str]:
+    """Return what a run came to."""
+    brought = _posts(summary.posts) if summary.posts else []
+    if not (summary.shards or summary.adopted):
+        removed = f", {summary.removed:,} removed" if summary.removed else ""
+        listed = f"{summary.listed:,} sources are listed, all are up to date"
+        nothing = f"nothing to do: {listed}{removed} ({summary.seconds:.1f} s)"
+        return [nothing, *_mended(summary), *_forgotten(summary), *brought]
+    rate = summary.pictures / max(summary.work_seconds, 1e-9)
+    changes = [
+        f"{summary.new:,} new",
+        f"{summary.changed:,} changed",
+        f"{summary.removed:,} removed",
+    ]
+    did = f"{summary.sources:,} sources in {summary.shards:,} shards"
+    speed = f"{summary.seconds:.1f} s ({rate:,.0f}/s once workers were up)"
+    lines = [
+        f"{summary.listed:,} sources listed: {', '.join(changes)}",
+        *_mended(summary),
+        *_forgotten(summary),
+        *([f"{summary.adopted:,} parts taken as they lay written"] if summary.adopted else []),
+        f"{did} gave {summary.pictures:,} pictures in {speed}",
+    ]
+    lines += [f"  {count:>9,}  {name}" for name, count in summary.outcomes.most_common()]
+    return [*lines, *brought, f"dataset: {summary.dataset}"]
+
+
+def _mended(summary: Summary) -> list[str]:
+    """Return what a repair came to as lines."""
+    others = "of tables that this recipe does not fill were taken out, and not done again"
+    told = (
+        (summary.repaired, "damaged parts were taken out and done again"),
+        (summary.dropped, f"damaged parts {others}"),
+        (summary.aside, "files were put aside, below set-aside/"),
+    )
+    return [f"{count:,} {what}" for count, what in told if count]
+
+
+def _posts(brought: Mapping[str, Any]) -> list[str]:
+    """Return what bringing posts came to as lines."""
+    formats = " and ".join(brought["formats"]) or "no metadata is left"
+    counts = ", ".join(f"{brought[word]:,} {word}" for word in ("new", "changed", "removed"))
+    gone = f", {brought['absent']:,} are no longer in it" if brought["absent"] else ""
+    media = brought["media"]
+    matched = media.get("matched", 0)
+    others = [f"{count:,} {name}" for name, count in media.items() if name != "matched"]
+    lines = [
+        f"posts ({formats}): {brought['posts']:,}, {counts}{gone} ({brought['seconds']:.1f} s)",
+        f"  {matched:>9,}  of {sum(media.values()):,} media are matched to sources",
+    ]
+    if others:
+        lines.append(f"             not matched: {', '.join(others)}")
+    if brought["sources"]:
+        lines.append(f"  {brought['sources']:>9,}  media sources belong to no post")
+    told = ("unmatched-medium", "unmatched-source")
+    gaps = [f"{count:,} {kind}" for kind, count in brought["gaps"].items() if kind not in told]
+    return [*lines, *([f"             gaps: {', '.join(gaps)}"] if gaps else [])]
+
+
+def _forgotten(summary: Summary) -> list[str]:
+    count = summary.forgotten
+    return [f"{count:,} forgotten sources of the input were left out"] if count else []
