@@ -125,6 +125,24 @@ def test_what_changed_since_makes_labels_stale_and_not_damaged(
     assert verify(Dataset.open(dataset.url)).notes == []
 
 
+def test_rows_of_a_picture_that_a_run_removed_are_counted_until_it_is_grouped_again(
+    tmp_path: Path,
+) -> None:
+    given, own = pictures(tmp_path / "in"), tmp_path / "out"
+    corpus.run_inline(given, own, recipe=RECIPE)
+    label(Dataset.open(str(own)), "duplicates")
+    (given / "china again.jpg").unlink()
+    assert corpus.run_inline(given, own, recipe=RECIPE).removed == 1
+    found = verify(Dataset.open(str(own)))
+    dead = "1 of 4 rows are of sources that are not there, or of other versions"
+    changed = f"groups duplicates: stale, sources and hashes changed since, {dead}: "
+    assert found.problems == []
+    assert found.notes == [f"{changed}group again: `imgbatch group DATASET duplicates`"]
+    assert label(Dataset.open(str(own)), "duplicates").num_rows == 3
+    found = verify(Dataset.open(str(own)))
+    assert (found.problems, found.notes) == ([], [])
+
+
 def test_a_run_that_does_nothing_and_another_grouping_leave_labels_fresh(
     whole: Path, dataset: Dataset
 ) -> None:
@@ -142,6 +160,14 @@ def test_verify_names_labels_that_are_not_as_committed(dataset: Dataset) -> None
     assert "groups duplicates" in problem
     assert part.path in problem
     assert "imgbatch group DATASET duplicates" in problem
+
+
+def test_damaged_outcomes_are_named_where_there_are_labels_too(dataset: Dataset) -> None:
+    (part,) = dataset.table("tables/sources").parts()
+    path = Path(dataset.url.removeprefix("file://")) / "tables/sources" / part
+    path.write_bytes(path.read_bytes()[:-100])
+    (problem,) = verify(Dataset.open(dataset.url)).problems
+    assert part in problem
 
 
 def test_what_a_killed_grouping_left_is_told_from_files_of_others(dataset: Dataset) -> None:

@@ -1,7 +1,8 @@
 """Labels are looked at by verify, and lose forgotten sources: what a run does for other tables.
 
 check   damage: a part that is not as committed, a row twice, rows of sources that are not
-        there. Labels that are older than their tables are no damage: they are said to be stale.
+        there. Labels that are older than their tables are no damage: they are said to be stale,
+        and how many of their rows are of sources that left since.
 leave   rows of forgotten sources go. A group that is named after one is named after another.
 """
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 KEYS = ("source_id", "version", "picture_id", "region_id")
 AGAIN = "group again: `imgbatch group DATASET"
+OF_NONE = "are of sources that are not there, or of other versions"
 
 
 @dataclass(slots=True)
@@ -82,8 +84,10 @@ def _check(dataset: Dataset, name: str, made: Mapping[str, Any], found: Checked)
     if pc.count_distinct(whole[key]).as_py() != whole.num_rows:
         found.problems.append(f"{where}: a {key} has two rows: {AGAIN} {name}`")
     if stale := groups.stale(dataset, made):
-        tables = " and ".join(stale)
-        found.notes.append(f"{where}: stale, {tables} changed since: {AGAIN} {name}`")
+        since = f"{' and '.join(stale)} changed since"
+        if dead := _dead(dataset, whole):
+            since += f", {dead:,} of {whole.num_rows:,} rows {OF_NONE}"
+        found.notes.append(f"{where}: stale, {since}: {AGAIN} {name}`")
     elif len(found.problems) == before:
         found.problems += [f"{where}: {problem}" for problem in _unlike(dataset, whole, made)]
     gone = [file for file in made["files"] if groups.read_file(dataset, name, made, file) is None]
@@ -98,12 +102,25 @@ def _unlike(dataset: Dataset, labels: pa.Table, made: Mapping[str, Any]) -> list
     problems = []
     if labels.num_rows != made["rows"]:
         problems.append(f"{labels.num_rows} rows, its commit says {made['rows']}")
-    ok = dataset.read(SOURCES, columns=["source_id", "version"], where=pc.field("status") == "ok")
+    if dead := _dead(dataset, labels):
+        problems.append(f"{dead} rows {OF_NONE}")
+    return problems
+
+
+def _dead(dataset: Dataset, labels: pa.Table) -> int:
+    """Return how many rows are of no source that is there and ok, as it is now.
+
+    Where `sources` cannot be read nothing is counted: verify names its damaged part itself.
+    """
+    try:
+        ok = dataset.read(
+            SOURCES, columns=["source_id", "version"], where=pc.field("status") == "ok"
+        )
+    except DamageError:
+        return 0
     place = pc.index_in(labels["source_id"], value_set=ok["source_id"])
     same = pc.equal(ok["version"].take(place), labels["version"])
-    if odd := pc.sum(pc.invert(pc.fill_null(same, fill_value=False))).as_py():
-        problems.append(f"{odd} rows are of sources that are not there, or of other versions")
-    return problems
+    return pc.sum(pc.invert(pc.fill_null(same, fill_value=False))).as_py() or 0
 
 
 def _orphans(dataset: Dataset, table: Table, made: Mapping[str, Any] | None) -> list[str]:
