@@ -84,7 +84,7 @@ def verify(dataset: Dataset) -> Verified:
         DatasetError: there is no manifest.
     """
     found = Verified()
-    names = _expected(dataset)
+    names = _expected(dataset, found)
     tables = {name: dataset.table(f"tables/{name}") for name in names}
     by_shard = {name: _by_shard(name, table, found) for name, table in tables.items()}
     digests = {name: table.digests() for name, table in tables.items()}
@@ -179,10 +179,17 @@ def _shown(dataset: Dataset) -> set[str]:
     return {found.decode() for found in SHOWN.findall(page)}
 
 
-def _expected(dataset: Dataset) -> list[str]:
-    """Return the tables that must be complete: those of the last run's recipe."""
-    runs = dataset.runs()
-    return list(runs[-1]["tables"]) if runs else dataset.tables()
+def _expected(dataset: Dataset, found: Verified) -> list[str]:
+    """Return the tables that must be complete: those of the last run whose record can be read."""
+    runs = []
+    for name in dataset.run_names():
+        try:
+            runs.append(dataset.run_record(name))
+        except DamageError as error:
+            found.problems.append(f"{error}: --repair puts it aside")
+    if not runs:
+        return dataset.tables()
+    return list(max(runs, key=lambda record: int(record["number"]))["tables"])
 
 
 def _by_shard(name: str, table: Table, found: Verified) -> dict[str, Part]:

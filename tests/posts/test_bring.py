@@ -387,6 +387,13 @@ def test_a_damaged_part_is_named_and_read_again_from_the_dump(
     assert bring(dump, own).posts is None
 
 
+def test_a_damaged_manifest_is_named_where_there_are_posts_too(own: Path) -> None:
+    (part,) = Dataset.open(str(own)).table("manifest").parts()
+    file = own / "manifest" / part
+    file.write_bytes(file.read_bytes()[:-100])
+    assert any(part in problem for problem in verify(Dataset.open(str(own))).problems)
+
+
 def test_posts_are_exported_and_told_in_the_report(brought: Path, tmp_path: Path) -> None:
     dataset = Dataset.open(str(brought / "own"))
     written = export(dataset, str(tmp_path / "out"), form="csv")
