@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from typing import TYPE_CHECKING
 
@@ -120,6 +121,24 @@ def test_a_shard_that_is_not_in_a_table_is_unfinished(copy: Path) -> None:
     number = take_number(dataset, "x")
     table.commit([], [part], fence=number, run="x")
     assert problems(copy) == [f"shard {part.label}: unfinished in table motion"]
+
+
+def test_a_table_at_a_former_generation_is_unfinished(tmp_path: Path) -> None:
+    given, own = corpus.many(tmp_path / "in", 4), tmp_path / "d"
+    recipe = "[analyzers.image]\n[analyzers.quality]\n"
+    corpus.run_inline(given, own, recipe=recipe)
+    (former,) = Dataset.open(str(own)).table("tables/quality").parts().values()
+    os.utime(given / "00000.jpg", (1, 1))
+    corpus.run_inline(given, own, recipe=recipe)
+    dataset = Dataset.open(str(own))
+    (new,) = dataset.table("tables/quality").parts().values()
+    assert (new.shard, new.generation) == (former.shard, former.generation + 1)
+    # As a reader finds it between two commits: all tables but one hold the new generation.
+    number = take_number(dataset, "x")
+    dataset.table("tables/quality").commit([former], [new], fence=number, run="x")
+    found = verify(Dataset.open(str(own)))
+    assert found.problems == [f"shard {new.label}: unfinished in table quality"]
+    assert (found.unfinished, found.damaged) == (1, [])
 
 
 def test_a_table_that_a_killed_run_did_not_come_to_is_unfinished(copy: Path) -> None:
