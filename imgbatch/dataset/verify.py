@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
-import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgbatch.dataset import MANIFEST, SOURCES, Dataset, groups, labels, posts_checked
 from imgbatch.dataset.leftovers import apart, unnamed
 from imgbatch.dataset.parts import read_part
+from imgbatch.dataset.seen import Seen, shown
 from imgbatch.dataset.strangers import strangers
 from imgbatch.errors import DamageError
 from imgbatch.records import REGIONS, analyzer_of
@@ -22,18 +20,14 @@ from imgbatch.records import REGIONS, analyzer_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from numpy.typing import NDArray
-
     from imgbatch.dataset.delta import Table
     from imgbatch.dataset.part import Part
 
 KEYS = ["source_id", "version"]
-REPORT = "report/index.html"
 FORMER = (
     "`--repair` takes damaged parts out of it, and does them again only where its recipe fills the "
     "table"
 )
-SHOWN = re.compile(rb'data-source="([0-9a-f]{32})"')
 
 
 @dataclass(slots=True)
@@ -88,7 +82,7 @@ def verify(dataset: Dataset) -> Verified:
     tables = {name: dataset.table(f"tables/{name}") for name in names}
     by_shard = {name: _by_shard(name, table, found) for name, table in tables.items()}
     digests = {name: table.digests() for name, table in tables.items()}
-    seen = _Seen(_shown(dataset))
+    seen = Seen(shown(dataset))
     manifest = dataset.table(MANIFEST)
     manifest_digests = manifest.digests()
     for part in sorted(manifest.parts().values(), key=lambda p: p.path):
@@ -137,46 +131,6 @@ def verify(dataset: Dataset) -> Verified:
     found.notes += brought.notes
     found.orphans, found.foreign = apart([*beside, *labelled.orphans, *brought.orphans])
     return found
-
-
-class _Seen:
-    """What is remembered of every source: eight bytes of its id, whatever the manifest's size."""
-
-    def __init__(self, shown: set[str]) -> None:
-        self._shown = shown
-        self._living: set[str] = set()
-        self._ids: list[NDArray[np.uint64]] = []
-
-    def add(self, ids: pa.ChunkedArray) -> None:
-        """Take the source ids of a shard."""
-        texts = ids.to_pylist()
-        self._living |= self._shown.intersection(texts)
-        self._ids.append(np.frombuffer(bytes.fromhex("".join(texts)), np.uint64)[::2])
-
-    def problems(self) -> list[str]:
-        """Return what is off with all of them together."""
-        problems = []
-        ids, counts = np.unique(
-            np.concatenate([*self._ids, np.zeros(0, np.uint64)]), return_counts=True
-        )
-        if twice := ids[counts > 1].tolist():
-            named = ", ".join(value.to_bytes(8, sys.byteorder).hex() + "..." for value in twice[:5])
-            problems.append(f"{len(twice)} sources lie in more than one shard: {named}")
-        if dead := self._shown - self._living:
-            problems.append(
-                f"{REPORT} shows {len(dead)} sources that are no longer in the dataset: run "
-                "`imgbatch report` again"
-            )
-        return problems
-
-
-def _shown(dataset: Dataset) -> set[str]:
-    """Return the ids of the sources that the report shows."""
-    try:
-        page = dataset.store.get(REPORT)
-    except FileNotFoundError:
-        return set()
-    return {found.decode() for found in SHOWN.findall(page)}
 
 
 def _expected(dataset: Dataset, found: Verified) -> list[str]:
