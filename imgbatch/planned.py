@@ -6,7 +6,7 @@ what is undone, what lies written, and the look at each shard that says which so
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
 from functools import reduce
@@ -21,6 +21,7 @@ from imgbatch.carry import needed
 from imgbatch.dataset import MANIFEST, Dataset, manifest
 from imgbatch.dataset.adopt import adopt
 from imgbatch.dataset.causes import ANALYZER_CHANGED, CHANGED, REMOVED, Causes
+from imgbatch.dataset.failed import Replaced, carries, failed_before
 from imgbatch.dataset.plan import gone, undone
 from imgbatch.dataset.scratch import scratch_folder
 from imgbatch.dataset.shards import all_shards, listed_rows, source_of
@@ -57,7 +58,7 @@ class Plan:
         tables: by table and cause, how many sources get their rows anew. A source that turns out to
             be no picture gets none.
         why: by table, how many sources each difference to the former settings costs.
-        failed: sources that failed before, in any table, and stay as they are, by error class.
+        failed: by table and error class, how many sources failed before and stay as they are.
         weights: from where the analyzers' weights would be had, or what keeps them from it.
         pace: how fast the last runs here were; None when there were none.
         posts: what bringing the posts of a dump would do; None where nothing would be brought.
@@ -74,7 +75,7 @@ class Plan:
     bytes: int = 0
     tables: dict[str, Counter[str]] = field(default_factory=dict)
     why: dict[str, Counter[str]] = field(default_factory=dict)
-    failed: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, dict[str, int]] = field(default_factory=dict)
     weights: list[Lying] = field(default_factory=list)
     pace: Pace | None = None
     posts: posts.Ahead | None = None
@@ -110,12 +111,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Cost:
-    """What one shard costs; `tables` and `why` as in Plan."""
+    """What one shard costs; `tables` and `why` as in Plan, `again` as in Replaced."""
 
     sources: int
     bytes: int
     tables: dict[str, Counter[str]]
     why: dict[str, Counter[str]]
+    again: dict[str, pa.ChunkedArray]
 
 
 class _Ahead:
@@ -193,7 +195,6 @@ def plan_listed(
         _add_work(found, dataset, changes, specs, ahead)
     if found.shards:
         found.weights = list(look(recipe, limits))
-    found.failed = _failed(dataset, changes, specs, found)
     if request.whole:
         work = not found.nothing
         found.posts = _posts(
@@ -247,6 +248,7 @@ def _add_work(
         touched = work.shard.name in changes.touched
         return _cost(dataset, work, ahead.rows(work.shard), causes, touched=touched)
 
+    again = defaultdict(list)
     with ThreadPoolExecutor(READERS) as pool:
         for own in pool.map(cost, works):
             found.sources += own.sources
@@ -255,6 +257,11 @@ def _add_work(
                 found.tables[name].update(counts)
             for name, counts in own.why.items():
                 found.why.setdefault(name, Counter()).update(counts)
+            for name, ids in own.again.items():
+                again[name].append(ids)
+    names = {shard.name for shard in ahead.shards}
+    leaving = changes.removed.read()["source_id"]
+    found.failed = failed_before(dataset, specs, Replaced(names, works, parts, leaving, again))
 
 
 def _cost(dataset: Dataset, work: Work, rows: pa.Table, causes: Causes, *, touched: bool) -> _Cost:
@@ -280,29 +287,11 @@ def _cost(dataset: Dataset, work: Work, rows: pa.Table, causes: Causes, *, touch
             why[name] = Counter(dict.fromkeys(causes.differences(work, name), other))
     read = reduce(pc.or_, due.values())
     fetched = rows["size"].filter(pc.and_(read, pc.is_null(rows["verdict_class"])))
-    return _Cost(_count(read), pc.sum(fetched).as_py() or 0, tables, why)
+    anew = {
+        name: rows["source_id"].filter(mask) for name, mask in due.items() if carries(work, name)
+    }
+    return _Cost(_count(read), pc.sum(fetched).as_py() or 0, tables, why, anew)
 
 
 def _count(mask: pa.Array) -> int:
     return int(pc.sum(mask).as_py() or 0)
-
-
-def _failed(
-    dataset: Dataset, changes: Changes, specs: Sequence[TableSpec], found: Plan
-) -> dict[str, int]:
-    """Return by error class how many sources failed before, in any table, and stay as they are."""
-    ids = [left.read()["source_id"] for left in (changes.removed, changes.changed)]
-    leaving = pa.chunked_array([c for column in ids for c in column.chunks], pa.string())
-    total: Counter[str] = Counter()
-    for spec in specs:
-        if found.tables[spec.name][ANALYZER_CHANGED] or not dataset.table(spec.path).exists:
-            continue
-        if "status" not in spec.schema.names:
-            continue  # regions: what failed is in the main table
-        columns = ["source_id", "error_class"]
-        rows = dataset.read(spec.name, columns=columns, where=pc.field("status") == "failed")
-        rows = rows.filter(pc.invert(pc.is_in(rows["source_id"], value_set=leaving)))
-        counts = rows.group_by("error_class").aggregate([("source_id", "count_distinct")])
-        for row in counts.to_pylist():
-            total[row["error_class"]] += row["source_id_count_distinct"]
-    return dict(total.most_common())

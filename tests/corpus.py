@@ -14,6 +14,7 @@ import sklearn.datasets
 from PIL import Image
 
 from imgbatch import crew
+from imgbatch.messages import Finished
 from imgbatch.run import run
 from imgbatch.settings import read_limits
 from imgbatch.summary import Request, Summary
@@ -21,7 +22,8 @@ from imgbatch.summary import Request, Summary
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from imgbatch.messages import Finished, Job, Task, Tick
+    from imgbatch.messages import Job, Task, Tick
+    from imgbatch.run import Engine
     from imgbatch.settings import Limits
 
 RECIPE = "[media]\n[analyzers.image]\n[analyzers.quality]\n[analyzers.hashes]\n[analyzers.motion]\n"
@@ -108,6 +110,20 @@ class Silent:
     def tick(self, tick: object) -> None: ...
 
     def crewed(self, crew: object) -> None: ...
+
+
+def interrupted(shards: int) -> Engine:
+    """Return an engine that is interrupted when so many shards are finished."""
+
+    def engine(job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished]:
+        left = shards
+        for event in crew.inline(job, tasks):
+            yield event
+            left -= isinstance(event, Finished)
+            if not left:
+                raise KeyboardInterrupt
+
+    return engine
 
 
 def run_inline(  # noqa: PLR0913 - one argument per flag

@@ -13,7 +13,7 @@ from imgbatch.terminal import aligned
 if TYPE_CHECKING:
     from imgbatch.planned import Plan
 
-
+FAILED = "failed before"
 WEIGHTS = {
     "there": "is on this machine",
     "mirror": "comes from the mirror",
@@ -31,13 +31,18 @@ def lines(found: Plan) -> list[str]:
     else:
         told += ["", *_table(found), *_why(found), "", *_cost(found), *_weights(found)]
     told += _posts(found)
-    if found.failed:
-        classes = ", ".join(f"{count:,} {name}" for name, count in found.failed.items())
-        total = sum(found.failed.values())
-        told.append(
-            f"failed before, and not read again: {total:,} ({classes}); see `imgbatch retry`"
-        )
-    return told
+    return [*told, *_failed(found)]
+
+
+def _failed(found: Plan) -> list[str]:
+    if not found.failed:
+        return []
+    lines = [
+        f"  {name}: " + ", ".join(f"{count:,} {error}" for error, count in classes.items())
+        for name, classes in found.failed.items()
+    ]
+    retry = "`imgbatch retry DATASET --class CLASS`"
+    return [f"{FAILED}, not read again unless by {retry}:", *lines]
 
 
 def _posts(found: Plan) -> list[str]:
@@ -53,16 +58,16 @@ def _posts(found: Plan) -> list[str]:
 
 def _table(found: Plan) -> list[str]:
     causes = [cause for cause in CAUSES if any(c[cause] for c in found.tables.values())]
-    taken = ["as written"] if found.adopted else []
-    head = ["sources by table and cause", *causes, *(f"parts {word}" for word in taken)]
+    columns = {cause: {name: c[cause] for name, c in found.tables.items()} for cause in causes}
+    if found.failed:
+        columns[FAILED] = {name: sum(counts.values()) for name, counts in found.failed.items()}
+    if found.adopted:
+        columns["parts as written"] = found.adopted
     rows = [
-        [
-            name,
-            *(f"{counts[cause]:,}" if counts[cause] else "" for cause in causes),
-            *(f"{found.adopted[name]:,}" if found.adopted[name] else "" for _ in taken),
-        ]
-        for name, counts in found.tables.items()
+        [name, *(f"{counts[name]:,}" if counts.get(name) else "" for counts in columns.values())]
+        for name in found.tables
     ]
+    head = ["sources by table and cause", *columns]
     return aligned([head, *(row for row in rows if any(row[1:]))])
 
 
