@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from imgbatch import crew
@@ -52,7 +52,10 @@ steps = st.one_of(
     st.tuples(st.just("interrupt"), st.integers(0, 2)),
     st.tuples(st.just("part lost"), st.integers(0, 20)),
     st.tuples(st.just("forget"), st.sampled_from(NAMES)),
+    st.tuples(st.just("broken and retried"), st.sampled_from(NAMES)),
 )
+# They leave a dataset that is up to date: it is compared as they leave it, without a run after.
+ENOUGH = ("away while it is read", "part lost", "forget", "broken and retried")
 
 
 class World:
@@ -92,9 +95,12 @@ class World:
             self.interrupt(int(which))
         elif what == "forget":
             self.forget(str(which))
+        elif what == "broken and retried":
+            self.retry_broken(str(which))
         else:
             self.lose_part(int(which))
-        self.run()
+        if what not in ENOUGH:
+            self.run()
 
     def away_while_read(self, name: str) -> None:
         """The file is new, goes away before it is read, comes back, and the failure is retried."""
@@ -108,7 +114,16 @@ class World:
         run_inline(self.input, self.own, recipe=self.recipe, limits=LIMITS, before_work=take_away)
         if away.exists():
             away.rename(file)
-        retry(Again(str(self.own), ("fetch.*",), "inline"), LIMITS, crew.inline, Silent())
+        self.retry("fetch.*")
+
+    def retry_broken(self, name: str) -> None:
+        """The file is no picture, and is none when the failure is retried."""
+        self.write(name, "broken")
+        self.run()
+        self.retry("decode.*")
+
+    def retry(self, classes: str) -> None:
+        retry(Again(str(self.own), (classes,), "inline"), LIMITS, crew.inline, Silent())
 
     def interrupt(self, after: int) -> None:
         """A run is lost after so many shards; new work for it comes first."""
@@ -167,6 +182,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(st.lists(steps, min_size=1, max_size=6))
+@example([(what, 3 if what == "part lost" else "2.jpg") for what in ENOUGH])
+@example([(what, 3 if what == "part lost" else "7.jpg") for what in reversed(ENOUGH)])
 @settings(
     max_examples=25,
     deadline=None,
