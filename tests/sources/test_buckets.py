@@ -12,9 +12,12 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import numpy as np
 import pytest
+from PIL import Image
 
 from imgbatch import crew
+from imgbatch.messages import Finished
 from imgbatch.run import run
 from imgbatch.settings import Limits
 from imgbatch.sources import fetch, open_input, read_stream
@@ -24,12 +27,14 @@ from imgbatch.summary import Request
 from tests import corpus
 from tests.equal import assert_equal
 from tests.media.clips import Encoding, clip
+from tests.media.samples import encoded
 from tests.servers.counting import Asked, Counting, counting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
+    from imgbatch.messages import Crewed, Job, Task, Tick
     from imgbatch.summary import Summary
 
 RECIPE = "[analyzers.image]\n"
@@ -148,6 +153,42 @@ def test_a_compressed_tar_is_read_once_to_list_and_once_to_process(
         *members.values()
     ]
     assert asked_for(server, "a.tar.gz")[1] <= len(data)
+
+
+def pictures(count: int, side: int) -> dict[str, bytes]:
+    """Pictures of noise, which no archive makes smaller."""
+    chance = np.random.default_rng(7)
+    shape = (side, side, 3)
+    shots = [Image.fromarray(chance.integers(256, size=shape, dtype="u1")) for _ in range(count)]
+    return {f"{n:04}.png": encoded(shot, "PNG", compress_level=1) for n, shot in enumerate(shots)}
+
+
+def test_a_run_reads_a_compressed_tar_of_many_shards_once_and_hands_each_on_as_it_goes(
+    server: Counting, url: str, tmp_path: Path
+) -> None:
+    # 30 MB: a store reads up to 8 MB ahead of what is asked for.
+    data = tarred(pictures(100, 320), "w:gz")
+    put(url, server, "a.tar.gz", data)
+    served: list[int] = []
+
+    def came() -> int:
+        return sum(one.bytes for one in server.of("a.tar.gz"))
+
+    def watched(job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished | Crewed]:
+        served.append(came())
+        for said in crew.inline(job, tasks):
+            if isinstance(said, Finished) and said.shard.stream:
+                served.append(came())
+            yield said
+
+    request = Request(url, str(tmp_path / "d"), RECIPE, "inline")
+    summary = run(request, Limits(shard_sources=10), watched, corpus.Silent())
+    assert summary.outcomes == {"ok": 100, "archive": 1}
+    listing, *after_each = served
+    assert listing <= len(data) * 1.05
+    assert len(after_each) == 10
+    assert after_each[0] - listing < len(data)
+    assert came() <= 2.1 * len(data)
 
 
 def large_video() -> bytes:
