@@ -91,8 +91,8 @@ class Holding:
     def _again(self, data: bytes, version: str) -> str:
         try:
             return self._control.store.replace(LEASE, data, version)
-        except (FileNotFoundError, ChangedError) as error:
-            raise FencedError("the lease changed hands") from error
+        except (FileNotFoundError, ChangedError):
+            return self._mine()
 
     def _mine(self) -> str:
         """Return the version of the lease that is ours, or that nobody can read.

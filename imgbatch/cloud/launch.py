@@ -50,7 +50,7 @@ def launch(order: Order, place: Place, *, now: float) -> list[Order]:
     try:
         # Noted before it is tried: who fails to answer may have taken it all the same.
         undo.callback(place.control.withdraw, order.run)
-        place.control.order(order)
+        _put(order, place)
         for group in place.groups_of(order):
             undo.callback(_restore, group, place.groups.armed(group), place.groups, now)
             _arm(group, order, place)
@@ -60,6 +60,16 @@ def launch(order: Order, place: Place, *, now: float) -> list[Order]:
         _take_back(undo, order, error)
         raise
     return [other for other in place.control.orders() if other.run < order.run]
+
+
+def _put(order: Order, place: Place) -> None:
+    try:
+        place.control.order(order)
+    except FileExistsError:
+        # Its id was drawn for it alone: a request that was repeated, since the answer to the first
+        # was lost, met its own object.
+        if order not in place.control.orders(lambda _: None):
+            raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from imgbatch.cloud.control import SCHEDULES, Control, Order
 from imgbatch.errors import DeploymentError, SettingsError
 from imgbatch.recurring import FIELDS, check_zone, following, missed, ticks
 from imgbatch.settings import Settings, check
-from imgbatch.storage import ChangedError
+from imgbatch.storage import ChangedError, claim
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,7 +112,7 @@ def put(control: Control, schedule: Schedule) -> None:
         SettingsError: there is one of that name.
     """
     try:
-        control.store.put_once(_name(schedule.name), _json(schedule))
+        claim(control.store, _name(schedule.name), _json(schedule))
     except FileExistsError as error:
         raise SettingsError(
             f"there is a schedule {schedule.name}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
 
 LOCAL = pyarrow.fs.LocalFileSystem()
 FETCHES = 8
+# What each commit says of itself that no other one says.
+MARK = "commit"
 SLICE, SLICE_BYTES = 256, 64 * 2**20
 
 
@@ -283,8 +286,14 @@ class Table:
         missing = [column for column in schema if column.name not in here.names]
         if missing:
             fields = Schema.from_arrow(pa.schema(missing)).fields
-            with mapped(self._store.root, self.name):
-                self._require().alter.add_columns(fields)
+            try:
+                with mapped(self._store.root, self.name):
+                    self._require().alter.add_columns(fields)
+            except CommitFailedError as error:
+                self.refresh()
+                if not {column.name for column in missing} <= set(self.schema().names):
+                    raise StorageError(f"table {self.name}: {scrub(str(error))}") from error
+                return  # another run added them at the same moment, or our own answer was lost
             self.refresh()
 
     def commit(
@@ -311,17 +320,21 @@ class Table:
         """
         if self._store.delta_location(self.name)[1] != self._options:
             self.refresh()  # keys of a cloud last an hour; ours were renewed since we looked
+        token = uuid.uuid4().hex
+        told = {**(said or {}), MARK: token}
         while True:
             if self.fence > fence:
                 raise FencedError(f"run {self.fence} took over table {self.name} from run {fence}")
             try:
-                self._commit(adds, removes, properties(fence, run, adds, said))
+                self._commit(adds, removes, properties(fence, run, adds, told))
             except CommitFailedError as error:
                 # Somebody committed since our snapshot. Not us: one driver commits one at a time.
                 before = self.version
                 self.refresh()
                 if self.version == before:
                     raise StorageError(f"table {self.name}: {scrub(str(error))}") from error
+                if self.fence == fence and self._is_ours(token, self.version - before):
+                    return  # the answer was lost, and the request repeated: it met our own commit
                 here = {(p.path, p.size) for p in self.parts().values()}
                 if self.fence == fence and adds and {(p.path, p.size) for p in adds} <= here:
                     return  # our own commit: an interrupt came before we saw that it was through
@@ -330,6 +343,11 @@ class Table:
                 continue
             self.refresh()
             return
+
+    def _is_ours(self, token: str, newest: int) -> bool:
+        """Return whether one of the newest commits is the one that bears this token."""
+        with mapped(self._store.root, self.name):
+            return any(told.get(MARK) == token for told in self._require().history(newest))
 
     def _commit(
         self, adds: Sequence[Part], removes: Iterable[Part], told: CommitProperties

@@ -185,9 +185,23 @@ class RunLock:
             if found is None or found[0].token != self._holder.token:
                 return False
             self._store.replace(NAME, found[0].next_beat().encoded(), found[1])
-        except (ChangedError, FileNotFoundError, DatasetError):
+        except ChangedError:
+            return self._is_mine()
+        except (FileNotFoundError, DatasetError):
             return False
         return True
+
+    def _is_mine(self) -> bool:
+        """Return whether the lock is ours after a beat of ours was refused.
+
+        A store's client repeats a request that failed. Where the first one was carried out all
+        the same, the second finds the version that it made itself.
+        """
+        try:
+            found = _read(self._store)
+        except DatasetError:
+            return False
+        return found is not None and found[0].token == self._holder.token
 
 
 def _take(store: Store, mine: Holder) -> None:
@@ -199,6 +213,8 @@ def _take(store: Store, mine: Holder) -> None:
                 store.put_once(NAME, mine.encoded())
                 return
             holder, version = found
+            if holder.token == mine.token:
+                return  # refused to a repetition of the request that had taken it: see `_is_mine`
             beats = seen.setdefault(holder.token, holder.beat) != holder.beat
             if beats or not (holder.gone or holder.silent):
                 raise holder.busy()

@@ -32,6 +32,7 @@ from imgbatch.errors import BusyError, DatasetError
 from imgbatch.fetching.kinds import HEAD_BYTES, kind_of
 from imgbatch.fetching.task import FIELDS, now
 from imgbatch.fetching.worker import MEDIA
+from imgbatch.storage import claim
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -205,7 +206,7 @@ class Journal:
         self._number += 1
         name = f"{JOURNAL}/{self._number:08}.jsonl"
         try:
-            self._store.put_once(name, ("\n".join(self._rows) + "\n").encode())
+            claim(self._store, name, ("\n".join(self._rows) + "\n").encode())
         except FileExistsError as error:
             raise BusyError(
                 f"another fetch is at work on {self._store.root}",

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import socket
+import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from imgbatch.errors import DamageError
+from imgbatch.storage import claim
 
 if TYPE_CHECKING:
     from imgbatch.storage import Store
@@ -24,9 +26,10 @@ def name(run: str) -> str:
 def ask(store: Store, run: str) -> bool:
     """Ask for a run's end; return whether nobody had yet."""
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    told = {"run": run, "host": socket.gethostname(), "at": at}
+    # With what no other request has: ours is told from another one's.
+    told = {"run": run, "host": socket.gethostname(), "at": at, "token": uuid.uuid4().hex}
     try:
-        store.put_once(name(run), json.dumps(told, indent=1).encode())
+        claim(store, name(run), json.dumps(told, indent=1).encode())
     except FileExistsError:
         return False
     return True

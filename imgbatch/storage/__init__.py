@@ -11,6 +11,7 @@ none of them may be lost. Drawback: two implementations of each verb, held to on
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO, Protocol
@@ -187,6 +188,24 @@ def open_store(url: str) -> Store:
         f"{url}: unknown scheme {scheme!r}{nearest(scheme, known)}",
         "Give a folder, or a URL that begins with " + ", ".join(f"{k}://" for k in known) + ".",
     )
+
+
+def claim(store: Store, name: str, data: bytes) -> None:
+    """Write an object that must not exist yet, with bytes that nobody else would write.
+
+    A store's client repeats a request that failed; where the first one was carried out all the
+    same, `put_once` meets its own object and says that it exists. So it is read again.
+
+    Raises:
+        FileExistsError: it does, with other bytes; nothing was written.
+    """
+    try:
+        store.put_once(name, data)
+    except FileExistsError:
+        with contextlib.suppress(FileNotFoundError):
+            if store.get(name) == data:
+                return
+        raise
 
 
 def locate(address: str) -> tuple[Store, str]:

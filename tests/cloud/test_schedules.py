@@ -159,7 +159,7 @@ def test_a_name_is_given_once_and_free_again_when_removed(tmp_path: Path) -> Non
     scene = Scene(tmp_path)
     schedules.put(scene.control, weekly(scene))
     with pytest.raises(SettingsError, match="there is a schedule weekly"):
-        schedules.put(scene.control, weekly(scene))
+        schedules.put(scene.control, weekly(scene, since=at("2027-01-14 12:01")))
     schedules.remove(scene.control, "weekly")
     schedules.put(scene.control, weekly(scene))
 

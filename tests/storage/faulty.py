@@ -1,4 +1,4 @@
-"""A real store that misbehaves: calls fail, bodies are cut short, listings are stale."""
+"""Real stores that misbehave: calls fail, bodies are cut, listings are stale, answers are lost."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import time
 from typing import TYPE_CHECKING, BinaryIO
 
 from imgbatch.errors import StorageError
+from imgbatch.storage import ChangedError
+from imgbatch.storage.local import LocalStore
 from imgbatch.storage.remote import RemoteStore
 
 if TYPE_CHECKING:
@@ -74,3 +76,23 @@ class FaultyStore(RemoteStore):
     def open(self, name: str, version: str = "") -> BinaryIO:
         self.faults.strike(name)
         return io.BytesIO(self.faults.shorten(super().get(name, version)))
+
+
+class RepeatingStore(LocalStore):
+    """Each conditional write is carried out, and refused as its own repetition is.
+
+    So a bucket's client tells it that repeats a request to which a server answered 500, or not at
+    all: the server had written, and the repetition meets what is new.
+    """
+
+    refused = 0
+
+    def put_once(self, name: str, data: bytes) -> None:
+        super().put_once(name, data)
+        self.refused += 1
+        raise FileExistsError(f"{name} is there already")
+
+    def replace(self, name: str, data: bytes, version: str) -> str:
+        super().replace(name, data, version)
+        self.refused += 1
+        raise ChangedError(f"{name} changed meanwhile")
