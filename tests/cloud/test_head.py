@@ -47,6 +47,7 @@ class Site:
     control: Control
     cloud: Cloud
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    dashboards: dict[str, int] = field(default_factory=dict)
 
     def boot(self) -> None:
         """Start what each machine runs that is new, and end those that the cloud has ended."""
@@ -65,6 +66,7 @@ class Site:
         if role == "head":
             port, dashboard, client = map(str, free_ports(3))
             words += ["--port", port, "--dashboard-port", dashboard, "--client-port", client]
+            self.dashboards[machine] = int(dashboard)
         else:
             words += ["--pool", "cpu", "--look", "1", "--notice", "3600"]
         with (self.folder / f"{role}-{machine}.log").open("wb") as out:
@@ -90,6 +92,16 @@ class Site:
             return [own, *own.children(recursive=True)]
         except psutil.NoSuchProcess:
             return []
+
+    def listening(self, machine: str) -> dict[int, set[str]]:
+        """Return where a machine's processes take connections: addresses by port."""
+        found: dict[int, set[str]] = {}
+        for process in self._family(self.processes[machine].pid):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for one in process.net_connections(kind="tcp"):
+                    if one.status == psutil.CONN_LISTEN:
+                        found.setdefault(one.laddr.port, set()).add(one.laddr.ip)
+        return found
 
     def close(self) -> None:
         for machine in self.processes:
@@ -190,6 +202,10 @@ def deployed() -> dict[str, Any]:
 
 def test_an_order_is_taken_computed_and_leaves_no_machine(site: Site) -> None:
     order = site.order()
+    site.until(lambda: (found := site.state(order)) and "first-worker" in found.steps)
+    ((head, dashboard),) = site.dashboards.items()
+    listening = site.listening(head)
+    assert listening[dashboard] == {"127.0.0.1"}, "nobody outside the machine reaches it"
     site.until(lambda: (found := site.state(order)) and found.over)
     state = site.state(order)
     assert state is not None
