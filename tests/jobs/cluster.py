@@ -49,10 +49,16 @@ def with_token(token: str | None = TOKEN, **more: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def head(*more: str, cpus: int, python: str = sys.executable) -> Iterator[Head]:
+def head(
+    *more: str,
+    cpus: int,
+    python: str = sys.executable,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Head]:
     """Start `ray start --head` as the README says it, and end it.
 
-    `python` is what its jobs and workers run with, `more` what `ray start` is told besides.
+    `python` is what its jobs and workers run with, `more` what `ray start` is told besides, and
+    `environment` the variables that its machines have besides, such as keys of buckets.
     """
     # Ray's sockets lie below it, and their paths may not be long.
     folder = Path(tempfile.mkdtemp(prefix="ib"))
@@ -61,7 +67,7 @@ def head(*more: str, cpus: int, python: str = sys.executable) -> Iterator[Head]:
     words += [f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"]
     words += ["--dashboard-agent-listen-port=0", "--node-ip-address=127.0.0.1"]
     try:
-        with started(*words, *more, cpus=cpus, folder=folder, python=python):
+        with started(*words, *more, cpus=cpus, folder=folder, python=python, more=environment):
             url = f"http://127.0.0.1:{dashboard}"
             wait_for(url)
             yield Head(folder, url, f"127.0.0.1:{gcs}")
