@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -127,7 +128,8 @@ def test_a_table_at_a_former_generation_is_unfinished(tmp_path: Path) -> None:
     given, own = corpus.many(tmp_path / "in", 4), tmp_path / "d"
     recipe = "[analyzers.image]\n[analyzers.quality]\n"
     corpus.run_inline(given, own, recipe=recipe)
-    (former,) = Dataset.open(str(own)).table("tables/quality").parts().values()
+    table = Dataset.open(str(own)).table("tables/quality")
+    (former,) = (replace(p, sha256=table.digests()[p.path]) for p in table.parts().values())
     os.utime(given / "00000.jpg", (1, 1))
     corpus.run_inline(given, own, recipe=recipe)
     dataset = Dataset.open(str(own))
