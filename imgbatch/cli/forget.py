@@ -23,7 +23,7 @@ from imgbatch.terminal import INTERRUPTED, DatasetUrl, Json, say
 
 if TYPE_CHECKING:
     from imgbatch.dataset import Dataset
-    from imgbatch.dataset.forget import Audit
+    from imgbatch.dataset.audit import Audit
     from imgbatch.dataset.given import Given, Known
     from imgbatch.dataset.posts_forgotten import KnownPosts
     from imgbatch.fetching.takedown import TakenOut

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 # A link that is signed with keys of an hour ends with them.
 LINK_SECONDS = 24 * 3600
+FORGOTTEN = (
+    "Prove that nothing forgotten is left, instead: address, id and post id, in every object. Not "
+    "post ids in what living posts say, in addresses and file names, nor numbers under 8 digits."
+)
 GO_ON = (
     "Nothing is damaged: a run is at work, or ended before all was done. "
     "`imgbatch run INPUT DATASET` goes on with it."
@@ -36,9 +40,7 @@ class ExportFormat(StrEnum):
 def verify(
     dataset: DatasetUrl,
     *,
-    forgotten: Annotated[
-        bool, typer.Option("--forgotten", help="Prove that nothing forgotten is left, instead.")
-    ] = False,
+    forgotten: Annotated[bool, typer.Option("--forgotten", help=FORGOTTEN)] = False,
     source: NamedSources = None,
     sources_from: SourcesFrom = None,
     post_id: NamedPosts = None,

@@ -6,22 +6,13 @@
 No picture is read: parts are written again without the rows. Every step looks at what is there, so
 a forget that was killed is completed by the next one, whatever that one names. What it costs: the
 files behind former versions of the tables are deleted, so there is no travel to a time before.
-
-    DATASET/forgotten/<run>.json    who forgot, when, why, and how much. No address, id or content
+What it was and did is told by `imgbatch.dataset.audit`.
 """
 
 from __future__ import annotations
 
-import getpass
-import json
-import os
-import platform
-import uuid
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -38,14 +29,23 @@ from imgbatch.dataset import (
     scrub,
     tombstones,
 )
+from imgbatch.dataset.audit import (
+    Audit,
+    finish,
+    new_audit,
+    platforms_of,
+    records,
+    report_kind,
+)
 from imgbatch.dataset.changes import GONE, Changes
 from imgbatch.dataset.commit import take_number
 from imgbatch.dataset.lock import RunLock
 from imgbatch.dataset.needles import Needles
 from imgbatch.dataset.parts import put_table, read_part
+from imgbatch.dataset.post_ids import PostIds
 from imgbatch.dataset.posts_forgotten import KnownPosts
 from imgbatch.dataset.shards import read_rows
-from imgbatch.errors import DamageError, SettingsError
+from imgbatch.errors import SettingsError
 from imgbatch.settings import Limits
 
 if TYPE_CHECKING:
@@ -54,71 +54,9 @@ if TYPE_CHECKING:
     from imgbatch.dataset import Dataset, Part, Table
     from imgbatch.dataset.given import Known
     from imgbatch.dataset.tombstones import Tombstones
-    from imgbatch.storage import Store
 
-PAGE = f"{scrub.REPORT}/index.html"
 OURS = "imgbatch."
 READERS = 8
-
-
-@dataclass(slots=True)
-class Audit:
-    """What a forget was and did: `forgotten/<run>.json`.
-
-    Attributes:
-        run: its name; commits of the tables name it too.
-        who: user and machine.
-        named: how many sources were to be forgotten, members of archives counted.
-        posts, authors: how many posts were, and how many authors with all posts of theirs.
-        rows: how many left each table. One that was killed in between may have taken out more.
-        files, versions, lines: deleted files that no snapshot holds; deleted former versions of
-            objects; log lines and values of records.
-        report: what was deleted: nothing, a page, or a page with pictures in it.
-        status: `begun` until all is done; the next forget completes it.
-    """
-
-    run: str
-    started: str
-    who: str
-    reason: str | None
-    named: int
-    rows: Counter[str] = field(default_factory=Counter)
-    files: int = 0
-    versions: int = 0
-    lines: int = 0
-    report: Literal["none", "plain", "pictures"] = "none"
-    status: Literal["begun", "finished"] = "begun"
-    posts: int = 0
-    authors: int = 0
-    finished: str | None = None
-
-    def write(self, store: Store) -> None:
-        """Write the record; called again, it replaces the former one."""
-        record = {**asdict(self), "rows": dict(self.rows)}
-        _put(store, f"{tombstones.FOLDER}/{self.run}.json", record)
-
-
-def records(store: Store) -> list[dict[str, Any]]:
-    """Return the audit records of a dataset, by its store, oldest first.
-
-    Raises:
-        DamageError: one is not readable.
-    """
-    names = tombstones.names_below(store, tombstones.FOLDER)
-    return [_record(store, name) for name in names if name.endswith(".json")]
-
-
-def _record(store: Store, name: str) -> dict[str, Any]:
-    try:
-        record: dict[str, Any] = json.loads(store.get(name))
-        str(record["status"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise DamageError(
-            f"{name} is not readable: {error!r}",
-            "Bring it back from a copy, or put it aside: what is forgotten stays forgotten. Then "
-            "forget the last names once more: it may not have been finished.",
-        ) from error
-    return record
 
 
 def forget(
@@ -140,19 +78,19 @@ def forget(
         reason: kept in the audit record.
 
     Raises:
-        SettingsError: the reason names a source.
+        SettingsError: the reason names a source or a post.
         BusyError: a run is at work on the dataset; nothing was done.
         FencedError: another run took the dataset over; do it again.
         StorageError: former versions of objects may not be deleted.
     """
     store = dataset.store
-    if reason is not None and _all_needles(known, tombstones.Tombstones()).in_text(reason):
+    told = of_posts or KnownPosts()
+    if reason is not None and _named(known, told).in_text(reason):
         raise SettingsError(
-            "--reason names a source, and it is kept for good",
+            "--reason names a source or a post, and it is kept for good",
             "Say why without saying which: a ticket's number, the kind of request.",
         )
-    told = of_posts or KnownPosts()
-    audit = _audit(reason, named=len(known.ids), told=told)
+    audit = new_audit(reason, named=len(known.ids), told=told)
     lock = RunLock.take(store, audit.run, expires=Limits().lock_seconds)
     try:
         _forget(dataset, known, told, audit)
@@ -163,54 +101,29 @@ def forget(
 
 def _forget(dataset: Dataset, known: Known, told: KnownPosts, audit: Audit) -> None:
     store = dataset.store
-    begun = [record for record in records(store) if record["status"] == "begun"]
+    before = records(store)
+    begun = [record for record in before if record["status"] == "begun"]
     # Whoever killed a forget after it deleted the report is to have it back all the same.
-    kinds = {record["report"] for record in begun} | {_report_kind(store)}
+    kinds = {record["report"] for record in begun} | {report_kind(store)}
     audit.report = next(kind for kind in ("pictures", "plain", "none") if kind in kinds)
-    before = tombstones.read(store)
+    former = tombstones.read(store)
     ids = known.ids | told.marks
     media = posts_forgotten.media_marks(dataset, known.ids)
     stones = tombstones.add(store, audit.run, ids | media)
     audit.write(store)
-    if begun or known.addresses or told.here or all(one in before for one in ids):
-        _take_out(dataset, known, stones, audit)
-    _finish(store, audit, begun)
+    if begun or known.addresses or told.here or all(one in former for one in ids):
+        posts_gone = PostIds(stones, platforms_of(before) | told.platforms)
+        _take_out(dataset, _all_needles(known, posts_gone), audit)
+    finish(store, audit, begun)
 
 
-def _audit(reason: str | None, *, named: int, told: KnownPosts) -> Audit:
-    now = datetime.now(UTC)
-    return Audit(
-        run=f"{now:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}",
-        started=now.isoformat(timespec="seconds"),
-        who=f"{_user()}@{platform.node()}",
-        reason=reason,
-        named=named,
-        posts=len(told.marks) - told.authors,
-        authors=told.authors,
-    )
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container may run as a number that has no name
-        return str(os.getuid())
-
-
-def _report_kind(store: Store) -> Literal["none", "plain", "pictures"]:
-    try:
-        return "pictures" if b"data:image/" in store.get(PAGE) else "plain"
-    except FileNotFoundError:
-        return "none"
-
-
-def _take_out(dataset: Dataset, known: Known, stones: Tombstones, audit: Audit) -> None:
-    store = dataset.store
+def _take_out(dataset: Dataset, needles: Needles, audit: Audit) -> None:
+    store, stones = dataset.store, needles.stones
     # A run that still goes on is shut out of every table by this: what is read below stays true.
     number = take_number(dataset, audit.run)
     folders = scrub.all_tables(dataset)
     # Texts go before rows: after a kill, nobody could say what addresses to look for in them.
-    audit.lines += scrub.texts(store, _all_needles(known, stones))
+    audit.lines += scrub.texts(store, needles)
     scrub.report(store)
     audit.rows[MANIFEST] += _leave_manifest(dataset, stones, audit.run, number)
     shards = {part.shard: part for part in dataset.table(MANIFEST).parts().values()}
@@ -229,9 +142,17 @@ def _take_out(dataset: Dataset, known: Known, stones: Tombstones, audit: Audit) 
     audit.versions += scrub.former_versions(store)
 
 
-def _all_needles(known: Known, stones: Tombstones) -> Needles:
+def _all_needles(known: Known, posts_gone: PostIds) -> Needles:
     given = {one.address for one in known.unknown if one.address is not None}
-    return Needles(stones, words=known.ids, addresses=known.addresses | given)
+    addresses = known.addresses | given
+    return Needles(posts_gone.stones, words=known.ids, addresses=addresses, posts=posts_gone)
+
+
+def _named(known: Known, told: KnownPosts) -> Needles:
+    """Return what finds the given sources and posts alone, before any has a tombstone."""
+    none = tombstones.Tombstones()
+    own = tombstones.Tombstones(hashes=frozenset(map(none.hash, told.marks)))
+    return _all_needles(known, PostIds(own, told.platforms))
 
 
 def _leave_manifest(dataset: Dataset, stones: Tombstones, run: str, number: int) -> int:
@@ -306,16 +227,3 @@ def _of_sources(rows: pa.Table, listed: pa.Table) -> pa.Table:
     at = pc.index_in(rows["source_id"], value_set=listed["source_id"])
     same = pc.equal(listed["version"].take(at), rows["version"])
     return rows.filter(pc.fill_null(same, fill_value=False))
-
-
-def _finish(store: Store, audit: Audit, begun: list[dict[str, Any]]) -> None:
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    for record in begun:
-        done = {**record, "status": "finished", "finished": now, "finished_by": audit.run}
-        _put(store, f"{tombstones.FOLDER}/{record['run']}.json", done)
-    audit.status, audit.finished = "finished", now
-    audit.write(store)
-
-
-def _put(store: Store, name: str, record: Mapping[str, Any]) -> None:
-    store.put(name, json.dumps(record, indent=1).encode())

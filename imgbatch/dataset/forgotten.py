@@ -1,28 +1,29 @@
 """Enters: a dataset, and sources that it should not know. Leaves: proof that it does not, or where.
 
 Every object below the root is read whole, committed or not, and every former version that the store
-still keeps: cells of Parquet, strings of JSON, lines of all else. Ids, and addresses that stand
-alone, are found by their tombstones; addresses inside sentences, and digests of contents, only when
-they are given.
+still keeps: cells of Parquet, strings of JSON, lines of all else. Ids of sources and posts, and
+addresses that stand alone, are found by their tombstones; addresses inside sentences, and digests
+of contents, only when they are given.
+
+No id of a post is looked for in what living posts say, and in addresses and names of files, where
+the same number may stand by chance; numbers of fewer than 8 digits, and anything of fewer than 5
+characters, only in tables of posts. `needles` and `post_ids` say it in full.
 """
 
 from __future__ import annotations
 
-import io
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from imgbatch.dataset import tombstones
-from imgbatch.dataset.forget import records
+from imgbatch.dataset.audit import platforms_of, records
 from imgbatch.dataset.needles import Needles
-from imgbatch.dataset.posts import TABLES
+from imgbatch.dataset.post_ids import PostIds
 from imgbatch.dataset.posts_forgotten import is_author_forgotten, is_forgotten
-from imgbatch.dataset.posts_leaving import traces
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from imgbatch.storage import Former
 
 READERS = 4
-PARQUET = b"PAR1"
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -66,7 +66,7 @@ def verify_forgotten(
         named: sources to look for by all their names; each must have a tombstone.
         digests: SHA-256 of contents, 64 hex digits. Another source with the same bytes has it too.
         of_posts: posts that must have a tombstone, by platform ("": any) and id. All forgotten ones
-            are looked for in the tables of posts, whether they are given or not.
+            are looked for, whether they are given or not.
         of_authors: authors all of whose posts must have one, by platform and id.
 
     Raises:
@@ -84,13 +84,15 @@ def verify_forgotten(
     strangers = sum(not is_author_forgotten(stones, *one) for one in of_authors)
     if strangers:
         proof.problems.append(f"{strangers} of the given authors were never forgotten here")
-    for record in records(dataset.store):
+    told = records(dataset.store)
+    for record in told:
         if record["status"] == "begun":
             proof.problems.append(f"the forget {record['run']} is not finished: forget again")
     needles = Needles(
         stones,
         words=frozenset({one.source_id for one in named} | set(digests)),
         addresses=frozenset(one.address for one in named if one.address is not None),
+        posts=PostIds(stones, platforms_of(told) | {platform for platform, _ in of_posts}),
     )
     _grep(dataset, needles, proof)
     return proof
@@ -118,11 +120,8 @@ def _grep(dataset: Dataset, needles: Needles, proof: Proof) -> None:
 
 
 def _traces(needles: Needles, name: str, what: str, data: bytes) -> str | None:
-    whole = name if not data.startswith(PARQUET) else f"{name}.parquet"
     try:
-        found = needles.in_object(whole, data)
-        if name.partition("/")[0] in TABLES and data.startswith(PARQUET):
-            found += traces(needles.stones, pq.read_table(io.BytesIO(data)))
+        found = needles.in_object(name, data)
     except (pa.ArrowException, OSError) as error:
         return f"{what} cannot be read, so nobody knows what is in it: {error}"
     return f"{what} names a forgotten source or post in {found} places" if found else None

@@ -2,7 +2,12 @@
 
 An id is found as a word of 32 hex digits whose tombstone is there, so nobody needs to know which
 ids those are. An address is found in two ways: as a whole (a cell of a table, a string in JSON), by
-its tombstone too; and inside a sentence, for which it must be given.
+its tombstone too; and inside a sentence, for which it must be given. The id of a post is found as
+`imgbatch.dataset.post_ids` says, in any object but here:
+
+    text, alt_text    what posts say, in any table: a number may stand there by chance
+    address, ...      a table's columns of addresses, ids, versions and digests of sources
+    tables of posts   in which `posts_leaving.traces` says whose a row is, and whom it answers
 """
 
 from __future__ import annotations
@@ -22,9 +27,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
+from imgbatch.dataset.posts_leaving import is_of_posts, traces
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from imgbatch.dataset.post_ids import PostIds
     from imgbatch.dataset.tombstones import Tombstones
 
 WORD = re.compile(r"[0-9a-f]{32,}")
@@ -33,6 +41,12 @@ ID_LENGTH = 32
 # `a.jpg` is not named by `a.jpg.json` or `b/a.jpg`, and is by `a.jpg.` at the end of a sentence.
 GOES_ON = re.compile(r"[.\-_#]*\w")
 GROUP = 3
+PARQUET = b"PAR1"
+# A number of JSON that has fewer digits counts something.
+NUMBER = 10**14
+# Columns in which no post is looked for; those of sources end so, as in `tombstones.KEYS`.
+SAID = ("text", "alt_text")
+OF_SOURCES = ("source_id", "picture_id", "region_id", "address", "container", "version", "sha256")
 
 
 @dataclass(frozen=True)
@@ -43,11 +57,13 @@ class Needles:
         stones: find ids, and addresses that stand alone.
         words: ids and SHA-256 digests that are looked for besides.
         addresses: are looked for inside sentences, with and without their scheme.
+        posts: finds ids of posts.
     """
 
     stones: Tombstones
     words: frozenset[str] = frozenset()
     addresses: frozenset[str] = frozenset()
+    posts: PostIds | None = None
     _groups: list[_Group] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -55,6 +71,9 @@ class Needles:
 
     def in_text(self, text: str) -> bool:
         """Tell whether a string names one."""
+        return self._source(text) or (self.posts is not None and self.posts.within(text))
+
+    def _source(self, text: str) -> bool:
         if self._word(text):
             return True
         if URL.match(text) and "\n" not in text:
@@ -77,23 +96,33 @@ class Needles:
             value = json.loads(line)
         except ValueError:
             return self.in_text(line)
+        if not isinstance(value, (str, dict, list)):
+            return self.in_text(line)
         return any(self.in_text(text) for text in _strings(value))
 
     def in_object(self, name: str, data: bytes) -> int:
-        """Return how many cells, strings or lines of an object name one.
+        """Return how many cells, strings, lines, or rows of posts, of an object name one.
 
         Raises:
-            ArrowException: it calls itself Parquet and is not.
+            ArrowException, OSError: it calls itself Parquet and is not.
         """
-        return sum(map(self.in_text, texts(name, data)))
+        if not _is_parquet(name, data):
+            return sum(map(self.in_text, texts(name, data)))
+        table = pq.read_table(io.BytesIO(data))
+        found = sum(map(self.in_text, _metadata(table)))
+        of_posts = is_of_posts(table)
+        for column_name, column in zip(table.column_names, table.columns, strict=True):
+            apart = of_posts or column_name in SAID or column_name.endswith(OF_SOURCES)
+            names = self._source if apart else self.in_text
+            found += sum(names(text) for chunk in column.chunks for text in _cells(chunk))
+        return found + traces(self.stones, table)
 
 
 def texts(name: str, data: bytes) -> Iterator[str]:
     """Yield all text of an object: the cells of a Parquet file, the strings of JSON, the lines."""
-    if name.endswith(".parquet"):
+    if _is_parquet(name, data):
         table = pq.read_table(io.BytesIO(data))
-        for told in (table.schema.metadata or {}).values():
-            yield told.decode("utf-8", "replace")
+        yield from _metadata(table)
         for column in table.columns:
             for chunk in column.chunks:
                 yield from _cells(chunk)
@@ -108,6 +137,15 @@ def texts(name: str, data: bytes) -> Iterator[str]:
         yield from [line] if value is None else _strings(value)
 
 
+def _is_parquet(name: str, data: bytes) -> bool:
+    return name.endswith(".parquet") or data.startswith(PARQUET)
+
+
+def _metadata(table: pa.Table) -> Iterator[str]:
+    for told in (table.schema.metadata or {}).values():
+        yield told.decode("utf-8", "replace")
+
+
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
@@ -118,6 +156,8 @@ def _json(text: str) -> Any:
 def _strings(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
+    elif isinstance(value, int) and value >= NUMBER:
+        yield str(value)
     elif isinstance(value, dict):
         for key, inner in value.items():
             yield key

@@ -56,6 +56,7 @@ class KnownPosts:
         shares: how many posts that stay share one of them.
         authors: how many authors were given, all of whose posts are meant.
         files: addresses of the metadata files that they were read from.
+        platforms: that their marks name; "": any.
     """
 
     marks: frozenset[str] = frozenset()
@@ -66,6 +67,7 @@ class KnownPosts:
     shares: int = 0
     authors: int = 0
     files: frozenset[str] = frozenset()
+    platforms: frozenset[str] = frozenset()
 
 
 def mark(platform: str, post_id: str) -> str:
@@ -139,11 +141,10 @@ def look_up(
             "SELECT count(*) FROM given g WHERE NOT EXISTS (FROM gone p "
             "WHERE g.own = p.post_id AND g.platform IN ('', p.platform))",
         )
-        marks = {mark(*one) for one in wanted} | {author_mark(*one) for one in people}
-        if people:
-            marks |= _marks_of_gone(spill)
-        known = _known(dataset, spill, frozenset(marks))
-        return replace(known, unknown=unknown, authors=len(people))
+        meant = set(wanted) | (_gone(spill) if people else set())
+        known = _known(dataset, spill, meant)
+        marks = known.marks | {author_mark(*one) for one in people}
+        return replace(known, marks=marks, unknown=unknown, authors=len(people))
 
 
 def _given(wanted: list[tuple[str, str]]) -> list[pa.RecordBatch]:
@@ -168,11 +169,11 @@ def older(dataset: Dataset, before: float) -> tuple[KnownPosts, int]:
             [int(before * 1e6)],
         )
         timeless = _one(spill, "SELECT count(*) FROM post WHERE created_at IS NULL")
-        return _known(dataset, spill, frozenset(_marks_of_gone(spill))), timeless
+        return _known(dataset, spill, _gone(spill)), timeless
 
 
-def _marks_of_gone(spill: Spill) -> set[str]:
-    return {mark(*one) for batch in spill.batches("FROM gone") for one in _pairs(batch)}
+def _gone(spill: Spill) -> set[tuple[str, str]]:
+    return {(one[0], one[1]) for batch in spill.batches("FROM gone") for one in _pairs(batch)}
 
 
 @contextlib.contextmanager
@@ -197,8 +198,8 @@ def _rows(dataset: Dataset, name: str, schema: pa.Schema) -> Iterator[pa.RecordB
             yield from pa.Table.from_batches([batch]).cast(schema).to_batches()
 
 
-def _known(dataset: Dataset, spill: Spill, marks: frozenset[str]) -> KnownPosts:
-    """Return what is known of the posts in the table `gone`."""
+def _known(dataset: Dataset, spill: Spill, meant: set[tuple[str, str]]) -> KnownPosts:
+    """Return what is known of the posts in the table `gone`, where `meant` get tombstones."""
     key = "platform, post_id"
     theirs = f"medium SEMI JOIN gone USING ({key})"
     others = f"medium ANTI JOIN gone USING ({key}) SEMI JOIN (FROM post WHERE state = 'present')"
@@ -212,12 +213,13 @@ def _known(dataset: Dataset, spill: Spill, marks: frozenset[str]) -> KnownPosts:
         "JOIN gone g ON g.platform = p.platform AND g.post_id = p.repost_of"
     )
     return KnownPosts(
-        marks=marks,
+        marks=frozenset(mark(*one) for one in meant),
         here=here,
         sources=frozenset(own),
         shared=_one(spill, "SELECT count(*) FROM theirs") - len(own),
         shares=_one(spill, shares),
         files=_files(dataset, spill),
+        platforms=frozenset(platform for platform, _ in meant),
     )
 
 

@@ -62,6 +62,12 @@ def leave(dataset: Dataset, stones: Tombstones, *, run: str, number: int) -> dic
     return gone
 
 
+def is_of_posts(rows: pa.Table) -> bool:
+    """Tell whether a table is one of posts, or a copy of one, wherever it lies."""
+    names = set(rows.column_names)
+    return {"platform", "post_id"} <= names or set(SCHEMAS[GAPS].names) <= names
+
+
 def traces(stones: Tombstones, rows: pa.Table) -> int:
     """Return how many rows of a table of posts name a forgotten post."""
     names = set(rows.column_names)

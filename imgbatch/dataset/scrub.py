@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.dataset import MANIFEST, posts
+from imgbatch.dataset.needles import NUMBER
 from imgbatch.dataset.tombstones import names_below
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def vacuum(dataset: Dataset) -> int:
 
 
 def texts(store: Store, needles: Needles) -> int:
-    """Write logs and run records again without what names a source.
+    """Write logs and run records again without what names a source or a post.
 
     Returns:
         how many log lines were taken out and values of records blanked.
@@ -89,10 +90,12 @@ def _record(text: str, needles: Needles) -> str:
 def _blanked(value: Any, needles: Needles) -> Any:
     if isinstance(value, str):
         return BLANK if needles.in_text(value) else value
+    if isinstance(value, int) and value >= NUMBER:
+        return BLANK if needles.in_text(str(value)) else value
     if isinstance(value, list):
         return [_blanked(inner, needles) for inner in value]
     if isinstance(value, dict):
-        return {key: _blanked(inner, needles) for key, inner in value.items()}
+        return {_blanked(key, needles): _blanked(own, needles) for key, own in value.items()}
     return value
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imgbatch.dataset import MANIFEST, forget, groups
+from imgbatch.dataset import MANIFEST, audit, groups
 from imgbatch.dataset.causes import differences
 from imgbatch.dataset.past import Past, added_by
 
@@ -36,7 +36,7 @@ def history(dataset: Dataset) -> list[dict[str, Any]]:
     """
     past = Past(dataset)
     records = {record["run"]: record for record in dataset.runs()}
-    forgets = {record["run"]: record for record in forget.records(dataset.store)}
+    forgets = {record["run"]: record for record in audit.records(dataset.store)}
     groupings = groups.groupings(dataset)
     runs: list[dict[str, Any]] = []
     former: Mapping[str, Any] | None = None

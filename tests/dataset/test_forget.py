@@ -12,10 +12,12 @@ import pytest
 
 from imgbatch import crew
 from imgbatch.dataset import MANIFEST, SOURCES, Dataset
+from imgbatch.dataset.audit import Audit, records
 from imgbatch.dataset.commit import take_number
-from imgbatch.dataset.forget import Audit, forget, records
+from imgbatch.dataset.forget import forget
 from imgbatch.dataset.forgotten import verify_forgotten
 from imgbatch.dataset.given import given, given_lines, look_up, similar
+from imgbatch.dataset.posts_forgotten import look_up as look_up_posts
 from imgbatch.dataset.verify import verify
 from imgbatch.errors import BusyError, DamageError, FencedError, SettingsError
 from imgbatch.observe.history import history
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 FORMER = "[analyzers.classic]\n"
 RECIPE = "[analyzers.image]\n[analyzers.quality]\n[analyzers.motion]\n"
 LIMITS = Limits(shard_sources=6, commit_seconds=0.001)
+POST = "1500000000000000001"
 GONE = ("rocket.jpg", "inside.zip!/china.jpg", "lies.jpg", "inside.tar.gz!/flower.jpg")
 
 
@@ -342,7 +345,7 @@ def test_the_proof_finds_a_source_that_was_never_forgotten(place: Path) -> None:
     assert {"manifest", "tables/sources", "tables/classic", "tables/quality"} <= folders
 
 
-@pytest.mark.parametrize("kind", ["id", "address", "digest", "sentence"])
+@pytest.mark.parametrize("kind", ["id", "address", "digest", "sentence", "post id"])
 def test_the_proof_finds_a_trace_in_any_object(place: Path, kind: str) -> None:
     digest = next(
         row["sha256"]
@@ -350,15 +353,17 @@ def test_the_proof_finds_a_trace_in_any_object(place: Path, kind: str) -> None:
         if row["address"].endswith("/astronaut.png")
     )
     take_down(place, "astronaut.png")
+    dataset = dataset_of(place)
+    forget(dataset, look_up(dataset, []), of_posts=look_up_posts(dataset, [("x", POST)]))
     whole = address(place, "astronaut.png")
     trace = {
         "id": f"picture {source_id_of(whole)}-0 looks odd",
         "address": json.dumps({"deep": [{"at": whole}]}),
         "digest": digest,
         "sentence": f"<td>{whole}</td>".replace("/", "&#47;"),
+        "post id": f"medium 0 of x {POST} is odd",
     }[kind]
     name = {"address": "notes.json", "sentence": "report/x.html"}.get(kind, "logs/x.txt")
-    dataset = dataset_of(place)
     dataset.store.put(name, trace.encode())
     found = verify_forgotten(dataset, [given(whole)], digests=[digest]).problems
     assert found == [f"{name} names a forgotten source or post in 1 places"]

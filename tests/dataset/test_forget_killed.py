@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imgbatch.dataset import MANIFEST, Dataset
-from imgbatch.dataset.forget import forget, records
+from imgbatch.dataset.audit import records
+from imgbatch.dataset.forget import forget
 from imgbatch.dataset.forgotten import verify_forgotten
 from imgbatch.dataset.given import given, look_up
 from imgbatch.dataset.verify import verify

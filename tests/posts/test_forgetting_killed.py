@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imgbatch.dataset import Dataset, posts
-from imgbatch.dataset.forget import forget, records
+from imgbatch.dataset.audit import records
+from imgbatch.dataset.forget import forget
 from imgbatch.dataset.forgotten import verify_forgotten
 from imgbatch.dataset.given import Given, look_up
 from imgbatch.dataset.posts_forgotten import look_up as look_up_posts
