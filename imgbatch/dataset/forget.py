@@ -1,7 +1,7 @@
 """Sources to be forgotten enter; a dataset that does not hold them leaves, and an audit record.
 
-    tombstones -> fence -> logs, run records, report -> manifest -> tables -> files -> versions
-    (never listed again)   (texts, while addresses are known)       (rows)    (bytes)
+    tombstones -> fence -> logs, run records, report, what was put aside -> manifest -> tables
+    (never listed again)   (texts, while addresses are known)      (rows) -> files -> versions
 
 No picture is read: parts are written again without the rows. Every step looks at what is there, so
 a forget that was killed is completed by the next one, whatever that one names. What it costs: the
@@ -124,6 +124,7 @@ def _take_out(dataset: Dataset, needles: Needles, audit: Audit) -> None:
     folders = scrub.all_tables(dataset)
     # Texts go before rows: after a kill, nobody could say what addresses to look for in them.
     audit.lines += scrub.texts(store, needles)
+    audit.files += scrub.aside(store, needles)
     scrub.report(store)
     audit.rows[MANIFEST] += _leave_manifest(dataset, stones, audit.run, number)
     shards = {part.shard: part for part in dataset.table(MANIFEST).parts().values()}

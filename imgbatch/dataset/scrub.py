@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from imgbatch.dataset import MANIFEST, posts
 from imgbatch.dataset.needles import NUMBER
+from imgbatch.dataset.repair import ASIDE
 from imgbatch.dataset.tombstones import names_below
 
 if TYPE_CHECKING:
@@ -76,6 +79,24 @@ def texts(store: Store, needles: Needles) -> int:
     return count
 
 
+def aside(store: Store, needles: Needles) -> int:
+    """Delete what a repair put aside and names a source or a post; return how many objects.
+
+    What says that it is Parquet and cannot be read goes too: nobody knows what is in it.
+    """
+    gone = [name for name in names_below(store, ASIDE) if _names(needles, name, store.get(name))]
+    for name in gone:
+        store.delete(name)
+    return len(gone)
+
+
+def _names(needles: Needles, name: str, data: bytes) -> bool:
+    try:
+        return needles.in_object(name, data) > 0
+    except (pa.ArrowException, OSError):
+        return True
+
+
 def _log(text: str, needles: Needles) -> str:
     return "\n".join(line for line in text.split("\n") if not needles.in_line(line))
 
@@ -111,6 +132,6 @@ def former_versions(store: Store) -> int:
     Raises:
         StorageError: it may not be listed or deleted.
     """
-    former = [kept for folder in (*TABLES, *TEXTS, REPORT) for kept in store.former(folder)]
+    former = [kept for folder in (*TABLES, *TEXTS, REPORT, ASIDE) for kept in store.former(folder)]
     store.erase(former)
     return len(former)

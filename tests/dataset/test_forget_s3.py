@@ -60,6 +60,8 @@ def test_former_versions_of_the_dataset_go_and_those_beside_it_stay(versioned: s
     named = [given(f"s3://{versioned}/in/rocket.jpg")]
     dataset.store.put("logs/x.txt", named[0].source_id.encode())
     dataset.store.put("logs/x.txt", b"written again")
+    for text in (named[0].source_id, "written again"):
+        dataset.store.put("set-aside/x.txt", text.encode())
     problems = verify_forgotten(dataset, named).problems
     assert any("own/logs/x.txt: the store keeps version" in line for line in problems)
     assert kept(versioned)["old"]

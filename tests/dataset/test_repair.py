@@ -9,6 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from imgbatch.dataset import MANIFEST, Dataset
+from imgbatch.dataset.forget import forget
+from imgbatch.dataset.forgotten import verify_forgotten
+from imgbatch.dataset.given import given, look_up
 from imgbatch.dataset.verify import verify
 from imgbatch.errors import DamageError, SettingsError
 from imgbatch.settings import Limits
@@ -132,6 +135,35 @@ def test_an_unreadable_record_of_a_run_is_named_and_put_aside(whole: Path, copy:
     assert part.name in of_part
     repaired(whole, copy)
     assert (copy / "set-aside/runs" / record.name).exists()
+
+
+def test_what_was_put_aside_and_names_a_source_goes_when_it_is_forgotten(
+    whole: Path, copy: Path
+) -> None:
+    dataset = Dataset.open(str(copy))
+    gone = (whole / "in/00003.jpg").as_uri()
+    rows = dataset.read("image").to_pylist()
+    named = given(gone)
+    theirs = next(
+        path
+        for path in (copy / "tables/image").glob("*.parquet")
+        if named.source_id in pq.read_table(path)["source_id"].to_pylist()
+    )
+    for name in ("copy of it.parquet", "notes.txt", "cut.parquet"):
+        shutil.copy(theirs, copy / "tables/image" / name)
+    (copy / "tables/image/notes.txt").write_text("nothing of it")
+    truncate(copy / "tables/image/cut.parquet")
+    (record,) = (copy / "runs").glob("*.json")
+    (copy / "runs/half.json").write_text(f'{{"run": "half", "poison": ["{named.source_id}"')
+    assert repaired(whole, copy).sources == 0
+    aside = copy / "set-aside"
+    assert len([path for path in aside.rglob("*") if path.is_file()]) == 4
+    audit = forget(dataset, look_up(dataset, [named]))
+    assert [path.name for path in aside.rglob("*") if path.is_file()] == ["notes.txt"]
+    assert audit.rows["image"] == 1
+    assert dataset.read("image").num_rows == len(rows) - 1
+    assert record.exists()
+    assert verify_forgotten(dataset, [named]).problems == []
 
 
 def test_a_run_without_repair_on_a_damaged_manifest_says_what_to_do(
