@@ -34,7 +34,11 @@ def test_a_child_that_fails_ends_the_bench_with_what_it_said(tmp_path: Path) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "steps",
-    [("pretend", "again"), ("freeze", "fill", "again", "verify", "delta"), ("fill", "forget")],
+    [
+        ("pretend", "again"),
+        ("freeze", "fill", "again", "verify", "plan", "delta"),
+        ("fill", "plan", "forget", "forgotten"),
+    ],
 )
 def test_made_up_sources_go_through_every_step_of_a_run(
     steps: tuple[str, ...], tmp_path: Path

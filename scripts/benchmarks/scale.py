@@ -1,10 +1,15 @@
 """How time and memory grow with the number of sources, and what 100 million would take.
 
-Each step is measured with a tenth of the sources and with all of them. The law is the power of the
-number that joins the two; a step that has start-up in it looks cheaper by that law than it is, so
-100 million are told by the law or by the straight line through the two, whichever is more.
+Each step is measured with a tenth of the sources and with all of them: 1 and 10 million by
 
-Everything but the sources is real: the manifest's parts, those of two tables, and the commits.
+    scripts/bench scale --sources 10000000      # the dataset takes about 100 MB a million
+
+The law is the power of the number that joins the two; a step that has start-up in it looks cheaper
+by that law than it is, so 100 million are told by the law or by the straight line through the two,
+whichever is more.
+
+Everything but the sources is real: the manifest's parts, those of two tables, the commits, and the
+takedown with its proof.
 """
 
 from __future__ import annotations
@@ -29,8 +34,10 @@ NAMES = {
     "fill": "",
     "again": "no-op plan",
     "verify": "verify",
+    "plan": "imgbatch plan of a 1% delta over all shards",
     "delta": "1% delta over all shards, plan and freeze",
-    "forget": "forget 1 in 10,000, in the manifest",
+    "forget": "forget 1% in all shards: look up and take out",
+    "forgotten": "verify --forgotten, with the same names",
 }
 # A step may cost at most so many times as much for ten times as many sources.
 TIMES_SECONDS = 13.0

@@ -9,8 +9,10 @@ imgbatch's own. Run as a process of its own, as `synthetic STEP DATASET COUNT [R
               numbers where a table has embeddings
     again     a run with nothing to do
     verify    reads every part and checks it
+    plan      what `imgbatch plan` says of the next step; writes nothing
     delta     every 100th source has changed: 10 of each shard; cut off when all is planned
-    forget    every 10,000th source leaves the manifest, found by its id: one of every tenth shard
+    forget    every 100th source is forgotten, and one post that was never here
+    forgotten    what `imgbatch verify --forgotten` does, with the same names
 """
 
 from __future__ import annotations
@@ -23,17 +25,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from imgbatch import planned, sources
 from imgbatch import run as driver
-from imgbatch import sources
 from imgbatch.dataset import MANIFEST, SOURCES, Dataset, Part, TableSpec
-from imgbatch.dataset.changes import Changes
-from imgbatch.dataset.commit import take_number
-from imgbatch.dataset.manifest import freeze
+from imgbatch.dataset.forget import forget
+from imgbatch.dataset.forgotten import verify_forgotten
+from imgbatch.dataset.given import Given, given, look_up
 from imgbatch.dataset.parts import write_part
-from imgbatch.dataset.shards import all_shards, read_rows
+from imgbatch.dataset.posts_forgotten import look_up as look_up_posts
+from imgbatch.dataset.shards import read_rows
 from imgbatch.dataset.verify import verify
 from imgbatch.messages import Finished
-from imgbatch.records import Source, source_id_of
+from imgbatch.records import Source
 from imgbatch.settings import Limits
 from imgbatch.summary import Request
 from imgbatch.tables import table_specs
@@ -52,7 +55,9 @@ RECIPE = "[analyzers.image]"
 PER_FOLDER = 1000
 SIZE = 137_000
 CHANGED = 100
-FORGOTTEN = 10_000
+# Not those that have changed, and as many; a post besides, so that its id is looked for, too.
+FORGOTTEN, FIRST = 100, 1
+POST = ("x", "1500000000000000001")
 KINDS, NUMBERS = 50, 512
 
 
@@ -63,6 +68,9 @@ def main(step: str, dataset: str, count: int, recipe: str = RECIPE) -> None:
         _check(found.sources == found.ok == count and not found.problems, found)
     elif step == "forget":
         _forget(dataset, count)
+    elif step == "forgotten":
+        proof = verify_forgotten(Dataset.open(dataset), _named(count), of_posts=[POST])
+        _check(proof.tombstones == len(_named(count)) + 1 and not proof.problems, proof)
     else:
         _run(step, dataset, count, recipe)
 
@@ -78,7 +86,7 @@ def _address(index: int) -> str:
 
 
 def _run(step: str, dataset: str, count: int, recipe: str) -> None:
-    suffixes = {0: "-changed"} if step == "delta" else {}
+    suffixes = {0: "-changed"} if step in {"plan", "delta"} else {}
 
     def listing(*_: Any, **__: Any) -> Iterator[Source]:
         for index in range(count):
@@ -88,6 +96,10 @@ def _run(step: str, dataset: str, count: int, recipe: str) -> None:
     sources.open_input = listing
     engines = {"pretend": _pretend, "fill": _fill, "again": _refuse}
     request = Request(INPUT, dataset, recipe, "synthetic")
+    if step == "plan":
+        found = planned.plan(request, Limits(), Silent())
+        _check((found.changed, found.sources, found.new) == (count // CHANGED,) * 2 + (0,), found)
+        return
     summary = driver.run(request, Limits(), engines.get(step, _leave), Silent())
     if step == "delta":
         _check((summary.changed, summary.new) == (count // CHANGED, 0), summary)
@@ -95,17 +107,15 @@ def _run(step: str, dataset: str, count: int, recipe: str) -> None:
         _check((summary.listed, summary.shards) == (count, 0), summary)
 
 
+def _named(count: int) -> list[Given]:
+    return [given(_address(index)) for index in range(FIRST, count, FORGOTTEN)]
+
+
 def _forget(url: str, count: int) -> None:
-    dataset = Dataset.open(url)
-    before = len(all_shards(dataset))
-    ids = [source_id_of(_address(index)) for index in range(0, count, FORGOTTEN)]
-    its = pc.field("source_id").isin(ids)
-    batches = dataset.batches(MANIFEST, columns=["source_id", "shard"], where=its)
-    changes = Changes.of_rows(removed=pa.Table.from_batches(batches))
-    _check(changes.removed.num_rows == len(ids), changes)
-    number = take_number(dataset, "forget")
-    freeze(dataset, changes, limits=Limits(), run="forget", number=number)
-    _check(len(all_shards(dataset)) == before, before)
+    dataset, named = Dataset.open(url), _named(count)
+    known = look_up(dataset, named)
+    audit = forget(dataset, known, of_posts=look_up_posts(dataset, [POST]))
+    _check(audit.rows[MANIFEST] == audit.rows[SOURCES] == len(named), audit)
 
 
 def _shards(tasks: Sequence[Task]) -> Iterator[Shard]:
