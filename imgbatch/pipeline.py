@@ -283,10 +283,11 @@ class Worker:
         self._log.warning("fetch.retried", error=code, **said)
 
     def _log_failed(self, shard: Shard, examined: Examined) -> None:
-        """Log a failure, without its message: that may hold a name."""
+        """Log a failure with its seconds, and without its message: that may hold a name."""
         if examined.outcome.status == "failed":
-            source, error = examined.source.source_id, examined.outcome.error_class
-            self._log.warning("source.failed", source=source, shard=shard.label, error=error)
+            said = {"source": examined.source.source_id, "shard": shard.label}
+            error, stages = examined.outcome.error_class, examined.stages
+            self._log.warning("source.failed", error=error, stages=stages, **said)
 
     def _log_shard(self, finished: Finished) -> None:
         self._log.info(

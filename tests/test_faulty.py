@@ -10,9 +10,11 @@ import pytest
 
 from imgbatch import attempts, crew
 from imgbatch.attempts import Patience, attempt
+from imgbatch.cli import past_lines
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.verify import verify
 from imgbatch.errors import FetchError, OutageError, StorageError, TooManyFailedError
+from imgbatch.observe.explain import explain
 from imgbatch.observe.lines import log_lines
 from imgbatch.run import run
 from imgbatch.settings import Limits
@@ -99,6 +101,14 @@ def test_each_attempt_that_is_followed_by_another_has_a_line(
     known = set(dataset.read("sources")["source_id"].to_pylist())
     assert {line["source"] for line in retried} <= known
     assert {line["attempt"] for line in retried} >= {1, 2}
+    # What `explain` tells of a source are its own attempts, all of them.
+    source = max(retried, key=lambda line: line["attempt"])["source"]
+    own = [line for line in retried if line["source"] == source]
+    found = explain(dataset, source)
+    assert found["log"] == own
+    shown = "\n".join(past_lines.explain(found))
+    for line in own:
+        assert f"warning fetch.retried: attempt {line['attempt']}, error {line['error']}" in shown
 
 
 def test_a_body_that_always_comes_short_is_never_a_success(
@@ -167,7 +177,10 @@ def test_a_part_that_could_not_be_written_is_written_again(
     monkeypatch.setattr(attempts, "LONGEST", 0.001)
     corpus.run_inline(corpus.many(tmp_path / "in", 5), tmp_path / "d")
     assert len(struck) == 5
-    assert verify(Dataset.open(str(tmp_path / "d"))).problems == []
+    dataset = Dataset.open(str(tmp_path / "d"))
+    assert verify(dataset).problems == []
+    shown = "\n".join(past_lines.explain(explain(dataset, str(tmp_path / "in/00000.jpg"))))
+    assert shown.count("warning part.retried: error StorageError, shard ") == 5
 
 
 def test_what_a_worker_reads_of_its_dataset_is_read_again(

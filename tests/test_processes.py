@@ -30,7 +30,6 @@ from imgbatch.summary import Request
 from imgbatch.terminal import INTERRUPTED
 from tests import corpus
 from tests.equal import assert_equal
-from tests.jobs.test_poison import CLASSES, poisoned  # noqa: F401 - a fixture
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -295,18 +294,3 @@ def test_a_run_that_is_ended_leaves_no_process_and_goes_on_later(
     assert verify(Dataset.open(str(tmp_path / "d"))).problems == []
     corpus.run_inline(folder, tmp_path / "whole", limits=Limits(shard_sources=10))
     assert_equal(tmp_path / "d", tmp_path / "whole")
-
-
-@pytest.mark.slow
-def test_sources_that_kill_are_quarantined_without_ray_too(
-    poisoned: Path,  # noqa: F811 - the fixture
-    tmp_path: Path,
-) -> None:
-    killer_limits = {"shard_sources": 40, "source_seconds": 6, "worker_memory": 900 * 2**20}
-    done = start(poisoned, tmp_path / "d", "--json", **killer_limits)
-    _, said = done.communicate(timeout=240)
-    assert done.returncode == 0, said
-    dataset = Dataset.open(str(tmp_path / "d"))
-    failed = [r for r in dataset.read("sources").to_pylist() if r["status"] == "failed"]
-    assert {r["address"].partition("/in/")[2]: r["error_class"] for r in failed} == CLASSES
-    assert verify(dataset).problems == []

@@ -17,7 +17,7 @@ def explain(
     source: Annotated[str, typer.Option(help="Address, source_id, or path of the file.")],
     json: Json = False,
 ) -> None:
-    """Show everything known about one source: versions, outcomes, rows, timings, log lines."""
+    """Show everything known about one source: versions, outcomes, rows, attempts, timings, logs."""
     from imgbatch.cli import past_lines  # noqa: PLC0415 - keeps `--help` quick
     from imgbatch.dataset import Dataset  # noqa: PLC0415
     from imgbatch.observe.explain import explain as read  # noqa: PLC0415

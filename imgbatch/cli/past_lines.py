@@ -179,14 +179,21 @@ def _plain(value: object) -> str:
 
 def _work(line: Mapping[str, Any]) -> str:
     if "seconds" not in line:
-        return f"  {line['timestamp']}  run {line['run']}: {line['event']}"
-    slowest = sorted(line["stages"].items(), key=lambda item: -item[1])[:STAGES_SHOWN]
-    stages = ", ".join(f"{name} {duration(seconds)}" for name, seconds in slowest)
+        return _log(line)
     sources = counted(sum(line["outcomes"].values()), "source")
-    return f"  run {line['run']}: {sources} in {duration(line['seconds'])} ({stages})"
+    took = f"{duration(line['seconds'])} ({_slowest(line['stages'])})"
+    return f"  run {line['run']}: {sources} in {took}"
+
+
+def _slowest(stages: Mapping[str, float]) -> str:
+    slowest = sorted(stages.items(), key=lambda item: -item[1])[:STAGES_SHOWN]
+    return ", ".join(f"{name} {duration(seconds)}" for name, seconds in slowest)
 
 
 def _log(line: Mapping[str, Any]) -> str:
-    known = ("timestamp", "run", "event", "level", "worker", "source", "stack")
-    other = ", ".join(f"{key} {shown(value)}" for key, value in line.items() if key not in known)
-    return f"  {line['timestamp']}  run {line['run']}: {line['level']} {line['event']}: {other}"
+    known = ("timestamp", "run", "event", "level", "worker", "source", "stack", "stages")
+    told = [f"{key} {shown(value)}" for key, value in line.items() if key not in known]
+    if stages := line.get("stages"):
+        told.append(f"took {duration(sum(stages.values()))} ({_slowest(stages)})")
+    said = ", ".join(told)
+    return f"  {line['timestamp']}  run {line['run']}: {line['level']} {line['event']}: {said}"

@@ -44,9 +44,10 @@ def explain(dataset: Dataset, source: str) -> dict[str, Any]:
         rows: by analyzer table; listed: one entry per generation of its shard (run, when,
         generation, version, touched); outcomes: one entry per part of its shard in `sources` (run,
         when, generation, fingerprint, whether it was carried over, and what it says). Where a part
-        says nothing, `missing` says why. shard: the log lines of its shard, with seconds and
-        stages; log: those that name it. A source that left and came back is told of since it came
-        back.
+        says nothing, `missing` says why. shard: the log lines of its shard as a whole, with seconds
+        and stages; log: those that name it: each attempt that was followed by another, quarantine,
+        and each failure with the seconds of its stages. A source that left and came back is told of
+        since it came back.
 
     Raises:
         SettingsError: there never was such a source; with those whose addresses are near.
@@ -70,7 +71,7 @@ def explain(dataset: Dataset, source: str) -> dict[str, Any]:
         "rows": rows,
         "listed": listed,
         "outcomes": _outcomes(dataset, past, source_id, shard, listed),
-        "shard": [line for line in lines if line.get("source") != source_id],
+        "shard": [line for line in lines if "source" not in line],
         "log": [line for line in lines if line.get("source") == source_id],
     }
 
