@@ -15,8 +15,10 @@ from imgbatch.analyzers import quality
 from imgbatch.dataset import SOURCES, Dataset
 from imgbatch.dataset.commit import take_number
 from imgbatch.dataset.verify import verify
+from imgbatch.run import run as start
 from imgbatch.settings import Limits
-from tests.corpus import PHOTOS, many, run_inline
+from imgbatch.summary import Request
+from tests.corpus import PHOTOS, Silent, interrupted, many, run_inline
 from tests.equal import assert_equal
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 RECIPE = "[analyzers.image]\n[analyzers.quality]\n[analyzers.motion]\n"
 OTHER = "[analyzers.image]\n[analyzers.quality]\nblank_levels = 9.0\n[analyzers.motion]\n"
+TABLES = ("sources", "image", "quality", "motion")
 LIMITS = Limits(shard_sources=10, commit_seconds=0.001)
 
 
@@ -182,6 +185,30 @@ def test_a_source_that_can_not_be_read_again_for_a_new_analyzer_has_a_row_that_s
     assert verify(dataset).problems == []
     rows = dataset.read("quality", where=pc.field("status") == "failed")
     assert rows["error_class"].to_pylist() == ["fetch.missing"]
+
+
+def test_a_code_fix_between_two_runs_is_used_for_what_is_not_done_and_for_nothing_else(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = corpus.parent / "own"
+    request = Request(str(corpus), str(own), RECIPE, "inline")
+    with pytest.raises(KeyboardInterrupt):
+        start(request, LIMITS, interrupted(2), Silent())
+    before = {name: Dataset.open(str(own)).table(f"tables/{name}").parts() for name in TABLES}
+    assert len(before[SOURCES]) in (2, 3)
+    # VERSION stays as it is: what is done is not to be computed again.
+    monkeypatch.setattr(quality, "sharpness", lambda _: -1.0)
+    summary = run_inline(corpus, own, recipe=RECIPE, limits=LIMITS)
+    dataset = Dataset.open(str(own))
+    assert verify(dataset).problems == []
+    after = {name: dataset.table(f"tables/{name}").parts() for name in TABLES}
+    assert all(before[name].items() <= after[name].items() for name in TABLES)
+    # What was written and not yet committed is taken as well, with the values of the former code.
+    done = len(before[SOURCES]) + summary.adopted // len(TABLES)
+    assert summary.sources == 40 - 10 * done > 0
+    fixed = pc.equal(dataset.read("quality", columns=["sharpness"])["sharpness"], -1.0)
+    assert pc.sum(fixed).as_py() == summary.sources
+    assert run_inline(corpus, own, recipe=RECIPE, limits=LIMITS).shards == 0
 
 
 def pack(archive: Path, photos: dict[str, str]) -> None:
