@@ -16,6 +16,7 @@ from imgbatch.retry import Again, retry
 from imgbatch.run import run
 from imgbatch.summary import Request
 from tests.corpus import Silent, interrupted, run_inline
+from tests.equal import assert_equal
 from tests.media.clips import Encoding, clip
 from tests.planning import EXACT, LIMITS, OTHER, RECIPE, Place, everywhere, plan
 
@@ -39,9 +40,30 @@ def test_what_changed_in_an_analyzer_is_named(place: Place) -> None:
     assert plan(place, OTHER).why == {"quality": {"blank_levels 2.0 -> 9.0": 11}}
 
 
-def test_a_changed_media_setting_is_named(place: Place) -> None:
-    place.run()
-    assert plan(place, EXACT).why == everywhere({"media.exact false -> true": 12})
+@pytest.mark.parametrize(
+    ("former", "now", "difference", "frames"),
+    [
+        (RECIPE, EXACT, "media.exact false -> true", 5),
+        (RECIPE, f"[media]\nmin_side = 32\n{RECIPE}", "media.min_side 256 -> 32", 5),
+        (FPS.format(1.0), FPS.format(5.0), "media.video.fps 1.0 -> 5.0", 12),
+    ],
+    ids=["exact", "min_side", "fps"],
+)
+def test_a_changed_media_setting_is_named_and_everything_computed_by_it(
+    place: Place, former: str, now: str, difference: str, frames: int
+) -> None:
+    # 2.4 s with five key frames; at five frames a second these are twelve.
+    (place.corpus / "clip.mkv").write_bytes(clip(Encoding("matroska", "ffv1")))
+    place.run(former)
+    found = plan(place, now)
+    assert found.why == everywhere({difference: 13})
+    assert found.tables == everywhere({"analyzer changed": 13})
+    assert run_inline(place.corpus, place.own, recipe=now, limits=LIMITS).sources == 13
+    assert plan(place, now).nothing
+    rows = Dataset.open(str(place.own)).read("quality", columns=["source_id"])
+    assert rows.num_rows == 11 + frames
+    run_inline(place.corpus, place.own.parent / "fresh", recipe=now, limits=LIMITS)
+    assert_equal(place.own, place.own.parent / "fresh")
 
 
 def test_differences_name_versions_nested_keys_and_what_came_or_left() -> None:
