@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from scripts.benchmarks import __main__ as bench
+from scripts.benchmarks import rerun
 from scripts.benchmarks.child import module, run_child
 
 if TYPE_CHECKING:
@@ -29,6 +31,21 @@ def test_a_child_that_fails_ends_the_bench_with_what_it_said(tmp_path: Path) -> 
     code = "import sys; sys.exit('out of luck')"
     with pytest.raises(SystemExit, match="out of luck\n\nbench: exit code 1"):
         run_child([sys.executable, "-c", code], log=tmp_path / "log")
+
+
+def test_a_section_that_was_named_ends_the_bench_where_its_corpus_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(rerun, "ROOT", tmp_path / "none")
+    monkeypatch.setattr(rerun, "_delta", lambda _: [])
+    monkeypatch.setenv("BENCH_OUT", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["bench", "rerun"])
+    with pytest.raises(SystemExit, match=r"^bench: no mnist-png.tar.gz below .*: put it there"):
+        bench.main()
+    monkeypatch.setattr(bench, "SECTIONS", {"rerun": rerun.measure})
+    monkeypatch.setattr(sys, "argv", ["bench"])
+    assert bench.main() == 0
+    assert "the digits are left out" in capsys.readouterr().out
 
 
 @pytest.mark.slow

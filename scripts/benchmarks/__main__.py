@@ -60,6 +60,7 @@ def main() -> int:
         images=arguments.images,
         repeats=arguments.repeats,
         threads=len(os.sched_getaffinity(0)),
+        named=frozenset(arguments.sections),
         sources=arguments.sources,
         shards=arguments.shards,
         objects=arguments.objects,

@@ -22,6 +22,7 @@ class Setting:
         images: how many JPEGs a corpus has.
         repeats: rounds; in each, everything that is compared runs once, in turn.
         threads: threads of the bare loops; imgbatch and the peers take as many cores.
+        named: the sections that were asked for by name; none where all are measured.
         sources: how many sources the planned manifest has.
         shards: how many empty shards are scheduled.
         objects: how many objects of a bucket are listed.
@@ -32,6 +33,7 @@ class Setting:
     images: int
     repeats: int
     threads: int
+    named: frozenset[str]
     sources: int
     shards: int = 20_000
     objects: int = 200_000
