@@ -15,6 +15,7 @@ import pytest
 
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.verify import verify
+from imgbatch.errors import ClusterError
 from tests import corpus
 
 if TYPE_CHECKING:
@@ -22,12 +23,16 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 ENVIRONMENT = {**os.environ, "IMGBATCH_SHARD_SOURCES": "20", "IMGBATCH_COMMIT_SECONDS": "0.5"}
+# Whoever needs Ray has to go where nobody is.
+NO_RAY = {"RAY_ADDRESS": "127.0.0.1:1"}
 
 
-def start(*words: str | Path, **options: object) -> subprocess.Popen[str]:
+def start(
+    *words: str | Path, variables: dict[str, str] | None = None, **options: object
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "imgbatch", "run", *map(str, words), "--json"],
-        env=ENVIRONMENT,
+        env=ENVIRONMENT | (variables or {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -64,12 +69,16 @@ def test_ray_gives_the_rows_that_inline_gives_and_again_starts_no_ray(
     assert (first.returncode, err) == (0, "")
     assert json.loads(out.splitlines()[-1])["event"] == "finished"
     same_as_inline(made, tmp_path / "d")
-    started = time.monotonic()
-    again = start(*words)
-    out, _ = again.communicate(timeout=120)
-    assert again.returncode == 0
+    again = start(*words, variables=NO_RAY)
+    out, err = again.communicate(timeout=120)
+    assert (again.returncode, err) == (0, "")
     assert json.loads(out.splitlines()[-1])["shards"] == 0
-    assert time.monotonic() - started < 60
+    # There a run that has something to do comes to nothing.
+    (tmp_path / "other.toml").write_text("[analyzers.color]\n")
+    other = start(*words[:2], "--recipe", tmp_path / "other.toml", variables=NO_RAY)
+    _, err = other.communicate(timeout=120)
+    assert other.returncode == ClusterError.exit_code
+    assert f"nothing answers at {NO_RAY['RAY_ADDRESS']}" in err
 
 
 def wait_for(condition: object, *, seconds: float = 60) -> None:
