@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
+import os
+import re
 import shutil
 import subprocess
+import sys
 import uuid
+from collections import Counter
 from pathlib import Path
 
 import duckdb
@@ -55,13 +60,45 @@ print(type(frame).__module__.partition(".")[0], frame["status"].value_counts()["
     assert done.stdout.split() == ["pandas", str(OK)]
 
 
-def test_duckdb_queries_committed_rows(dataset: Path) -> None:
-    # delta_scan needs an extension that DuckDB downloads; the Arrow table holds the same rows.
-    sources = Dataset.open(str(dataset)).read("sources")
-    with duckdb.connect() as connection:
-        connection.register("sources", sources)
-        query = "SELECT status, count(*) AS n FROM sources GROUP BY status"
-        assert dict(connection.execute(query).fetchall())["ok"] == OK
+def test_duckdb_reads_a_table_as_the_readme_says_and_downloads_nothing(
+    dataset: Path, readme: str, tmp_path: Path
+) -> None:
+    found = re.search(r"^    DuckDB    (.+)\n {14}(.+)$", readme, re.MULTILINE)
+    assert found is not None
+    opens, asks = found[1].replace("DATASET", str(dataset)), found[2]
+    # In a home without extensions, from which no server is reached.
+    nowhere = "http://127.0.0.1:1"
+    away = {"HOME": str(tmp_path), "http_proxy": nowhere, "https_proxy": nowhere}
+    done = subprocess.run(
+        [sys.executable, "-c", f"import deltalake, duckdb\n{opens}\nprint({asks}.fetchall())"],
+        env={**os.environ, **away},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert Counter(ast.literal_eval(done.stdout)) == outcomes(dataset)
+
+
+def test_duckdb_reads_a_table_with_its_extension_where_it_is_installed(
+    dataset: Path, readme: str
+) -> None:
+    found = re.search(r"^    its SQL   (.+)$", readme, re.MULTILINE)
+    assert found is not None
+    # A test downloads nothing unasked: `INSTALL delta` in DuckDB does.
+    with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
+        try:
+            connection.execute("LOAD delta")
+        except duckdb.Error as error:
+            pytest.skip(f"DuckDB's extension delta does not load: {str(error).splitlines()[0]}")
+        rows = connection.execute(found[1].replace("DATASET", str(dataset))).fetchall()
+    assert Counter(rows) == outcomes(dataset)
+
+
+def outcomes(dataset: Path) -> Counter[tuple[str, str | None, int]]:
+    """Count what came of the sources, as rows of status, error class, and how many."""
+    rows = Dataset.open(str(dataset)).read("sources", columns=["status", "error_class"])
+    counts = Counter((row["status"], row["error_class"]) for row in rows.to_pylist())
+    return Counter((*row, count) for row, count in counts.items())
 
 
 @pytest.mark.parametrize("scheme", ["file", "memory"])
