@@ -74,6 +74,9 @@ def every_format(image: Image.Image) -> dict[str, bytes]:
         "jpeg2000": encoded(image, "JPEG2000"),
         "jpeg2000-stream": encoded(image, "JPEG2000", no_jp2=True),
         "avif": encoded(image, "AVIF", quality=95, subsampling="4:4:4"),
+        "avif-animated": encoded(
+            image, "AVIF", quality=95, subsampling="4:4:4", save_all=True, append_images=[other]
+        ),
         "heif": encoded(image, "HEIF", quality=95, chroma=444),
     }
 

@@ -83,11 +83,13 @@ def test_exact_gives_the_same_size(name: str) -> None:
         ("png-animated", True, ["animated"]),
         ("gif-animated", True, ["animated"]),
         ("webp-animated", True, ["animated"]),
+        ("avif-animated", True, ["animated"]),
         ("tiff-pages", False, ["pages"]),
         ("gif", False, []),
         ("png", False, []),
         ("jpeg", False, []),
         ("jpeg-cmyk", False, []),
+        ("avif", False, []),
     ],
 )
 def test_notes_tell_what_is_not_plain(name: str, animated: bool, notes: list[str]) -> None:  # noqa: FBT001 - a table column

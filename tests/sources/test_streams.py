@@ -54,13 +54,14 @@ def contents(read: Iterable[tuple[Source, Blob | SourceError]]) -> dict[str, byt
 def test_members_are_listed_and_read_in_one_pass_each(
     tmp_path: Path, ending: str, limits: Limits
 ) -> None:
-    members, own = listed(tmp_path / f"x.{ending}", COMPRESS[ending](tar_bytes(FILES)))
-    plain, _ = listed(tmp_path / "x.tar", tar_bytes(FILES))
-    assert names(members) == list(FILES)
+    files = FILES | {"../../etc/passwd": b"up", "..": b"dots", "/abs.png": b"abs"}
+    members, own = listed(tmp_path / f"x.{ending}", COMPRESS[ending](tar_bytes(files)))
+    plain, _ = listed(tmp_path / "x.tar", tar_bytes(files))
+    assert names(members) == list(files)
     assert {m.packing for m in members} == {"stream"}
     assert [(m.offset, m.version) for m in members] == [(m.offset, m.version) for m in plain]
     assert error_class(own) == "archive"
-    assert contents(read_stream(own.address, members, limits=limits)) == FILES
+    assert contents(read_stream(own.address, members, limits=limits)) == files
 
 
 def test_large_members_go_to_a_file_and_small_ones_stay_in_memory(tmp_path: Path) -> None:

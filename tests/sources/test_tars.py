@@ -39,6 +39,7 @@ def failure(source: Source, limits: Limits = LIMITS) -> str:
 @pytest.mark.parametrize("form", FORMS)
 def test_members_are_listed_as_tarfile_lists_them(tmp_path: Path, form: int) -> None:
     files = {"a.jpg": b"one", "./d/\u00fc.png": bytes(1500), "empty": b"", "x/" * 40 + "y": b"y"}
+    files |= {"../../etc/passwd": b"up", "..": b"dots", "/abs.png": b"abs"}
     if form != tarfile.USTAR_FORMAT:
         files["n" * 300] = b"long"
         files["\u00e9" * 200] = b"long, and not in ASCII"
