@@ -33,6 +33,9 @@ HOSTILE = (
     "javascript:document.title='PWNED'.jpg",
     "{{ 7 * 7 }}.jpg",
 )
+# The same in what a camera wrote, which becomes bars with names.
+HOSTILE_MAKE = "<script>document.title='PWNED'</script>"
+HOSTILE_MODEL = "<img src=x onerror=document.title='PWNED'>"
 UNPRINTABLE = (b"bell\x07 and \xe2\x80\xaegpj.exe.jpg", b"caf\xe9.jpg")
 
 
@@ -101,6 +104,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _dated(path: Path, month: int) -> None:
     exif = Image.Exif()
+    exif[0x010F], exif[0x0110] = HOSTILE_MAKE, HOSTILE_MODEL
     exif.get_ifd(0x8769)[0x9003] = f"2019:{month:02d}:15 12:30:00"
     exif.get_ifd(0x8825)[2] = (57.0, 43.8437, 12.9518)  # GPSLatitude: 57.7343... degrees
     exif.get_ifd(0x8825)[1] = "N"

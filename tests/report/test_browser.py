@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.report.conftest import HOSTILE, Page
+from tests.report.conftest import HOSTILE, HOSTILE_MAKE, HOSTILE_MODEL, Page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,13 +48,13 @@ def test_the_page_renders_whole_without_a_word_on_the_console(tmp_path: Path, pa
     assert len(seen.attributes("img", "src")) == len(page.attributes("img", "src"))
 
 
-def test_no_hostile_name_runs_even_without_the_policy(tmp_path: Path, page: Page) -> None:
+def test_no_hostile_name_or_tag_runs_even_without_the_policy(tmp_path: Path, page: Page) -> None:
     assert POLICY in page.html
     unguarded = page.html.replace(POLICY, '<meta name="nothing"')
     dom, _ = browse(tmp_path, unguarded, "--dump-dom")
     assert "<title>&lt;i&gt;my corpus: imgbatch report</title>" in dom
     shown = Page(dom).text + " ".join(Page(dom).attributes("img", "alt"))
-    assert all(name in shown for name in HOSTILE)
+    assert all(text in shown for text in (*HOSTILE, HOSTILE_MAKE, HOSTILE_MODEL))
 
 
 def test_the_policy_stops_what_escaping_would_miss(tmp_path: Path, page: Page) -> None:

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pyarrow.compute as pc
+import pytest
 
-from imgbatch.tables import columns_of
-from tests.report.conftest import HOSTILE, SKIMAGE, Page, read_page, run_over
+from imgbatch.tables import REGION_KEYS, columns_of
+from tests.report.conftest import (
+    HOSTILE,
+    HOSTILE_MAKE,
+    HOSTILE_MODEL,
+    SKIMAGE,
+    Page,
+    read_page,
+    run_over,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,16 +75,49 @@ def test_strips_show_the_ends_of_a_scale_with_its_values(dataset: Dataset, page:
     assert abs(values[0] - brightest) < 0.5
 
 
-def test_every_numeric_column_of_every_analyzer_has_a_figure(page: Page) -> None:
-    named = re.findall(r"<figcaption><b>([^<]*)</b>", page.html)
-    for column in ("brightness", "contrast", "sharpness", "entropy", "colorfulness", "is_grey"):
-        assert column in named
+def test_every_numeric_column_of_every_analyzer_has_a_figure(dataset: Dataset, page: Page) -> None:
+    keys = {column.name for column in REGION_KEYS}
+    for table in set(dataset.tables()) - {"sources"}:
+        section = page.html.partition(f"<h3>{table} <small>")[2].partition("<h3>")[0]
+        named = re.findall(r"<figcaption><b>([^<]*)</b>", section)
+        rows = dataset.read(table, where=pc.field("status") == "ok")
+        numeric = [field.name for field in rows.schema if is_numeric(field.type)]
+        assert len(numeric) > 3
+        for column in set(numeric) - keys:
+            if rows[column].null_count < rows.num_rows:
+                assert column in named
+            else:
+                assert f"<code>{column}</code> (no values)" in section
+
+
+def is_numeric(kind: pa.DataType) -> bool:
+    return any((pa.types.is_integer(kind), pa.types.is_floating(kind), pa.types.is_boolean(kind)))
 
 
 def test_bars_of_a_histogram_count_all_values(dataset: Dataset, page: Page) -> None:
     figure = page.html.partition("<b>entropy</b>")[2].partition("</figure>")[0]
     counts = [int(n) for n in re.findall(r"<title>[^<]*: (\d+)</title>", figure)]
     assert sum(counts) == dataset.read("quality").num_rows
+
+
+def test_the_bars_of_the_formats_are_the_counts_of_the_table_sources(
+    dataset: Dataset, page: Page
+) -> None:
+    ok = dataset.read("sources", where=pc.field("status") == "ok")
+    formats = Counter(ok["format"].to_pylist())
+    assert len(formats) > 1
+    figure = page.html.partition("<b>Formats</b>")[2].partition("</figure>")[0]
+    bars = re.findall(r'"name">(\w+)</span>.*?width:([\d.]+)%.*?"count">(\d+)<', figure)
+    longest = max(formats.values())
+    ranked = sorted(formats.items(), key=lambda item: (-item[1], item[0]))
+    assert bars == [(name, f"{100 * n / longest:.2f}", str(n)) for name, n in ranked]
+
+
+@pytest.mark.parametrize("figure", ["Width and height", "Picture size", "File size"])
+def test_figures_of_sizes_count_every_ok_source(dataset: Dataset, page: Page, figure: str) -> None:
+    ok = dataset.read("sources", where=pc.field("status") == "ok").num_rows
+    drawn = page.html.partition(f"<b>{figure}</b>")[2].partition("</figure>")[0]
+    assert sum(int(n) for n in re.findall(r"<title>[^<]*: (\d+)</title>", drawn)) == ok
 
 
 def test_the_time_line_counts_days_of_the_exif_dates(page: Page) -> None:
@@ -106,6 +150,17 @@ def test_hostile_names_are_text_and_never_markup(page: Page) -> None:
     assert tags["i"] == 0
     attributes = {name for _, attrs in page.tags for name in attrs}
     assert not {name for name in attributes if name.startswith("on")}
+
+
+@pytest.mark.parametrize(
+    ("column", "text"), [("camera_make", HOSTILE_MAKE), ("camera_model", HOSTILE_MODEL)]
+)
+def test_hostile_tags_of_a_camera_are_text_and_never_markup(
+    page: Page, column: str, text: str
+) -> None:
+    figure = page.html.partition(f"<figcaption><b>{column}</b>")[2].partition("</figure>")[0]
+    assert text not in page.html
+    assert f'"name">{html.escape(text).replace("&#x27;", "&#39;")}</span>' in figure
 
 
 def test_nothing_is_loaded_and_the_policy_forbids_it(page: Page) -> None:
@@ -163,15 +218,25 @@ def test_a_source_that_went_away_is_a_tile_that_says_why(tmp_path: Path) -> None
     assert "gone.png fetch.missing" in page.text
 
 
-def test_the_codebook_has_every_column_of_every_table(dataset: Dataset, page: Page) -> None:
+def test_the_codebook_says_all_that_is_known_of_every_column(dataset: Dataset, page: Page) -> None:
     text = dataset.store.get("report/codebook.csv").decode("utf-8")
-    rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    expected = [(t, c.name) for t in dataset.tables() for c in columns_of(t)]
-    assert [(row["table"], row["column"]) for row in rows] == expected
-    assert ("quality", "brightness") in expected
-    for row in rows:
-        assert row["meaning"]
-        assert " ".join(row["meaning"].split()) in page.text
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    known = [
+        (t, c.name, str(c.type), c.unit, c.range, c.missing, c.meaning, c.mark)
+        for t in dataset.tables()
+        for c in columns_of(t)
+    ]
+    assert ("quality", "brightness") in [column[:2] for column in known]
+    # What a spreadsheet would run begins with a quotation mark.
+    assert [tuple(c.removeprefix("'") for c in row) for row in rows[1:]] == known
+    section = page.html.partition('id="codebook"')[2]
+    told = [
+        [Page(cell).text for cell in (name, *cells.split("</td>")[:-1])]
+        for name, cells in re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', section)
+    ]
+    # The page goes by tables, and marks are for the files beside it.
+    by_table = sorted(known, key=lambda column: column[0])
+    assert told == [[" ".join(cell.split()) for cell in row] for _, *row, _ in by_table]
 
 
 def test_provenance_names_fingerprints_versions_and_the_recipe(
