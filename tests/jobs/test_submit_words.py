@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import ray
+from ray._private.utils import check_version_info
 
 from imgbatch.analyzers import settings_of
 from imgbatch.dataset import MARKER, Dataset
@@ -24,7 +27,8 @@ from imgbatch.errors import ClusterError, JobError, RunError, SettingsError, Ver
 from imgbatch.messages import Job
 from imgbatch.release import Release, read, refuse_other, release
 from imgbatch.settings import Limits, read_recipe
-from jobs import analyze, hire, submit, submitted
+from jobs import analyze, connect, hire, submit, submitted
+from tests import corpus
 from tests.jobs.cluster import free_ports
 
 if TYPE_CHECKING:
@@ -92,6 +96,37 @@ def test_a_cluster_with_another_ray_is_refused_with_both_named(tmp_path: Path) -
     assert (done.returncode, done.stdout) == (21, "")
     ours = f"VersionError: this machine has Ray {release().ray}"
     assert f"{ours}; the cluster at {address} has Ray 2.9.0" in done.stderr
+
+
+def test_a_driver_of_another_ray_is_refused_with_both_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus.many(tmp_path / "in", 1)
+    told = {"ray_version": "2.9.0", "python_version": "3.9.18"}
+
+    def init(address: str, **_: object) -> None:
+        check_version_info(told, address)  # as Ray does once it has heard from the cluster
+
+    monkeypatch.setattr(ray, "init", init)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        with pytest.raises(VersionError) as caught:
+            called("run", tmp_path / "in", tmp_path / "d", "--address", address)
+    said = str(caught.value)
+    assert "The cluster was started with: Ray: 2.9.0 Python: 3.9.18 This process on" in said
+    assert f"{address} was started with: Ray: {ray.__version__} Python: " in said
+    assert caught.value.exit_code == 21
+
+
+def test_another_runtime_error_of_ray_s_is_no_matter_of_versions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def init(**_: object) -> None:
+        raise RuntimeError("Maybe you called ray.init twice by accident?")
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(RuntimeError, match="twice by accident"):
+        connect.connect("local")
 
 
 def test_a_server_that_is_no_ray_is_told_so(tmp_path: Path) -> None:

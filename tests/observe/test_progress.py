@@ -3,6 +3,8 @@ from __future__ import annotations
 import io
 import json
 
+import pytest
+
 from imgbatch.messages import Tick
 from imgbatch.observe.progress import Bar, Lines, Meter
 
@@ -45,6 +47,16 @@ def test_a_meter_that_saw_nothing_has_no_rate_and_no_eta() -> None:
     meter.begin(10)
     assert (meter.done, meter.pictures, meter.eta) == (0, 0, None)
     assert meter.rate == 0.0
+
+
+def test_the_time_that_is_left_is_that_of_what_is_left_at_the_pace_so_far() -> None:
+    meter = Meter()
+    meter.begin(100)
+    meter.add(Tick({}, 0))
+    meter._start -= 90  # of work
+    meter.add(Tick({"ok": 24, "decode.corrupt": 1}, 24))
+    assert meter.record()["eta_seconds"] == pytest.approx(270, abs=0.5)
+    assert meter.line().endswith(", 4:30 left")
 
 
 def test_what_a_lost_worker_told_is_taken_back() -> None:
