@@ -10,7 +10,7 @@ import pytest
 from deltalake.exceptions import CommitFailedError
 
 from imgbatch.cloud import schedules
-from imgbatch.cloud.control import Control
+from imgbatch.cloud.control import LEASE, Control
 from imgbatch.cloud.holding import Holding
 from imgbatch.cloud.launch import launch
 from imgbatch.dataset import MANIFEST, Dataset, manifest
@@ -226,6 +226,26 @@ def test_a_lease_that_was_renewed_so_is_held(tmp_path: Path, store: RepeatingSto
     Holding(control, Scene(tmp_path).order(), "i-2").take(NOON + 100)
     with pytest.raises(FencedError, match="i-2"):
         holding.keep(NOON + 130)
+
+
+def test_a_lease_that_goes_to_another_head_meanwhile_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control = Control(str(tmp_path / "control"))
+    holding = Holding(control, Scene(tmp_path).order(), "i-1")
+    holding.take(NOON)
+    other = control.store.get(LEASE).replace(b"i-1", b"i-2")
+    writes = [b"", other]  # the first refusal was of our own; then the other head is there
+
+    def replace(name: str, *_: object) -> str:
+        if written := writes.pop(0):
+            control.store.put(name, written)
+        raise ChangedError(f"{name} changed meanwhile")
+
+    monkeypatch.setattr(control.store, "replace", replace)
+    with pytest.raises(FencedError, match="i-2"):
+        holding.keep(NOON + 30)
+    assert writes == []
 
 
 def test_a_doctor_takes_no_server_for_a_wrong_one(store: RepeatingStore) -> None:
