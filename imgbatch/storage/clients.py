@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, cast
 import obstore
 from obstore.store import GCSStore, S3Store
 
+from imgbatch.errors import SettingsError
 from imgbatch.settings import variables
 from imgbatch.storage import access, credentials
 from imgbatch.storage.access import S3_KEYS, insecure, options_of, waits
-from imgbatch.storage.options import GoogleOptions, S3Options
+from imgbatch.storage.options import PAYER, GoogleOptions, S3Options
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, GCSConfig, RetryConfig, S3Config
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 # they do not multiply with the attempts that are made and logged above it.
 REPEATED_SECONDS = timedelta(seconds=30)
 DEFAULT_REGION = "us-east-1"
+# Sent with what is put, so that a server refuses what came otherwise. Google is sent none.
+CHECKSUM = "SHA256"
 
 
 class Client:
@@ -56,7 +59,7 @@ class Client:
         if insecure(self.options) or (self._chain and _plain(self._chain.endpoint)):
             config["allow_http"] = True
         if isinstance(self.options, GoogleOptions) and self.options.project:
-            config["default_headers"] = {"x-goog-user-project": self.options.project}
+            config["default_headers"] = {PAYER: self.options.project}
         return config
 
     def _repeats(self) -> RetryConfig:
@@ -69,7 +72,7 @@ class Client:
         self._chain = credentials.s3_chain(self.bucket, options)
         return S3Store(
             self._name,
-            config=cast("S3Config", {**self._place(), "checksum_algorithm": "SHA256"}),
+            config=cast("S3Config", {**self._place(), "checksum_algorithm": CHECKSUM}),
             client_options=self._http(),
             retry_config=self._repeats(),
             credential_provider=self._chain.provider if self._chain else None,
@@ -114,10 +117,14 @@ class Client:
 
         Raises:
             AccessError: there are no credentials.
+            SettingsError: a project is to be billed with Google, which deltalake cannot say.
         """
         told = {
             "connect_timeout": f"{self._waits.connect_seconds * 1000:.0f}ms",
             "timeout": f"{self._waits.request_seconds * 1000:.0f}ms",
+            # As `_repeats`, in its own words: by itself it goes on for three minutes.
+            "max_retries": str(self._waits.request_attempts - 1),
+            "retry_timeout": f"{REPEATED_SECONDS.total_seconds():.0f}s",
         }
         if self._http().get("allow_http"):
             told["allow_http"] = "true"
@@ -132,11 +139,20 @@ class Client:
             else str(value)
             for name, value in self._place().items()
         }
+        place["aws_checksum_algorithm"] = CHECKSUM
         # So is a commit: of several writers of one version, one gets it.
         place["aws_conditional_put"] = "etag"
         return place | credentials.s3_keys(self.bucket, self._chain)
 
     def _google_delta(self, options: GoogleOptions) -> dict[str, str]:
+        if options.project:
+            # object_store takes it as a header, and deltalake hands no headers on.
+            raise SettingsError(
+                f"{self.bucket}: ?project={options.project} cannot be given for a DATASET: Delta "
+                "Lake's library does not say who pays",
+                "Leave ?project= out, and write the dataset to a bucket whose requester does not "
+                "pay; for an INPUT it may stay.",
+            )
         if credentials.is_emulated(options):
             return {"google_service_account_key": credentials.emulated_key(options)}
         told = {"google_base_url": options.endpoint} if options.endpoint else {}

@@ -23,6 +23,9 @@ REMEDY = (
     "application-default login`), and take this URL out of your shell's history."
 )
 
+# The header of Google's requests that names a `project`.
+PAYER = "x-goog-user-project"
+
 
 class _Options(Settings):
     """What both kinds have."""
@@ -72,7 +75,8 @@ class GoogleOptions(_Options):
         endpoint: URL of the server, where it is not Google's own.
         anonymous: read without credentials, as public buckets allow.
         credentials: path of a key file, on each machine; else the application default credentials.
-        project: billed for requests and traffic, where the requester pays.
+        project: billed for requests and traffic, where the requester pays. Of an INPUT only: what
+            writes Delta's tables cannot say it, so a DATASET is refused.
         region: where the bucket is. Google finds it by itself: who says it, knows that it is
             elsewhere than the machines.
     """

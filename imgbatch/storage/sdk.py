@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from imgbatch.errors import AccessError
 from imgbatch.storage.access import options_of, waits
 from imgbatch.storage.credentials import NO_S3, google_credentials
+from imgbatch.storage.options import PAYER
 from imgbatch.storage.secrets import cause, scrub
 
 if TYPE_CHECKING:
@@ -67,6 +68,9 @@ def google(bucket: str) -> Any:
     else:
         found, project = google_credentials(bucket, options)
         said = {"credentials": found, "project": options.project or project or "none"}
+    if options.project:
+        # Of all its requests: not each of its calls takes a project that pays.
+        said["extra_headers"] = {PAYER: options.project}
     if options.endpoint:
         said["client_options"] = {"api_endpoint": options.endpoint}
     return storage.Client(**said)

@@ -21,12 +21,14 @@ HOP = {"connection", "transfer-encoding", "content-length", "keep-alive", "serve
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request and the bytes of its answer's body."""
+    """One request, the bytes of its answer's body, and what was sent with it."""
 
     method: str
     path: str
     range: str
     bytes: int
+    headers: dict[str, str]
+    sent: bytes
 
 
 class Counting(ThreadingHTTPServer):
@@ -62,7 +64,9 @@ class _Handler(BaseHTTPRequestHandler):
             behind.request(self.command, self.path, body, dict(self.headers))
             answer = behind.getresponse()
             data = answer.read()
-            asked = Asked(self.command, self.path, self.headers.get("Range") or "", len(data))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            got = self.headers.get("Range") or ""
+            asked = Asked(self.command, self.path, got, len(data), headers, body)
             self.server.asked.append(asked)
             self.send_response(answer.status)
             for key, value in answer.getheaders():

@@ -73,7 +73,8 @@ def _asked(client: Any, bucket: str) -> Iterator[Finding]:
     base = client._connection.API_BASE_URL  # noqa: SLF001 - STORAGE_EMULATOR_HOST is heeded there
     url = f"{base}/storage/v1/b/{bucket}/o"
     try:
-        said = client._http.get(url, params={"maxResults": 1}, timeout=SECONDS)  # noqa: SLF001 - signed as the library's own
+        pays = client._connection.extra_headers  # noqa: SLF001 - as above
+        said = client._http.get(url, params={"maxResults": 1}, headers=pays, timeout=SECONDS)  # noqa: SLF001 - signed as the library's own
     except GoogleAuthError as error:
         yield Finding("credentials", "failed", scrub(str(error)), AGAIN, blocks=True)
         return
