@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from imgbatch.dataset.verify import Verified
 
 
-# A link that is signed with keys of an hour ends with them.
 LINK_SECONDS = 24 * 3600
 FORGOTTEN = (
     "Prove that nothing forgotten is left, instead: address, id and post id, in every object. Not "
@@ -151,13 +150,18 @@ def report(
     *,
     thumbnails: Annotated[bool, typer.Option(help="Show pictures of the corpus.")] = True,
     link: Annotated[
-        bool, typer.Option("--link", help="Also print a link that opens it for 24 hours.")
+        bool,
+        typer.Option(
+            "--link",
+            help="Also print a link that opens it for 24 hours, or until your keys end.",
+        ),
     ] = False,
 ) -> None:
     """Write DATASET/report/index.html and the codebook; print where it is."""
     from imgbatch.dataset import Dataset  # noqa: PLC0415 - keeps `--help` quick
     from imgbatch.errors import SettingsError  # noqa: PLC0415
     from imgbatch.report import PAGE, write_report  # noqa: PLC0415
+    from imgbatch.storage import ends_with_keys  # noqa: PLC0415
 
     opened = Dataset.open(dataset)
     sys.stdout.write(write_report(opened, thumbnails=thumbnails) + "\n")
@@ -169,7 +173,9 @@ def report(
                 f"nobody here can sign a link into {dataset}",
                 "Google: name a key file (?credentials=KEY.json). Or copy the page to yourself.",
             )
-        sys.stdout.write(f"for whoever has this link it opens, for 24 hours, at:\n{signed}\n")
+        until = ", or until the keys end" if ends_with_keys(signed) else ""
+        said = f"for whoever has this link it opens, for 24 hours{until}, at:"
+        sys.stdout.write(f"{said}\n{signed}\n")
 
 
 def export(

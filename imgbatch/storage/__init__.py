@@ -208,6 +208,14 @@ def claim(store: Store, name: str, data: bytes) -> None:
         raise
 
 
+def ends_with_keys(link: str) -> bool:
+    """Return whether a link was signed with temporary keys, and so ends with them at the latest.
+
+    Those of roles and of single sign-on last for an hour to a day.
+    """
+    return "x-amz-security-token=" in link.lower()
+
+
 def locate(address: str) -> tuple[Store, str]:
     """Return the store and the name of an object by its canonical address."""
     scheme, _, rest = address.partition("://")

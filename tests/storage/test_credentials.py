@@ -17,7 +17,7 @@ from imgbatch.dataset import MANIFEST
 from imgbatch.dataset.delta import Table
 from imgbatch.dataset.manifest import SCHEMA
 from imgbatch.errors import AccessError
-from imgbatch.storage import credentials, open_store
+from imgbatch.storage import credentials, ends_with_keys, open_store
 from tests.conftest import ask
 from tests.servers.scripted import Answer
 
@@ -108,6 +108,14 @@ def test_keys_that_end_soon_are_asked_for_again_by_requests_and_for_delta(
     assert first["aws_access_key_id"] != second["aws_access_key_id"]
     assert second["aws_session_token"] == f"token{second['aws_access_key_id'][4:]}"
     assert second["aws_endpoint"] == scripted.url
+
+
+@pytest.mark.usefixtures("profiles")
+@pytest.mark.parametrize(("profile", "ends"), [("lab", False), ("program", True)])
+def test_a_link_tells_whether_it_ends_with_its_keys(profile: str, *, ends: bool) -> None:
+    link = open_store(f"s3://b?profile={profile}").link("x", 60)
+    assert link is not None
+    assert ends_with_keys(link) == ends
 
 
 @pytest.mark.usefixtures("profiles")
