@@ -74,6 +74,7 @@ class Tick:
         stages: seconds by stage, summed over threads; what a shard took to write comes in a
             tick behind it.
         threads: seconds that the worker's decoding threads had, busy or not.
+        gpu: those of `stages` that belong to analyzers that compute on a GPU.
     """
 
     outcomes: dict[str, int]
@@ -81,6 +82,7 @@ class Tick:
     bytes: int = 0
     stages: dict[str, float] = field(default_factory=dict)
     threads: float = 0.0
+    gpu: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

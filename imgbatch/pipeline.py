@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, TypeVar
 import cv2
 import threadpoolctl
 
+from imgbatch.analyzers import on_gpu
 from imgbatch.attempts import attempt
 from imgbatch.budget import check_outage, failed_in
 from imgbatch.carry import look, whole
@@ -96,6 +97,7 @@ class Worker:
         self._clock = Clock(limits.threads)
         gate = ByteGate(limits.decoded_bytes)
         self._examiner = Examiner(job.recipe, gate, self._log, self._watch)
+        self._on_gpu = on_gpu(job.recipe.analyzers)
         self._fetched = ByteGate(FETCHED_IN_FLIGHT)
         self._fetchers = ThreadPoolExecutor(job.limits.fetch_threads, "fetch")
         # Who waits for a bucket lets others work. A disk is quicker than handing over to a thread:
@@ -165,9 +167,9 @@ class Worker:
             timings.merge(examined.stages)
             self._log_failed(shard, examined)
             if time.monotonic() - tick >= TICK_SECONDS:
-                yield _tick(done[ticked:], self._clock.lap())
+                yield _tick(done[ticked:], self._clock.lap(), self._on_gpu)
                 tick, ticked = time.monotonic(), len(done)
-        yield _tick(done[ticked:], self._clock.lap())
+        yield _tick(done[ticked:], self._clock.lap(), self._on_gpu)
         with timings.stage("rows"), self._watch.over(shard.name, None, 0):
             computed = rows.tables(done)
         if not write:
@@ -349,9 +351,11 @@ def _bytes(done: list[Examined]) -> int:
     return sum(e.source.size for e in done if e.source.verdict is None)
 
 
-def _tick(done: list[Examined], threads: float) -> Tick:
+def _tick(done: list[Examined], threads: float, on_gpu: frozenset[str]) -> Tick:
     stages = Timings()
     for examined in done:
         stages.merge(examined.stages)
     pictures = sum(e.outcome.n_pictures for e in done)
-    return Tick(_outcomes(done), pictures, _bytes(done), stages.seconds(), threads)
+    spent = stages.seconds()
+    gpu = {name: spent[name] for name in on_gpu & spent.keys()}
+    return Tick(_outcomes(done), pictures, _bytes(done), spent, threads, gpu)

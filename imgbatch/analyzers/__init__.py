@@ -46,6 +46,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from imgbatch.errors import MissingExtraError, SettingsError
+from imgbatch.models.devices import device
 from imgbatch.records import REGIONS, analyzer_of
 from imgbatch.settings import Settings, nearest
 
@@ -242,6 +243,13 @@ def needs_of(module: Module, settings: Settings) -> Needs:
     """Return what an analyzer needs with these settings."""
     found: Needs = _by_settings(module, "needs", settings)
     return found
+
+
+def on_gpu(chosen: Mapping[str, Settings]) -> frozenset[str]:
+    """Return the names of the analyzers that compute on a GPU in this process."""
+    needs = {name: needs_of(load(name), settings) for name, settings in chosen.items()}
+    able = frozenset(name for name, need in needs.items() if need.gpu or need.gpu_if_any)
+    return able if able and device() == "cuda" else frozenset()
 
 
 def has_regions(module: Module) -> bool:

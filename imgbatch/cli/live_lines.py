@@ -115,7 +115,8 @@ def _work(progress: Mapping[str, Any]) -> list[str]:
 
 def _bound(progress: Mapping[str, Any]) -> str:
     """Return what bounds a run, and how much of their time the decoding threads are at work."""
-    said = f"  bound by {meaning(progress['bound'])}"
+    # Runs of before say nothing of GPUs.
+    said = f"  bound by {meaning(progress['bound'], progress.get('gpu', ()))}"
     groups = grouped(progress["stages"])
     spent = sum(seconds for name, seconds in groups.items() if name != WRITING)
     if not progress["threads"]:

@@ -5,7 +5,8 @@ decode them (`hash`, `decode`) and show the pictures to the analyzers. So the se
 stages are at most what the threads had (wall time x threads, as each tick of a worker tells), and:
 
 - where they fill at least half of that, the run is bound by the largest of: bytes (a network, or a
-  disk), decoding, or one analyzer, each of which is CPU time as long as no analyzer runs on a GPU;
+  disk), decoding, or one analyzer. All but bytes is CPU time; that of an analyzer is a GPU's where
+  the workers say that it computes on one;
 - where they do not, the threads lack work. Rows are put together and written (`rows`, `write`)
   beside them, by the thread that also hands out the next shard: if that takes more time than any
   other stage, it is what the run waits for; else it is something that no stage holds: a compressed
@@ -20,7 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 FETCHING, DECODING, WRITING, WAITING = "fetching", "decoding", "writing", "waiting"
 STAGES = {
@@ -70,6 +71,22 @@ def grouped(stages: Mapping[str, float]) -> dict[str, float]:
     return found
 
 
-def meaning(verdict: str) -> str:
-    """Return a verdict in words."""
-    return MEANING.get(verdict, f"CPU: analyzer {verdict}")
+def on_gpu(stages: Mapping[str, float], gpu: Mapping[str, float]) -> list[str]:
+    """Return the analyzers that spent most of their time on GPUs: not every worker may have one.
+
+    Args:
+        stages: seconds by stage.
+        gpu: those of them that were spent where an analyzer computes on a GPU.
+    """
+    return sorted(name for name, seconds in gpu.items() if seconds > stages[name] / 2)
+
+
+def meaning(verdict: str, gpu: Collection[str] = ()) -> str:
+    """Return a verdict in words.
+
+    Args:
+        verdict: as `bound` says it.
+        gpu: the analyzers that compute on a GPU.
+    """
+    chip = "GPU" if verdict in gpu else "CPU"
+    return MEANING.get(verdict, f"{chip}: analyzer {verdict}")

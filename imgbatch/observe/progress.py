@@ -37,6 +37,10 @@ class Advance(Protocol):
     def threads(self) -> float:
         """Seconds that the decoding threads had."""
 
+    @property
+    def gpu(self) -> dict[str, float]:
+        """Those of the stages that belong to analyzers that compute on a GPU."""
+
 
 class Crew(Protocol):
     """Who is at work."""
@@ -58,6 +62,7 @@ class Meter:
         self.outcomes: Counter[str] = Counter()
         self.pictures = self.bytes = 0
         self.stages: Counter[str] = Counter()
+        self.gpu: Counter[str] = Counter()
         self.threads = 0.0
         self.alive = self.lost = 0
         self._start = time.monotonic()
@@ -76,6 +81,7 @@ class Meter:
         self.pictures += advance.pictures
         self.bytes += advance.bytes
         self.stages.update(advance.stages)
+        self.gpu.update(advance.gpu)
         self.threads += advance.threads
 
     def crewed(self, crew: Crew) -> None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.lock import this_machine
 from imgbatch.errors import CancelledError, ImgbatchError
-from imgbatch.observe.bound import bound
+from imgbatch.observe.bound import bound, on_gpu
 from imgbatch.observe.cancel import asked
 from imgbatch.observe.logs import LogFile, logger
 from imgbatch.observe.progress import Meter
@@ -289,6 +289,7 @@ class Recorder:
                 "stages": {k: round(v, 3) for k, v in meter.stages.most_common()},
                 "threads": round(meter.threads, 3),
                 "bound": bound(meter.stages, meter.threads),
+                "gpu": on_gpu(meter.stages, meter.gpu),
                 "workers": {"alive": meter.alive, "lost": meter.lost},
                 "cost": cost,
                 "missed": self._missed,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from imgbatch.observe.bound import bound, meaning
+from imgbatch.observe.bound import bound, meaning, on_gpu
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,15 @@ def test_what_bounds_a_run_is_told_by_the_seconds_of_its_stages(
 def test_a_verdict_in_words_names_the_analyzer() -> None:
     assert meaning("decoding") == "CPU: decoding"
     assert meaning("quality") == "CPU: analyzer quality"
+
+
+def test_a_verdict_names_the_gpu_for_the_analyzers_that_compute_on_one() -> None:
+    assert meaning("classify", ["classify"]) == "GPU: analyzer classify"
+    assert meaning("quality", ["classify"]) == "CPU: analyzer quality"
+    assert meaning("decoding", ["decoding"]) == "CPU: decoding"
+
+
+def test_an_analyzer_is_on_gpus_where_most_of_its_time_is() -> None:
+    stages = {"decode": 9.0, "classify": 6.0, "embed": 6.0, "clip": 0.0}
+    assert on_gpu(stages, {"classify": 4.0, "embed": 2.0, "clip": 0.0}) == ["classify"]
+    assert on_gpu(stages, {}) == []

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imgbatch import crew
+from imgbatch import analyzers, crew
+from imgbatch.cli import live_lines
+from imgbatch.crew.order import _opposite
 from imgbatch.dataset import Dataset
 from imgbatch.errors import BusyError, CancelledError, JobError
 from imgbatch.messages import Crewed, Finished, Job, Task, Tick
@@ -21,6 +24,7 @@ from imgbatch.run import run
 from imgbatch.settings import Limits
 from imgbatch.storage.local import LocalStore
 from imgbatch.summary import Request
+from tests import squares
 from tests.corpus import Silent, many, run_inline
 from tests.equal import assert_equal
 
@@ -77,6 +81,43 @@ def test_progress_is_told_from_the_plan_to_the_end(tmp_path: Path) -> None:
     assert said(tmp_path)["state"] == "finished"
     events = [line["event"] for line in log_lines(Dataset.open(str(tmp_path)), "r")]
     assert events == ["run.planned", "workers.lost", "run.ended"]
+
+
+def test_status_says_gpu_where_the_workers_computed_on_one(tmp_path: Path) -> None:
+    Dataset.create(str(tmp_path))
+    on_gpu = Tick({"ok": 4}, 4, 500, {"decode": 0.2, "classify": 0.9}, 1.2, {"classify": 0.9})
+    with recorder(tmp_path) as told:
+        told.planned(shards=2, sources=10, note="sources, classify")
+        told.tick(on_gpu)
+        until(lambda: said(tmp_path)["sources"] == 4)
+        assert (said(tmp_path)["bound"], said(tmp_path)["gpu"]) == ("classify", ["classify"])
+        found = life.last(Dataset.open(str(tmp_path)))
+        assert found is not None
+        lines = live_lines.going(found.told())
+        assert any(line.startswith("  bound by GPU: analyzer classify;") for line in lines)
+        # A run of an imgbatch that said nothing of GPUs.
+        assert found.progress is not None
+        del found.progress["gpu"]
+        lines = live_lines.going(found.told())
+        assert any(line.startswith("  bound by CPU: analyzer classify;") for line in lines)
+        # A worker was lost, and what it told is taken back.
+        told.tick(_opposite(on_gpu))
+        until(lambda: said(tmp_path)["sources"] == 0)
+        assert said(tmp_path)["gpu"] == []
+
+
+@pytest.mark.parametrize("chip", ["cuda", "cpu"])
+def test_a_worker_tells_which_analyzers_compute_on_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chip: str
+) -> None:
+    monkeypatch.setattr(analyzers, "device", lambda: chip)
+    monkeypatch.setattr(squares, "NEEDS", replace(squares.NEEDS, gpu_if_any=0.25))
+    recipe = RECIPE + '[analyzers."tests.squares"]\n'
+    run_inline(many(tmp_path / "c", 4), tmp_path / "d", recipe=recipe, limits=OFTEN)
+    (told,) = (tmp_path / "d/runs").glob("*/progress.json")
+    progress = json.loads(told.read_text())
+    assert progress["stages"]["tests.squares"] > 0
+    assert progress["gpu"] == (["tests.squares"] if chip == "cuda" else [])
 
 
 def test_a_run_that_lists_for_long_is_seen_and_a_typing_error_leaves_nothing(
