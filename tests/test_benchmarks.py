@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts.benchmarks import __main__ as bench
-from scripts.benchmarks import rerun
+from scripts.benchmarks import rerun, server, workers
 from scripts.benchmarks.child import module, run_child
+from scripts.benchmarks.setting import Setting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,3 +71,39 @@ def test_made_up_sources_go_through_every_step_of_a_run(
 def test_shards_that_nobody_computes_all_come_back(way: str, tmp_path: Path) -> None:
     ended = run_child(module("null", way, tmp_path / "d", 40), log=tmp_path / "log")
     assert ended.answer["shards"] == 40
+
+
+@pytest.mark.parametrize(("threads", "missing"), [(1, [2, 4]), (3, [4]), (4, [])])
+def test_a_bar_that_this_machine_has_too_few_cores_for_is_named(
+    threads: int,
+    missing: list[int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(workers, "photos", lambda *_: tmp_path)
+    monkeypatch.setattr(workers, "_bare", lambda *_: 1.0)
+    monkeypatch.setattr(workers, "_imgbatch", lambda *_: 1.0)
+    figures = workers.measure(Setting(tmp_path, images=8, repeats=1, threads=threads, sources=1))
+    said = [line for line in capsys.readouterr().out.splitlines() if "not measured" in line]
+    told = [f"bench: not measured: {n} workers of one core, on {threads}" for n in missing]
+    assert said == told
+    judged = [int(figure.name.split()[0]) for figure in figures if figure.low is not None]
+    assert sorted([*judged, *missing]) == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("processes", "told"),
+    [((1,), ["bench: not measured: Ceph RGW on a core of its own, of 2"]), ((), [])],
+)
+def test_a_server_that_shares_the_cores_of_what_is_measured_is_named(
+    processes: tuple[int, ...],
+    told: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(server.os, "sched_getaffinity", lambda _: {0, 1})
+    found = server.Server("Ceph RGW", "http://127.0.0.1:1", {}, processes)
+    with found.apart() as left:
+        assert left == 2
+    assert capsys.readouterr().out.splitlines() == told

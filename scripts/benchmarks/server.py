@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import URLError
 
+from scripts.benchmarks.report import CONSOLE
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -101,6 +103,8 @@ class Server:
         Where the server is not ours, or a core is all there is, nothing is moved.
         """
         cores = os.sched_getaffinity(0)
+        if self.processes and len(cores) < CORES:
+            CONSOLE.print(f"bench: not measured: {self.name} on a core of its own, of {len(cores)}")
         if not self.processes or len(cores) < CORES:
             yield len(cores)
             return

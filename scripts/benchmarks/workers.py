@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from scripts.benchmarks.child import module, run_child
 from scripts.benchmarks.corpus import photos, read_once
 from scripts.benchmarks.product import run_imgbatch
-from scripts.benchmarks.report import Figure
+from scripts.benchmarks.report import CONSOLE, Figure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +35,8 @@ def measure(setting: Setting) -> list[Figure]:
     folder = photos(setting, count)
     read_once(folder)
     most = [number for number in BARS if number <= setting.threads]
+    for number in sorted(BARS.keys() - most):
+        CONSOLE.print(f"bench: not measured: {number} workers of one core, on {setting.threads}")
     rates: dict[tuple[str, int], list[float]] = {}
     for _ in range(setting.repeats):
         for number in (1, *most):
