@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -106,11 +106,11 @@ def gs_bucket(gs_server: str) -> Iterator[str]:
 environment = pytest.MonkeyPatch.context
 
 
-def ask(url: str, said: object) -> None:
-    """Send JSON to a server of ours."""
+def ask(url: str, said: object) -> Any:
+    """Send JSON to a server of ours; return what it answers."""
     request = urllib.request.Request(url, json.dumps(said).encode(), method="POST")
     with urllib.request.urlopen(request) as answer:
-        answer.read()
+        return json.load(answer)
 
 
 @contextlib.contextmanager

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
+from deltalake.table import TableAlterer
 
 from imgbatch.dataset import FORMAT, MANIFEST, Dataset, TableSpec
-from imgbatch.dataset.commit import Committer, take_number
+from imgbatch.dataset.commit import Committer, remove, take_number
 from imgbatch.dataset.parts import write_part
 from imgbatch.dataset.plan import undone
 from imgbatch.errors import DatasetError, FencedError
@@ -32,6 +35,17 @@ def part(dataset: Dataset, label: str, x: float, spec: TableSpec = SPEC) -> Part
 
 def committer(dataset: Dataset, number: int, *, every: float = 1e9) -> Committer:
     return Committer(dataset, [SPEC], run=f"run{number}", number=number, every=every)
+
+
+def send_twice(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> None:
+    """Have a commit done, and then refused: the second request meets what the first one wrote."""
+    once = getattr(owner, name)
+
+    def sent_twice(*words: Any, **named: Any) -> None:
+        once(*words, **named)
+        raise CommitFailedError("version exists already")
+
+    monkeypatch.setattr(owner, name, sent_twice)
 
 
 def values(dataset: Dataset) -> list[tuple[str, float]]:
@@ -102,6 +116,32 @@ def test_a_commit_that_went_through_unseen_is_not_done_again(dataset: Dataset) -
     stale.commit([written], [], fence=1, run="run1")
     assert stale.version == version
     assert values(dataset) == [("s1", 1.0)]
+
+
+def test_commits_whose_answers_were_lost_are_known_as_ones_own(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send_twice(monkeypatch, DeltaTable, "create_write_transaction")
+    send_twice(monkeypatch, TableAlterer, "add_columns")
+    number = take_number(dataset, "run1")  # adds no part
+    own = committer(dataset, number)
+    own.add([part(dataset, "s1@0", 1.0)])
+    own.flush()
+    wider = TableSpec("quality", SCHEMA.append(pa.field("y", pa.int32())), "d" * 32)
+    Committer(dataset, [wider], run="run1", number=number, every=1)
+    assert dataset.read("quality")["y"].to_pylist() == [None]
+    remove(dataset, {"s1"}, run="run1", number=number)  # adds none either
+    assert values(dataset) == []
+
+
+def test_the_same_number_taken_by_another_run_is_not_known_as_ones_own(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stale = Dataset.open(dataset.url).table(MANIFEST)
+    take_number(dataset, "run2")
+    send_twice(monkeypatch, DeltaTable, "create_write_transaction")
+    with pytest.raises(FencedError, match="another run took number 1"):
+        stale.commit([], [], fence=1, run="run1")
 
 
 def test_a_driver_that_was_taken_over_commits_nothing_any_more(dataset: Dataset) -> None:

@@ -51,6 +51,17 @@ def leave(store: Store, **changed: object) -> None:
     store.put(NAME, json.dumps({**holder, **changed}).encode())
 
 
+def send_replacements_twice(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have each one done, and then refused: the second request meets what the first one wrote."""
+    replace = store.replace
+
+    def sent_twice(name: str, data: bytes, version: str) -> str:
+        replace(name, data, version)
+        return replace(name, data, version)
+
+    monkeypatch.setattr(store, "replace", sent_twice)
+
+
 def lost(lock: RunLock) -> bool:
     try:
         lock.check()
@@ -75,6 +86,43 @@ def test_a_second_run_is_refused_and_told_who_holds_the_dataset(store: Store) ->
 def test_a_holder_gives_signs_of_life(store: Store) -> None:
     lock = RunLock.take(store, "run1", expires=0.3)
     until(lambda: written(store)["beat"] == 3)
+    lock.check()
+    lock.release()
+
+
+def test_who_took_the_lock_and_lost_the_answer_has_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_once = store.put_once
+
+    def sent_twice(name: str, data: bytes) -> None:
+        put_once(name, data)
+        put_once(name, data)
+
+    monkeypatch.setattr(store, "put_once", sent_twice)
+    lock = RunLock.take(store, "run1", expires=60)
+    with pytest.raises(BusyError, match="run1"):
+        RunLock.take(store, "run2", expires=60)
+    lock.release()
+    assert list(store.list()) == []
+
+
+def test_who_took_a_dead_ones_lock_and_lost_the_answer_has_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave(store, pid=2**22 + 1)
+    send_replacements_twice(store, monkeypatch)
+    lock = RunLock.take(store, "run2", expires=60)
+    assert written(store)["run"] == "run2"
+    lock.release()
+
+
+def test_a_holder_whose_signs_of_life_lose_their_answers_still_holds(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send_replacements_twice(store, monkeypatch)
+    lock = RunLock.take(store, "run1", expires=0.3)
+    until(lambda: lost(lock) or written(store)["beat"] == 3)
     lock.check()
     lock.release()
 

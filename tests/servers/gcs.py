@@ -7,7 +7,8 @@ listings come in pages, in order of names, and show what is there at once; range
 end; versioning keeps former generations; error bodies have Google's codes; ETags of the XML API are
 MD5s, but where a bucket has a key of the customer's own. When a test says so (POST /_fake) it is
 out, or asks for tokens; it issues them to requests that a service account signs, and does not look
-at the signature.
+at the signature. Or it answers some of its calls with 503, drawn by a seed: of these it has done
+every second one nonetheless, as a server has whose answer is lost on its way.
 
 What it is not: signatures, permissions, quotas, eventual anything, resumable uploads, soft
 delete, composed objects. A bucket exists once it was made (POST /storage/v1/b).
@@ -23,12 +24,14 @@ import base64
 import hashlib
 import itertools
 import json
+import random
 import re
 import sys
 import threading
 import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
@@ -78,6 +81,17 @@ class State:
         self.asks_tokens = False
         self.out = False
         self.token_seconds = 3600
+        self.fail = 0.0
+        self.failed = 0
+        self.chance = random.Random()
+
+    def draw(self) -> Literal["", "undone", "done"]:
+        """Return how the next call fails, if it does."""
+        with self.lock:
+            if self.chance.random() >= self.fail:
+                return ""
+            self.failed += 1
+            return "done" if self.failed % 2 else "undone"
 
     def bucket(self, name: str) -> Bucket:
         if name not in self.buckets:
@@ -157,6 +171,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def handle_any(self) -> None:
         self.body = self._read()
+        self.fate: Literal["", "undone", "done"] = ""
         parts = urlsplit(self.path)
         self.query = {k: v[-1] for k, v in parse_qs(parts.query, keep_blank_values=True).items()}
         json_api = "/storage/v1/" in parts.path
@@ -188,6 +203,8 @@ class Handler(BaseHTTPRequestHandler):
         return b"".join(pieces)
 
     def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
+        if self.fate == "done":
+            status, body, headers = 503, b"", {}
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
@@ -217,7 +234,10 @@ class Handler(BaseHTTPRequestHandler):
         self.state.token_seconds = said.get("token_seconds", self.state.token_seconds)
         if said.get("revoke"):
             self.state.tokens.clear()
-        self.answer_json({"issued": len(self.state.tokens)})
+        if "fail" in said:
+            self.state.fail, self.state.failed = said["fail"], 0
+            self.state.chance = random.Random(said.get("seed", 0))
+        self.answer_json({"issued": len(self.state.tokens), "failed": self.state.failed})
 
     def _token(self) -> None:
         if not _claims(parse_qs(self.body.decode())["assertion"][0]).get("scope"):
@@ -228,7 +248,8 @@ class Handler(BaseHTTPRequestHandler):
         self.answer_json({"access_token": token, "expires_in": seconds, "token_type": "Bearer"})
 
     def _admit(self) -> None:
-        if self.state.out:
+        self.fate = self.state.draw()
+        if self.state.out or self.fate == "undone":
             raise Refused(503, "ServiceUnavailable")
         if not self.state.asks_tokens:
             return
