@@ -140,6 +140,41 @@ def test_a_stale_listing_names_what_is_gone_and_the_next_one_heals(
     assert outcomes(tmp_path / "d", url) == corpus.EXPECTED
 
 
+def test_a_listing_that_omits_what_is_there_is_healed_by_the_next(
+    url: str, faults: Faults, tmp_path: Path
+) -> None:
+    do(url, tmp_path / "sound")
+    do(url, tmp_path / "d")
+    faults.hidden = {"rocket.jpg", "inside.zip"}
+    do(url, tmp_path / "d")
+    assert not {"rocket.jpg", "inside.zip!/china.jpg"} & outcomes(tmp_path / "d", url).keys()
+    faults.hidden = set()
+    do(url, tmp_path / "d")
+    assert outcomes(tmp_path / "d", url) == corpus.EXPECTED
+    assert_equal(tmp_path / "sound", tmp_path / "d")
+    assert verify(Dataset.open(str(tmp_path / "d"))).problems == []
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_listing_that_tells_a_former_version_is_healed_by_the_next(
+    url: str, faults: Faults, tmp_path: Path, *, seen: bool
+) -> None:
+    store = open_store(url)
+    former = store.head("rocket.jpg")
+    store.put("rocket.jpg", corpus.PHOTOS["flower.jpg"].read_bytes())
+    do(url, tmp_path / "sound")
+    if seen:  # the newer version was there before, and is listed no more
+        do(url, tmp_path / "d")
+    faults.stale = [former]
+    do(url, tmp_path / "d")
+    # Its bytes are not there any more; those that are would be another version's.
+    assert outcomes(tmp_path / "d", url)["rocket.jpg"] == "fetch.changed"
+    faults.stale = []
+    do(url, tmp_path / "d")
+    assert_equal(tmp_path / "sound", tmp_path / "d")
+    assert verify(Dataset.open(str(tmp_path / "d"))).problems == []
+
+
 def test_a_store_that_is_out_ends_the_run_and_the_next_one_goes_on(
     faults: Faults, tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ from imgbatch.storage.local import LocalStore
 from imgbatch.storage.remote import RemoteStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from imgbatch.storage import Entry
 
@@ -25,6 +25,7 @@ class Faults:
     def __init__(self, *, fail: float = 0.0, cut: float = 0.0, slow: float = 0.0) -> None:
         self.fail, self.cut, self.slow = fail, cut, slow
         self.stale: list[Entry] = []
+        self.hidden: set[str] = set()
         self.failed = self.shortened = 0
         self._chance = random.Random(7)
         self._lock = threading.Lock()
@@ -39,6 +40,11 @@ class Faults:
             error = StorageError(f"{name}: connection reset")
             error.timed_out = self.failed % 2 == 0
             raise error
+
+    def shown(self, found: Iterable[Entry]) -> list[Entry]:
+        """Return what a listing shows: stale entries in place of newer ones, nothing hidden."""
+        told = {entry.name: entry for entry in [*found, *self.stale]}
+        return [entry for name, entry in told.items() if name not in self.hidden]
 
     def shorten(self, data: bytes) -> bytes:
         """Return the bytes, or only a part of them."""
@@ -55,8 +61,8 @@ class FaultyStore(RemoteStore):
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         self.faults.strike(prefix)
-        found = list(super().list(prefix))
-        for number, entry in enumerate([*found, *self.faults.stale]):
+        found = self.faults.shown(super().list(prefix))
+        for number, entry in enumerate(found):
             if number == len(found) // 2:
                 self.faults.strike(prefix)
             yield entry
