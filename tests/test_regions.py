@@ -341,7 +341,7 @@ def test_plan_tells_what_both_tables_cost_and_what_failed_before(corpus: Path) -
     assert found.tables["quality"] == {}
     found = planned(corpus, RECIPE)
     assert found.nothing
-    assert found.failed == {"decode.unrecognised": 1, "analyze.failed": 1}
+    assert found.failed == {"sources": {"decode.unrecognised": 1}, NAME: {"analyze.failed": 1}}
 
 
 def planned(corpus: Path, recipe: str) -> Plan:
