@@ -276,6 +276,21 @@ def test_other_sources_with_the_same_bytes_are_named_and_go_on_request(place: Pa
     assert known.twins == ()
 
 
+def test_what_is_named_is_found_without_a_whole_table_in_memory(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("all rows at once")
+
+    monkeypatch.setattr(Dataset, "read", refuse)
+    dataset, named = dataset_of(place), [given(address(place, "inside.tar.gz"))]
+    known = look_up(dataset, named, same_bytes=True)
+    inside = {one for one in known.addresses if "inside.tar.gz!/" in one}
+    assert len(inside) == 2
+    assert known.ids == {source_id_of(one) for one in known.addresses}
+    assert address(place, "rocket.jpg") in similar(dataset, given("s3://elsewhere/rocket.jpg"))
+
+
 def test_a_run_that_goes_on_meanwhile_can_not_bring_rows_back(tmp_path: Path) -> None:
     corpus.make(tmp_path / "in")
     run(tmp_path, recipe="[analyzers.image]\n")
