@@ -220,7 +220,7 @@ def redo(again: Again, engine: Engine, *, as_json: bool) -> None:
 def group(wish: Wish, spread: Spread, *, as_json: bool) -> None:
     """Label rows of a dataset's tables, and say what it came to."""
     from imgbatch.grouping import group as label  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.settings import read_limits  # noqa: PLC0415
+    from imgbatch.settings import read_limits  # noqa: PLC0415 - keeps `--help` quick
 
     def tell(text: str) -> None:
         sys.stderr.write(f"{text}\n")
@@ -241,7 +241,7 @@ def _watched(
     drive: Callable[[Limits, Engine, Watcher], Summary], engine: Engine, *, as_json: bool
 ) -> Summary:
     from imgbatch.observe.progress import watcher  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.settings import read_limits  # noqa: PLC0415
+    from imgbatch.settings import read_limits  # noqa: PLC0415 - keeps `--help` quick
 
     try:
         with contextlib.closing(watcher(as_json=as_json)) as shown:

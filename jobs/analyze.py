@@ -113,10 +113,10 @@ def execute(
             came up.
     """
     # Here, not above: nothing to do must not start Ray, nor wait for its import.
-    import ray  # noqa: PLC0415
+    import ray  # noqa: PLC0415 - a run with nothing to do starts no Ray
 
-    from jobs.cluster import Cluster, quiet  # noqa: PLC0415
-    from jobs.fleet import RayFleet  # noqa: PLC0415
+    from jobs.cluster import Cluster, quiet  # noqa: PLC0415 - a run with nothing to do starts no Ray
+    from jobs.fleet import RayFleet  # noqa: PLC0415 - a run with nothing to do starts no Ray
 
     # It says once per start that the cluster asks for a token, which Ray made by itself.
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)

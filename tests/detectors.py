@@ -18,8 +18,8 @@ CAUTION = 3.0
 
 def small_detector() -> Any:
     """Return an SSDLite of three classes."""
-    import torch  # noqa: PLC0415 - of the extra
-    from torchvision import models  # noqa: PLC0415
+    import torch
+    from torchvision import models
 
     torch.set_num_threads(1)
     torch.manual_seed(5)

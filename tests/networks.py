@@ -30,8 +30,8 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 def classifier(folder: Path) -> dict[str, Any]:
     """Write a ResNet18 of 10 classes with made weights; return the keys that choose it."""
-    import torch  # noqa: PLC0415 - of the extra
-    from torchvision.models import resnet18  # noqa: PLC0415
+    import torch
+    from torchvision.models import resnet18
 
     torch.manual_seed(5)
     return {
@@ -48,8 +48,8 @@ def classes(folder: Path) -> Settings:
 
 def clip_network(folder: Path) -> dict[str, Any]:
     """Write the smallest CLIP of open_clip with made weights; return the keys that choose it."""
-    import open_clip  # noqa: PLC0415 - of the extra
-    import torch  # noqa: PLC0415
+    import open_clip
+    import torch
 
     torch.manual_seed(5)
     network = open_clip.create_model("ViT-S-32-alt", load_weights=False).half()
@@ -79,8 +79,8 @@ def _bytes(tar: tarfile.TarFile, member: tarfile.TarInfo) -> NDArray[np.uint8]:
 
 def trained(digits: NDArray[np.uint8], labels: NDArray[np.int64]) -> Any:
     """Return a ResNet18 that learned digits, shown at 32 x 32, in one round."""
-    import torch  # noqa: PLC0415 - of the extra
-    from torchvision.models import resnet18  # noqa: PLC0415
+    import torch
+    from torchvision.models import resnet18
 
     torch.manual_seed(3)
     network = resnet18(num_classes=10)
@@ -98,8 +98,8 @@ def trained(digits: NDArray[np.uint8], labels: NDArray[np.int64]) -> Any:
 
 def saved(state: Mapping[str, Tensor], path: Path) -> Own:
     """Save weights; return what names them in a recipe."""
-    import torch  # noqa: PLC0415 - of the extra
-    from safetensors.torch import save_file  # noqa: PLC0415
+    import torch
+    from safetensors.torch import save_file
 
     if path.suffix == ".safetensors":
         save_file(dict(state), path)
@@ -114,6 +114,6 @@ def digest(path: Path) -> str:
 
 def load(path: Path) -> dict[str, Tensor]:
     """Load weights that `saved` wrote as safetensors."""
-    from safetensors.torch import load_file  # noqa: PLC0415 - of the extra
+    from safetensors.torch import load_file
 
     return dict(load_file(path))

@@ -19,7 +19,7 @@ def write_red_detector(path: Path) -> str:
     Each cell of 8 x 8 pixels of the 320 x 240 that the network sees is a box, half a cell larger on
     each side; its score is how much redder than green the cell is, 1 where it is half of all.
     """
-    from onnx import TensorProto, helper, numpy_helper, save  # noqa: PLC0415 - an extra's
+    from onnx import TensorProto, helper, numpy_helper, save
 
     rows, columns = HIGH // CELL, WIDE // CELL
     n = rows * columns

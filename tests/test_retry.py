@@ -77,7 +77,7 @@ def test_several_classes_and_what_fails_again(corpus: Path) -> None:
 def test_rows_that_failed_in_an_analyzers_table_are_done_again_too(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from imgbatch.analyzers import quality  # noqa: PLC0415 - patched here only
+    from imgbatch.analyzers import quality
 
     own = corpus.parent / "other"
     with monkeypatch.context() as patched:

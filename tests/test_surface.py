@@ -151,3 +151,15 @@ def test_requirements_hold_what_the_project_asks_for(root: Path, project: dict[s
 def asked_for(lines: list[str]) -> set[str]:
     """Return the names of the packages that requirement lines ask for, in their normal form."""
     return {re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", line)[0]).lower() for line in lines}
+
+
+def test_every_exemption_from_a_rule_gives_its_reason(root: Path) -> None:
+    bare = re.compile(r"# noqa(: [A-Z0-9, ]+)?$")
+    found = [
+        f"{path.relative_to(root)}:{number}"
+        for folder in ("imgbatch", "jobs", "scripts", "tests")
+        for path in sorted((root / folder).rglob("*.py"))
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if bare.search(line)
+    ]
+    assert found == []

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def analyzers(*, json: Json = False) -> None:
     """Show what analyzers there are, what each needs, and its columns."""
-    from imgbatch import analyzers as room  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch import analyzers as room
 
     for name in room.available():
         about = room.describe(name)
@@ -46,13 +46,13 @@ def _columns(columns: Sequence[Column]) -> list[dict[str, str]]:
 
 def recipe_list() -> None:
     """List the recipes that come with imgbatch."""
-    from imgbatch.settings import recipe_names  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.settings import recipe_names
 
     sys.stdout.write("\n".join(recipe_names()) + "\n")
 
 
 def recipe_show(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """Print a recipe, to copy and edit."""
-    from imgbatch.settings import recipe_text  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.settings import recipe_text
 
     sys.stdout.write(recipe_text(name))

@@ -25,7 +25,7 @@ def create(
     json: Json = False,
 ) -> None:
     """Make a bucket that is private, encrypted and versioned. One that is there stays as it is."""
-    from imgbatch.storage.buckets import open_bucket  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.storage.buckets import open_bucket
 
     bucket = open_bucket(url)
     if bucket.exists():
@@ -49,7 +49,7 @@ def harden(
     json: Json = False,
 ) -> None:
     """Show what keeps a bucket from being private, encrypted and versioned; with --yes, mend it."""
-    from imgbatch.storage.buckets import open_bucket  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.storage.buckets import open_bucket
 
     bucket = open_bucket(url)
     _refuse_missing(url, bucket)
@@ -64,7 +64,7 @@ def harden(
 
 
 def _refuse_missing(url: str, bucket: Bucket) -> None:
-    from imgbatch.errors import StorageError  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.errors import StorageError
 
     if not bucket.exists():
         raise StorageError(f"{url}: there is no such bucket", f"`imgbatch bucket create {url}`")
@@ -72,7 +72,7 @@ def _refuse_missing(url: str, bucket: Bucket) -> None:
 
 def _make(changes: list[Change]) -> dict[str, str]:
     """Make each change; return what was refused, by setting. The others do not wait for it."""
-    from imgbatch.errors import StorageError  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.errors import StorageError
 
     failed = {}
     for change in changes:
@@ -86,7 +86,7 @@ def _make(changes: list[Change]) -> dict[str, str]:
 
 
 def _end(url: str, failed: dict[str, str]) -> None:
-    from imgbatch.errors import StorageError  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.errors import StorageError
 
     if failed:
         raise StorageError(

@@ -30,8 +30,8 @@ def doctor(
     json: Json = False,
 ) -> None:
     """Look whether a run could work; each line is ok, or says what to do."""
-    from imgbatch.doctor import examine, worst  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.storage.secrets import scrub  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.doctor import examine, worst
+    from imgbatch.storage.secrets import scrub
 
     titles = {"here": "this machine", "input": f"INPUT {input}", "dataset": f"DATASET {dataset}"}
     console = Console(highlight=False, soft_wrap=True)

@@ -33,8 +33,8 @@ def dumps(
     json: Json = False,
 ) -> None:
     """Show the dump formats that are known or, with INPUT, what it is taken for; writes nothing."""
-    from imgbatch.settings import read_limits  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.sources.dumps import Dump, formats, load  # noqa: PLC0415
+    from imgbatch.settings import read_limits
+    from imgbatch.sources.dumps import Dump, formats, load
 
     if input is None:
         for name in formats():
@@ -60,8 +60,8 @@ def _tell(found: Dump, asked: str, *, read: bool, json: bool) -> None:
     Raises:
         DumpError: it is of no format, or of several at once.
     """
-    from imgbatch.errors import DumpError  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.sources.dumps import choose, closed, sniff  # noqa: PLC0415
+    from imgbatch.errors import DumpError
+    from imgbatch.sources.dumps import choose, closed, sniff
 
     for name, sure in sniff(found):
         say(json, "sniffed", {"name": name, "sure": sure}, [f"{name}: {sure:.0%} sure"])
@@ -79,7 +79,7 @@ def _tell(found: Dump, asked: str, *, read: bool, json: bool) -> None:
 
 
 def _files(found: Dump, name: str, *, json: bool) -> None:
-    from imgbatch.sources.dumps import load  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.sources.dumps import load
 
     files = load(name).files(found)
     first = list(islice(files, SHOWN))
@@ -91,7 +91,7 @@ def _files(found: Dump, name: str, *, json: bool) -> None:
 
 
 def _read(found: Dump, names: Sequence[str], *, json: bool) -> None:
-    from imgbatch.sources.dumps import Gap, read_all  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.sources.dumps import Gap, read_all
 
     posts = media = 0
     gaps: Counter[tuple[str, str, str]] = Counter()

@@ -62,9 +62,9 @@ def fetch(
     json: Json = False,
 ) -> None:
     """Download what DUMP only links to into OUT, a dump of its own; again, only what is missing."""
-    from imgbatch import fetching  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.settings import check  # noqa: PLC0415
-    from imgbatch.sources.dumps import Plain  # noqa: PLC0415
+    from imgbatch import fetching
+    from imgbatch.settings import check
+    from imgbatch.sources.dumps import Plain
 
     asked: dict[str, Any] = {
         "allow_private": allow_private,

@@ -60,10 +60,10 @@ def forget(
     json: Json = False,
 ) -> None:
     """Take sources or posts out of every table, log and report for good, to come back no more."""
-    from imgbatch.dataset import Dataset  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.dataset.forget import forget as take_out  # noqa: PLC0415
-    from imgbatch.dataset.given import Given, look_up  # noqa: PLC0415
-    from imgbatch.dataset.posts_forgotten import look_up as look_up_posts  # noqa: PLC0415
+    from imgbatch.dataset import Dataset
+    from imgbatch.dataset.forget import forget as take_out
+    from imgbatch.dataset.given import Given, look_up
+    from imgbatch.dataset.posts_forgotten import look_up as look_up_posts
 
     one_by_one = named(source, None)
     opened = Dataset.open(dataset)
@@ -96,7 +96,7 @@ def forget(
 
 def rewrite_report(dataset: Dataset, audit: Audit) -> None:
     """Write the report again that a forget deleted."""
-    from imgbatch.report import write_report  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.report import write_report
 
     if audit.report != "none":
         write_report(dataset, thumbnails=audit.report == "pictures")
@@ -109,7 +109,7 @@ def named(source: list[str] | None, sources_from: str | None) -> list[Given]:
         InputError: the file cannot be read.
         SettingsError: something in it names no source.
     """
-    from imgbatch.dataset.given import given, given_lines  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.dataset.given import given, given_lines
 
     found = [given(text) for text in source or ()]
     if sources_from is not None:
@@ -123,8 +123,8 @@ def named(source: list[str] | None, sources_from: str | None) -> list[Given]:
 
 def _refuse_unknown(dataset: Dataset, one_by_one: list[Given], known: Known) -> None:
     """Refuse what was typed wrong. A list is another matter: most of a platform's is not here."""
-    from imgbatch.dataset import tombstones  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.dataset.given import similar  # noqa: PLC0415
+    from imgbatch.dataset import tombstones
+    from imgbatch.dataset.given import similar
 
     stones = tombstones.read(dataset.store)
     typed = {one.source_id for one in one_by_one}
@@ -140,8 +140,8 @@ def _refuse_unknown_posts(
     dataset: Dataset, post_id: list[str] | None, platform: str | None
 ) -> None:
     """Refuse the id of a post that was typed wrong; see `_refuse_unknown`."""
-    from imgbatch.dataset import tombstones  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.dataset.posts_forgotten import is_forgotten, look_up  # noqa: PLC0415
+    from imgbatch.dataset import tombstones
+    from imgbatch.dataset.posts_forgotten import is_forgotten, look_up
 
     stones = tombstones.read(dataset.store)
     for text in post_id or ():

@@ -30,8 +30,8 @@ def group(
         words += words_of({"name": name or None, "anew": anew, "json": json, "address": address})
         raise typer.Exit(job("group", *words, "--", dataset, grouper))
     refuse_address(address)
-    from imgbatch.dataset.ordered import here  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.grouping import Wish, settings_of  # noqa: PLC0415
+    from imgbatch.dataset.ordered import here
+    from imgbatch.grouping import Wish, settings_of
 
     wish = Wish(dataset, grouper, settings_of(sets or ()), name, anew=anew, engine=engine)
     terminal.group(wish, here, as_json=json)
@@ -39,7 +39,7 @@ def group(
 
 def groupers(*, json: Json = False) -> None:
     """Show what groupers there are, which tables each reads, its settings and its columns."""
-    from imgbatch import groupers as room  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch import groupers as room
 
     for name in room.available():
         about = room.describe(name)

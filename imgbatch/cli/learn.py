@@ -37,10 +37,10 @@ def fit(
     json: Json = False,
 ) -> None:
     """Learn labels from vectors of DATASET: a shallow model, in one file."""
-    from imgbatch.fitting import FitWish  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.fitting import fit as learn  # noqa: PLC0415
-    from imgbatch.grouping import settings_of  # noqa: PLC0415
-    from imgbatch.settings import read_limits  # noqa: PLC0415
+    from imgbatch.fitting import FitWish
+    from imgbatch.fitting import fit as learn
+    from imgbatch.grouping import settings_of
+    from imgbatch.settings import read_limits
 
     wish = FitWish(
         dataset=dataset,
@@ -67,9 +67,9 @@ def apply(
     json: Json = False,
 ) -> None:
     """Give every picture of DATASET the label of a fitted model: groups/learned has them."""
-    from imgbatch.dataset.ordered import here  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.grouping import Wish  # noqa: PLC0415
-    from imgbatch.learners.file import digest_of  # noqa: PLC0415
+    from imgbatch.dataset.ordered import here
+    from imgbatch.grouping import Wish
+    from imgbatch.learners.file import digest_of
 
     settings = {"model": model, "sha256": digest_of(model)}
     terminal.group(Wish(dataset, "learned", settings, name, anew=anew), here, as_json=json)

@@ -42,11 +42,11 @@ def status(
     json: Json = False,
 ) -> None:
     """Show what is done, what is going on, what failed, and what bounds the run."""
-    from imgbatch.cli import live_lines  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.cli.schedule import of_dataset  # noqa: PLC0415
-    from imgbatch.dataset import Dataset  # noqa: PLC0415
-    from imgbatch.observe import life as lives  # noqa: PLC0415
-    from imgbatch.observe.status import status as read  # noqa: PLC0415
+    from imgbatch.cli import live_lines
+    from imgbatch.cli.schedule import of_dataset
+    from imgbatch.dataset import Dataset
+    from imgbatch.observe import life as lives
+    from imgbatch.observe.status import status as read
 
     opened = Dataset.open(dataset)
     found = lives.last(opened)
@@ -60,12 +60,12 @@ def status(
 
 def _watch(dataset: Dataset, life: Life, *, as_json: bool) -> None:
     """Show a run until it has ended: in place on a terminal, else a line whenever it says more."""
-    from rich.console import Console  # noqa: PLC0415 - keeps `--help` quick
-    from rich.live import Live  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
 
-    from imgbatch.cli import live_lines  # noqa: PLC0415
-    from imgbatch.observe import life as lives  # noqa: PLC0415
+    from imgbatch.cli import live_lines
+    from imgbatch.observe import life as lives
 
     def told() -> Iterator[Life]:
         now = life
@@ -101,9 +101,9 @@ def tail(
     json: Json = False,
 ) -> None:
     """Show the last log lines of all workers by time, and with -f those that come."""
-    from imgbatch.dataset import Dataset  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.observe import life as lives  # noqa: PLC0415
-    from imgbatch.observe.lines import Tail  # noqa: PLC0415
+    from imgbatch.dataset import Dataset
+    from imgbatch.observe import life as lives
+    from imgbatch.observe.lines import Tail
 
     wanted = _wanted(level, source, classes)
     opened = Dataset.open(dataset)
@@ -140,8 +140,8 @@ def logs(
     json: Json = False,
 ) -> None:
     """Show or copy all log lines of a run by time."""
-    from imgbatch.dataset import Dataset  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.observe.lines import merged  # noqa: PLC0415
+    from imgbatch.dataset import Dataset
+    from imgbatch.observe.lines import merged
 
     wanted = _wanted(level, source, classes)
     opened = Dataset.open(dataset)
@@ -171,9 +171,9 @@ def _copy(lines: Iterable[Line], file: Path) -> int:
 
 
 def _wanted(level: str, source: str | None, classes: list[str] | None) -> Wanted:
-    from imgbatch.observe.explain import ids_of  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.observe.lines import LEVELS, Wanted  # noqa: PLC0415
-    from imgbatch.settings import nearest  # noqa: PLC0415
+    from imgbatch.observe.explain import ids_of
+    from imgbatch.observe.lines import LEVELS, Wanted
+    from imgbatch.settings import nearest
 
     if level not in LEVELS:
         raise SettingsError(f"--level {level!r} is none{nearest(level, list(LEVELS))}")
@@ -187,7 +187,7 @@ def _life(dataset: Dataset, run: str | None) -> Life:
     Raises:
         DatasetError: there was none yet.
     """
-    from imgbatch.observe import life as lives  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.observe import life as lives
 
     if run is not None:
         return lives.life(dataset, lives.named(dataset, run))
@@ -201,10 +201,10 @@ def _life(dataset: Dataset, run: str | None) -> Life:
 
 def _print(lines: Iterable[Line], *, as_json: bool) -> None:
     """Print lines as they come; a reader that goes away (`| head`) ends it."""
-    from rich.console import Console  # noqa: PLC0415 - keeps `--help` quick
-    from rich.text import Text  # noqa: PLC0415
+    from rich.console import Console
+    from rich.text import Text
 
-    from imgbatch.cli import live_lines  # noqa: PLC0415
+    from imgbatch.cli import live_lines
 
     console = Console(highlight=False, soft_wrap=True)
     write: Callable[[str], Any] = sys.stdout.write
@@ -233,8 +233,8 @@ def cancel(
     json: Json = False,
 ) -> None:
     """Ask the run that is at work to end: it commits what is finished, and exits with code 20."""
-    from imgbatch.dataset import Dataset  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.observe import cancel as requests  # noqa: PLC0415
+    from imgbatch.dataset import Dataset
+    from imgbatch.observe import cancel as requests
 
     opened = Dataset.open(dataset)
     life = _life(opened, run)
@@ -256,7 +256,7 @@ def cancel(
 
 def _ended(dataset: Dataset, run: str) -> Life:
     """Wait until a run has ended or is dead."""
-    from imgbatch.observe import life as lives  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.observe import life as lives
 
     while True:
         found = lives.life(dataset, run)

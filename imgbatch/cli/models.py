@@ -37,15 +37,15 @@ CELLS = ("name", "task", "input", "size", "here", "licence")
 
 def list_(*, json: Json = False) -> None:
     """List the models that imgbatch can get, and which are on this machine."""
-    from imgbatch.models.registry import known  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.models.registry import known
 
     models = known()
     if json:
         for model in models:
             say(json, "model", _record(model), [])
         return
-    from rich.console import Console  # noqa: PLC0415 - only people need it
-    from rich.table import Table  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for cell in CELLS:
@@ -61,9 +61,9 @@ def list_(*, json: Json = False) -> None:
 
 def show(name: Annotated[str, typer.Argument(metavar="NAME")], *, json: Json = False) -> None:
     """Show what a model is, where it comes from, its licence, and whether it is here."""
-    from imgbatch.models import cache  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.models.registry import find  # noqa: PLC0415
-    from imgbatch.models.weights import file_of  # noqa: PLC0415
+    from imgbatch.models import cache
+    from imgbatch.models.registry import find
+    from imgbatch.models.weights import file_of
 
     model = find(name)
     path = cache.path_of(file_of(model))
@@ -86,7 +86,7 @@ def pull(
     names: Names = None, *, recipe: OfRecipe = None, sha256: Sha256 = "", json: Json = False
 ) -> None:
     """Bring weights to this machine, and verify them. What is here already stays."""
-    from imgbatch.models.weights import get  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.models.weights import get
 
     for name, wanted in _all(names or [], recipe, sha256):
         with _listening(name, wanted, shown=not json) as listener:
@@ -106,7 +106,7 @@ def push(
     json: Json = False,
 ) -> None:
     """Put weights into a store, from where workers read them: set IMGBATCH_MODEL_MIRROR to it."""
-    from imgbatch.models.mirror import push as send  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.models.mirror import push as send
 
     *names, store = words
     for name, wanted in _all(names, recipe, sha256):
@@ -120,9 +120,9 @@ def push(
 
 def verify(*, json: Json = False) -> None:
     """Read all weights of this machine again, and name what is damaged. Nothing is changed."""
-    from imgbatch.errors import WeightsError  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.models import cache  # noqa: PLC0415
-    from imgbatch.models.audit import audit  # noqa: PLC0415
+    from imgbatch.errors import WeightsError
+    from imgbatch.models import cache
+    from imgbatch.models.audit import audit
 
     found = list(audit())
     damaged = [kept for kept in found if kept.state == "damaged"]
@@ -141,10 +141,10 @@ def verify(*, json: Json = False) -> None:
 
 def _all(names: list[str], recipe: str | None, sha256: str) -> list[tuple[str, Wanted]]:
     """Return what the command line asks for, by what it is called there; without a secret."""
-    from imgbatch import analyzers, settings  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.errors import SettingsError  # noqa: PLC0415
-    from imgbatch.ready import needs  # noqa: PLC0415
-    from imgbatch.storage.secrets import scrub  # noqa: PLC0415
+    from imgbatch import analyzers, settings
+    from imgbatch.errors import SettingsError
+    from imgbatch.ready import needs
+    from imgbatch.storage.secrets import scrub
 
     if not names and recipe is None:
         raise SettingsError(
@@ -161,12 +161,12 @@ def _all(names: list[str], recipe: str | None, sha256: str) -> list[tuple[str, W
 
 def _wanted(name: str, sha256: str) -> Wanted:
     """Return what a word of the command line names: a model, or a file of the user's own."""
-    from imgbatch.errors import WeightsError  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.models import cache  # noqa: PLC0415
-    from imgbatch.models.registry import find, of_file  # noqa: PLC0415
-    from imgbatch.models.weights import Own  # noqa: PLC0415
-    from imgbatch.settings import check  # noqa: PLC0415
-    from imgbatch.storage.secrets import scrub  # noqa: PLC0415
+    from imgbatch.errors import WeightsError
+    from imgbatch.models import cache
+    from imgbatch.models.registry import find, of_file
+    from imgbatch.models.weights import Own
+    from imgbatch.settings import check
+    from imgbatch.storage.secrets import scrub
 
     if "://" in name:
         if not sha256:
@@ -183,8 +183,8 @@ def _wanted(name: str, sha256: str) -> Wanted:
 @contextlib.contextmanager
 def _listening(name: str, wanted: Wanted, *, shown: bool) -> Iterator[Listener | None]:
     """Yield what shows a download on a terminal; None where nobody looks."""
-    from rich.console import Console  # noqa: PLC0415 - keeps `--help` quick
-    from rich.progress import DownloadColumn, Progress, TextColumn  # noqa: PLC0415
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress, TextColumn
 
     console = Console(stderr=True)
     if not (shown and console.is_terminal):
@@ -197,8 +197,8 @@ def _listening(name: str, wanted: Wanted, *, shown: bool) -> Iterator[Listener |
 
 
 def _record(model: Model) -> dict[str, Any]:
-    from imgbatch.models import cache  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.models.weights import file_of  # noqa: PLC0415
+    from imgbatch.models import cache
+    from imgbatch.models.weights import file_of
 
     return {**model.model_dump(mode="json"), "here": cache.path_of(file_of(model)).is_file()}
 
@@ -210,7 +210,7 @@ def _cells(model: Model) -> tuple[str, ...]:
 
 
 def _size(model: Model) -> str:
-    from imgbatch.report.words import data_size  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.report.words import data_size
 
     return data_size(model.size) if model.size else "not told"
 
@@ -240,15 +240,15 @@ def _pulled_lines(name: str, wanted: Wanted, had: Had) -> list[str]:
 
 def _terms(wanted: Wanted) -> list[str]:
     """Return what a user must know of a model's licence, whenever its weights are moved."""
-    from imgbatch.models.registry import Model  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.models.registry import Model
 
     return _licence(wanted) if isinstance(wanted, Model) else []
 
 
 def _own(wanted: Wanted) -> list[str]:
     """Return how a recipe names weights of the user's own."""
-    from imgbatch.models.registry import Model  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.storage.secrets import scrub  # noqa: PLC0415
+    from imgbatch.models.registry import Model
+    from imgbatch.storage.secrets import scrub
 
     if isinstance(wanted, Model):
         return []
@@ -256,8 +256,8 @@ def _own(wanted: Wanted) -> list[str]:
 
 
 def _verified_lines(found: list[Kept]) -> list[str]:
-    from imgbatch.models import cache  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.report.words import data_size  # noqa: PLC0415
+    from imgbatch.models import cache
+    from imgbatch.report.words import data_size
 
     if not found:
         return [f"no weights in {cache.folder()}"]

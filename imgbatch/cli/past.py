@@ -18,9 +18,9 @@ def explain(
     json: Json = False,
 ) -> None:
     """Show everything known about one source: versions, outcomes, rows, attempts, timings, logs."""
-    from imgbatch.cli import past_lines  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.dataset import Dataset  # noqa: PLC0415
-    from imgbatch.observe.explain import explain as read  # noqa: PLC0415
+    from imgbatch.cli import past_lines
+    from imgbatch.dataset import Dataset
+    from imgbatch.observe.explain import explain as read
 
     found = read(Dataset.open(dataset), source)
     say(json, "explain", found, past_lines.explain(found))
@@ -28,9 +28,9 @@ def explain(
 
 def history(dataset: DatasetUrl, *, json: Json = False) -> None:
     """Show the runs: when, how long, and what each added, changed and removed."""
-    from imgbatch.cli import past_lines  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.dataset import Dataset  # noqa: PLC0415
-    from imgbatch.observe.history import history as read  # noqa: PLC0415
+    from imgbatch.cli import past_lines
+    from imgbatch.dataset import Dataset
+    from imgbatch.observe.history import history as read
 
     runs = read(Dataset.open(dataset))
     say(json, "history", {"runs": runs}, past_lines.history(runs))
@@ -44,9 +44,9 @@ def compare(
     json: Json = False,
 ) -> None:
     """Show what changed between the states after two runs: sources, outcomes, values."""
-    from imgbatch.cli import past_lines  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.dataset import Dataset  # noqa: PLC0415
-    from imgbatch.observe.compare import compare as read  # noqa: PLC0415
+    from imgbatch.cli import past_lines
+    from imgbatch.dataset import Dataset
+    from imgbatch.observe.compare import compare as read
 
     found = read(Dataset.open(dataset), run_a, run_b)
     say(json, "compare", found, past_lines.compare(found))

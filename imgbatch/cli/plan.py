@@ -39,10 +39,10 @@ def plan(
     json: Json = False,
 ) -> None:
     """Show what `run` would do and why, by table and cause; nothing is written."""
-    from imgbatch import planned, settings  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.cli.plan_lines import lines  # noqa: PLC0415
-    from imgbatch.observe.progress import watcher  # noqa: PLC0415
-    from imgbatch.summary import Request  # noqa: PLC0415
+    from imgbatch import planned, settings
+    from imgbatch.cli.plan_lines import lines
+    from imgbatch.observe.progress import watcher
+    from imgbatch.summary import Request
 
     text = settings.recipe_text(recipe)
     request = Request(

@@ -64,10 +64,10 @@ def given_posts(
         InputError: the file cannot be read.
         SettingsError: lines of it name no post, or the dataset has pseudonyms and there is no key.
     """
-    from imgbatch.dataset import posts as kept  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.dataset.posts_forgotten import author_mark, mark  # noqa: PLC0415
-    from imgbatch.posts import privacy  # noqa: PLC0415
-    from imgbatch.posts.deletions import PLATFORM, Deletions, read_deletions  # noqa: PLC0415
+    from imgbatch.dataset import posts as kept
+    from imgbatch.dataset.posts_forgotten import author_mark, mark
+    from imgbatch.posts import privacy
+    from imgbatch.posts.deletions import PLATFORM, Deletions, read_deletions
 
     read = Deletions()
     if deleted_posts is not None:
@@ -105,7 +105,7 @@ def check_fetched(fetched: list[str] | None) -> None:
     Raises:
         DatasetError: see `takedown.check_out`.
     """
-    from imgbatch.fetching.takedown import check_out  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.fetching.takedown import check_out
 
     for out in fetched or ():
         check_out(out)
@@ -115,7 +115,7 @@ def leave_fetched(
     fetched: list[str] | None, marks: frozenset[str], before: float | None = None
 ) -> list[TakenOut]:
     """Take posts out of what fetches wrote: by their marks, and those from before a moment."""
-    from imgbatch.fetching.takedown import take_out  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.fetching.takedown import take_out
 
     return [take_out(out, marks, before=before) for out in fetched or ()]
 
@@ -132,11 +132,11 @@ def retain(
     json: Json = False,
 ) -> None:
     """Delete posts past their time, with the sources that no other post has, and log it."""
-    from imgbatch.cli.forget import ask, fetched_lines, rewrite_report, tell  # noqa: PLC0415 - quick `--help`
-    from imgbatch.dataset import Dataset  # noqa: PLC0415
-    from imgbatch.dataset.forget import forget  # noqa: PLC0415
-    from imgbatch.dataset.given import Given, look_up  # noqa: PLC0415
-    from imgbatch.dataset.posts_forgotten import older  # noqa: PLC0415
+    from imgbatch.cli.forget import ask, fetched_lines, rewrite_report, tell
+    from imgbatch.dataset import Dataset
+    from imgbatch.dataset.forget import forget
+    from imgbatch.dataset.given import Given, look_up
+    from imgbatch.dataset.posts_forgotten import older
 
     opened = Dataset.open(dataset)
     kept = days or _kept_days(opened)
@@ -167,7 +167,7 @@ def _kept_days(dataset: Dataset) -> int:
     Raises:
         SettingsError: it has none.
     """
-    from imgbatch.observe.status import last_record  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.observe.status import last_record
 
     last = last_record(dataset, dataset.run_names())
     found = ((last or {}).get("recipe") or {}).get("posts", {}).get("keep_days")

@@ -48,9 +48,9 @@ def verify(
     json: Json = False,
 ) -> None:
     """Count everything again from the parts, and name each shard where something is off."""
-    from imgbatch.dataset import Dataset  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.dataset.verify import verify as check  # noqa: PLC0415
-    from imgbatch.errors import DamageError, SettingsError  # noqa: PLC0415
+    from imgbatch.dataset import Dataset
+    from imgbatch.dataset.verify import verify as check
+    from imgbatch.errors import DamageError, SettingsError
 
     if forgotten:
         opened = Dataset.open(dataset)
@@ -88,8 +88,8 @@ def _verify_forgotten(
     *,
     as_json: bool,
 ) -> None:
-    from imgbatch.dataset.forgotten import DIGEST, verify_forgotten  # noqa: PLC0415 - quick `--help`
-    from imgbatch.errors import DamageError  # noqa: PLC0415
+    from imgbatch.dataset.forgotten import DIGEST, verify_forgotten
+    from imgbatch.errors import DamageError
 
     digests = [text for text in source if DIGEST.fullmatch(text)]
     sources = named([text for text in source if text not in digests], sources_from)
@@ -115,7 +115,7 @@ def _verify_forgotten(
 
 
 def _verified_lines(found: Verified) -> list[str]:
-    from imgbatch.dataset.strangers import few  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.dataset.strangers import few
 
     counts = f"{found.ok:,} ok + {found.failed:,} failed + {found.filtered:,} filtered"
     lines = [f"{found.sources:,} sources = {counts}, in {found.shards:,} shards"]
@@ -138,9 +138,9 @@ def sheet(
     ] = "clusters",
 ) -> None:
     """Write a contact sheet for each cluster: nearest, random, border; print where they begin."""
-    from imgbatch.dataset import Dataset  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.report.exemplars import write_sheets  # noqa: PLC0415
-    from imgbatch.settings import read_limits  # noqa: PLC0415
+    from imgbatch.dataset import Dataset
+    from imgbatch.report.exemplars import write_sheets
+    from imgbatch.settings import read_limits
 
     sys.stdout.write(write_sheets(Dataset.open(dataset), labels, read_limits()) + "\n")
 
@@ -158,10 +158,10 @@ def report(
     ] = False,
 ) -> None:
     """Write DATASET/report/index.html and the codebook; print where it is."""
-    from imgbatch.dataset import Dataset  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.errors import SettingsError  # noqa: PLC0415
-    from imgbatch.report import PAGE, write_report  # noqa: PLC0415
-    from imgbatch.storage import ends_with_keys  # noqa: PLC0415
+    from imgbatch.dataset import Dataset
+    from imgbatch.errors import SettingsError
+    from imgbatch.report import PAGE, write_report
+    from imgbatch.storage import ends_with_keys
 
     opened = Dataset.open(dataset)
     sys.stdout.write(write_report(opened, thumbnails=thumbnails) + "\n")
@@ -185,8 +185,8 @@ def export(
     format: Annotated[ExportFormat, typer.Option(help="File format.")] = ExportFormat.parquet,  # noqa: A002 - the word that users see
 ) -> None:
     """Write each table as one plain file, for readers that do not know Delta Lake."""
-    from imgbatch.dataset import Dataset  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.dataset.export import export as write  # noqa: PLC0415
+    from imgbatch.dataset import Dataset
+    from imgbatch.dataset.export import export as write
 
     for name, rows in write(Dataset.open(dataset), out, form=format.value).items():
         sys.stdout.write(f"{rows:>9,}  rows in {name}.{format.value}\n")

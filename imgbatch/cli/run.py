@@ -87,8 +87,8 @@ def run(
         raise typer.Exit(job("analyze", *words, "--", input, dataset))
     refuse_address(address)
     with terminal.loading():
-        from imgbatch import crew, settings  # noqa: PLC0415 - keeps `--help` quick
-        from imgbatch.summary import Request  # noqa: PLC0415
+        from imgbatch import crew, settings
+        from imgbatch.summary import Request
 
     request = Request(
         input=input,
@@ -125,8 +125,8 @@ def retry(
         raise typer.Exit(job("retry", *words, "--", dataset))
     refuse_address(address)
     with terminal.loading():
-        from imgbatch import crew  # noqa: PLC0415 - keeps `--help` quick
-        from imgbatch.retry import Again  # noqa: PLC0415
+        from imgbatch import crew
+        from imgbatch.retry import Again
 
     again = Again(dataset, tuple(classes), engine)
     terminal.redo(again, partial(crew.local, workers=workers), as_json=json)
@@ -164,8 +164,8 @@ def preprocess(
     json: Json = False,
 ) -> None:
     """Write a changed copy of every picture of INPUT, faces masked if asked for, and a table."""
-    from imgbatch.copies import write_copies  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.settings import read_file, read_limits  # noqa: PLC0415
+    from imgbatch.copies import write_copies
+    from imgbatch.settings import read_file, read_limits
 
     found = write_copies(input, out, read_file(recipe), limits=read_limits())
     record = {

@@ -62,8 +62,8 @@ def add(
     json: Json = False,
 ) -> None:
     """Have a command of imgbatch recur on this machine; what was missed is caught up once."""
-    from imgbatch.recurring import check_zone, cron_of, local_zone  # noqa: PLC0415 - quick `--help`
-    from imgbatch.scheduling import kept, timers, units  # noqa: PLC0415
+    from imgbatch.recurring import check_zone, cron_of, local_zone
+    from imgbatch.scheduling import kept, timers, units
 
     zone = timezone or local_zone()
     check_zone(zone)
@@ -96,7 +96,7 @@ def add(
 
 def list_(*, json: Json = False) -> None:
     """List the schedules of this machine, when each comes next and what came of it last."""
-    from imgbatch.scheduling import kept  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.scheduling import kept
 
     folder, now = kept.home(), time.time()
     found = kept.schedules(folder)
@@ -107,7 +107,7 @@ def list_(*, json: Json = False) -> None:
 
 def remove(name: ScheduleName, *, json: Json = False) -> None:
     """Remove a schedule, its journal and its logs."""
-    from imgbatch.scheduling import firing, kept, timers  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.scheduling import firing, kept, timers
 
     folder = kept.home()
     schedule = kept.get(folder, name)
@@ -126,7 +126,7 @@ def run(
     json: Json = False,
 ) -> None:
     """Run a schedule's command now; ends with its exit code."""
-    from imgbatch.scheduling import firing, kept  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.scheduling import firing, kept
 
     folder = kept.home()
     schedule = kept.get(folder, name)
@@ -146,9 +146,9 @@ def run(
 
 def loop() -> None:
     """Wake the schedules that neither systemd nor cron wakes, until a signal ends this."""
-    from imgbatch.scheduling import kept  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.scheduling.loop import loop as forever  # noqa: PLC0415
-    from imgbatch.scheduling.loop import start_process  # noqa: PLC0415
+    from imgbatch.scheduling import kept
+    from imgbatch.scheduling.loop import loop as forever
+    from imgbatch.scheduling.loop import start_process
 
     def tell(text: str) -> None:
         sys.stderr.write(f"{text}\n")
@@ -164,7 +164,7 @@ def of_dataset(url: str) -> tuple[list[dict[str, Any]], list[str]]:
     Args:
         url: the dataset's root, as it names it itself.
     """
-    from imgbatch.scheduling import kept  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.scheduling import kept
 
     folder, now = kept.home(), time.time()
     found = [one for one in kept.schedules(folder) if one.dataset == url]
@@ -180,8 +180,8 @@ def _dataset_of(words: list[str]) -> str:
     Raises:
         SettingsError: it is no command that may recur.
     """
-    from imgbatch.cli import app  # noqa: PLC0415 - it imports this module
-    from imgbatch.storage import open_store  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cli import app
+    from imgbatch.storage import open_store
 
     if words[0] == "schedule":
         raise SettingsError("a schedule schedules no schedule", "Give run, retry, group, ...")
@@ -196,7 +196,7 @@ def _dataset_of(words: list[str]) -> str:
 
 
 def _notes(schedule: Schedule, *, lingers: Any) -> list[str]:
-    from imgbatch.scheduling import kept  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.scheduling import kept
 
     notes = []
     if schedule.timer == "systemd" and not lingers():
@@ -210,7 +210,7 @@ def _notes(schedule: Schedule, *, lingers: Any) -> list[str]:
 
 
 def _record(folder: Path, schedule: Schedule, now: float) -> dict[str, Any]:
-    from imgbatch.scheduling import firing, journal, timers  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.scheduling import firing, journal, timers
 
     own = folder / schedule.name
     # A webhook's address is often all that it takes to write there; variables are the user's.

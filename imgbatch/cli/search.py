@@ -48,10 +48,10 @@ def search(
     json: Json = False,
 ) -> None:
     """Find what is most similar in DATASET to a photo, to words, or to the faces of a photo."""
-    from imgbatch import search as room  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.dataset import Dataset  # noqa: PLC0415
-    from imgbatch.search import hits, page  # noqa: PLC0415
-    from imgbatch.settings import read_limits  # noqa: PLC0415
+    from imgbatch import search as room
+    from imgbatch.dataset import Dataset
+    from imgbatch.search import hits, page
+    from imgbatch.settings import read_limits
 
     if [like, text, face].count(None) != len(("text", "face")):
         raise SettingsError(
@@ -89,7 +89,7 @@ def _say(found: Found, written: list[str], *, as_json: bool) -> None:
 
 
 def _lines(found: Found, rows: list[dict[str, Any]], written: list[str]) -> list[str]:
-    from imgbatch.report.words import shown  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.report.words import shown
 
     space = found.space
     lines = [f"{found.compared:,} vectors of table {space.table} (model {space.model}) compared"]
@@ -106,7 +106,7 @@ def _lines(found: Found, rows: list[dict[str, Any]], written: list[str]) -> list
 
 
 def _place(row: dict[str, Any]) -> str:
-    from imgbatch.report.words import shown  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.report.words import shown
 
     at = "" if row["time"] is None else f" at {row['time']:.1f} s"
     face = f", face {row['region']}" if "region" in row else ""
@@ -127,10 +127,10 @@ def classify(
     json: Json = False,
 ) -> None:
     """Label the pictures of DATASET by words: from stored CLIP embeddings, no picture is read."""
-    from imgbatch import terminal  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.dataset.ordered import here  # noqa: PLC0415
-    from imgbatch.groupers.zero_shot import read_prompts  # noqa: PLC0415
-    from imgbatch.grouping import Wish  # noqa: PLC0415
+    from imgbatch import terminal
+    from imgbatch.dataset.ordered import here
+    from imgbatch.groupers.zero_shot import read_prompts
+    from imgbatch.grouping import Wish
 
     try:
         lines = Path(prompts).read_text("utf-8-sig").splitlines()

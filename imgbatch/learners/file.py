@@ -75,7 +75,7 @@ def load(path: str, sha256: str = "") -> Learned:
         LabelsError: there is none, it is another, it is damaged, or holds what no model holds.
     """
     import skops.io  # noqa: PLC0415 - slow to import
-    from skops.io.exceptions import UntrustedTypesFoundException  # noqa: PLC0415
+    from skops.io.exceptions import UntrustedTypesFoundException  # noqa: PLC0415 - a second to load, for few commands
 
     data = _read(path)
     found = hashlib.sha256(data).hexdigest()

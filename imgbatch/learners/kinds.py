@@ -126,6 +126,6 @@ def one_vs_rest(estimator: Any) -> Any:
 
 def _standardised(estimator: Any) -> Any:
     from sklearn.pipeline import make_pipeline  # noqa: PLC0415 - slow to import
-    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
+    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415 - a second to load, for few commands
 
     return make_pipeline(StandardScaler(), estimator)

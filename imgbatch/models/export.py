@@ -132,7 +132,7 @@ def main(order: Order) -> None:
     """
     import torch  # noqa: PLC0415 - in the child only
 
-    from imgbatch.models.networks import built  # noqa: PLC0415
+    from imgbatch.models.networks import built  # noqa: PLC0415 - loads torch
 
     torch.set_num_threads(order.threads)
     module = built(

@@ -31,7 +31,7 @@ def load_state(path: Path) -> dict[str, Tensor]:
         raise MissingExtraError(f"weights need the package {error.name}") from error
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError  # noqa: PLC0415 - of the extra `models`
-        from safetensors.torch import load_file  # noqa: PLC0415
+        from safetensors.torch import load_file  # noqa: PLC0415 - loads torch
 
         try:
             return dict(load_file(path))

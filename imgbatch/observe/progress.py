@@ -202,7 +202,7 @@ class Bar:
     def _show(self) -> Progress:
         if self._progress is None:
             from rich.console import Console  # noqa: PLC0415 - only terminals need it
-            from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn  # noqa: PLC0415
+            from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn  # noqa: PLC0415 - for a terminal alone
 
             self._progress = Progress(
                 SpinnerColumn(),

@@ -48,8 +48,8 @@ class Chain:
 
     def __init__(self, bucket: str, options: S3Options) -> None:
         import boto3.session  # noqa: PLC0415 - a heavy import, not needed with plain keys
-        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
-        from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - for buckets alone
+        from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415 - for buckets alone
 
         try:
             session = boto3.session.Session(profile_name=options.profile)
@@ -90,7 +90,7 @@ def _none(bucket: str, error: Exception, remedy: str) -> AccessError:
 
 def _endpoint(session: Any) -> str | None:
     """Return the endpoint that the profile or the environment names for S3."""
-    from botocore.configprovider import ConfiguredEndpointProvider  # noqa: PLC0415
+    from botocore.configprovider import ConfiguredEndpointProvider  # noqa: PLC0415 - for buckets alone
 
     said = ConfiguredEndpointProvider(
         full_config=session.full_config,
@@ -144,7 +144,7 @@ def google_credentials(bucket: str, options: GoogleOptions) -> tuple[Any, str | 
         AccessError: there are none, or the key file is none.
     """
     import google.auth  # noqa: PLC0415 - needed with Google only
-    from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415
+    from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415 - for buckets alone
 
     try:
         if options.credentials in (None, variables(KEY_FILE).get(KEY_FILE)):

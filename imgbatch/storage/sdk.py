@@ -25,9 +25,9 @@ def s3(bucket: str) -> Any:
         AccessError: the profile is not there.
     """
     import boto3.session  # noqa: PLC0415 - a heavy import, wanted by few commands
-    from botocore import UNSIGNED  # noqa: PLC0415
-    from botocore.config import Config  # noqa: PLC0415
-    from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+    from botocore import UNSIGNED  # noqa: PLC0415 - for buckets alone
+    from botocore.config import Config  # noqa: PLC0415 - for buckets alone
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - for buckets alone
 
     options, patience = cast("S3Options", options_of(bucket)), waits()
     said: dict[str, Any] = {"signature_version": UNSIGNED} if options.anonymous else {}
@@ -59,7 +59,7 @@ def google(bucket: str) -> Any:
         AccessError: there are no credentials, or the key file is none.
     """
     from google.auth.credentials import AnonymousCredentials  # noqa: PLC0415 - heavy imports
-    from google.cloud import storage  # noqa: PLC0415
+    from google.cloud import storage  # noqa: PLC0415 - for buckets alone
 
     options = cast("GoogleOptions", options_of(bucket))
     said: dict[str, Any] = {}

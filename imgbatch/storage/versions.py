@@ -136,7 +136,7 @@ def gs_erase(bucket: str, former: Iterable[Former]) -> None:
 @contextlib.contextmanager
 def _google(bucket: str, prefix: str) -> Iterator[Any]:
     from google.api_core.exceptions import GoogleAPIError  # noqa: PLC0415 - a heavy import
-    from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415
+    from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415 - for Google's buckets alone
 
     try:
         yield sdk.google(bucket)

@@ -21,8 +21,8 @@ WARM = 2
 
 def make(folder: Path) -> None:
     """Write the weights and the ONNX file."""
-    import torch  # noqa: PLC0415 - the loop goes without
-    from torchvision.models import resnet50  # noqa: PLC0415
+    import torch
+    from torchvision.models import resnet50
 
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(1)
@@ -47,7 +47,7 @@ def make(folder: Path) -> None:
 
 def run(folder: Path, images: int, threads: int, batch: int) -> None:
     """Run as many full batches as the images fill; prints images and seconds."""
-    import onnxruntime  # noqa: PLC0415 - the making goes without
+    import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

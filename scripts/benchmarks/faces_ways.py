@@ -35,7 +35,7 @@ MODULES = ["detection", "recognition", "genderage"]
 
 def make(folder: Path, pictures: int) -> None:
     """Write the pack as a folder and as a zip file, its digest, and the pictures."""
-    from tests import facemodels  # noqa: PLC0415 - the loop goes without
+    from tests import facemodels
 
     pack, photos = folder / "pack", folder / f"photos-{pictures}"
     for each in (pack, photos):
@@ -56,8 +56,8 @@ def make(folder: Path, pictures: int) -> None:
 
 
 def _recognition(path: Path) -> None:
-    import torch  # noqa: PLC0415 - the loop goes without
-    from torchvision.models import resnet50  # noqa: PLC0415
+    import torch
+    from torchvision.models import resnet50
 
     torch.manual_seed(1)
     network = resnet50(num_classes=512).eval()
@@ -77,7 +77,7 @@ def _recognition(path: Path) -> None:
 
 def loop(folder: Path, photos: Path) -> dict[str, Any]:
     """Show each picture to FaceAnalysis, as its documentation does it."""
-    from insightface.app import FaceAnalysis  # noqa: PLC0415 - imgbatch goes without
+    from insightface.app import FaceAnalysis
 
     warnings.simplefilter("ignore")
     app = FaceAnalysis(name=str(folder / "pack"), allowed_modules=MODULES)
@@ -91,15 +91,15 @@ def loop(folder: Path, photos: Path) -> dict[str, Any]:
 
 def ours(folder: Path, photos: Path, dataset: Path) -> dict[str, Any]:
     """Run imgbatch inline; says how often each network was called."""
-    from imgbatch import crew  # noqa: PLC0415 - the loop goes without
-    from imgbatch.analyzers.faces import BATCH  # noqa: PLC0415
-    from imgbatch.dataset import Dataset  # noqa: PLC0415
-    from imgbatch.models.devices import device  # noqa: PLC0415
-    from imgbatch.models.faces import parts  # noqa: PLC0415
-    from imgbatch.run import run  # noqa: PLC0415
-    from imgbatch.settings import read_limits  # noqa: PLC0415
-    from imgbatch.summary import Request  # noqa: PLC0415
-    from scripts.benchmarks.silent import Silent  # noqa: PLC0415
+    from imgbatch import crew
+    from imgbatch.analyzers.faces import BATCH
+    from imgbatch.dataset import Dataset
+    from imgbatch.models.devices import device
+    from imgbatch.models.faces import parts
+    from imgbatch.run import run
+    from imgbatch.settings import read_limits
+    from imgbatch.summary import Request
+    from scripts.benchmarks.silent import Silent
 
     calls = {part.__name__: _counted(part) for part in (parts.Recognition, parts.Attributes)}
     request = Request(str(photos), str(dataset), _recipe(folder), "inline")

@@ -32,8 +32,8 @@ def ours(url: str) -> Callable[[], Get]:
 
 def theirs(url: str) -> Callable[[], Get]:
     """Return what makes a thread's way to get an object through a boto3 client, one for all."""
-    import boto3  # noqa: PLC0415 - only one of the two is measured in a process
-    from botocore.config import Config  # noqa: PLC0415 - the same
+    import boto3
+    from botocore.config import Config
 
     bucket, _, prefix = url.removeprefix("s3://").partition("/")
     client = boto3.client("s3", config=Config(max_pool_connections=64))

@@ -131,8 +131,8 @@ def test_a_face_at_the_edge_covers_only_what_lies_in_the_picture() -> None:
 
 
 def _box_of(face: tuple[int, int, int, int]) -> Row:
-    from imgbatch.analyzers.faces import _box  # noqa: PLC0415 - no detector says such a box here
-    from imgbatch.models.faces import Face  # noqa: PLC0415
+    from imgbatch.analyzers.faces import _box
+    from imgbatch.models.faces import Face
 
     x, y, width, height = face
     picture = seen(facemodels.red_squares((WIDE, HIGH), []))
@@ -140,7 +140,7 @@ def _box_of(face: tuple[int, int, int, int]) -> Row:
 
 
 def test_overlapping_boxes_count_once_and_others_stay() -> None:
-    from imgbatch.models.faces.ultraface import thinned  # noqa: PLC0415
+    from imgbatch.models.faces.ultraface import thinned
 
     found = thinned(
         np.array([[0, 0, 10, 10], [1, 1, 11, 11], [0, 0, 10, 4], [50, 0, 60, 10], [9, 9, 9, 9]]),
@@ -259,7 +259,7 @@ def everything(of_pack: dict[str, Any], folder: Path) -> dict[str, Any]:
 def test_faces_of_many_pictures_share_a_call(
     tmp_path: Path, of_pack: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from imgbatch.models.faces import heads, parts  # noqa: PLC0415
+    from imgbatch.models.faces import heads, parts
 
     calls: dict[str, list[int]] = {}
     for part in (parts.Recognition, parts.Attributes, parts.Pose, heads.OwnHead):
@@ -329,7 +329,7 @@ def _their_warnings() -> Iterator[None]:
 def test_rows_are_what_a_loop_of_insightface_says(
     tmp_path: Path, of_pack: dict[str, Any], pack: Path
 ) -> None:
-    from insightface.app import FaceAnalysis  # noqa: PLC0415 - takes a second
+    from insightface.app import FaceAnalysis
 
     with zipfile.ZipFile(pack) as archive:
         archive.extractall(tmp_path / "folder")

@@ -629,13 +629,13 @@ class _Handler(BaseHTTPRequestHandler):
         bearer = self.headers.get("Authorization", "").removeprefix("Bearer ")
         try:
             if bearer not in self.fake.tokens:
-                raise Refused(401, "Request had invalid authentication credentials.")  # noqa: TRY301
+                raise Refused(401, "Request had invalid authentication credentials.")  # noqa: TRY301 - as Google answers: one place tells them all
             base = discovery.document(service)["servicePath"]
             method = discovery.find(service, self.command, path.removeprefix(base))
             if method is None:
-                raise Refused(404, f"Google has no {self.command} {self.path}")  # noqa: TRY301
+                raise Refused(404, f"Google has no {self.command} {self.path}")  # noqa: TRY301 - as Google answers: one place tells them all
             if wrong := method.wrong(query, body):
-                raise Refused(400, f"{method.id}: {'; '.join(wrong)}", "INVALID_ARGUMENT")  # noqa: TRY301
+                raise Refused(400, f"{method.id}: {'; '.join(wrong)}", "INVALID_ARGUMENT")  # noqa: TRY301 - as Google answers: one place tells them all
             self.fake.asked.append(method.id)
             answer = self.fake.answer(method, query, body)
         except Refused as refused:

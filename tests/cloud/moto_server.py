@@ -61,7 +61,7 @@ class Moto:
 
     def client(self, service: str, region: str = REGION) -> Any:
         """Return a boto3 client of it."""
-        import boto3  # noqa: PLC0415 - the server itself goes without
+        import boto3
 
         return boto3.client(
             service,
@@ -81,7 +81,7 @@ class Moto:
 @contextlib.contextmanager
 def moto_server() -> Iterator[Moto]:
     """Run a server as a process of its own."""
-    from tests.conftest import server  # noqa: PLC0415 - the server itself goes without
+    from tests.conftest import server
 
     with server(__file__) as port:
         yield Moto(f"http://127.0.0.1:{port}")
@@ -105,7 +105,7 @@ def mend() -> None:
     """Mend moto in this process."""
     # Policies that are Amazon's own, such as AmazonSSMManagedInstanceCore.
     os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
-    from tests.cloud.moto_groups import close_gaps  # noqa: PLC0415 - in the server only
+    from tests.cloud.moto_groups import close_gaps
 
     close_gaps()
     _few_policies()
@@ -121,7 +121,7 @@ def mend() -> None:
 
 def _few_policies() -> None:
     """Keep those of Amazon's 1,200 policies that we may name: all of them take a second to read."""
-    from moto.iam import models  # noqa: PLC0415 - in the server only
+    from moto.iam import models
 
     known = json.loads(models.aws_managed_policies_data)
     few = {name: policy for name, policy in known.items() if name.startswith("AmazonSSM")}
@@ -133,7 +133,7 @@ def _plain_http() -> None:
 
     moto takes no notice of their condition, and would refuse everything.
     """
-    from moto.iam.access_control import IAMPolicyStatement, PermissionResult  # noqa: PLC0415
+    from moto.iam.access_control import IAMPolicyStatement, PermissionResult
 
     permitted = IAMPolicyStatement.is_action_permitted
     plain = {"Bool": {"aws:SecureTransport": "false"}}
@@ -148,15 +148,15 @@ def _plain_http() -> None:
 
 def _delete_markers() -> None:
     """Delete what lies below a delete marker; moto ends with a 500, which Terraform asks again."""
-    from moto.s3.models import FakeDeleteMarker  # noqa: PLC0415 - in the server only
+    from moto.s3.models import FakeDeleteMarker
 
     FakeDeleteMarker.dispose = lambda _: None
 
 
 def _budgets() -> None:
     """Answer what the provider asks of a budget after it made one; moto ends with a 500."""
-    from moto.budgets.exceptions import NotFoundException  # noqa: PLC0415 - in the server only
-    from moto.budgets.responses import BudgetsResponse  # noqa: PLC0415
+    from moto.budgets.exceptions import NotFoundException
+    from moto.budgets.responses import BudgetsResponse
 
     tags: dict[str, dict[str, str]] = {}
     create = BudgetsResponse.create_budget
@@ -223,7 +223,7 @@ def _same_notification(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool
 
 def _templates() -> None:
     """Keep a launch template's own tags out of its data: else every plan would change them."""
-    from moto.ec2.models.launch_templates import LaunchTemplateBackend  # noqa: PLC0415
+    from moto.ec2.models.launch_templates import LaunchTemplateBackend
 
     create = LaunchTemplateBackend.create_launch_template
 
@@ -241,7 +241,7 @@ def _templates() -> None:
 
 def _addresses() -> None:
     """Count the security groups of an instance's first interface as the instance's own."""
-    from moto.ec2.models.instances import Instance  # noqa: PLC0415 - in the server only
+    from moto.ec2.models.instances import Instance
 
     prepare = Instance.prep_nics
 
@@ -258,7 +258,7 @@ def _descriptions() -> None:
 
     And set that of one without ports.
     """
-    from moto.ec2.models.security_groups import SecurityGroupRule  # noqa: PLC0415
+    from moto.ec2.models.security_groups import SecurityGroupRule
 
     def description(self: Any) -> str | None:
         held = {**self.source_group, **self.ip_range}
@@ -266,7 +266,7 @@ def _descriptions() -> None:
 
     SecurityGroupRule.description = property(description)
 
-    from moto.ec2.models.security_groups import SecurityGroupBackend  # noqa: PLC0415
+    from moto.ec2.models.security_groups import SecurityGroupBackend
 
     modify = SecurityGroupBackend.modify_security_group_rules
 
@@ -282,8 +282,8 @@ def _descriptions() -> None:
 
 def _names() -> None:
     """Refuse a group whose name is taken; moto would put it in the other's place."""
-    from moto.autoscaling.exceptions import AutoscalingClientError  # noqa: PLC0415
-    from moto.autoscaling.models import AutoScalingBackend  # noqa: PLC0415
+    from moto.autoscaling.exceptions import AutoscalingClientError
+    from moto.autoscaling.models import AutoScalingBackend
 
     create = AutoScalingBackend.create_auto_scaling_group
 
@@ -301,7 +301,7 @@ def _names() -> None:
 
 def _images() -> None:
     """Answer for the public parameters that name Amazon's images with one that moto has."""
-    from moto.ssm.models import Parameter, SimpleSystemManagerBackend  # noqa: PLC0415
+    from moto.ssm.models import Parameter, SimpleSystemManagerBackend
 
     known = SimpleSystemManagerBackend.get_parameter
 

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def faces(folder: Path) -> Settings:
-    from imgbatch.analyzers.faces import Settings as Faces  # noqa: PLC0415 - see above
-    from imgbatch.models.weights import adopt  # noqa: PLC0415
-    from imgbatch.settings import Limits  # noqa: PLC0415
-    from tests import facemodels  # noqa: PLC0415
+    from imgbatch.analyzers.faces import Settings as Faces
+    from imgbatch.models.weights import adopt
+    from imgbatch.settings import Limits
+    from tests import facemodels
 
     adopt(Limits(model_cache=str(folder / "cache"), threads=1))
     weights = facemodels.own(facemodels.pack(folder, reach=16))

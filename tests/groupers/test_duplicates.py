@@ -188,7 +188,7 @@ def test_turned_hashes_are_those_of_turned_pixels() -> None:
 
 
 def codes_of(pictures: list[NDArray[np.uint8]]) -> _near.Codes:
-    from imgbatch.analyzers import hashes  # noqa: PLC0415 - its own test has it as well
+    from imgbatch.analyzers import hashes
 
     luma = [cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in pictures]
     rows = hashes.Analyzer(hashes.Settings()).infer([hashes.narrow(one) for one in luma])

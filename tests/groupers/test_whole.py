@@ -91,8 +91,8 @@ def test_digits_from_the_command_line_agree_with_classes_as_scikit_learn_by_hand
 def test_faces_of_a_pack_become_people(tmp_path: Path) -> None:
     pytest.importorskip("insightface")
     pytest.importorskip("onnx")
-    from tests import facemodels  # noqa: PLC0415 - takes the extra
-    from tests.search.test_pack import PEOPLE, photo  # noqa: PLC0415 - the same
+    from tests import facemodels
+    from tests.search.test_pack import PEOPLE, photo
 
     (tmp_path / "in").mkdir()
     names: dict[str, str] = {}

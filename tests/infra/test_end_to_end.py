@@ -107,7 +107,7 @@ def terminal(
 
 def _fill(bucket: str, folder: Path) -> int:
     """Put a corpus into the bucket: real photographs, archives and broken files, several times."""
-    from imgbatch.storage import open_store  # noqa: PLC0415 - after the environment is set
+    from imgbatch.storage import open_store
 
     corpus.make(folder)
     store = open_store(f"{bucket}/in")

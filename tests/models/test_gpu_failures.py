@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra `models` is not installed")
 
 from imgbatch.models.sessions import onnx_session  # noqa: E402 - it needs what is looked for above
-from jobs.process import WorkerProcess  # noqa: E402
+from jobs.process import WorkerProcess  # noqa: E402 - after importorskip
 
 ASSERTED = RuntimeError("CUDA error: device-side assert triggered")
 

@@ -117,7 +117,7 @@ def test_a_state_comes_through_the_store_as_it_was_saved(
     state = torchvision.models.mobilenet_v3_small(weights=None).state_dict()
     path = tmp_path / form
     if form.endswith(".safetensors"):
-        from safetensors.torch import save_file  # noqa: PLC0415 - of the extra `models`
+        from safetensors.torch import save_file
 
         save_file(state, path)
     else:

@@ -237,7 +237,7 @@ def test_plan_and_doctor_say_where_weights_lie_and_bring_none(
 def test_record_report_and_codebook_name_weights_and_what_their_licence_does_not_allow(
     pictures: Path, told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from imgbatch.models import registry  # noqa: PLC0415 - replaced below
+    from imgbatch.models import registry
 
     path = tmp_path / "buffalo_l.zip"
     path.write_bytes(b"7")

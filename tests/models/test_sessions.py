@@ -288,7 +288,7 @@ def test_what_is_no_number_is_no_row_and_its_neighbours_keep_theirs(
 def test_torch_gives_the_rows_of_onnx_runtime_in_each_precision(
     chosen: dict[str, Any], precision: str, apart: float
 ) -> None:
-    from imgbatch.models.torch_engine import TorchEngine  # noqa: PLC0415 - it imports torch
+    from imgbatch.models.torch_engine import TorchEngine
 
     ours = of({**chosen, "precision": precision})
     engine = TorchEngine.of(ours, Path(ours.weights.url))
@@ -371,7 +371,7 @@ def test_a_name_of_a_hub_is_no_network_and_no_hub_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = pytest.importorskip("open_clip")
-    from imgbatch.models import networks as built  # noqa: PLC0415 - it imports torch
+    from imgbatch.models import networks as built
 
     (tmp_path / "open_clip_config.json").write_text('{"model_cfg": {"text_cfg": {}}}')
     asked: list[str] = []

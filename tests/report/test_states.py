@@ -108,7 +108,7 @@ def test_a_table_of_an_analyzer_that_is_not_installed_is_still_described(tmp_pat
 
 
 def test_a_video_is_shown_by_its_first_frame_with_its_length(tmp_path: Path) -> None:
-    import av  # noqa: PLC0415 - only this test makes a video
+    import av
 
     folder = tmp_path / "in"
     folder.mkdir()

@@ -44,9 +44,9 @@ def costs(
     json: Json = False,
 ) -> None:
     """Show what runs cost: each machine's seconds at the price then, and what was planned."""
-    from imgbatch.cli.cloud.opened import opened  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.cloud.costs import cost_of  # noqa: PLC0415
-    from imgbatch.cloud.costs import costs as all_costs  # noqa: PLC0415
+    from imgbatch.cli.cloud.opened import opened
+    from imgbatch.cloud.costs import cost_of
+    from imgbatch.cloud.costs import costs as all_costs
 
     control = opened(deployment).control
     if run is not None:
@@ -115,7 +115,7 @@ def _clock(seconds: float) -> str:
 
 
 def _line(line: Line, one: Cost) -> tuple[str, ...]:
-    from imgbatch.cloud.costs import hours  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cloud.costs import hours
 
     until = max([line.start, *(each.end for each in one.lines if each.end is not None)])
     return (

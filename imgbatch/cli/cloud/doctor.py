@@ -45,8 +45,8 @@ def doctor(cloud: CloudName, *, region: RegionOption = None, json: Json = False)
 
 def _checks(cloud: str, region: str) -> Iterator[tuple[int, Check]]:
     """Yield each line with the exit code that it has where it failed; what matters most first."""
-    from imgbatch.cloud import Check, open_cloud  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.errors import CredentialsError, RunError  # noqa: PLC0415
+    from imgbatch.cloud import Check, open_cloud
+    from imgbatch.errors import CredentialsError, RunError
 
     try:
         account = open_cloud(cloud, region).account
@@ -63,8 +63,8 @@ def _checks(cloud: str, region: str) -> Iterator[tuple[int, Check]]:
 
 
 def _terraform() -> Iterator[tuple[int, Check]]:
-    from imgbatch.cloud import Check, terraform  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.errors import TerraformError  # noqa: PLC0415
+    from imgbatch.cloud import Check, terraform
+    from imgbatch.errors import TerraformError
 
     try:
         program = terraform.find()
@@ -74,8 +74,8 @@ def _terraform() -> Iterator[tuple[int, Check]]:
 
 
 def _deployments(cloud: str) -> Iterator[tuple[int, Check]]:
-    from imgbatch.cloud import Check, known  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.errors import RunError  # noqa: PLC0415
+    from imgbatch.cloud import Check, known
+    from imgbatch.errors import RunError
 
     for name in known.names():
         title = f"deployment {name}"
@@ -90,8 +90,8 @@ def _deployments(cloud: str) -> Iterator[tuple[int, Check]]:
 
 
 def _orphans(left: Iterator[Left]) -> Iterator[tuple[int, Check]]:
-    from imgbatch.cloud import Check, known  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.errors import RunError  # noqa: PLC0415
+    from imgbatch.cloud import Check, known
+    from imgbatch.errors import RunError
 
     names, strangers = known.names(), 0
     try:
@@ -115,7 +115,7 @@ def _orphans(left: Iterator[Left]) -> Iterator[tuple[int, Check]]:
 
 
 def _alive(one: Left) -> Check:
-    from imgbatch.cloud import Check  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cloud import Check
 
     said = f"in {one.region}, costs by the hour, of the deployment {one.deployment!r}"
     fix = (
@@ -133,8 +133,8 @@ def connect(
     json: Json = False,
 ) -> None:
     """Note a deployment that was made from another laptop."""
-    from imgbatch.cloud import known  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.errors import DeploymentError  # noqa: PLC0415
+    from imgbatch.cloud import known
+    from imgbatch.errors import DeploymentError
 
     try:
         found = known.at(control)

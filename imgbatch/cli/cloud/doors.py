@@ -52,7 +52,7 @@ def dashboard(
 
 def jupyter(*, port: Port = 8888, deployment: DeploymentOption = None, show: Show = False) -> None:
     """Start JupyterLab on the head, and bring it to a port of this laptop."""
-    from imgbatch.cloud import notebook  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cloud import notebook
 
     door = _door(deployment, show=show)
     machine = door.head()
@@ -144,7 +144,7 @@ class _Door:
 
 
 def _door(deployment: str | None, *, show: bool) -> _Door:
-    from imgbatch.cli.cloud.opened import opened  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cli.cloud.opened import opened
 
     found = opened(deployment)
     ways = import_module(f"imgbatch.cloud.{found.deployment.cloud}.doors")

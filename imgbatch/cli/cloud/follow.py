@@ -26,7 +26,7 @@ def to_its_end(run: str, found: Opened, *, as_json: bool) -> int:
     Raises:
         RunError: it ended otherwise than well.
     """
-    from imgbatch.cloud.standing import code_of, ended  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cloud.standing import code_of, ended
 
     last = None
     try:
@@ -52,7 +52,7 @@ def _states(run: str, found: Opened) -> Iterator[State | None]:
     Raises:
         CloudError: no head is up, and none is on its way.
     """
-    from imgbatch.cloud.standing import follow  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cloud.standing import follow
 
     quiet, said = 0, ""
     for state in follow(run, found.control, now=time.time, sleep=time.sleep):
@@ -70,7 +70,7 @@ def refuse_headless(run: str, found: Opened) -> None:
     Raises:
         CloudError: no head is up, and none is on its way.
     """
-    from imgbatch.cloud.standing import failed_boots  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cloud.standing import failed_boots
 
     try:
         wanted = found.cloud.groups.size(found.deployment.head.group).wanted
@@ -90,7 +90,7 @@ def refuse_headless(run: str, found: Opened) -> None:
 
 def hindered(found: Opened, said: str) -> str:
     """Say why the cloud launches no head, where it tells; return it, so that it is said once."""
-    from imgbatch.cloud import trouble  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cloud import trouble
 
     groups, head = found.cloud.groups, found.deployment.head.group
     try:
@@ -107,11 +107,11 @@ def hindered(found: Opened, said: str) -> str:
 
 def shown(states: Iterator[State | None], *, as_json: bool) -> Iterator[State]:
     """Show states as they come: in place on a terminal, else a line for each that says more."""
-    from rich.console import Console  # noqa: PLC0415 - keeps `--help` quick
-    from rich.live import Live  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
 
-    from imgbatch.cli.cloud import lines  # noqa: PLC0415
+    from imgbatch.cli.cloud import lines
 
     if sys.stdout.isatty() and not as_json:
         with Live(console=Console(highlight=False), refresh_per_second=2) as screen:

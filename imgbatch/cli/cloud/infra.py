@@ -51,7 +51,7 @@ def up(
     """Make a deployment with Terraform, or bring it up to date: shows what and asks. It is empty:
     no machine runs before `imgbatch cloud run`.
     """  # noqa: D205 - the help of a command is one paragraph
-    from imgbatch.cloud import known, plans  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cloud import known, plans
 
     root = _root(cloud, name, region)
     root.open(make=True)
@@ -85,7 +85,7 @@ def down(
     json: Json = False,
 ) -> None:
     """Destroy a deployment, then look whether anything of it is left in any region."""
-    from imgbatch.cloud import known, plans  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cloud import known, plans
 
     root = _root(cloud, name, region)
     root.open(make=False)
@@ -125,8 +125,8 @@ def _tell(text: str) -> None:
 
 def _root(cloud: str, name: str | None, region: str | None) -> Root:
     """Open a root by what was said, else by what this laptop knows."""
-    from imgbatch.cloud import known  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.cloud.root import Root, chosen  # noqa: PLC0415
+    from imgbatch.cloud import known
+    from imgbatch.cloud.root import Root, chosen
 
     name = name or known.only(cloud) or "main"
     return Root(cloud, name, region or chosen(cloud, name), say=_tell)
@@ -143,7 +143,7 @@ def _take_over(root: Root, plan: Plan, *, adopt: bool) -> Plan:
 
 def _bucket(root: Root, there: Deployment | None) -> str:
     """Return the URL of the deployment's bucket; "": it is gone, or was never made."""
-    from imgbatch.storage.buckets import open_bucket  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.storage.buckets import open_bucket
 
     if there is None or not open_bucket(there.bucket + root.backend.options).exists():
         return ""
@@ -152,7 +152,7 @@ def _bucket(root: Root, there: Deployment | None) -> str:
 
 def _busy(there: Deployment) -> list[str]:
     """Return the runs that are at work or wait, whether or not their orders can be read."""
-    from imgbatch.cloud.control import Control  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cloud.control import Control
 
     control = Control(there.control)
     runs = control.waiting()
@@ -191,7 +191,7 @@ def _refuse(root: Root, runs: list[str], *, yes: bool) -> None:
 
 def _end_runs(there: Deployment, runs: list[str]) -> None:
     """Take runs off the queue: else they would begin again when an `up` finds this bucket."""
-    from imgbatch.cloud.control import Control  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cloud.control import Control
 
     control = Control(there.control)
     for run in runs:
@@ -201,7 +201,7 @@ def _end_runs(there: Deployment, runs: list[str]) -> None:
 
 def _data(there: Deployment) -> int:
     """Count what lies in the bucket besides the control objects."""
-    from imgbatch.storage import open_store  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.storage import open_store
 
     control = there.control.removeprefix(there.bucket).strip("/") + "/"
     return sum(not entry.name.startswith(control) for entry in open_store(there.bucket).list())
@@ -218,7 +218,7 @@ def _destroy(root: Root, *, keep: bool) -> None:
 
 def _left(root: Root, *, delete_data: bool) -> tuple[list[Left], list[Left]]:
     """Return what should not be there any more, and what was kept for its data."""
-    from imgbatch.cloud import open_cloud  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cloud import open_cloud
 
     _tell("looking in all regions for what is left")
     account = open_cloud(root.cloud, root.region, root.account).account

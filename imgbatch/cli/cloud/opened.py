@@ -23,14 +23,14 @@ class Opened:
     @cached_property
     def cloud(self) -> Cloud:
         """Its cloud; most of `status` goes without."""
-        from imgbatch.cloud import cloud_of  # noqa: PLC0415 - loads the cloud's SDK
+        from imgbatch.cloud import cloud_of
 
         return cloud_of(self.deployment)
 
     @property
     def place(self) -> Place:
         """Where orders go."""
-        from imgbatch.cloud.launch import Place  # noqa: PLC0415 - keeps `--help` quick
+        from imgbatch.cloud.launch import Place
 
         return Place(self.deployment, self.control, self.cloud.groups)
 
@@ -41,8 +41,8 @@ def opened(name: str | None) -> Opened:
     Raises:
         DeploymentError: there is none, or several; or it is not there any more.
     """
-    from imgbatch.cloud import known  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.cloud.control import Control  # noqa: PLC0415
+    from imgbatch.cloud import known
+    from imgbatch.cloud.control import Control
 
     deployment = known.find(name)
     return Opened(deployment, Control(deployment.control))

@@ -62,10 +62,10 @@ def plan(
     json: Json = False,
 ) -> None:
     """Show what a run on rented machines would take and cost; nothing is rented or written."""
-    from imgbatch import settings  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.cli.cloud.plan_lines import lines  # noqa: PLC0415
-    from imgbatch.forecast import Wanted  # noqa: PLC0415
-    from imgbatch.summary import Request  # noqa: PLC0415
+    from imgbatch import settings
+    from imgbatch.cli.cloud.plan_lines import lines
+    from imgbatch.forecast import Wanted
+    from imgbatch.summary import Request
 
     text = settings.recipe_text(recipe)
     request = Request(input, dataset, text, "ray", limit=limit, share=sample, add_input=add_input)
@@ -89,9 +89,9 @@ def plan_run(
     This laptop may lack rights that the machines have, so no failure here ends a run. What cannot
     be told is said.
     """
-    from imgbatch import settings  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.forecast import Place, Wanted  # noqa: PLC0415
-    from imgbatch.summary import Request  # noqa: PLC0415
+    from imgbatch import settings
+    from imgbatch.forecast import Place, Wanted
+    from imgbatch.summary import Request
 
     own = opened.deployment
     request = Request(
@@ -117,8 +117,8 @@ def forecast_of(
     request: Request, limits: Limits, place: Place, wanted: Wanted, *, quiet: bool
 ) -> Forecast:
     """Return a forecast; how the listing and a trial go is shown on standard error."""
-    from imgbatch.forecast import forecast  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.observe.progress import watcher  # noqa: PLC0415
+    from imgbatch.forecast import forecast
+    from imgbatch.observe.progress import watcher
 
     shown = Quiet() if quiet else watcher(as_json=False)
     try:
@@ -151,7 +151,7 @@ class Quiet:
 
 def origin(url: str) -> str | None:
     """Return the region of the bucket that a URL is in; None where nobody can tell."""
-    from imgbatch.cloud.reach import region_of  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cloud.reach import region_of
 
     if "://" not in url or url.startswith("file:"):
         return None
@@ -165,10 +165,10 @@ def _place(
     cloud: str | None, region: str | None, deployment: str | None, gpus: tuple[str, ...], text: str
 ) -> Place:
     """Return where a run would be: in a deployment, or in a cloud that has none yet."""
-    from imgbatch.cli.cloud.opened import opened  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.cloud import known  # noqa: PLC0415
-    from imgbatch.cloud.ordering import pool_of, recipe_of  # noqa: PLC0415
-    from imgbatch.forecast import Place  # noqa: PLC0415
+    from imgbatch.cli.cloud.opened import opened
+    from imgbatch.cloud import known
+    from imgbatch.cloud.ordering import pool_of, recipe_of
+    from imgbatch.forecast import Place
 
     if cloud and deployment:
         raise SettingsError(
@@ -196,9 +196,9 @@ def _place(
 
 def _market(name: str, region: str) -> Market:
     """Return a cloud's market; without credentials what imgbatch knows of it, which it says."""
-    from importlib import import_module  # noqa: PLC0415 - keeps `--help` quick
+    from importlib import import_module
 
-    from imgbatch.cloud import open_cloud  # noqa: PLC0415
+    from imgbatch.cloud import open_cloud
 
     try:
         return open_cloud(name, region).market
@@ -213,7 +213,7 @@ def _region(cloud: str) -> str:
     Raises:
         SettingsError: they say none.
     """
-    from imgbatch.settings import variables  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.settings import variables
 
     named = {
         "aws": ("AWS_REGION", "AWS_DEFAULT_REGION"),

@@ -88,16 +88,16 @@ def run(
     json: Json = False,
 ) -> None:
     """Run on rented machines, within a budget and a deadline; a closed laptop changes nothing."""
-    from imgbatch.cli.cloud.follow import to_its_end  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.cli.cloud.opened import opened  # noqa: PLC0415
-    from imgbatch.cli.cloud.plan import plan_run  # noqa: PLC0415 - it asks this module too
-    from imgbatch.cli.cloud.plan_lines import lines as plan_lines  # noqa: PLC0415
-    from imgbatch.cloud.control import new_run  # noqa: PLC0415
-    from imgbatch.cloud.launch import launch  # noqa: PLC0415
-    from imgbatch.cloud.ordering import Wish, order_of  # noqa: PLC0415
-    from imgbatch.cloud.spans import seconds_of  # noqa: PLC0415
-    from imgbatch.forecast import expected  # noqa: PLC0415
-    from imgbatch.settings import passed_on  # noqa: PLC0415
+    from imgbatch.cli.cloud.follow import to_its_end
+    from imgbatch.cli.cloud.opened import opened
+    from imgbatch.cli.cloud.plan import plan_run
+    from imgbatch.cli.cloud.plan_lines import lines as plan_lines
+    from imgbatch.cloud.control import new_run
+    from imgbatch.cloud.launch import launch
+    from imgbatch.cloud.ordering import Wish, order_of
+    from imgbatch.cloud.spans import seconds_of
+    from imgbatch.forecast import expected
+    from imgbatch.settings import passed_on
 
     if deadline is None:
         raise SettingsError(
@@ -200,8 +200,8 @@ def refuse(
     Raises:
         DeploymentError, QuotaError, SettingsError: something has to be mended first.
     """
-    from imgbatch.cli.cloud import lines  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.cloud.reach import checks, refusal  # noqa: PLC0415
+    from imgbatch.cli.cloud import lines
+    from imgbatch.cloud.reach import checks, refusal
 
     told = []
     for line in checks(order, found.deployment, found.cloud, queue=queue, now=now):
@@ -220,7 +220,7 @@ def _shared(order: Order, queue: Sequence[Order]) -> bool:
 
 
 def _cap(order: Order, found: Opened, deadline: str, now: float) -> list[str]:
-    from imgbatch.cli.cloud import lines  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cli.cloud import lines
 
     pool = found.deployment.pools[order.pool]
     kind = "spot" if pool.spot else "on-demand"
@@ -262,7 +262,7 @@ def _record(order: Order, found: Opened, before: Sequence[Order]) -> dict[str, o
 
 
 def _ordered(order: Order, before: Sequence[Order], now: float) -> list[str]:
-    from imgbatch.cli.cloud import lines  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cli.cloud import lines
 
     said = [f"ordered: run {order.run}"]
     if before:

@@ -54,11 +54,11 @@ def add(
     json: Json = False,
 ) -> None:
     """Have the cloud wake a head again and again for a run; ticks missed are caught up once."""
-    from imgbatch.cli.cloud.opened import opened  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.cloud.ordering import order_of  # noqa: PLC0415
-    from imgbatch.cloud.schedules import Schedule, check_times  # noqa: PLC0415
-    from imgbatch.recurring import cron_of  # noqa: PLC0415
-    from imgbatch.settings import passed_on  # noqa: PLC0415
+    from imgbatch.cli.cloud.opened import opened
+    from imgbatch.cloud.ordering import order_of
+    from imgbatch.cloud.schedules import Schedule, check_times
+    from imgbatch.recurring import cron_of
+    from imgbatch.settings import passed_on
 
     if not NAME.fullmatch(name):
         raise SettingsError(
@@ -84,9 +84,9 @@ def add(
 
 def list_(*, deployment: DeploymentOption = None, json: Json = False) -> None:
     """List the schedules, when each comes next and what came of it last."""
-    from imgbatch.cli.cloud.lines import last_of  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.cli.cloud.opened import opened  # noqa: PLC0415
-    from imgbatch.cloud.standing import standing  # noqa: PLC0415
+    from imgbatch.cli.cloud.lines import last_of
+    from imgbatch.cli.cloud.opened import opened
+    from imgbatch.cloud.standing import standing
 
     found = opened(deployment)
     now = standing(found.deployment.name, found.control, time.time())
@@ -107,9 +107,9 @@ def remove(
     json: Json = False,
 ) -> None:
     """Remove a schedule; a run of it that waits or is at work goes on."""
-    from imgbatch.cli.cloud.opened import opened  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.cloud import schedules  # noqa: PLC0415
-    from imgbatch.settings import nearest  # noqa: PLC0415
+    from imgbatch.cli.cloud.opened import opened
+    from imgbatch.cloud import schedules
+    from imgbatch.settings import nearest
 
     found = opened(deployment)
     known = [schedule.name for schedule in schedules.schedules(found.control)]
@@ -131,7 +131,7 @@ def wish_of(words: list[str]) -> Wish:
     Raises:
         SettingsError: they are not, or ask for what a schedule does not have.
     """
-    from imgbatch.cloud.ordering import Wish  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cloud.ordering import Wish
 
     if not words or words[0] != VERB:
         raise SettingsError(
@@ -168,7 +168,7 @@ def wish_of(words: list[str]) -> Wish:
 
 
 def _root(found: Opened) -> Root:
-    from imgbatch.cloud.root import Root  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cloud.root import Root
 
     def tell(text: str) -> None:
         sys.stderr.write(f"{text}\n")
@@ -182,7 +182,7 @@ def _root(found: Opened) -> Root:
 
 def _add(schedule: Schedule, found: Opened) -> None:
     """Keep a schedule and have the cloud wake for it; what fails in between is taken back."""
-    from imgbatch.cloud import schedules  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cloud import schedules
 
     root = _root(found)
     before = dict(root.variable("schedules") or {})
@@ -209,7 +209,7 @@ def _record(schedule: Schedule, now: float) -> dict[str, Any]:
 
 
 def _lines(schedule: Schedule, now: float) -> list[str]:
-    from imgbatch.cli.cloud.lines import moment  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cli.cloud.lines import moment
 
     order = schedule.order
     when = moment(schedule.next(now), now)

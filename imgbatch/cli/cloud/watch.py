@@ -35,10 +35,10 @@ def status(
     json: Json = False,
 ) -> None:
     """Show what is at work, what it cost so far, when it dies; what waits, and what ended."""
-    from imgbatch.cli.cloud import lines  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.cli.cloud.follow import to_its_end  # noqa: PLC0415
-    from imgbatch.cli.cloud.opened import opened  # noqa: PLC0415
-    from imgbatch.cloud.standing import standing  # noqa: PLC0415
+    from imgbatch.cli.cloud import lines
+    from imgbatch.cli.cloud.follow import to_its_end
+    from imgbatch.cli.cloud.opened import opened
+    from imgbatch.cloud.standing import standing
 
     found = opened(deployment)
     now = standing(found.deployment.name, found.control, time.time())
@@ -57,7 +57,7 @@ def logs(
     deployment: DeploymentOption = None,
 ) -> None:
     """Show what a run's head says; what its workers say is in the dataset: `imgbatch tail`."""
-    from imgbatch.cli.cloud.opened import opened  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.cli.cloud.opened import opened
 
     found = opened(deployment)
     name = _of_all(found, run)
@@ -134,9 +134,9 @@ def stop(
     json: Json = False,
 ) -> None:
     """End a run: what is finished is committed, then its machines go. With --force all go now."""
-    from imgbatch.cli.cloud import lines  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.cli.cloud.opened import opened  # noqa: PLC0415
-    from imgbatch.cloud.halt import empty, halt, meant  # noqa: PLC0415
+    from imgbatch.cli.cloud import lines
+    from imgbatch.cli.cloud.opened import opened
+    from imgbatch.cloud.halt import empty, halt, meant
 
     found = opened(deployment)
 
