@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from imgbatch import errors, terminal
+from imgbatch.dataset import FORMAT
 from tests import corpus
 
 if TYPE_CHECKING:
@@ -154,6 +155,39 @@ def test_what_is_wrong_is_said_with_a_remedy_and_a_code(
     assert "Traceback" not in done.stderr
     if code != 2:
         assert "to do: " in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "{corpus}", "{d}", "--engine", "inline"],
+        ["run", "{corpus}", "{d}", "--engine", "inline", "--repair"],
+        ["verify", "{d}"],
+        ["report", "{d}"],
+    ],
+)
+@pytest.mark.parametrize("other", [FORMAT - 1, FORMAT + 1])
+def test_a_dataset_of_another_format_version_is_refused_and_left_as_it_is(
+    made: Path, tmp_path: Path, words: list[str], other: int
+) -> None:
+    shutil.copytree(made / "d", tmp_path / "d")
+    (tmp_path / "d/dataset.json").write_text(json.dumps({"format": other, "made_by": "9.9"}))
+    (made / "corpus/new.jpg").write_bytes(corpus.PHOTOS["china.jpg"].read_bytes())
+    before = held(tmp_path / "d")
+    try:
+        places = {"corpus": made / "corpus", "d": tmp_path / "d"}
+        done = imgbatch(*[word.format(**places) for word in words])
+    finally:
+        (made / "corpus/new.jpg").unlink()
+    assert done.returncode == errors.DatasetError.exit_code == 12
+    assert f"has dataset format {other}" in done.stderr
+    assert f"knows {FORMAT}" in done.stderr
+    assert "to do: Use the version of imgbatch that made it" in done.stderr
+    assert held(tmp_path / "d") == before
+
+
+def held(folder: Path) -> dict[Path, bytes | None]:
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
 @pytest.mark.parametrize(
