@@ -14,6 +14,7 @@ import typer
 
 from imgbatch import analyzers, errors, groupers
 from imgbatch.cli import app
+from imgbatch.cli.about import described, needed
 from imgbatch.copies.faces import FaceSettings
 from imgbatch.copies.recipe import OutputSettings
 from imgbatch.dataset import SOURCES
@@ -111,11 +112,13 @@ def _default(field: Any) -> str:
 
 
 def _analyzer(name: str) -> Iterator[str]:
-    about = analyzers.describe(name)
+    about = described(name)
     per = "picture" if about["grain"] == "picture" else "source"
     yield from _table(name, f"{about['summary']} One row per {per} that was decoded.")
     if analyzers.has_regions(analyzers.load(name)):
         yield from _table(name + REGIONS, f"What `{name}` found in a picture. One row per region.")
+    if words := needed(about):
+        yield f"`{name}` needs, by its defaults:\n\n" + "".join(f"- {each}\n" for each in words)
     if about["settings"]:
         rows = [(f"`{k}`", _shown(v.get("default"))) for k, v in about["settings"].items()]
         yield _rows((f"setting of [analyzers.{name}]", "default"), rows)

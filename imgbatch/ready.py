@@ -63,6 +63,16 @@ class Need:
         """What their licence does not allow; "" where nothing; of the user's own, who knows."""
         return "" if isinstance(self.wanted, Own) else self.wanted.licence.limits
 
+    @property
+    def size(self) -> int:
+        """Their bytes; 0 where nobody knows."""
+        return 0 if isinstance(self.wanted, Own) else self.wanted.size
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """What runs them; of the user's own, their analyzer says it when it looks at them."""
+        return () if isinstance(self.wanted, Own) else PACKAGES[self.wanted.loader]
+
 
 @dataclass(frozen=True, slots=True)
 class Lying:
@@ -88,9 +98,17 @@ def needs(recipe: Recipe) -> list[Need]:
     Raises:
         WeightsError: weights of the user's own have no digest.
     """
+    return [need for name, own in recipe.analyzers.items() for need in loads(name, own)]
+
+
+def loads(name: str, settings: Settings) -> list[Need]:
+    """Return the weights that one analyzer loads, and that can be fetched.
+
+    Raises:
+        WeightsError: weights of the user's own have no digest.
+    """
     return [
         Need(name, weights.name_of(wanted), digest, wanted)
-        for name, settings in recipe.analyzers.items()
         for key, digest in analyzers.weights(name, settings).items()
         if (wanted := _wanted(key, digest, settings)) is not None
     ]
@@ -100,9 +118,7 @@ def _lacking(recipe: Recipe) -> dict[str, str]:
     """Return by analyzer the package that it lacks to run its weights; none where all is there."""
     found: dict[str, str] = {}
     for need in needs(recipe):
-        # What runs weights of the user's own, their analyzer says when it looks at them.
-        packages = () if isinstance(need.wanted, Own) else PACKAGES[need.wanted.loader]
-        for package in packages:
+        for package in need.packages:
             if need.analyzer not in found and find_spec(package) is None:
                 found[need.analyzer] = package
     return found
@@ -140,8 +156,7 @@ def ready(recipe: Recipe, limits: Limits, fetching: Fetching | None = None) -> N
         raise _missing(packages)
     lacking: dict[str, WeightsError] = {}
     for need in needs(recipe):
-        size = 0 if isinstance(need.wanted, Own) else need.wanted.size
-        listener = partial(_tell, fetching, need.name, size) if fetching else None
+        listener = partial(_tell, fetching, need.name, need.size) if fetching else None
         try:
             weights.fetch(need.wanted, listener)
         except WeightsError as error:

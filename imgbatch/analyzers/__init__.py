@@ -273,15 +273,20 @@ def summary(name: str) -> str:
 
 
 def describe(name: str) -> Mapping[str, Any]:
-    """Return what `imgbatch analyzers` and the codebook show of one analyzer."""
+    """Return what `imgbatch analyzers` and the reference show of one analyzer, by its defaults."""
     module = load(name)
+    defaults = module.Settings()
+    needs = needs_of(module, defaults)
     return {
         "name": name,
         "summary": summary(name),
         "grain": module.GRAIN,
         "version": module.VERSION,
-        "min_side": module.NEEDS.min_side,
+        "min_side": needs.min_side,
+        "gpu": needs.gpu,
+        "gpu_if_any": needs.gpu_if_any,
+        "memory": needs.memory,
         "settings": module.Settings.model_json_schema().get("properties", {}),
-        "columns": columns_of(module, module.Settings()),
-        "regions": regions_of(module, module.Settings()),
+        "columns": columns_of(module, defaults),
+        "regions": regions_of(module, defaults),
     }
