@@ -41,8 +41,8 @@ def analyzers(*, json: Json = False) -> None:
 
 def described(name: str) -> dict[str, Any]:
     """Return what is shown of one analyzer, with the weights and packages that it takes."""
-    from imgbatch import analyzers as room  # noqa: PLC0415 - keeps `--help` quick
-    from imgbatch.ready import loads  # noqa: PLC0415
+    from imgbatch import analyzers as room
+    from imgbatch.ready import loads
 
     found = loads(name, room.settings_of(name)())
     return {
@@ -57,7 +57,7 @@ def described(name: str) -> dict[str, Any]:
 
 def needed(about: Mapping[str, Any]) -> list[str]:
     """Return in words what an analyzer needs by its defaults; nothing for most."""
-    from imgbatch.report.words import data_size  # noqa: PLC0415 - keeps `--help` quick
+    from imgbatch.report.words import data_size
 
     words = []
     if about["min_side"]:

@@ -59,7 +59,9 @@ def mend(
     by_table: dict[str, list[Part]] = {}
     for part in found.damaged:
         by_table.setdefault(part.table, []).append(part)
-    for name, parts in sorted(by_table.items()):
+    # The manifest last: of a shard that is not in it, nobody would find the damaged parts again,
+    # and the shard comes back under the same name.
+    for name, parts in sorted(by_table.items(), key=lambda item: item[0] == MANIFEST):
         dataset.table(name).commit([], parts, fence=number(), run=run)
     if any(name in posts.TABLES for name in by_table):
         posts.unsettle(dataset, run=run, number=number())

@@ -18,7 +18,7 @@ from imgbatch.errors import DamageError
 from imgbatch.records import REGIONS, analyzer_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from imgbatch.dataset.delta import Table
     from imgbatch.dataset.part import Part
@@ -89,8 +89,7 @@ def verify(dataset: Dataset) -> Verified:
         found.shards += 1
         listed = _checked(dataset, manifest, part, manifest_digests, found)
         if listed is None:
-            for own_parts in by_shard.values():
-                own_parts.pop(part.shard, None)  # nothing tells what they should hold
+            _check_unlisted(dataset, tables, by_shard, part.shard, found)
             continue
         found.sources += listed.num_rows
         seen.add(listed["source_id"])
@@ -184,6 +183,19 @@ def _checked(
     if problems:
         found.damaged.append(part)
     return rows
+
+
+def _check_unlisted(
+    dataset: Dataset,
+    tables: Mapping[str, Table],
+    by_shard: Mapping[str, dict[str, Part]],
+    shard: str,
+    found: Verified,
+) -> None:
+    """Check the parts of a shard whose listing is damaged, each by itself."""
+    for name, table in tables.items():
+        if own := by_shard[name].pop(shard, None):
+            _checked(dataset, table, own, table.digests(), found)
 
 
 def _check_former(dataset: Dataset, table: Table, found: Verified) -> None:

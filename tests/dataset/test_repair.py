@@ -114,6 +114,21 @@ def test_a_damaged_part_of_a_table_of_a_former_recipe_is_named_and_leaves_it(
     assert repaired(whole, copy).sources == 10
 
 
+@pytest.mark.parametrize("damage", [truncate, remove])
+def test_a_shard_whose_listing_and_rows_are_both_damaged_is_mended_at_once(
+    whole: Path, copy: Path, damage: Callable[[Path], None]
+) -> None:
+    listing, rows = a_part(copy, "manifest"), a_part(copy, "tables/quality")
+    assert listing.name.partition("@")[0] == rows.name.partition("@")[0]
+    damage(listing)
+    damage(rows)
+    named = " ".join(verify(Dataset.open(str(copy))).problems)
+    assert listing.name in named
+    assert rows.name in named
+    summary = repaired(whole, copy)
+    assert (summary.repaired, summary.shards, summary.sources) == (2, 1, 10)
+
+
 def test_a_foreign_file_is_named_and_put_aside(whole: Path, copy: Path) -> None:
     foreign = copy / "tables" / "quality" / "notes.xlsx"
     foreign.write_bytes(b"mine")
