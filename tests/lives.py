@@ -16,28 +16,24 @@ import os
 import shutil
 import signal
 import sys
-import threading
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deltalake import DeltaTable
-
 from imgbatch import analyzers, crew, pipeline, run
 from imgbatch.__main__ import main as imgbatch
-from imgbatch.dataset import Dataset, delta
+from imgbatch.dataset import Dataset
 from imgbatch.dataset.verify import verify
 from imgbatch.errors import DamageError, DatasetError
 from imgbatch.observe import logs, progress
-from imgbatch.storage.local import LocalStore
 from tests import corpus, squares
+from tests.calls import Calls
 from tests.equal import assert_equal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-VERBS = ("head", "get", "get_range", "open", "put", "put_once", "replace", "delete")
 SIDE_BY_SIDE = 4
 # What verify may say of what a killed run left: all is well, no dataset yet, or unfinished shards.
 LOOKED = (0, DatasetError.exit_code, DamageError.exit_code)
@@ -45,58 +41,12 @@ RECIPES = {
     "A": "[analyzers.quality]\n",
     "B": "[analyzers.quality]\nblank_levels = 9.0\n",
     "R": '[analyzers."tests.squares"]\n',
+    "S": '[analyzers."tests.squares"]\nwith_area = true\n',
 }
 # What is written now and then, and not by what a run does, would be another number of calls.
 logs.FLUSH_SECONDS = 600.0
 # Loaded before any fork.
 IMPORTED = (crew, pipeline, run, progress, analyzers.load("quality"), squares)
-
-
-@dataclass
-class Calls:
-    """Counts store calls, and kills this process before or after one of them."""
-
-    at: int
-    when: str
-    count: int = 0
-
-    def __post_init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = threading.local()
-
-    def watch(self) -> None:
-        for verb in VERBS:
-            setattr(LocalStore, verb, self._counted(getattr(LocalStore, verb)))
-        listed = LocalStore.list
-
-        def whole(store: LocalStore, prefix: str = "") -> Iterator[Any]:
-            return iter(list(listed(store, prefix)))
-
-        LocalStore.list = self._counted(whole)  # type: ignore[method-assign] # a test's hook
-        create = delta.create_table_with_add_actions
-        delta.create_table_with_add_actions = self._counted(create)
-        commit = DeltaTable.create_write_transaction
-        DeltaTable.create_write_transaction = self._counted(commit)  # type: ignore[method-assign] # the same
-
-    def _counted(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(call)
-        def counted(*args: Any, **named: Any) -> Any:
-            if getattr(self._inside, "call", False):  # a verb that another verb is made of
-                return call(*args, **named)
-            with self._lock:
-                self.count += 1
-                mine = self.count == self.at
-            if mine and self.when == "before":
-                os.kill(os.getpid(), signal.SIGKILL)
-            self._inside.call = True
-            try:
-                return call(*args, **named)
-            finally:
-                self._inside.call = False
-                if mine:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        return counted
 
 
 def forked(work: Callable[[], None], out: Path) -> int:
@@ -126,14 +76,24 @@ def ended(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
+def command(life: str, dataset: Path) -> list[str]:
+    """Return what is typed for a life: a run is called by its recipe, a retry by its class."""
+    what, *rest = life.split()
+    if what == "retry":
+        return ["retry", str(dataset), "--class", *rest]
+    return ["run", "in", str(dataset), "--recipe", f"{what}.toml", *rest]
+
+
 @dataclass(frozen=True)
 class Scene:
-    """What is there when a run is killed, and what must be there after which runs.
+    """What is there when a life is cut short, and what must be there after which others.
+
+    A life is the name of the recipe of a run, with more words if it has some, or a retry.
 
     Attributes:
         base: the dataset before; None: none.
-        killed: the recipe of the run that is killed.
-        then: recipes of the runs after, each with the dataset that must have come of it.
+        killed: the life that is killed.
+        then: the lives after, each with the dataset that must have come of it.
     """
 
     folder: Path
@@ -141,9 +101,9 @@ class Scene:
     killed: str
     then: tuple[tuple[str, Path], ...]
 
-    def life(self, dataset: Path, recipe: str, expected: Path | None = None) -> int:
+    def life(self, dataset: Path, life: str, expected: Path | None = None) -> int:
         """Run to the end; the dataset must then be whole, and equal the expected one."""
-        return ended(forked(lambda: self.live(dataset, recipe, expected), said(dataset)))
+        return ended(forked(lambda: self.live(dataset, life, expected), said(dataset)))
 
     def life_of(self, dataset: Path, calls: Calls) -> int:
         """Run under watch."""
@@ -157,10 +117,9 @@ class Scene:
 
         return ended(forked(live, said(dataset)))
 
-    def live(self, dataset: Path, recipe: str, expected: Path | None = None) -> None:
+    def live(self, dataset: Path, life: str, expected: Path | None = None) -> None:
         """Run in this process; the dataset must then equal the expected one."""
-        words = ["run", "in", str(dataset), "--recipe", f"{recipe}.toml", "--engine", "inline"]
-        sys.argv = ["imgbatch", *words, "--json"]
+        sys.argv = ["imgbatch", *command(life, dataset), "--engine", "inline", "--json"]
         os.chdir(self.folder)
         try:
             imgbatch()
@@ -190,9 +149,9 @@ class Scene:
         assert code in LOOKED, (
             f"verify after it was killed {when} call {at}: {said(dataset).read_text()}"
         )
-        for recipe, expected in self.then:
-            assert self.life(dataset, recipe, expected) == 0, (
-                f"killed {when} call {at}, then recipe {recipe}: {said(dataset).read_text()}"
+        for life, expected in self.then:
+            assert self.life(dataset, life, expected) == 0, (
+                f"killed {when} call {at}, then {life}: {said(dataset).read_text()}"
             )
         shutil.rmtree(dataset)
 
@@ -233,12 +192,54 @@ def regions(folder: Path) -> Scene:
     return change(folder, "R")
 
 
-def recipes(folder: Path) -> Scene:
+def recipes(folder: Path, former: str = "A", other: str = "B") -> Scene:
     """Return the scene of a run with another recipe, that is given up for the former one."""
-    then = (("A", folder / "whole"), ("B", folder / "other"))
-    scene = Scene(folder, folder / "whole", "B", then)
+    then = ((former, folder / "whole"), (other, folder / "other"))
+    scene = Scene(folder, folder / "whole", other, then)
+    assert scene.life(folder / "whole", former) == 0
+    assert scene.life(folder / "other", other) == 0
+    return scene
+
+
+def columns(folder: Path) -> Scene:
+    """Return the scene of `recipes`, where a table gets a column with the other one."""
+    return recipes(folder, "R", "S")
+
+
+def retry(folder: Path) -> Scene:
+    """Return the scene of a retry of two files that were away while they were to be read."""
+    again = "retry fetch.*"
+    scene = Scene(folder, folder / "base", again, ((again, folder / "whole"),))
     assert scene.life(folder / "whole", "A") == 0
-    assert scene.life(folder / "other", "B") == 0
+    files = sorted((folder / "in").glob("*.jpg"))[1:3]
+
+    def away() -> None:
+        for file in files:
+            file.rename(folder / file.name)
+
+    def live() -> None:
+        recipe = RECIPES["A"]
+        corpus.run_inline(folder / "in", folder / "base", recipe=recipe, before_work=away)
+
+    assert ended(forked(live, said(folder / "base"))) == 0, said(folder / "base").read_text()
+    for file in files:
+        (folder / file.name).rename(file)
+    return scene
+
+
+def repair(folder: Path) -> Scene:
+    """Return the scene of a repair of parts that are missing or cut short, of each table."""
+    scene = Scene(folder, folder / "base", "A --repair", (("A --repair", folder / "whole"),))
+    assert scene.life(folder / "whole", "A") == 0
+    shutil.copytree(folder / "whole", folder / "base")
+    quality, sources = (
+        sorted((folder / "base" / "tables" / name).glob("*.parquet"))
+        for name in ("quality", "sources")
+    )
+    quality[0].unlink()
+    manifest = sorted((folder / "base" / "manifest").glob("*.parquet"))
+    for part in (quality[1], sources[-1], manifest[1]):
+        part.write_bytes(part.read_bytes()[:-9])
     return scene
 
 
@@ -271,8 +272,8 @@ def races(scene: Scene, count: int) -> dict[str, Any]:
         live = functools.partial(scene.live, dataset, scene.killed)
         pids = [forked(live, scene.folder / f"race-{number}.{n}.said") for n in range(2)]
         codes.append(sorted(ended(pid) for pid in pids))
-        for recipe, expected in scene.then:
-            if scene.life(dataset, recipe, expected):
+        for life, expected in scene.then:
+            if scene.life(dataset, life, expected):
                 failures.append(said(dataset).read_text())
     return {"codes": codes, "failures": failures}
 
@@ -284,8 +285,8 @@ def main(words: Sequence[str]) -> None:
     (folder / "in" / "lies.jpg").write_text("no picture")
     for name, recipe in RECIPES.items():
         (folder / f"{name}.toml").write_text(recipe)
-    scenes = {"first": first, "change": change, "recipes": recipes, "regions": regions}
-    scene = scenes[words[1]](folder)
+    scenes = (first, change, regions, recipes, columns, retry, repair)
+    scene = next(each for each in scenes if each.__name__ == words[1])(folder)
     with contextlib.redirect_stdout(sys.stderr):
         found = races(scene, step) if words[3:] == ["races"] else trials(scene, step)
     sys.stdout.write(json.dumps(found))

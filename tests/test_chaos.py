@@ -62,7 +62,13 @@ def lives(*words: str | Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("scene", "calls", "step"),
     # Before and after every second call is between all of them.
-    [("first", 40, 1), ("change", 50, 1), ("regions", 60, 2)],
+    [
+        ("first", 40, 1),
+        ("change", 50, 1),
+        ("regions", 60, 2),
+        ("retry", 50, 2),
+        ("repair", 90, 2),
+    ],
 )
 def test_a_run_killed_before_or_after_any_store_call_is_finished_by_the_next(
     tmp_path: Path, scene: str, calls: int, step: int
@@ -74,10 +80,11 @@ def test_a_run_killed_before_or_after_any_store_call_is_finished_by_the_next(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("scene", ["recipes", "columns"])
 def test_a_run_with_another_recipe_that_is_killed_leaves_a_way_back_and_a_way_on(
-    tmp_path: Path,
+    tmp_path: Path, scene: str
 ) -> None:
-    found = lives(tmp_path / "lives", "recipes", "6")
+    found = lives(tmp_path / "lives", scene, "6")
     assert found["failures"] == []
     assert found["hit"] >= 2 * (found["calls"] // 6)
 
