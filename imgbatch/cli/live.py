@@ -117,9 +117,10 @@ def tail(
         return not last.alive
 
     def found() -> Iterator[Line]:
-        yield from end.last(lines)
         if follow:
-            yield from end.follow(ended)
+            yield from end.follow(ended, last=lines)
+        else:
+            yield from end.last(lines)
 
     _print(found(), as_json=json)
     if follow:

@@ -219,12 +219,17 @@ class Tail:
                 break
         return heapq.nlargest(count, found)
 
-    def follow(self, ended: Callable[[], bool], *, poll: float = POLL_SECONDS) -> Iterator[Line]:
-        """Yield what comes from here by time, until the run has ended.
+    def follow(
+        self, ended: Callable[[], bool], *, last: int | None = None, poll: float = POLL_SECONDS
+    ) -> Iterator[Line]:
+        """Yield what comes from here by time, until the run has ended; before it the `last` lines.
 
-        A line waits until those of other workers that were said before it must have come too. One
-        that comes later still is yielded when it comes.
+        A line waits until those of other workers that were said before it must have come too, also
+        one of the last: what another worker said meanwhile may not be there yet. One that comes
+        later still is yielded when it comes.
         """
+        if last is not None:
+            self._take(self.last(last))
         while True:
             over = ended()  # asked first: what was said before its end is read after
             yield from self._poll()

@@ -123,11 +123,13 @@ def test_a_run_without_a_log_has_no_lines(tmp_path: Path) -> None:
     assert list(merged(store, "r")) == Tail(store, "r").last(5) == []
 
 
-def follow(tail: Tail, over: threading.Event) -> tuple[list[str], threading.Thread]:
+def follow(
+    tail: Tail, over: threading.Event, *, last: int | None = None
+) -> tuple[list[str], threading.Thread]:
     found: list[str] = []
 
     def work() -> None:
-        found.extend(each.text for each in tail.follow(over.is_set, poll=0.01))
+        found.extend(each.text for each in tail.follow(over.is_set, last=last, poll=0.01))
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -177,6 +179,32 @@ def test_a_line_that_comes_late_is_put_where_it_belongs_while_the_window_is_open
     over.set()
     thread.join(30)
     assert [json.loads(each)["worker"] for each in found] == ["b", "a"]
+
+
+def test_also_the_last_lines_wait_for_what_others_have_said_before_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WINDOW_SECONDS", 1.0)
+    now = (datetime.now(UTC) - START).total_seconds()
+    old = [line(now - 60 + n, "a") for n in range(3)]
+    write(tmp_path, "a-ab-0000.jsonl", [*old, line(now, "a")])
+    tail, over = Tail(LocalStore(str(tmp_path)), "r"), threading.Event()
+    found, thread = follow(tail, over, last=3)
+    time.sleep(0.1)
+    assert found == old[1:], "what is older is there at once"
+    write(tmp_path, "b-ab-0000.jsonl", [line(now - 0.2, "b")])
+    over.set()
+    thread.join(30)
+    assert [json.loads(each)["worker"] for each in found] == ["a", "a", "b", "a"]
+
+
+def test_who_wants_none_of_the_last_lines_gets_none(tmp_path: Path) -> None:
+    write(tmp_path, "a-ab-0000.jsonl", [line(1, "a")])
+    over = threading.Event()
+    over.set()
+    found, thread = follow(Tail(LocalStore(str(tmp_path)), "r"), over, last=0)
+    thread.join(30)
+    assert found == []
 
 
 def test_no_more_lines_wait_than_memory_is_for(
