@@ -281,8 +281,8 @@ class Worker:
 
     def _retried(self, shard: Shard, source: Source, number: int, error: ImgbatchError) -> None:
         code = error.code if isinstance(error, SourceError) else type(error).__name__
-        said = {"source": source.source_id, "shard": shard.label, "attempt": number}
-        self._log.warning("fetch.retried", error=code, **said)
+        said = {"source": source.source_id, "attempt": number, "error": code}
+        self._log.warning("fetch.retried", **said, shard=shard.label)
 
     def _log_failed(self, shard: Shard, examined: Examined) -> None:
         """Log a failure with its seconds, and without its message: that may hold a name."""

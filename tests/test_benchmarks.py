@@ -84,7 +84,10 @@ def test_a_bar_that_this_machine_has_too_few_cores_for_is_named(
     monkeypatch.setattr(workers, "photos", lambda *_: tmp_path)
     monkeypatch.setattr(workers, "_bare", lambda *_: 1.0)
     monkeypatch.setattr(workers, "_imgbatch", lambda *_: 1.0)
-    figures = workers.measure(Setting(tmp_path, images=8, repeats=1, threads=threads, sources=1))
+    setting = Setting(
+        tmp_path, images=8, repeats=1, threads=threads, sources=1, named=frozenset({"workers"})
+    )
+    figures = workers.measure(setting)
     said = [line for line in capsys.readouterr().out.splitlines() if "not measured" in line]
     told = [f"bench: not measured: {n} workers of one core, on {threads}" for n in missing]
     assert said == told

@@ -473,8 +473,8 @@ def _settled(server: Misbehaving) -> Counter[str]:
 def test_two_fetches_at_once_are_told(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     first, second = Journal(store), Journal(store)
-    for journal in (first, second):
-        journal.add({"url": "http://a/"})
+    for number, journal in enumerate((first, second)):
+        journal.add({"url": "http://a/", "fetched_at": f"2026-11-22T09:00:00.00000{number}Z"})
     first.flush()
     with pytest.raises(BusyError, match="another fetch"):
         second.flush()
