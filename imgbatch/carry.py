@@ -46,7 +46,7 @@ class Shift:
         sources: those that are to be read.
         known: the outcome of each as a former part says it, None where it is to be found.
         needs: for each the tables that it needs rows in.
-        carried: by table, of which of all its sources the rows of the former part are taken over.
+        carried: by table a mask over `listed`: whose rows are taken over from the former part.
     """
 
     work: Work

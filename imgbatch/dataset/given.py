@@ -170,6 +170,8 @@ def _inside(rows: pa.RecordBatch, wanted: set[str]) -> pa.Array:
         for address in pc.unique(archive.filter(packed)).to_pylist()
         if source_id_of(address) in wanted
     }
+    if not ours:
+        return pa.repeat(pa.scalar(value=False), rows.num_rows)
     return pc.and_(packed, _among(archive, ours))
 
 

@@ -4,12 +4,14 @@ Of a forgotten post only keyed hashes are kept, so each word that the id of a po
 hashed too: as a post of each platform that a forget has named, and of none. Such words are
 
     a whole string       of at most 200 characters, whatever is in it: what a table's cell is
-    1500000000000000001  a run of letters, digits, - and _, of 5 characters or more
+    1500000000000000001  a run of letters, digits, - and _, of 5 characters or more, with a digit
+    CxYzAbCdEfG          one without, of 9 or more in capitals and small letters
     1500000000000000001_2, 3_B_x-9    and what lies between such marks: the id and B_x-9
     1234567890/17        a message of a chat
 
-A number of fewer than 8 digits is a count, a year or a size as often as a post: nobody could tell,
-and it is no such word. Nor is what the name of a file holds (an address that is no web page, or a
+A number of fewer than 8 digits is a count, a year or a size as often as a post, and what is all
+small letters a word of some language, or of our own records (`tables`): nobody could tell, and they
+are no such words. Nor is what the name of a file holds (an address that is no web page, or a
 path that ends in an extension): a source that is forgotten is found by its address, and the file of
 one that stays, since another post has it too, may be called after any post.
 """
@@ -35,7 +37,8 @@ EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}(:\d+)?['.,:;!?)\]}]*$")
 RUN = re.compile(r"[A-Za-z0-9_-]{5,}")
 PIECE = re.compile(r"[A-Za-z0-9]+")
 MESSAGE = re.compile(r"-?\d+/\d+")
-SHORTEST, DIGITS = 5, 8
+DIGIT = re.compile(r"\d")
+SHORTEST, DIGITS, MIXED = 5, 8, 9
 LONGEST_RUN, LONGEST = 64, 200
 # Of a run with more pieces than that only the pieces are taken, not all that stand together.
 PIECES = 6
@@ -94,7 +97,11 @@ def _is_name(token: str) -> bool:
 
 def _may_be(word: str) -> bool:
     digits = word.replace("/", "")
-    return len(digits) >= (DIGITS if digits.isdecimal() else SHORTEST)
+    if digits.isdecimal():
+        return len(digits) >= DIGITS
+    if DIGIT.search(word):
+        return len(word) >= SHORTEST
+    return len(word) >= MIXED and not (word.islower() or word.isupper() or word.istitle())
 
 
 def _spans(run: str) -> Iterator[str]:

@@ -3,7 +3,7 @@
 A damaged part of the manifest takes its shard along: its sources are listed anew, as a new shard.
 A damaged part of another table is computed again, one of posts is read again from its dump. One of
 a table that the run's recipe does not fill leaves, and the shard is no longer in that table. What
-lies below a table and is not ours is put aside, never deleted.
+lies below a table and is not ours is put aside; a takedown deletes there what names what it takes.
 """
 
 from __future__ import annotations
@@ -59,12 +59,13 @@ def mend(
     by_table: dict[str, list[Part]] = {}
     for part in found.damaged:
         by_table.setdefault(part.table, []).append(part)
+    # First what has a dump read again: once the damaged parts left, nobody would see that any did.
+    if any(name in posts.TABLES for name in by_table):
+        posts.unsettle(dataset, run=run, number=number())
     # The manifest last: of a shard that is not in it, nobody would find the damaged parts again,
     # and the shard comes back under the same name.
     for name, parts in sorted(by_table.items(), key=lambda item: item[0] == MANIFEST):
         dataset.table(name).commit([], parts, fence=number(), run=run)
-    if any(name in posts.TABLES for name in by_table):
-        posts.unsettle(dataset, run=run, number=number())
     aside += [_put_aside(dataset, name) for name in found.foreign]
     filled = {MANIFEST, *posts.TABLES, *(spec.path for spec in specs)}
     return Mended(

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # A request that a bucket drops or answers with 5xx is repeated by obstore itself, so few times that
 # they do not multiply with the attempts that are made and logged above it.
 REPEATED_SECONDS = timedelta(seconds=30)
+# Delta's own goes on for about a minute, and never longer than a store may be out.
+DELTA_SECONDS = 120
 DEFAULT_REGION = "us-east-1"
 # Sent with what is put, so that a server refuses what came otherwise. Google is sent none.
 CHECKSUM = "SHA256"
@@ -122,9 +124,8 @@ class Client:
         told = {
             "connect_timeout": f"{self._waits.connect_seconds * 1000:.0f}ms",
             "timeout": f"{self._waits.request_seconds * 1000:.0f}ms",
-            # As `_repeats`, in its own words: by itself it goes on for three minutes.
-            "max_retries": str(self._waits.request_attempts - 1),
-            "retry_timeout": f"{REPEATED_SECONDS.total_seconds():.0f}s",
+            # Not as `_repeats`: not all that asks Delta for something asks it again.
+            "retry_timeout": f"{DELTA_SECONDS:.0f}s",
         }
         if self._http().get("allow_http"):
             told["allow_http"] = "true"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import zipfile
@@ -12,7 +13,9 @@ import pytest
 from imgbatch import planned
 from imgbatch.dataset import Dataset, post_parts, posts
 from imgbatch.dataset.commit import take_number
+from imgbatch.dataset.delta import Table
 from imgbatch.dataset.export import export
+from imgbatch.dataset.repair import mend
 from imgbatch.dataset.verify import verify
 from imgbatch.errors import DumpError, FencedError, SettingsError
 from imgbatch.posts import bring as bring_posts
@@ -385,6 +388,33 @@ def test_a_damaged_part_is_named_and_read_again_from_the_dump(
     assert {name: rows(own, name) for name in posts.TABLES} == before
     assert verify(Dataset.open(str(own))).problems == []
     assert bring(dump, own).posts is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("through", [0, 1, 2])
+def test_a_repair_that_is_killed_between_its_commits_loses_no_posts(
+    own: Path, dump: Path, monkeypatch: pytest.MonkeyPatch, through: int
+) -> None:
+    before = {name: rows(own, name) for name in posts.TABLES}
+    (name,) = parts(own)["posts"]
+    (own / "posts" / name).write_bytes(b"broken")
+    left = [True] * through
+    commit = Table.commit
+
+    def killed(*args: object, **words: object) -> None:
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        commit(*args, **words)  # type: ignore[arg-type]
+
+    dataset = Dataset.open(str(own))
+    number = take_number(dataset, "killed")
+    with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+        patch.setattr(Table, "commit", killed)
+        mend(dataset, [], run="killed", number=lambda: number)
+    bring(dump, own, repair=True)
+    assert {name: rows(own, name) for name in posts.TABLES} == before
+    assert verify(Dataset.open(str(own))).problems == []
 
 
 def test_a_damaged_manifest_is_named_where_there_are_posts_too(own: Path) -> None:
