@@ -266,8 +266,8 @@ class Worker:
         if source.verdict is not None:
             return None
         if poison := given.get(source.source_id):
-            said = {"source": source.source_id, "shard": shard.label, "error": poison.code}
-            self._log.error("source.quarantined", **said)
+            said = {"source": source.source_id, "error": poison.code}
+            self._log.error("source.quarantined", **said, shard=shard.label)
             return partial(_given, poison)
         if stream is not None:
             came, blob = next(stream)
