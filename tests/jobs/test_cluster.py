@@ -111,7 +111,10 @@ def start(cluster: Cluster, root: Path, tmp_path: Path) -> Iterator[Callable[...
 
 
 def alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it may also end between the two calls
+        return False
 
 
 def gone(pids: Iterable[int]) -> None:

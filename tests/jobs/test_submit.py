@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import signal
@@ -144,7 +145,8 @@ def test_an_interrupt_leaves_the_job_running_and_a_second_submit_is_told_so(
     name = child.stdout.readline().split()[1]
     wait_until(lambda: commits(tmp_path / "d") > 1)
     for process in [*psutil.Process(child.pid).children(), psutil.Process(child.pid)]:
-        process.send_signal(signal.SIGINT)  # as a terminal does
+        with contextlib.suppress(psutil.NoSuchProcess):  # a child that has just ended
+            process.send_signal(signal.SIGINT)  # as a terminal does
     _, err = child.communicate(timeout=60)
     assert child.returncode == 130
     assert "goes on on the cluster" in err
