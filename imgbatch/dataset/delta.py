@@ -9,21 +9,17 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as pads
-import pyarrow.fs
-import pyarrow.parquet as pq
 from deltalake import DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import PostCommitHookProperties, create_table_with_add_actions
 
 from imgbatch.dataset.mirror import Mirror
 from imgbatch.dataset.part import Part
-from imgbatch.dataset.parts import readable
+from imgbatch.dataset.rows import SLICE_BYTES, batches, files
 from imgbatch.dataset.transaction import (
     APP,
     CONFIGURATION,
@@ -47,15 +43,13 @@ from imgbatch.storage.secrets import scrub
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+    import pyarrow.dataset as pads
     from deltalake.transaction import AddAction, CommitProperties, RemoveAction
 
     from imgbatch.storage import Store
 
-LOCAL = pyarrow.fs.LocalFileSystem()
-FETCHES = 8
 # What each commit says of itself that no other one says.
 MARK = "commit"
-SLICE, SLICE_BYTES = 256, 64 * 2**20
 
 
 class Table:
@@ -175,7 +169,9 @@ class Table:
             DatasetError: there is no such table.
         """
         schema, names = self.schema(), list(self.parts())
-        return _files(self._paths(names) if self._is_folder else self._mirror.paths(names), schema)
+        if "://" in self._location:
+            return files(self._mirror.paths(names), schema)
+        return files([f"{self._location}/{name}" for name in names], schema)
 
     def batches(
         self,
@@ -198,47 +194,8 @@ class Table:
             DatasetError: there is no such table.
             DamageError: a part is missing or cannot be read.
         """
-        names, schema = list(columns), self.schema()
-        for paths in self._slices(only, at_once):
-            with readable(f"table {self.name}"):
-                rows = (
-                    _files(self._paths(paths), schema)
-                    if self._is_folder
-                    else self._held(paths, schema)
-                )
-                yield from rows.to_batches(columns=names, filter=where)
-
-    def _slices(self, only: Collection[str] | None, at_once: int) -> Iterator[list[str]]:
-        """Yield the parts' names, some at a time: pyarrow keeps each footer that it has read."""
-        names: list[str] = []
-        size = 0
-        for name, part in sorted(self.parts().items()):
-            if only is not None and name not in only:
-                continue
-            if names and (len(names) == SLICE or size + part.size > at_once):
-                yield names
-                names, size = [], 0
-            names.append(name)
-            size += part.size
-        if names:
-            yield names
-
-    @property
-    def _is_folder(self) -> bool:
-        return "://" not in self._location
-
-    def _paths(self, names: Sequence[str]) -> list[str]:
-        return [f"{self._location}/{name}" for name in names]
-
-    def _held(self, names: Sequence[str], schema: pa.Schema) -> pads.Dataset:
-        with ThreadPoolExecutor(FETCHES) as pool:
-            tables = list(pool.map(self._fetch, names))
-        whole = pa.concat_tables([schema.empty_table(), *tables], promote_options="default")
-        return pads.dataset(whole.select(schema.names))
-
-    def _fetch(self, path: str) -> pa.Table:
-        table = pq.read_table(pa.BufferReader(self._store.get(f"{self.name}/{path}")))
-        return table.replace_schema_metadata(None)
+        parts = [p for n, p in sorted(self.parts().items()) if only is None or n in only]
+        return batches(self._store, self._location, parts, self.schema(), columns, where, at_once)
 
     def _require(self) -> DeltaTable:
         if self._delta is None:
@@ -366,7 +323,3 @@ class Table:
                 commit_properties=told,
                 post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=False),
             )
-
-
-def _files(paths: Sequence[str], schema: pa.Schema) -> pads.Dataset:
-    return pads.dataset(paths, schema=schema, format="parquet", filesystem=LOCAL)
