@@ -167,4 +167,4 @@ def test_a_retry_that_was_killed_is_told_as_interrupted(place: Place) -> None:
     assert found.tables == everywhere({"interrupted": 1})
     # It is read again: no longer one that stays as it failed.
     assert found.failed == {}
-    assert [run["status"] for run in history(Dataset.open(str(place.own)))][1] == "failed"
+    assert [run["status"] for run in history(Dataset.open(str(place.own)))][1] == "interrupted"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from imgbatch.dataset.lock import Holder
     from imgbatch.storage import Store
 
-ENDED = ("finished", "failed", "cancelled")
+ENDED = ("finished", "failed", "interrupted", "cancelled")
 DIED, SILENT = "died", "silent"
 # A progress object that was not written for so long: by number of times, and seconds.
 MISSED, SLACK = 4, 15.0
@@ -33,7 +33,8 @@ class Life:
     """A run as its objects tell of it.
 
     Attributes:
-        state: listing, planned, running, committing; finished, failed, cancelled; died, silent.
+        state: listing, planned, running, committing; finished, failed, interrupted, cancelled;
+            died, silent.
         why: of died and silent.
         progress: `progress.json`; None where there is none.
         record: `runs/<run>.json`; None where there is none yet.

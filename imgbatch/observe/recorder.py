@@ -116,7 +116,7 @@ class Recorder:
             self._forget()
 
     def end(self, error: BaseException | None) -> str:
-        """End the run's log, the first time; return finished, failed or cancelled.
+        """End the run's log, the first time; return finished, failed, interrupted or cancelled.
 
         To be called before anything says that the run has ended: whoever follows the log stops
         reading then.
@@ -314,4 +314,6 @@ class Recorder:
 def _end(error: BaseException | None) -> str:
     if error is None:
         return "finished"
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
     return "cancelled" if isinstance(error, CancelledError) else "failed"

@@ -188,7 +188,7 @@ def _undone(outcomes: Outcomes, provenance: Provenance) -> list[str]:
             f"Not all shards are in the tables {', '.join(names)}: a run was interrupted or goes "
             "on, or a later recipe left the table out."
         )
-    if provenance.runs and provenance.runs[0].status == "failed":
+    if provenance.runs and provenance.runs[0].status in ("failed", "interrupted"):
         found.append("The last run did not finish; what it had committed is here.")
     return found
 

@@ -122,7 +122,7 @@ def test_a_record_that_never_ended_and_nothing_else_is_of_a_dead_run(dataset: Da
     assert state(dataset) == ("died", "it holds no lock, and left no word")
 
 
-@pytest.mark.parametrize("ended", ["finished", "failed", "cancelled"])
+@pytest.mark.parametrize("ended", ["finished", "failed", "interrupted", "cancelled"])
 def test_a_run_that_ended_ended_whatever_else_is_left(dataset: Dataset, ended: str) -> None:
     record(dataset, ended)
     tell(dataset)

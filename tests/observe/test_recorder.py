@@ -242,7 +242,7 @@ def test_a_run_at_work_is_seen_by_its_lock_before_it_says_anything(tmp_path: Pat
     run_inline(many(tmp_path / "in", 3), tmp_path / "d", recipe=RECIPE, before_work=look)
 
 
-@pytest.mark.parametrize("ends", ["finished", "cancelled", "failed"])
+@pytest.mark.parametrize("ends", ["finished", "cancelled", "failed", "interrupted"])
 def test_a_run_is_not_called_ended_before_its_whole_log_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: str
 ) -> None:
@@ -261,9 +261,14 @@ def test_a_run_is_not_called_ended_before_its_whole_log_is_there(
         yield from crew.inline(job, tasks[:1])
         raise JobError("lost")
 
+    def left(job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished | Crewed]:
+        yield from crew.inline(job, tasks[:1])
+        raise KeyboardInterrupt
+
     engines = {"finished": crew.inline, "cancelled": cancelling(d, []), "failed": failing}
+    engines["interrupted"] = left
     monkeypatch.setattr(LocalStore, "put", watched)
-    with contextlib.suppress(CancelledError, JobError):
+    with contextlib.suppress(CancelledError, JobError, KeyboardInterrupt):
         run(Request(str(corpus), str(d), RECIPE, "inline"), OFTEN, engines[ends], Silent())
     dataset = Dataset.open(str(d))
     (record,) = dataset.runs()
