@@ -10,13 +10,12 @@ feed it. Drawback: while a batch runs, that thread does not decode.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import threading
 import time
-from collections import Counter, deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -32,7 +31,8 @@ from imgbatch.dataset.counts import OUTCOMES, counts_of
 from imgbatch.dataset.parts import write_part
 from imgbatch.dataset.shards import listed_rows
 from imgbatch.errors import ImgbatchError, PoisonError, SourceError
-from imgbatch.examine import Examined, Examiner
+from imgbatch.examine import Examiner
+from imgbatch.lanes import Lanes
 from imgbatch.media.gate import ByteGate
 from imgbatch.media.heap import bound_heap
 from imgbatch.messages import Finished, Job, Task, Tick
@@ -54,23 +54,17 @@ if TYPE_CHECKING:
     from imgbatch.carry import Shift
     from imgbatch.dataset import Part
     from imgbatch.dataset.plan import Work
+    from imgbatch.examine import Examined
+    from imgbatch.lanes import Fetcher
     from imgbatch.media import Blob
     from imgbatch.records import Shard, Source
     from imgbatch.watch import WorkerLostError
-
-    Fetcher = Callable[[Source], Callable[[], Blob] | None]
-    Examine = Callable[[int, Source, Callable[[], Blob] | None], Examined]
 
 T = TypeVar("T")
 
 # The stages that are not the decoding threads'.
 WRITING = ("rows", "write")
 TICK_SECONDS = 0.5
-FETCHED_IN_FLIGHT = 128 * 2**20
-# What a decoding thread takes in one go. Handing over costs as much as decoding a small picture.
-CHUNK_SOURCES = 16
-CHUNK_BYTES = 2**20
-CHUNKS_PER_THREAD = 3
 
 
 class Worker:
@@ -98,19 +92,18 @@ class Worker:
         gate = ByteGate(limits.decoded_bytes)
         self._examiner = Examiner(job.recipe, gate, self._log, self._watch)
         self._on_gpu = on_gpu(job.recipe.analyzers)
-        self._fetched = ByteGate(FETCHED_IN_FLIGHT)
         self._fetchers = ThreadPoolExecutor(job.limits.fetch_threads, "fetch")
         # Who waits for a bucket lets others work. A disk is quicker than handing over to a thread:
         # four tables of two shards at once took 40 ms in eight threads and 20 in two (1,000 rows).
         is_folder = self._dataset.store.root.startswith("file:")
         self._side_by_side = map if is_folder else self._fetchers.map
-        self._decoders = ThreadPoolExecutor(job.limits.threads, "decode")
+        self._lanes = Lanes(limits)
 
     def close(self) -> None:
         """End the threads and write the rest of the log."""
         self._ended.set()
         self._fetchers.shutdown(cancel_futures=True)
-        self._decoders.shutdown(cancel_futures=True)
+        self._lanes.close()
         self._warnings.uninstall()
         self._log.info("worker.ended")
         self._file.close()
@@ -162,7 +155,7 @@ class Worker:
         timings = Timings()
         done: list[Examined] = []
         tick, ticked = time.monotonic(), 0
-        for examined in self._examined(shift, rows.examine, fetcher):
+        for examined in self._lanes.examined(shift, rows.examine, fetcher):
             done.append(examined)
             timings.merge(examined.stages)
             self._log_failed(shard, examined)
@@ -219,42 +212,6 @@ class Worker:
 
         return attempt(call, patience(self._job.limits), report)
 
-    def _examined(
-        self,
-        shift: Shift,
-        examine: Examine,
-        fetcher: Fetcher,
-    ) -> Iterator[Examined]:
-        """Yield a shard's sources examined, in order, with a bounded number under way."""
-        under_way: deque[Future[list[Examined]]] = deque()
-        window = self._window(shift)
-        for chunk in _chunks(shift, self._job.limits.threads):
-            # Bytes are counted before they are fetched, in order, so nothing waits in a circle.
-            held = contextlib.ExitStack()
-            held.enter_context(self._fetched.hold(self._held_bytes(chunk)))
-            fetches = [fetcher(source) for _, source in chunk]
-            future = self._decoders.submit(_examine_chunk, examine, chunk, fetches)
-            future.add_done_callback(partial(_release, held))
-            under_way.append(future)
-            while len(under_way) >= window or (under_way and under_way[0].done()):
-                yield from under_way.popleft().result()
-        while under_way:
-            yield from under_way.popleft().result()
-
-    def _window(self, shift: Shift) -> int:
-        """Return how many chunks are under way: from a bucket enough to keep its fetchers busy."""
-        limits = self._job.limits
-        chunks = CHUNKS_PER_THREAD * limits.threads
-        if not shift.places or shift.sources[shift.places[0]].address.startswith("file:"):
-            return chunks
-        sizes = [shift.sources[place].size for place in shift.places]
-        per_chunk = max(1, min(CHUNK_SOURCES, CHUNK_BYTES * len(sizes) // max(1, sum(sizes))))
-        return max(chunks, limits.threads + -(-limits.fetch_threads // per_chunk))
-
-    def _held_bytes(self, chunk: list[tuple[int, Source]]) -> int:
-        # A larger object is read from its file, never held whole.
-        return sum(min(source.size, self._job.limits.fetched_bytes) for _, source in chunk)
-
     def _fetch(
         self,
         shard: Shard,
@@ -304,37 +261,8 @@ class Worker:
         )
 
 
-def _chunks(shift: Shift, threads: int) -> Iterator[list[tuple[int, Source]]]:
-    """Cut what is to be read into what one thread takes in one go, each source with its place.
-
-    Few sources, as in a shard of which little changed, are shared among all threads.
-    """
-    most = min(CHUNK_SOURCES, -(-len(shift.places) // threads))
-    chunk: list[tuple[int, Source]] = []
-    size = 0
-    for place in shift.places:
-        source = shift.sources[place]
-        if chunk and (len(chunk) == most or size + source.size > CHUNK_BYTES):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append((place, source))
-        size += source.size
-    if chunk:
-        yield chunk
-
-
-def _examine_chunk(
-    examine: Examine, chunk: list[tuple[int, Source]], fetches: list[Callable[[], Blob] | None]
-) -> list[Examined]:
-    return [examine(i, source, fetch) for (i, source), fetch in zip(chunk, fetches, strict=True)]
-
-
 def _to_fetch(source: Source, given: Mapping[str, PoisonError]) -> bool:
     return source.verdict is None and source.source_id not in given
-
-
-def _release(held: contextlib.ExitStack, _: Future[list[Examined]]) -> None:
-    held.close()
 
 
 def _given(blob: Blob | SourceError) -> Blob:

@@ -19,9 +19,9 @@ from imgbatch import analyzers, settings
 from imgbatch.dataset import MANIFEST, Dataset
 from imgbatch.dataset.changes import Changes
 from imgbatch.dataset.lock import refuse_busy
+from imgbatch.driver import Driver
 from imgbatch.errors import DatasetError, SettingsError
 from imgbatch.observe.recorder import Recorder
-from imgbatch.run import Driver
 from imgbatch.settings import nearest
 from imgbatch.summary import Request, new_run
 from imgbatch.tables import table_specs
@@ -29,8 +29,8 @@ from imgbatch.tables import table_specs
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from imgbatch.driver import Engine
     from imgbatch.observe.recorder import Watcher
-    from imgbatch.run import Engine
     from imgbatch.settings import Limits
     from imgbatch.summary import Summary
 

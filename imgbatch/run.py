@@ -1,61 +1,33 @@
-"""The driver: lists, freezes, plans, hands tasks to an engine, commits what comes back.
-
-It knows nothing of Ray: an engine is any function that takes a Job and Tasks and yields Ticks and
-Finished shards in any order. `imgbatch.crew` has one, `jobs.analyze` brings Ray's.
-"""
+"""A run: reads the recipe, lists the input, and lets the driver bring the dataset up to date."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
-from datetime import UTC, datetime
-from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING
 
 from imgbatch import analyzers, posts, settings
-from imgbatch.attempts import attempt
-from imgbatch.budget import Budget
-from imgbatch.dataset import MANIFEST, SOURCES, Dataset, manifest
-from imgbatch.dataset.adopt import adopt
-from imgbatch.dataset.commit import Committer, remove, take_number
-from imgbatch.dataset.counts import OUTCOMES, Tally
-from imgbatch.dataset.lock import RunLock, refuse_busy
-from imgbatch.dataset.plan import gone, undone
+from imgbatch.dataset import Dataset
+from imgbatch.dataset.lock import refuse_busy
 from imgbatch.dataset.repair import Mended, mend
-from imgbatch.dataset.shards import all_shards
-from imgbatch.errors import ImgbatchError, SettingsError
+from imgbatch.driver import Driver, Eager
+from imgbatch.errors import SettingsError
 from imgbatch.listed import list_input
-from imgbatch.messages import Crewed, Finished, Job, Task, Tick
 from imgbatch.observe.recorder import Recorder
 from imgbatch.ready import needs, ready
-from imgbatch.sources import patience
-from imgbatch.storage import access, open_store
-from imgbatch.summary import Request, Summary, asked, new_run, now
+from imgbatch.storage import open_store
+from imgbatch.summary import Request, Summary, new_run
 from imgbatch.tables import table_specs
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from imgbatch.dataset import TableSpec
-    from imgbatch.dataset.manifest import Changes, Listing
-    from imgbatch.dataset.plan import Work
+    from imgbatch.driver import Engine
+    from imgbatch.listed import Listener
     from imgbatch.observe.recorder import Watcher
-    from imgbatch.ready import Fetching
     from imgbatch.settings import Limits, Recipe
-
-
-class Engine(Protocol):
-    """Where tasks run."""
-
-    def __call__(self, job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished | Crewed]:
-        """Do the tasks in any order; the first thing yielded says that workers are up.
-
-        Crewed says how many, and comes again while nothing else does: who waits may want to end it.
-
-        Raises:
-            JobError: workers were lost and tasks stay undone.
-        """
 
 
 def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> Summary:
@@ -76,11 +48,15 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
     posts.refuse_unknown(recipe.posts)
     specs = table_specs(recipe)
     refuse_busy(open_store(request.dataset))
-    if needs(recipe) and Dataset.find(request.dataset) is None:
+    first = Dataset.find(request.dataset) is None
+    if first and needs(recipe):
         ready(recipe, limits, watcher.fetching)  # before the listing, which may take long
     mended = _mend(request, recipe, specs, limits) if request.repair else None
     with Recorder(request.dataset, new_run(), limits=limits, watcher=watcher) as recorder:
-        listed = list_input(request, limits, recorder, recipe.posts)
+        listener: Listener = recorder
+        if first and request.whole and isinstance(engine, Eager):
+            listener = _Foreteller(recorder, partial(engine.expect, recipe, limits))
+        listed = list_input(request, limits, listener, recipe.posts)
         dataset = Dataset.create(request.dataset)
         driver = Driver(
             dataset,
@@ -101,237 +77,16 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
     return driver.summary
 
 
-class Driver:
-    """One run over one dataset: the only one that commits, under its own number.
+class _Foreteller:
+    """Tells who watches how far the listing is, and an engine what it will have to do."""
 
-    Args:
-        start: of the run, by `time.monotonic`.
-        mended: what was taken out before, to be done again.
-        run: its id; a new one by default.
-        fetching: told while weights come to this machine.
-    """
+    def __init__(self, watcher: Listener, expect: Callable[[int], None]) -> None:
+        self._watcher = watcher
+        self._expect = expect
 
-    def __init__(  # noqa: PLR0913 - what a run is made of
-        self,
-        dataset: Dataset,
-        request: Request,
-        recipe: Recipe,
-        specs: Sequence[TableSpec],
-        limits: Limits,
-        *,
-        start: float,
-        mended: Mended | None = None,
-        run: str | None = None,
-        fetching: Fetching | None = None,
-    ) -> None:
-        self.dataset = dataset
-        self._request = request
-        self._recipe = recipe
-        self._specs = specs
-        self._limits = limits
-        self._fetching = fetching
-        self._start = start
-        self._started = datetime.now(UTC)
-        self._lock: RunLock | None = None
-        self.summary = Summary(run or new_run(), dataset.url)
-        did = mended or Mended([], [], [])
-        self.summary.repaired = len(did.parts)
-        self.summary.dropped = len(did.dropped)
-        self.summary.aside = len(did.aside)
-        self._mended = bool(did.parts or did.dropped or did.aside)
-
-    @cached_property
-    def number(self) -> int:
-        """The run's number, taken with the lock when something is to be changed.
-
-        Raises:
-            BusyError: another run is at work on the dataset.
-            FencedError: another run took it at the same moment.
-        """
-        run = self.summary.run
-        self._lock = RunLock.take(self.dataset.store, run, expires=self._limits.lock_seconds)
-        return take_number(self.dataset, run)
-
-    def close(self) -> None:
-        """Give the lock back, if one was taken."""
-        if self._lock:
-            self._lock.release()
-
-    def _overtaken(self) -> bool:
-        """Take the number; whether another run committed between our look and that.
-
-        What was planned before is not to be trusted then: it may have done the same, or other.
-        """
-        if "number" in self.__dict__:
-            return False
-        looked = self.dataset.table(MANIFEST).version
-        _ = self.number
-        return self.dataset.table(MANIFEST).version != looked + 1
-
-    def freeze(self, listed: Listing) -> None:
-        """Bring the manifest up to date with a listing of the input, or of a sample of it."""
-        request, summary = self._request, self.summary
-        table = self.dataset.table(MANIFEST)
-        table.create(manifest.SCHEMA, fence=0, run="create", description="One row per source")
-        summary.listed = listed.num_rows
-        whole = request.limit is None and request.share is None
-        root = open_store(request.input).root
-        changes = manifest.compare(self.dataset, listed, root=root, whole=whole)
-        self._get_ready(changes)
-        if not changes.nothing and self._overtaken():
-            changes = manifest.compare(self.dataset, listed, root=root, whole=whole)
-        summary.new = changes.new.num_rows
-        summary.changed = changes.changed.num_rows
-        summary.removed = changes.removed.num_rows
-        self.change(changes)
-
-    def _get_ready(self, changes: Changes) -> None:
-        """Have the weights here before anything is written, if there will be sources to analyze."""
-        if changes.new.num_rows or changes.changed.num_rows:
-            ready(self._recipe, self._limits, self._fetching)
-
-    def change(self, changes: Changes) -> None:
-        """Commit changes of the manifest, if there are any.
-
-        Raises:
-            WeightsError: what came or changed could not be analyzed; nothing is committed.
-        """
-        if not changes.nothing:
-            self._get_ready(changes)
-            run, number = self.summary.run, self.number
-            manifest.freeze(self.dataset, changes, limits=self._limits, run=run, number=number)
-
-    def compute(self, engine: Engine, recorder: Recorder) -> None:
-        """Compute and commit what the manifest and the recipe ask for and no table has.
-
-        Raises:
-            WeightsError: weights are missing, or are not what they should be.
-        """
-        dataset, summary = self.dataset, self.summary
-        left, todo = self._plan()
-        if todo:
-            ready(self._recipe, self._limits, self._fetching)
-        if (left or todo) and self._overtaken():
-            left, todo = self._plan()
-        if left:
-            remove(dataset, left, run=summary.run, number=self.number)
-        budget = self._budget(todo)
-        budget.check()
-        # Where nothing is computed, the tables are as posts are joined to already.
-        dump = None if todo else self._dump()
-        # A repair is told of even where it leaves nothing to compute; it may have cost the records.
-        if todo or self._mended or dump:
-            record = asked(
-                self._request, self._recipe, self._specs, started=self._started, number=self.number
-            )
-            dataset.write_run({**record, "run": summary.run, "status": "running"})
-            ended: BaseException | None = None
-            try:
-                if todo or self._mended:
-                    self._work(todo, engine, recorder, budget)
-                self._bring(dump or self._dump())
-            except BaseException as error:
-                ended = error
-                raise
-            finally:
-                summary.seconds, summary.cost = self._seconds(), recorder.cost
-                status = recorder.end(ended)
-                said = {**record, **summary.record(), "finished": now(), "status": status}
-                dataset.write_run(said)
-        summary.seconds = self._seconds()
-
-    def _dump(self) -> posts.Found | None:
-        """Return the dump that the input is, if its posts are to be brought."""
-        if not self._request.whole:
-            return None
-        root = open_store(self._request.input).root
-        return posts.find(self.dataset, root, self._recipe.posts, self._limits)
-
-    def _bring(self, dump: posts.Found | None) -> None:
-        if dump is None:
-            return
-        brought = posts.bring(
-            self.dataset,
-            open_store(self._request.input).root,
-            dump,
-            self._recipe.posts,
-            run=self.summary.run,
-            number=self.number,
-        )
-        self.summary.posts = brought.record()
-
-    def _plan(self) -> tuple[set[str], list[Work]]:
-        shards = all_shards(self.dataset)
-        return gone(self.dataset, shards), undone(self.dataset, shards, self._specs)
-
-    def _budget(self, todo: Sequence[Work]) -> Budget:
-        redone = {work.shard.name for work in todo if SOURCES in work.tables}
-        return Budget(self.dataset, self._request.max_failed, redone)
-
-    def _work(
-        self, todo: Sequence[Work], engine: Engine, recorder: Recorder, budget: Budget
-    ) -> None:
-        dataset, summary, specs = self.dataset, self.summary, self._specs
-        committer = Committer(
-            dataset,
-            specs,
-            run=summary.run,
-            number=self.number,
-            every=self._limits.commit_seconds,
-            lock=self._lock,
-            outage=self._limits.fetch_seconds,
-            report=recorder.committed,
-        )
-        tally = Tally(dataset)
-        parts, todo = adopt(dataset, todo, specs)
-        committer.add(parts)
-        summary.adopted = len(parts)
-        _announce(recorder, dataset, todo)
-        job = Job(summary.run, dataset.url, self._recipe, self._limits, access.access())
-        try:
-            budget.take(parts)
-            with contextlib.closing(engine(job, _tasks(todo)) if todo else _nothing()) as events:
-                self._drain(events, committer, recorder, budget, tally)
-            recorder.committing()
-        except (ImgbatchError, KeyboardInterrupt):
-            # What is finished is worth keeping, whatever ended the rest. Where another run took
-            # over, that is what ended it: a forgotten source's part is gone under our hands.
-            committer.check()
-            committer.flush()
-            tally.write()
-            raise
-        attempt(committer.flush, patience(self._limits))
-        tally.write()
-
-    def _drain(
-        self,
-        events: Iterable[Tick | Finished | Crewed],
-        committer: Committer,
-        recorder: Recorder,
-        budget: Budget,
-        tally: Tally,
-    ) -> None:
-        summary = self.summary
-        for event in events:
-            if isinstance(event, Crewed):
-                recorder.crewed(event)
-                continue
-            if not summary.ready_seconds:
-                summary.ready_seconds = self._seconds()
-            if isinstance(event, Tick):
-                recorder.tick(event)
-            else:
-                summary.work_seconds = round(self._seconds() - summary.ready_seconds, 3)
-                committer.add(event.parts)
-                summary.add(event)
-                for part in event.parts:
-                    if part.table == OUTCOMES:
-                        tally.add(part.path, event.counts)
-                budget.add(event.failed or 0)
-                recorder.finished()
-
-    def _seconds(self) -> float:
-        return round(time.monotonic() - self._start, 3)
+    def listing(self, found: int) -> None:
+        self._watcher.listing(found)
+        self._expect(found)
 
 
 def _mend(request: Request, recipe: Recipe, specs: Sequence[TableSpec], limits: Limits) -> Mended:
@@ -346,24 +101,3 @@ def _mend(request: Request, recipe: Recipe, specs: Sequence[TableSpec], limits: 
     driver = Driver(dataset, request, recipe, specs, limits, start=time.monotonic())
     with contextlib.closing(driver):
         return mend(dataset, specs, run=driver.summary.run, number=lambda: driver.number)
-
-
-def _nothing() -> Generator[Tick | Finished | Crewed]:
-    yield from ()
-
-
-def _tasks(todo: Sequence[Work]) -> list[Task]:
-    """Return one task per shard; the shards of a compressed tar go together, read in one pass."""
-    tasks = []
-    for stream, group in itertools.groupby(todo, key=lambda work: work.shard.stream):
-        works = tuple(group)
-        tasks += [Task(works)] if stream else [Task((work,)) for work in works]
-    # One pass over an archive takes longest: it starts first.
-    return sorted(tasks, key=lambda task: -len(task.works))
-
-
-def _announce(recorder: Recorder, dataset: Dataset, todo: Sequence[Work]) -> None:
-    parts = dataset.table(MANIFEST).parts()
-    count = sum(parts[work.shard.part].rows for work in todo)
-    tables = sorted({name for work in todo for name in work.tables})
-    recorder.planned(shards=len(todo), sources=count, note=", ".join(tables))

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from imgbatch.dataset.ordered import Spread
+    from imgbatch.driver import Engine
     from imgbatch.grouping import Wish
     from imgbatch.observe.recorder import Watcher
     from imgbatch.retry import Again
-    from imgbatch.run import Engine
     from imgbatch.settings import Limits
     from imgbatch.summary import Request, Summary
 

@@ -18,10 +18,10 @@ from imgbatch.cloud.speeds import CORE, GPU, Sample
 from imgbatch.dataset import Dataset, manifest
 from imgbatch.dataset.manifest import Listing
 from imgbatch.dataset.scratch import scratch_folder
+from imgbatch.driver import Driver
 from imgbatch.errors import InputError
 from imgbatch.messages import Finished
 from imgbatch.observe.recorder import Recorder
-from imgbatch.run import Driver
 from imgbatch.summary import Request, new_run
 from imgbatch.tables import table_specs
 

@@ -22,8 +22,8 @@ from imgbatch.summary import Request, Summary
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
+    from imgbatch.driver import Engine
     from imgbatch.messages import Job, Task, Tick
-    from imgbatch.run import Engine
     from imgbatch.settings import Limits
 
 RECIPE = "[media]\n[analyzers.image]\n[analyzers.quality]\n[analyzers.hashes]\n[analyzers.motion]\n"

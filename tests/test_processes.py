@@ -7,36 +7,37 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import psutil
 import pytest
 
 from imgbatch import analyzers, crew
-from imgbatch.crew import processes
+from imgbatch.crew import child, local, processes
 from imgbatch.crew.fleet import Lost, Up
+from imgbatch.crew.local import Local
 from imgbatch.crew.processes import Processes
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.plan import Work
 from imgbatch.dataset.verify import verify
 from imgbatch.errors import DatasetError, ImgbatchError, JobError
-from imgbatch.messages import Job, Task
+from imgbatch.messages import Crewed, Finished, Job, Task, Tick
 from imgbatch.observe.lines import log_lines
 from imgbatch.records import Shard
 from imgbatch.run import run
-from imgbatch.settings import Limits, read_recipe
+from imgbatch.settings import Limits, Recipe, read_recipe
 from imgbatch.summary import Request
 from imgbatch.terminal import INTERRUPTED
 from tests import corpus
 from tests.equal import assert_equal
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
     from multiprocessing.connection import Connection
     from pathlib import Path
 
 LIMITS = Limits(shard_sources=5, threads=3)
-TWO = partial(crew.local, workers=2)
+TWO = Local(2)
 
 
 def lines_of(url: Path) -> list[dict[str, Any]]:
@@ -95,7 +96,7 @@ def shards(count: int, sources: int, *, former: bool = False) -> list[Task]:
 
 def test_a_process_is_begun_only_where_it_has_enough_to_do() -> None:
     def paying(told: Job, tasks: list[Task]) -> int:
-        return crew._paying(told, tasks)
+        return local._paying(told, tasks)
 
     assert paying(job(), shards(1, 300)) == 1
     assert paying(job(), shards(4, 1000)) == 2
@@ -117,6 +118,67 @@ def test_a_single_shard_is_done_in_a_process_too_where_processes_are_asked_for(
     assert started[0]["pid"] != os.getpid()
 
 
+def test_processes_that_are_begun_before_their_job_is_known_are_the_ones_that_work(
+    tmp_path: Path,
+) -> None:
+    folder = corpus.many(tmp_path / "in", 40)
+    recipe = job().recipe
+    with Local() as engine:
+        engine.expect(recipe, Limits(threads=4), 999)
+        assert engine._spares == []
+        engine.expect(recipe, Limits(threads=4), 1000)
+        engine.expect(recipe, Limits(threads=4), 50_000)
+        begun = {spare.process.pid for spare in engine._spares}
+        assert len(begun) == 2
+        request = Request(str(folder), str(tmp_path / "d"), corpus.RECIPE, "inline")
+        limits = LIMITS.model_copy(update={"threads": 4})
+        engine._workers = 2
+        assert run(request, limits, engine, corpus.Silent()).outcomes == {"ok": 40}
+    started = [line for line in lines_of(tmp_path / "d") if line["event"] == "worker.started"]
+    assert {line["pid"] for line in started} <= begun
+    assert not any(psutil.pid_exists(pid) for pid in begun)
+
+
+def test_processes_that_were_begun_in_vain_are_ended(tmp_path: Path) -> None:
+    folder = corpus.many(tmp_path / "in", 3)
+    with Local() as engine:
+        engine.expect(job().recipe, Limits(threads=4), 1000)
+        begun = [spare.process for spare in engine._spares]
+        request = Request(str(folder), str(tmp_path / "d"), corpus.RECIPE, "inline")
+        run(request, LIMITS, engine, corpus.Silent())
+    assert len(begun) == 2
+    assert not any(process.is_alive() for process in begun)
+
+
+class Foretold:
+    """An engine that notes what it is told to expect."""
+
+    def __init__(self) -> None:
+        self.told: list[int] = []
+
+    def expect(self, recipe: Recipe, limits: Limits, sources: int) -> None:  # noqa: ARG002 - as the engines'
+        self.told.append(sources)
+
+    def __call__(self, job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished | Crewed]:
+        return crew.inline(job, tasks)
+
+
+def test_an_engine_is_told_what_to_expect_of_all_that_a_first_run_lists(tmp_path: Path) -> None:
+    folder, engine = corpus.many(tmp_path / "in", 5), Foretold()
+
+    def go(dataset: str, **more: Any) -> None:
+        request = Request(str(folder), str(tmp_path / dataset), corpus.RECIPE, "inline", **more)
+        run(request, LIMITS, engine, corpus.Silent())
+
+    go("sample", limit=2)
+    assert engine.told == []
+    go("d")
+    assert engine.told == [5]
+    corpus.many(folder, 7)
+    go("d")
+    assert engine.told == [5], "most of a later run is done already"
+
+
 def dies(*_: object) -> None:
     os._exit(1)
 
@@ -126,32 +188,47 @@ def deaf(pipe: Connection, *_: object) -> None:
     time.sleep(600)
 
 
-def first_alone(pipe: Connection, told: Job, number: int) -> None:
+class Told:
+    """A pipe that was read from: gives that first."""
+
+    def __init__(self, pipe: Connection, said: object) -> None:
+        self._pipe = pipe
+        self._said: list[object] = [said]
+
+    def recv(self) -> object:
+        return self._said.pop() if self._said else self._pipe.recv()
+
+    def send(self, said: object) -> None:
+        self._pipe.send(said)
+
+
+def first_alone(pipe: Connection) -> None:
+    told, number = pipe.recv()
     if number:
         os._exit(1)
-    processes._work(pipe, told, number)
+    child._work(cast("Connection", Told(pipe, (told, number))))
 
 
 @pytest.mark.slow
 def test_processes_that_all_end_while_they_start_end_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(processes, "_work", dies)
+    monkeypatch.setattr(child, "_work", dies)
     said = "3 workers were lost while they started: its process ended with exit code 1"
     with pytest.raises(JobError, match=said):
-        list(crew.local(job(), shards(3, 2), workers=2))
+        list(Local(2)(job(), shards(3, 2)))
 
 
 def test_a_process_that_closes_its_pipe_alone_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "_work", deaf)
+    monkeypatch.setattr(child, "_work", deaf)
     monkeypatch.setattr(processes, "CLOSE_SECONDS", 0.1)
     fleet = Processes(job(), 1)
     fleet.want(1)
-    ((_, child),) = fleet._children.items()
+    ((_, closed),) = fleet._children.items()
     while fleet._failed_starts == 0:
         assert fleet.events(10.0) == []
-    child.process.join(10)
-    assert child.process.exitcode == -signal.SIGKILL
+    closed.process.join(10)
+    assert closed.process.exitcode == -signal.SIGKILL
 
 
 def up(fleet: Processes) -> int:
@@ -166,7 +243,7 @@ def test_processes_that_end_while_they_start_end_no_run_that_has_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus.run_inline(corpus.many(tmp_path / "in", 3), tmp_path / "d")
-    monkeypatch.setattr(processes, "_work", first_alone)
+    monkeypatch.setattr(child, "_work", first_alone)
     fleet = Processes(job(dataset=str(tmp_path / "d")), 2)
     fleet.want(1)
     up(fleet)
@@ -233,7 +310,7 @@ def test_a_process_that_freezes_at_once_ends_itself_and_says_nothing_to_its_user
 def test_what_goes_wrong_in_a_process_is_raised_here_with_its_class(tmp_path: Path) -> None:
     nowhere = job(dataset=str(tmp_path / "none"))
     with pytest.raises(ImgbatchError) as raised:
-        list(crew.local(nowhere, shards(3, 2), workers=2))
+        list(Local(2)(nowhere, shards(3, 2)))
     assert isinstance(raised.value, DatasetError)
     assert "In a worker" in "".join(raised.value.__notes__)
 
@@ -243,11 +320,11 @@ def test_a_process_whose_driver_is_gone_ends(tmp_path: Path) -> None:
     fleet = Processes(job(dataset=str(tmp_path / "d")), 1)
     fleet.want(1)
     up(fleet)
-    ((pipe, child),) = fleet._children.items()
+    ((pipe, left),) = fleet._children.items()
     pipe.close()
     fleet._children.clear()
-    child.process.join(60)
-    assert child.process.exitcode == 0
+    left.process.join(60)
+    assert left.process.exitcode == 0
 
 
 def start(folder: Path, dataset: Path, *more: str, **limits: object) -> subprocess.Popen[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from enum import StrEnum
-from functools import partial
 from typing import Annotated
 
 import typer
@@ -87,7 +86,8 @@ def run(
         raise typer.Exit(job("analyze", *words, "--", input, dataset))
     refuse_address(address)
     with terminal.loading():
-        from imgbatch import crew, settings
+        from imgbatch import settings
+        from imgbatch.crew.local import Local
         from imgbatch.summary import Request
 
     request = Request(
@@ -104,7 +104,8 @@ def run(
         media_column=media_column,
         id_column=id_column,
     )
-    terminal.analyze(request, partial(crew.local, workers=workers), as_json=json)
+    with Local(workers) as local:
+        terminal.analyze(request, local, as_json=json)
 
 
 def retry(
@@ -125,11 +126,11 @@ def retry(
         raise typer.Exit(job("retry", *words, "--", dataset))
     refuse_address(address)
     with terminal.loading():
-        from imgbatch import crew
+        from imgbatch.crew.local import Local
         from imgbatch.retry import Again
 
     again = Again(dataset, tuple(classes), engine)
-    terminal.redo(again, partial(crew.local, workers=workers), as_json=json)
+    terminal.redo(again, Local(workers), as_json=json)
 
 
 def refuse_address(address: str | None) -> None:

@@ -5,12 +5,7 @@
       +-- three times in a row, none up:            +-- lost: its process ended, or was ended for
           the run ends                                  what a source takes, or for its silence
 
-A pipe to each carries tasks there, and events and a sign of life each second back. A process whose
-driver is gone reads that from its pipe and ends.
-
-Decision, 2026-11: fresh interpreters (spawn), not forks: Arrow, OpenCV and the stores' runtime have
-threads here, and a fork would copy the locks that these hold. Drawback: each takes the second that
-its imports take, so few pictures are done in one process, as `crew.local` decides.
+`crew.child` has the process itself.
 """
 
 from __future__ import annotations
@@ -20,42 +15,34 @@ import itertools
 import multiprocessing
 import multiprocessing.connection
 import multiprocessing.resource_tracker
-import os
 import signal
-import threading
 import time
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.crew.board import SIDE_BY_SIDE
+from imgbatch.crew.child import BEAT_SECONDS, CLOSE_SECONDS, Spare, send
 from imgbatch.crew.fleet import Done, Event, Failed, Lost, Up
-from imgbatch.crew.hands import Hands
 from imgbatch.crew.order import ATTEMPTS
 from imgbatch.errors import JobError
-from imgbatch.pipeline import Worker
 from imgbatch.watch import WorkerLostError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from multiprocessing.connection import Connection
 
     from imgbatch.messages import Job, Task
 
 DEEPEST = 64
-# How long the processes may take to write the rest of their logs.
-CLOSE_SECONDS = 10.0
 # A process that gives no sign of life for so many times as long as a source may take was stopped:
 # one that hangs in foreign code ends itself sooner (`imgbatch.watch`). One that loads may be slow.
 SILENT, SILENT_SECONDS = 2.0, 60.0
-BEAT_SECONDS = 1.0
 START_REMEDY = (
     "What they printed says why. A script that begins a run itself does so below "
     "`if __name__ == '__main__':`, as each process reads it too, or with one worker."
 )
 # What a process ends with in which no thread of ours could run (`imgbatch.watch`).
 FROZEN_EXIT = 1
-SAFE_PATH = "PYTHONSAFEPATH"
 
 
 @dataclass(slots=True)
@@ -81,14 +68,15 @@ class Processes:
     Args:
         job: what each worker is told; its limit of threads is of all of them together.
         places: at least 1.
+        spares: are taken first.
     """
 
     deepest = DEEPEST
 
-    def __init__(self, job: Job, places: int) -> None:
+    def __init__(self, job: Job, places: int, spares: Sequence[Spare] = ()) -> None:
         self._job = job
         self._places = places
-        self._spawned = multiprocessing.get_context("spawn")
+        self._spares = list(spares)
         self._numbers = itertools.count()
         self._children: dict[Connection, _Child] = {}
         self._released: list[Any] = []
@@ -110,15 +98,10 @@ class Processes:
             self._begin(place)
 
     def _begin(self, place: int) -> None:
-        ours, theirs = self._spawned.Pipe()
+        spare = self._spares.pop() if self._spares else Spare.begin()
         number = next(self._numbers)
-        process = self._spawned.Process(
-            target=_work, args=(theirs, self._told(place), number), daemon=True
-        )
-        with _uninterrupted(), _unshadowed():
-            process.start()
-        theirs.close()
-        self._children[ours] = _Child(place, number, process)
+        send(spare.pipe, (self._told(place), number))
+        self._children[spare.pipe] = _Child(place, number, spare.process)
 
     def _told(self, place: int) -> Job:
         threads = self._job.limits.threads
@@ -131,13 +114,13 @@ class Processes:
         for pipe, child in self._children.items():
             if child.number == worker:
                 child.hand += slips
-                _send(pipe, slips)
+                send(pipe, slips)
 
     def release(self, worker: int) -> None:
         """Let a worker write its log and go."""
         for pipe, child in list(self._children.items()):
             if child.number == worker:
-                _send(pipe, None)
+                send(pipe, None)
                 self._released.append(self._forget(pipe).process)
 
     def events(self, seconds: float) -> list[Event]:
@@ -201,48 +184,17 @@ class Processes:
 
     def close(self) -> None:
         """Let all write their logs, and end those that cannot."""
+        for spare in self._spares:
+            spare.end()
+        self._spares.clear()
         for pipe in list(self._children):
-            _send(pipe, None)
+            send(pipe, None)
             self._released.append(self._forget(pipe).process)
         end = time.monotonic() + CLOSE_SECONDS
         for process in self._released:
             process.join(max(0.0, end - time.monotonic()))
             process.kill()
             process.join()
-
-
-def _send(pipe: Connection, words: Mapping[int, Task] | None) -> None:
-    with contextlib.suppress(OSError):
-        pipe.send(words)
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Have what is started here never see the terminal's interrupt, which goes to all at once."""
-    # Python starts this beside the first process, and then takes no note of what was blocked.
-    multiprocessing.resource_tracker.ensure_running()
-    former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, former)
-
-
-@contextlib.contextmanager
-def _unshadowed() -> Iterator[None]:
-    """Have what is started here look for no module in the working directory: a queue.py of others.
-
-    It is told where to look by this process as soon as it has read so much.
-    """
-    former = os.environ.get(SAFE_PATH)  # noqa: TID251 - a setting of Python, not of ours
-    os.environ[SAFE_PATH] = "1"  # noqa: TID251 - as above
-    try:
-        yield
-    finally:
-        if former is None:
-            del os.environ[SAFE_PATH]  # noqa: TID251 - as above
-        else:
-            os.environ[SAFE_PATH] = former  # noqa: TID251 - as above
 
 
 def _why(code: int | None, *, up: bool) -> WorkerLostError:
@@ -254,29 +206,3 @@ def _why(code: int | None, *, up: bool) -> WorkerLostError:
     if up and code == FROZEN_EXIT:
         return WorkerLostError("the worker did not answer, and then ended", "hang")
     return WorkerLostError(f"its process ended with exit code {code}")
-
-
-def _work(pipe: Connection, job: Job, number: int) -> None:
-    """Be one of the processes, until the driver says that it is over, or is gone."""
-    lock = threading.Lock()
-
-    def tell(event: Event | None) -> None:
-        with lock, contextlib.suppress(OSError):
-            pipe.send(event)
-
-    threading.Thread(target=_beat, args=[tell], daemon=True).start()
-    hands = Hands(number, partial(Worker, job, f"local-{number}"), tell)
-    with contextlib.suppress(EOFError, OSError):
-        while (slips := pipe.recv()) is not None:
-            hands.give(slips)
-    ending = threading.Thread(target=hands.close, daemon=True)
-    ending.start()
-    ending.join(CLOSE_SECONDS)
-    # Not as Python ends: a thread that hangs in a source would keep the process for ever.
-    os._exit(0)
-
-
-def _beat(tell: Callable[[None], None]) -> None:
-    while True:
-        tell(None)
-        time.sleep(BEAT_SECONDS)

@@ -1,0 +1,98 @@
+"""The engine of this machine: a run's tasks in this process, or in several where that pays.
+
+Decision, 2026-11: without Ray too a run has processes where that pays. Threads that decode side by
+side wait for Python's lock at every call into a library: on four cores one process of four threads
+did 0.76 times the pictures of a bare loop, two of two threads 0.85 times, their start included
+(20,000 pictures). Drawback: a second way to have workers, and the driver of such a run is one more
+process.
+
+Decision, 2026-11: the processes of a first run are begun while its input is still listed: half of
+their start is over when there is something to do. Drawback: one that is listed in vain begins them
+in vain, and only a dataset's first run has it; of a later one most is done already.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from imgbatch import analyzers
+from imgbatch.crew import CORES_PER_WORKER, conduct, inline
+from imgbatch.crew.child import Spare
+from imgbatch.crew.processes import Processes
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from imgbatch.messages import Crewed, Finished, Job, Task, Tick
+    from imgbatch.settings import Limits, Recipe, Settings
+
+# What a process must have to do that is worth the second in which it starts.
+WORTH_SOURCES = 500
+
+
+class Local:
+    """The engine of this machine.
+
+    Each process reads the script that calls this: it does so below `if __name__ == "__main__":`.
+
+    Args:
+        workers: as many processes at most, and not fewer while there are tasks; 1: in this process;
+            0: one for every two threads, if each has enough to do.
+    """
+
+    def __init__(self, workers: int = 0) -> None:
+        self._workers = workers
+        self._spares: list[Spare] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for spare in self._spares:
+            spare.end()
+        self._spares.clear()
+
+    def expect(self, recipe: Recipe, limits: Limits, sources: int) -> None:
+        """Begin processes for so many sources, which are listed so far and all to be analyzed."""
+        count = min(self._workers or _most(recipe, limits), sources // WORTH_SOURCES)
+        if count > 1:
+            self._spares += [Spare.begin() for _ in range(len(self._spares), count)]
+
+    def __call__(self, job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished | Crewed]:
+        """Do the tasks in any order.
+
+        Raises:
+            JobError: some tasks lost every worker that had them, and all others are done; or three
+                workers in a row were lost while they started.
+        """
+        count = self._workers or _paying(job, tasks)
+        if count == 1 or job.dataset.startswith("memory:"):
+            yield from inline(job, tasks)
+        else:
+            spares, self._spares = self._spares, []
+            # A single task too: who asks for processes may have a source that kills.
+            yield from conduct(Processes(job, min(count, len(tasks)), spares), tasks)
+
+
+def _most(recipe: Recipe, limits: Limits) -> int:
+    """Return how many processes pay at most."""
+    if any(_loads(name, settings) for name, settings in recipe.analyzers.items()):
+        return 1  # models compute without the lock, and each process would load them again
+    return max(1, limits.threads // CORES_PER_WORKER)
+
+
+def _paying(job: Job, tasks: Sequence[Task]) -> int:
+    """Return how many processes do the tasks soonest."""
+    fresh = [
+        work for task in tasks for work in task.works if not set(work.tables) <= {*work.former}
+    ]
+    # Shards are cut full, by sources or by bytes, but for the last one and those of streams.
+    full = sum(work.shard.stream is None for work in fresh) - 1
+    heavy = full * job.limits.shard_sources // max(WORTH_SOURCES, job.limits.shard_sources)
+    worth = max(heavy, sum(work.shard.sources for work in fresh) // WORTH_SOURCES)
+    return max(1, min(_most(job.recipe, job.limits), worth))
+
+
+def _loads(name: str, settings: Settings) -> bool:
+    need = analyzers.needs_of(analyzers.load(name), settings)
+    return bool(need.gpu or need.gpu_if_any or need.memory)
