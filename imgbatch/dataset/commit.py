@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # A commit looks at all parts of a table: with 100,000 of them it takes seconds. The driver spends
 # at most one tenth of its time on it, however many there are.
 PATIENCE = 10
+# So many parts wait at most, of shards that come in quicker than any picture can be looked at.
+WAITING = 20_000
 # Tables are committed to side by side: each waits for its store, a bucket's for some round trips.
 COMMITS = 8
 
@@ -59,6 +61,8 @@ def _tell(dataset: Dataset, number: int, run: str, folder: str) -> None:
 class Committer:
     """Collects finished parts and commits them, one transaction per table, every few seconds.
 
+    Sooner where many wait: what is not committed is kept in memory.
+
     Args:
         outage: so many seconds nobody may answer at the dataset's store before a run ends of it.
         report: told how many parts each time committed.
@@ -82,6 +86,8 @@ class Committer:
         self._number = number
         self._every = every
         self._pause = every
+        self._rest = 0.0
+        self._fresh = 0
         self._clock = clock
         self._lock = lock
         self._outage = outage
@@ -105,7 +111,9 @@ class Committer:
         """
         for part in parts:
             self._waiting[part.table].append(part)
-        if self._clock() - self._last < self._pause:
+            self._fresh += 1
+        passed = self._clock() - self._last
+        if passed < (self._pause if self._fresh < WAITING else self._rest):
             return
         try:
             self.flush()
@@ -138,6 +146,7 @@ class Committer:
             FencedError: another run took the dataset over; nothing of ours is committed from here.
         """
         self._last = self._clock()
+        self._fresh = 0
         if not any(self._waiting.values()):
             return
         self.check()
@@ -148,7 +157,8 @@ class Committer:
         if self._report:
             self._report(sum(map(len, self._waiting.values())))
         self._waiting.clear()
-        self._pause = max(self._every, PATIENCE * (self._clock() - self._last))
+        self._rest = PATIENCE * (self._clock() - self._last)
+        self._pause = max(self._every, self._rest)
 
     def _commit(self, path: str) -> None:
         """Commit what waits for one table."""

@@ -11,7 +11,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 from deltalake.table import TableAlterer
 
-from imgbatch.dataset import FORMAT, MANIFEST, Dataset, TableSpec
+from imgbatch.dataset import FORMAT, MANIFEST, Dataset, TableSpec, commit
 from imgbatch.dataset.commit import Committer, remove, take_number
 from imgbatch.dataset.parts import write_part
 from imgbatch.dataset.plan import undone
@@ -83,6 +83,21 @@ def test_a_commit_that_took_long_is_not_soon_followed_by_another(dataset: Datase
     assert values(dataset) == [("s1", 1.0)]
     own.add([part(dataset, "s3@0", 3.0)])
     assert values(dataset) == [("s1", 1.0), ("s2", 2.0), ("s3", 3.0)]
+
+
+def test_a_commit_comes_sooner_where_many_parts_wait(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commit, "WAITING", 2)
+    # made at 0, asked at 1, asked at 2, from 2 to 3 the first commit, asked at 4, 5, 11 and 12
+    clock = iter([0.0, 1.0, 2.0, 2.0, 3.0, 4.0, 5.0, 11.0, 12.0, 12.0, 12.0])
+    number = take_number(dataset, "run1")
+    own = Committer(dataset, [SPEC], run="r", number=number, every=1e9, clock=lambda: next(clock))
+    committed = []
+    for shard in range(6):
+        own.add([part(dataset, f"s{shard}@0", float(shard))])
+        committed.append(len(values(dataset)))
+    assert committed == [0, 2, 2, 2, 2, 6], "not before ten times what the last one took"
 
 
 def test_a_new_part_replaces_its_shards_former_one(dataset: Dataset) -> None:
