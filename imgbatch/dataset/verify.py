@@ -58,10 +58,6 @@ class Verified:
     foreign: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def damaged_shard(self, name: str) -> bool:
-        """Say whether a part of that shard is damaged."""
-        return any(part.shard == name for part in self.damaged)
-
 
 def verify(dataset: Dataset) -> Verified:
     """Read every committed part and check it against the manifest and its commit.
@@ -87,9 +83,11 @@ def verify(dataset: Dataset) -> Verified:
     manifest_digests = manifest.digests()
     for part in sorted(manifest.parts().values(), key=lambda p: p.path):
         found.shards += 1
+        damaged = len(found.damaged)
         listed = _checked(dataset, manifest, part, manifest_digests, found)
         if listed is None:
-            _check_unlisted(dataset, tables, by_shard, part.shard, found)
+            owns = {name: by_shard[name].pop(part.shard, None) for name in tables}
+            _check_unlisted(dataset, owns, digests, found)
             continue
         found.sources += listed.num_rows
         seen.add(listed["source_id"])
@@ -108,7 +106,7 @@ def verify(dataset: Dataset) -> Verified:
                 found.rows[name] += read.num_rows
         before = len(found.problems)
         reconcile(part.label, listed, rows, found)
-        if len(found.problems) > before and not found.damaged_shard(part.shard):
+        if len(found.problems) > before and len(found.damaged) == damaged:
             # Each file is as it was committed, and they do not agree: any of them may be wrong.
             found.damaged += parts
     for name, left in by_shard.items():
@@ -164,7 +162,7 @@ def _is_of_one_look(own: Part, parts: Sequence[Part]) -> bool:
 
 
 def _checked(
-    dataset: Dataset, table: Table, part: Part, digests: dict[str, str], found: Verified
+    dataset: Dataset, table: Table, part: Part, digests: Mapping[str, str], found: Verified
 ) -> pa.Table | None:
     where = f"shard {part.label}: table {table.name}: part {part.path}"
     try:
@@ -187,15 +185,14 @@ def _checked(
 
 def _check_unlisted(
     dataset: Dataset,
-    tables: Mapping[str, Table],
-    by_shard: Mapping[str, dict[str, Part]],
-    shard: str,
+    owns: Mapping[str, Part | None],
+    digests: Mapping[str, Mapping[str, str]],
     found: Verified,
 ) -> None:
-    """Check the parts of a shard whose listing is damaged, each by itself."""
-    for name, table in tables.items():
-        if own := by_shard[name].pop(shard, None):
-            _checked(dataset, table, own, table.digests(), found)
+    """Check the parts of a shard whose listing is damaged, by table, each by itself."""
+    for name, own in owns.items():
+        if own is not None:
+            _checked(dataset, dataset.table(f"tables/{name}"), own, digests[name], found)
 
 
 def _check_former(dataset: Dataset, table: Table, found: Verified) -> None:
