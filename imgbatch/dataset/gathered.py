@@ -25,7 +25,7 @@ from imgbatch.dataset.post_parts import rows_by_part
 from imgbatch.dataset.spill import Spill
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from imgbatch.dataset import Dataset
 
@@ -214,7 +214,7 @@ class Gathered:
         self,
         keys: Callable[[pa.Table], pa.Table],
         named: Callable[[pa.Table], pa.Table],
-        ids: Callable[[pa.Table], pa.Table],
+        ids: Callable[[pa.Table, Sequence[str]], pa.Table],
     ) -> None:
         """Join media to the sources of the manifest.
 
@@ -222,7 +222,8 @@ class Gathered:
             keys: gives rows of KEYS for rows of id, input, raw_ref, local_path and source_url.
             named: gives rows of SOURCE for rows of sid, source_id, version, input, address, kind,
                 status and sha256.
-            ids: gives rows of SOURCE_IDS for the same: ids of posts that names hold.
+            ids: gives rows of SOURCE_IDS for the same, and for the platforms that posts are of: ids
+                of posts that names hold.
         """
         spill = self._spill
         spill.run("ALTER TABLE medium RENAME TO unnumbered")

@@ -5,11 +5,26 @@ Levels, in this order; a medium that one of them finds is not asked about by the
     metadata   the file that the metadata names, there or under the same name in another archive
     stem       the metadata file is of this post alone, and the medium lies beside it by its name
     basename   the last part of the medium's address is the file's name, or but for its extension
-    id         the file's name holds the post's id; several files go to several media in order
+    id         the file's name holds the post's id; several files go to several media by the
+               numbers behind it
     hash       the digest that the dump says is that of a source's bytes
 
 Where several files of different content would do, none is taken: a wrong row is worse than none.
 Copies of one content count as one file, the first by address.
+
+How far a name is trusted, `reach` says (`imgbatch.posts.telling`): to mean one thing in all inputs,
+in that of its dump, or nowhere. Ids in names are compared within their reach; an id that tells
+nothing (`17`, `beach`) is found in its own input, by a file that is called so and nothing else.
+A file that holds the ids of posts of two platforms is ambiguous.
+
+Decision, 2026-11: a name that tells nothing (`photo.jpg`, `1.jpg`) is joined by basename only
+within its input, where one file has it that no other level found, and one address ends in it. Who
+keeps a table of URLs and a folder of downloads in one INPUT has called the files so. Drawback:
+where that medium was never downloaded and a foreign file of its name lies there, it is taken;
+`joined_by` tells which rows to look at. And of downloads in another INPUT it finds none.
+Decision, 2026-11: files without a number behind the id (ID.jpg beside ID_1.jpg, ID-aaa.jpg beside
+ID-bbb.jpg) are in no order, and ambiguous where a post has several. Drawback: some of them are in
+the order of their names, which nobody says.
 """
 
 # ruff: noqa: S608 - statements are put together of the words of this module
@@ -23,14 +38,14 @@ import pyarrow as pa
 from imgbatch.dataset import MANIFEST, SOURCES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from imgbatch.dataset import Dataset
     from imgbatch.dataset.spill import Spill
 
 # Of a medium: the address that its path means, that path inside its archive, what stands before
-# the extension of its metadata file, the last part of its address, that without extension, and
-# the whole path of that address without extension.
+# the extension of its metadata file, the last part of its address, that without extension, what
+# tells that address from others with the same end, and how far the end's name is trusted.
 KEYS = pa.schema(
     [
         ("id", pa.int64()),
@@ -38,6 +53,7 @@ KEYS = pa.schema(
             (name, pa.string())
             for name in ("file", "name", "inner", "stem", "base", "leaf", "spot")
         ),
+        ("reach", pa.int8()),
     ]
 )
 # Of a source, the same in its own names; `media`: its outcome is that of a picture or video.
@@ -52,13 +68,25 @@ SOURCE = pa.schema(
         ("media", pa.bool_()),
     ]
 )
-SOURCE_IDS = pa.schema([("sid", pa.int64()), ("post_id", pa.string())])
+# The id of a post that a source's name may hold, the number behind it, how far it is trusted, and
+# of which format's posts alone; None: of any.
+SOURCE_IDS = pa.schema(
+    [
+        ("sid", pa.int64()),
+        ("post_id", pa.string()),
+        ("place", pa.int32()),
+        ("reach", pa.int8()),
+        ("dump", pa.string()),
+    ]
+)
 OUTCOME = pa.schema(
     [(n, pa.string()) for n in ("source_id", "version", "kind", "status", "sha256")]
 )
 LISTED = pa.schema([(name, pa.string()) for name in ("source_id", "version", "input", "address")])
-# A shorter name tells nothing: 1.jpg, image.jpg.
-TELLING = 6
+NOWHERE, INPUT, ANYWHERE = 0, 1, 2
+FAR = f"m.reach = {ANYWHERE}"
+NEAR = f"m.reach = {INPUT} AND m.input = s.input"
+FREE = f"(m.reach > {NOWHERE} OR s.sid NOT IN (SELECT sid FROM found))"
 ALIKE = "(m.kind = s.kind OR m.kind NOT IN ('image', 'video'))"
 LEVELS = (
     ("metadata", "m.name = s.name"),
@@ -66,12 +94,9 @@ LEVELS = (
     ("stem", "m.alone AND m.stem = s.name AND s.media"),
     ("stem", f"m.alone AND m.stem = s.noext AND m.n = 1 AND s.media AND {ALIKE}"),
     ("stem", f"m.alone AND m.stem || '_' || (m.media_idx + 1) = s.noext AND s.media AND {ALIKE}"),
-    ("basename", "NOT m.common AND m.base = s.base AND m.input = s.input AND s.media"),
-    ("basename", "NOT m.common AND m.base = s.base AND s.media"),
-    (
-        "basename",
-        f"NOT m.common AND length(m.leaf) >= {TELLING} AND m.leaf = s.leaf AND s.media AND {ALIKE}",
-    ),
+    ("basename", f"NOT m.common AND m.base = s.base AND m.input = s.input AND s.media AND {FREE}"),
+    ("basename", f"NOT m.common AND m.base = s.base AND s.media AND {FAR}"),
+    ("basename", f"NOT m.common AND m.leaf = s.leaf AND s.media AND {ALIKE} AND ({NEAR} OR {FAR})"),
     ("id", ""),
     ("hash", "m.sha256 = s.sha256"),
 )
@@ -81,7 +106,7 @@ def bring_sources(
     spill: Spill,
     dataset: Dataset,
     named: Callable[[pa.Table], pa.Table],
-    ids: Callable[[pa.Table], pa.Table],
+    ids: Callable[[pa.Table, Sequence[str]], pa.Table],
 ) -> None:
     """Make tables `source` and `source_ids` of a manifest and its outcomes.
 
@@ -89,7 +114,7 @@ def bring_sources(
         spill: where they are made.
         dataset: whose sources.
         named: see `Gathered.join`.
-        ids: the same.
+        ids: the same, of such rows and of the platforms that posts are of.
     """
     spill.fill("listed", LISTED, dataset.batches(MANIFEST, columns=LISTED.names))
     spill.fill("outcome", OUTCOME, dataset.batches(SOURCES, columns=OUTCOME.names))
@@ -101,7 +126,8 @@ def bring_sources(
     spill.run("DROP TABLE outcome")
     spill.fill("source", SOURCE, each(spill.batches("FROM known"), named))
     media = "FROM known WHERE status = 'ok' OR (status = 'failed' AND kind IN ('image', 'video'))"
-    spill.fill("source_ids", SOURCE_IDS, each(spill.batches(media), ids))
+    platforms = spill.read("SELECT DISTINCT platform FROM post")["platform"].to_pylist()
+    spill.fill("source_ids", SOURCE_IDS, each(spill.batches(media), lambda t: ids(t, platforms)))
     spill.run("DROP TABLE known")
 
 
@@ -145,7 +171,7 @@ def _open(spill: Spill) -> None:
     spill.run("CREATE TABLE counted AS SELECT seq, count(*) AS n FROM medium GROUP BY seq")
     spill.run(
         "CREATE TABLE undone AS SELECT m.id, seq, m.post_id, media_idx, kind, m.input, sha256, "
-        "k.name, k.inner, k.stem, k.base, k.leaf, c.base IS NOT NULL AS common, "
+        "k.name, k.inner, k.stem, k.base, k.leaf, k.reach, c.base IS NOT NULL AS common, "
         "a.file IS NOT NULL AS alone, n FROM medium m JOIN counted USING (seq) "
         "JOIN keys k USING (id) LEFT JOIN common c ON k.base = c.base "
         "LEFT JOIN alone a ON a.file = k.file AND a.input = m.input"
@@ -165,26 +191,39 @@ def _try(spill: Spill, condition: str) -> None:
 def _try_ids(spill: Spill) -> None:
     """Give the files that hold a post's id to those of its media that have none yet, in order.
 
-    Only where there are as many of one kind as of the other.
+    Only where there are as many of one kind as of the other, and where the order is known.
     """
     spill.run(
-        "CREATE OR REPLACE TABLE held AS SELECT p.seq, s.kind, arg_min(s.sid, s.name) AS sid, "
-        "min(s.base) AS base FROM post p JOIN source_ids i USING (post_id) "
-        "JOIN source s USING (sid) "
+        "CREATE TABLE claim AS SELECT p.seq, platform, sid, s.name, s.kind, "
+        "coalesce(s.sha256, s.source_id) AS content, min(place) AS place "
+        "FROM post p SEMI JOIN counted USING (seq) JOIN source_ids i USING (post_id) "
+        f"JOIN source s USING (sid) WHERE (i.reach = {ANYWHERE} OR s.input = p.input) "
+        "AND (i.dump IS NULL OR i.dump = p.dump) GROUP BY ALL"
+    )
+    spill.run(
+        "CREATE TABLE contested AS SELECT sid FROM claim "
+        "GROUP BY sid HAVING count(DISTINCT platform) > 1"
+    )
+    spill.run(
+        "CREATE TABLE held AS SELECT seq, kind, arg_min(sid, name) AS sid, min(place) AS place, "
+        "bool_or(sid IN (FROM contested)) AS contested FROM claim c "
         "ANTI JOIN (SELECT seq, sid FROM found JOIN medium USING (id)) t "
-        "ON p.seq = t.seq AND s.sid = t.sid "
-        "WHERE p.seq IN (SELECT seq FROM undone) "
-        "GROUP BY p.seq, s.kind, coalesce(s.sha256, s.source_id)"
+        "ON c.seq = t.seq AND c.sid = t.sid "
+        "WHERE seq IN (SELECT seq FROM undone) GROUP BY seq, kind, content"
+    )
+    spill.run(
+        "CREATE TABLE sure AS SELECT seq, kind, count(*) AS n, NOT bool_or(contested) "
+        "AND (count(*) = 1 OR count(DISTINCT place) = count(*)) AS ordered "
+        "FROM held GROUP BY seq, kind"
     )
     turns = "PARTITION BY seq, kind"
     spill.run(
         "CREATE OR REPLACE TABLE tried AS SELECT o.id, any_value(h.sid) AS sid, "
-        "CASE WHEN any_value(o.n) = any_value(h.n) THEN 1 ELSE 2 END AS n FROM "
-        f"(SELECT id, seq, kind, row_number() OVER ({turns} ORDER BY media_idx) AS turn, "
-        f"count(*) OVER ({turns}) AS n FROM undone) o JOIN "
-        f"(SELECT seq, kind, sid, row_number() OVER ({turns} ORDER BY length(base), base) AS turn, "
-        f"count(*) OVER ({turns}) AS n FROM held) h "
-        "ON o.seq = h.seq AND o.kind = h.kind AND o.turn = h.turn GROUP BY o.id"
+        "CASE WHEN any_value(o.n) = any_value(u.n) AND any_value(u.ordered) THEN 1 ELSE 2 END AS n "
+        f"FROM (SELECT id, seq, kind, row_number() OVER ({turns} ORDER BY media_idx) AS turn, "
+        f"count(*) OVER ({turns}) AS n FROM undone) o "
+        f"JOIN (SELECT seq, kind, sid, row_number() OVER ({turns} ORDER BY place, sid) AS turn "
+        "FROM held) h USING (seq, kind, turn) JOIN sure u USING (seq, kind) GROUP BY o.id"
     )
 
 

@@ -116,6 +116,15 @@ def _key_mark(settings: PostSettings) -> str:
     return privacy.pseudonym(privacy.read_key(), "post", "", "")[:8]
 
 
+def _hidden(settings: PostSettings) -> Callable[[str, str], str] | None:
+    """Return what gives the pseudonym of a post, of its platform and id; None: ids are plain."""
+    if not settings.pseudonyms:
+        return None
+    from imgbatch.posts import privacy  # noqa: PLC0415 - most dumps need none of it
+
+    return partial(privacy.pseudonym, privacy.read_key(), "post")
+
+
 def refuse_other_ids(dataset: Dataset, settings: PostSettings) -> None:
     """Refuse pseudonyms in a dataset of plain ids, and the other way round.
 
@@ -261,10 +270,12 @@ def bring(
         inputs = {**(made["inputs"] if made else {}), input_: own}
         before = {name: told["before"] for name, told in inputs.items()}
         formats = sorted({name for told in inputs.values() for name in told["formats"]})
-        namers = [partial(dumps.posts_of, name) for name in formats]
+        ids = source_ids(
+            {name: partial(dumps.posts_of, name) for name in formats}, _hidden(settings)
+        )
         if say:
             say("posts: joining media to sources")
-        gathered.join(media_keys(before), source_keys(before), source_ids(namers))
+        gathered.join(media_keys(before), source_keys(before), ids)
         said = {
             "run": run,
             "version": posts.VERSION,

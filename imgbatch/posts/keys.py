@@ -14,20 +14,23 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 
 from imgbatch.dataset.joining import KEYS, SOURCE, SOURCE_IDS
+from imgbatch.posts.telling import Reach, reach
 from imgbatch.sources.dumps import names
 from imgbatch.storage.addresses import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 LINE = re.compile(r":[0-9]+$")
 # What X puts behind a name to ask for a size of a picture.
 SIZED = re.compile(r":(orig|large|medium|small|thumb)$")
 # What the name of a metadata file has behind the name of what it tells of.
 TELLING = re.compile(r"(\.info)?\.(json|xml|txt)(\.(gz|bz2|xz|zst))?$", re.IGNORECASE)
-# An id of fewer characters would be found in names that mean something else.
-SHORTEST = 5
-WORD = re.compile(rf"[A-Za-z0-9]{{{SHORTEST},}}")
+# What may be an id in a name: runs of letters and digits, and what stands between blanks and dots.
+PARTS = (re.compile(r"[A-Za-z0-9]+"), re.compile(r"[^ .]+"))
+MARK = re.compile(r"[-_ ]")
+# Which of a post's media a file is, right behind the id: _2, -03, (4), _p0, _img_5, 06 and a title.
+PLACE = re.compile(r"[ ._-]*\(?(?:[A-Za-z]{1,5}[ ._-]?)?(\d{1,3})(?![A-Za-z0-9])")
 
 
 def plain(name: str) -> str:
@@ -96,7 +99,11 @@ def _medium(
     if base is None and path:
         base = plain(quote(names.base(path)))
         leaf, spot = _without_ending(base), path
-    return at, file, name, inner, plain(root + beside(file)), base, leaf, spot
+    elif reach(leaf or "") is Reach.NOWHERE:
+        # A name that tells something is the same file at two hosts; photo.jpg is another at each.
+        spot = url
+    telling = reach(leaf or "")
+    return at, file, name, inner, plain(root + beside(file)), base, leaf, spot, telling
 
 
 def source_keys(before: Mapping[str, str]) -> Callable[[pa.Table], pa.Table]:
@@ -142,32 +149,64 @@ def _source(  # noqa: PLR0913 - one argument per column
 
 
 def source_ids(
-    namers: Iterable[Callable[[str], str | None]],
-) -> Callable[[pa.Table], pa.Table]:
+    namers: Mapping[str, Callable[[str], str | None]],
+    hidden: Callable[[str, str], str] | None = None,
+) -> Callable[[pa.Table, Sequence[str]], pa.Table]:
     """Return what makes rows of SOURCE_IDS: ids of posts that the names of sources may hold.
 
     Args:
-        namers: of the formats that name files in their own way.
+        namers: by format, of those that name files in their own way.
+        hidden: gives the pseudonym of a post, of its platform and id; without it ids are plain.
     """
-    known = tuple(namers)
 
-    def made(rows: pa.Table) -> pa.Table:
+    def made(rows: pa.Table, platforms: Sequence[str]) -> pa.Table:
         pairs = zip(rows["sid"].to_pylist(), rows["address"].to_pylist(), strict=True)
-        return _table(
-            [(sid, i) for sid, address in pairs for i in _ids(address, known)], SOURCE_IDS
-        )
+        found = ((sid, *one) for sid, address in pairs for one in _ids(address, namers))
+        if hidden:
+            # Which platform a file's post is of nobody knows yet.
+            found = (
+                (sid, hidden(platform, own), *more)
+                for sid, own, *more in found
+                for platform in platforms
+            )
+        return _table(list(found), SOURCE_IDS)
 
     return made
 
 
-def _ids(address: str, namers: tuple[Callable[[str], str | None], ...]) -> Iterator[str]:
+def _ids(
+    address: str, namers: Mapping[str, Callable[[str], str | None]]
+) -> Iterator[tuple[str, int | None, Reach, str | None]]:
+    """Yield ids that a file's name may hold, in the order of SOURCE_IDS, each once.
+
+    What would be found in names that mean something else is an id only where a name is nothing
+    else, or where a format says so for its own posts; and only in the same input.
+    """
     base = address.rpartition("/")[2]
     stem = _without_ending(base)
-    found = {stem, *WORD.findall(stem), *re.split(r"[ .]", stem)}
+    ends = {part[0]: part.end() for parts in PARTS for part in parts.finditer(stem)}
     # An id such as B_x-9 may itself hold what parts words.
-    found |= {stem[: mark.start()] for mark in re.finditer(r"[-_ ]", stem)}
-    told = {named for namer in namers if (named := namer(base)) is not None}
-    yield from sorted(told | {one for one in found if len(one) >= SHORTEST or one == stem})
+    ends |= {stem[: mark.start()]: mark.start() for mark in MARK.finditer(stem)}
+    yield stem, None, max(reach(stem), Reach.INPUT), None
+    said = {stem}
+    for own, end in ends.items():
+        if own not in said and (telling := reach(own)):
+            said.add(own)
+            yield own, _place(stem, end), telling, None
+    for form, namer in namers.items():
+        told = namer(address)
+        if told is not None and told not in said:
+            telling = reach(told)
+            theirs = None if telling is Reach.ANYWHERE else form
+            # Reddit's ids have a prefix that names of files lack.
+            end = ends.get(told, ends.get(told.partition("_")[2], len(stem)))
+            yield told, _place(stem, end), max(telling, Reach.INPUT), theirs
+
+
+def _place(stem: str, end: int) -> int | None:
+    """Return the number that stands behind the id that ends there."""
+    found = PLACE.match(stem, end)
+    return int(found[1]) if found else None
 
 
 def _table(rows: list[tuple[object, ...]], schema: pa.Schema) -> pa.Table:

@@ -6,20 +6,15 @@ import hashlib
 import unicodedata
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
 import pytest
 
-from imgbatch.dataset import Dataset
-from imgbatch.dataset.gathered import Gathered
-from imgbatch.posts.keys import media_keys, of_url, source_ids, source_keys
-from imgbatch.posts.rows import Batches
-from imgbatch.sources.dumps import Gap, Media, Post
-from imgbatch.storage import open_store
+from imgbatch.posts.keys import of_url
+from imgbatch.sources.dumps import Media
 from tests.corpus import run_inline
+from tests.posts.joins import image, joined, post
 from tests.posts.made import RECIPE, photo
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
 # Every file is another picture's bytes: the tail tells them apart.
@@ -50,38 +45,6 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         photo(folder / "in" / name, tail=tail)
     run_inline(folder / "in", folder / "own", recipe=RECIPE)
     return folder
-
-
-def joined(corpus: Path, posts: Sequence[Post]) -> list[tuple[str, str, str | None]]:
-    """Join posts to the sources; return status, level and file of each medium in order."""
-    dataset = Dataset.open(str(corpus / "own"))
-    root = open_store(str(corpus / "in")).root
-    gathered = Gathered(dataset, root)
-    found: Sequence[tuple[str, Post | Gap]] = [("made", post) for post in posts]
-    for rows in Batches(root).of(found):
-        gathered.take(*rows)
-    gathered.settle("keep")
-    gathered.join(media_keys({}), source_keys({}), source_ids([]))
-    media = pa.concat_tables([rows for _, rows in gathered.rows()["post_media"]])
-    media = media.sort_by([("post_id", "ascending"), ("media_idx", "ascending")]).to_pylist()
-    gathered.close()
-    addresses = {row["source_id"]: row["address"] for row in dataset.read("sources").to_pylist()}
-    return [
-        (
-            row["status"],
-            row["joined_by"],
-            row["source_id"] and addresses[row["source_id"]].removeprefix(f"{root}/"),
-        )
-        for row in media
-    ]
-
-
-def post(*media: Media, post_id: str = "P", ref: str = "dump.jsonl:1") -> Post:
-    return Post(post_id, "x", ref, media=media)
-
-
-def image(index: int = 0, **said: str | None) -> Media:
-    return Media(index, "image", **said)  # type: ignore[arg-type] # a test's own words
 
 
 LINK = "https://cdn.example/AbcDefGh1.jpg?size=large"
