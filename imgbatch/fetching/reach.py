@@ -35,15 +35,22 @@ UNICAST = ipaddress.IPv6Network("2000::/3")
 # RFC 6052: an IPv4 address behind a translator. RFC 9637: for documentation.
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 DOCUMENTATION = ipaddress.IPv6Network("3fff::/20")
-# RFC 6890: for protocols between machines of one network.
-PROTOCOLS = ipaddress.IPv4Network("192.0.0.0/24")
+# No server of the public net, though registered as global: what machines of one network say to each
+# other (RFC 6890), relays of 6to4 that are no more (RFC 7526), and, as Microsoft documents it, what
+# tells each machine of Azure what it is to know, from inside alone.
+INNER = (
+    ipaddress.IPv4Network("192.0.0.0/24"),
+    ipaddress.IPv4Network("192.88.99.0/24"),
+    ipaddress.IPv4Network("168.63.129.16/32"),
+)
 LAST_32 = 2**32 - 1
 
 
 def is_public(address: Address) -> bool:
     """Tell whether an address is one of the public net's, the one that it wraps included."""
     if isinstance(address, ipaddress.IPv4Address):
-        return address.is_global and not address.is_multicast and address not in PROTOCOLS
+        inner = address.is_multicast or any(address in network for network in INNER)
+        return address.is_global and not inner
     wrapped = _wrapped(address)
     if wrapped is not None:
         return is_public(wrapped)
