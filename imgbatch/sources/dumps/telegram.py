@@ -4,7 +4,8 @@ Confirmed in Telegram Desktop's export_output_json.cpp (2025-09 and older states
 beside `chats`; `file_name`, `file_size`, `photo_file_size`, `thumbnail_file_size`, `media_spoiler`
 and `reactions` in newer exports; no `date_unixtime` in the oldest; control bytes as `\x1F`, which
 is no JSON; a sentence in the place of a file that was not exported. Paths are relative to where
-result.json lies. Messages are numbered by chat, so a post's id is CHAT/MESSAGE.
+result.json lies. Messages are numbered by chat, so a post's id is CHAT/MESSAGE (`_telegram_chats`
+says what CHAT is).
 
 An album is exported as one message a picture, with nothing but the same date in common: posts of
 their own here too. A forward names its origin without an id: it is counted in `metrics`.
@@ -17,6 +18,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.errors import SourceError
+from imgbatch.sources.dumps._telegram_chats import called, is_export, of_peer, shared, space_of
 from imgbatch.sources.dumps.names import base, ref
 from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
 from imgbatch.sources.dumps.values import (
@@ -50,15 +52,6 @@ YIELDS = (
 
 HEAD = 2**16
 LOOKED_AT = 20
-ONE_CHAT = re.compile(
-    rb'"type"\s*:\s*"(saved_messages|replies|verification_codes|personal_chat|bot_chat|'
-    rb'(private|public)_(group|supergroup|channel))"\s*,\s*"id"\s*:\s*-?\d+\s*,\s*"messages"\s*:'
-)
-ACCOUNT = re.compile(
-    rb'\s*\{\s*"about"\s*:\s*"[^"]*Telegram.*?"(personal_information|profile_pictures|stories|'
-    rb'contacts|frequent_contacts|sessions|chats|left_chats)"\s*:',
-    re.DOTALL,
-)
 SKIPPED = re.compile(
     r"\((?:File|Photo|Video) (not included|exceeds maximum size|unavailable)\b[^)]*\)$"
 )
@@ -105,18 +98,18 @@ def files(dump: Dump) -> Iterator[str]:
 def read(dump: Dump, asked: Asked) -> Iterator[Post | Gap]:
     """Yield the messages of all exports, in order."""
     del asked  # nothing to choose
-    counted = Counted()
-    for name in files(dump):
-        yield from _file(dump, name, counted)
+    counted, names = Counted(), list(files(dump))
+    ambiguous = shared(dump, names)
+    for name in names:
+        yield from _file(dump, name, counted, ambiguous)
         yield from counted.gaps()
 
 
 def _is_ours(dump: Dump, name: str) -> bool:
     try:
-        head = dump.head(name, HEAD)
+        return is_export(dump.head(name, HEAD))
     except SourceError:
         return False
-    return bool(ONE_CHAT.search(head) or ACCOUNT.match(head.removeprefix(b"\xef\xbb\xbf")))
 
 
 def _whole(path: Path) -> bool:
@@ -126,11 +119,13 @@ def _whole(path: Path) -> bool:
 class _Export:
     """How far an export was read: the chat that it is in, and what it had none of."""
 
-    def __init__(self, name: str, counted: Counted) -> None:
+    def __init__(self, name: str, counted: Counted, ambiguous: frozenset[str]) -> None:
         self._name = name
         self._counted = counted
+        self._ambiguous = ambiguous
         self._seen: set[Path] = set()
         self._listed = False
+        self._type: str | None = None
         self._chat: str | None = None
 
     def message(self, found: Found) -> Post | Gap | None:
@@ -163,8 +158,10 @@ class _Export:
         if path[:-1] in CHATS and path[-1] in CHAT_WORDS:
             if self._listed or self._chat is not None:
                 self._chat_ends(found.line)
-            if path[-1] == "id":
-                self._chat = text_id(found.value)
+            if path[-1] == "type":
+                self._type = text(found.value)
+            elif path[-1] == "id" and (number := text_id(found.value)) is not None:
+                self._chat = called(space_of(self._type), number, self._ambiguous)
         elif path[-1:] == ("messages",) and found.value == []:
             self._listed = True
         elif path[:1] in BESIDE and path[-1] in ("photo", "media"):
@@ -195,7 +192,7 @@ class _Export:
         said = told("text")
         post.text = said if type(said) is str and said else _text(message)
         if "reply_to_message_id" in message:
-            post.reply_to = _reply(message, chat)
+            post.reply_to = self._reply(message)
         if "reactions" in message or "poll" in message or "forwarded_from" in message:
             post.metrics = _metrics(message)
         if "photo" in message or "file" in message:
@@ -203,6 +200,13 @@ class _Export:
         elif "mime_type" in message or "width" in message:
             self._counted.missing("photo or file", self._name, line)
         return post
+
+    def _reply(self, message: dict[str, Any]) -> str | None:
+        """Return the id of the message that is replied to; it may lie in another chat."""
+        target = text_id(message["reply_to_message_id"])
+        peer = text_id(message.get("reply_to_peer_id"))
+        inside = of_peer(peer, self._ambiguous) if peer else self._chat
+        return f"{inside}/{target}" if target and inside else target
 
     def _local(self, message: dict[str, Any], line: int) -> tuple[datetime | None, str]:
         """Return the moment by the exporter's clock, where a message says no other."""
@@ -216,11 +220,13 @@ class _Export:
     def _chat_ends(self, line: int | None) -> None:
         if self._chat is not None and not self._listed:
             self._counted.missing("messages", self._name, line)
-        self._chat, self._listed = None, False
+        self._type, self._chat, self._listed = None, None, False
 
 
-def _file(dump: Dump, name: str, counted: Counted) -> Iterator[Post | Gap]:
-    export = _Export(name, counted)
+def _file(
+    dump: Dump, name: str, counted: Counted, ambiguous: frozenset[str]
+) -> Iterator[Post | Gap]:
+    export = _Export(name, counted, ambiguous)
     for found in values(dump, name, _whole):
         if isinstance(found, Gap):
             yield found
@@ -240,14 +246,6 @@ def _text(message: dict[str, Any]) -> str | None:
         if found := "".join(part for part in told if isinstance(part, str)):
             return found
     return None
-
-
-def _reply(message: dict[str, Any], chat: str | None) -> str | None:
-    """Return the id of the message that is replied to; it may lie in another chat."""
-    target = text_id(message["reply_to_message_id"])
-    peer = text_id(message.get("reply_to_peer_id"))
-    inside = re.sub(r"^\D+", "", peer) if peer else chat
-    return f"{inside}/{target}" if target and inside else target
 
 
 def _metrics(message: dict[str, Any]) -> dict[str, int]:

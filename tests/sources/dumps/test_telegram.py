@@ -19,9 +19,11 @@ def read(folder: Path) -> tuple[dict[str, Post], list[Gap]]:
     return posts, [each for each in found if isinstance(each, Gap)]
 
 
-def chat(folder: Path, *messages: dict[str, Any], chat_id: int | None = 5) -> Path:
+def chat(
+    folder: Path, *messages: dict[str, Any], chat_id: int | None = 5, kind: str = "private_group"
+) -> Path:
     """Write an export of one chat, indented as Telegram Desktop does it."""
-    made = {"name": "made up", "type": "private_group", "id": chat_id, "messages": list(messages)}
+    made = {"name": "made up", "type": kind, "id": chat_id, "messages": list(messages)}
     folder.mkdir(exist_ok=True)
     (folder / "result.json").write_text(json.dumps(made, indent=1))
     return folder
@@ -133,6 +135,48 @@ def test_all_chats_of_an_account_are_read_the_left_ones_too(channel: dict[str, P
     assert channel["12/1"].text == "the same number in another chat"
     assert channel["12/2"].author_name is None
     assert channel["1000000009/5"].media[0].path == "chats/chat_003/photos/photo_9.jpg"
+
+
+def account(folder: Path, *chats: tuple[str, int, list[dict[str, Any]]]) -> Path:
+    """Write an export of an account with chats of (type, id, messages)."""
+    listed = [{"type": kind, "id": number, "messages": said} for kind, number, said in chats]
+    made = json.loads((FIXTURE / "account" / "result.json").read_text())
+    made["chats"]["list"] = listed
+    del made["left_chats"]
+    (folder / "result.json").write_text(json.dumps(made, indent=1))
+    return folder
+
+
+def test_a_user_a_group_and_a_channel_of_one_number_are_three_chats(tmp_path: Path) -> None:
+    elsewhere = message(2, reply_to_message_id=1, reply_to_peer_id="chat777")
+    chats = [
+        ("personal_chat", 777, [message(1, text="of Bob"), message(2, reply_to_message_id=1)]),
+        ("private_group", 777, [message(1, text="of the group")]),
+        ("private_supergroup", 777, [message(1, text="of the supergroup"), elsewhere]),
+        ("public_channel", 778, [message(1)]),
+    ]
+    posts, _ = read(account(tmp_path, *chats))
+    assert {name: post.text for name, post in posts.items() if post.text} == {
+        "user777/1": "of Bob",
+        "chat777/1": "of the group",
+        "channel777/1": "of the supergroup",
+    }
+    assert posts["user777/2"].reply_to == "user777/1"
+    assert posts["channel777/2"].reply_to == "chat777/1"
+    assert "778/1" in posts
+    # Chats come by their last message: a later export has them in another order.
+    assert read(account(tmp_path, *reversed(chats)))[0].keys() == posts.keys()
+
+
+def test_chats_of_one_number_are_told_apart_wherever_they_were_exported(tmp_path: Path) -> None:
+    # Further into the file than is looked at where one chat was exported.
+    long = [message(number, text="x" * 1000) for number in range(2000)]
+    (tmp_path / "all").mkdir()
+    account(tmp_path / "all", ("personal_chat", 5, long), ("bot_chat", 6, [message(1)]))
+    chat(tmp_path / "one", message(1), chat_id=6)
+    chat(tmp_path / "two", message(1), chat_id=5, kind="bot_chat")
+    posts, _ = read(tmp_path)
+    assert set(posts) == {"user6/1", "chat6/1", *(f"5/{number}" for number in range(2000))}
 
 
 def test_service_messages_are_counted_and_a_changed_photo_is_a_post(
