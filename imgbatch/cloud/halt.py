@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from imgbatch.cloud.control import State
-from imgbatch.cloud.launch import rest
+from imgbatch.cloud.launch import rearm, rest
 from imgbatch.errors import (
     CancelledError,
     CloudError,
@@ -24,7 +24,7 @@ from imgbatch.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from imgbatch.cloud.control import Control, Lease, Order
     from imgbatch.cloud.launch import Place
@@ -254,9 +254,10 @@ def _zero(place: Place, runs: Sequence[str], say: Callable[[str], None], clock: 
         clock.sleep(STEP)
     # Once more: the head may have written until its last second.
     _off(place, runs)
-    place.control.release()
+    _release(place, runs, left)
     for group in left:
         place.groups.disarm(group)
+    rearm(place, left, clock.now(), say)
     for run in runs:
         _tell_stopped(run, place.control, orders.get(run), clock.now())
 
@@ -264,6 +265,15 @@ def _zero(place: Place, runs: Sequence[str], say: Callable[[str], None], clock: 
 def _off(place: Place, runs: Sequence[str]) -> None:
     for run in runs:
         place.control.close(run)
+
+
+def _release(place: Place, runs: Sequence[str], groups: Collection[str]) -> None:
+    """Take the lease away, unless a head came since that has it, for a run that was not ended."""
+    lease = _lease(place.control)
+    heads = place.groups.members(place.head) if place.head in groups else []
+    held = lease and lease.run not in runs and lease.head_machine in {h.machine for h in heads}
+    if not held:
+        place.control.release()
 
 
 @contextlib.contextmanager

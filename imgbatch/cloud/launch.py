@@ -14,9 +14,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from imgbatch.cloud.ledger import HOUR
 from imgbatch.errors import CloudError, DeploymentError, RunError, SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     from imgbatch.cloud import Groups
     from imgbatch.cloud.control import Control, Order
     from imgbatch.cloud.deployment import Deployment
@@ -99,15 +102,23 @@ def wake(place: Place) -> bool:
     return True
 
 
-def latest(group: str, order: Order, place: Place) -> float:
+def latest(
+    group: str, order: Order, place: Place, unread: Callable[[str], None] | None = None
+) -> float:
     """Return when a group's machines are to end at the latest, for all that wait or are at work.
 
     A group has one such moment. A run that queues behind another must neither end it nor be ended
     by its deadline; each run's own stays in its lease, which machines obey by themselves.
+
+    Args:
+        group: whose.
+        order: with its deadline, in the queue or not.
+        place: where.
+        unread: told of an order that cannot be read; without, that is an error.
     """
     ends = [
         other.deadline
-        for other in (order, *place.control.orders())
+        for other in (order, *place.control.orders(unread))
         if group in place.groups_of(other)
     ]
     # A scheduled run has its deadline from the moment it was taken: its lease tells.
@@ -120,14 +131,37 @@ def latest(group: str, order: Order, place: Place) -> float:
     return max(ends)
 
 
-def _arm(group: str, order: Order, place: Place) -> None:
-    wanted = latest(group, order, place)
+def _arm(
+    group: str, order: Order, place: Place, unread: Callable[[str], None] | None = None
+) -> None:
+    wanted = latest(group, order, place, unread)
     place.groups.arm(group, wanted)
     # Somebody who ordered meanwhile may have armed for later just before us: the last one holds.
     # Both look again after they armed, so whoever was last sees both orders.
-    while wanted < (found := latest(group, order, place)):
+    while wanted < (found := latest(group, order, place, unread)):
         wanted = found
         place.groups.arm(group, wanted)
+
+
+def rearm(place: Place, groups: Collection[str], now: float, say: Callable[[str], None]) -> None:
+    """Arm the deadlines of the runs that wait, after those of their groups were taken back.
+
+    Whoever orders puts the order first and arms then: what was armed and taken back is found here,
+    and what was not put yet is armed by them after this.
+
+    Args:
+        place: where.
+        groups: that are there.
+        now: seconds since 1970.
+        say: told of an order that cannot be read.
+    """
+    for order in place.control.orders(say):
+        # One of a schedule has its deadline from when it is taken: that cannot be sooner than now.
+        dated = order.model_copy(update={"deadline": order.deadline or now + order.hours * HOUR})
+        if dated.deadline > now:
+            for group in place.groups_of(dated):
+                if group in groups:
+                    _arm(group, dated, place, say)
 
 
 def _take_back(undo: ExitStack, order: Order, error: BaseException) -> None:

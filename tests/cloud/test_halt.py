@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imgbatch.cli.cloud.infra import _busy, _end_runs, _told
+from imgbatch.cloud import halt as halting
 from imgbatch.cloud.control import Lease, State
 from imgbatch.cloud.halt import NEVER, STOP, empty, halt, meant
 from imgbatch.cloud.launch import launch
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imgbatch.cloud.halt import Halted
+    from imgbatch.cloud.launch import Place
 
 RUN, NEXT = "20270115T080000Z-aaaaaa", "20270115T090000Z-bbbbbb"
 
@@ -213,6 +215,67 @@ def test_force_leaves_other_runs_in_the_queue_and_names_them(tmp_path: Path) -> 
     assert found.waiting == (NEXT,)
     assert [order.run for order in scene.control.orders()] == [NEXT]
     assert scene.nothing_runs()
+
+
+def test_a_run_that_is_ordered_as_the_last_machine_goes_keeps_its_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = at_work(tmp_path)
+    look = halting.machines
+
+    def last_look(place: Place) -> dict[str, int]:
+        found = look(place)
+        if not any(found.values()) and not scene.control.waiting():
+            launch(scene.order(NEXT, hours=9), scene.place, now=scene.cloud.now)
+        return found
+
+    monkeypatch.setattr(halting, "machines", last_look)
+    assert stop(scene, scene.clock, force=True).waiting == (NEXT,)
+    assert scene.groups.size(HEAD).wanted == 1
+    for group in (HEAD, GPU):
+        assert scene.groups.armed(group) == NOON + 9 * HOUR
+
+
+def test_a_head_that_came_as_the_last_machine_went_keeps_its_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = at_work(tmp_path)
+    look = halting.machines
+
+    def last_look(place: Place) -> dict[str, int]:
+        found = look(place)
+        if not any(found.values()) and not scene.control.waiting():
+            launch(scene.order(NEXT, hours=9), scene.place, now=scene.cloud.now)
+            scene.cloud.advance(60)
+            (head,) = scene.cloud.alive(HEAD)
+            scene.control.hold(
+                lease().model_copy(update={"run": NEXT, "head_machine": head.machine})
+            )
+        return found
+
+    monkeypatch.setattr(halting, "machines", last_look)
+    stop(scene, scene.clock, force=True)
+    held = scene.control.lease()
+    assert held is not None
+    assert held.run == NEXT
+    assert len(scene.cloud.alive(HEAD)) == 1
+
+
+def test_what_a_head_wrote_in_its_last_second_is_taken_away_whatever_run_it_was_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = at_work(tmp_path)
+    look = halting.machines
+
+    def last_look(place: Place) -> dict[str, int]:
+        found = look(place)
+        if not any(found.values()):
+            scene.control.hold(lease(9))
+        return found
+
+    monkeypatch.setattr(halting, "machines", last_look)
+    halting._zero(scene.place, [], lambda _: None, scene.clock)
+    assert scene.control.lease() is None
 
 
 def test_a_machine_that_does_not_go_is_named_with_exit_code_30(tmp_path: Path) -> None:
