@@ -6,13 +6,15 @@
                                      no lease, head group to 0
 
 What enters are the control objects and the cloud's groups; what leaves is in them. An order whose
-own objects are damaged fails and holds no other up. While the cloud does not answer, the lease is
-held all the same, a dead head's too: a head without one leaves.
+own objects are damaged fails and holds no other up, and so does one at which turn after turn fails
+for what nobody foresaw. While the cloud does not answer, the lease is held all the same, a dead
+head's too: a head without one leaves.
 """
 
 from __future__ import annotations
 
 import contextlib
+import traceback
 from typing import TYPE_CHECKING, Protocol
 
 from imgbatch.cloud import ledger, schedules
@@ -29,7 +31,7 @@ from imgbatch.errors import (
     SpentError,
     StorageError,
 )
-from jobs.scale import GRACE_SECONDS, LEDGER, Scale
+from jobs.scale import GRACE_SECONDS, LEDGER, LOG, Scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +47,9 @@ DEAD_SECONDS = 180.0
 # A run that ends sooner than that could not begin.
 LEAST_SECONDS = 120.0
 AGAIN = "Order it again: what was finished stays."
+# So many turns of an order in a row may fail for what nobody foresaw.
+UNFORESEEN = 5
+BUG = 1
 
 
 class Host(Protocol):
@@ -80,6 +85,7 @@ class Head:
         self._first = True
         self._out: float | None = None
         self._other: tuple[str, int] | None = None
+        self._failing = ("", 0)
 
     def turn(self, now: float) -> float | None:
         """Do what is due; return in how many seconds to come again, None: nothing is left to do."""
@@ -104,7 +110,13 @@ class Head:
         self._scale = self._run = None
 
     def _work(self, scale: Scale, run: Run, now: float) -> float:
-        pause = scale.turn(now)
+        try:
+            pause = scale.turn(now)
+        except ImgbatchError:
+            raise
+        except Exception as error:  # noqa: BLE001 - said, and the run fails of it
+            return self._unforeseen(scale.order, scale.state, error, now)
+        self._failing = ("", 0)
         if not scale.told:
             return pause
         self._host.say(f"run {scale.order.run}: {scale.state.phase}. {scale.state.reason}")
@@ -135,13 +147,24 @@ class Head:
         if not orders:
             return self._leave(now)
         try:
+            self._begin(orders, now)
+        except ImgbatchError:
+            raise
+        except Exception as error:  # noqa: BLE001 - said, and the run fails of it
+            former = self._control.state(orders[0].run)
+            return self._unforeseen(orders[0], former, error, now)
+        return 0.0
+
+    def _begin(self, orders: Sequence[Order], now: float) -> None:
+        """Take the oldest of the orders, or end it where it cannot begin."""
+        try:
             order, former = self._dated(orders[0], now)
             lines = self._lines(order)
         except (DeploymentError, SettingsError) as error:
             # Without them nobody knows what was spent. It must not hold up what waits behind it.
             said = f"what a head before told of it cannot be read: {error}. {AGAIN}"
             self._end(_said(orders[0], "failed", said, error.exit_code, now))
-            return 0.0
+            return
         if former and former.over:
             self._control.close(order.run)  # told already, by a head that went before it did this
         elif refused := self._refused(order, former, now):
@@ -150,7 +173,41 @@ class Head:
             # Of a scheduled one too: its own begins when it is taken, by this head.
             until = max([order.deadline, *(_deadline(o, None, now) for o in orders[1:])])
             self._take(order, former, lines, until=until, now=now)
+
+    def _unforeseen(
+        self, order: Order, former: State | None, error: Exception, now: float
+    ) -> float:
+        """Try again what failed for what nobody foresaw; after some times the order fails of it.
+
+        Its machines are ended before it is: while the cloud or the bucket does not take that, the
+        order stays, and is ended in a later turn.
+        """
+        run, times = self._failing
+        times = times + 1 if run == order.run else 1
+        self._failing = order.run, times
+        self._host.say("".join(traceback.format_exception(error)).rstrip())
+        if self._run and not self._scale:
+            self.close()  # begun by halves
+        if times < UNFORESEEN:
+            return AGAIN_SECONDS
+        if order.pool in self._deployment.pools:
+            self._send_away(order, now)
+        said = f"imgbatch failed at it {UNFORESEEN} times in a row: {type(error).__name__}: {error}"
+        if self._run:
+            self._control.put(order.run, LOG, self._run.log())
+            said += f"; `imgbatch cloud logs {order.run}` says where"
+        self._end(_said(order, "failed", f"{said}. {AGAIN}", BUG, now, former))
+        self.close()
+        self._first = False
         return 0.0
+
+    def _send_away(self, order: Order, now: float) -> None:
+        """End the workers of an order: by the lease, and by their group."""
+        if self._lease and self._lease.run == order.run:
+            self._lease.pool = ""
+            with contextlib.suppress(StorageError):  # the group is asked all the same
+                self._lease.keep(now)
+        self._empty(self._deployment.pools[order.pool].group)
 
     def _dated(self, order: Order, now: float) -> tuple[Order, State | None]:
         """Return an order with its deadline, and what a head before this one told of it."""

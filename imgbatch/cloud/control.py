@@ -73,9 +73,9 @@ class Order(Settings):
     environment: dict[str, str] = Field(default_factory=dict)
     pool: str
     most: int = Field(ge=1)
-    budget: float = Field(gt=0)
-    deadline: float = Field(ge=0)
-    hours: float = 0
+    budget: float = Field(gt=0, allow_inf_nan=False)
+    deadline: float = Field(ge=0, allow_inf_nan=False)
+    hours: float = Field(default=0, ge=0, allow_inf_nan=False)
     by: str = ""
     expected: dict[str, float] = Field(default_factory=dict)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import json
+import math
 import os
 import socket
 from dataclasses import dataclass, field
@@ -84,6 +85,8 @@ def order_of(
     """
     if not wish.budget > 0:
         raise SettingsError(f"--budget {wish.budget:g} buys nothing", "Give dollars: --budget 50.")
+    if math.isinf(wish.budget):
+        raise SettingsError("--budget inf bounds nothing", "Give dollars: --budget 50.")
     text = settings.recipe_text(wish.recipe)
     recipe = recipe_of(text)
     pool = pool_of(deployment, wish.gpus, recipe)

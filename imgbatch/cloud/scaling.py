@@ -42,6 +42,8 @@ ADDING = 0.9
 # A machine is added where the budget pays all that there are for so long, and the deadline lets
 # it live so long: less than that is its boot and nothing else.
 WORTH_SECONDS, LAST_SECONDS = 600.0, 300.0
+# More machines than any group has.
+ANY = 10**6
 # Events come late and in no order: so much is asked for again. What is older explains nothing.
 LATE_SECONDS = 900.0
 
@@ -99,7 +101,9 @@ def affordable(*, budget: float, spent: float, head: float, worker: float) -> in
         worker: dollars an hour of one worker.
     """
     per_hour = (ADDING * budget - spent) / (WORTH_SECONDS / ledger.HOUR) - head
-    return max(0, math.floor(per_hour / worker)) if worker > 0 else int(per_hour > 0) * 10**6
+    return (
+        max(0, math.floor(min(per_hour / worker, ANY))) if worker > 0 else int(per_hour > 0) * ANY
+    )
 
 
 class Scaler:

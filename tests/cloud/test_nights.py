@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from imgbatch.cloud import Member
     from imgbatch.cloud.control import Order
+    from imgbatch.cloud.scaling import Work
 
 MINUTE, HOUR = 60.0, 3600.0
 
@@ -249,6 +250,79 @@ def test_a_run_of_which_nobody_knows_what_it_spent_fails_and_holds_nothing_up(
     assert "Order it again" in night.state(first).reason
     assert ended(night, second) == ("done", 0)
     assert night.control.orders() == []
+
+
+def test_an_order_that_no_turn_can_begin_fails_and_holds_nothing_up(tmp_path: Path) -> None:
+    night = Night(tmp_path, shards=40)
+    first = night.order(dataset="of nobody's")  # a KeyError wherever it is begun
+    second = night.order()
+    night.run(10 * MINUTE)
+    assert ended(night, first) == ("failed", 1)
+    assert "KeyError" in night.state(first).reason
+    assert "5 times in a row" in night.state(first).reason
+    night.until_quiet()
+    night.check()
+    assert ended(night, second) == ("done", 0)
+    assert night.control.orders() == []
+    assert len([r for r in night.cloud.rented if r.group == night.head_group]) == 1
+
+
+@pytest.mark.parametrize("out", [False, True])
+def test_an_order_whose_turns_fail_for_what_nobody_foresaw_ends_with_its_machines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, out: bool
+) -> None:
+    began = HOUR / 2
+
+    def down(now: float) -> bool:
+        return out and began < now - NOON < began + 20 * MINUTE
+
+    night = Night(tmp_path, shards=2000, down=down)
+    night.datasets["other"] = type(night.datasets["data"])(dict.fromkeys(range(40), 60.0))
+    first = night.order()
+    second = night.order(dataset="other", pool="cpu")
+    work = FakeRun.work
+
+    def fails(run: FakeRun, **words: Any) -> Work:
+        if run._dataset is night.datasets["data"] and night.cloud.now - NOON > began:
+            raise ZeroDivisionError("nobody thought of it")
+        return work(run, **words)
+
+    monkeypatch.setattr(FakeRun, "work", fails)
+    night.run(began)
+    assert len(night.cloud.alive(night.group())) == 8
+    spent = night.spent(first)
+    # With a cloud that takes nothing workers go by the lease, which is for none.
+    night.run(3 * MINUTE)
+    assert night.cloud.alive(night.group()) == []
+    night.run(20 * MINUTE)
+    assert ended(night, first) == ("failed", 1)
+    assert "ZeroDivisionError: nobody thought of it" in night.state(first).reason
+    assert night.state(first).spent == pytest.approx(spent, abs=0.2)
+    night.until_quiet()
+    night.check()
+    assert ended(night, second) == ("done", 0)
+    assert len([r for r in night.cloud.rented if r.group == night.head_group]) == 1
+
+
+def test_a_turn_that_fails_now_and_then_for_what_nobody_foresaw_ends_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = Night(tmp_path, shards=300)
+    order = night.order()
+    work, turns = FakeRun.work, 0
+
+    def fails(run: FakeRun, **words: Any) -> Work:
+        nonlocal turns
+        turns += 1
+        if turns % 5:
+            raise ZeroDivisionError("now and then")
+        return work(run, **words)
+
+    monkeypatch.setattr(FakeRun, "work", fails)
+    night.until_quiet()
+    night.check()
+    assert ended(night, order) == ("done", 0)
+    assert any("now and then" in line for _, _, line in night.said)
 
 
 def test_a_lease_that_nobody_can_read_is_replaced_by_that_of_the_next_head(tmp_path: Path) -> None:

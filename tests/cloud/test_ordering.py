@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import math
 from typing import TYPE_CHECKING
 
 import pytest
 
+from imgbatch.cloud.control import Order, encoded
 from imgbatch.cloud.deployment import Deployment, Schedule
 from imgbatch.cloud.ordering import Wish, order_of
 from imgbatch.cloud.reach import _killed, _outlived, _permitted, _quota, refusal
 from imgbatch.cloud.spans import seconds_of
 from imgbatch.errors import DeploymentError, ImgbatchError, QuotaError, SettingsError
+from imgbatch.settings import check
 from tests.cloud.fake import NOON, deployment
 from tests.cloud.watched import HOUR, Scene
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from imgbatch.cloud.control import Order
 
 HERE = "s3://imgbatch-lab"
 
@@ -96,6 +98,7 @@ def test_options_that_mean_something_on_this_laptop_alone_do_not_go_along() -> N
     [
         ({"budget": 0.0}, SettingsError, "buys nothing"),
         ({"budget": float("nan")}, SettingsError, "buys nothing"),
+        ({"budget": float("inf")}, SettingsError, "bounds nothing"),
         ({"input": "photos"}, SettingsError, "INPUT photos is on this laptop"),
         ({"input": "file:///photos"}, SettingsError, "is on this laptop"),
         ({"dataset": "/data/d"}, SettingsError, "DATASET /data/d is on this laptop"),
@@ -116,6 +119,14 @@ def test_what_machines_cannot_use_is_refused(
 ) -> None:
     with pytest.raises(kind, match=said):
         ordered(**more)
+
+
+@pytest.mark.parametrize("field", ["budget", "deadline", "hours"])
+@pytest.mark.parametrize("number", [math.inf, math.nan])
+def test_no_order_in_a_queue_is_without_bounds(field: str, number: float) -> None:
+    raw = json.loads(encoded(ordered())) | {field: number}
+    with pytest.raises(SettingsError, match=field):
+        check(Order, json.loads(json.dumps(raw)), where="order")
 
 
 def test_an_unknown_gpu_is_told_with_the_lines_that_add_a_pool() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -35,6 +36,11 @@ def test_a_budget_pays_machines_for_ten_minutes_below_nine_tenths() -> None:
     # 0.9 of 2 $ are 1.80 $; 0.60 $ are left: 3.60 $ an hour for ten minutes, 0.10 $ the head's.
     assert affordable(budget=2.0, spent=1.2, head=0.1, worker=0.5) == 7
     assert affordable(budget=2.0, spent=1.8, head=0.1, worker=0.5) == 0
+
+
+@pytest.mark.parametrize("budget", [1e300, 1e308, math.inf])
+def test_a_budget_beyond_all_numbers_pays_for_more_machines_than_there_are(budget: float) -> None:
+    assert affordable(budget=budget, spent=1.2, head=0.1, worker=0.5) >= 10**6
 
 
 def order(deadline: float = 10_000.0) -> Order:
