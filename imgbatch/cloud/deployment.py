@@ -75,7 +75,8 @@ class Deployment(Settings):
         token: name of the secret that holds the token of its Ray cluster.
         readable, writable: URLs of other buckets that its machines may read, and may write.
         standing: dollars a month with nothing running, by what costs it.
-        max_hours: the cloud ends any machine that has lived for so long; None: it does not.
+        max_hours: no run may let machines live longer, and Google Cloud ends one that has; None: of
+            a deployment of before, which told no bound.
     """
 
     format: Literal[1]

@@ -189,13 +189,17 @@ def _killed(order: Order, deployment: Deployment, now: float) -> Iterator[Check]
 
 
 def _outlived(order: Order, deployment: Deployment, now: float) -> Iterator[Check]:
-    """Yield that the cloud would end the run's machines, its head among them, before its end."""
+    """Yield that machines of the run would live longer than any of the deployment may.
+
+    Google Cloud would end them, the head among them, before the run's end; AWS has no such bound of
+    its own, so that this one is all there is there.
+    """
     most, hours = deployment.max_hours, (order.deadline - now) / 3600
     if most is not None and hours > most:
         yield Check(
             "deadline",
             "failed",
-            f"{hours:.1f} hours, and no machine of {deployment.name} lives longer than {most:g}",
+            f"{hours:.1f} hours, and no machine of {deployment.name} may live longer than {most:g}",
             f"Give a sooner --deadline, or raise `max_hours` in {deployment.name}.tfvars.json and "
             f"run `scripts/cloud up {deployment.cloud}` again.",
         )

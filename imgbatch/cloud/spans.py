@@ -6,6 +6,8 @@ import re
 
 from imgbatch.errors import SettingsError
 
+# Of what ends by then nobody needs more, and every clock and cloud knows the moment.
+LONGEST_DAYS = 366
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _PART = re.compile(r"(\d+(?:\.\d+)?)([dhms])")
 _WHOLE = re.compile(rf"(?:{_PART.pattern})+")
@@ -19,7 +21,7 @@ def seconds_of(text: str, flag: str) -> float:
         flag: who says it, for the error.
 
     Raises:
-        SettingsError: it is no span, or one of nothing.
+        SettingsError: it is no span, one of nothing, or one of more than a year.
     """
     plain = text.strip().lower()
     found = _PART.findall(plain) if _WHOLE.fullmatch(plain) else []
@@ -30,5 +32,9 @@ def seconds_of(text: str, flag: str) -> float:
         raise SettingsError(
             f"{flag} {text!r} is no span of time",
             "Give a number and a unit (d, h, m, s), such as 6h, 90m or 1h30m.",
+        )
+    if seconds > LONGEST_DAYS * _UNITS["d"]:
+        raise SettingsError(
+            f"{flag} {text!r} is more than a year", f"Give {LONGEST_DAYS}d at most, such as 6h."
         )
     return seconds

@@ -35,9 +35,10 @@ locals {
         hours    = schedule.hours
       }
     }
-    readable = var.readable
-    writable = var.writable
-    standing = module.core.standing
+    readable  = var.readable
+    writable  = var.writable
+    standing  = module.core.standing
+    max_hours = var.max_hours
   }
 }
 

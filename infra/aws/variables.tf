@@ -58,7 +58,7 @@ variable "schedules" {
 }
 
 variable "max_hours" {
-  description = "No schedule may let machines live longer."
+  description = "No run and no schedule may let machines live longer; 168 at most."
   type        = number
   default     = 24
 }

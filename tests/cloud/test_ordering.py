@@ -41,7 +41,15 @@ def ordered(made: Deployment | None = None, **more: object) -> Order:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("6h", 21600), ("90m", 5400), ("1h30m", 5400), ("2d", 172800), ("1.5H", 5400), ("45s", 45)],
+    [
+        ("6h", 21600),
+        ("90m", 5400),
+        ("1h30m", 5400),
+        ("2d", 172800),
+        ("1.5H", 5400),
+        ("45s", 45),
+        ("366d", 366 * 86400),
+    ],
 )
 def test_a_span_is_numbers_with_units(text: str, seconds: float) -> None:
     assert seconds_of(text, "--deadline") == seconds
@@ -52,6 +60,13 @@ def test_what_is_no_span_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(SettingsError, match=r"--deadline .* is no span of time") as caught:
         seconds_of(text, "--deadline")
     assert "1h30m" in caught.value.remedy
+
+
+@pytest.mark.parametrize("text", ["367d", "99999999d", f"{'9' * 400}h"])
+def test_a_span_that_no_clock_knows_the_end_of_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="is more than a year") as caught:
+        seconds_of(text, "--deadline")
+    assert "366d" in caught.value.remedy
 
 
 def test_an_order_says_who_ordered_it_and_holds_the_recipe_itself() -> None:
@@ -177,8 +192,9 @@ def test_a_schedule_that_would_end_the_run_is_told(tmp_path: Path) -> None:
     assert list(_killed(scene.order(hours=0.9), made, NOON)) == []
 
 
-def test_a_deadline_beyond_what_the_cloud_lets_machines_live_is_refused(tmp_path: Path) -> None:
-    made = deployment().model_copy(update={"max_hours": 24, "cloud": "gcp"})
+@pytest.mark.parametrize("cloud", ["aws", "gcp"])
+def test_a_deadline_beyond_what_machines_may_live_is_refused(tmp_path: Path, cloud: str) -> None:
+    made = deployment().model_copy(update={"max_hours": 24, "cloud": cloud})
     scene = Scene(tmp_path)
     (found,) = _outlived(scene.order(hours=25), made, NOON)
     assert isinstance(refusal([found]), DeploymentError)

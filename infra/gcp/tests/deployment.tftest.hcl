@@ -38,6 +38,10 @@ variables {
 
 run "the_output_tells_all_that_a_terminal_needs" {
   assert {
+    condition     = output.deployment.max_hours == 24
+    error_message = "how long a run's machines may live"
+  }
+  assert {
     condition     = output.deployment.control == "gs://imgbatch-lab-pictures-123456-europe-west4/control" && output.deployment.control == "${output.deployment.bucket}/control" && output.deployment.account == "pictures-123456"
     error_message = jsonencode(output.deployment)
   }
