@@ -134,6 +134,7 @@ class Scale:
         for step, at in (("ordered", -math.inf), ("head", began), ("taken", now)):
             self._scaler.took(step, at)
         self._lease = lease
+        lease.until = head_until
         self.told = False
         self._armed = self._listed = -math.inf
         self._ending: float | None = None
@@ -203,7 +204,8 @@ class Scale:
         except StorageError as error:
             self._say(f"the queue cannot be read: {error}")
             return
-        self._deadlines[self._head] = max([self._deadlines[self._head], *ends])
+        latest = max([self._deadlines[self._head], *ends])
+        self._deadlines[self._head], self._lease.until = latest, latest - GRACE_SECONDS
 
     # -- what the run says -------------------------------------------------------------------------
 

@@ -95,6 +95,7 @@ class Lease(Settings):
         head: HOST:PORT of Ray's control server; "" until it is up.
         head_machine: its name for the cloud.
         pool: whose machines it is for, besides the head; "" none.
+        until: whole seconds since 1970: the latest deadline of this run and of those that wait.
     """
 
     run: str
@@ -104,6 +105,7 @@ class Lease(Settings):
     head: str
     head_machine: str
     pool: str
+    until: int = 0
 
 
 class State(Settings):

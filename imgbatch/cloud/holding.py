@@ -35,6 +35,7 @@ class Holding:
     Attributes:
         head: HOST:PORT of Ray's control server, as soon as it is up.
         pool: whose machines it is for; "" sends all workers away while the head stays.
+        until: the latest deadline of this order and of those that wait, as far as is known.
     """
 
     def __init__(self, control: Control, order: Order, machine: str) -> None:
@@ -44,9 +45,10 @@ class Holding:
         self._version = ""
         self._beat = 0
         self._renewed = -math.inf
-        self._told = ("", "")
+        self._told: tuple[object, ...] = ()
         self.head = ""
         self.pool = order.pool
+        self.until = order.deadline
 
     @property
     def run(self) -> str:
@@ -65,15 +67,15 @@ class Holding:
         self._beat = former.beat + 1 if former else 0
         self._control.hold(self._lease(now))
         self._version = self._mine()
-        self._renewed, self._told = now, (self.head, self.pool)
+        self._renewed, self._told = now, (self.head, self.pool, self.until)
 
     def keep(self, now: float) -> None:
-        """Renew it where that is due, or where the head's address or the pool is new.
+        """Renew it where that is due, or where what it tells is new.
 
         Raises:
             FencedError: another head has it, or it was taken away.
         """
-        told = self.head, self.pool
+        told = self.head, self.pool, self.until
         # Before its last renewal: the clock was set back, and nobody would wait for it.
         if 0 <= now - self._renewed < RENEW_SECONDS and self._told == told:
             return
@@ -123,4 +125,5 @@ class Holding:
             head=self.head,
             head_machine=self._machine,
             pool=self.pool,
+            until=math.floor(self.until),
         )

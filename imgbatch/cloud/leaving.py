@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 UNREADABLE: Final = "unreadable"
 SILENT_SECONDS = 600.0
 HEAD_SECONDS = 900.0
+# Of a head past the deadline of its run.
+HEIR: Final = "and runs wait that have longer"
 
 
 class Watcher:
@@ -93,9 +95,14 @@ class Watcher:
         return late or _after(silent, self._silent, "the lease was not renewed")
 
     def _over(self, lease: Lease, now: float, clock: float | None) -> str | None:
-        if now - self._changed >= lease.left or (clock is not None and clock >= lease.deadline):
-            return "the deadline has passed"
-        return None
+        left = lease.left - (now - self._changed)
+        if left > 0 and (clock is None or clock < lease.deadline):
+            return None
+        longer = lease.until - lease.deadline
+        if not self._pool and left + longer > 0 and (clock is None or clock < lease.until):
+            # Nobody would wake a head for them: the group is to make another in its place.
+            return f"the deadline has passed, {HEIR}"
+        return "the deadline has passed"
 
 
 def _after(seconds: float, limit: float, said: str) -> str | None:

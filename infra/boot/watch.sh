@@ -105,14 +105,21 @@ verdict() {
     fi
 }
 
-# late NOW CLOCK: whether the deadline of the lease that was read last has passed; prints so.
+# late NOW CLOCK: whether the deadline of the lease that was read last has passed; prints so. A head
+# behind which runs wait that have longer has an heir: nobody would wake another for them.
 late() {
-    local age=$(($1 - $(recall changed "$1")))
-    if ((age >= $(field left) || $2 >= $(field deadline))); then
-        echo "the deadline has passed"
-        return 0
+    local age left deadline last
+    age=$(($1 - $(recall changed "$1")))
+    left="$(field left)" deadline="$(field deadline)" last="$(field until)"
+    if ((age < left && $2 < deadline)); then
+        return 1
     fi
-    return 1
+    if [[ "$ROLE" == head ]] && ((age < left + last - deadline && $2 < last)); then
+        touch "$STATE/heir"
+        echo "the deadline has passed, and runs wait that have longer"
+    else
+        echo "the deadline has passed"
+    fi
 }
 
 # look: reads the lease and prints why to leave; nothing: stay.

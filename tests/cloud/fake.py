@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from imgbatch.cloud import Event, Machine, Member, Price, Quota, Size
 from imgbatch.cloud.control import Lease
 from imgbatch.cloud.deployment import Deployment
-from imgbatch.cloud.leaving import UNREADABLE, Watcher
+from imgbatch.cloud.leaving import HEIR, UNREADABLE, Watcher
 from imgbatch.errors import CloudError, DeploymentError, ImgbatchError
 
 if TYPE_CHECKING:
@@ -307,7 +307,7 @@ class FakeCloud:
                 if rented.watcher
                 else None
             )
-            heir = why and ("was not renewed" in why or "could not be read" in why)
+            heir = why and any(said in why for said in ("was not renewed", "not be read", HEIR))
             if why and heir and not self.state[rented.group].pool:
                 self._end(rented, "ended", why)  # and its group makes another
             elif why:

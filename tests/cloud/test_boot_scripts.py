@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imgbatch.cloud.control import Lease
-from imgbatch.cloud.leaving import UNREADABLE, Watcher
+from imgbatch.cloud.leaving import HEIR, UNREADABLE, Watcher
 from tests.cloud.rendered import BOOT, GOOGLE_HEAD, GOOGLE_WORKER, HEAD, WORKER, need, render
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def test_shell_and_python_leave_for_the_same_reasons(
 ) -> None:
     root = lay(tmp_path, render(variables))
     chance = random.Random(str(variables["role"]))
-    reasons = set()
+    reasons, heirs = set(), 0
     for _ in range(6):
         watcher = Watcher("i-me", str(variables["pool"]))
         lines, expected = [], []
@@ -92,8 +92,31 @@ def test_shell_and_python_leave_for_the_same_reasons(
             lines.append(f"{status} {now} {clock} {file}\n")
         assert verdicts(root, lines) == expected
         reasons |= {reason[:9] for reason in expected}
+        heirs += sum(HEIR in reason for reason in expected)
     both = {"", "the lease", "the deadl"}
     assert reasons == both | ({"this head"} if variables is HEAD else {"there is "})
+    assert bool(heirs) == (variables is HEAD)
+
+
+def test_a_head_past_its_deadline_has_an_heir_where_runs_wait_that_have_longer(
+    tmp_path: Path,
+) -> None:
+    root = lay(tmp_path, render(HEAD))
+    told = {"run": "r1", "deadline": 1000, "beat": 1, "left": 100, "head": "", "pool": "gpu"}
+    for until, status, heir in ((0, 0, False), (1000, 2, False), (3000, 0, True), (3000, 2, True)):
+        file = tmp_path / "lease.json"
+        lease = Lease(head_machine="i-me", until=until, **told)  # type: ignore[arg-type]
+        file.write_text(json.dumps(lease.model_dump(), indent=0), "utf-8")
+        said = verdicts(root, [f"0 10 900 {file}\n", f"{status} 120 1010 {file}\n"])
+        assert said[0] == ""
+        assert said[1].startswith("the deadline has passed")
+        assert (root / "run/imgbatch/heir").exists() == heir
+    # Those that waited are over as well.
+    assert (
+        verdicts(root, [f"0 10 900 {file}\n", f"0 120 3010 {file}\n"])[1]
+        == "the deadline has passed"
+    )
+    assert not (root / "run/imgbatch/heir").exists()
 
 
 def verdicts(root: Path, lines: list[str]) -> list[str]:
@@ -126,6 +149,7 @@ def looks(chance: random.Random) -> Iterator[tuple[int, int, int, Lease]]:
             head="10.0.0.1:6379",
             head_machine=chance.choice([owner, owner, owner, "i-me"]),
             pool=chance.choice(["gpu"] * 6 + ["cpu"]),
+            until=(0, 10_000, 10_900, 19_000)[beat % 4],
         )
         yield chance.choice([0, 0, 0, 0, 1, 2, 2]), now, now + chance.choice([0, 9000]), lease
 

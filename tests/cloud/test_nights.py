@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from imgbatch.cloud import Member
     from imgbatch.cloud.control import Order
     from imgbatch.cloud.scaling import Work
+    from imgbatch.storage import Store
 
 MINUTE, HOUR = 60.0, 3600.0
 
@@ -943,6 +944,71 @@ def test_a_head_that_reads_nothing_any_more_still_ends_at_the_deadline(tmp_path:
     night.run(order.deadline - night.cloud.now + 3 * MINUTE)
     assert night.cloud.alive(night.head_group) == []
     night.check()
+
+
+class Faulty:
+    """A store that answers nothing, or takes nothing, for a while.
+
+    Args:
+        store: the real one.
+        out: whether it is, at a moment.
+        reads: whether it can be read all the same.
+    """
+
+    def __init__(self, store: Store, out: Callable[[], bool], *, reads: bool) -> None:
+        self._store, self._out, self._reads = store, out, reads
+
+    def __getattr__(self, name: str) -> Any:
+        verb = getattr(self._store, name)
+
+        def asked(*words: Any, **more: Any) -> Any:
+            writes = name in ("put", "put_once", "replace", "delete")
+            if self._out() and (writes or not self._reads):
+                raise OutageError("the bucket does not answer")
+            return verb(*words, **more)
+
+        return asked if callable(verb) else verb
+
+
+# Longer than that, a head that can read and not write has gone by then: that it was not renewed.
+@pytest.mark.parametrize(
+    ("before", "reads"), [(5 * MINUTE, False), (30 * MINUTE, False), (5 * MINUTE, True)]
+)
+def test_a_bucket_that_is_out_across_a_deadline_costs_the_run_behind_it_no_head(
+    tmp_path: Path, before: float, *, reads: bool
+) -> None:
+    night = Night(tmp_path, shards=10**5)
+    night.datasets["other"] = type(night.datasets["data"])(dict.fromkeys(range(40), 60.0))
+    first = night.order(hours=2, budget=1000.0)
+    night.run(MINUTE)
+    second = night.order(hours=6, dataset="other")
+
+    def out() -> bool:
+        return first.deadline - before < night.cloud.now < first.deadline + 5 * MINUTE
+
+    night.control.store = Faulty(night.control.store, out, reads=reads)  # type: ignore[assignment]
+    night.until_quiet()
+    night.check()
+    assert all(rented.ended <= first.deadline for rented in workers(night)[:8] if rented.ended)
+    assert ended(night, first) == ("deadline", 31)
+    assert ended(night, second) == ("done", 0)
+    assert night.control.orders() == []
+
+
+def test_a_bucket_that_is_out_across_the_last_deadline_leaves_no_machine(tmp_path: Path) -> None:
+    night = Night(tmp_path, shards=10**5)
+    night.cloud.groups.arm = lambda *_: None  # type: ignore[method-assign] # and nothing is armed
+    first = night.order(hours=2, budget=1000.0)
+    second = night.order(hours=1, budget=1000.0)
+
+    def out() -> bool:
+        return night.cloud.now > first.deadline - 5 * MINUTE
+
+    night.control.store = Faulty(night.control.store, out, reads=False)  # type: ignore[assignment]
+    night.run(first.deadline - night.cloud.now + 3 * MINUTE)
+    assert night.cloud.alive() == []
+    assert night.cloud.state[night.head_group].wanted == 0
+    assert second.deadline < first.deadline
 
 
 @pytest.mark.parametrize("head_skew", [-900.0, -120.0, 120.0, 900.0])

@@ -131,6 +131,23 @@ def deployed() -> Deployment:
     )
 
 
+def test_a_run_that_no_head_will_come_for_is_told_by_status_with_what_to_do(lab: Lab) -> None:
+    done = lab.imgbatch("run", INPUT, DATASET, *MONEY, "--yes", "--no-follow", "--no-plan")
+    assert done.returncode == 0, done.stderr
+    (order,) = lab.control.orders()
+    done = lab.imgbatch("status")
+    assert done.returncode == 0
+    assert "no head" not in done.stderr
+    # As a head leaves it that could not read the queue until its last second.
+    lab.moto.client("autoscaling").set_desired_capacity(
+        AutoScalingGroupName=lab.head, DesiredCapacity=0
+    )
+    done = lab.imgbatch("status")
+    assert done.returncode == 0
+    assert f"no head is up for run {order.run}, and none is on its way" in done.stderr
+    assert f"imgbatch cloud stop {order.run}" in done.stderr
+
+
 def test_a_run_is_ordered_watched_queued_behind_and_stopped(lab: Lab) -> None:
     done = lab.imgbatch("run", INPUT, DATASET, *MONEY, "--yes", "--no-follow", "--no-plan")
     assert done.returncode == 0, done.stderr

@@ -70,6 +70,12 @@ def refuse_headless(run: str, found: Opened) -> None:
     Raises:
         CloudError: no head is up, and none is on its way.
     """
+    if told := headless(run, found):
+        raise told
+
+
+def headless(run: str, found: Opened) -> CloudError | None:
+    """Return that no head is up for a run, nor on its way; None: one is, or nobody can tell."""
     from imgbatch.cloud.standing import failed_boots
 
     try:
@@ -77,11 +83,11 @@ def refuse_headless(run: str, found: Opened) -> None:
     except CloudError as error:
         # Whoever may read the bucket may watch, even without a right to ask for groups.
         sys.stderr.write(f"whether a head is on its way cannot be seen from here: {error}\n")
-        return
+        return None
     if wanted:
-        return
+        return None
     why = [f"; {machine}: {reason}" for machine, reason in failed_boots(found.control, run).items()]
-    raise CloudError(
+    return CloudError(
         f"no head is up for run {run}, and none is on its way" + "".join(why[-1:]),
         f"It waits in the queue and costs nothing. `imgbatch cloud stop {run}` takes it off; the "
         "next `imgbatch cloud run` has a head come up, which takes the oldest first.",

@@ -36,7 +36,7 @@ def status(
 ) -> None:
     """Show what is at work, what it cost so far, when it dies; what waits, and what ended."""
     from imgbatch.cli.cloud import lines
-    from imgbatch.cli.cloud.follow import to_its_end
+    from imgbatch.cli.cloud.follow import headless, to_its_end
     from imgbatch.cli.cloud.opened import opened
     from imgbatch.cloud.standing import standing
 
@@ -46,6 +46,9 @@ def status(
     if watch and going:
         raise typer.Exit(to_its_end(going, found, as_json=json))
     say(json, "status", now.record(), lines.standing(now))
+    # Without a lease nobody leads; a run may still wait that no head will come for.
+    if going and now.lease is None and (told := headless(going, found)):
+        _tell(f"{told}\n{told.remedy}")
 
 
 def logs(
