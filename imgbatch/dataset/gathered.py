@@ -3,7 +3,7 @@
 Everything lies in a `Spill`: memory does not grow with a dump. The order is
 
     take(...)     posts, media and gaps, as they are read
-    settle(...)   of posts with the same id the last; those of before that the dump does not hold
+    settle(...)   what posts with the same id are; those of before that the dump does not hold
     sources(...)  what they may be joined to
     join()        the levels of `imgbatch.dataset.joining`
     rows(...)     by part, in order
@@ -22,10 +22,17 @@ import pyarrow as pa
 from imgbatch.dataset.joining import KEYS, bring_sources, each, join
 from imgbatch.dataset.post_columns import GAPS, MEDIA, POSTS, SCHEMAS, TIME
 from imgbatch.dataset.post_parts import rows_by_part
-from imgbatch.dataset.spill import Spill
+from imgbatch.dataset.same_ids import (
+    KEY,
+    follow,
+    of_other_inputs,
+    of_other_tables,
+    one_of_each,
+)
+from imgbatch.dataset.spill import Spill, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from imgbatch.dataset import Dataset
 
@@ -37,13 +44,12 @@ POST_ROWS = pa.schema(
 MEDIUM = [f for f in SCHEMAS[MEDIA] if f.name not in ("joined_by", "source_id", "version")]
 MEDIA_ROWS = pa.schema([SEQ, *MEDIUM])
 GAP_ROWS = SCHEMAS[GAPS]
-# What is made anew each time; all other gaps are what reading a dump came to.
-OURS = ("unmatched-medium", "unmatched-source", "duplicate-posts", "withheld-removals")
+# What is made anew of all inputs each time; all other gaps are what reading one came to.
+OURS = ("unmatched-medium", "unmatched-source")
 # Of a medium, what the join says; any other status is what the dump said.
 JOINED = ("matched", "missing", "linked", "ambiguous")
 # Columns in which a post is the same whatever file it was read from.
 PLACES = ("seq", "raw_ref", "dump", "input", "state")
-KEY = "platform, post_id"
 # Of parts that are read again; rows go into the spill slower than they are read.
 AT_ONCE = 4 * 2**20
 Removed = Literal["keep", "mark", "forget"]
@@ -98,56 +104,26 @@ class Gathered:
             if rows.num_rows:
                 self._spill.add(name, rows)
 
-    def settle(self, removed: Removed, *, withhold: str = "", pieces: Iterable[str] = ()) -> None:
+    def settle(
+        self, removed: Removed, *, withhold: str = "", pieces: Mapping[str, str] | None = None
+    ) -> None:
         """Bring what was read together with what was there.
 
         Args:
             removed: what becomes of posts of this input that were not read again.
             withhold: why nothing counts as removed this time, however that is; "": it does.
-            pieces: formats in which posts of the same id are pieces of one: their media add up.
+            pieces: formats in which posts of the same id are pieces of one: their media add up;
+                and how far they go, `file` or `dump`.
         """
-        self._dedup(", ".join(map(_quoted, pieces)) or "''")
+        one_of_each(self._spill, pieces or {}, self._say)
         self._remember()
+        follow(self._spill, self._input, whole=not withhold)
         self._count_changes()
+        of_other_inputs(self._spill, self._input, self._say)
         self._keep("keep" if withhold else removed)
+        of_other_tables(self._spill, self._input, self._say)
         if withhold and removed != "keep" and self.counts.absent:
             self._say("withheld-removals", withhold, self.counts.absent)
-
-    def _dedup(self, pieces: str) -> None:
-        run = self._spill.run
-        run(
-            f"CREATE TABLE last AS SELECT max(seq) AS seq, {KEY}, max_by(dump, seq) AS dump "
-            f"FROM read GROUP BY {KEY}"
-        )
-        run(
-            "CREATE TABLE kept AS SELECT read.seq AS piece, last.seq AS seq FROM read "
-            f"JOIN last USING ({KEY}) WHERE read.seq = last.seq "
-            f"OR (read.dump = last.dump AND read.dump IN ({pieces}))"
-        )
-        run("CREATE TABLE post AS FROM read SEMI JOIN last USING (seq)")
-        self._add_up()
-        twice = self._one("SELECT (SELECT count(*) FROM read) - (SELECT count(*) FROM kept)")
-        if twice:
-            message = "posts that came more than once; of each the one that was read last stays"
-            self._say("duplicate-posts", message, twice)
-        for name in ("read", "media_read", "last", "kept"):
-            run(f"DROP TABLE {name}")
-
-    def _add_up(self) -> None:
-        """Take the media of the posts that stay, and of their other pieces, each file once."""
-        run = self._spill.run
-        if not self._one("SELECT count(*) FROM kept WHERE piece <> seq"):
-            run("CREATE TABLE medium AS FROM media_read SEMI JOIN last USING (seq)")
-            return
-        own = ", ".join(f.name for f in MEDIUM if f.name != "media_idx")
-        run(
-            "CREATE TABLE medium AS SELECT seq, (row_number() OVER (PARTITION BY seq "
-            f"ORDER BY piece, media_idx) - 1)::INTEGER AS media_idx, {own} FROM ("
-            "SELECT m.* REPLACE (k.seq AS seq), k.piece FROM media_read m "
-            "JOIN kept k ON m.seq = k.piece QUALIFY row_number() OVER ("
-            "PARTITION BY k.seq, media_key, source_url, local_path "
-            "ORDER BY k.piece, media_idx) = 1)"
-        )
 
     def _say(self, kind: str, message: str, count: int) -> None:
         row = [[kind], [""], [None], [message], [count], [self._input]]
@@ -194,7 +170,7 @@ class Gathered:
     def _keep(self, removed: Removed) -> None:
         spill, counts = self._spill, self.counts
         spill.run(f"CREATE TABLE absent AS FROM former ANTI JOIN post USING ({KEY})")
-        its = f"input = {_quoted(self._input)}"
+        its = f"input = {quoted(self._input)}"
         present = self._one(f"SELECT count(*) FROM absent WHERE {its} AND state = 'present'")
         counts.absent = self._one(f"SELECT count(*) FROM absent WHERE {its}")
         if removed != "keep":
@@ -241,9 +217,9 @@ class Gathered:
 
     def _tell_gaps(self) -> None:
         self._spill.fill("gaps_then", GAP_ROWS, self._gaps_then())
-        own = ", ".join(_quoted(kind) for kind in OURS)
+        own = ", ".join(quoted(kind) for kind in OURS)
         self._spill.run(
-            f"INSERT INTO gap FROM gaps_then WHERE input <> {_quoted(self._input)} "
+            f"INSERT INTO gap FROM gaps_then WHERE input <> {quoted(self._input)} "
             f"AND kind NOT IN ({own})"
         )
         self._spill.run(
@@ -291,9 +267,5 @@ SCHEMAS_THEN = {
 def _as_told(name: str) -> str:
     if name != "status":
         return f"m.{name}"
-    joined = ", ".join(_quoted(word) for word in JOINED)
+    joined = ", ".join(quoted(word) for word in JOINED)
     return f"CASE WHEN m.status IN ({joined}) THEN '' ELSE m.status END AS status"
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from imgbatch.dataset import MANIFEST, SOURCES
+from imgbatch.platforms import MARKED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -198,7 +199,9 @@ def _try_ids(spill: Spill) -> None:
         "coalesce(s.sha256, s.source_id) AS content, min(place) AS place "
         "FROM post p SEMI JOIN counted USING (seq) JOIN source_ids i USING (post_id) "
         f"JOIN source s USING (sid) WHERE (i.reach = {ANYWHERE} OR s.input = p.input) "
-        "AND (i.dump IS NULL OR i.dump = p.dump) GROUP BY ALL"
+        "AND (i.dump IS NULL OR i.dump = p.dump) "
+        # Post 1 of a table is not what another input calls 1.
+        f"AND (s.input = p.input OR NOT regexp_matches(p.platform, '{MARKED}')) GROUP BY ALL"
     )
     spill.run(
         "CREATE TABLE contested AS SELECT sid FROM claim "

@@ -23,7 +23,12 @@ def _field(
     return pa.field(name, kind, metadata={key: value for key, value in said.items() if value})
 
 
-_PLATFORM = _field("platform", TEXT, "where the post is from: x, instagram, telegram, ...")
+_PLATFORM = _field(
+    "platform",
+    TEXT,
+    "where the post is from: x, instagram, telegram, ...; where nothing says it, the format and a "
+    "mark of the file or dump that its id counts within: table-3fa8c1d2",
+)
 _POST_ID = _field("post_id", TEXT, "the platform's id of the post, or its pseudonym")
 _INPUT = _field("input", TEXT, "the input that the dump was read from")
 _UNTOLD = "when the dump does not say"
@@ -90,8 +95,9 @@ SCHEMAS = {
             _field(
                 "kind",
                 TEXT,
-                "unmatched-medium, unmatched-source, duplicate-posts, withheld-removals, or what "
-                "is missing or broken in a metadata file",
+                "unmatched-medium, unmatched-source; duplicate-posts, differing-rows, "
+                "same-id-in-other-input, same-id-in-other-table: what ids came more than once; "
+                "withheld-removals; or what is missing or broken in a metadata file",
             ),
             _field("ref", TEXT, "metadata file, source, or post and place of the medium"),
             _field("line", pa.int64(), "line or item, the first of several", "for no one line"),

@@ -8,6 +8,8 @@ whose posts are deleted has one of `author PLATFORM ID`, and a medium whose sour
 The rows leave in `imgbatch.dataset.posts_leaving`.
 """
 
+# ruff: noqa: S608 - statements are put together of words of this room
+
 from __future__ import annotations
 
 import contextlib
@@ -21,6 +23,7 @@ from imgbatch.dataset import posts
 from imgbatch.dataset.gathered import AT_ONCE
 from imgbatch.dataset.posts import MEDIA, POSTS, SCHEMAS
 from imgbatch.dataset.spill import Spill
+from imgbatch.platforms import MARKED, unmarked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -41,6 +44,9 @@ POSTS_NOW = (
     "input",
 )
 MEDIA_NOW = ("platform", "post_id", "source_id")
+# A post's platform, and without the mark of a file or dump: who says `table` means any.
+NAMED = f"(p.platform, regexp_replace(p.platform, '{MARKED}', '\\1'))"
+MEANT = f"(g.platform = '' OR g.platform IN {NAMED})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +85,8 @@ def is_forgotten(stones: Tombstones, platform: str | None, post_id: str | None) 
     """Tell whether a post has a tombstone."""
     if post_id is None or not stones.hashes:
         return False
-    return mark("", post_id) in stones or mark(platform or "", post_id) in stones
+    names = {"", platform or "", unmarked(platform or "")}
+    return any(mark(name, post_id) in stones for name in names)
 
 
 def author_mark(platform: str, author_id: str) -> str:
@@ -91,12 +98,19 @@ def is_author_forgotten(stones: Tombstones, platform: str | None, author_id: str
     """Tell whether all posts of an author are."""
     if author_id is None or not stones.hashes:
         return False
-    return author_mark(platform or "", author_id) in stones
+    names = {platform or "", unmarked(platform or "")}
+    return any(author_mark(name, author_id) in stones for name in names)
 
 
 def medium_mark(platform: str, post_id: str, place: int) -> str:
     """Return what the tombstone of a post's medium is made of."""
     return f"medium {platform} {post_id} {place}"
+
+
+def is_medium_forgotten(stones: Tombstones, platform: str, post_id: str, place: int) -> bool:
+    """Tell whether the source of a post's medium is forgotten, as far as the medium tells."""
+    names = {platform, unmarked(platform)}
+    return any(medium_mark(name, post_id, place) in stones for name in names)
 
 
 def media_marks(dataset: Dataset, sources: Iterable[str]) -> frozenset[str]:
@@ -132,14 +146,14 @@ def look_up(
         spill.fill("people", GIVEN, _given(people))
         spill.run(
             "CREATE TABLE gone AS SELECT DISTINCT p.platform, p.post_id FROM post p "
-            "JOIN given g ON g.own = p.post_id AND g.platform IN ('', p.platform) "
+            f"JOIN given g ON g.own = p.post_id AND {MEANT} "
             "UNION SELECT p.platform, p.post_id FROM post p "
-            "JOIN people a ON a.own = p.author_id AND a.platform = p.platform"
+            f"JOIN people a ON a.own = p.author_id AND a.platform IN {NAMED}"
         )
         unknown = _one(
             spill,
             "SELECT count(*) FROM given g WHERE NOT EXISTS (FROM gone p "
-            "WHERE g.own = p.post_id AND g.platform IN ('', p.platform))",
+            f"WHERE g.own = p.post_id AND {MEANT})",
         )
         meant = set(wanted) | (_gone(spill) if people else set())
         known = _known(dataset, spill, meant)
@@ -209,7 +223,7 @@ def _known(dataset: Dataset, spill: Spill, meant: set[tuple[str, str]]) -> Known
     own = spill.read("FROM theirs ANTI JOIN others USING (source_id)")["source_id"].to_pylist()
     here = _one(spill, "SELECT count(*) FROM gone")
     shares = (
-        f"SELECT count(*) FROM (FROM post ANTI JOIN gone USING ({key})) p "  # noqa: S608 - words of this room
+        f"SELECT count(*) FROM (FROM post ANTI JOIN gone USING ({key})) p "
         "JOIN gone g ON g.platform = p.platform AND g.post_id = p.repost_of"
     )
     return KnownPosts(

@@ -132,6 +132,11 @@ class Rows:
         return self._spill.read(self._query)
 
 
+def quoted(text: str) -> str:
+    """Return a text as a statement names it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def _chunks(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     """Yield the same rows, many at a time: a statement costs about as much as 1,000 rows."""
     held: list[pa.RecordBatch] = []

@@ -47,7 +47,7 @@ __all__ = [
 # Sources of these classes are no metadata; whatever else is filtered may be.
 NO_METADATA = ("archive", "link")
 # What a dump has that was cut or damaged: what it lacks then is not known to be removed.
-DAMAGE = ("broken-line", "cut-line", "long-line", "broken-json", "archive.", "fetch.")
+DAMAGE = ("broken-line", "cut-line", "long-line", "broken-json", "rounded-id", "archive.", "fetch.")
 NEW_DATASET = "Use a new DATASET: rows of both kinds would never find each other."
 
 
@@ -338,7 +338,7 @@ def _read(
             if say:
                 say(f"posts: {batches.read:,} read")
     why = "no metadata of a dump is left" if not found.formats else noted.damage
-    pieces = [name for name in found.formats if dumps.in_pieces(name)]
+    pieces = {name: dumps.ids_within(name) for name in found.formats if dumps.in_pieces(name)}
     gathered.settle(settings.removed, withhold=why, pieces=pieces)
     return batches.read
 

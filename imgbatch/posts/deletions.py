@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.errors import SettingsError
+from imgbatch.sources.dumps.values import is_rounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,8 +38,6 @@ BOM = "\ufeff"
 DELIMITERS = ",;\t|"
 # What is no part of an id on a line of its own: the line is a row or a list then.
 PARTS = re.compile(r"[;|\[\]{}]")
-# As spreadsheets show and save long numbers: 1.5E+18.
-ROUNDED = re.compile(r"\d([.,]\d+)?[eE]\+\d+$")
 FORMS = (
     "One id per line, a CSV with a column `id` or `post_id`, or JSON lines. Nothing was changed."
 )
@@ -171,6 +170,6 @@ def _action(said: Mapping[str, Any]) -> str:
 def _id(value: Any) -> str:
     """Return an id as text; "" for what can be none: a sentence, a number that lost its digits."""
     text = value.strip() if isinstance(value, str) else ""
-    if not text.isprintable() or " " in text or "," in text or ROUNDED.match(text):
+    if not text.isprintable() or " " in text or "," in text or is_rounded(text):
         return ""
     return text

@@ -13,7 +13,7 @@ from imgbatch.dataset.posts_forgotten import (
     FORGOTTEN,
     is_author_forgotten,
     is_forgotten,
-    medium_mark,
+    is_medium_forgotten,
 )
 from imgbatch.posts.keys import file_of
 from imgbatch.posts.rows import places
@@ -68,7 +68,7 @@ def _without(post: Post, stones: Tombstones, before: str) -> Post:
     file = file_of(post.raw_ref)
 
     def medium(place: int, one: Media) -> Media:
-        if medium_mark(post.platform, post.post_id, place) not in stones and not (
+        if not is_medium_forgotten(stones, post.platform, post.post_id, place) and not (
             one.path and _covered(stones, before, names.resolve(one.path, file))
         ):
             return one

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from imgbatch.errors import SettingsError
+from imgbatch.platforms import unmarked
 from imgbatch.settings import read_limits
 
 if TYPE_CHECKING:
@@ -70,10 +71,10 @@ def pseudonym(key: bytes, kind: Kind, platform: str, own: str) -> str:
     Args:
         key: as `read_key` gave it.
         kind: what it is an id of; an author and a post with the same digits are told apart.
-        platform: an id counts within one.
+        platform: an id counts within one; a mark of its file changes nothing.
         own: the id.
     """
-    said = f"{kind}\0{platform}\0{own}".encode("utf-8", "surrogatepass")
+    said = f"{kind}\0{unmarked(platform)}\0{own}".encode("utf-8", "surrogatepass")
     return hashlib.blake2b(said, digest_size=HASH_BYTES, key=key).hexdigest()
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from imgbatch.dataset import Dataset
 from imgbatch.errors import DumpError, SettingsError
+from imgbatch.platforms import FORMS
 from imgbatch.sources import dumps
 from tests.contracts.dumps import fixture
 from tests.corpus import run_inline
@@ -113,6 +114,8 @@ def test_a_column_of_media_beside_another_format_is_refused(folder: Path, tmp_pa
         run_inline(folder, tmp_path / "own", recipe=RECIPE, dump="twarc2")
 
 
-def test_formats_say_whether_posts_come_in_pieces() -> None:
+def test_formats_say_whether_posts_come_in_pieces_and_how_far_ids_go() -> None:
     known = dumps.formats()
     assert [name for name in known if dumps.in_pieces(name)] == ["img2dataset", "table"]
+    # Platforms know marks of these alone.
+    assert {name for name in known if dumps.ids_within(name)} == set(FORMS)

@@ -10,6 +10,10 @@ A format is a module of this folder, its name with `_` for `-` (`fourcat` is 4ca
     read(dump, asked) -> Iterator[Post | Gap]    streams; a missing field is counted, never raised
     posts_of(name) -> str | None                 optional: the post's id in a media file's name
     PIECES: bool                                 optional: media of posts of the same id add up
+    IDS_WITHIN: "file" | "dump"                  optional: how far ids of posts go that name no
+                                                 platform: the format's name stands for it then
+
+A format with IDS_WITHIN is one of `imgbatch.platforms.FORMS`; so far go the pieces of a post, too.
 
 Decision, 2026-11: `files` is the format's own, and of two formats that read the same file neither
 is taken unasked. Drawback: sniffing a dump of several formats lists their files once more.
@@ -22,6 +26,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
 from imgbatch.errors import DumpError, SourceError
+from imgbatch.platforms import marked
 from imgbatch.settings import nearest
 from imgbatch.sources.dumps.dump import Dump
 from imgbatch.sources.dumps.names import ending
@@ -43,6 +48,7 @@ __all__ = [
     "Post",
     "choose",
     "formats",
+    "ids_within",
     "in_pieces",
     "load",
     "posts_of",
@@ -123,6 +129,11 @@ def in_pieces(name: str) -> bool:
     return bool(getattr(load(name), "PIECES", False))
 
 
+def ids_within(name: str) -> str:
+    """Return how far ids go that a format reads: `file`, `dump`, or "": everywhere."""
+    return str(getattr(load(name), "IDS_WITHIN", ""))
+
+
 def sniff(dump: Dump) -> list[tuple[str, float]]:
     """Return the formats that a dump may be of, surest first, each with how sure it is.
 
@@ -172,19 +183,46 @@ def read_all(
 ) -> Iterator[tuple[str, Post | Gap]]:
     """Yield (format, post or gap) of a dump read as each of these formats, fit for tables.
 
-    A file that looks like metadata and is read by none of them is a Gap of the kind `unread`.
+    A file that looks like metadata and is read by none of them is a Gap of the kind `unread`. What
+    stands for the platform of posts that name none has its mark (see `imgbatch.platforms`).
 
     Raises:
         DumpError: no such format.
     """
     for name in names:
+        own = _Marks(dump, name)
         for found in load(name).read(dump, asked or Plain()):
             if isinstance(found, Post):
                 tidy(found)
+                if found.platform == own.form:
+                    found.platform = own.of(found.raw_ref)
             yield name, found
     if names:
         for gap in _unread(dump, names):
             yield names[0], gap
+
+
+class _Marks:
+    """What stands for the platform of posts of one format that name none.
+
+    Attributes:
+        form: the format, which stands for it; "" where ids go everywhere.
+    """
+
+    def __init__(self, dump: Dump, name: str) -> None:
+        within = ids_within(name)
+        self.form = name if within else ""
+        self._dump = dump
+        self._by_file = within == "file"
+        self._file: str | None = None
+        self._mark = ""
+
+    def of(self, raw_ref: str) -> str:
+        """Return it for a post of this place; posts of one file follow each other."""
+        file = raw_ref.rpartition(":")[0] if self._by_file else ""
+        if file != self._file:
+            self._file, self._mark = file, marked(self.form, self._dump.address(file))
+        return self._mark
 
 
 def _unread(dump: Dump, names: Sequence[str]) -> Iterator[Gap]:

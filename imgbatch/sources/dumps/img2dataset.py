@@ -40,6 +40,7 @@ YIELDS = (
 )
 # Several rows may be of one post, in any order: their media add up.
 PIECES = True
+IDS_WITHIN = "dump"
 
 SHARD = re.compile(r"(^|/)\d+\.parquet$")
 OWN = ("url", "key", "status", "error_message", "width", "height")

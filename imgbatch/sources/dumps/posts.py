@@ -54,7 +54,8 @@ class Post:
 
     Attributes:
         post_id: the platform's, as text: digits beyond 2**53 must stay what they are.
-        platform: lower case: x, instagram, tiktok, telegram, reddit, facebook, ...
+        platform: lower case: x, instagram, tiktok, telegram, reddit, facebook, ...; of formats
+            without one, `imgbatch.platforms` says what stands here.
         raw_ref: metadata file and line or item (from 1), as `names.ref` writes it.
         created_at: aware, in UTC.
         time_source: the field and unit that `created_at` was read from.
@@ -84,7 +85,8 @@ class Gap:
 
     Attributes:
         kind: broken-line, cut-line, long-line, broken-json, missing-field, bad-field, bad-bytes,
-            no-id, unread, or the error class of a file that could not be read (archive.*, fetch.*).
+            no-id, rounded-id, unread, or the error class of a file that could not be read
+            (archive.*, fetch.*).
         ref: the metadata file, as the dump names it.
         line: line or item, from 1, the first one where there were several; None: the whole file.
         message: what is missing or wrong, by field.

@@ -5,7 +5,9 @@ the rest of a post is found by usual names (`created_at`, `author`, `text`, `lik
 
 Paths are relative to the table's folder; those that begin with that folder's own path on this
 machine are taken as such, others that begin with `/` as from the root of the dump. Rows of the
-same id are pieces of one post: their media add up (see PIECES).
+same id in one file are pieces of one post: their media add up (see PIECES). A row that names no
+platform has its id within its file: post 1 of another file is another post. An id that lost its
+digits in a spreadsheet (1.5E+18) is none.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from imgbatch.sources.dumps._cells import kind_of, kind_of_column, media_in
 from imgbatch.sources.dumps._usual import Usual, moment, plain, usual, word
 from imgbatch.sources.dumps.names import URL, folder, ref
 from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
-from imgbatch.sources.dumps.values import count, text_id
+from imgbatch.sources.dumps.values import count, is_rounded, text_id
 from imgbatch.storage.addresses import unquote
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ RECOGNISED = "only asked for: --media-column COLUMN, or --dump table"
 YIELDS = "a post per row or id, with the paths or URLs of one column as its media"
 # Several rows may be of one post, in any order: their media add up.
 PIECES = True
+IDS_WITHIN = "file"
 
 MEDIA = (
     "media", "image", "images", "image_path", "image_url", "image_urls", "media_path", "media_url",
@@ -206,16 +209,20 @@ class _Reader:
 
     def _post(self, line: int, row: Row) -> Post | None:
         place = ref(self._name, line)
-        post_id = place if self._id is None else text_id(row[self._id])
+        told = None if self._id is None else row[self._id]
+        post_id = place if self._id is None else text_id(told)
         if post_id is None:
-            self._counted.note("no-id", self._columns[0][:200], self._name, line)
+            self._no_id(told, line)
             return None
-        platform = "table" if self._platform is None else word(row[self._platform]) or "table"
-        post = Post(post_id, platform, place)
+        platform = None if self._platform is None else word(row[self._platform])
+        post = Post(post_id, platform or "table", place)
         for field, at in self._texts:
             told = row[at]
             setattr(post, field, told if type(told) is str and told else word(told))
-        if post.author_id is None and self._said.author_id:
+        if is_rounded(post.author_id):
+            post.author_id = None
+            self._counted.bad(self._said.author_id, self._name, line)
+        elif post.author_id is None and self._said.author_id:
             self._counted.missing(self._said.author_id, self._name, line)
         if self._created_at is not None:
             post.created_at = moment(row[self._created_at])
@@ -232,6 +239,14 @@ class _Reader:
             alt_text = None if self._alt_text is None else word(row[self._alt_text])
             post.media = self._media(row[self._medium], alt_text)
         return post
+
+    def _no_id(self, told: Any, line: int) -> None:
+        column = self._columns[0][:200]
+        if is_rounded(told):
+            message = f"{column}: digits are lost, as where a spreadsheet saved it"
+            self._counted.note("rounded-id", message, self._name, line)
+        else:
+            self._counted.note("no-id", column, self._name, line)
 
     def _no_time(self, told: Any, line: int) -> None:
         note = self._counted.missing if told is None or told == "" else self._counted.bad

@@ -12,6 +12,8 @@ NUMERIC = frozenset((float, int, str))
 NUMBER = re.compile(r"^-?\d{1,19}(\.\d+)?$")
 # Larger than any second of the calendar: milliseconds.
 SECONDS = 253_402_300_800
+# As spreadsheets show and save long numbers: 1.5E+18.
+ROUNDED = re.compile(r"\d([.,]\d+)?[eE]\+\d+")
 # Beyond it a float has lost digits of an id.
 EXACT = 2**53
 SMALL = 2**31
@@ -27,14 +29,22 @@ MONTHS = {
 
 
 def text_id(value: Any) -> str | None:
-    """Return an id as text; None where there is none, or a float that has lost its digits."""
+    """Return an id as text; None where there is none, or a number that has lost its digits."""
     if type(value) is int:
         return str(value)
     if type(value) is str:
-        return value.strip("\0 \t\r\n") or None
+        found = value.strip("\0 \t\r\n")
+        return None if not found or is_rounded(found) else found
     if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
         return str(int(value))
     return None
+
+
+def is_rounded(value: Any) -> bool:
+    """Tell whether an id is a number that has lost its digits: others have become the same."""
+    if isinstance(value, str):
+        return "+" in value and ROUNDED.fullmatch(value.strip()) is not None
+    return isinstance(value, float) and abs(value) >= EXACT
 
 
 def text(value: Any) -> str | None:

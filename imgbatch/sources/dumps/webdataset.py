@@ -40,6 +40,8 @@ TITLE = "WebDataset"
 RECOGNISED = "tars where media and .json, .txt or .cls of the same name follow each other"
 YIELDS = "samples as posts: text from .txt or JSON, the usual fields of the JSON, all media of it"
 
+IDS_WITHIN = "dump"
+
 PARTS = re.compile(r"^((?:.*/)?[^./][^./]*)\.([^/]*)$")
 META = re.compile(r"^__[^/]*__($|/)")
 TOLD = ("json", "txt", "cls", "caption", "text")
