@@ -12,11 +12,13 @@ import sqlite3
 import tempfile
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from imgbatch.dataset.same_ids import DIFFERING, SAYING
 from imgbatch.errors import LinkError
 from imgbatch.fetching.kept import POSTS, put_changed
 from imgbatch.fetching.urls import canonical
+from imgbatch.posts.keys import file_of
 from imgbatch.posts.left_out import left_out
-from imgbatch.sources.dumps import Gap, Post, in_pieces, read_all
+from imgbatch.sources.dumps import Counted, Gap, Post, ids_within, in_pieces, read_all
 from imgbatch.sources.dumps.names import resolve
 
 if TYPE_CHECKING:
@@ -62,7 +64,8 @@ def _is_here(dump: Dump, post: Post, medium: Media) -> bool:
 def write_posts(store: Store, dump: Dump, told: Told, links: Links) -> tuple[int, int]:
     """Write posts.jsonl; return how many posts and how many gaps it holds.
 
-    Of a format whose posts come in pieces, a table's rows, those of one id become one post here.
+    Of a format whose posts come in pieces, a table's rows, those of one id become one post here, as
+    `dataset.same_ids.one_of_each` makes one of them.
     """
     counts = {Post: 0, Gap: 0}
     pieces = _Pieces()
@@ -73,45 +76,66 @@ def write_posts(store: Store, dump: Dump, told: Told, links: Links) -> tuple[int
             else:
                 line = _line(name, found, dump, links)
                 if in_pieces(name):
-                    pieces.add(found.post_id, line)
+                    pieces.add(_whose(name, found), line)
                     continue
             counts[type(found)] += 1
             file.write(_encoded(line))
         for line in pieces.whole():
             counts[Post] += 1
             file.write(_encoded(line))
+        for gap in pieces.differing.gaps():
+            counts[Gap] += 1
+            file.write(_encoded({"gap": dataclasses.asdict(gap)}))
         put_changed(store, POSTS, cast("BinaryIO", file))
     return counts[Post], counts[Gap]
 
 
+def _whose(name: str, post: Post) -> str:
+    """Return what all pieces of a post have, and those of no other."""
+    file = file_of(post.raw_ref) if ids_within(name) == "file" else ""
+    return json.dumps([post.platform, post.post_id, file])
+
+
 class _Pieces:
-    """Lines of posts that come in pieces, in a temporary database as `links` has one."""
+    """Lines of posts that come in pieces, in a temporary database as `links` has one.
+
+    Attributes:
+        differing: pieces that say something else than their post does; known behind `whole`.
+    """
 
     def __init__(self) -> None:
+        self.differing = Counted()
         self._base = sqlite3.connect("", isolation_level=None)
         self._base.executescript(
             "CREATE TABLE pieces (id INTEGER PRIMARY KEY, post TEXT, line TEXT);"
             "CREATE INDEX by_post ON pieces (post, id); BEGIN;"
         )
 
-    def add(self, post_id: str, line: dict[str, Any]) -> None:
-        """Take a piece."""
+    def add(self, post: str, line: dict[str, Any]) -> None:
+        """Take a piece of a post, whatever that is known by."""
         self._base.execute(
-            "INSERT INTO pieces (post, line) VALUES (?, ?)", (post_id, json.dumps(line))
+            "INSERT INTO pieces (post, line) VALUES (?, ?)", (post, json.dumps(line))
         )
 
     def whole(self) -> Iterator[dict[str, Any]]:
-        """Yield one line per post, by id: its first piece, with the media of all, each once."""
+        """Yield one line per post, by id: its last piece, with the media of all, each once."""
         rows = self._base.execute("SELECT post, line FROM pieces ORDER BY post, id")
         for _, lines in itertools.groupby(rows, key=lambda row: row[0]):
-            first, *others = [json.loads(line) for _, line in lines]
-            media = {(m["url"], m["path"], m["key"]): m for m in first["media"]}
-            for other in others:
-                for medium in other["media"]:
+            *others, last = [json.loads(line) for _, line in lines]
+            media: dict[tuple[Any, ...], dict[str, Any]] = {}
+            for piece in (*others, last):
+                for medium in piece["media"]:
                     media.setdefault((medium["url"], medium["path"], medium["key"]), medium)
-            first["media"] = [{**m, "index": n} for n, m in enumerate(media.values())]
-            yield first
+            for other in others:
+                self._compare(other, last)
+            last["media"] = [{**m, "index": n} for n, m in enumerate(media.values())]
+            yield last
         self._base.close()
+
+    def _compare(self, other: dict[str, Any], last: dict[str, Any]) -> None:
+        if any(other[name] not in (None, last[name]) for name in SAYING):
+            file, _, line = other["raw_ref"].rpartition(":")
+            self.differing.note("differing-rows", DIFFERING, file, int(line))
 
 
 def _encoded(line: dict[str, Any]) -> bytes:

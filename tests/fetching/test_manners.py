@@ -505,6 +505,35 @@ def test_rows_of_a_table_with_one_id_become_one_post(server: Misbehaving, tmp_pa
     assert found == {"7": urls, "8": []}
 
 
+def test_rows_with_one_id_of_two_platforms_or_files_stay_two_posts(
+    server: Misbehaving, tmp_path: Path
+) -> None:
+    folder, out = tmp_path / "dump", tmp_path / "out"
+    folder.mkdir()
+    urls = [f"{server.url}/ok/{n}.png" for n in range(6)]
+    said = [f"1,x,7,one,{urls[0]}", f"1,tiktok,7,two,{urls[1]}", f"1,,7,three,{urls[2]}"]
+    said += [f"1,x,7,one,{urls[3]}", f"1,,8,four,{urls[4]}"]
+    head = "id,platform,author_id,text,image_url"
+    (folder / "berlin.csv").write_text("\n".join([head, *said]) + "\n")
+    (folder / "paris.csv").write_text(f"{head}\n1,,9,five,{urls[5]}\n")
+    words = ["--media-column", "image_url", "--id-column", "id", "--allow-private"]
+    done = imgbatch("fetch", folder, out, *words)
+    assert done.returncode == 0, done.stderr
+    found = [post for post in given.posts(out) if "post_id" in post]
+    assert {post["post_id"] for post in found} == {"1"}
+    assert len({post["platform"] for post in found}) == 4
+    media = {post["text"]: [m["url"] for m in post["media"]] for post in found}
+    assert media == {
+        "one": [urls[0], urls[3]],
+        "two": [urls[1]],
+        "four": [urls[2], urls[4]],
+        "five": [urls[5]],
+    }
+    gaps = [line["gap"] for line in given.posts(out) if "gap" in line]
+    told = [(gap["ref"], gap["line"], gap["count"]) for gap in gaps if "differ" in gap["kind"]]
+    assert told == [("berlin.csv", 4, 1)]
+
+
 def test_out_in_the_dump_or_with_something_else_is_refused(tmp_path: Path) -> None:
     source = given.dump(tmp_path / "dump", [["http://127.0.0.1:1/a.png"]])
     with pytest.raises(SettingsError, match="lie in one another"):
