@@ -26,7 +26,7 @@ from imgbatch.dataset.commit import take_number
 from imgbatch.dataset.lock import RunLock
 from imgbatch.dataset.ordered import Ordered, ascends, here, in_order
 from imgbatch.dataset.scratch import scratch_folder
-from imgbatch.errors import FencedError, ImgbatchError, SettingsError
+from imgbatch.errors import FencedError, GroupError, ImgbatchError, SettingsError
 from imgbatch.models import weights
 from imgbatch.settings import check
 from imgbatch.summary import new_run, now
@@ -194,8 +194,7 @@ class _Work:
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "imgbatch": __version__,
         }
-        table = dataset.table(groups.path_of(wish.name))
-        last = None if wish.anew else groups.former(table, made)
+        last = None if wish.anew else self._former(made)
         context = groupers.Context(
             former=groups.read(dataset, wish.name) if last else None,
             folder=scratch,
@@ -205,6 +204,30 @@ class _Work:
         )
         labels = _checked(module.group(tables, self._settings, context), module)
         return labels, made | groups.counted(labels, module.COLUMNS[0].name)
+
+    def _former(self, made: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the record of labels that are to stay as they are, if there are such.
+
+        Raises:
+            GroupError: they would move.
+        """
+        table = self._dataset.table(groups.path_of(self._wish.name))
+        table.refresh()
+        last = groups.record(table)
+        fitted_by = getattr(self._module, "FITTED_BY", None)
+        if last is None:
+            return None
+        if fitted_by is None:
+            return None if groups.differences(last, made) else last
+        read = self._module.Settings.model_validate
+        if differs := groups.differences(last, made, lambda told: fitted_by(read(told))):
+            raise GroupError(
+                f"{table.name} holds labels that were fitted with {'; '.join(differs)}: fitted "
+                "again, they would move",
+                "Nothing was written. Give --anew to let them move, or --name NAME to keep the new "
+                "ones beside them.",
+            )
+        return last
 
     def _keep(self, name: str, data: bytes) -> None:
         assert FILE.fullmatch(name), f"{name!r} is no name for a file beside labels"

@@ -25,7 +25,7 @@ from imgbatch.dataset.tombstones import names_below
 from imgbatch.errors import DamageError, FencedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from imgbatch.dataset import Dataset, Part, Table
@@ -96,22 +96,37 @@ def counted(labels: pa.Table, column: str) -> dict[str, int]:
     }
 
 
-def former(table: Table, made: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the record of labels that are to stay as they are, if the table has such.
+def differences(
+    last: Mapping[str, Any],
+    made: Mapping[str, Any],
+    fitted_by: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+) -> list[str]:
+    """Return in words what other labels come of than those that are there; none: they may stay.
 
     Args:
-        table: of the labels.
+        last: the record of those that are there.
         made: grouper, version, settings and tables of those that will come.
+        fitted_by: what of the settings counts; all of them by default.
     """
-    table.refresh()
-    last = record(table)
-    if last is None or any(last[key] != made[key] for key in ("grouper", "version", "settings")):
-        return None
-    before, now = (
+    for key in ("grouper", "version"):
+        if last[key] != made[key]:
+            return [f"{key} {last[key]}, now {made[key]}"]
+    before, now = (fitted_by(one["settings"]) for one in (last, made))
+    if before != now:
+        return [
+            f"{name} = {before.get(name)}, now {now.get(name)}"
+            for name in {**before, **now}
+            if before.get(name) != now.get(name)
+        ]
+    then, here = (
         {name: read["fingerprint"] for name, read in one["tables"].items() if name != "sources"}
         for one in (last, made)
     )
-    return last if before == now else None
+    return [
+        f"rows of {name} that were made otherwise"
+        for name in {**then, **here}
+        if then.get(name) != here.get(name)
+    ]
 
 
 def stale(dataset: Dataset, made: Mapping[str, Any]) -> list[str]:

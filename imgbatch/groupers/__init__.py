@@ -9,6 +9,12 @@ A module in this folder is a grouper of that name when it exports:
     READS      a function of the settings: the tables that it reads, and which columns of each.
     group      a function of tables, settings and a context: the labels.
 
+A grouper whose labels stay where they are when rows are added exports one more:
+
+    FITTED_BY  a function of the settings: what of them its labels were fitted by. Where that
+               differs from what the labels were made with that are there, the grouping is refused,
+               unless labels are to be made anew: they would move, and nobody asked for it.
+
 What `group` returns has the keys of what it labels (some of KEYS, `source_id` and `version` first)
 and then COLUMNS, exactly, one row per key. It depends on the rows alone: never on their order, on
 how they lie in parts, or on how many workers there are.
@@ -84,8 +90,9 @@ class Context:
 
     Attributes:
         former: the labels that it gave last time to these rows, or fewer, with the same settings
-            and version of it, over tables of the same fingerprints; for stable ids. None when
-            there are none, or when everything is to be labelled anew.
+            (of a grouper with FITTED_BY: with those alike) and version of it, over tables of the
+            same fingerprints; for stable ids. None when there are none, or when everything is to
+            be labelled anew.
         folder: for temporary files; gone afterwards.
         say: tells whoever waits what is going on.
         write: keeps a file beside the labels, such as a contact sheet. All of them are deleted when

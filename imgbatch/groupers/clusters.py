@@ -7,30 +7,28 @@ that is in memory. Every row gets the label of what was fitted: on all workers, 
 parts. Clusters are numbered by their size in the sample, 0 the largest.
 
 Rows that are appended later are labelled by the centers that are kept in `model.npz` beside the
-labels, and rows that were labelled keep their label: `--anew` fits everything again. So does the
-next grouping after `imgbatch forget`, which deletes the centers: they were made of what is to be
-forgotten too. Ranks and exemplars are those of all rows as they stand. `scores.json` holds the
-scores of every K that was tried, and how stable the chosen one is over seeds.
+labels, and rows that were labelled keep their label: `--anew` fits everything again, and settings
+that would fit otherwise are refused without it. The next grouping after `imgbatch forget`, which
+deletes the centers, fits again too: they were made of what is to be forgotten. Ranks and exemplars
+are those of all rows as they stand. `scores.json` holds the scores of every K that was tried, and
+how stable the chosen one is over how many seeds.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field, field_validator
 from threadpoolctl import threadpool_limits
 
 from imgbatch.analyzers import Column
-from imgbatch.errors import GroupError
 from imgbatch.groupers import KEYS
-from imgbatch.settings import Settings as BaseSettings
+from imgbatch.groupers._asked import FITTED_BY, Settings, enough
 from imgbatch.vectors import centers, density, exemplars, partition
 from imgbatch.vectors.columns import matrix, packed, require, unpacked
 from imgbatch.vectors.draw import below, draws, share
@@ -42,6 +40,8 @@ if TYPE_CHECKING:
 
     from imgbatch.groupers import Context, Tables
     from imgbatch.vectors.centers import Centers
+
+__all__ = ["COLUMNS", "FITTED_BY", "READS", "VERSION", "Settings", "group"]
 
 VERSION = 1
 NO_VECTOR = "where there is no vector"
@@ -85,80 +85,11 @@ COLUMNS = (
     ),
 )
 MODEL, SCORES = "model.npz", "scores.json"
-SAMPLE = {"kmeans": 50_000, "minibatch": 50_000, "hdbscan": 10_000}
-DIMENSIONS = {"kmeans": 200, "minibatch": 200, "hdbscan": 50}
 # Rows that are labelled at once.
 CHUNK = 16_384
 VECTOR = "vector"
 # Other draws than that of the sample have other seeds.
 SCORING, RANDOM = 1_000_003, 2_000_003
-RANGE = re.compile(r"(\d+)(?:-(\d+)(?:/(\d+))?)?")
-
-
-class Settings(BaseSettings):
-    """What is grouped, and how.
-
-    Attributes:
-        table: with the vectors: `classic`, `embed`, `clip`, ...
-        column: of that table.
-        method: kmeans, minibatch (MiniBatchKMeans) or hdbscan.
-        k: how many clusters; `5-20` tries each from 5 to 20, `10-100/10` every tenth, and the
-            highest silhouette wins. Not for hdbscan.
-        pca: principal components that are kept; 0: the vectors as they are. By default 200, for
-            hdbscan 50.
-        seed: of every draw.
-        sample: about so many rows are fitted on. By default 50,000, for hdbscan 10,000.
-        score_sample: about so many of them give the silhouettes; its square is held in memory.
-        stability: so many seeds, from `seed` on, are compared; below 2: none. Not for hdbscan.
-        smallest: hdbscan: a cluster has at least so many rows of the sample.
-        neighbours: hdbscan: a dense place has so many rows around it; by default `smallest`.
-        exemplars: of each kind and cluster.
-    """
-
-    table: str = "embed"
-    column: str = "embedding"
-    method: Literal["kmeans", "minibatch", "hdbscan"] = "kmeans"
-    k: int | str = "5-20"
-    pca: int | None = Field(default=None, ge=0)
-    seed: int = Field(default=0, ge=0, lt=2**31)
-    sample: int | None = Field(default=None, ge=2)
-    score_sample: int = Field(default=5000, ge=2, le=50_000)
-    stability: int = Field(default=5, ge=0, le=100)
-    smallest: int = Field(default=20, ge=2)
-    neighbours: int | None = Field(default=None, ge=1)
-    exemplars: int = Field(default=20, ge=0)
-
-    @field_validator("k")
-    @classmethod
-    def _readable(cls, k: int | str) -> str:
-        found = RANGE.fullmatch(str(k))
-        if not found or not _counts(str(k)):
-            raise ValueError("a number, a range such as 5-20, or one with a step: 10-100/10")
-        return str(k)
-
-    @property
-    def counts(self) -> range:
-        """Every K that is tried, the smallest first."""
-        return _counts(str(self.k))
-
-    @property
-    def rows(self) -> int:
-        """About how many rows are fitted on."""
-        return self.sample or SAMPLE[self.method]
-
-    @property
-    def dimensions(self) -> int:
-        """How many principal components are kept."""
-        return DIMENSIONS[self.method] if self.pca is None else self.pca
-
-
-def _counts(text: str) -> range:
-    found = RANGE.fullmatch(text)
-    assert found is not None
-    first, last, step = (int(g) if g else None for g in found.groups())
-    if not first or step == 0:
-        return range(0)
-    return range(first, (last or first) + 1, step or 1)
 
 
 def READS(settings: Settings) -> Mapping[str, Sequence[str]]:  # noqa: N802 - what a grouper exports
@@ -177,7 +108,10 @@ def group(tables: Tables, settings: Settings, context: Context) -> pa.Table:
     if former is not None and model and scores:
         context.say("labelling by the centers that are there; --anew fits again")
         fitted = centers.load(model)
+        _say_seeds(json.loads(scores), settings, context)
     else:
+        if former is not None:
+            context.say("the centers that labels were given by are gone: fitting again moves them")
         former = None
         fitted, about = _fit(tables, settings, context)
         model, scores = fitted.dump(), json.dumps(about, indent=1).encode()
@@ -197,7 +131,7 @@ def _fit(tables: Tables, settings: Settings, context: Context) -> tuple[Centers,
     drawn = partial(_drawn, column=settings.column, seed=settings.seed, bound=bound)
     found = tables.over(settings.table, drawn)
     vectors = unpacked(found[VECTOR]) if found.num_rows else np.zeros((0, 0), np.float32)
-    _enough(len(vectors), settings)
+    enough(vectors, settings)
     context.say(f"fitting {settings.method} on {len(vectors):,} of {rows:,} rows")
     space = fit_space(vectors, settings.dimensions, settings.seed)
     sample = space.project(vectors)
@@ -219,35 +153,19 @@ def _fit(tables: Tables, settings: Settings, context: Context) -> tuple[Centers,
     return fitted, {"rows": rows, "sample": len(sample), "variance": space.kept, **about}
 
 
+def _say_seeds(about: Mapping[str, Any], settings: Settings, context: Context) -> None:
+    """Say where stability is asked for over other seeds than it was measured over."""
+    seeds = about.get("seeds")
+    if seeds is not None and seeds != max(1, settings.stability):
+        context.say(
+            f"stability stays as it was measured, over {seeds} seeds; --anew measures again"
+        )
+
+
 def _line(score: Mapping[str, Any]) -> str:
     silhouette = score["silhouette"]
     shown = "none" if silhouette is None else f"{silhouette:.4f}"
     return f"K = {score['k']}: silhouette {shown}, inertia {score['inertia']:.6g}"
-
-
-def _enough(vectors: int, settings: Settings) -> None:
-    """Look whether there are as many vectors as what is asked for takes.
-
-    Raises:
-        GroupError: there are not.
-    """
-    place = f"{settings.table}.{settings.column}"
-    if not vectors:
-        raise GroupError(
-            f"{place} holds no vector: there is nothing to group",
-            "Nothing was written. Look at the status of its rows, or name another table.",
-        )
-    if settings.method == "hdbscan":
-        if settings.smallest > vectors:
-            raise GroupError(
-                f"smallest is {settings.smallest}, and {place} gives {vectors:,} vectors",
-                f"Nothing was written. Give --set smallest={max(2, vectors // 10)} or less.",
-            )
-    elif settings.counts[-1] > vectors:
-        raise GroupError(
-            f"K is {settings.k}, and {place} gives {vectors:,} vectors to fit on",
-            f"Nothing was written. Give --set k={vectors} or less, or a larger sample.",
-        )
 
 
 def _key(names: Sequence[str]) -> str:

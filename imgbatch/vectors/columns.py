@@ -69,6 +69,19 @@ def unpacked(column: Any) -> NDArray[np.float32]:
     return data.reshape(len(column), -1)
 
 
+def distinct(vectors: NDArray[np.float32], enough: int) -> int:
+    """Return how many different ones there are of (m, d) vectors, `enough` at most.
+
+    It looks no further once there are enough, and keeps a hash of each: seldom more than K rows.
+    """
+    seen: set[int] = set()
+    for row in vectors:
+        seen.add(hash((row + 0).tobytes()))  # adding 0 makes one zero of the two
+        if len(seen) >= enough:
+            break
+    return len(seen)
+
+
 def require(kind: pa.DataType) -> None:
     """Look whether a column is one of vectors.
 

@@ -9,14 +9,17 @@ that of scikit-learn's defaults with the same seed, though as good.
 
 from __future__ import annotations
 
+import warnings
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn.cluster import KMeans, MiniBatchKMeans, kmeans_plusplus
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score, pairwise_distances, silhouette_score
 from threadpoolctl import threadpool_limits
 
+from imgbatch.errors import GroupError
 from imgbatch.vectors.learnt import Learnt, by_size
 
 if TYPE_CHECKING:
@@ -36,14 +39,28 @@ BATCH = 4096
 def fit(
     sample: NDArray[np.float32], k: int, seed: int, method: Method = "kmeans"
 ) -> KMeans | MiniBatchKMeans:
-    """Return scikit-learn's k-means of (n, p) vectors, one start by k-means++."""
+    """Return scikit-learn's k-means of (n, p) vectors, one start by k-means++.
+
+    Raises:
+        GroupError: fewer than K of the vectors can be told apart.
+    """
     if method == "kmeans":
         model = KMeans(k, init=_start, n_init=1, random_state=seed)
     else:
         model = MiniBatchKMeans(k, init=_start, n_init=1, random_state=seed, batch_size=BATCH)
     small = len(sample) * sample.shape[1] * k < SPREAD
-    with threadpool_limits(1 if small else None):
-        return model.fit(sample)
+    with threadpool_limits(1 if small else None), warnings.catch_warnings():
+        # It warns of what is an error below, and not in words for whoever asked for clusters.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(sample)
+    # k-means leaves no cluster empty unless vectors coincide; of MiniBatchKMeans some may be.
+    found = len(np.unique(model.labels_))
+    if method == "kmeans" and found < k:
+        raise GroupError(
+            f"K is {k}, and the vectors to fit on fall into {found} that can be told apart",
+            f"Nothing was written. Give --set k={found} or less, or --set pca=0.",
+        )
+    return model
 
 
 def _start(
@@ -74,8 +91,11 @@ def learn(
 
     Returns:
         what was learnt, the largest cluster first; and `k`, `stability` (mean adjusted Rand index
-        over all pairs of seeds, None for one seed), and `scores`: k, inertia, iterations and
-        silhouette of every K.
+        over all pairs of seeds, None for one seed), `seeds`: how many, and `scores`: k, inertia,
+        iterations and silhouette of every K.
+
+    Raises:
+        GroupError: fewer than a K of the vectors can be told apart.
     """
     models = [fit(sample, k, seeds[0], method) for k in counts]
     found = silhouettes(sample[scored], [model.labels_[scored] for model in models])
@@ -86,7 +106,8 @@ def learn(
     best = int(np.argmax([-np.inf if value is None else value for value in found]))
     model, k = models[best], counts[best]
     others = [fit(sample, k, seed, method).labels_ for seed in seeds[1:]]
-    about = {"k": k, "stability": stability([model.labels_, *others]), "scores": scores}
+    stable = stability([model.labels_, *others])
+    about = {"k": k, "stability": stable, "seeds": len(seeds), "scores": scores}
     centroids = model.cluster_centers_[by_size(model.labels_, k)].astype(np.float32)
     reach = np.full(k, np.inf, np.float32)
     return Learnt(centroids, np.arange(k, dtype=np.int32), reach, centroids), about

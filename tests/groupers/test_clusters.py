@@ -191,6 +191,12 @@ def test_rows_without_a_vector_are_in_no_cluster(beside: Beside) -> None:
         ([[0.0], [1.0, 2.0]], {"k": 2}, r"different lengths .*\[1, 2\]"),
         ([[0.0], [float("nan")]], {"k": 2}, r"not finite"),
         ([[0.0], [1.0]], {"method": "hdbscan"}, r"smallest is 20, and .* 2 vectors"),
+        ([[0.5, 1.0]] * 30 + [[1.0, 1.0]], {"k": 10}, r"K is 10, and .* 31 .*, of which 2 differ"),
+        ([[0.5]] * 40, {"k": "5-20"}, r"K is 5-20, and .* 40 vectors .*, of which 1 differ"),
+        ([[0.5]] * 40, {"k": 2, "method": "minibatch"}, r"of which 1 differ"),
+        ([[0.0], [-0.0], [1.0]], {"k": 3}, r"of which 2 differ"),
+        # Different numbers, whose distances are not in single precision.
+        ([[1, 1e-30], [1, 2e-30], [2, 0]], {"k": 3}, r"K is 3, .* fall into 2 that can be told"),
     ],
 )
 def test_what_cannot_be_grouped_is_refused_and_nothing_is_written(

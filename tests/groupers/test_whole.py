@@ -78,7 +78,7 @@ def test_digits_from_the_command_line_agree_with_classes_as_scikit_learn_by_hand
     assert ours == pytest.approx(adjusted_rand_score(truth, by_hand), abs=1e-12)
     assert ours > 0.25
     before = sorted(p.name for p in (out / "groups" / "clusters").rglob("*"))
-    refused = command(*asked[:-3], "--set", "k=4000", "--engine", "inline")
+    refused = command(*asked[:-3], "--set", "k=4000", "--anew", "--engine", "inline")
     assert refused.returncode == GroupError.exit_code
     assert "K is 4000, and classic.embedding gives 2,500 vectors" in refused.stderr
     assert sorted(p.name for p in (out / "groups" / "clusters").rglob("*")) == before
