@@ -318,6 +318,20 @@ def test_labelled_sources_without_a_vector_are_counted(made: Path, tmp_path: Pat
     assert record["without_vector"] == {"labels": 1}
 
 
+def test_lines_without_a_label_are_left_out_counted_and_said(made: Path, tmp_path: Path) -> None:
+    rows = [("0.png", "0"), ("1.png", "1"), ("2.png", ""), ("3.png", "  "), ("not-there.png", "")]
+    train = write(tmp_path / "l.csv", rows)
+    test = write(tmp_path / "t.csv", [("10.png", "0"), ("11.png", "")])
+    words = ["--labels", train, "--test", test, "--on", "pixels", "--model", "bayes"]
+    done = imgbatch("fit", made / "d", *words, "--out", tmp_path / "m.skops")
+    assert done.returncode == 0, done.stderr
+    assert "3 lines of the labels file have no label, and are left out" in done.stdout
+    assert "1 lines of the test file have no label, and are left out" in done.stdout
+    record = file.read_record(str(tmp_path / "m.skops"))
+    assert record["unlabelled"] == {"labels": 3, "test": 1}
+    assert record["rows"] == {"labels": 2, "test": 1}
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -82,6 +82,11 @@ def _lines(record: dict[str, Any]) -> list[str]:
         f"{record['model']} fitted on {seen}, {len(record['classes'])} classes",
         *(f"noticed: {text}" for text in record["noticed"]),
         *(
+            f"{n:,} lines of the {role} file have no label, and are left out"
+            for role, n in record["unlabelled"].items()
+            if n
+        ),
+        *(
             f"{n:,} labelled sources of the {role} file have no vector"
             for role, n in without.items()
             if n

@@ -130,6 +130,7 @@ def fit(
         "dimensions": train.vectors.shape[1],
         "rows": {name: len(found.labels) for name, found in examples.items()},
         "without_vector": {name: found.without for name, found in examples.items()},
+        "unlabelled": {name: labels.unlabelled for name, labels in said.items()},
         "files": {name: labels.sha256 for name, labels in said.items()},
         "noticed": noticed,
         "versions": _versions(),

@@ -4,7 +4,7 @@
     train/5/00001.png,5     0f3c...,protest            s3://bucket/a.jpg,protest
 
 A source is named by its id, its address, or by the end of its address: as many steps of the path as
-make it unique. Lines without a label are passed over.
+make it unique. Lines without a label are left out, and counted.
 """
 
 from __future__ import annotations
@@ -54,11 +54,13 @@ class Labels:
         path: of the file.
         sha256: of its bytes.
         named: each source as the file names it, and its label, by the steps of that name.
+        unlabelled: how many lines have no label.
     """
 
     path: str
     sha256: str
     named: Mapping[Steps, Labelled]
+    unlabelled: int
 
 
 def read_labels(path: str) -> Labels:
@@ -80,9 +82,12 @@ def read_labels(path: str) -> Labels:
             f"It needs the column {LABEL} and one that names sources: {', '.join(NAMES)}.",
         )
     named: dict[Steps, Labelled] = {}
+    unlabelled = 0
     for line, row in enumerate(rows, start=2):
         one = Labelled((row[name] or "").strip(), (row[LABEL] or "").strip())
-        if one.label:
+        if not one.label:
+            unlabelled += 1
+        else:
             former = named.setdefault(_steps(one.name), one)
             if former.label != one.label or not one.name:
                 raise LabelsError(
@@ -92,7 +97,7 @@ def read_labels(path: str) -> Labels:
                 )
     if not named:
         raise LabelsError(f"{path} has no line with a label")
-    return Labels(path, hashlib.sha256(data).hexdigest(), named)
+    return Labels(path, hashlib.sha256(data).hexdigest(), named, unlabelled)
 
 
 def match(labels: Labels, dataset: Dataset) -> dict[str, Labelled]:
