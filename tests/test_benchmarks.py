@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts.benchmarks import __main__ as bench
-from scripts.benchmarks import rerun, server, workers
+from scripts.benchmarks import gpu, gpu_busy, rerun, server, workers
 from scripts.benchmarks.child import module, run_child
 from scripts.benchmarks.setting import Setting
 
@@ -110,3 +110,57 @@ def test_a_server_that_shares_the_cores_of_what_is_measured_is_named(
     with found.apart() as left:
         assert left == 2
     assert capsys.readouterr().out.splitlines() == told
+
+
+def test_the_section_gpu_is_left_out_in_a_plain_line_where_torch_shows_no_cuda(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setenv("BENCH_OUT", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["bench", "gpu"])
+    assert bench.main() == 0
+    said = "bench: not measured: gpu, torch shows no CUDA device here"
+    assert said in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_all_of_the_section_gpu_runs_on_a_cpu_but_for_the_busy_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torchvision")
+    monkeypatch.setattr(gpu, "NETWORKS", {"ResNet18": "resnet18"})
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    setting = Setting(tmp_path, images=8, repeats=1, threads=2, sources=1, named=frozenset({"gpu"}))
+    figures = {figure.name: figure for figure in gpu.measured(setting, "cpu")}
+    assert list(figures) == [
+        "JPEGs decoded, no network",
+        "ResNet18 embedding, float16, from JPEG, after start-up",
+        "ResNet18 embedding, float32, from JPEG, after start-up",
+        "same top class of 8 digits in float16 and float32",
+    ]
+    for figure in figures.values():
+        assert all(value > 0 for value in (*figure.measured, *figure.denominator))
+    assert figures["same top class of 8 digits in float16 and float32"].passed
+    assert capsys.readouterr().out.count("its driver tells not") == 2
+
+
+@pytest.mark.parametrize(("decoded", "judged"), [(99.0, False), (101.0, True)])
+def test_the_share_of_the_pure_pass_has_a_bar_where_the_cores_could_keep_up(
+    decoded: float, *, judged: bool
+) -> None:
+    rounds = gpu._Rounds(ours=[85.0], pure=[100.0], busy=[90.0])
+    share, busy = gpu._figures("a network", rounds, decoded)
+    assert share.passed is (True if judged else None)
+    assert (busy.measured, busy.unit) == ((90.0,), "%")
+
+
+def test_a_gpu_is_busy_from_its_first_kernel_to_its_last() -> None:
+    assert gpu_busy.share_of([0, 0, 100, 0, 50, 0, 0]) == [50.0]
+    assert gpu_busy.share_of([0, 0]) == gpu_busy.share_of([]) == []
+
+
+def test_a_gpu_that_the_driver_does_not_know_is_asked_in_vain() -> None:
+    with gpu_busy.Busy("GPU-00000000-0000-0000-0000-000000000000") as busy:
+        pass
+    assert busy.share() == []

@@ -86,7 +86,8 @@ def loop(folder: Path, photos: Path) -> dict[str, Any]:
     app.get(cv2.imread(str(files[0])))
     start = time.perf_counter()
     faces = sum(len(app.get(cv2.imread(str(file)))) for file in files)
-    return {"faces": faces, "seconds": time.perf_counter() - start}
+    (provider,) = {_provider(model) for model in app.models.values()}
+    return {"faces": faces, "seconds": time.perf_counter() - start, "provider": provider}
 
 
 def ours(folder: Path, photos: Path, dataset: Path) -> dict[str, Any]:
@@ -101,26 +102,37 @@ def ours(folder: Path, photos: Path, dataset: Path) -> dict[str, Any]:
     from imgbatch.summary import Request
     from scripts.benchmarks.silent import Silent
 
-    calls = {part.__name__: _counted(part) for part in (parts.Recognition, parts.Attributes)}
+    providers: set[str] = set()
+    calls = {
+        part.__name__: _counted(part, providers) for part in (parts.Recognition, parts.Attributes)
+    }
     request = Request(str(photos), str(dataset), _recipe(folder), "inline")
     run(request, read_limits(), crew.inline, Silent())
     (record,) = Dataset.open(str(dataset)).runs()
     rows = Dataset.open(str(dataset)).read("faces", columns=["n_faces"])
     faces = sum(rows["n_faces"].to_pylist())
+    (provider,) = providers
     return {
         "faces": faces,
         "seconds": record["work_seconds"],
         "calls": {name: len(sizes) for name, sizes in calls.items()},
         "least_calls": math.ceil(faces / BATCH[device()]),
+        "provider": provider,
     }
 
 
-def _counted(part: Any) -> list[int]:
+def _provider(model: Any) -> str:
+    """Return what ONNX Runtime runs a model of InsightFace on."""
+    return str(model.session.get_providers()[0])
+
+
+def _counted(part: Any, providers: set[str]) -> list[int]:
     sizes: list[int] = []
     original = part.run
 
     def run(self: Any, faces: Any) -> Any:
         sizes.append(len(faces))
+        providers.add(_provider(self._model))
         return original(self, faces)
 
     part.run = run
