@@ -10,6 +10,7 @@ that look into it.
 from __future__ import annotations
 
 import os
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from imgbatch.vectors.assign import CELLS
@@ -56,7 +58,11 @@ def index(vectors: NDArray[np.float32], exact: int = EXACT) -> Index:
         return Index(np.zeros((rows, 1), np.int32), 1)
     cells = int(np.sqrt(rows))
     sample = vectors[:: max(1, rows // (cells * PER_CELL))]
-    model = KMeans(cells, init="random", n_init=1, max_iter=STEPS, random_state=0).fit(sample)
+    model = KMeans(cells, init="random", n_init=1, max_iter=STEPS, random_state=0)
+    with warnings.catch_warnings():
+        # Of copies there may be fewer different vectors than cells: some cells stay empty.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(sample)
     centers = model.cluster_centers_
     lengths = (centers**2).sum(axis=1)
     probes = min(PROBES, cells)
@@ -135,7 +141,11 @@ def _pairs(
         if many.size:
             some = product[many]
             bound = np.partition(some, len(inside) - most, axis=1)[:, len(inside) - most, None]
-            product[many] = np.where(some < bound, -np.inf, some)
+            # Of equal ones the first: a face that comes ten thousand times has as many equals.
+            equal, more = some == bound, some > bound
+            room = most - more.sum(axis=1)[:, None]
+            kept = more | (equal & (equal.cumsum(axis=1, dtype=np.int32) <= room))
+            product[many] = np.where(kept, some, -np.inf)
         first, second = np.nonzero(product >= least)
         found.append(np.stack([own[first], inside[second], product[first, second]]))
     return np.hstack(found)

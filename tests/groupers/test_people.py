@@ -240,3 +240,20 @@ def test_the_report_looks_up_no_source_of_groups_of_faces_that_another_grouper_m
     # The table `sources`, which pictures are looked up in, is not even there.
     [found] = read_labels(made, thumbnails=True)
     assert (found.groups, found.strips) == (5, ())
+
+
+def test_a_face_that_comes_thousands_of_times_has_no_more_links_than_others() -> None:
+    """Each is near to all others: their pairs, held at once, would be the square of them."""
+    vectors = unit(np.repeat(np.random.default_rng(0).standard_normal((2, WIDTH)), 500, axis=0))
+    rows = np.arange(1000)
+    pairs = links._pairs(vectors, rows, rows, 0.9, links.MOST)
+    assert np.bincount(pairs[0].astype(int)).tolist() == [links.MOST] * 1000
+    graph = links.near(vectors, links.index(vectors), rows, rows, distance=0.1)
+    assert graph[[499]].indices.tolist() == list(range(links.MOST))
+    assert graph[[0]].indices.tolist() == list(range(1, links.MOST + 1))
+
+
+def test_copies_of_few_faces_are_cut_into_cells_without_a_word() -> None:
+    few = unit(np.random.default_rng(0).standard_normal((50, WIDTH)))
+    many = few[np.arange(links.EXACT + 1000) % 50]
+    assert links.index(many).cells > 50
