@@ -150,7 +150,10 @@ class Driver:
     def _get_ready(self, changes: Changes) -> None:
         """Have the weights here before anything is written, if there will be sources to analyze."""
         if changes.new.num_rows or changes.changed.num_rows:
-            ready(self._recipe, self._limits, self._fetching)
+            self._ready()
+
+    def _ready(self) -> None:
+        ready(self._recipe, self._limits, self._fetching, elsewhere=self._request.elsewhere)
 
     def change(self, changes: Changes) -> None:
         """Commit changes of the manifest, if there are any.
@@ -172,7 +175,7 @@ class Driver:
         dataset, summary = self.dataset, self.summary
         left, todo = self._plan()
         if todo:
-            ready(self._recipe, self._limits, self._fetching)
+            self._ready()
         if (left or todo) and self._overtaken():
             left, todo = self._plan()
         if left:

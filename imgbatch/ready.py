@@ -138,15 +138,19 @@ def _missing(lacking: Mapping[str, str]) -> MissingExtraError:
 _fitting: set[str] = set()
 
 
-def ready(recipe: Recipe, limits: Limits, fetching: Fetching | None = None) -> None:
+def ready(
+    recipe: Recipe, limits: Limits, fetching: Fetching | None = None, *, elsewhere: bool = False
+) -> None:
     """Bring all weights of a recipe to this machine, verified.
 
     Args:
         recipe: whose analyzers need them.
         limits: where this machine keeps them, and the mirror.
         fetching: told while they come.
+        elsewhere: workers are on other machines than this one, which needs no GPU then.
 
     Raises:
+        SettingsError: the limits ask for CUDA, workers are here, and there is none.
         WeightsError: some cannot be had, are not what they should be, or do not fit to what the
             recipe says of them.
         MissingExtraError: packages of an analyzer are not installed.
@@ -154,6 +158,8 @@ def ready(recipe: Recipe, limits: Limits, fetching: Fetching | None = None) -> N
     weights.adopt(limits)
     if packages := _lacking(recipe):
         raise _missing(packages)
+    if not elsewhere:
+        analyzers.on_gpu(recipe.analyzers)  # as each worker asks at its start: here nothing is lost
     lacking: dict[str, WeightsError] = {}
     for need in needs(recipe):
         listener = partial(_tell, fetching, need.name, need.size) if fetching else None

@@ -43,11 +43,13 @@ class Again:
 
     Attributes:
         classes: error classes, with the wild cards of a shell: `decode.*`.
+        elsewhere: as of a `Request`.
     """
 
     dataset: str
     classes: tuple[str, ...]
     engine: str
+    elsewhere: bool = False
 
 
 def retry(again: Again, limits: Limits, engine: Engine, watcher: Watcher) -> Summary:
@@ -66,7 +68,7 @@ def retry(again: Again, limits: Limits, engine: Engine, watcher: Watcher) -> Sum
     last = runs[-1]
     recipe = settings.recipe_of(last["recipe"], settings_of=analyzers.settings_of)
     specs = table_specs(recipe)
-    request = Request(last["input"], again.dataset, "", again.engine)
+    request = Request(last["input"], again.dataset, "", again.engine, elsewhere=again.elsewhere)
     refuse_busy(dataset.store)
     with Recorder(again.dataset, new_run(), limits=limits, watcher=watcher) as recorder:
         driver = Driver(

@@ -50,7 +50,8 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
     refuse_busy(open_store(request.dataset))
     first = Dataset.find(request.dataset) is None
     if first and needs(recipe):
-        ready(recipe, limits, watcher.fetching)  # before the listing, which may take long
+        # Before the listing, which may take long.
+        ready(recipe, limits, watcher.fetching, elsewhere=request.elsewhere)
     mended = _mend(request, recipe, specs, limits) if request.repair else None
     with Recorder(request.dataset, new_run(), limits=limits, watcher=watcher) as recorder:
         listener: Listener = recorder

@@ -42,6 +42,7 @@ class Request:
         add_input: the dataset holds sources of another input, and this one is to come beside it.
         max_failed: more failed sources than this end the run with an error; below 1 it is a share
             of the dataset's sources.
+        elsewhere: workers are on other machines than whoever drives the run.
         dump, media_column, id_column: in place of the same of the recipe's `[posts]`.
     """
 
@@ -57,6 +58,7 @@ class Request:
     dump: str | None = None
     media_column: str | None = None
     id_column: str | None = None
+    elsewhere: bool = False
 
     @property
     def whole(self) -> bool:

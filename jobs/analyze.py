@@ -46,6 +46,8 @@ Address = Annotated[
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
+# The address of a cluster of this machine alone, which ends with the run.
+HERE = "local"
 OBJECT_STORE_BYTES = 128 * 2**20
 
 
@@ -65,7 +67,7 @@ def analyze(  # noqa: PLR0913 - one argument per flag
     media_column: MediaColumn = None,
     id_column: IdColumn = None,
     json: Json = False,
-    address: Address = "local",
+    address: Address = HERE,
 ) -> None:
     """Bring DATASET up to date with INPUT and a recipe, on Ray."""
     request = Request(
@@ -81,6 +83,7 @@ def analyze(  # noqa: PLR0913 - one argument per flag
         dump=dump,
         media_column=media_column,
         id_column=id_column,
+        elsewhere=address != HERE,
     )
 
     def engine(job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished | Crewed]:
@@ -121,7 +124,7 @@ def execute(
     # It says once per start that the cluster asks for a token, which Ray made by itself.
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
     options: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": False}
-    if address == "local":
+    if address == HERE:
         options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     connect(address, **options)
     quiet()
@@ -131,7 +134,7 @@ def execute(
             need_of(job.recipe, gpus=_gpus(job)),
             most=min(workers or len(tasks), len(tasks)),
             cluster=Cluster(
-                local=address == "local",
+                local=address == HERE,
                 patience=job.limits.cluster_seconds,
                 say=partial(typer.echo, err=True),
             ),

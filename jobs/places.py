@@ -66,10 +66,7 @@ def need_of(recipe: Recipe, *, gpus: bool = False) -> Need:
         recipe: its analyzers.
         gpus: whether those that can do without a GPU get their share of one too.
     """
-    needs = [
-        analyzers.needs_of(analyzers.load(name), settings)
-        for name, settings in recipe.analyzers.items()
-    ]
+    needs = analyzers.needs_of_all(recipe.analyzers)
     # Shares of one GPU: what asks for more than all of it in sum still takes turns there.
     gpu = min(1.0, sum(need.gpu or need.gpu_if_any * gpus for need in needs))
     return Need(gpu, sum(need.memory for need in needs))

@@ -10,7 +10,7 @@ import typer
 from imgbatch import terminal
 from imgbatch.retry import Again
 from imgbatch.terminal import Classes, DatasetUrl, Json, Workers
-from jobs.analyze import Address, execute
+from jobs.analyze import HERE, Address, execute
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -27,14 +27,15 @@ def retry(
     classes: Classes,
     workers: Workers = 0,
     json: Json = False,
-    address: Address = "local",
+    address: Address = HERE,
 ) -> None:
     """Do the sources of DATASET again that failed with a class, on Ray."""
 
     def engine(job: Job, tasks: Sequence[Task]) -> Generator[Tick | Finished | Crewed]:
         return execute(job, tasks, workers=workers, address=address)
 
-    terminal.redo(Again(dataset, tuple(classes), "ray"), engine, as_json=json)
+    again = Again(dataset, tuple(classes), "ray", elsewhere=address != HERE)
+    terminal.redo(again, engine, as_json=json)
 
 
 if __name__ == "__main__":

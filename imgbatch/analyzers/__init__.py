@@ -51,7 +51,7 @@ from imgbatch.records import REGIONS, analyzer_of
 from imgbatch.settings import Settings, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
     from types import ModuleType
 
     import pyarrow as pa
@@ -99,6 +99,8 @@ class Needs:
         memory: bytes that it makes its worker hold, beyond what decoding takes; said where that is
             gigabytes, so that a machine is not given more workers than it has room for. On Ray
             only.
+        network: what its share and its memory are of, where other analyzers of a recipe may run the
+            same: equal ones are one copy in a worker. None: of this analyzer's own.
     """
 
     min_side: int = 0
@@ -106,6 +108,7 @@ class Needs:
     gpu: float = 0.0
     gpu_if_any: float = 0.0
     memory: int = 0
+    network: Hashable = None
 
 
 class PictureAnalyzer(Protocol):
@@ -245,8 +248,21 @@ def needs_of(module: Module, settings: Settings) -> Needs:
     return found
 
 
+def needs_of_all(chosen: Mapping[str, Settings]) -> list[Needs]:
+    """Return what each of a recipe's analyzers adds to a worker: a shared network counts once."""
+    found: dict[Hashable, Needs] = {}
+    for name, settings in chosen.items():
+        need = needs_of(load(name), settings)
+        found.setdefault(name if need.network is None else need.network, need)
+    return list(found.values())
+
+
 def on_gpu(chosen: Mapping[str, Settings]) -> frozenset[str]:
-    """Return the names of the analyzers that compute on a GPU in this process."""
+    """Return the names of the analyzers that compute on a GPU in this process.
+
+    Raises:
+        SettingsError: the limits ask for CUDA, and there is none.
+    """
     needs = {name: needs_of(load(name), settings) for name, settings in chosen.items()}
     able = frozenset(name for name, need in needs.items() if need.gpu or need.gpu_if_any)
     return able if able and device() == "cuda" else frozenset()

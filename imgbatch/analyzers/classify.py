@@ -24,7 +24,7 @@ from pydantic import Field, field_validator, model_validator
 from imgbatch.analyzers import Column, Needs
 from imgbatch.errors import WeightsError
 from imgbatch.models.choice import Choice, digests, network
-from imgbatch.models.nets import SHARE, Prepared, batch_size, net_of, on_onnx
+from imgbatch.models.nets import SHARE, Prepared, batch_size, fitted, net_of
 from imgbatch.models.registry import imagenet_labels, wordnet_ids
 
 if TYPE_CHECKING:
@@ -126,11 +126,13 @@ def columns(settings: Settings) -> tuple[Column, ...]:
 
 def needs(settings: Settings) -> Needs:
     """Return what the network needs: pictures that are not to be enlarged."""
+    chosen = network(settings, TASK)
     return Needs(
-        min_side=network(settings, TASK).preprocess.resize,
+        min_side=chosen.preprocess.resize,
         batch=batch_size(),
         gpu_if_any=SHARE,
         memory=NEEDS.memory,
+        network=chosen,
     )
 
 
@@ -140,8 +142,7 @@ def check(settings: Settings) -> None:
     Raises:
         WeightsError: they do not.
     """
-    if on_onnx(network(settings, TASK)):
-        Analyzer(settings)
+    _names(settings, fitted(network(settings, TASK))[0])
 
 
 class Analyzer:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from imgbatch.analyzers import Column, Needs
 from imgbatch.models.choice import Choice, digests, network
-from imgbatch.models.nets import SHARE, Prepared, batch_size, net_of, on_onnx, unit_rows
+from imgbatch.models.nets import SHARE, Prepared, batch_size, fitted, net_of, unit_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,11 +61,13 @@ def weights(settings: Settings) -> dict[str, str]:
 
 def needs(settings: Settings) -> Needs:
     """Return what the network needs: pictures that are not to be enlarged."""
+    chosen = network(settings, TASK)
     return Needs(
-        min_side=network(settings, TASK).preprocess.resize,
+        min_side=chosen.preprocess.resize,
         batch=batch_size(),
         gpu_if_any=SHARE,
         memory=NEEDS.memory,
+        network=chosen,
     )
 
 
@@ -75,8 +77,7 @@ def check(settings: Settings) -> None:
     Raises:
         WeightsError: they do not.
     """
-    if on_onnx(network(settings, TASK)):
-        Analyzer(settings)
+    fitted(network(settings, TASK))
 
 
 class Analyzer:

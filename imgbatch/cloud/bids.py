@@ -223,7 +223,7 @@ def choice(offer: Offer, sample: Sample, share: float) -> Choice:
 
 def gpu_share(recipe: Recipe) -> float:
     """Return the share of one GPU that a worker takes where there is one; 0: it has no use."""
-    needs = [analyzers.needs_of(analyzers.load(n), own) for n, own in recipe.analyzers.items()]
+    needs = analyzers.needs_of_all(recipe.analyzers)
     return min(1.0, sum(need.gpu or need.gpu_if_any for need in needs))
 
 

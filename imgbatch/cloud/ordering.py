@@ -148,9 +148,7 @@ def pool_of(deployment: Deployment, gpus: tuple[str, ...], recipe: Recipe | None
 
 def uses_gpu(recipe: Recipe) -> bool:
     """Whether an analyzer of a recipe works on a GPU where there is one."""
-    needs = [
-        analyzers.needs_of(analyzers.load(name), own) for name, own in recipe.analyzers.items()
-    ]
+    needs = analyzers.needs_of_all(recipe.analyzers)
     return any(need.gpu or need.gpu_if_any for need in needs)
 
 

@@ -1,7 +1,7 @@
 """Which device of this machine models run on, and with how many threads, as the run's limits say.
 
 Enters: the limits that hold here (`cache.told`). Leaves: `device()`, `threads()`, and torch's own
-word for the first.
+word for the first. `on_cpu` is for who only looks whether a model could run.
 
 Decision, 2026-11: the CUDA driver itself is asked how many devices there are, not torch. A worker
 that runs ONNX on a CPU never imports torch: 2 seconds and half a gigabyte. Drawback: ten lines of
@@ -10,8 +10,10 @@ ctypes.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,9 +21,13 @@ from imgbatch.errors import MissingExtraError, SettingsError
 from imgbatch.models.cache import told
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import torch
 
 Device = Literal["cpu", "cuda"]
+
+_looking: ContextVar[bool] = ContextVar("looking", default=False)
 
 
 def threads() -> int:
@@ -35,6 +41,8 @@ def device() -> Device:
     Raises:
         SettingsError: IMGBATCH_DEVICE asks for CUDA, and there is none.
     """
+    if _looking.get():
+        return "cpu"
     wanted = told().device
     if wanted == "cuda" and not cuda_devices():
         raise SettingsError(
@@ -42,6 +50,20 @@ def device() -> Device:
             "Install the driver, let CUDA_VISIBLE_DEVICES name a device, or leave it out.",
         )
     return "cuda" if wanted != "cpu" and cuda_devices() else "cpu"
+
+
+@contextlib.contextmanager
+def on_cpu() -> Iterator[None]:
+    """Have all models that this thread loads meanwhile on the CPU, whatever the limits say.
+
+    For who drives a run and looks whether weights fit: CUDA is for its workers, which may be on
+    other machines than it.
+    """
+    before = _looking.set(True)
+    try:
+        yield
+    finally:
+        _looking.reset(before)
 
 
 @lru_cache(maxsize=1)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 from weakref import ReferenceType, WeakValueDictionary, ref
@@ -20,6 +21,7 @@ from weakref import ReferenceType, WeakValueDictionary, ref
 import numpy as np
 
 from imgbatch.models.batches import Batches
+from imgbatch.models.cache import told
 from imgbatch.models.devices import cuda_devices, device, need, threads
 from imgbatch.models.export import INPUT, exported
 from imgbatch.models.preprocessing import square
@@ -86,8 +88,7 @@ class Net:
         self._batches = Batches(batch)
         self._lock = threading.Lock()
         self._last = _Last()
-        black = np.zeros((shown.input, shown.input, 3), np.uint8)
-        self.sizes = tuple(len(output) for output in engine.run([black])[0])
+        self.sizes = _sizes(engine, shown)
 
     def prepare(self, pixels: Pixels) -> Prepared:
         """Return what the network is shown of a picture: the same for the same picture."""
@@ -112,6 +113,11 @@ class Net:
             for picture, outputs in zip(todo, found, strict=True):
                 picture.outputs, picture.pixels = outputs, None
         return [_finite(p.outputs) for p in pictures if p.outputs is not None]
+
+
+def _sizes(engine: Engine, shown: Preprocess) -> tuple[int, ...]:
+    black = np.zeros((shown.input, shown.input, 3), np.uint8)
+    return tuple(len(output) for output in engine.run([black])[0])
 
 
 def _finite(outputs: Outputs) -> Outputs:
@@ -188,13 +194,43 @@ def batch_size() -> int:
     return BATCH["cuda" if cuda_devices() else "cpu"]
 
 
-def on_onnx(network: Network) -> bool:
+def fitted(network: Network) -> tuple[int, ...]:
+    """Return the `sizes` of a network's Net, for who drives a run; asks for no CUDA.
+
+    Where ONNX Runtime runs it on this machine, its ONNX file is made by this. Else torch builds it
+    on the CPU, whatever its workers have.
+
+    Decision, 2026-11: torch does that in this process, not in a child that ends. Drawback: it stays
+    in the driver, half a gigabyte.
+
+    Raises:
+        WeightsError: the weights cannot be had, or do not fit the network.
+        SettingsError: the library has no network of that name.
+        MissingExtraError: the packages of the extra `models` are not installed.
+    """
+    if told().device != "cuda" and _on_onnx(network):
+        return net_of(network).sizes
+    return _built(network)
+
+
+@lru_cache(maxsize=8)  # a network of two analyzers is built once
+def _built(network: Network) -> tuple[int, ...]:
+    torch = need("torch")
+    from imgbatch.models.networks import built  # noqa: PLC0415 - it imports torch
+    from imgbatch.models.torch_engine import TorchEngine  # noqa: PLC0415 - it imports torch
+
+    shown = network.preprocess
+    module = built(network.loader, network.builder, fetch(network.weights), shown)
+    return _sizes(TorchEngine(module, torch.device("cpu"), precision="float32"), shown)
+
+
+def _on_onnx(network: Network) -> bool:
     """Whether ONNX Runtime is what runs a network on this machine."""
     return device() == "cpu" and network.precision == "float32"
 
 
 def _engine(network: Network) -> Engine:
-    if on_onnx(network):
+    if _on_onnx(network):
         need("onnxruntime")
         return OnnxEngine(exported(network))
     need("torch")

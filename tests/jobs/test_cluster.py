@@ -17,7 +17,8 @@ from ray.cluster_utils import Cluster
 from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 
 from imgbatch.dataset import Dataset
-from imgbatch.errors import JobError
+from imgbatch.errors import JobError, SettingsError
+from imgbatch.models.devices import cuda_devices
 from tests import corpus
 
 if TYPE_CHECKING:
@@ -174,29 +175,47 @@ def test_a_worker_has_its_share_of_a_gpu(cluster: Cluster, start: Callable[..., 
     assert len({began["pid"] for began in driver.begun()}) == 2
 
 
+def analyze(
+    root: Path, folder: Path, address: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run an analyzer that asks for a GPU over 20 pictures."""
+    corpus.many(folder / "in", 20)
+    (folder / "r.toml").write_text('[analyzers."tests.graphic"]\n')
+    words = [folder / "in", folder / "d", "--recipe", folder / "r.toml", "--address", address]
+    return subprocess.run(
+        [sys.executable, "-m", "jobs.analyze", *map(str, words)],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(cuda_devices() > 0, reason="this machine has CUDA")
+def test_whoever_drives_a_cluster_needs_no_gpu_and_its_workers_do(
+    cluster: Cluster, root: Path, tmp_path: Path
+) -> None:
+    machine(cluster, 2, num_gpus=1)
+    listed = []
+    for address in ("local", cluster.address):
+        ended = analyze(root, tmp_path, address, IMGBATCH_DEVICE="cuda")
+        assert ended.returncode == SettingsError.exit_code, ended.stderr
+        assert "shows no CUDA device" in ended.stderr
+        listed.append(Dataset.open(str(tmp_path / "d")).read("manifest").num_rows)
+    # Here nothing is begun; there a machine is found to show Ray a GPU that CUDA does not have.
+    assert listed == [0, 20]
+
+
 def test_an_analyzer_that_asks_for_a_gpu_runs_where_there_is_one_and_nowhere_else(
     cluster: Cluster, root: Path, tmp_path: Path
 ) -> None:
     machine(cluster, 2, num_gpus=1)
-    corpus.many(tmp_path / "in", 20)
-    (tmp_path / "r.toml").write_text('[analyzers."tests.graphic"]\n')
-
-    def analyze(address: str) -> subprocess.CompletedProcess[str]:
-        words = [tmp_path / "in", tmp_path / "d", "--recipe", tmp_path / "r.toml"]
-        return subprocess.run(
-            [sys.executable, "-m", "jobs.analyze", *map(str, words), "--address", address],
-            cwd=root,
-            env={**os.environ, "PYTHONPATH": str(root)},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-
-    here = analyze("local")
+    here = analyze(root, tmp_path, "local")
     assert here.returncode == JobError.exit_code, here.stderr
     assert "no worker can run on this machine: each worker needs a core, 0.5 GPU" in here.stderr
-    there = analyze(cluster.address)
+    there = analyze(root, tmp_path, cluster.address)
     assert there.returncode == 0, there.stderr
     rows = Dataset.open(str(tmp_path / "d")).read("tests.graphic").to_pylist()
     assert {row["gpu"] for row in rows} == {"0"}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgbatch.analyzers import classify, embed
+from imgbatch.analyzers import classify, clip, embed, faces
+from imgbatch.cloud.bids import gpu_share
+from imgbatch.cloud.ordering import uses_gpu
 from imgbatch.crew import CORES_PER_WORKER
 from imgbatch.models.nets import SHARE
 from imgbatch.settings import Recipe
@@ -69,8 +73,54 @@ def test_what_a_worker_needs_is_what_all_its_analyzers_do() -> None:
     assert need_of(Recipe(analyzers={"image": {}, "hashes": {}})) == Need()
     both = need_of(Recipe(analyzers={"image": {}, "tests.graphic": {}}))
     assert both == Need(gpu=0.5, memory=100 * 2**20)
-    networks = Recipe(analyzers={"classify": classify.Settings(), "embed": embed.Settings()})
+    networks = Recipe(analyzers={"classify": classify.Settings(), "clip": clip.Settings()})
     assert need_of(networks).gpu == 0
     assert need_of(networks, gpus=True).gpu == 2 * SHARE
     assert str(both) == "a core, 0.5 GPU, 0.1 GiB of memory"
     assert told([Machine("h", 0), Machine("a", 4, 1, 2 * GIB)]) == "1 x (4 cores 1 GPU 2.0 GiB)"
+
+
+def test_a_network_of_two_analyzers_is_one_copy_and_counts_once() -> None:
+    one = Recipe(analyzers={"embed": embed.Settings()})
+    both = Recipe(analyzers={"classify": classify.Settings(), "embed": embed.Settings()})
+    assert need_of(both, gpus=True) == need_of(one, gpus=True) == Need(SHARE, 2**29)
+    assert gpu_share(both) == gpu_share(one) == SHARE
+    half = embed.Settings(precision="float16")
+    for other in (embed.Settings(model="resnet18"), half):
+        two = Recipe(analyzers={"classify": classify.Settings(), "embed": other})
+        assert need_of(two, gpus=True) == Need(2 * SHARE, 2**30)
+        assert gpu_share(two) == 2 * SHARE
+
+
+OWN = {"url": "head.onnx", "sha256": "0" * 64}
+HEAD = {"mood": {"weights": OWN, "classes": ("calm", "sad")}}
+PACK = {"detector": "buffalo_l"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "memory"),
+    [
+        ({"detector": "ultraface"}, faces.ULTRAFACE),
+        (PACK, faces.DETECTOR),
+        ({**PACK, "recognition": True}, faces.DETECTOR + faces.SEEING),
+        ({**PACK, "recognition": True, "pose": "model"}, faces.DETECTOR + 2 * faces.SEEING),
+        ({**PACK, "perceived": ("age",)}, faces.DETECTOR + faces.ULTRAFACE),
+        ({"detector": "lbp", "heads": HEAD}, faces.SEEING),
+        ({"detector": "ultraface", "heads": HEAD}, faces.ULTRAFACE + faces.SEEING),
+    ],
+)
+def test_face_models_take_their_share_of_a_gpu_and_their_memory(
+    keys: dict[str, Any], memory: int
+) -> None:
+    recipe = Recipe(analyzers={"faces": faces.Settings.model_validate(keys)})
+    assert need_of(recipe, gpus=True) == Need(SHARE, memory)
+    assert need_of(recipe) == Need(0, memory)
+    assert gpu_share(recipe) == SHARE
+    assert uses_gpu(recipe)
+
+
+@pytest.mark.parametrize("keys", [{"detector": "lbp"}, {**PACK, "output": "none"}])
+def test_faces_without_a_network_take_neither(keys: dict[str, Any]) -> None:
+    recipe = Recipe(analyzers={"faces": faces.Settings.model_validate(keys)})
+    assert need_of(recipe, gpus=True) == Need()
+    assert not uses_gpu(recipe)
