@@ -20,13 +20,16 @@ CUDA_WORDS = ("CUDA error", "CUDA failure", "CUDNN failure", "CUBLAS failure")
 ONNX_WORDS = ("Failed to allocate memory", "CUDA_ERROR_OUT_OF_MEMORY", "out of memory")
 
 
-class Batches:
-    """A batch size that halves where memory runs out, and doubles again once it did fit a while.
+class Room:
+    """How many items fit at once: half where memory ran out, twice again once they did for a while.
 
     Not for several threads at once.
 
     Args:
-        most: items in a batch where memory allows it, at least 1.
+        most: items where memory allows it, at least 1.
+
+    Attributes:
+        size: items that are to be tried now.
     """
 
     def __init__(self, most: int) -> None:
@@ -35,6 +38,20 @@ class Batches:
         self.most = most
         self.size = most
         self._fitted = 0
+
+    def halve(self, count: int) -> None:
+        """Take it that so many did not fit."""
+        self.size, self._fitted = -(-count // 2), 0
+
+    def fit(self, count: int) -> None:
+        """Take it that so many fitted."""
+        self._fitted += count >= self.size
+        if self.size < self.most and self._fitted >= RECOVER_AFTER:
+            self.size, self._fitted = min(self.most, self.size * 2), 0
+
+
+class Batches(Room):
+    """Calls with as many items as there is room for."""
 
     def run(self, call: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T]) -> list[R]:
         """Return what `call` makes of the items, in order.
@@ -50,20 +67,15 @@ class Batches:
             except Exception as error:
                 if len(some) == 1 or not out_of_memory(error):
                     raise
-                self.size, self._fitted = -(-len(some) // 2), 0
+                self.halve(len(some))
             else:
                 assert len(found) == len(some), "a call returns as many results as it got items"
                 results += found
-                self._fit(len(some))
+                self.fit(len(some))
                 continue
             # Here, out of the handler: the error holds the frames that hold the memory.
-            _let_go()
+            let_go()
         return results
-
-    def _fit(self, count: int) -> None:
-        self._fitted += count == self.size
-        if self.size < self.most and self._fitted >= RECOVER_AFTER:
-            self.size, self._fitted = min(self.most, self.size * 2), 0
 
 
 def batched(call: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T], batch: int) -> list[R]:
@@ -81,7 +93,8 @@ def out_of_memory(error: BaseException) -> bool:
     return "onnxruntime" in type(error).__module__ and any(w in str(error) for w in ONNX_WORDS)
 
 
-def _let_go() -> None:
+def let_go() -> None:
+    """Give back what nobody holds any more; called where no error is being handled."""
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():

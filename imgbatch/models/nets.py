@@ -14,13 +14,12 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 from weakref import ReferenceType, WeakValueDictionary, ref
 
 import numpy as np
 
-from imgbatch.models.batches import Batches
+from imgbatch.models.batches import Batches, Room, let_go, out_of_memory
 from imgbatch.models.cache import told
 from imgbatch.models.devices import cuda_devices, device, need, threads
 from imgbatch.models.export import INPUT, exported
@@ -29,7 +28,7 @@ from imgbatch.models.sessions import onnx_session
 from imgbatch.models.weights import fetch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -41,6 +40,12 @@ if TYPE_CHECKING:
     Outputs = tuple[NDArray[np.float32], ...]
 
 # Of a GPU, for one network: workers of few cores each feed it, as they feed a CPU.
+#
+# Decision, 2026-11: so there is one copy of a network in a process, and up to eight on a GPU, not
+# one per device. Drawback: each holds its weights, its activations and CUDA's own half gigabyte
+# there, and the eight take turns. What would change it: a network of which eight do not fit, or a
+# measurement in which fewer workers, fed by more decoding processes each, keep the GPU busier; then
+# one process computes for a device, and pictures go to it through shared memory.
 SHARE = 1 / 8
 # More pictures at once are no quicker on a CPU; on a GPU they are.
 BATCH = {"cpu": 32, "cuda": 128}
@@ -150,20 +155,59 @@ class OnnxEngine:
     ResNet50 on 4 cores with other work on them: 77 ms of CPU a picture in place of 90 to 140, 24
     to 36 pictures/s in place of 15 to 27; and 340 MB less in all, since fewer pictures' layers are
     held at once. Drawback: one picture alone takes as long as one core takes for it.
+
+    Where memory runs out, fewer threads do it, then one with one picture: what a batch takes is
+    decided by how many of its pictures are computed at once, and not by how many there are.
     """
 
     def __init__(self, path: Path) -> None:
         self._session = onnx_session(path, threads=1)
         self._lanes = ThreadPoolExecutor(threads(), "network")
+        self._room = Room(threads() * FEW)
 
     def run(self, pixels: Sequence[Pixels]) -> list[Outputs]:
-        """Return the outputs of pictures, in order."""
-        few = [pixels[start : start + FEW] for start in range(0, len(pixels), FEW)]
-        return list(chain.from_iterable(self._lanes.map(self._run, few)))
+        """Return the outputs of pictures, in order.
 
-    def _run(self, pixels: Sequence[Pixels]) -> list[Outputs]:
-        found = self._session.run(None, {INPUT: np.stack(pixels)})
-        return list(zip(*found, strict=True))
+        Raises:
+            Exception: what ONNX Runtime raises; memory that one picture alone does not find, too.
+        """
+        found: dict[int, Outputs] = {}
+        while left := [place for place in range(len(pixels)) if place not in found]:
+            at_once = min(self._room.size, len(left))
+            error = self._try(pixels, left, found)
+            if error is None:
+                self._room.fit(at_once)
+                continue
+            if at_once == 1 or not out_of_memory(error):
+                raise error
+            self._room.halve(at_once)
+            del error  # it holds the frames that hold the memory
+            let_go()
+        return [found[place] for place in range(len(pixels))]
+
+    def _try(
+        self, pixels: Sequence[Pixels], left: list[int], found: dict[int, Outputs]
+    ) -> BaseException | None:
+        """Compute those that are left, as many at once as there is room for; return what failed.
+
+        All threads have ended then: none holds memory that the next try would lack.
+        """
+        few = min(FEW, self._room.size)
+        parts = [left[start : start + few] for start in range(0, len(left), few)]
+        todo = iter(parts)
+        count = min(len(parts), max(1, self._room.size // few))
+        lanes = [self._lanes.submit(self._lane, pixels, todo, found) for _ in range(count)]
+        errors = [error for lane in lanes if (error := lane.exception()) is not None]
+        # One that is not of memory comes first: trying again would not help.
+        return min(errors, key=out_of_memory, default=None)
+
+    def _lane(
+        self, pixels: Sequence[Pixels], todo: Iterator[list[int]], found: dict[int, Outputs]
+    ) -> None:
+        """Take part after part, as the other threads do, and compute it."""
+        for places in todo:
+            outputs = self._session.run(None, {INPUT: np.stack([pixels[p] for p in places])})
+            found.update(zip(places, zip(*outputs, strict=True), strict=True))
 
 
 _lock = threading.Lock()

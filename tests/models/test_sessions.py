@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +17,10 @@ from PIL import Image
 
 from imgbatch.analyzers import classify, embed
 from imgbatch.errors import MissingExtraError, SettingsError, WeightsError
-from imgbatch.models import cache, devices, export
+from imgbatch.models import cache, devices, export, nets
 from imgbatch.models.batches import RECOVER_AFTER, Batches, out_of_memory
 from imgbatch.models.choice import network
-from imgbatch.models.nets import BATCH, Net, net_of
+from imgbatch.models.nets import BATCH, Net, OnnxEngine, net_of
 from imgbatch.models.preprocessing import Preprocess, square
 from imgbatch.models.sessions import batched, onnx_session, torch_device
 from imgbatch.records import Facts, Picture
@@ -259,6 +261,115 @@ def test_a_network_whose_batch_does_not_fit_gives_the_same_rows(chosen: dict[str
     assert counted.given == [1, 10, 5, 3, 3, 3, 1]  # the first to learn the outputs' sizes
     for a, b in zip(found, right, strict=True):
         assert np.abs(a[1] - b[1]).max() < 1e-5
+
+
+class Tight:
+    """A session of ONNX Runtime with room for so many pictures at once, over all threads."""
+
+    def __init__(self, session: Any, room: int) -> None:
+        self._session = session
+        self._lock = threading.Lock()
+        self._running = 0
+        self.room = room
+        self.peaks: list[int] = []
+        self.calls: list[int] = []
+
+    def run(self, names: None, fed: dict[str, NDArray[np.uint8]]) -> list[Any]:
+        (pixels,) = fed.values()
+        with self._lock:
+            self._running += len(pixels)
+            self.peaks.append(self._running)
+            self.calls.append(len(pixels))
+        try:
+            time.sleep(0.02)  # the others come meanwhile
+            with self._lock:
+                if self._running > self.room:
+                    raise MemoryError(f"{self._running} at once")
+            return self._session.run(names, fed)
+        finally:
+            with self._lock:
+                self._running -= len(pixels)
+
+
+def of_four_threads(chosen: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> OnnxEngine:
+    monkeypatch.setattr(nets, "threads", lambda: 4)
+    return OnnxEngine(export.exported(of(chosen)))
+
+
+@pytest.mark.parametrize("room", [1, 2, 3, 4, 7])
+def test_where_memory_runs_out_fewer_threads_compute_and_then_fewer_pictures(
+    room: int, chosen: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = of_four_threads(chosen, monkeypatch)
+    shown = [square(p.pixels, of(chosen).preprocess) for p in pictures(32)]
+    right = engine.run(shown)
+    tight = Tight(engine._session, room)
+    monkeypatch.setattr(engine, "_session", tight)
+    found = engine.run(shown)
+    for mine, theirs in zip(found, right, strict=True):
+        assert np.abs(mine[1] - theirs[1]).max() < 1e-5
+    fits = {1: 1, 2: 2, 3: 2, 4: 4, 7: 4}[room]
+    assert engine._room.size == fits
+    tight.peaks.clear()
+    engine.run(shown)
+    assert max(tight.peaks) == fits
+
+
+def test_nothing_of_a_try_runs_on_while_the_next_one_does(
+    chosen: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = of_four_threads(chosen, monkeypatch)
+    shown = [square(p.pixels, of(chosen).preprocess) for p in pictures(8)]
+    failed = threading.Event()
+    running: list[int] = []
+    left_over: list[int] = []
+    session = engine._session
+
+    class Late:
+        """One thread fails at once; the others take a while."""
+
+        def run(self, names: None, fed: dict[str, NDArray[np.uint8]]) -> list[Any]:
+            if not failed.is_set():
+                failed.set()
+                raise MemoryError
+            running.append(1)
+            time.sleep(0.1)
+            running.pop()
+            return session.run(names, fed)
+
+    monkeypatch.setattr(engine, "_session", Late())
+    monkeypatch.setattr(nets, "let_go", lambda: left_over.append(len(running)))
+    assert len(engine.run(shown)) == 8
+    assert left_over == [0]
+
+
+def test_an_engine_that_was_tight_takes_as_many_again_once_memory_is_back(
+    chosen: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = of_four_threads(chosen, monkeypatch)
+    shown = [square(p.pixels, of(chosen).preprocess) for p in pictures(8)]
+    tight = Tight(engine._session, 4)
+    monkeypatch.setattr(engine, "_session", tight)
+    engine.run(shown)
+    assert engine._room.size == 4
+    tight.room = 8
+    for _ in range(RECOVER_AFTER):
+        engine.run(shown)
+    assert engine._room.size == 8
+
+
+def test_memory_that_one_picture_alone_does_not_find_is_an_error_and_so_is_any_other(
+    chosen: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = of_four_threads(chosen, monkeypatch)
+    shown = [square(p.pixels, of(chosen).preprocess) for p in pictures(4)]
+    tight = Tight(engine._session, 0)
+    monkeypatch.setattr(engine, "_session", tight)
+    with pytest.raises(MemoryError, match="1 at once"):
+        engine.run(shown)
+    monkeypatch.setattr(engine, "_session", Tight(None, 8))
+    with pytest.raises(AttributeError):
+        engine.run(shown)
 
 
 class Blind(Counted):
