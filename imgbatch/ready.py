@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from imgbatch import analyzers
 from imgbatch.errors import MissingExtraError, WeightsError
 from imgbatch.models import registry, weights
+from imgbatch.models.terms import terms
 from imgbatch.models.weights import How, Own, Wanted
 from imgbatch.settings import Settings
 
@@ -55,13 +56,13 @@ class Need:
 
     @property
     def licence(self) -> str:
-        """The name of their licence; of the user's own, who knows."""
-        return "the user's own" if isinstance(self.wanted, Own) else self.wanted.licence.name
+        """The name of their licence, as far as anybody can tell."""
+        return terms(self.wanted).name
 
     @property
     def limits(self) -> str:
-        """What their licence does not allow; "" where nothing; of the user's own, who knows."""
-        return "" if isinstance(self.wanted, Own) else self.wanted.licence.limits
+        """What their licence does not allow; "" where nothing, or nobody can tell."""
+        return terms(self.wanted).limits
 
     @property
     def size(self) -> int:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from imgbatch.models.audit import Kept
     from imgbatch.models.download import Listener
-    from imgbatch.models.registry import Model
+    from imgbatch.models.registry import Licence, Model
     from imgbatch.models.weights import Had, Wanted
 
 Names = Annotated[
@@ -76,7 +76,7 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME")], *, json: Json = F
         f"  size      {_size(model)}",
         f"  sha256    {model.sha256}{'' if whole else '... (published so)'}",
         f"  input     {_input(model)}",
-        *_licence(model),
+        *_licence(model.licence),
         f"  here      {lies} at {path}",
     ]
     say(json, "model", {**record, "path": str(path)}, lines)
@@ -92,7 +92,8 @@ def pull(
         with _listening(name, wanted, shown=not json) as listener:
             # A copy that the user has at hand is taken, whatever a mirror has.
             had = get(wanted, mirrored=not wanted.url.startswith("file:"), listener=listener)
-        say(json, "pulled", _pulled(name, had), _pulled_lines(name, wanted, had))
+        record = {**_pulled(name, had), **_allowed(wanted)}
+        say(json, "pulled", record, _pulled_lines(name, wanted, had))
 
 
 def push(
@@ -113,6 +114,7 @@ def push(
         with _listening(name, wanted, shown=not json) as listener:
             pushed = send(wanted, store, listener)
         record = {"name": name, "address": pushed.address, "sent": pushed.sent}
+        record |= _allowed(wanted)
         said = "is in the store now" if pushed.sent else "was in the store already"
         lines = [f"{name} {said}: {pushed.address}", *_terms(wanted), *_own(wanted)]
         say(json, "pushed", record, lines)
@@ -224,9 +226,9 @@ def _input(model: Model) -> str:
     )
 
 
-def _licence(model: Model) -> list[str]:
-    lines = [f"  licence   {model.licence.name}: {model.licence.url}"]
-    return [*lines, f"  limits    {model.licence.limits}"] if model.licence.limits else lines
+def _licence(licence: Licence) -> list[str]:
+    lines = [f"  licence   {licence.name}: {licence.url}"]
+    return [*lines, f"  limits    {licence.limits}"] if licence.limits else lines
 
 
 def _pulled(name: str, had: Had) -> dict[str, Any]:
@@ -239,10 +241,19 @@ def _pulled_lines(name: str, wanted: Wanted, had: Had) -> list[str]:
 
 
 def _terms(wanted: Wanted) -> list[str]:
-    """Return what a user must know of a model's licence, whenever its weights are moved."""
-    from imgbatch.models.registry import Model
+    """Return what a user must know of a licence, whenever weights are moved."""
+    from imgbatch.models.terms import OWN, terms
 
-    return _licence(wanted) if isinstance(wanted, Model) else []
+    licence = terms(wanted)
+    return [] if licence == OWN else _licence(licence)
+
+
+def _allowed(wanted: Wanted) -> dict[str, str]:
+    """Return the same for a record, as a run's says it."""
+    from imgbatch.models.terms import terms
+
+    licence = terms(wanted)
+    return {"licence": licence.name, "limits": licence.limits}
 
 
 def _own(wanted: Wanted) -> list[str]:

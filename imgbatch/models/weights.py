@@ -181,6 +181,15 @@ def file_of(wanted: Wanted) -> cache.File:
     return cache.File(name if name.strip(".") else "weights", digest_of(wanted))
 
 
+def path_of(wanted: Wanted) -> Path:
+    """Return where weights lie on this machine, or would; nothing is verified.
+
+    Raises:
+        WeightsError: the user's own have no digest.
+    """
+    return _local(wanted) or cache.path_of(file_of(wanted))
+
+
 def name_of(wanted: Wanted) -> str:
     """Return what messages call it, and what `imgbatch models pull` takes; without a secret."""
     return wanted.name if isinstance(wanted, Model) else scrub(wanted.url)

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +19,8 @@ from imgbatch.cli.plan_lines import lines
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.verify import verify
 from imgbatch.errors import MissingExtraError, WeightsError
-from imgbatch.models.weights import Own
+from imgbatch.models import registry
+from imgbatch.models.weights import Own, fetch
 from imgbatch.observe.progress import Lines
 from imgbatch.ready import look, needs
 from imgbatch.report import write_report
@@ -237,8 +239,6 @@ def test_plan_and_doctor_say_where_weights_lie_and_bring_none(
 def test_record_report_and_codebook_name_weights_and_what_their_licence_does_not_allow(
     pictures: Path, told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from imgbatch.models import registry
-
     path = tmp_path / "buffalo_l.zip"
     path.write_bytes(b"7")
     there = {"url": path.as_uri(), "sha256": sha256(b"7")}
@@ -259,6 +259,64 @@ def test_record_report_and_codebook_name_weights_and_what_their_licence_does_not
     codebook = (tmp_path / "d" / "report" / "codebook.md").read_text("utf-8")
     assert "## Weights" in codebook
     assert "non-commercial research only" in codebook
+
+
+def pack_of(path: Path, data: bytes) -> list[tuple[str, str]]:
+    """Return licences and limits of a pack that a recipe names by its path."""
+    own = f'weights = {{ url = "{path}", sha256 = "{sha256(data)}" }}'
+    text = f'[analyzers.faces]\ndetector = "pack"\nrecognition = true\n{own}\n'
+    read = settings.read_recipe(text, settings_of=analyzers.settings_of)
+    return [(need.licence, need.limits) for need in needs(read)]
+
+
+def test_a_file_of_the_registry_keeps_its_licence_wherever_it_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = {model.name: model for model in registry.known()}
+    buffalo = models["buffalo_l"]
+    digest = {"sha256": sha256(b"7")}
+    monkeypatch.setattr(registry, "_read", lambda: {"buffalo_l": buffalo.model_copy(update=digest)})
+    licence = (buffalo.licence.name, buffalo.licence.limits)
+    assert licence[0] == "non-commercial research"
+    assert pack_of(tmp_path / "mine", b"7") == [licence]
+    # Any other pack: nobody can tell, and what InsightFace allows is said.
+    ((name, limits),) = pack_of(tmp_path / "mine.zip", b"8")
+    assert name == "the user's own"
+    assert "those of InsightFace are for non-commercial research only" in limits
+
+
+def test_a_pack_is_known_by_what_is_in_it_and_a_file_of_torch_is_none(
+    told: Told, tmp_path: Path
+) -> None:
+    told()
+    limits = {}
+    for name in ("det.onnx", "archive/data.pkl", ""):
+        path = tmp_path / "weights"
+        path.write_bytes(b"no zip file")
+        if name:
+            with zipfile.ZipFile(path, "w") as opened:
+                opened.writestr(name, "1")
+        fetch(Own(url=str(path), sha256=sha256(path.read_bytes())))
+        ((_, limits[name]),) = pack_of(path, path.read_bytes())
+    assert "InsightFace" in limits["det.onnx"]
+    assert limits["archive/data.pkl"] == limits[""] == ""
+
+
+def test_pull_and_push_say_the_terms_of_a_pack_in_words_and_in_json(
+    hub: Files, tmp_path: Path
+) -> None:
+    hub.files |= {"mine.zip": b"7", "one.txt": b"1"}
+    cache = {"IMGBATCH_MODEL_CACHE": str(tmp_path / "cache")}
+    store = str(tmp_path / "mirror")
+    for verb, more in (("pull", ()), ("push", (store,))):
+        words = ("models", verb, f"{hub.url}/mine.zip", *more, "--sha256", sha256(b"7"))
+        told = json.loads(imgbatch(*words, "--json", **cache).stdout)
+        assert told["licence"] == "the user's own"
+        assert "non-commercial research only" in told["limits"]
+        assert told["limits"] in imgbatch(*words, **cache).stdout
+        other = ("models", verb, f"{hub.url}/one.txt", *more, "--sha256", sha256(b"1"))
+        assert json.loads(imgbatch(*other, "--json", **cache).stdout)["limits"] == ""
+        assert "licence" not in imgbatch(*other, **cache).stdout
 
 
 def imgbatch(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
