@@ -293,7 +293,7 @@ class Driver:
                     if part.table == OUTCOMES:
                         tally.add(part.path, event.counts)
                 budget.add(event.failed or 0)
-                recorder.finished()
+                recorder.finished(sum(part.size for part in event.parts))
 
     def _seconds(self) -> float:
         return round(time.monotonic() - self._start, 3)

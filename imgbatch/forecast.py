@@ -46,7 +46,7 @@ class Wanted:
         most: machines at once; 0: as many as the pool can have.
         trial: sources of a sample run here; 0: none.
         measure: whether anything but priors is asked for.
-        origin: region of the input's bucket; None where nobody could tell.
+        origin, home: regions of the buckets of input and dataset; None where nobody could tell.
     """
 
     gpus: tuple[str, ...] = ()
@@ -54,6 +54,7 @@ class Wanted:
     trial: int = SOURCES
     measure: bool = True
     origin: str | None = None
+    home: str | None = None
 
 
 @dataclass(slots=True)
@@ -79,10 +80,10 @@ class Forecast:
 
     @property
     def budget(self) -> float | None:
-        """Dollars to give as --budget: p90, rounded up."""
+        """Dollars to give as --budget: p90 and traffic, rounded up."""
         if not self.taken or not self.taken.estimate:
             return None
-        return round_up(self.taken.estimate.dollars.p90)
+        return round_up(self.taken.estimate.dollars.p90 + self.taken.traffic)
 
     @property
     def deadline(self) -> float | None:
@@ -134,11 +135,13 @@ def forecast(
         listed=plan.listed,
         bytes=plan.bytes,
         cloud=place.cloud,
-        scheme=request.input.partition("://")[0] if "://" in request.input else "",
+        scheme=scheme_of(request.input),
         origin=wanted.origin,
         recipe=recipe,
         sample=sample,
         former=former,
+        target=scheme_of(request.dataset),
+        home=wanted.home,
     )
     found = [bid for shelf in kept for bid in bids(shelf, job)]
     chosen = taken = best([bid for bid in found if bid.whole])
@@ -152,14 +155,21 @@ def forecast(
 def expected(found: Forecast) -> dict[str, float]:
     """Return what an order says of its forecast, for the ledger: empty where there is none."""
     own = found.taken.estimate if found.taken else None
-    if own is None:
+    if found.taken is None or own is None:
         return {}
+    traffic = found.taken.traffic
     return {
         "seconds_p50": round(own.seconds.p50, 1),
         "seconds_p90": round(own.seconds.p90, 1),
-        "dollars_p50": round(own.dollars.p50, 4),
-        "dollars_p90": round(own.dollars.p90, 4),
+        "dollars_p50": round(own.dollars.p50 + traffic, 4),
+        "dollars_p90": round(own.dollars.p90 + traffic, 4),
+        "traffic": round(traffic, 4),
     }
+
+
+def scheme_of(url: str) -> str:
+    """Return the scheme of a URL; "" of a folder."""
+    return url.partition("://")[0] if "://" in url else ""
 
 
 def round_up(dollars: float) -> float:

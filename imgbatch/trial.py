@@ -153,7 +153,16 @@ def sample_of(shards: Sequence[Finished], recipe: Recipe, *, wall: float, thread
         f"machines by a table that is sure to {_share(CORE.sigma)} of a core"
         + (f", to {_share(GPU)} of a GPU" if model else "")
     )
-    return Sample("sample", said, busy * cpu / count, busy * model / count, error, scatter)
+    parts_of = [part.size for shard in counted for part in shard.parts]
+    return Sample(
+        "sample",
+        said,
+        busy * cpu / count,
+        busy * model / count,
+        error,
+        scatter,
+        written=sum(parts_of) / count,
+    )
 
 
 def parts(stages: Mapping[str, float], recipe: Recipe) -> tuple[float, float]:

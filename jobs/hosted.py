@@ -69,6 +69,8 @@ class Progress:
     sources: int = 0
     sources_done: int = 0
     eta: float | None = None
+    bytes_read: int = 0
+    bytes_written: int = 0
     _run: str = ""
     _before: tuple[int, int] = (0, 0)
 
@@ -88,6 +90,9 @@ class Progress:
         )
         self.sources, self.sources_done = sources + int(told["of"]), sources + int(told["sources"])
         self.eta = told.get("eta_seconds")
+        # Of this driver alone: whoever counts what was paid sees that they begin anew.
+        self.bytes_read = int(told.get("bytes", 0))
+        self.bytes_written = int(told.get("bytes_written", 0))
 
 
 class HostedRun:
@@ -146,6 +151,8 @@ class HostedRun:
             failed_boots=failed_boots,
             stop=stop,
             eta=progress.eta,
+            bytes_read=progress.bytes_read,
+            bytes_written=progress.bytes_written,
         )
 
     def cancel(self) -> None:

@@ -153,7 +153,8 @@ class Scale:
             deadline=order.deadline,
             budget=order.budget,
             reason="the head starts Ray",
-            spent=self._scaler.book.spent(now),
+            spent=self._scaler.spent(now),
+            traffic=self._scaler.crossing.traffic,
         )
 
     def turn(self, now: float) -> float:
@@ -278,7 +279,7 @@ class Scale:
             self._scaler.took("ended", now)
             steps = self._scaler.steps
             self.state = self.state.model_copy(update={"steps": steps, "per_hour": 0.0})
-        data = ledger.write(self._scaler.ledger)
+        data = ledger.write(self._scaler.ledger, self._scaler.crossing.traffic)
         try:
             if data != self._written:
                 self._control.put(self.order.run, LEDGER, data)

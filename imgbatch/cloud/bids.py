@@ -16,7 +16,7 @@ from imgbatch.cloud.former import learned
 from imgbatch.cloud.offers import Ask, Offer, head_price, offers
 from imgbatch.cloud.scaling import SHARDS_PER_WORKER
 from imgbatch.cloud.speeds import slots, speed
-from imgbatch.cloud.transfer import Transfer, transfer
+from imgbatch.cloud.transfer import Transfer, transfer, writing
 from imgbatch.errors import SettingsError
 from imgbatch.settings import nearest
 
@@ -88,6 +88,7 @@ class Job:
         cloud: where the machines are.
         scheme: of the input's URL; "" of a folder.
         origin: region of its bucket; None where nobody could tell.
+        target, home: the same of the dataset.
     """
 
     shards: int
@@ -100,6 +101,8 @@ class Job:
     recipe: Recipe
     sample: Sample
     former: Sequence[Run]
+    target: str = ""
+    home: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,7 @@ class Bid:
             is told to be compared; which one comes is the cloud's choice.
         head: dollars an hour of the head; in the estimate.
         transfer: what reading the input costs there, beside the estimate.
+        writing: the same of writing the dataset; of nothing where nobody knows how much.
         estimate: None where the quota allows no machine, or there is none.
     """
 
@@ -124,12 +128,18 @@ class Bid:
     whole: bool
     head: float
     transfer: Transfer
+    writing: Transfer
     estimate: Estimate | None
+
+    @property
+    def traffic(self) -> float:
+        """Dollars beside the machines."""
+        return self.transfer.total + self.writing.total
 
     @property
     def dollars(self) -> float:
         """What is to be expected of all that is paid, to compare by."""
-        return self.estimate.dollars.p50 + self.transfer.dollars if self.estimate else math.inf
+        return self.estimate.dollars.p50 + self.traffic if self.estimate else math.inf
 
     @property
     def seconds(self) -> float:
@@ -205,7 +215,14 @@ def _bid(name: str, shelf: Shelf, own: tuple[Offer, ...], job: Job, *, whole: bo
         size=job.bytes,
         sources=job.sources,
     )
-    return Bid(name, shelf.region, own, shelf.most, whole, shelf.head, paid, told)
+    written = writing(
+        scheme=job.target,
+        place=job.home,
+        cloud=job.cloud,
+        region=shelf.region,
+        size=job.sources * (job.sample.written or 0.0),
+    )
+    return Bid(name, shelf.region, own, shelf.most, whole, shelf.head, paid, written, told)
 
 
 def choice(offer: Offer, sample: Sample, share: float) -> Choice:

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import Field
 
+from imgbatch.cloud.ledger import Tariff, Traffic
 from imgbatch.errors import DeploymentError, SettingsError
 from imgbatch.settings import Settings, check
 from imgbatch.storage import open_store
@@ -56,13 +57,15 @@ class Order(Settings):
         environment: `IMGBATCH_` variables of whoever ordered it.
         pool: name of the pool that works on it.
         most: machines of that pool at once.
-        budget: dollars in all, the head included; no machine is added beyond 90% of it, and at all
-            of it the run ends.
+        budget: dollars in all, the head and traffic included; no machine is added beyond 90% of
+            it, and at all of it the run ends.
         deadline: seconds since 1970; no machine of the run lives longer. 0: `hours` after it is
             taken.
         hours: of a scheduled run.
         by: who ordered it: `user@host`, or `schedule NAME`.
-        expected: what the plan said, for the ledger: seconds and dollars, p50 and p90.
+        expected: what the plan said, for the ledger: seconds and dollars, p50 and p90, and of the
+            dollars those of traffic.
+        tariff: what its traffic costs; it counts towards the budget.
     """
 
     run: str
@@ -78,6 +81,7 @@ class Order(Settings):
     hours: float = Field(default=0, ge=0, allow_inf_nan=False)
     by: str = ""
     expected: dict[str, float] = Field(default_factory=dict)
+    tariff: Tariff = Tariff()
 
 
 class Lease(Settings):
@@ -119,7 +123,8 @@ class State(Settings):
         shards, shards_done, sources, sources_done: as the dataset's run tells them.
         workers: machines of the pool that work; booting: that were launched and do not work yet.
         preemptions: machines that the cloud took back.
-        spent, per_hour: dollars so far, and as it stands.
+        spent, per_hour: dollars so far, and as it stands, traffic among both.
+        traffic: what crossed.
         eta: seconds until the end as it goes; None where nothing tells yet.
         steps: seconds since the order of each step: ordered, head, taken, ray, first-worker,
             first-shard, last-shard, scaled-in, ended.
@@ -141,6 +146,7 @@ class State(Settings):
     preemptions: int = 0
     spent: float = 0.0
     per_hour: float = 0.0
+    traffic: Traffic = Traffic()
     eta: float | None = None
     steps: dict[str, float] = Field(default_factory=dict)
 

@@ -29,6 +29,7 @@ class Cost:
         spot, on_demand: dollars of the workers themselves.
         besides: dollars of all disks and addresses.
         head: dollars of the head's machine.
+        traffic: dollars of what was read and written, where that was paid for.
         seconds: from the order until its last machine was gone, or until now.
         expected: what the plan said: seconds and dollars, p50 and p90; empty where there was none.
         by_type: hours and dollars, disks included, of each type of machine.
@@ -42,6 +43,7 @@ class Cost:
     on_demand: float
     besides: float
     head: float
+    traffic: float
     seconds: float
     budget: float
     expected: dict[str, float]
@@ -52,7 +54,7 @@ class Cost:
     @property
     def dollars(self) -> float:
         """All of it."""
-        return self.spot + self.on_demand + self.besides + self.head
+        return self.spot + self.on_demand + self.besides + self.head + self.traffic
 
     def record(self) -> dict[str, Any]:
         """Return it as `--json` says it."""
@@ -115,6 +117,7 @@ def cost(run: Run, now: float) -> Cost:
         on_demand=_machines([line for line in workers if not line.spot], until),
         besides=sum(hours(line, until) * line.besides for line in run.lines),
         head=_machines(heads, until),
+        traffic=run.traffic.dollars,
         seconds=max(0.0, until - run.ordered),
         budget=run.order.budget,
         expected=dict(run.order.expected),

@@ -10,7 +10,7 @@ import calendar
 import contextlib
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import NormalDist, mean
 from typing import TYPE_CHECKING
 
@@ -55,6 +55,7 @@ class Run:
 
     Attributes:
         ordered: seconds since 1970.
+        traffic: what crossed, where some was paid for.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Run:
     state: State | None
     lines: tuple[ledger.Line, ...]
     ordered: float
+    traffic: ledger.Traffic = field(default_factory=ledger.Traffic)
 
     @property
     def end(self) -> float:
@@ -125,7 +127,8 @@ def read_run(control: Control, name: str, waiting: Mapping[str, Order]) -> Run |
         return None
     raw = control.get(name, "ledger.jsonl")
     lines = tuple(ledger.read(raw)) if raw else ()
-    return Run(name, order, control.state(name), lines, ordered_at(name))
+    traffic = ledger.read_traffic(raw) if raw else ledger.Traffic()
+    return Run(name, order, control.state(name), lines, ordered_at(name), traffic)
 
 
 def ordered_at(run: str) -> float:
@@ -176,7 +179,15 @@ def measured(
         model=believed.model / by,
         error=error,
         machines={t: seconds(machines[t], believed) / by for t in types},
+        written=_written([run for run, _ in found]),
     )
+
+
+def _written(found: Sequence[Run]) -> float | None:
+    """Return the bytes of the tables per source; None where no run told of any."""
+    told = [run.state for run in found if run.state and run.state.traffic.written]
+    sources = sum(state.sources_done for state in told)
+    return sum(state.traffic.written for state in told) / sources if sources else None
 
 
 def learned(former: Sequence[Run], priors: Priors) -> Priors:

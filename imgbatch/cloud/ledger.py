@@ -2,13 +2,13 @@
 
 The head writes a run's ledger to `control/runs/<run>/ledger.jsonl`, one line per interval; a
 machine whose spot price changes gets a new one. Sums are exact to the second, whatever the bill of
-the cloud rounds to.
+the cloud rounds to. A last line tells of traffic, where some is paid for.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -16,9 +16,11 @@ from imgbatch.errors import SettingsError
 from imgbatch.settings import Settings, check
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 HOUR = 3600.0
+GB = 1e9
+TRAFFIC = "traffic"
 
 
 class Line(Settings):
@@ -48,6 +50,45 @@ class Line(Settings):
         return max(0.0, seconds) / HOUR * (self.dollars + self.besides)
 
 
+class Tariff(Settings):
+    """What a run's traffic costs, in dollars; 0: nothing, or nobody knows.
+
+    Attributes:
+        read: per GB of INPUT.
+        written: per GB into DATASET.
+        request: per source that is read.
+    """
+
+    read: float = Field(default=0.0, ge=0)
+    written: float = Field(default=0.0, ge=0)
+    request: float = Field(default=0.0, ge=0)
+
+    def cost(self, *, read: int, written: int, requests: int) -> float:
+        """Return the dollars of so many bytes and requests."""
+        return (read * self.read + written * self.written) / GB + requests * self.request
+
+
+class Traffic(Settings):
+    """What crossed in a run so far: what was read twice counts twice.
+
+    Attributes:
+        tariff: what it costs.
+        read: bytes of INPUT.
+        written: bytes into DATASET.
+        requests: sources that were read.
+    """
+
+    tariff: Tariff = Tariff()
+    read: int = 0
+    written: int = 0
+    requests: int = 0
+
+    @property
+    def dollars(self) -> float:
+        """What it cost."""
+        return self.tariff.cost(read=self.read, written=self.written, requests=self.requests)
+
+
 def spent(lines: Iterable[Line], now: float) -> float:
     """Return the dollars of all intervals, up to now where they go on."""
     return sum(line.cost(now) for line in lines)
@@ -58,23 +99,39 @@ def per_hour(lines: Iterable[Line]) -> float:
     return sum(line.dollars + line.besides for line in lines if line.end is None)
 
 
-def write(lines: Iterable[Line]) -> bytes:
+def write(lines: Iterable[Line], traffic: Traffic | None = None) -> bytes:
     """Return a ledger as the bytes of its object."""
-    return "".join(line.model_dump_json() + "\n" for line in lines).encode()
+    told = [line.model_dump_json() for line in lines]
+    if traffic and traffic.dollars:
+        told.append(json.dumps({TRAFFIC: traffic.model_dump()}))
+    return "".join(line + "\n" for line in told).encode()
 
 
 def read(data: bytes) -> list[Line]:
-    """Return the lines of a ledger.
+    """Return what a ledger says of machines.
 
     Raises:
-        SettingsError: one is not as `write` makes it.
+        SettingsError: a line is not as `write` makes it.
     """
-    return [_line(line) for line in data.splitlines()]
+    return [check(Line, told, where="ledger") for told in _told(data) if TRAFFIC not in told]
 
 
-def _line(raw: bytes) -> Line:
-    try:
-        told = json.loads(raw)
-    except ValueError as error:
-        raise SettingsError(f"ledger: {raw[:80]!r} is no JSON: {error}") from error
-    return check(Line, told, where="ledger")
+def read_traffic(data: bytes) -> Traffic:
+    """Return what a ledger says of traffic.
+
+    Raises:
+        SettingsError: a line is not as `write` makes it.
+    """
+    found = [told[TRAFFIC] for told in _told(data) if TRAFFIC in told]
+    return check(Traffic, found[-1], where="ledger") if found else Traffic()
+
+
+def _told(data: bytes) -> Iterator[dict[str, Any]]:
+    for raw in data.splitlines():
+        try:
+            told = json.loads(raw)
+        except ValueError as error:
+            raise SettingsError(f"ledger: {raw[:80]!r} is no JSON: {error}") from error
+        if not isinstance(told, dict):
+            raise SettingsError(f"ledger: {raw[:80]!r} is no line of one")
+        yield told

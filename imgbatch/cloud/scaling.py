@@ -26,6 +26,7 @@ from imgbatch.cloud import ledger, trouble
 from imgbatch.cloud.book import Book
 from imgbatch.cloud.boots import Boots
 from imgbatch.cloud.control import State
+from imgbatch.cloud.crossing import Crossing
 from imgbatch.cloud.ending import ENDING_SECONDS, Ending, must_end, no_machines, no_quota
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Work:
         failed_boots: machines that did not come up, and why.
         stop: who asked for the end, as in "by ada@desk"; "" nobody.
         eta: seconds until the end as it goes; None where nothing tells yet.
+        bytes_read, bytes_written: of INPUT, and of the parts of finished shards.
     """
 
     shards: int = 0
@@ -73,6 +75,8 @@ class Work:
     failed_boots: Mapping[str, str] = field(default_factory=dict)
     stop: str = ""
     eta: float | None = None
+    bytes_read: int = 0
+    bytes_written: int = 0
 
     @property
     def left(self) -> int:
@@ -98,7 +102,7 @@ def affordable(*, budget: float, spent: float, head: float, worker: float) -> in
         budget: dollars in all.
         spent: of these.
         head: dollars an hour of the head.
-        worker: dollars an hour of one worker.
+        worker: dollars an hour of one worker, with the traffic that it causes.
     """
     per_hour = (ADDING * budget - spent) / (WORTH_SECONDS / ledger.HOUR) - head
     return (
@@ -119,7 +123,8 @@ class Scaler:
         former: what that head said last.
 
     Attributes:
-        book: what it costs.
+        book: what its machines cost.
+        crossing: what its traffic costs.
         ending: why the run ends before its work is done; None: it goes on.
         steps: when each step was first done, in seconds since the order.
     """
@@ -140,6 +145,7 @@ class Scaler:
         self._pool = deployment.pools[order.pool]
         self._group, self._head = self._pool.group, deployment.head.group
         self.book = Book(cloud.market, deployment, order.pool, head_since=head_since, lines=lines)
+        self.crossing = Crossing(order.tariff, former.traffic if former else None)
         self.ending: Ending | None = None
         self.steps = dict(former.steps) if former else {}
         self._former = (former.shards, former.sources) if former else (0, 0)
@@ -163,6 +169,7 @@ class Scaler:
         Raises:
             CloudError: the cloud does not answer; the next step tries again.
         """
+        self.crossing.see(work, now)
         members = self._look(now)
         now += self._ahead
         work = self._whole(work)
@@ -185,6 +192,7 @@ class Scaler:
             work: as for `step`.
             reason: what the cloud said.
         """
+        self.crossing.see(work, now)
         now, work = now + self._ahead, self._whole(work)
         if work.ended is None and not self.ending:
             self.ending = self._must_end(work, now)
@@ -198,6 +206,10 @@ class Scaler:
         """End the run: the cloud will never do what is needed, and its machines are to leave."""
         self._given_up = True
         self.ending = self.ending or Ending("failed", code, reason, now)
+
+    def spent(self, now: float) -> float:
+        """Return dollars so far, of machines and of traffic."""
+        return self.book.spent(now) + self.crossing.traffic.dollars
 
     def took(self, step: str, now: float) -> None:
         """Take note of when a step was first done."""
@@ -250,8 +262,11 @@ class Scaler:
             self.ending = no_quota(said, now)
 
     def _must_end(self, work: Work, now: float) -> Ending | None:
-        spent, per_hour = self.book.spent(now), self.book.per_hour()
+        spent, per_hour = self.spent(now), self._per_hour()
         return must_end(self.order, work, spent=spent, per_hour=per_hour, now=now)
+
+    def _per_hour(self) -> float:
+        return self.book.per_hour() + self.crossing.per_hour
 
     def _no_quota(self) -> str:
         """Return why there can never be a machine; "" where there may be."""
@@ -276,7 +291,7 @@ class Scaler:
         """Have the pool grow or shrink towards what is wanted."""
         size = self._cloud.groups.size(self._group)
         most = min(self.order.most, self._pool.most if size.most is None else size.most)
-        want = wanted(work, most=most, affordable=self._affordable(now))
+        want = wanted(work, most=most, affordable=self._affordable(work, now))
         here = {member.machine for member in members}
         surplus = self._boots.idle(here, now)[: max(0, len(here) - want)] if work.shards else []
         for machine in surplus:
@@ -297,12 +312,13 @@ class Scaler:
     def _recent(self, now: float) -> list[Event]:
         return [event for event in self._events if event.at >= now - LATE_SECONDS]
 
-    def _affordable(self, now: float) -> int:
+    def _affordable(self, work: Work, now: float) -> int:
+        traffic = self.crossing.per_hour / max(1, len(work.joined))
         return affordable(
             budget=self.order.budget,
-            spent=self.book.spent(now),
+            spent=self.spent(now),
             head=self.book.per_hour("head"),
-            worker=self.book.price_of_worker(),
+            worker=self.book.price_of_worker() + traffic,
         )
 
     def _want(self, count: int) -> None:
@@ -338,8 +354,9 @@ class Scaler:
             workers=len(joined),
             booting=len(members) - len(joined),
             preemptions=self._preemptions,
-            spent=self.book.spent(now),
-            per_hour=self.book.per_hour(),
+            spent=self.spent(now),
+            per_hour=self._per_hour(),
+            traffic=self.crossing.traffic,
             eta=work.eta,
             steps=dict(self.steps),
         )

@@ -58,6 +58,7 @@ class Sample:
         error: of these, standard deviation of the logarithm, beside that of the tables.
         scatter: between sources, standard deviation by mean.
         machines: seconds per source of a whole machine, by type, where that was measured.
+        written: bytes of the tables per source; None where nobody measured that.
         on: a core of what the other two are measured on; that of a rented machine is 1.
     """
 
@@ -68,6 +69,7 @@ class Sample:
     error: float
     scatter: float = 1.0
     machines: Mapping[str, float] | None = None
+    written: float | None = None
     on: Spread = CORE
 
 

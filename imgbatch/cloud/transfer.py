@@ -1,13 +1,15 @@
-"""Where a bucket is and how much is read of it enters; what that costs leaves.
+"""Where buckets are and how much of them is read and written enters; what that costs leaves.
 
-Dollars beside the ledger: traffic and requests are billed to whom the bucket belongs, or to the
-account that reads. They are told by the plan, and count towards no budget.
+Traffic counts towards the budget of a run like its machines. Drawback: it is billed to whom the
+bucket belongs, or to the account that reads; a run does not know which, and counts it as its own.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from imgbatch.cloud.ledger import Tariff
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,8 +20,10 @@ DAY = "2026-11-21"
 # 0.02 for regions of the US and Europe, and 0.02 to 0.138 for all; the single figures of the other
 # regions could not be confirmed, so the dearest stands for them.
 NEAR, FAR = 0.02, 0.138
-# Google Cloud asks the same within a continent; both from memory.
-NEAR_REGIONS = ("us", "ca-", "eu", "northamerica-")
+NEAR_REGIONS = ("us-", "ca-", "eu-")
+# Google Cloud asks the least within a continent, by both ends; from memory. A place of several
+# regions, such as `us`, is one of its continent.
+CONTINENTS = {"us": "america", "northamerica": "america", "eu": "europe", "europe": "europe"}
 # From another cloud, or to one: as to anybody on the internet; 0.09 to 0.155 by region.
 INTERNET = 0.12
 # Dollars per request that reads an object, S3 standard storage.
@@ -29,7 +33,7 @@ SAME: Mapping[str, str] = {"s3": "aws", "gs": "gcp"}
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """What reading an input costs beside the machines.
+    """What reading an input, or writing a dataset, costs beside the machines.
 
     Attributes:
         dollars: of the traffic.
@@ -44,6 +48,14 @@ class Transfer:
     requests: float
     said: str = ""
     day: str = DAY
+
+    @property
+    def total(self) -> float:
+        """Dollars of both."""
+        return self.dollars + self.requests
+
+
+FREE = Transfer(0, 0, 0)
 
 
 def transfer(
@@ -63,10 +75,41 @@ def transfer(
         return Transfer(0, 0, 0)
     requests = sources * GET
     if SAME[scheme] != cloud:
-        said = f"the bucket is of another cloud ({scheme}://), the machines are in {cloud} {region}"
+        said = f"INPUT is of another cloud ({scheme}://), the machines are in {cloud} {region}"
         return Transfer(size / GB * INTERNET, INTERNET, requests, said)
     if place is None or place == region:
         return Transfer(0, 0, requests)
-    price = NEAR if place.startswith(NEAR_REGIONS) else FAR
-    said = f"the bucket is in {place}, the machines are in {region}"
+    price = _between(place, region, cloud)
+    said = f"INPUT is in {place}, the machines are in {region}"
     return Transfer(size / GB * price, price, requests, said)
+
+
+def writing(*, scheme: str, place: str | None, cloud: str, region: str, size: float) -> Transfer:
+    """Return what it costs to write a dataset, by where the machines are; the requests are free.
+
+    Args:
+        scheme: of its URL, such as `s3`.
+        place: region of its bucket; None where nobody could tell.
+        cloud: of the machines.
+        region: theirs.
+        size: bytes that are written.
+    """
+    if scheme not in SAME or place is None or place == region:
+        return FREE
+    price = _between(region, place, cloud)
+    said = f"DATASET is in {place}, the machines are in {region}"
+    return Transfer(size / GB * price, price, 0, said)
+
+
+def tariff(reading: Transfer, writes: Transfer, *, scheme: str) -> Tariff:
+    """Return the prices of both as an order keeps them; scheme of INPUT."""
+    request = GET if scheme in SAME else 0.0
+    return Tariff(read=reading.per_gb, written=writes.per_gb, request=request)
+
+
+def _between(start: str, end: str, cloud: str) -> float:
+    """Return dollars per GB from one region to another of a cloud."""
+    if cloud == "gcp":
+        ends = {CONTINENTS.get(place.partition("-")[0]) for place in (start, end)}
+        return NEAR if len(ends) == 1 and None not in ends else FAR
+    return NEAR if start.startswith(NEAR_REGIONS) else FAR

@@ -86,7 +86,7 @@ class Recorder:
         self._state = "listing"
         self._started = datetime.now(UTC)
         self._start = time.monotonic()
-        self._listed = self._shards = self._shards_done = self._missed = 0
+        self._listed = self._shards = self._shards_done = self._written = self._missed = 0
         self._worker_hours = 0.0
         self._counted = self._start
         self._rates: deque[tuple[float, int, int]] = deque()
@@ -183,9 +183,10 @@ class Recorder:
         self._watcher.crewed(crew)
         self._check()
 
-    def finished(self) -> None:
-        """A shard came back."""
+    def finished(self, written: int = 0) -> None:
+        """A shard came back, with parts of so many bytes."""
         self._shards_done += 1
+        self._written += written
         self._check()
 
     def committing(self) -> None:
@@ -286,6 +287,7 @@ class Recorder:
                 **meter.record(),
                 **rates,
                 "bytes": meter.bytes,
+                "bytes_written": self._written,
                 "stages": {k: round(v, 3) for k, v in meter.stages.most_common()},
                 "threads": round(meter.threads, 3),
                 "bound": bound(meter.stages, meter.threads),

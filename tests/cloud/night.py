@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.cloud.control import Control, Order, State
-from imgbatch.cloud.ledger import read, spent
+from imgbatch.cloud.ledger import read, read_traffic, spent
 from imgbatch.cloud.scaling import Work
 from jobs.lead import Head
 from tests.cloud.fake import STEP_SECONDS, FakeCloud, Rented, deployment
@@ -32,12 +32,14 @@ class FakeDataset:
     """Shards, and which of them are committed.
 
     Attributes:
+        size: bytes of each shard.
         drivers: that are at work on it now.
         crowded: whether there ever were two.
     """
 
     shards: dict[int, float]
     done: set[int] = field(default_factory=set)
+    size: int = 0
     drivers: int = 0
     crowded: bool = False
 
@@ -109,6 +111,7 @@ class FakeRun:
             ended=self.ended,
             failed_boots=failed_boots,
             stop=stop,
+            bytes_read=done * self._dataset.size if planned else 0,
         )
 
     def cancel(self) -> None:
@@ -254,9 +257,9 @@ class Night:
             manned.turn(now)
 
     def spent(self, order: Order) -> float:
-        """Return what the ledger of a run says."""
+        """Return what the ledger of a run says, machines and traffic."""
         raw = self.control.get(order.run, "ledger.jsonl")
-        return spent(read(raw), self.cloud.now) if raw else 0.0
+        return spent(read(raw), self.cloud.now) + read_traffic(raw).dollars if raw else 0.0
 
     def lose_head(self) -> None:
         """The head machine dies; its group makes another."""

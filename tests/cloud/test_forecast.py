@@ -20,7 +20,7 @@ from imgbatch.cloud.former import measured, runs
 from imgbatch.cloud.ledger import write
 from imgbatch.cloud.offers import verdict
 from imgbatch.cloud.speeds import Sample, slots, speed
-from imgbatch.cloud.transfer import transfer
+from imgbatch.cloud.transfer import transfer, writing
 from imgbatch.errors import CloudError, SettingsError
 from imgbatch.forecast import Forecast, Place, Wanted, expected, forecast, round_up
 from imgbatch.run import run
@@ -185,7 +185,8 @@ def test_a_pool_is_told_as_a_whole_and_by_its_types(pictures: Path) -> None:
         ("g.large", False),
     ]
     assert found.taken is found.bids[0]
-    assert set(expected(found)) == {"seconds_p50", "seconds_p90", "dollars_p50", "dollars_p90"}
+    sums = {"seconds_p50", "seconds_p90", "dollars_p50", "dollars_p90", "traffic"}
+    assert set(expected(found)) == sums
     low, high = (found.bids[n].estimate for n in (1, 2))
     assert low is not None
     assert high is not None
@@ -313,6 +314,56 @@ def test_bytes_that_leave_a_region_are_paid_for_and_those_that_stay_are_not() ->
     assert far.dollars > away.dollars
     assert other.dollars > away.dollars
     assert transfer(scheme="", place=None, cloud="aws", region="x", **size).requests == 0
+
+
+def test_a_dataset_elsewhere_is_paid_for_from_where_the_machines_are() -> None:
+    def dollars(place: str | None, *, cloud: str = "aws", region: str = "eu-west-1") -> float:
+        scheme = {"aws": "s3", "gcp": "gs"}[cloud]
+        size = 10.0**12
+        return writing(scheme=scheme, place=place, cloud=cloud, region=region, size=size).dollars
+
+    assert dollars("eu-west-1") == dollars(None) == 0
+    assert dollars("sa-east-1") == pytest.approx(20.0)
+    assert dollars("eu-west-1", region="sa-east-1") == pytest.approx(138.0)
+    near, far = (
+        dollars("us", cloud="gcp", region=region) for region in ("us-central1", "europe-west4")
+    )
+    assert (near, far) == (pytest.approx(20.0), pytest.approx(138.0))
+
+
+def test_a_sample_tells_what_is_written_and_that_of_a_dataset_elsewhere_costs(
+    pictures: Path,
+) -> None:
+    asked = request(pictures)
+    found = told(asked, at_home(FakeCloud(deployment())), Wanted(trial=20))
+    assert found.sample.how == "sample"
+    assert found.sample.written is not None
+    compute(asked)
+    dataset = pictures.with_name(asked.dataset.rpartition("/")[2])
+    size = sum(file.stat().st_size for file in (dataset / "tables").rglob("*.parquet"))
+    assert size
+    # Of a real run: its shards are larger, so their parts' footers are fewer.
+    assert found.sample.written * found.plan.sources > size / 2
+    job = Job(
+        shards=1,
+        sources=10**9,
+        listed=10**9,
+        bytes=0,
+        cloud="aws",
+        scheme="s3",
+        origin=REGION,
+        recipe=read_recipe(RECIPE, settings_of=settings_of),
+        sample=found.sample,
+        former=(),
+        target="s3",
+        home="us-east-1",
+    )
+    place = at_home(FakeCloud(deployment()))
+    (shelf,) = shelves(place, job.recipe, (), 4)
+    bid = next(bids(shelf, job))
+    assert "DATASET is in us-east-1" in bid.writing.said
+    assert bid.writing.dollars == pytest.approx(found.sample.written * 0.138, rel=0.01)
+    assert bid.traffic == pytest.approx(bid.writing.dollars + 10**9 * 4e-7)
 
 
 def test_of_two_regions_the_one_without_traffic_wins_though_its_machines_cost_more() -> None:

@@ -404,6 +404,28 @@ def test_a_budget_that_is_reached_in_the_middle_ends_the_run(
     assert night.datasets["data"].whole
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_traffic_is_spent_like_machines_and_ends_the_run_within_its_budget(
+    tmp_path: Path, seed: int
+) -> None:
+    night = Night(tmp_path, shards=2000, preemptions=2.0, seed=seed)
+    night.datasets["data"].size = 10**9
+    order = night.order(budget=10.0, tariff={"read": 0.02})
+    night.run(20 * MINUTE)
+    if seed:
+        night.lose_head()
+    night.until_quiet()
+    night.check()
+    assert ended(night, order) == ("budget", 31)
+    state, done = night.state(order), len(night.datasets["data"].done)
+    assert state.traffic.dollars > 4, "its traffic is most of it"
+    assert state.traffic.read == pytest.approx(done * 1e9, rel=0.02)
+    assert 7.5 < state.spent <= 10.0
+    assert night.spent(order) == pytest.approx(state.spent, abs=0.01)
+    # All that was paid: machines, and what was read.
+    assert night.cloud.bill() + done * 0.02 <= 10.0 * 1.02 + 0.01
+
+
 @pytest.mark.slow
 def test_nothing_is_added_beyond_nine_tenths_of_a_budget(tmp_path: Path) -> None:
     night = Night(tmp_path, shards=5000, preemptions=4.0, seed=2)

@@ -13,7 +13,7 @@ from imgbatch.cli.cloud.plan import plan, plan_run
 from imgbatch.cloud import known
 from imgbatch.cloud.control import Control, Order, State
 from imgbatch.cloud.deployment import Deployment
-from imgbatch.cloud.ledger import Line, spent, write
+from imgbatch.cloud.ledger import Line, Tariff, Traffic, spent, write
 from imgbatch.errors import CloudError, DeploymentError, SettingsError
 from imgbatch.forecast import expected
 from tests.cloud.aws_on_moto import account
@@ -210,6 +210,23 @@ def test_costs_are_those_of_the_ledger_to_the_second(
     assert one["besides"] == pytest.approx(0.01 + 1.0 * 0.02)
     assert one["seconds"] == pytest.approx(3600)
     assert one["expected"]["dollars_p90"] == 0.8
+
+
+def test_traffic_is_a_part_of_what_a_run_cost(
+    lab: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    control = Control(lab.control)
+    past(control)
+    traffic = Traffic(tariff=Tariff(read=0.02), read=10**12)
+    control.put(RUN, "ledger.jsonl", write(ledger(), traffic))
+    costs(json=True)
+    record = said(capsys)
+    assert record["runs"][0]["traffic"] == pytest.approx(20.0)
+    assert record["dollars"] == pytest.approx(spent(ledger(), NOON + 3600) + 20.0)
+    costs()
+    text = capsys.readouterr().out
+    assert "traffic $" in text
+    assert "total: $20.44" in text
 
 
 def test_costs_of_all_runs_and_of_one_are_tables(

@@ -303,8 +303,55 @@ def test_a_bucket_elsewhere_is_refused_until_its_region_is_said_and_then_asked_a
     done = lab.imgbatch("run", *words)
     assert done.returncode == 0, done.stderr
     assert "every byte that crosses is paid for" in done.stderr
+    assert "$0.020 per GB read, counted towards the budget" in done.stdout
+    assert "$5.00 pay at most 250 GB of traffic" in done.stdout
     (order,) = lab.control.orders()
     assert order.input == f"{url}?region=us-west-2"
+    assert (order.tariff.read, order.tariff.written) == (0.02, 0)
+
+
+def test_traffic_beyond_the_budget_is_shown_and_not_agreed_to_unseen(
+    lab: Lab, tmp_path: Path
+) -> None:
+    far = {"LocationConstraint": "sa-east-1"}
+    s3 = lab.moto.client("s3", "sa-east-1")
+    s3.create_bucket(Bucket="far-photos", CreateBucketConfiguration=far)
+    (photo,) = (tmp_path / "photos").iterdir()
+    # Bytes behind a picture's end are no harm to it, and 100 MB of them a cent.
+    s3.put_object(Bucket="far-photos", Key="p/a.jpg", Body=photo.read_bytes() + bytes(10**8))
+    made = json.loads(lab.control.deployment())
+    made["readable"] = ["s3://far-photos"]
+    lab.control.store.put("deployment.json", json.dumps(made).encode())
+    words = ("run", "s3://far-photos/p?region=sa-east-1", DATASET, "--deadline", "2h")
+    words += ("--yes", "--no-follow")
+    done = lab.imgbatch(*words, "--budget", "0.015")
+    assert done.returncode == 10, done.stderr
+    assert "$0.138 per GB read" in done.stdout
+    assert "$0.01 of traffic" in done.stdout
+    assert "$0.01 of it traffic, and --budget is" in done.stderr
+    assert "leave --yes out" in done.stderr
+    assert lab.control.orders() == []
+    done = lab.imgbatch(*words, "--budget", "5")
+    assert done.returncode == 0, done.stderr
+    (order,) = lab.control.orders()
+    assert order.expected["traffic"] == pytest.approx(0.1 * 0.138, rel=0.01)
+    assert order.expected["dollars_p50"] > order.expected["traffic"]
+
+
+def test_a_dataset_elsewhere_has_its_price_told(lab: Lab) -> None:
+    far = {"LocationConstraint": "us-west-2"}
+    s3 = lab.moto.client("s3", "us-west-2")
+    s3.create_bucket(Bucket="far-data", CreateBucketConfiguration=far)
+    made = json.loads(lab.control.deployment())
+    made["writable"] = ["s3://far-data"]
+    lab.control.store.put("deployment.json", json.dumps(made).encode())
+    dataset = "s3://far-data/d?region=us-west-2"
+    done = lab.imgbatch("run", INPUT, dataset, *MONEY, "--yes", "--no-follow")
+    assert done.returncode == 0, done.stderr
+    assert "DATASET is in us-west-2" in done.stdout
+    assert "per GB written, counted towards the budget" in done.stdout
+    (order,) = lab.control.orders()
+    assert (order.tariff.read, order.tariff.written) == (0, 0.02)
 
 
 def test_a_plan_is_shown_first_and_goes_with_the_order(lab: Lab) -> None:

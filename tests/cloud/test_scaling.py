@@ -121,6 +121,15 @@ def test_progress_counts_over_the_drivers_of_a_run() -> None:
     assert (progress.sources, progress.sources_done) == (100, 100)
 
 
+def test_progress_tells_the_bytes_of_the_driver_that_is_at_work() -> None:
+    progress = Progress()
+    told = {"of_shards": 10, "shards": 4, "of": 100, "sources": 45}
+    progress.take("a", {**told, "bytes": 900, "bytes_written": 80})
+    assert (progress.bytes_read, progress.bytes_written) == (900, 80)
+    progress.take("b", {**told, "bytes": 10, "bytes_written": 1})
+    assert (progress.bytes_read, progress.bytes_written) == (10, 1)
+
+
 def until(condition: Callable[[], object]) -> None:
     end = time.monotonic() + 20
     while not condition():

@@ -14,8 +14,8 @@ import pytest
 
 from imgbatch.cli.cloud import lines
 from imgbatch.cli.cloud.follow import _states, refuse_headless
+from imgbatch.cli.cloud.money import beyond
 from imgbatch.cli.cloud.opened import Opened
-from imgbatch.cli.cloud.run import _beyond
 from imgbatch.cloud import Event, schedules
 from imgbatch.cloud.control import Lease, State
 from imgbatch.cloud.launch import launch
@@ -275,7 +275,7 @@ def test_a_cap_that_the_plan_goes_beyond_is_told_before_the_question(tmp_path: P
     def said(dollars: float, hours: float) -> str:
         p50 = {"dollars_p50": dollars, "seconds_p50": hours * HOUR}
         p90 = {"dollars_p90": 2 * dollars, "seconds_p90": 2 * hours * HOUR}
-        return "\n".join(_beyond(order.model_copy(update={"expected": p50 | p90}), NOON))
+        return "\n".join(beyond(order.model_copy(update={"expected": p50 | p90}), NOON))
 
     assert said(2.0, 2.0) == ""
     assert said(4.0, 1.0).startswith(
@@ -285,7 +285,7 @@ def test_a_cap_that_the_plan_goes_beyond_is_told_before_the_question(tmp_path: P
     assert said(1.0, 7.0).startswith(
         "the deadline may end it before its work is done: one run in two"
     )
-    assert _beyond(order, NOON) == []
+    assert beyond(order, NOON) == []
 
 
 def test_on_a_terminal_a_run_is_shown_in_place_and_its_last_state_stays() -> None:

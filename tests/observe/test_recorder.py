@@ -64,13 +64,13 @@ def test_progress_is_told_from_the_plan_to_the_end(tmp_path: Path) -> None:
         told.tick(Tick({}, 0))
         told.tick(Tick({"ok": 4, "decode.corrupt": 1}, 4, 500, {"fetch": 0.1, "decode": 0.9}, 1.2))
         told.crewed(Crewed(1, 1))
-        told.finished()
+        told.finished(70)
         until(lambda: said(tmp_path)["sources"] == 5)
         going = said(tmp_path)
         assert going["state"] == "running"
         assert (going["of"], going["shards"], going["of_shards"]) == (10, 1, 2)
         assert going["outcomes"] == {"ok": 4, "decode.corrupt": 1}
-        assert (going["bytes"], going["pictures"]) == (500, 4)
+        assert (going["bytes"], going["pictures"], going["bytes_written"]) == (500, 4, 70)
         assert going["workers"] == {"alive": 1, "lost": 1}
         assert (going["stages"], going["bound"]) == ({"decode": 0.9, "fetch": 0.1}, "decoding")
         # An hour of the run costs 3,600, one of each worker 1,800: per second 1 and 0.5.

@@ -52,7 +52,7 @@ def short(state: State, now: float) -> str:
     words = [
         f"{state.phase}: {work}",
         workers,
-        f"${state.spent:.2f} of ${state.budget:.2f}",
+        f"${state.spent:.2f} of ${state.budget:.2f}{_traffic(state)}",
         f"${state.per_hour:.2f}/h",
     ]
     if not state.over:
@@ -61,6 +61,11 @@ def short(state: State, now: float) -> str:
     if state.preemptions:
         words.append(counted(state.preemptions, "preemption"))
     return ", ".join(words) + (f" ({state.reason})" if state.reason else "")
+
+
+def _traffic(state: State) -> str:
+    dollars = state.traffic.dollars
+    return f" (${dollars:.2f} of it traffic)" if dollars >= 0.01 else ""  # noqa: PLR2004 - a cent
 
 
 def changed(state: State) -> tuple[object, ...]:

@@ -76,6 +76,7 @@ def plan(
         trial=sample_sources,
         measure=calibration,
         origin=origin(input),
+        home=origin(dataset),
     )
     found = forecast_of(request, settings.read_limits(), place, wanted, quiet=json)
     say(json, "cloud-plan", found.record(), lines(found))
@@ -106,7 +107,7 @@ def plan_run(
     try:
         market = opened.cloud.market
         place = Place(own.cloud, (own.region,), market, own, opened.control, (order.pool,))
-        wanted = Wanted(most=order.most, origin=origin(order.input))
+        wanted = Wanted(most=order.most, origin=origin(order.input), home=origin(order.dataset))
         return forecast_of(request, settings.read_limits(), place, wanted, quiet=False)
     except RunError as error:
         sys.stderr.write(f"what it would cost cannot be told from here: {error}\n")

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from imgbatch.cloud.estimate import HOUR
-from imgbatch.cloud.transfer import Transfer
+from imgbatch.cloud.transfer import FREE
 from imgbatch.report.words import counted, data_size, number
 from imgbatch.terminal import aligned
 
@@ -34,7 +34,6 @@ HEAD = (
 )
 # Without a deployment, each type that a region has is a row; the cheapest are enough to choose by.
 MOST_ROWS = 12
-NOTHING = Transfer(0, 0, 0)
 
 
 def lines(found: Forecast) -> list[str]:
@@ -159,14 +158,19 @@ def _quotas(found: Forecast) -> list[str]:
 
 
 def _beside(found: Forecast) -> list[str]:
+    paths = [path for bid in found.bids for path in (bid.transfer, bid.writing) if path.said]
     lines = [
         f"traffic: {paid.said}: ${paid.per_gb:.3f} per GB, ${paid.dollars:.2f} in all, beside the "
         f"sums above (prices of {paid.day})"
-        for paid in dict.fromkeys(bid.transfer for bid in found.bids if bid.transfer.said)
+        for paid in dict.fromkeys(paths)
     ]
-    paid = found.bids[0].transfer if found.bids else NOTHING
+    if found.sample.written is None and any(bid.writing.said for bid in found.bids):
+        lines.append("how much is written, nobody measured: it is counted as it goes")
+    paid = found.bids[0].transfer if found.bids else FREE
     if paid.requests >= 0.01:  # noqa: PLR2004 - a cent
         lines.append(f"requests: ${paid.requests:.2f}, beside the sums above")
+    if lines:
+        lines.append("traffic and requests count towards --budget")
     return lines
 
 
@@ -174,7 +178,7 @@ def _advice(found: Forecast) -> list[str]:
     best, taken = found.best, found.taken
     if best is None:
         return ["no machine can be had: see the quotas above"]
-    beside = ", its traffic counted" if best.transfer.said else ""
+    beside = ", its traffic counted" if best.transfer.said or best.writing.said else ""
     # A lower price an hour is no lower sum where a machine is slower.
     least = min(bid.dollars for bid in found.bids)
     why = "costs least" if best.dollars <= least else "costs nearly the least and is done sooner"

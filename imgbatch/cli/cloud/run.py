@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 import sys
 import time
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 Budget = Annotated[
     float | None,
     typer.Option(
-        help="Dollars in all, the head included: from 90% no machine is added, at 100% "
+        help="Dollars in all, the head and traffic included: from 90% no machine is added, at 100% "
         "the run ends; what is finished stays."
     ),
 ]
@@ -88,6 +87,7 @@ def run(
     json: Json = False,
 ) -> None:
     """Run on rented machines, within a budget and a deadline; a closed laptop changes nothing."""
+    from imgbatch.cli.cloud import money
     from imgbatch.cli.cloud.follow import to_its_end
     from imgbatch.cli.cloud.opened import opened
     from imgbatch.cli.cloud.plan import plan_run
@@ -127,6 +127,7 @@ def run(
     order = order_of(wish, found.deployment, environment=passed_on(), deadline=now + seconds)
     queue = found.control.orders()
     doubts = refuse(order, found, queue, now=now, shown=not json)
+    order, traffic = money.priced(order, found.deployment)
     told = None
     if plan:
         told = plan_run(order, found, limit=limit, share=sample, add_input=add_input)
@@ -136,9 +137,9 @@ def run(
     if told:
         order = order.model_copy(update={"expected": expected(told)})
         say(json, "cloud-plan", told.record(), plan_lines(told))
-    say(json, "cap", _record(order, found, queue), _cap(order, found, deadline, now))
-    but = f" ({len(doubts)} of the checks are not certain)" if doubts else ""
-    agree(f"Rent machines for up to ${order.budget:.2f}{but}?", yes=yes)
+    say(json, "cap", _record(order, found, queue), _cap(order, found, deadline, now, traffic))
+    money.refuse_short(order, yes=yes)
+    agree(money.question(order, len(doubts)), yes=yes)
     # From here on: nobody else's order goes before, and the time of a question is nobody's.
     order = order.model_copy(update={"run": new_run(), "deadline": time.time() + seconds})
     before = launch(order, found.place, now=time.time())
@@ -219,8 +220,10 @@ def _shared(order: Order, queue: Sequence[Order]) -> bool:
     return any(other.dataset == order.dataset for other in queue)
 
 
-def _cap(order: Order, found: Opened, deadline: str, now: float) -> list[str]:
-    from imgbatch.cli.cloud import lines
+def _cap(
+    order: Order, found: Opened, deadline: str, now: float, traffic: Sequence[str]
+) -> list[str]:
+    from imgbatch.cli.cloud import lines, money
 
     pool = found.deployment.pools[order.pool]
     kind = "spot" if pool.spot else "on-demand"
@@ -228,25 +231,9 @@ def _cap(order: Order, found: Opened, deadline: str, now: float) -> list[str]:
     return [
         f"pool {order.pool}: at most {order.most} {kind} machines ({', '.join(pool.machines)})",
         f"cap ${order.budget:.2f}; no machine lives longer than {deadline}: dies at {dies}",
-        *_beyond(order, now),
-    ]
-
-
-def _beyond(order: Order, now: float) -> list[str]:
-    """Return which of money and time is likely to end the run before its work is done."""
-    bounds = {
-        "budget": (
-            "dollars",
-            order.budget,
-            f"--budget {math.ceil(order.expected.get('dollars_p90', 0))}",
-        ),
-        "deadline": ("seconds", order.deadline - now, "a later --deadline"),
-    }
-    return [
-        f"the {name} may end it before its work is done: one run in "
-        f"{'two' if order.expected[f'{unit}_p50'] > bound else 'ten'} would take more; give {more}"
-        for name, (unit, bound, more) in bounds.items()
-        if order.expected.get(f"{unit}_p90", 0.0) > bound
+        *traffic,
+        *money.cap(order),
+        *money.beyond(order, now),
     ]
 
 
@@ -256,6 +243,8 @@ def _record(order: Order, found: Opened, before: Sequence[Order]) -> dict[str, o
         "deployment": found.deployment.name,
         "pool": order.pool,
         "budget": order.budget,
+        "expected": order.expected,
+        "tariff": order.tariff.model_dump(),
         "deadline": order.deadline,
         "behind": [other.run for other in before],
     }
