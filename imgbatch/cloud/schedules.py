@@ -19,6 +19,7 @@ from cronsim import CronSimError
 from pydantic import Field
 
 from imgbatch.cloud.control import SCHEDULES, Control, Order
+from imgbatch.cloud.monthly import paid, ticks_of_a_month
 from imgbatch.errors import DeploymentError, SettingsError
 from imgbatch.recurring import FIELDS, check_zone, following, missed, ticks
 from imgbatch.settings import Settings, check
@@ -46,7 +47,10 @@ class Schedule(Settings):
         order: what to run; its id and deadline come with each tick.
         since: no tick before counts; seconds since 1970.
         last: the tick that was ordered last.
-        last_run: the id of its run.
+        last_run: the id of the run that was ordered last.
+        total: dollars of all its runs in a calendar month: a tick whose budget could pass it is
+            skipped. 0: no such bound.
+        skipped: the tick that was skipped last for it; 0: none.
     """
 
     name: str
@@ -57,6 +61,14 @@ class Schedule(Settings):
     since: float
     last: float = 0.0
     last_run: str = ""
+    total: float = Field(default=0.0, ge=0)
+    skipped: float = 0.0
+
+    @property
+    def most(self) -> float:
+        """Dollars that its runs can cost in the fullest month of its first year."""
+        every = ticks_of_a_month(self.cron, self.timezone, self.since) * self.order.budget
+        return min(every, self.total) if self.total else every
 
     def next(self, now: float) -> float:
         """Return the first tick after a moment."""
@@ -161,12 +173,24 @@ def _due(control: Control, name: str, now: float) -> list[Order]:
         return []
     schedule, version = found
     order = _order(schedule, tick)
-    fresh = _ordered(control, order)
-    noted = schedule.model_copy(update={"last": tick, "last_run": order.run})
+    if _passes_total(control, schedule, order, tick):
+        fresh, noted = False, schedule.model_copy(update={"last": tick, "skipped": tick})
+    else:
+        fresh = _ordered(control, order)
+        noted = schedule.model_copy(update={"last": tick, "last_run": order.run})
     # Else the other head noted it, or somebody removed the schedule.
     with contextlib.suppress(ChangedError, FileNotFoundError):
         control.store.replace(name, _json(noted), version)
     return [order] if fresh else []
+
+
+def _passes_total(control: Control, schedule: Schedule, order: Order, tick: float) -> bool:
+    """Whether a tick's run could cost more than is left of its month."""
+    if not schedule.total or order.run in {*control.waiting(), *control.runs()}:
+        return False  # ordered already, by a head that did not live to note it
+    mark, budget = _mark(schedule.name), order.budget
+    before = paid(control, mark, schedule.timezone, tick, budget=budget)
+    return before + budget > schedule.total
 
 
 def _ordered(control: Control, order: Order) -> bool:
@@ -181,15 +205,19 @@ def _ordered(control: Control, order: Order) -> bool:
 
 def _order(schedule: Schedule, tick: float) -> Order:
     stamp = f"{datetime.fromtimestamp(tick, UTC):%Y%m%dT%H%M%SZ}"
-    mark = hashlib.sha256(schedule.name.encode()).hexdigest()[:6]
     return schedule.order.model_copy(
         update={
-            "run": f"{stamp}-{mark}",
+            "run": f"{stamp}{_mark(schedule.name)}",
             "deadline": 0.0,
             "hours": float(schedule.hours),
             "by": f"schedule {schedule.name}",
         }
     )
+
+
+def _mark(name: str) -> str:
+    """Return what the ids of a schedule's runs end with."""
+    return f"-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 
 def _name(name: str) -> str:

@@ -11,9 +11,13 @@ import pytest
 import typer
 
 from imgbatch.cli import app
-from imgbatch.cloud import schedules
+from imgbatch.cli.cloud import lines
+from imgbatch.cloud import ledger, schedules
+from imgbatch.cloud.control import State
 from imgbatch.cloud.deployment import Schedule as Made
+from imgbatch.cloud.ledger import Line, Tariff, Traffic
 from imgbatch.cloud.schedules import Schedule, due, kills
+from imgbatch.cloud.standing import standing
 from imgbatch.errors import DeploymentError, SettingsError
 from imgbatch.recurring import cron_of
 from tests.cloud.watched import Scene
@@ -103,6 +107,120 @@ def test_two_schedules_of_one_tick_are_two_runs(tmp_path: Path) -> None:
     for name in ("weekly", "another"):
         schedules.put(scene.control, weekly(scene, name=name))
     assert len({order.run for order in due(scene.control, at("2027-01-18 03:00"))}) == 2
+
+
+def lived(scene: Scene, run: str, hours: float, traffic: float = 0.0) -> None:
+    """Leave what a run leaves that ended: a machine of a dollar an hour, and its traffic."""
+    scene.control.close(run)
+    line = Line(
+        machine="i-1",
+        role="worker",
+        type="g.small",
+        zone="a",
+        spot=True,
+        start=0.0,
+        end=hours * 3600,
+        dollars=1.0,
+        besides=0.0,
+        priced="live",
+    )
+    crossed = Traffic(tariff=Tariff(read=1.0), read=int(traffic * 1e9))
+    scene.control.put(run, "ledger.jsonl", ledger.write([line], crossed))
+    state = {"phase": "done", "at": 0.0, "deadline": 0.0, "budget": 50.0}
+    scene.control.tell(State.model_validate({"run": run, **state}))
+
+
+def test_a_tick_that_could_pass_the_total_of_its_month_is_skipped_and_the_next_month_is_new(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path)
+    schedules.put(scene.control, weekly(scene, total=120.0))
+    (first,) = due(scene.control, at("2027-01-18 03:00"))
+    lived(scene, first.run, hours=30, traffic=25)
+    # 55 $ were paid; with the 50 $ of this one it is 105 $.
+    (second,) = due(scene.control, at("2027-01-25 03:00"))
+    lived(scene, second.run, hours=16)
+    # 71 $ were paid: one more of 50 $ in January could be too much.
+    schedules.remove(scene.control, "weekly")
+    schedules.put(scene.control, weekly(scene, total=120.0, cron="0 3 * * *", last=second_tick()))
+    assert due(scene.control, at("2027-01-26 03:00")) == []
+    (kept,) = schedules.schedules(scene.control)
+    assert (kept.last, kept.skipped) == (at("2027-01-26 03:00"), at("2027-01-26 03:00"))
+    assert due(scene.control, at("2027-01-26 03:05")) == []
+    now = standing("lab", scene.control, at("2027-01-26 03:05"))
+    (said,) = [line for line in lines.standing(now) if line.startswith("schedule")]
+    assert "was skipped: its $50.00 could have passed the $120.00 of the month" in said
+    assert len(due(scene.control, at("2027-02-01 03:00"))) == 1
+
+
+def second_tick() -> float:
+    return at("2027-01-25 03:00")
+
+
+def test_a_run_that_goes_on_or_cannot_be_read_counts_with_all_of_its_budget(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path)
+    schedules.put(scene.control, weekly(scene, total=100.0, cron="0 3 * * *"))
+    (waits,) = due(scene.control, at("2027-01-18 03:00"))
+    (second,) = due(scene.control, at("2027-01-19 03:00"))
+    assert due(scene.control, at("2027-01-20 03:00")) == []
+    lived(scene, waits.run, hours=1)
+    lived(scene, second.run, hours=1)
+    silent = {"run": second.run, "phase": "working", "at": 0.0, "deadline": 0.0, "budget": 50.0}
+    scene.control.tell(State.model_validate(silent))
+    # 1 $, and 50 $ of a run that nobody said the end of.
+    assert due(scene.control, at("2027-01-21 03:00")) == []
+    lived(scene, second.run, hours=1)
+    scene.control.put(second.run, "ledger.jsonl", b"{")
+    # 1 $, and 50 $ of which nobody can tell.
+    assert due(scene.control, at("2027-01-22 03:00")) == []
+    lived(scene, second.run, hours=1)
+    assert len(due(scene.control, at("2027-01-23 03:00"))) == 1
+
+
+def test_a_tick_that_was_ordered_and_not_noted_is_none_that_was_skipped(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    schedules.put(scene.control, weekly(scene, total=75.0))
+    (first,) = due(scene.control, at("2027-01-18 03:00"))
+    lived(scene, first.run, hours=20)
+    (before,) = schedules.schedules(scene.control)
+    now = at("2027-01-25 03:01")
+    (order,) = due(scene.control, now)
+    scene.control.store.put("schedules/weekly.json", schedules._json(before))
+    # By now the first one counts with 50 $.
+    scene.control.put(first.run, "ledger.jsonl", b"{")
+    assert due(scene.control, now) == []
+    (kept,) = schedules.schedules(scene.control)
+    assert (kept.last_run, kept.skipped) == (order.run, 0)
+
+
+@pytest.mark.parametrize(
+    ("cron", "total", "most"),
+    [
+        ("0 3 * * *", 0, 31 * 50.0),
+        ("0 3 * * 1", 0, 5 * 50.0),
+        ("0 3 1 * *", 0, 50.0),
+        ("0 3 29 2 *", 0, 50.0),
+        ("0 * * * *", 0, 744 * 50.0),
+        ("0 3 * * *", 100, 100.0),
+        ("0 3 1 * *", 100, 50.0),
+    ],
+)
+def test_the_most_that_a_month_can_cost_is_its_ticks_or_its_total(
+    tmp_path: Path, cron: str, total: float, most: float
+) -> None:
+    schedule = weekly(Scene(tmp_path), cron=cron, total=total, timezone="UTC")
+    assert schedule.most == most
+
+
+def test_a_total_below_one_budget_is_refused() -> None:
+    command = typer.main.get_command(app)
+    words = ["cloud", "schedule", "add", "weekly", "--hours", "3", "--every", "daily 03:00"]
+    run = ["--", "run", "s3://a/b", "s3://a/c", "--budget", "50"]
+    for total in ("49", "nan"):
+        with pytest.raises(SettingsError, match="of a tick: none would run"):
+            command([*words, "--total", total, *run], standalone_mode=False)
 
 
 @pytest.mark.parametrize(

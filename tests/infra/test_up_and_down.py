@@ -123,7 +123,9 @@ def test_a_schedule_is_woken_and_ended_by_the_cloud_until_it_is_removed(lab: Clo
     # What is wrong with the words is told before Terraform is asked for anything.
     wrong = lab.cloud("schedule", "add", "weekly", *when, *run, "--deadline", "6h", code=10)
     assert "a schedule has no --deadline" in wrong
-    lab.cloud("schedule", "add", "weekly", *when, "--yes", *run)
+    made_so = lab.cloud("schedule", "add", "weekly", *when, "--yes", *run)
+    assert "at most $10.00 a month: 5 ticks of $2.00" in made_so
+    assert "a tick, if it came now:" in made_so or "cannot be told from here" in made_so
     (kept,) = schedules.schedules(Control(made.control))
     assert (kept.name, kept.cron, kept.order.budget) == ("weekly", "0 3 * * 1", 2)
     assert known.find(NAME).schedules["weekly"].kill == "0 9 * * 1"

@@ -149,6 +149,14 @@ def _schedule(schedule: Schedule, now: Standing) -> str:
 
 def last_of(schedule: Schedule, now: Standing) -> str:
     """Return what came of a schedule's last tick."""
+    if schedule.skipped and schedule.skipped == schedule.last:
+        tick, budget = moment(schedule.skipped, now.now), schedule.order.budget
+        why = f"its ${budget:.2f} could have passed the ${schedule.total:.2f} of the month"
+        return f"the tick of {tick} was skipped: {why}; {_of_last_run(schedule, now)}"
+    return _of_last_run(schedule, now)
+
+
+def _of_last_run(schedule: Schedule, now: Standing) -> str:
     if not schedule.last_run:
         return "not run yet"
     run = schedule.last_run

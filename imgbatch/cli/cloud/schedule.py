@@ -16,7 +16,10 @@ from imgbatch.errors import DeploymentError, SettingsError
 from imgbatch.terminal import Json, say
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from imgbatch.cli.cloud.opened import Opened
+    from imgbatch.cloud.control import Order
     from imgbatch.cloud.ordering import Wish
     from imgbatch.cloud.root import Root
     from imgbatch.cloud.schedules import Schedule
@@ -34,7 +37,8 @@ def add(
         list[str],
         typer.Argument(
             metavar="-- run INPUT DATASET --budget DOLLARS ...",
-            help="As for `imgbatch cloud run`, without --deadline; the budget is of each tick.",
+            help="As for `imgbatch cloud run`, --no-plan too, without --deadline; the budget is of "
+            "each tick.",
         ),
     ],
     *,
@@ -49,11 +53,19 @@ def add(
         int, typer.Option(min=1, help="After so many the cloud ends all machines, whatever runs.")
     ],
     timezone: Annotated[str, typer.Option(help="In which the cron counts: Europe/Berlin.")] = "UTC",
+    total: Annotated[
+        float | None,
+        typer.Option(
+            help="Dollars of all its runs in a calendar month: a tick whose budget could pass it "
+            "is skipped, which `status` tells."
+        ),
+    ] = None,
     deployment: DeploymentOption = None,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Have the cloud wake a head again and again for a run; ticks missed are caught up once."""
+    from imgbatch.cli.cloud import money
     from imgbatch.cli.cloud.opened import opened
     from imgbatch.cloud.ordering import order_of
     from imgbatch.cloud.schedules import Schedule, check_times
@@ -69,15 +81,31 @@ def add(
         raise SettingsError("give --every or --cron, one of them", "See `--help`.")
     times = cron or cron_of(every or "")
     check_times(times, timezone)
-    wish = wish_of(words)
+    given = given_by(words)
+    wish = wish_of(given)
+    if total is not None and not total >= wish.budget:
+        raise SettingsError(
+            f"--total {total:g} is less than --budget {wish.budget:g} of a tick: none would run",
+            "Give a larger --total, or a smaller --budget.",
+        )
     found, now = opened(deployment), time.time()
     order = order_of(wish, found.deployment, environment=passed_on(), hours=float(hours))
     running.refuse(order, found, found.control.orders(), now=now, shown=not json)
+    order, traffic = money.priced(order, found.deployment)
     schedule = Schedule(
-        name=name, cron=times, timezone=timezone, hours=hours, order=order, since=now
+        name=name,
+        cron=times,
+        timezone=timezone,
+        hours=hours,
+        order=order,
+        since=now,
+        total=total or 0.0,
     )
-    say(json, "plan", _record(schedule, now), _lines(schedule, now))
-    agree("Make it so?", yes=yes)
+    once = _planned(schedule, found, given, json=json)
+    lines = [*_lines(schedule, now), *traffic, *money.cap(once), *money.beyond(once, now)]
+    say(json, "plan", _record(schedule, now), lines)
+    money.refuse_short(once, yes=yes)
+    agree(f"Have it cost up to ${schedule.most:,.2f} a month?", yes=yes)
     _add(schedule, found)
     say(json, "scheduled", _record(schedule, now), [f"schedule {name} is in place"])
 
@@ -125,14 +153,12 @@ def remove(
     say(json, "removed", {"name": name}, [f"schedule {name} is removed"])
 
 
-def wish_of(words: list[str]) -> Wish:
-    """Return what the words after `--` ask for; they are those of `imgbatch cloud run`.
+def given_by(words: list[str]) -> dict[str, Any]:
+    """Return the flags of the words after `--`; they are those of `imgbatch cloud run`.
 
     Raises:
         SettingsError: they are not, or ask for what a schedule does not have.
     """
-    from imgbatch.cloud.ordering import Wish
-
     if not words or words[0] != VERB:
         raise SettingsError(
             f"what is to be scheduled begins with `{VERB}`, not {' '.join(words[:1])!r}",
@@ -147,6 +173,17 @@ def wish_of(words: list[str]) -> Wish:
     for flag in ("deployment", "yes", "json"):
         if given[flag]:
             raise SettingsError(f"--{flag} is of the schedule", f"Give it before `-- {VERB}`.")
+    return given
+
+
+def wish_of(given: Mapping[str, Any]) -> Wish:
+    """Return what the flags of a run ask for.
+
+    Raises:
+        SettingsError: one is wrong, or there is no budget.
+    """
+    from imgbatch.cloud.ordering import Wish
+
     return Wish(
         input=given["input"],
         dataset=given["dataset"],
@@ -165,6 +202,24 @@ def wish_of(words: list[str]) -> Wish:
             )
         ),
     )
+
+
+def _planned(schedule: Schedule, found: Opened, given: Mapping[str, Any], *, json: bool) -> Order:
+    """Return a schedule's order as one tick now, with what the plan expects of it."""
+    from imgbatch.cli.cloud.plan import plan_run
+    from imgbatch.cli.cloud.plan_lines import lines
+    from imgbatch.forecast import expected
+
+    end = schedule.since + schedule.hours * 3600
+    order = schedule.order.model_copy(update={"deadline": end})
+    if not given["plan"]:
+        return order
+    own = {"limit": given["limit"], "share": given["sample"], "add_input": given["add_input"]}
+    told = plan_run(order, found, **own)
+    if told is None:
+        return order
+    say(json, "cloud-plan", told.record(), ["a tick, if it came now:", *lines(told), ""])
+    return order.model_copy(update={"expected": expected(told)})
 
 
 def _root(found: Opened) -> Root:
@@ -205,6 +260,8 @@ def _record(schedule: Schedule, now: float) -> dict[str, Any]:
         "dataset": order.dataset,
         "pool": order.pool,
         "budget": order.budget,
+        "tariff": order.tariff.model_dump(),
+        "most_a_month": schedule.most,
     }
 
 
@@ -217,4 +274,16 @@ def _lines(schedule: Schedule, now: float) -> list[str]:
     return [
         f"schedule {schedule.name}: {schedule.cron} ({schedule.timezone}), next {when}",
         f"  {what}, ${order.budget:.2f} and {schedule.hours} h each time",
+        f"  {_most(schedule)}",
     ]
+
+
+def _most(schedule: Schedule) -> str:
+    """Return the most that a month can cost, in words."""
+    from imgbatch.cloud.monthly import ticks_of_a_month
+
+    count = ticks_of_a_month(schedule.cron, schedule.timezone, schedule.since)
+    every = f"{count} ticks of ${schedule.order.budget:.2f}"
+    if schedule.total:
+        return f"at most ${schedule.most:,.2f} a month: --total {schedule.total:g}, {every}"
+    return f"at most ${schedule.most:,.2f} a month: {every}; --total DOLLARS bounds it"
