@@ -75,6 +75,8 @@ class Deployment(Settings):
         token: name of the secret that holds the token of its Ray cluster.
         readable, writable: URLs of other buckets that its machines may read, and may write.
         standing: dollars a month with nothing running, by what costs it.
+        alarm: what a month of the account may cost before somebody gets a letter; 0: nobody does;
+            None: Terraform has not told it yet.
         max_hours: no run may let machines live longer, and Google Cloud ends one that has; None: of
             a deployment of before, which told no bound.
     """
@@ -94,6 +96,7 @@ class Deployment(Settings):
     readable: list[str] = Field(default_factory=list)
     writable: list[str] = Field(default_factory=list)
     standing: dict[str, float] = Field(default_factory=dict)
+    alarm: float | None = None
     max_hours: float | None = None
 
     @property

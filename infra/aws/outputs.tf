@@ -39,6 +39,7 @@ locals {
     writable  = var.writable
     standing  = module.core.standing
     max_hours = var.max_hours
+    alarm     = var.email == "" ? 0 : var.monthly_budget
   }
 }
 

@@ -38,6 +38,7 @@ locals {
     readable  = var.readable
     writable  = var.writable
     standing  = module.core.standing
+    alarm     = var.email == "" ? 0 : var.monthly_budget
     max_hours = var.max_hours
   }
 }

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from imgbatch.cli import app
-from imgbatch.cli.cloud.doctor import _orphans
+from imgbatch.cli.cloud.doctor import _alarm, _orphans
 from imgbatch.cloud import Left, known
 from imgbatch.errors import CloudError, DeploymentError
 from tests.cloud.moto_server import REGION
@@ -52,10 +52,28 @@ def test_the_doctor_finds_what_is_nobody_s_in_another_region(moto: Moto, tmp_pat
     assert code != 0
     assert "terraform" in lines
     assert lines["deployment lab"]["state"] == "ok"
+    assert lines["budget alarm lab"]["state"] == "unknown"
     orphan = lines[f"disk {disk}"]
     assert orphan["state"] == "failed"
     assert "us-west-2" in orphan["said"]
     assert disk in orphan["fix"]
+
+
+@pytest.mark.parametrize(
+    ("alarm", "state", "said"),
+    [
+        (100.0, "ok", "letters at 50, 80 and 100% of 100 a month"),
+        (0.0, "unknown", "none: nobody hears when a month gets dear"),
+        (None, "unknown", "a version that does not tell"),
+    ],
+)
+def test_whether_there_is_a_budget_alarm_is_told(
+    tmp_path: Path, alarm: float | None, state: str, said: str
+) -> None:
+    lab = made("lab", tmp_path).model_copy(update={"alarm": alarm})
+    line = _alarm(lab)
+    assert (line.state, said in line.said) == (state, True)
+    assert alarm or f"`scripts/cloud up {lab.cloud} --name lab`" in line.fix
 
 
 def test_what_was_found_is_told_although_a_region_could_not_be_asked() -> None:

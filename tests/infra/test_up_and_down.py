@@ -45,7 +45,9 @@ def test_a_second_plan_is_empty_and_a_second_up_asks_nothing(lab: Clone) -> None
     words = ("-input=false", "-lock=false", f"-var-file={NAME}.tfvars.json")
     again = lab.terraform("plan", "-detailed-exitcode", *words)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert "nothing to do" in lab.cloud("up", "aws")
+    said = lab.cloud("up", "aws")
+    assert "nothing to do" in said
+    assert "no budget alarm: nobody hears when a month gets dear; give `email` in " in said
 
 
 def test_what_terraform_tells_is_what_a_laptop_finds_by_name_or_url(lab: Clone) -> None:
@@ -54,6 +56,7 @@ def test_what_terraform_tells_is_what_a_laptop_finds_by_name_or_url(lab: Clone) 
     assert read == known.find(NAME) == known.find(None)
     assert read.groups[0] == f"imgbatch-{NAME}-head"
     assert sum(read.standing.values()) < 1
+    assert read.alarm == 0
     known.forget(NAME)
     lab.cloud("connect", f"{read.control}?region={REGION}")
     assert known.find(NAME) == read

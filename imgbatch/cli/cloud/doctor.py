@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imgbatch.cloud import Check, Left
+    from imgbatch.cloud.deployment import Deployment
 
 State = Literal["ok", "failed", "unknown"]
 SHOWN = {"ok": "ok", "failed": "FAILED", "unknown": "?"}
@@ -85,8 +86,26 @@ def _deployments(cloud: str) -> Iterator[tuple[int, Check]]:
             found = known.find(name)
             pools = ", ".join(found.pools)
             yield 28, Check(title, "ok", f"{found.region}, {found.bucket}; pools {pools}")
+            yield 28, _alarm(found)
         except RunError as error:
             yield error.exit_code, Check(title, "failed", str(error), error.remedy)
+
+
+def _alarm(found: Deployment) -> Check:
+    """Return whether somebody hears when a month of the account gets dear."""
+    from imgbatch.cloud import Check
+
+    title = f"budget alarm {found.name}"
+    if found.alarm:
+        return Check(title, "ok", f"letters at 50, 80 and 100% of {found.alarm:g} a month")
+    fix = (
+        f"Give `email` in {found.name}.tfvars.json (and `monthly_budget`, of the whole account), "
+        f"then `scripts/cloud up {found.cloud} --name {found.name}`."
+    )
+    if found.alarm is None:
+        fix = f"`scripts/cloud up {found.cloud} --name {found.name}` tells."
+        return Check(title, "unknown", "its Terraform is of a version that does not tell", fix)
+    return Check(title, "unknown", "none: nobody hears when a month gets dear", fix)
 
 
 def _orphans(left: Iterator[Left]) -> Iterator[tuple[int, Check]]:

@@ -269,8 +269,15 @@ def _record(root: Root, plan: Plan) -> dict[str, Any]:
 
 def _up_lines(root: Root, made: Deployment) -> list[str]:
     month = f"about {sum(made.standing.values()):.2f} dollars a month with nothing running"
+    alarm = (
+        f"budget alarm: letters at 50, 80 and 100% of {made.alarm:g} a month of the whole account"
+        if made.alarm
+        else f"no budget alarm: nobody hears when a month gets dear; give `email` in "
+        f"{root.state.file} (and `monthly_budget`), then the same command again"
+    )
     return [
         f"{made.name} is up in {made.region}: {made.bucket}; {month}",
+        alarm,
         f"what it is to be stands in {root.state.file}: edit it, then run the same command again",
         f"from another laptop: imgbatch cloud connect '{made.control}{root.backend.options}'",
         f"next: scripts/image {made.name}; then imgbatch cloud plan INPUT DATASET --recipe RECIPE",

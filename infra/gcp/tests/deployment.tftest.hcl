@@ -92,8 +92,20 @@ run "an_image_of_ones_own_needs_no_internet" {
 
 run "nobody_is_written_to_without_an_address" {
   assert {
-    condition     = length(module.budget) == 0
+    condition     = length(module.budget) == 0 && output.deployment.alarm == 0
     error_message = "a budget without an address"
+  }
+}
+
+run "an_address_gets_letters_and_the_output_tells_of_how_much" {
+  variables {
+    email          = "ada@example.org"
+    monthly_budget = 70
+  }
+
+  assert {
+    condition     = length(module.budget) == 1 && output.deployment.alarm == 70
+    error_message = jsonencode(output.deployment.alarm)
   }
 }
 
