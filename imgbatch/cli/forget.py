@@ -9,6 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imgbatch.cli.forget_lines import (
+    SHOWN,
+    fetched_lines,
+    input_lines,
+    post_lines,
+    record_of,
+    twin_lines,
+    unknown_lines,
+)
 from imgbatch.cli.posts import (
     DeletedPosts,
     FetchedTo,
@@ -28,7 +37,6 @@ if TYPE_CHECKING:
     from imgbatch.dataset.posts_forgotten import KnownPosts
     from imgbatch.fetching.takedown import TakenOut
 
-SHOWN = 10
 NamedSources = Annotated[
     list[str] | None,
     typer.Option("--source", help="Address, id or path of a source; may be given again."),
@@ -64,6 +72,7 @@ def forget(
     from imgbatch.dataset.forget import forget as take_out
     from imgbatch.dataset.given import Given, look_up
     from imgbatch.dataset.posts_forgotten import look_up as look_up_posts
+    from imgbatch.posts.in_names import ids_in_names
 
     one_by_one = named(source, None)
     opened = Dataset.open(dataset)
@@ -75,7 +84,8 @@ def forget(
             "Name sources with --source or --sources-from, posts with --post-id or "
             "--deleted-posts; see `--help`.",
         )
-    found = look_up_posts(opened, gone.posts, gone.authors)
+    in_names = ids_in_names(opened)
+    found = look_up_posts(opened, gone.posts, gone.authors, ids=in_names, plain=gone.ids)
     theirs = [Given(one, one) for one in sorted(found.sources)]
     known = look_up(opened, [*all_named, *theirs], same_bytes=same_bytes)
     if not missing_ok:
@@ -141,12 +151,17 @@ def _refuse_unknown_posts(
 ) -> None:
     """Refuse the id of a post that was typed wrong; see `_refuse_unknown`."""
     from imgbatch.dataset import tombstones
-    from imgbatch.dataset.posts_forgotten import is_forgotten, look_up
+    from imgbatch.dataset.post_marks import is_forgotten
+    from imgbatch.dataset.posts_forgotten import look_up
+    from imgbatch.posts.in_names import ids_in_names
 
     stones = tombstones.read(dataset.store)
     for text in post_id or ():
         named = given_posts(dataset, [text], None, platform).posts
-        if not look_up(dataset, named).here and not any(is_forgotten(stones, *o) for o in named):
+        if any(is_forgotten(stones, *one) for one in named):
+            continue
+        found = look_up(dataset, named, ids=ids_in_names(dataset), plain=[text])
+        if not (found.here or found.sources):
             raise SettingsError(
                 f"{text} is no post of {dataset.url}",
                 "Nothing was changed. With --missing-ok it is kept out for the future anyway.",
@@ -178,9 +193,9 @@ def ask(
         f"{what} of {dataset.url} will leave it for good:",
         *(f"  {address}" for address in sorted(known.addresses)[:SHOWN]),
         *([f"  and {count - SHOWN:,} more"] if count > SHOWN else []),
-        *_unknown_lines(known),
-        *_twin_lines(known),
-        *_post_lines(posts),
+        *unknown_lines(known),
+        *twin_lines(known),
+        *post_lines(posts),
         "History ends here: no former state of this dataset can be read or compared any more.",
         *(
             f"Posts leave what was fetched into {out} too, with their media."
@@ -213,7 +228,7 @@ def tell(
     as_json: bool,
 ) -> None:
     """Say what a forget did."""
-    told = {"posts": posts.here, "unknown_posts": posts.unknown} if posts.marks else {}
+    told = record_of(posts) if posts.marks else {}
     files = sorted(known.addresses | posts.files)
     record = {
         "run": audit.run,
@@ -237,66 +252,12 @@ def tell(
         *(f"  {rows:>9,}  rows left {name}" for name, rows in audit.rows.items() if rows),
         f"{bytes_gone} deleted, {audit.lines:,} log lines taken out",
         *(["the report was written again"] if audit.report != "none" else []),
-        *_unknown_lines(known),
-        *_twin_lines(known),
-        *_post_lines(posts),
+        *unknown_lines(known),
+        *twin_lines(known),
+        *post_lines(posts),
         *fetched_lines(left),
-        *_input_lines(files, left),
+        *input_lines(files, left),
         *notes,
         "prove it: imgbatch verify DATASET --forgotten, with the same names",
     ]
     say(as_json, event, record, lines)
-
-
-def _post_lines(posts: KnownPosts) -> list[str]:
-    lines = []
-    if posts.unknown:
-        lines.append(f"{posts.unknown:,} more posts are not here, and are kept out from now on")
-    if posts.shared:
-        lines.append(f"{posts.shared:,} sources of theirs stay: other present posts have them")
-    if posts.shares:
-        lines.append(
-            f"{posts.shares:,} posts that share one of them stay, and no longer name it: what they "
-            "repeat of it is theirs; name them too if it is to go"
-        )
-    return lines
-
-
-def fetched_lines(left: list[TakenOut]) -> list[str]:
-    """Say what left the folders of fetches."""
-    return [
-        f"{one.out}: {one.posts:,} posts, {one.urls:,} URLs and {one.files:,} files left it too"
-        for one in left
-    ]
-
-
-def _input_lines(files: list[str], left: list[TakenOut]) -> list[str]:
-    """Say what nobody deletes but the user."""
-    if not files:
-        return []
-    more = "" if left else "; --fetched OUT takes posts out of what `imgbatch fetch` wrote"
-    return [
-        f"not touched: the input, where {len(files):,} files may hold them still{more}:",
-        *(f"  {address}" for address in files[:SHOWN]),
-        *([f"  and {len(files) - SHOWN:,} more; --json lists all"] if files[SHOWN:] else []),
-    ]
-
-
-def _unknown_lines(known: Known) -> list[str]:
-    count = len(known.unknown)
-    if not count:
-        return []
-    return [
-        f"{count:,} more are not in this dataset, and are kept out of it from now on:",
-        *(f"  {one.text}" for one in known.unknown[:SHOWN]),
-        *([f"  and {count - SHOWN:,} more"] if count > SHOWN else []),
-    ]
-
-
-def _twin_lines(known: Known) -> list[str]:
-    if not known.twins:
-        return []
-    return [
-        f"{len(known.twins):,} other sources hold the same bytes and stay, unless --same-bytes:",
-        *(f"  {address}" for address in known.twins[:SHOWN]),
-    ]

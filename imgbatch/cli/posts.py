@@ -42,12 +42,14 @@ class Takedown:
 
     Attributes:
         posts, authors: by platform ("": any) and id, as the dataset has it.
+        ids: of the posts, as they were given and as names of files have them.
         plain: what their tombstones are made of where ids are no pseudonyms.
         others: lines of the file that tell of something else, by what they call it.
     """
 
     posts: list[tuple[str, str]]
     authors: list[tuple[str, str]]
+    ids: list[str]
     plain: frozenset[str]
     others: Counter[str]
 
@@ -65,7 +67,7 @@ def given_posts(
         SettingsError: lines of it name no post, or the dataset has pseudonyms and there is no key.
     """
     from imgbatch.dataset import posts as kept
-    from imgbatch.dataset.posts_forgotten import author_mark, mark
+    from imgbatch.dataset.post_marks import author_mark, mark, platform_of
     from imgbatch.posts import privacy
     from imgbatch.posts.deletions import PLATFORM, Deletions, read_deletions
 
@@ -78,7 +80,7 @@ def given_posts(
         read = read_deletions(text)
     ids = [*(post_id or ()), *read.ids]
     # An author's number would be somebody else's on another platform.
-    where = platform or PLATFORM
+    where = platform_of(platform or PLATFORM)
     posts = [(platform or "", own) for own in ids]
     authors = [(where, own) for own in read.authors]
     plain = frozenset({mark(*one) for one in posts} | {author_mark(*one) for one in authors})
@@ -86,13 +88,20 @@ def given_posts(
     inputs = made["inputs"].values() if made else ()
     if any(own["settings"]["pseudonyms"] for own in inputs):
         key = privacy.read_key()
-        platforms = [platform] if platform else kept.platforms(dataset)
+        platforms = kept.platforms(dataset)
+        if platform:
+            wanted = platform_of(platform)
+            platforms = sorted({wanted} | {p for p in platforms if platform_of(p) == wanted})
         # Pseudonyms themselves may be named too: whoever reads the tables sees nothing else.
         shown = [("", own) for own in ids if _is_pseudonym(own)]
         posts = [(p, privacy.pseudonym(key, "post", p, own)) for p in platforms for own in ids]
         posts += shown
-        authors = [(p, privacy.pseudonym(key, "author", p, own)) for p, own in authors]
-    return Takedown(posts, authors, plain, read.others)
+        # Pseudonyms are of the platform by the name that the dump has for it.
+        there = {where} | {p for p in kept.platforms(dataset) if platform_of(p) == where}
+        authors = [
+            (p, privacy.pseudonym(key, "author", p, own)) for p in there for own in read.authors
+        ]
+    return Takedown(posts, authors, ids, plain, read.others)
 
 
 def _is_pseudonym(text: str) -> bool:
@@ -132,16 +141,18 @@ def retain(
     json: Json = False,
 ) -> None:
     """Delete posts past their time, with the sources that no other post has, and log it."""
-    from imgbatch.cli.forget import ask, fetched_lines, rewrite_report, tell
+    from imgbatch.cli.forget import ask, rewrite_report, tell
+    from imgbatch.cli.forget_lines import fetched_lines
     from imgbatch.dataset import Dataset
     from imgbatch.dataset.forget import forget
     from imgbatch.dataset.given import Given, look_up
     from imgbatch.dataset.posts_forgotten import older
+    from imgbatch.posts.in_names import ids_in_names
 
     opened = Dataset.open(dataset)
     kept = days or _kept_days(opened)
     before = time.time() - kept * DAY
-    found, timeless = older(opened, before)
+    found, timeless = older(opened, before, ids=ids_in_names(opened))
     notes = [f"{timeless:,} posts have no time, and stay"] if timeless else []
     check_fetched(fetched)
     known = look_up(opened, [Given(one, one) for one in sorted(found.sources)])

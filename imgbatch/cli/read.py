@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imgbatch.cli.forget import NamedSources, SourcesFrom, named
+from imgbatch.cli.forget_lines import author_lines, doubt
 from imgbatch.cli.posts import DeletedPosts, NamedPosts, OfPlatform, Takedown, given_posts
 from imgbatch.terminal import DatasetUrl, Json, say
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 LINK_SECONDS = 24 * 3600
 FORGOTTEN = (
     "Prove that nothing forgotten is left, instead: address, id and post id, in every object. Not "
-    "post ids in what living posts say, in addresses and file names, nor numbers under 8 digits."
+    "post ids in what living posts say and what their files are called, nor under 8 digits."
 )
 GO_ON = (
     "Nothing is damaged: a run is at work, or ended before all was done. "
@@ -55,7 +56,9 @@ def verify(
     if forgotten:
         opened = Dataset.open(dataset)
         gone = given_posts(opened, post_id, deleted_posts, platform)
-        _verify_forgotten(opened, source or [], sources_from, gone, as_json=json)
+        _verify_forgotten(
+            opened, source or [], sources_from, gone, sure=platform is not None, as_json=json
+        )
         return
     if source or sources_from or post_id or deleted_posts:
         raise SettingsError(
@@ -86,16 +89,28 @@ def _verify_forgotten(
     sources_from: str | None,
     gone: Takedown,
     *,
+    sure: bool,
     as_json: bool,
 ) -> None:
     from imgbatch.dataset.forgotten import DIGEST, verify_forgotten
+    from imgbatch.dataset.posts_forgotten import look_up
     from imgbatch.errors import DamageError
+    from imgbatch.posts.in_names import ids_in_names
 
     digests = [text for text in source if DIGEST.fullmatch(text)]
     sources = named([text for text in source if text not in digests], sources_from)
     proof = verify_forgotten(
-        dataset, sources, digests=digests, of_posts=gone.posts, of_authors=gone.authors
+        dataset,
+        sources,
+        digests=digests,
+        of_posts=gone.posts,
+        of_authors=gone.authors,
+        ids=ids_in_names(dataset),
+        plain=gone.ids,
     )
+    authors = look_up(dataset, [], gone.authors)
+    if authors.doubtful and not sure:
+        proof.problems.append(doubt(authors))
     what = "forgotten sources and posts" if gone.posts or gone.authors else "forgotten sources"
     looked = f"{proof.objects:,} objects were read whole, for {proof.tombstones:,} {what}"
     record = {
@@ -103,7 +118,7 @@ def _verify_forgotten(
         "objects": proof.objects,
         "problems": proof.problems,
     }
-    lines = [looked, *(f"problem: {problem}" for problem in proof.problems)]
+    lines = [looked, *author_lines(authors), *(f"problem: {problem}" for problem in proof.problems)]
     say(
         as_json, "verified", record, lines if proof.problems else [*lines, "verified: none is left"]
     )

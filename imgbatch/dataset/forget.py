@@ -23,8 +23,8 @@ from imgbatch.dataset import (
     groups,
     labels,
     manifest,
+    post_marks,
     posts,
-    posts_forgotten,
     posts_leaving,
     scrub,
     tombstones,
@@ -108,7 +108,7 @@ def _forget(dataset: Dataset, known: Known, told: KnownPosts, audit: Audit) -> N
     audit.report = next(kind for kind in ("pictures", "plain", "none") if kind in kinds)
     former = tombstones.read(store)
     ids = known.ids | told.marks
-    media = posts_forgotten.media_marks(dataset, known.ids)
+    media = post_marks.media_marks(dataset, known.ids)
     stones = tombstones.add(store, audit.run, ids | media)
     audit.write(store)
     if begun or known.addresses or told.here or all(one in former for one in ids):

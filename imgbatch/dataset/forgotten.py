@@ -5,9 +5,10 @@ still keeps: cells of Parquet, strings of JSON, lines of all else. Ids of source
 addresses that stand alone, are found by their tombstones; addresses inside sentences, and digests
 of contents, only when they are given.
 
-No id of a post is looked for in what living posts say, and in addresses and names of files, where
-the same number may stand by chance; numbers of fewer than 8 digits, and anything of fewer than 5
-characters, only in tables of posts. `needles` and `post_ids` say it in full.
+No id of a post is looked for in what living posts say, where the same number may stand by chance;
+in names of files only as words of their own, and not where a living post has the file
+(`posts_named`); numbers of fewer than 8 digits, and anything of fewer than 5 characters, only in
+tables of posts. `needles` and `post_ids` say it in full.
 """
 
 from __future__ import annotations
@@ -19,20 +20,23 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from imgbatch.dataset import tombstones
+from imgbatch.dataset import MANIFEST, tombstones
 from imgbatch.dataset.audit import platforms_of, records
 from imgbatch.dataset.needles import Needles
 from imgbatch.dataset.post_ids import PostIds
-from imgbatch.dataset.posts_forgotten import is_author_forgotten, is_forgotten
+from imgbatch.dataset.post_marks import is_author_forgotten, is_forgotten
+from imgbatch.dataset.posts_named import may_be, named_sources
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from imgbatch.dataset import Dataset
     from imgbatch.dataset.given import Given
+    from imgbatch.dataset.posts_named import IdsInNames
     from imgbatch.storage import Former
 
 READERS = 4
+SHOWN = 5
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -58,6 +62,8 @@ def verify_forgotten(
     digests: Sequence[str] = (),
     of_posts: Sequence[tuple[str, str]] = (),
     of_authors: Sequence[tuple[str, str]] = (),
+    ids: IdsInNames | None = None,
+    plain: Sequence[str] = (),
 ) -> Proof:
     """Look through everything that a dataset's store keeps for what was forgotten.
 
@@ -68,6 +74,8 @@ def verify_forgotten(
         of_posts: posts that must have a tombstone, by platform ("": any) and id. All forgotten ones
             are looked for, whether they are given or not.
         of_authors: authors all of whose posts must have one, by platform and id.
+        ids: finds ids of posts in names of sources; without it no source is known by its name.
+        plain: ids of the given posts as names have them, where the dataset has pseudonyms.
 
     Raises:
         DamageError: the tombstones cannot be read.
@@ -88,14 +96,36 @@ def verify_forgotten(
     for record in told:
         if record["status"] == "begun":
             proof.problems.append(f"the forget {record['run']} is not finished: forget again")
+    posts_gone = PostIds(stones, platforms_of(told) | {platform for platform, _ in of_posts})
     needles = Needles(
         stones,
         words=frozenset({one.source_id for one in named} | set(digests)),
         addresses=frozenset(one.address for one in named if one.address is not None),
-        posts=PostIds(stones, platforms_of(told) | {platform for platform, _ in of_posts}),
+        posts=posts_gone,
     )
+    if ids and posts_gone and dataset.table(MANIFEST).exists:
+        _look_at_names(dataset, ids, posts_gone, frozenset(filter(may_be, plain)), proof)
     _grep(dataset, needles, proof)
     return proof
+
+
+def _look_at_names(
+    dataset: Dataset, ids: IdsInNames, gone: PostIds, plain: frozenset[str], proof: Proof
+) -> None:
+    """Find sources that are called after a forgotten post, and that no other post has."""
+    left, _ = named_sources(
+        dataset,
+        ids,
+        wanted=lambda word: word in plain or (may_be(word) and gone.is_one(word)),
+        stays=lambda platform, own: not is_forgotten(gone.stones, platform, own),
+    )
+    if left:
+        shown = sorted(left.values())
+        more = f" and {len(shown) - SHOWN:,} more" if len(shown) > SHOWN else ""
+        proof.problems.append(
+            f"{len(left):,} sources are called after forgotten posts, and no other post has them: "
+            f"{', '.join(shown[:SHOWN])}{more}"
+        )
 
 
 def _grep(dataset: Dataset, needles: Needles, proof: Proof) -> None:

@@ -12,8 +12,9 @@ hashed too: as a post of each platform that a forget has named, and of none. Suc
 A number of fewer than 8 digits is a count, a year or a size as often as a post, and what is all
 small letters a word of some language, or of our own records (`tables`): nobody could tell, and they
 are no such words. Nor is what the name of a file holds (an address that is no web page, or a
-path that ends in an extension): a source that is forgotten is found by its address, and the file of
-one that stays, since another post has it too, may be called after any post.
+path that ends in an extension): a source that is forgotten is found by its address, one that is
+called after a forgotten post by `posts_named`, and the file of one that stays, since another post
+has it too, may be called after any post.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from imgbatch.dataset.posts_forgotten import mark
+from imgbatch.dataset.post_marks import is_forgotten
+from imgbatch.dataset.posts_named import SHORTEST, may_be
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,8 +39,6 @@ EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}(:\d+)?['.,:;!?)\]}]*$")
 RUN = re.compile(r"[A-Za-z0-9_-]{5,}")
 PIECE = re.compile(r"[A-Za-z0-9]+")
 MESSAGE = re.compile(r"-?\d+/\d+")
-DIGIT = re.compile(r"\d")
-SHORTEST, DIGITS, MIXED = 5, 8, 9
 LONGEST_RUN, LONGEST = 64, 200
 # Of a run with more pieces than that only the pieces are taken, not all that stand together.
 PIECES = 6
@@ -70,38 +70,29 @@ class PostIds:
         """Tell whether a string names one."""
         return bool(self) and (self._known if len(text) <= LONGEST_RUN else self._looked)(text)
 
+    def is_one(self, word: str) -> bool:
+        """Tell whether a word is the id of a forgotten post."""
+        return any(is_forgotten(self.stones, platform, word) for platform in self.platforms)
+
     def _looked(self, text: str) -> bool:
-        return any(
-            mark(platform, word) in self.stones
-            for word in words(text)
-            for platform in self.platforms
-        )
+        return any(map(self.is_one, words(text)))
 
 
 def words(text: str) -> Iterator[str]:
     """Yield what may be the id of a post in a string; some of it more than once."""
-    if len(text) <= LONGEST and _may_be(text):
+    if len(text) <= LONGEST and may_be(text):
         yield text
     for token in BETWEEN.split(text):
         if len(token) < SHORTEST or _is_name(token):
             continue
         for run in RUN.findall(token):
-            yield from filter(_may_be, _spans(run))
+            yield from filter(may_be, _spans(run))
         if "/" in token:
-            yield from filter(_may_be, MESSAGE.findall(token))
+            yield from filter(may_be, MESSAGE.findall(token))
 
 
 def _is_name(token: str) -> bool:
     return ("://" in token and not token.startswith(WEB)) or EXTENSION.search(token) is not None
-
-
-def _may_be(word: str) -> bool:
-    digits = word.replace("/", "")
-    if digits.isdecimal():
-        return len(digits) >= DIGITS
-    if DIGIT.search(word):
-        return len(word) >= SHORTEST
-    return len(word) >= MIXED and not (word.islower() or word.isupper() or word.istitle())
 
 
 def _spans(run: str) -> Iterator[str]:

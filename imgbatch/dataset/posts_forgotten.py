@@ -1,11 +1,10 @@
 """Posts that are to be forgotten enter; what the dataset knows of them leaves.
 
-A forgotten post has a tombstone beside those of sources (`imgbatch.dataset.tombstones`): the keyed
-hash of `post PLATFORM ID`, or of `post  ID` where nobody said which platform; an author all of
-whose posts are deleted has one of `author PLATFORM ID`, and a medium whose source is forgotten of
-`medium PLATFORM ID PLACE`. So a dump that holds it still brings it back no more.
+Of posts, those that are named, those of named authors, and those from before a moment; and with
+them the sources that no other post has: joined to them, or called after them (`posts_named`).
 
-The rows leave in `imgbatch.dataset.posts_leaving`.
+What their tombstones are made of stands in `imgbatch.dataset.post_marks`; the rows leave in
+`imgbatch.dataset.posts_leaving`.
 """
 
 # ruff: noqa: S608 - statements are put together of words of this room
@@ -13,26 +12,38 @@ The rows leave in `imgbatch.dataset.posts_leaving`.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from imgbatch.dataset import posts
 from imgbatch.dataset.gathered import AT_ONCE
+from imgbatch.dataset.post_marks import (
+    SAME,
+    UNTOLD,
+    author_mark,
+    mark,
+    platform_of,
+)
 from imgbatch.dataset.posts import MEDIA, POSTS, SCHEMAS
+from imgbatch.dataset.posts_named import beside_sources, may_be, named_sources
 from imgbatch.dataset.spill import Spill
-from imgbatch.platforms import MARKED, unmarked
+from imgbatch.platforms import MARKED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from imgbatch.dataset import Dataset
-    from imgbatch.dataset.tombstones import Tombstones
+    from imgbatch.dataset.posts_named import IdsInNames
 
-FORGOTTEN = "forgotten"
 GIVEN = pa.schema([("platform", pa.string()), ("own", pa.string())])
+# As `post_marks.platform_of` makes it, in SQL.
+PLATFORM = (
+    "CASE "
+    + " ".join(f"WHEN lower(p.platform) = '{name}' THEN '{own}'" for name, own in SAME.items())
+    + " ELSE lower(p.platform) END"
+)
 POSTS_NOW = (
     "platform",
     "post_id",
@@ -43,10 +54,11 @@ POSTS_NOW = (
     "raw_ref",
     "input",
 )
-MEDIA_NOW = ("platform", "post_id", "source_id")
 # A post's platform, and without the mark of a file or dump: who says `table` means any.
-NAMED = f"(p.platform, regexp_replace(p.platform, '{MARKED}', '\\1'))"
+UNMARKED = f"regexp_replace(lower(p.platform), '{MARKED}', '\\1')"
+NAMED = f"({PLATFORM}, {UNMARKED})"
 MEANT = f"(g.platform = '' OR g.platform IN {NAMED})"
+MEDIA_NOW = ("platform", "post_id", "source_id", "status")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +70,15 @@ class KnownPosts:
         here: how many of them the dataset holds.
         unknown: how many it does not hold.
         sources: ids of the sources that belong to them and to no other present post.
+        named: how many of these are joined to none of them, and have an id of theirs in their name.
+        files_gone: how many are their metadata files, by the names of media beside them.
+        vague: how many media of theirs could be several files, and may be left in one of these.
         shared: how many of their sources another present post has; these stay.
         shares: how many posts that stay share one of them.
         authors: how many authors were given, all of whose posts are meant.
+        authors_here: how many of them have posts here.
+        untold: how many posts here do not say which platform they are from, by what stands there.
+        doubtful: how many of these have an author by an id that was given.
         files: addresses of the metadata files that they were read from.
         platforms: that their marks name; "": any.
     """
@@ -69,69 +87,26 @@ class KnownPosts:
     here: int = 0
     unknown: int = 0
     sources: frozenset[str] = frozenset()
+    named: int = 0
+    files_gone: int = 0
+    vague: int = 0
     shared: int = 0
     shares: int = 0
     authors: int = 0
+    authors_here: int = 0
+    untold: dict[str, int] = field(default_factory=dict)
+    doubtful: int = 0
     files: frozenset[str] = frozenset()
     platforms: frozenset[str] = frozenset()
-
-
-def mark(platform: str, post_id: str) -> str:
-    """Return what the tombstone of a post is made of; `platform` may be ""."""
-    return f"post {platform} {post_id}"
-
-
-def is_forgotten(stones: Tombstones, platform: str | None, post_id: str | None) -> bool:
-    """Tell whether a post has a tombstone."""
-    if post_id is None or not stones.hashes:
-        return False
-    names = {"", platform or "", unmarked(platform or "")}
-    return any(mark(name, post_id) in stones for name in names)
-
-
-def author_mark(platform: str, author_id: str) -> str:
-    """Return what the tombstone of an author is made of, all of whose posts are deleted."""
-    return f"author {platform} {author_id}"
-
-
-def is_author_forgotten(stones: Tombstones, platform: str | None, author_id: str | None) -> bool:
-    """Tell whether all posts of an author are."""
-    if author_id is None or not stones.hashes:
-        return False
-    names = {platform or "", unmarked(platform or "")}
-    return any(author_mark(name, author_id) in stones for name in names)
-
-
-def medium_mark(platform: str, post_id: str, place: int) -> str:
-    """Return what the tombstone of a post's medium is made of."""
-    return f"medium {platform} {post_id} {place}"
-
-
-def is_medium_forgotten(stones: Tombstones, platform: str, post_id: str, place: int) -> bool:
-    """Tell whether the source of a post's medium is forgotten, as far as the medium tells."""
-    names = {platform, unmarked(platform)}
-    return any(medium_mark(name, post_id, place) in stones for name in names)
-
-
-def media_marks(dataset: Dataset, sources: Iterable[str]) -> frozenset[str]:
-    """Return what the tombstones of the media are made of that are joined to some sources.
-
-    What joined them, the last part of an address say, names the source no more when it is gone.
-    """
-    wanted = pa.array(sorted(sources), pa.string())
-    found: set[str] = set()
-    if not len(wanted) or MEDIA not in posts.here(dataset):
-        return frozenset()
-    for batch in dataset.table(MEDIA).batches(["platform", "post_id", "media_idx", "source_id"]):
-        ours = batch.filter(pc.is_in(batch.column("source_id"), value_set=wanted))
-        found.update(medium_mark(*one) for one in _pairs(ours.select([0, 1, 2])))
-    return frozenset(found)
 
 
 def look_up(
     dataset: Dataset,
     given: Iterable[tuple[str, str]],
     authors: Iterable[tuple[str, str]] = (),
+    *,
+    ids: IdsInNames | None = None,
+    plain: Iterable[str] = (),
 ) -> KnownPosts:
     """Find out what a dataset knows of some posts.
 
@@ -139,8 +114,11 @@ def look_up(
         dataset: where to look.
         given: posts, by platform ("": any) and id.
         authors: by platform and id; all posts of theirs are meant, too.
+        ids: finds ids of posts in names of sources; without it no source is known by its name.
+        plain: ids of given posts as names have them, where the dataset has pseudonyms.
     """
-    wanted, people = sorted(set(given)), sorted(set(authors))
+    wanted = sorted({(platform_of(platform), own) for platform, own in given})
+    people = sorted({(platform_of(platform), own) for platform, own in authors})
     with _opened(dataset) as spill:
         spill.fill("given", GIVEN, _given(wanted))
         spill.fill("people", GIVEN, _given(people))
@@ -156,9 +134,33 @@ def look_up(
             f"WHERE g.own = p.post_id AND {MEANT})",
         )
         meant = set(wanted) | (_gone(spill) if people else set())
-        known = _known(dataset, spill, meant)
+        looked = {own for own in {own for _, own in wanted} | set(plain) if may_be(own)}
+        known = _known(dataset, spill, meant, ids, looked)
         marks = known.marks | {author_mark(*one) for one in people}
+        if people:
+            known = _with_authors(known, spill)
         return replace(known, marks=marks, unknown=unknown, authors=len(people))
+
+
+def _with_authors(known: KnownPosts, spill: Spill) -> KnownPosts:
+    """Add how many of the authors in the table `people` were found, and where they might be."""
+    here = (
+        "SELECT count(*) FROM people a WHERE EXISTS (FROM post p "
+        f"WHERE a.own = p.author_id AND a.platform IN {NAMED})"
+    )
+    others = ", ".join(f"'{name}'" for name in UNTOLD)
+    untold = (
+        f"FROM post p WHERE {UNMARKED} IN ({others}) "
+        f"AND {UNMARKED} NOT IN (SELECT platform FROM people)"
+    )
+    doubtful = f"SELECT count(*) {untold} AND author_id IN (SELECT own FROM people)"
+    counted = spill.batches(f"SELECT {UNMARKED}, count(*) {untold} GROUP BY 1 ORDER BY 1")
+    return replace(
+        known,
+        authors_here=_one(spill, here),
+        untold={name: count for batch in counted for name, count in _pairs(batch)},
+        doubtful=_one(spill, doubtful),
+    )
 
 
 def _given(wanted: list[tuple[str, str]]) -> list[pa.RecordBatch]:
@@ -167,12 +169,15 @@ def _given(wanted: list[tuple[str, str]]) -> list[pa.RecordBatch]:
     return batches
 
 
-def older(dataset: Dataset, before: float) -> tuple[KnownPosts, int]:
+def older(
+    dataset: Dataset, before: float, *, ids: IdsInNames | None = None
+) -> tuple[KnownPosts, int]:
     """Find out what a dataset knows of posts from before a moment.
 
     Args:
         dataset: where to look.
         before: seconds since 1970.
+        ids: as for `look_up`.
 
     Returns:
         what it knows of them, and how many posts have no time, and so no end.
@@ -183,7 +188,7 @@ def older(dataset: Dataset, before: float) -> tuple[KnownPosts, int]:
             [int(before * 1e6)],
         )
         timeless = _one(spill, "SELECT count(*) FROM post WHERE created_at IS NULL")
-        return _known(dataset, spill, _gone(spill)), timeless
+        return _known(dataset, spill, _gone(spill), ids), timeless
 
 
 def _gone(spill: Spill) -> set[tuple[str, str]]:
@@ -212,8 +217,17 @@ def _rows(dataset: Dataset, name: str, schema: pa.Schema) -> Iterator[pa.RecordB
             yield from pa.Table.from_batches([batch]).cast(schema).to_batches()
 
 
-def _known(dataset: Dataset, spill: Spill, meant: set[tuple[str, str]]) -> KnownPosts:
-    """Return what is known of the posts in the table `gone`, where `meant` get tombstones."""
+def _known(
+    dataset: Dataset,
+    spill: Spill,
+    meant: set[tuple[str, str]],
+    ids: IdsInNames | None = None,
+    looked: Collection[str] = (),
+) -> KnownPosts:
+    """Return what is known of the posts in the table `gone`, where `meant` get tombstones.
+
+    Names are looked through for their ids, and for those that are `looked` for besides.
+    """
     key = "platform, post_id"
     theirs = f"medium SEMI JOIN gone USING ({key})"
     others = f"medium ANTI JOIN gone USING ({key}) SEMI JOIN (FROM post WHERE state = 'present')"
@@ -226,25 +240,73 @@ def _known(dataset: Dataset, spill: Spill, meant: set[tuple[str, str]]) -> Known
         f"SELECT count(*) FROM (FROM post ANTI JOIN gone USING ({key})) p "
         "JOIN gone g ON g.platform = p.platform AND g.post_id = p.repost_of"
     )
-    return KnownPosts(
+    known = KnownPosts(
         marks=frozenset(mark(*one) for one in meant),
         here=here,
         sources=frozenset(own),
+        vague=_one(spill, f"SELECT count(*) FROM {theirs} WHERE status = 'ambiguous'"),
         shared=_one(spill, "SELECT count(*) FROM theirs") - len(own),
         shares=_one(spill, shares),
         files=_files(dataset, spill),
-        platforms=frozenset(platform for platform, _ in meant),
+        platforms=frozenset(platform_of(platform) for platform, _ in meant),
+    )
+    return _with_named(known, dataset, spill, ids, looked) if ids else known
+
+
+def _with_named(
+    known: KnownPosts,
+    dataset: Dataset,
+    spill: Spill,
+    ids: IdsInNames,
+    looked: Collection[str],
+) -> KnownPosts:
+    """Add the sources that are theirs by what they are called."""
+    gone = _gone(spill)
+    words = {post_id for _, post_id in gone}.union(looked)
+    if not words:
+        return known
+    named, kept = named_sources(
+        dataset, ids, wanted=words.__contains__, stays=lambda *post: post not in gone
+    )
+    taken = known.sources | named.keys()
+    beside = beside_sources(dataset, _files(dataset, spill, alone=True), taken) - taken
+    joined = {
+        one
+        for batch in spill.batches("SELECT DISTINCT source_id FROM theirs")
+        for (one,) in _pairs(batch)
+    }
+    vague = [
+        one
+        for batch in spill.batches(
+            "SELECT post_id FROM medium SEMI JOIN gone USING (platform, post_id) "
+            "WHERE status = 'ambiguous'"
+        )
+        for (one,) in _pairs(batch)
+    ]
+    return replace(
+        known,
+        sources=taken | beside,
+        named=len(named.keys() - known.sources),
+        vague=sum(not any(one in address for address in named.values()) for one in vague),
+        files_gone=len(beside),
+        shared=known.shared + len(kept.keys() - joined),
     )
 
 
-def _files(dataset: Dataset, spill: Spill) -> frozenset[str]:
-    """Return the addresses of the metadata files that the posts in the table `gone` are of."""
+def _files(dataset: Dataset, spill: Spill, *, alone: bool = False) -> frozenset[str]:
+    """Return the addresses of the metadata files that the posts in the table `gone` are of.
+
+    Args:
+        dataset: whose posts.
+        spill: with their tables.
+        alone: only those that no other post was read from.
+    """
     made = posts.record(dataset) if POSTS in posts.here(dataset) else None
     before = {name: own["before"] for name, own in made["inputs"].items()} if made else {}
-    told = (
-        "SELECT DISTINCT input, regexp_replace(raw_ref, ':[0-9]+$', '') AS file "
-        "FROM post SEMI JOIN gone USING (platform, post_id)"
-    )
+    file = "SELECT DISTINCT input, regexp_replace(raw_ref, ':[0-9]+$', '') AS file FROM post"
+    told = f"{file} SEMI JOIN gone USING (platform, post_id)"
+    if alone:
+        told += f" EXCEPT {file} ANTI JOIN gone USING (platform, post_id)"
     pairs = (one for batch in spill.batches(told) for one in _pairs(batch))
     return frozenset(before.get(name, f"{name}/") + file for name, file in pairs)
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -18,11 +19,11 @@ import pyarrow.compute as pc
 from imgbatch import __version__
 from imgbatch.dataset import posts
 from imgbatch.dataset.parts import put_table, read_part
+from imgbatch.dataset.post_marks import FORGOTTEN, is_author_forgotten, is_forgotten
 from imgbatch.dataset.posts import GAPS, MEDIA, POSTS, SCHEMAS
-from imgbatch.dataset.posts_forgotten import FORGOTTEN, is_author_forgotten, is_forgotten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from imgbatch.dataset import Dataset, Part
     from imgbatch.dataset.tombstones import Tombstones
@@ -45,7 +46,9 @@ def leave(dataset: Dataset, stones: Tombstones, *, run: str, number: int) -> dic
     here = posts.here(dataset)
     # None: bringing posts was interrupted, and what is there of them is cut all the same.
     made = posts.record(dataset) if here else None
-    without = {POSTS: _posts, MEDIA: _media, GAPS: _gaps}
+    before = {name: own["before"] for name, own in made["inputs"].items()} if made else {}
+    without: dict[str, Callable[[pa.Table, Tombstones, list[dict[str, Any]]], pa.Table]]
+    without = {POSTS: _posts, MEDIA: _media, GAPS: partial(_gaps, before=before)}
     gone: dict[str, int] = {}
     listed: list[dict[str, Any]] = []
     changed = False
@@ -220,13 +223,19 @@ def _media(rows: pa.Table, stones: Tombstones, listed: list[dict[str, Any]]) -> 
     return kept
 
 
-def _gaps(rows: pa.Table, stones: Tombstones, _: list[dict[str, Any]]) -> pa.Table:
-    def goes(kind: str, ref: str | None) -> bool:
+def _gaps(
+    rows: pa.Table, stones: Tombstones, _: list[dict[str, Any]], before: Mapping[str, str]
+) -> pa.Table:
+    def goes(kind: str, ref: str | None, input_: str) -> bool:
+        if not ref:
+            return False
         if kind == UNMATCHED_SOURCE:
-            return bool(ref) and stones.covers(str(ref))
-        return _of_forgotten(stones, kind, ref)
+            return stones.covers(ref)
+        if kind == UNMATCHED_MEDIUM:
+            return _of_forgotten(stones, kind, ref)
+        return stones.covers(before.get(input_, f"{input_}/") + ref)  # a metadata file
 
-    gone = [goes(*one) for one in _pairs(rows.select(["kind", "ref"]))]
+    gone = [goes(*one) for one in _pairs(rows.select(["kind", "ref", "input"]))]
     return rows.filter(pc.invert(pa.array(gone, pa.bool_())))
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from imgbatch.dataset import tombstones
 from imgbatch.dataset.lock import RunLock
-from imgbatch.dataset.posts_forgotten import is_author_forgotten, is_forgotten, mark
+from imgbatch.dataset.post_marks import is_author_forgotten, is_forgotten, mark
 from imgbatch.errors import DatasetError
 from imgbatch.fetching import kept
 from imgbatch.fetching.links import Links

@@ -18,7 +18,8 @@ from imgbatch.dataset import counts, posts, tombstones
 from imgbatch.dataset.gathered import Counts, Gathered
 from imgbatch.dataset.shards import of_input
 from imgbatch.errors import SettingsError, StorageError
-from imgbatch.posts.keys import media_keys, source_ids, source_keys
+from imgbatch.posts.in_names import ids_of
+from imgbatch.posts.keys import media_keys, source_keys
 from imgbatch.posts.left_out import left_out
 from imgbatch.posts.rows import Batches
 from imgbatch.sources import dumps
@@ -270,12 +271,9 @@ def bring(
         inputs = {**(made["inputs"] if made else {}), input_: own}
         before = {name: told["before"] for name, told in inputs.items()}
         formats = sorted({name for told in inputs.values() for name in told["formats"]})
-        ids = source_ids(
-            {name: partial(dumps.posts_of, name) for name in formats}, _hidden(settings)
-        )
         if say:
             say("posts: joining media to sources")
-        gathered.join(media_keys(before), source_keys(before), ids)
+        gathered.join(media_keys(before), source_keys(before), ids_of(formats, _hidden(settings)))
         said = {
             "run": run,
             "version": posts.VERSION,

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 
 from imgbatch.dataset.joining import KEYS, SOURCE, SOURCE_IDS
+from imgbatch.dataset.posts_named import TELLING
 from imgbatch.posts.telling import Reach, reach
 from imgbatch.sources.dumps import names
 from imgbatch.storage.addresses import quote
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 LINE = re.compile(r":[0-9]+$")
 # What X puts behind a name to ask for a size of a picture.
 SIZED = re.compile(r":(orig|large|medium|small|thumb)$")
-# What the name of a metadata file has behind the name of what it tells of.
-TELLING = re.compile(r"(\.info)?\.(json|xml|txt)(\.(gz|bz2|xz|zst))?$", re.IGNORECASE)
 # What may be an id in a name: runs of letters and digits, and what stands between blanks and dots.
 PARTS = (re.compile(r"[A-Za-z0-9]+"), re.compile(r"[^ .]+"))
 MARK = re.compile(r"[-_ ]")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from imgbatch.dataset.posts_forgotten import (
+from imgbatch.dataset.post_marks import (
     FORGOTTEN,
     is_author_forgotten,
     is_forgotten,

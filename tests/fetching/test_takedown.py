@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from imgbatch.cli import app
 from imgbatch.dataset import Dataset
-from imgbatch.dataset.posts_forgotten import author_mark, mark
+from imgbatch.dataset.post_marks import author_mark, mark
 from imgbatch.errors import DatasetError
 from imgbatch.fetching import kept
 from imgbatch.fetching.takedown import check_out, take_out

@@ -85,3 +85,16 @@ def parts(own: Path) -> dict[str, set[str]]:
     """Return the committed parts of each table."""
     dataset = Dataset.open(str(own))
     return {name: set(dataset.table(name).parts()) for name in posts.TABLES}
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a command came to."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+    @property
+    def said(self) -> dict[str, Any]:
+        return json.loads(self.stdout)  # type: ignore[no-any-return]

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from imgbatch.__main__ import main
 from imgbatch.dataset import Dataset, posts, tombstones
 from imgbatch.dataset.needles import texts
 from imgbatch.dataset.posts_forgotten import look_up
@@ -22,35 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tests.posts.made import Done
+
 FIRST, SECOND, THIRD, FOURTH = (f"150000000000000000{n}" for n in (1, 2, 3, 4))
 ANSWER = {"referenced_tweets": [{"type": "replied_to", "id": FIRST}]}
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    returncode: int
-    stdout: str
-    stderr: str
-
-    @property
-    def said(self) -> dict[str, Any]:
-        return json.loads(self.stdout)  # type: ignore[no-any-return]
-
-
-@pytest.fixture
-def imgbatch(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Done]:
-    """The command line in this process: starting Python costs more than what is tested."""
-
-    def call(*words: str | Path) -> Done:
-        monkeypatch.setattr(sys, "argv", ["imgbatch", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return Done(int(ended.value.code or 0), said.out, said.err)
-
-    return call
 
 
 def dump(folder: Path) -> None:

@@ -17,8 +17,8 @@ from imgbatch.dataset.forget import Audit, forget
 from imgbatch.dataset.forgotten import verify_forgotten
 from imgbatch.dataset.given import Given, look_up
 from imgbatch.dataset.post_ids import PostIds, words
+from imgbatch.dataset.post_marks import mark
 from imgbatch.dataset.posts_forgotten import look_up as look_up_posts
-from imgbatch.dataset.posts_forgotten import mark
 from imgbatch.dataset.tombstones import Tombstones, names_below
 from imgbatch.errors import SettingsError
 from imgbatch.report import write_report

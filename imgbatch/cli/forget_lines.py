@@ -1,0 +1,125 @@
+"""What a takedown names and did enters; the lines that people read leave."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from imgbatch.dataset.given import Known
+    from imgbatch.dataset.posts_forgotten import KnownPosts
+    from imgbatch.fetching.takedown import TakenOut
+
+SHOWN = 10
+
+
+def record_of(posts: KnownPosts) -> dict[str, Any]:
+    """Return what `--json` says of posts."""
+    return {
+        "posts": posts.here,
+        "unknown_posts": posts.unknown,
+        "sources_by_name": posts.named,
+        "ambiguous_media": posts.vague,
+        "authors": posts.authors,
+        "authors_here": posts.authors_here,
+        "posts_of_no_platform": posts.untold,
+        "doubtful_posts": posts.doubtful,
+    }
+
+
+def post_lines(posts: KnownPosts) -> list[str]:
+    """Say what becomes of posts and what they have."""
+    lines = []
+    if posts.named:
+        lines.append(
+            f"{posts.named:,} of the sources are theirs by their names alone: these hold an id of "
+            "theirs, and no other post has them"
+        )
+    if posts.files_gone:
+        lines.append(f"{posts.files_gone:,} of the sources are metadata files of theirs alone")
+    if posts.vague:
+        lines.append(
+            f"{posts.vague:,} media of theirs could be several files, none of which has their id "
+            "in its name: see by hand whether one is left, and name it with --source"
+        )
+    lines += author_lines(posts)
+    if posts.unknown:
+        lines.append(f"{posts.unknown:,} more posts are not here, and are kept out from now on")
+    if posts.shared:
+        lines.append(f"{posts.shared:,} sources of theirs stay: other present posts have them")
+    if posts.shares:
+        lines.append(
+            f"{posts.shares:,} posts that share one of them stay, and no longer name it: what they "
+            "repeat of it is theirs; name them too if it is to go"
+        )
+    return lines
+
+
+def author_lines(posts: KnownPosts) -> list[str]:
+    """Say which of the given authors have posts, and where nobody knows whether they do."""
+    if not posts.authors:
+        return []
+    none = posts.authors - posts.authors_here
+    lines = [f"given authors: {posts.authors_here:,} with posts here, {none:,} with none"]
+    if posts.doubtful:
+        lines.append(f"WARNING: {doubt(posts)}")
+    elif posts.untold and not posts.authors_here:
+        lines.append(
+            f"WARNING: posts that do not say which platform they are from ({_untold(posts)}) were "
+            "not looked at for these authors: where they are meant, give --platform with that word"
+        )
+    return lines
+
+
+def doubt(posts: KnownPosts) -> str:
+    """Say that posts are there of authors by the same ids, and maybe of another platform."""
+    return (
+        f"{posts.doubtful:,} posts have an author by a given id, and do not say which platform "
+        f"they are from ({_untold(posts)}): name it with --platform and that word where they are "
+        "meant; where they are others', with --platform x"
+    )
+
+
+def _untold(posts: KnownPosts) -> str:
+    return ", ".join(f"{count:,} of {name!r}" for name, count in posts.untold.items())
+
+
+def fetched_lines(left: list[TakenOut]) -> list[str]:
+    """Say what left the folders of fetches."""
+    return [
+        f"{one.out}: {one.posts:,} posts, {one.urls:,} URLs and {one.files:,} files left it too"
+        for one in left
+    ]
+
+
+def input_lines(files: list[str], left: list[TakenOut]) -> list[str]:
+    """Say what nobody deletes but the user."""
+    if not files:
+        return []
+    more = "" if left else "; --fetched OUT takes posts out of what `imgbatch fetch` wrote"
+    return [
+        f"not touched: the input, where {len(files):,} files may hold them still{more}:",
+        *(f"  {address}" for address in files[:SHOWN]),
+        *([f"  and {len(files) - SHOWN:,} more; --json lists all"] if files[SHOWN:] else []),
+    ]
+
+
+def unknown_lines(known: Known) -> list[str]:
+    """Say which sources are not here."""
+    count = len(known.unknown)
+    if not count:
+        return []
+    return [
+        f"{count:,} more are not in this dataset, and are kept out of it from now on:",
+        *(f"  {one.text}" for one in known.unknown[:SHOWN]),
+        *([f"  and {count - SHOWN:,} more"] if count > SHOWN else []),
+    ]
+
+
+def twin_lines(known: Known) -> list[str]:
+    """Say which other sources hold the same bytes."""
+    if not known.twins:
+        return []
+    return [
+        f"{len(known.twins):,} other sources hold the same bytes and stay, unless --same-bytes:",
+        *(f"  {address}" for address in known.twins[:SHOWN]),
+    ]

@@ -1,0 +1,100 @@
+"""A post, an author or a medium enters; what its tombstone is made of leaves.
+
+A forgotten post has a tombstone beside those of sources (`imgbatch.dataset.tombstones`): the keyed
+hash of `post PLATFORM ID`, or of `post  ID` where nobody said which platform; an author all of
+whose posts are deleted has one of `author PLATFORM ID`, and a medium whose source is forgotten of
+`medium PLATFORM ID PLACE`. So a dump that holds it still brings it back no more.
+
+Decision, 2026-11: one platform by several names is one here, and stays in the tables what its dump
+calls it. Rows by another name would be other posts: of a table that was brought before, each would
+count as new and its former self as removed. Drawback: a query over both has to name both.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imgbatch.dataset import posts
+from imgbatch.dataset.posts import MEDIA
+from imgbatch.platforms import unmarked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from imgbatch.dataset import Dataset
+    from imgbatch.dataset.tombstones import Tombstones
+
+FORGOTTEN = "forgotten"
+# What people write into tables; readers of known formats say x.
+SAME = {"twitter": "x", "twitter.com": "x", "x.com": "x"}
+# Of posts whose dump does not say where they are from.
+UNTOLD = ("unknown", "table", "webdataset", "img2dataset")
+
+
+def platform_of(name: str) -> str:
+    """Return the one name of a platform: x for Twitter, too."""
+    plain = name.lower()
+    return SAME.get(plain, plain)
+
+
+def mark(platform: str, post_id: str) -> str:
+    """Return what the tombstone of a post is made of; `platform` may be ""."""
+    return f"post {platform_of(platform)} {post_id}"
+
+
+def is_forgotten(stones: Tombstones, platform: str | None, post_id: str | None) -> bool:
+    """Tell whether a post has a tombstone."""
+    if post_id is None or not stones.hashes:
+        return False
+    # The name as it stands: so were tombstones made before one platform had one name.
+    names = _names(platform)
+    marks = {mark("", post_id), *(mark(name, post_id) for name in names)}
+    return any(one in stones for one in marks | {f"post {name} {post_id}" for name in names})
+
+
+def author_mark(platform: str, author_id: str) -> str:
+    """Return what the tombstone of an author is made of, all of whose posts are deleted."""
+    return f"author {platform_of(platform)} {author_id}"
+
+
+def is_author_forgotten(stones: Tombstones, platform: str | None, author_id: str | None) -> bool:
+    """Tell whether all posts of an author are."""
+    if author_id is None or not stones.hashes:
+        return False
+    names = _names(platform)
+    marks = {author_mark(name, author_id) for name in names}
+    return any(one in stones for one in marks | {f"author {name} {author_id}" for name in names})
+
+
+def medium_mark(platform: str, post_id: str, place: int) -> str:
+    """Return what the tombstone of a post's medium is made of."""
+    return f"medium {platform} {post_id} {place}"
+
+
+def is_medium_forgotten(stones: Tombstones, platform: str, post_id: str, place: int) -> bool:
+    """Tell whether the source of a post's medium is forgotten, as far as the medium tells."""
+    return any(medium_mark(name, post_id, place) in stones for name in _names(platform))
+
+
+def _names(platform: str | None) -> set[str]:
+    """Return what a platform is called, with and without the mark of a file or dump."""
+    return {platform or "", unmarked(platform or "")}
+
+
+def media_marks(dataset: Dataset, sources: Iterable[str]) -> frozenset[str]:
+    """Return what the tombstones of the media are made of that are joined to some sources.
+
+    What joined them, the last part of an address say, names the source no more when it is gone.
+    """
+    wanted = pa.array(sorted(sources), pa.string())
+    found: set[str] = set()
+    if not len(wanted) or MEDIA not in posts.here(dataset):
+        return frozenset()
+    for batch in dataset.table(MEDIA).batches(["platform", "post_id", "media_idx", "source_id"]):
+        ours = batch.filter(pc.is_in(batch.column("source_id"), value_set=wanted))
+        media = zip(*(ours.column(at).to_pylist() for at in range(3)), strict=True)
+        found.update(medium_mark(*one) for one in media)
+    return frozenset(found)
