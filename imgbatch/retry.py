@@ -22,6 +22,7 @@ from imgbatch.dataset.lock import refuse_busy
 from imgbatch.driver import Driver
 from imgbatch.errors import DatasetError, SettingsError
 from imgbatch.observe.recorder import Recorder
+from imgbatch.removed import forget_removed
 from imgbatch.settings import nearest
 from imgbatch.summary import Request, new_run
 from imgbatch.tables import table_specs
@@ -88,6 +89,7 @@ def retry(again: Again, limits: Limits, engine: Engine, watcher: Watcher) -> Sum
             driver.change(changes)
             if not changes.nothing:
                 driver.compute(engine, recorder)
+    driver.summary.forgot = forget_removed(again.dataset, recipe)
     return driver.summary
 
 

@@ -16,6 +16,7 @@ from imgbatch.errors import SettingsError
 from imgbatch.listed import list_input
 from imgbatch.observe.recorder import Recorder
 from imgbatch.ready import needs, ready
+from imgbatch.removed import forget_removed
 from imgbatch.storage import open_store
 from imgbatch.summary import Request, Summary, new_run
 from imgbatch.tables import table_specs
@@ -52,6 +53,9 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
     if first and needs(recipe):
         # Before the listing, which may take long.
         ready(recipe, limits, watcher.fetching, elsewhere=request.elsewhere)
+    # Of a run that was killed: once its sources are not listed any more, no log could be searched
+    # for their addresses.
+    before = None if first or not request.whole else forget_removed(request.dataset, recipe)
     mended = _mend(request, recipe, specs, limits) if request.repair else None
     with Recorder(request.dataset, new_run(), limits=limits, watcher=watcher) as recorder:
         listener: Listener = recorder
@@ -75,6 +79,9 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
             driver.freeze(listed.sources)
             del listed  # its rows lie on the disk, and they are in the manifest now
             driver.compute(engine, recorder)
+    if request.whole:
+        left = forget_removed(request.dataset, recipe)
+        driver.summary.forgot = before if left is None else left
     return driver.summary
 
 

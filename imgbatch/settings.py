@@ -77,7 +77,8 @@ class PostSettings(Settings):
         names: keep the names of authors; their ids are kept in any case.
         pseudonyms: put keyed hashes in place of the ids of authors and posts.
         removed: what becomes of a post that a later export does not hold any more: `keep` it as it
-            was, `mark` it as removed, or `forget` it, and with it all former versions of posts.
+            was, `mark` it as removed, or `forget` it, as `imgbatch forget` does: with its sources
+            and all history of the dataset; no later export brings it back.
         keep_days: posts older than so many days are deleted by `imgbatch retain`.
     """
 

@@ -93,6 +93,8 @@ class Summary:
         work_seconds: from then until the last shard's parts were written.
         stages: seconds by stage, summed over all threads of all workers.
         cost: hours times price; None when no price is known.
+        forgot: rows that left each table, with posts that the export lacks, by the policy `forget`;
+            None where nothing was to be done.
         posts: what bringing the posts of a dump came to; None where nothing was brought.
     """
 
@@ -117,6 +119,7 @@ class Summary:
     work_seconds: float = 0.0
     seconds: float = 0.0
     cost: float | None = None
+    forgot: dict[str, int] | None = None
     posts: dict[str, Any] | None = None
 
     def add(self, finished: Finished) -> None:
@@ -135,8 +138,9 @@ class Summary:
             "outcomes": dict(self.outcomes),
             "stages": {name: round(seconds, 3) for name, seconds in self.stages.items()},
         }
-        if self.posts is None:
-            del told["posts"]
+        for name in ("posts", "forgot"):
+            if told[name] is None:
+                del told[name]
         return told
 
 

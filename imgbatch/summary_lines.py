@@ -20,7 +20,7 @@ def retried_lines(summary: Summary) -> list[str]:
 
 def run_lines(summary: Summary) -> list[str]:
     """Return what a run came to."""
-    brought = _posts(summary.posts) if summary.posts else []
+    brought = [*(_posts(summary.posts) if summary.posts else []), *_left(summary)]
     if not (summary.shards or summary.adopted):
         removed = f", {summary.removed:,} removed" if summary.removed else ""
         listed = f"{summary.listed:,} sources are listed, all are up to date"
@@ -75,6 +75,13 @@ def _posts(brought: Mapping[str, Any]) -> list[str]:
     told = ("unmatched-medium", "unmatched-source")
     gaps = [f"{count:,} {kind}" for kind, count in brought["gaps"].items() if kind not in told]
     return [*lines, *([f"             gaps: {', '.join(gaps)}"] if gaps else [])]
+
+
+def _left(summary: Summary) -> list[str]:
+    if summary.forgot is None:
+        return []
+    rows = ", ".join(f"{count:,} of {name}" for name, count in summary.forgot.items())
+    return [f"posts that the export lacks were forgotten for good{rows and f'; rows left: {rows}'}"]
 
 
 def _forgotten(summary: Summary) -> list[str]:

@@ -73,6 +73,7 @@ def forget(
     from imgbatch.dataset.given import Given, look_up
     from imgbatch.dataset.posts_forgotten import look_up as look_up_posts
     from imgbatch.posts.in_names import ids_in_names
+    from imgbatch.report import rewrite_report
 
     one_by_one = named(source, None)
     opened = Dataset.open(dataset)
@@ -96,20 +97,12 @@ def forget(
         ask(opened, known, found, fetched, as_json=json)
     left = leave_fetched(fetched, gone.plain)
     audit = take_out(opened, known, of_posts=found, reason=reason)
-    rewrite_report(opened, audit)
+    rewrite_report(opened, audit.report)
     others = gone.others
     told = ", ".join(f"{count:,} {name}" for name, count in others.most_common())
     notes = [f"{others.total():,} lines tell of no deletion, and change nothing: {told}"]
     more = {"other_lines": others.total(), "others": dict(others)}
     tell("forgotten", known, found, audit, left, more, notes if others else [], as_json=json)
-
-
-def rewrite_report(dataset: Dataset, audit: Audit) -> None:
-    """Write the report again that a forget deleted."""
-    from imgbatch.report import write_report
-
-    if audit.report != "none":
-        write_report(dataset, thumbnails=audit.report == "pictures")
 
 
 def named(source: list[str] | None, sources_from: str | None) -> list[Given]:

@@ -141,13 +141,14 @@ def retain(
     json: Json = False,
 ) -> None:
     """Delete posts past their time, with the sources that no other post has, and log it."""
-    from imgbatch.cli.forget import ask, rewrite_report, tell
+    from imgbatch.cli.forget import ask, tell
     from imgbatch.cli.forget_lines import fetched_lines
     from imgbatch.dataset import Dataset
     from imgbatch.dataset.forget import forget
     from imgbatch.dataset.given import Given, look_up
     from imgbatch.dataset.posts_forgotten import older
     from imgbatch.posts.in_names import ids_in_names
+    from imgbatch.report import rewrite_report
 
     opened = Dataset.open(dataset)
     kept = days or _kept_days(opened)
@@ -167,7 +168,7 @@ def retain(
         return
     day = time.strftime("%Y-%m-%d", time.gmtime(before))
     audit = forget(opened, known, of_posts=found, reason=f"retention: {kept} days, before {day}")
-    rewrite_report(opened, audit)
+    rewrite_report(opened, audit.report)
     more = {"days": kept, "timeless": timeless}
     tell("retained", known, found, audit, left, more, notes, as_json=json)
 

@@ -39,6 +39,7 @@ from imgbatch.dataset.audit import (
 )
 from imgbatch.dataset.changes import GONE, Changes
 from imgbatch.dataset.commit import take_number
+from imgbatch.dataset.given import Known
 from imgbatch.dataset.lock import RunLock
 from imgbatch.dataset.needles import Needles
 from imgbatch.dataset.parts import put_table, read_part
@@ -52,9 +53,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from imgbatch.dataset import Dataset, Part, Table
-    from imgbatch.dataset.given import Known
     from imgbatch.dataset.tombstones import Tombstones
 
+COMPLETED = "completes what was begun"
 OURS = "imgbatch."
 READERS = 8
 
@@ -97,6 +98,40 @@ def forget(
     finally:
         lock.release()
     return audit
+
+
+def begin(dataset: Dataset, told: KnownPosts, *, reason: str) -> None:
+    """Put on record that posts are to be forgotten, for `complete` to do when no run is at work.
+
+    From now on no run brings them or lists their sources, and the proof says what is not done.
+
+    Args:
+        dataset: which they will leave.
+        told: of the posts, with the sources that go with them.
+        reason: kept in the audit record.
+    """
+    audit = new_audit(reason, named=len(told.sources), told=told)
+    tombstones.add(dataset.store, audit.run, told.sources | told.marks)
+    audit.write(dataset.store)
+
+
+def complete(dataset: Dataset) -> Audit | None:
+    """Do what is on record as begun; None where nothing is.
+
+    Raises:
+        BusyError, FencedError, StorageError: as for `forget`; it stays on record.
+    """
+    begun = [record for record in records(dataset.store) if record["status"] == "begun"]
+    if not begun:
+        return None
+    stones = tombstones.read(dataset.store)
+    there: dict[str, str] = {}
+    for batch in dataset.batches(MANIFEST, columns=["source_id", "address"]):
+        rows = pa.Table.from_batches([batch])
+        gone = rows.filter(stones.among(rows["source_id"]))
+        there.update(zip(*(column.to_pylist() for column in gone.columns), strict=True))
+    known = Known(frozenset(there), frozenset(there.values()), unknown=(), twins=())
+    return forget(dataset, known, reason=COMPLETED)
 
 
 def _forget(dataset: Dataset, known: Known, told: KnownPosts, audit: Audit) -> None:

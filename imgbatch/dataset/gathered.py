@@ -173,6 +173,7 @@ class Gathered:
         its = f"input = {quoted(self._input)}"
         present = self._one(f"SELECT count(*) FROM absent WHERE {its} AND state = 'present'")
         counts.absent = self._one(f"SELECT count(*) FROM absent WHERE {its}")
+        spill.run(f"CREATE TABLE leaving AS SELECT {KEY} FROM absent WHERE {its}")
         if removed != "keep":
             counts.removed = present
         if removed == "mark":
@@ -185,6 +186,27 @@ class Gathered:
         for name in ("absent", "former", "former_medium"):
             spill.run(f"DROP TABLE {name}")
         counts.posts = self._one("SELECT count(*) FROM post")
+
+    def leaving(self) -> list[tuple[str, str]]:
+        """Return the posts that `settle` took out to be forgotten, by platform and id."""
+        # Where removals were withheld, the same posts are kept.
+        return _pairs(self._spill.read(f"FROM leaving ANTI JOIN post USING ({KEY})"))
+
+    def staying(self) -> list[tuple[str, str]]:
+        """Return posts that stay and have the id of one that leaves."""
+        return _pairs(self._spill.read(f"SELECT {KEY} FROM post SEMI JOIN leaving USING (post_id)"))
+
+    def has(self) -> Iterator[pa.RecordBatch]:
+        """Yield, after `join`, what present posts have: ids of sources, and metadata files.
+
+        Columns are source_id, input and file; of each row one or the other is null.
+        """
+        present = "SEMI JOIN (FROM post WHERE state = 'present') p"
+        yield from self._spill.batches(
+            f"SELECT DISTINCT source_id, NULL AS input, NULL AS file FROM joined {present} "
+            f"USING ({KEY}) WHERE source_id IS NOT NULL UNION ALL SELECT DISTINCT NULL, input, "
+            "regexp_replace(raw_ref, ':[0-9]+$', '') FROM post WHERE state = 'present'"
+        )
 
     def join(
         self,
@@ -269,3 +291,7 @@ def _as_told(name: str) -> str:
         return f"m.{name}"
     joined = ", ".join(quoted(word) for word in JOINED)
     return f"CASE WHEN m.status IN ({joined}) THEN '' ELSE m.status END AS status"
+
+
+def _pairs(rows: pa.Table) -> list[tuple[str, str]]:
+    return list(zip(*(column.to_pylist() for column in rows.columns), strict=True))

@@ -18,8 +18,9 @@ from imgbatch.dataset import counts, posts, tombstones
 from imgbatch.dataset.gathered import Counts, Gathered
 from imgbatch.dataset.shards import of_input
 from imgbatch.errors import SettingsError, StorageError
-from imgbatch.posts.in_names import ids_of
+from imgbatch.posts.in_names import ids_of, plain_ids_of
 from imgbatch.posts.keys import media_keys, source_keys
+from imgbatch.posts.leaving import begin_to_forget
 from imgbatch.posts.left_out import left_out
 from imgbatch.posts.rows import Batches
 from imgbatch.sources import dumps
@@ -274,6 +275,8 @@ def bring(
         if say:
             say("posts: joining media to sources")
         gathered.join(media_keys(before), source_keys(before), ids_of(formats, _hidden(settings)))
+        if settings.removed == "forget":
+            begin_to_forget(dataset, gathered, before, plain_ids_of(formats))
         said = {
             "run": run,
             "version": posts.VERSION,

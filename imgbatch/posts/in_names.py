@@ -24,9 +24,14 @@ def ids_of(
     return source_ids({name: partial(dumps.posts_of, name) for name in formats}, hidden)
 
 
+def plain_ids_of(formats: Iterable[str]) -> Callable[[pa.Table], pa.Table]:
+    """Return what gives rows of SOURCE_IDS with ids as names have them, never pseudonyms."""
+    found = ids_of(formats)
+    return lambda rows: found(rows, ())
+
+
 def ids_in_names(dataset: Dataset) -> Callable[[pa.Table], pa.Table]:
     """Return what gives rows of SOURCE_IDS, with plain ids, for the sources of a dataset."""
     made = posts.record(dataset) if posts.POSTS in posts.here(dataset) else None
     inputs = made["inputs"].values() if made else ()
-    found = ids_of(sorted({name for own in inputs for name in own["formats"]}))
-    return lambda rows: found(rows, ())
+    return plain_ids_of(sorted({name for own in inputs for name in own["formats"]}))

@@ -15,10 +15,17 @@ from imgbatch.report.weights import used
 
 if TYPE_CHECKING:
     from imgbatch.dataset import Dataset
+    from imgbatch.dataset.audit import ReportKind
 
-__all__ = ["write_report"]
+__all__ = ["rewrite_report", "write_report"]
 
 PAGE = "report/index.html"
+
+
+def rewrite_report(dataset: Dataset, kind: ReportKind) -> None:
+    """Write the report again that a forget deleted, of its kind."""
+    if kind != "none":
+        write_report(dataset, thumbnails=kind == "pictures")
 
 
 def write_report(dataset: Dataset, *, thumbnails: bool = True) -> str:

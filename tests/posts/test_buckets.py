@@ -13,8 +13,8 @@ from imgbatch.dataset import Dataset
 from imgbatch.dataset.forget import forget
 from imgbatch.dataset.forgotten import verify_forgotten
 from imgbatch.dataset.given import Given, look_up
+from imgbatch.dataset.post_marks import mark
 from imgbatch.dataset.posts_forgotten import look_up as look_up_posts
-from imgbatch.dataset.posts_forgotten import mark
 from imgbatch.dataset.verify import verify
 from imgbatch.fetching.takedown import take_out
 from imgbatch.run import run

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from imgbatch.dataset import Dataset, posts
+from imgbatch.dataset.forgotten import verify_forgotten
 from imgbatch.dataset.verify import verify
 from tests.posts.made import Tweet, bring, photo, rows, write_dump
 
@@ -83,6 +84,7 @@ def test_killed_before_each_write_it_is_whole_after_the_next_run(
     bring(dump, own, 'removed = "forget"')
     after = told(own)
     assert [row["text"] for row in after["posts"]] == ["now"] * 10
+    gone = [("x", post_id) for post_id in IDS[:2]]
     for at in range(1, deaths + 1):
         killed = tmp_path / "out" / str(at)
         for name, found in told(killed).items():
@@ -92,3 +94,4 @@ def test_killed_before_each_write_it_is_whole_after_the_next_run(
         dataset = Dataset.open(str(killed))
         assert verify(dataset).problems == [], at
         assert posts.strays(dataset) == [], at  # forgotten posts are in no former version either
+        assert verify_forgotten(dataset, of_posts=gone).problems == [], at

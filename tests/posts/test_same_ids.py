@@ -11,15 +11,15 @@ import pytest
 from imgbatch import planned
 from imgbatch.__main__ import main
 from imgbatch.dataset import Dataset, posts, tombstones
-from imgbatch.dataset.posts_forgotten import (
+from imgbatch.dataset.post_marks import (
     author_mark,
     is_author_forgotten,
     is_forgotten,
     is_medium_forgotten,
     mark,
     medium_mark,
-    older,
 )
+from imgbatch.dataset.posts_forgotten import older
 from imgbatch.dataset.verify import verify
 from imgbatch.platforms import marked, unmarked
 from imgbatch.posts.privacy import pseudonym

@@ -1,0 +1,35 @@
+"""A dataset enters; posts that its run was to forget leave it, with all that only they have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imgbatch.dataset import Dataset
+from imgbatch.dataset.forget import complete
+from imgbatch.report import rewrite_report
+
+if TYPE_CHECKING:
+    from imgbatch.settings import Recipe
+
+
+def forget_removed(url: str, recipe: Recipe) -> dict[str, int] | None:
+    """Complete what is on record as begun (see `imgbatch.posts.leaving`), by the policy `forget`.
+
+    Args:
+        url: of a dataset that no run is at work on: a forget takes its own lock.
+        recipe: of the run.
+
+    Returns:
+        how many rows left each table; None where there was nothing to be done.
+
+    Raises:
+        BusyError, FencedError, StorageError: as for `forget`; the next run completes it.
+    """
+    if recipe.posts.removed != "forget":
+        return None
+    dataset = Dataset.open(url)
+    audit = complete(dataset)
+    if audit is None:
+        return None
+    rewrite_report(dataset, audit.report)
+    return {name: rows for name, rows in audit.rows.items() if rows}
