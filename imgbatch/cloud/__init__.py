@@ -19,7 +19,7 @@ from imgbatch.errors import SettingsError
 from imgbatch.settings import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from imgbatch.cloud.deployment import Deployment
 
@@ -51,14 +51,10 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many members a group is to have now, and how many the cloud lets it have at most.
-
-    Attributes:
-        most: None where the cloud has no such bound.
-    """
+    """How many members a group is to have now, and how many it may have at most."""
 
     wanted: int
-    most: int | None
+    most: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +96,7 @@ class Groups(Protocol):
         Raises:
             ValueError: fewer than there are machines, and not 0: the cloud would choose which one
                 to end.
+            CloudError: more than the group may have, too.
         """
 
     def remove(self, group: str, machine: str) -> None:
@@ -204,6 +201,12 @@ class Market(Protocol):
         Never silently stale: each says its day and source.
         """
 
+    def lacks(self, types: Sequence[str], region: str) -> list[str]:
+        """Return those of some types that the cloud itself said a region does not have.
+
+        No machine of these comes, so nobody has to know its price. Silence is no such word.
+        """
+
     def besides(self, disk_gib: int, region: str) -> float:
         """Return dollars an hour of what a machine has besides itself: its disk, its address."""
 
@@ -262,13 +265,17 @@ class Cloud(Protocol):
     account: Account
 
 
-def open_cloud(name: str, region: str, account: str = "") -> Cloud:
+def open_cloud(
+    name: str, region: str, account: str = "", *, most: Mapping[str, int] | None = None
+) -> Cloud:
     """Return a cloud. Nothing is asked of it yet.
 
     Args:
         name: of the cloud.
         region: "": as its own settings say.
         account: whose machines are meant, where credentials may see several; "": as they say.
+        most: machines that each group may have, for a cloud that does not keep that itself; there a
+            group that is not named has none.
 
     Raises:
         SettingsError: no cloud of that name.
@@ -277,10 +284,10 @@ def open_cloud(name: str, region: str, account: str = "") -> Cloud:
     if name not in CLOUDS:
         raise SettingsError(f"no cloud {name!r}{nearest(name, list(CLOUDS))}", "Give aws or gcp.")
     # A cloud's SDK is loaded when that cloud is asked for.
-    cloud: Cloud = import_module(f"imgbatch.cloud.{name}").connect(region, account)
+    cloud: Cloud = import_module(f"imgbatch.cloud.{name}").connect(region, account, most=most or {})
     return cloud
 
 
 def cloud_of(deployment: Deployment) -> Cloud:
     """Return the cloud that a deployment is in."""
-    return open_cloud(deployment.cloud, deployment.region, deployment.account)
+    return open_cloud(deployment.cloud, deployment.region, deployment.account, most=deployment.most)

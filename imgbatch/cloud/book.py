@@ -4,6 +4,9 @@ A line is opened at the moment that the cloud gives for a machine's launch, and 
 that it gives for its end; where it gives none, when the machine is not there any more. A machine
 whose spot price has changed gets a new line. What came and went between two looks is found by the
 events that tell of it, and counted at the dearest price that it can have had.
+
+No machine is ever counted at the price of another type. One whose own is not known counts as dearer
+than any that a cloud rents, so that a budget holds, and its run ends (`unpriced`).
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from imgbatch.cloud import ledger
+from imgbatch.cloud.offers import unpriced
+from imgbatch.cloud.trouble import PRICE_FIX, no_price
 from imgbatch.errors import CloudError
 
 if TYPE_CHECKING:
@@ -21,6 +26,9 @@ if TYPE_CHECKING:
 
 Role = Literal["head", "worker"]
 PRICES_SECONDS = 300.0
+# Dollars an hour that no machine costs (the dearest of AWS, with 32 TB of memory, are at some 400;
+# from memory): of one whose price nobody knows.
+UNKNOWN = 500.0
 
 
 class Book:
@@ -36,6 +44,8 @@ class Book:
     Attributes:
         lines: the ledger.
         region: where prices hold.
+        unpriced: types of the deployment, or of machines that are there, without a known price: no
+            budget can be kept with them.
     """
 
     def __init__(
@@ -63,6 +73,8 @@ class Book:
         self._besides: dict[str, float] = {}
         self._prices: list[Price] = []
         self._asked: float | None = None
+        self._asked_for: frozenset[tuple[str, bool]] = frozenset()
+        self.unpriced: list[str] = []
 
     def spent(self, now: float) -> float:
         """Return dollars so far."""
@@ -73,14 +85,17 @@ class Book:
         return ledger.per_hour(line for line in self.lines if role in (None, line.role))
 
     def price_of_worker(self) -> float:
-        """Return what an hour of one more worker costs: as those at work, or the dearest."""
+        """Return what an hour of one more worker costs: as those at work, or the dearest.
+
+        Raises:
+            CloudError: a type that may come has no price that is known.
+        """
+        if self.unpriced:
+            raise CloudError(no_price(self.unpriced, self.region), PRICE_FIX)
         open_ones = [x for x in self.lines if x.end is None and x.role == "worker"]
         if open_ones:
             return max(line.dollars + line.besides for line in open_ones)
-        dearest = max(
-            self._of(type_, "", spot=self._spot).dollars for type_ in self._types["worker"]
-        )
-        return dearest + self._beside("worker")
+        return self._dearest()[0] + self._beside("worker")
 
     def gone(self, heads: Sequence[Member]) -> bool:
         """Return whether a head whose hours are counted is not there any more."""
@@ -101,11 +116,8 @@ class Book:
             members: the same of the pool.
             events: of the pool, that were not told before.
             now: by the cloud's clock.
-
-        Raises:
-            CloudError: no price is known, so no budget can be kept.
         """
-        self._refresh(now)
+        self._price([*heads, *members], now)
         ends = {e.machine: e.at for e in events if e.machine and e.kind in ("ended", "preempted")}
         here = {member.machine for member in (*heads, *members)} - ends.keys()
         self._end(lambda x: None if x.machine in here else min(now, ends.get(x.machine, now)))
@@ -147,9 +159,9 @@ class Book:
             zone=zone,
             spot=spot,
             start=start,
-            dollars=price.dollars,
+            dollars=price.dollars if price else UNKNOWN,
             besides=self._beside(role),
-            priced=price.source,
+            priced=price.source if price else "unknown",
         )
         self.lines.append(line)
 
@@ -158,10 +170,7 @@ class Book:
         seen = here | {line.machine for line in self.lines}
         for event in events:
             if event.kind == "launched" and event.machine in ends and event.machine not in seen:
-                prices = [
-                    (self._of(t, "", spot=self._spot).dollars, t) for t in self._types["worker"]
-                ]
-                type_ = max(prices)[1]
+                type_ = self._dearest()[1]
                 spot, start = self._spot, event.at
                 self._add(event.machine, "worker", type_, "", spot=spot, start=start)
                 self._end(lambda x: ends.get(x.machine))
@@ -169,33 +178,58 @@ class Book:
     def _reprice(self, now: float) -> None:
         if self._asked != now:
             return
+        going = [line for line in self.lines if line.end is None]
+        prices = [self._of(line.type, line.zone, spot=line.spot) for line in going]
         changed = [
             line
-            for line in self.lines
-            if line.end is None
-            and self._of(line.type, line.zone, spot=line.spot).dollars != line.dollars
+            for line, price in zip(going, prices, strict=True)
+            if price and price.dollars != line.dollars
         ]
         machines = {line.machine for line in changed}
         self._end(lambda x: now if x.machine in machines else None)
         for x in changed:
             self._add(x.machine, x.role, x.type, x.zone, spot=x.spot, start=max(x.start, now))
 
-    def _refresh(self, now: float) -> None:
-        if self._asked is not None and now - self._asked < PRICES_SECONDS:
-            return
-        types = sorted({*self._types["head"], *self._types["worker"]})
-        found = self._market.prices(types, self.region)
-        if not found and not self._prices:
-            raise CloudError(f"no price is known of {', '.join(types)} in {self.region}")
-        self._prices = found or self._prices
-        self._asked = now
+    def _price(self, here: Sequence[Member], now: float) -> None:
+        """Have prices of all that may come and of all that is there; note what has none."""
+        wanted = {
+            *((type_, False) for type_ in self._types["head"]),
+            *((type_, self._spot) for type_ in self._types["worker"]),
+            *((member.type, member.spot) for member in here),
+        }
+        old = self._asked is None or now - self._asked >= PRICES_SECONDS
+        if old or not wanted <= self._asked_for:
+            self._ask(wanted, now)
+        there = {member.type for member in here}
+        unknown = unpriced(self._prices, wanted)
+        lacks = self._market.lacks(sorted(unknown - there), self.region) if unknown else []
+        self.unpriced = sorted(unknown - set(lacks))
 
-    def _of(self, type_: str, zone: str, *, spot: bool) -> Price:
-        """Return the price of a machine: in its zone, else the dearest that it may have."""
-        own = [price for price in self._prices if price.type == type_] or self._prices
-        kind = [price for price in own if price.spot == spot] or own
+    def _ask(self, wanted: set[tuple[str, bool]], now: float) -> None:
+        """Ask for prices; a type that the market is silent about keeps what it told before."""
+        found = self._market.prices(sorted({type_ for type_, _ in wanted}), self.region)
+        told = {(price.type, price.spot) for price in found}
+        kept = [price for price in self._prices if (price.type, price.spot) not in told]
+        self._prices = [*found, *kept]
+        self._asked, self._asked_for = now, frozenset(wanted)
+
+    def _of(self, type_: str, zone: str, *, spot: bool) -> Price | None:
+        """Return the price of a machine: in its zone, else the dearest that it may have.
+
+        None: nobody knows one. No spot machine costs more than the same on demand; the other way
+        round nothing is told.
+        """
+        own = [price for price in self._prices if price.type == type_]
+        kind = [price for price in own if price.spot == spot] or (own if spot else [])
         exact = [price for price in kind if price.zone == zone and zone]
-        return max(exact or kind, key=lambda price: price.dollars)
+        return max(exact or kind, key=lambda price: price.dollars, default=None)
+
+    def _dearest(self) -> tuple[float, str]:
+        """Return dollars an hour and the type of the dearest worker that may come."""
+        types = self._types["worker"]
+        prices = [(self._of(type_, "", spot=self._spot), type_) for type_ in types]
+        known = [(price.dollars, type_) for price, type_ in prices if price]
+        return max(known, default=(UNKNOWN, types[0]))
 
     def _beside(self, role: Role) -> float:
         if role not in self._besides:

@@ -104,6 +104,11 @@ class Deployment(Settings):
         """Every group, the head's first."""
         return [self.head.group, *(pool.group for pool in self.pools.values())]
 
+    @property
+    def most(self) -> dict[str, int]:
+        """How many machines each group may have."""
+        return {self.head.group: 1} | {pool.group: pool.most for pool in self.pools.values()}
+
 
 def read(text: str | bytes) -> Deployment:
     """Read a deployment as Terraform tells it.

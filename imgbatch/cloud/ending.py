@@ -10,10 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from imgbatch.cloud import ledger
+from imgbatch.cloud import ledger, trouble
 from imgbatch.errors import CancelledError, CloudError, QuotaError, SpentError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from imgbatch.cloud.boots import Boots
     from imgbatch.cloud.control import Order
     from imgbatch.cloud.scaling import Work
@@ -81,6 +83,12 @@ def no_machines(boots: Boots, work: Work, *, pending: int, now: float) -> Ending
         f"{len(boots.failed)} machines did not come up, and none did since. The last, {machine}: "
         f"{reason}. Mend that and run again: what is finished stays."
     )
+    return Ending("failed", CloudError.exit_code, said, now)
+
+
+def no_price(types: Sequence[str], region: str, now: float) -> Ending:
+    """Return the end of a run of whose machines nobody knows what they cost."""
+    said = f"{trouble.no_price(types, region)}. {trouble.PRICE_FIX}"
     return Ending("failed", CloudError.exit_code, said, now)
 
 

@@ -30,7 +30,8 @@ class Line(Settings):
         start, end: seconds since 1970 by the cloud's clock; end is None while it goes on.
         dollars: an hour of the machine itself.
         besides: an hour of its disk and address.
-        priced: where the price is from; see `cloud.Price`.
+        priced: where the price is from; see `cloud.Price`. unknown: nobody had one, and `dollars`
+            are more than it can have been.
     """
 
     machine: str
@@ -42,7 +43,7 @@ class Line(Settings):
     end: float | None = None
     dollars: float = Field(ge=0)
     besides: float = Field(ge=0)
-    priced: Literal["live", "cache", "table"]
+    priced: Literal["live", "cache", "table", "unknown"]
 
     def cost(self, now: float) -> float:
         """Return the dollars of this interval, up to now where it goes on."""

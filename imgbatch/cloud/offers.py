@@ -122,6 +122,22 @@ def offers(market: Market, machines: Iterable[Machine], ask: Ask) -> list[Offer]
     return found
 
 
+def unpriced(prices: Iterable[Price], wanted: Iterable[tuple[str, bool]]) -> set[str]:
+    """Return the types without a price that bounds what they cost.
+
+    Args:
+        prices: that are known.
+        wanted: types, and whether as spot machines: those cost no more than on demand, and a price
+            on demand is one of them too.
+    """
+    told = {(price.type, price.spot) for price in prices}
+    return {
+        type_
+        for type_, spot in wanted
+        if (type_, False) not in told and not (spot and (type_, True) in told)
+    }
+
+
 def head_price(
     market: Market, types: Sequence[str], *, region: str, disk_gib: int, first: bool
 ) -> float:

@@ -10,9 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from imgbatch.cloud import Check
-from imgbatch.cloud.offers import verdict
+from imgbatch.cloud.offers import unpriced, verdict
 from imgbatch.cloud.ordering import MIRROR, recipe_of
 from imgbatch.cloud.schedules import kills
+from imgbatch.cloud.trouble import PRICE_FIX, no_price
 from imgbatch.dataset.lock import refuse_busy
 from imgbatch.errors import (
     BusyError,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from imgbatch.cloud.control import Order
     from imgbatch.cloud.deployment import Deployment
 
-QUOTA = "quota"
+PRICE, QUOTA = "price", "quota"
 # What Google calls a place of several regions, and how their names begin.
 SPREAD = {"us": "us-", "eu": "europe-", "asia": "asia-"}
 VERDICTS = ("none", "unknown", "less", "ok")
@@ -64,6 +65,7 @@ def checks(
     yield _idle(order, queue)
     yield from _killed(order, deployment, now)
     yield from _outlived(order, deployment, now)
+    yield _priced(order, deployment, cloud)
     yield _quota(order, deployment, cloud)
     images = import_module(f"imgbatch.cloud.{deployment.cloud}.images")
     yield images.pushed(deployment.image, deployment.region, deployment=deployment.name)
@@ -205,6 +207,26 @@ def _outlived(order: Order, deployment: Deployment, now: float) -> Iterator[Chec
         )
 
 
+def _priced(order: Order, deployment: Deployment, cloud: Cloud) -> Check:
+    """Whether all machines that may come have a price: a budget is kept by nothing else."""
+    pool, region = deployment.pools[order.pool], deployment.region
+    workers = {(type_, pool.spot) for type_ in pool.machines}
+    wanted = workers | {(type_, False) for type_ in deployment.head.machines}
+    types = sorted({type_ for type_, _ in wanted})
+    try:
+        prices = cloud.market.prices(types, region)
+        lacks = set(cloud.market.lacks(types, region))
+    except CloudError as error:
+        return Check(PRICE, "failed", str(error), error.remedy)
+    if missing := sorted(unpriced(prices, wanted) - lacks):
+        return Check(PRICE, "failed", no_price(missing, region), PRICE_FIX)
+    if unpriced(prices, workers) == set(pool.machines):
+        said = f"{region} has none of {', '.join(pool.machines)}"
+        return Check(PRICE, "failed", said, "Take another pool, or give this one other types.")
+    days = sorted({f"{price.day} ({price.source})" for price in prices})
+    return Check(PRICE, "ok", f"known of all machines, of {', '.join(days)}")
+
+
 def _quota(order: Order, deployment: Deployment, cloud: Cloud) -> Check:
     """Whether the account may have at least one machine of the pool, and as many as are asked."""
     pool = deployment.pools[order.pool]
@@ -215,7 +237,9 @@ def _quota(order: Order, deployment: Deployment, cloud: Cloud) -> Check:
         return Check(QUOTA, "unknown", str(error), error.remedy)
     types = [machine for machine in machines if machine.type in pool.machines]
     if not types:
-        return Check(QUOTA, "unknown", f"no machine of pool {order.pool} is known here")
+        said = f"no type of pool {order.pool} is known here, so neither is its quota"
+        fix = f"Give it types that `imgbatch cloud plan` knows; it has {', '.join(pool.machines)}."
+        return Check(QUOTA, "failed", said, fix)
     told = [verdict(one, bounds, spot=pool.spot, most=order.most) for one in types]
     # The cloud takes whichever type there is room for.
     best = max(told, key=lambda one: VERDICTS.index(one.state))

@@ -27,7 +27,7 @@ from imgbatch.cloud.book import Book
 from imgbatch.cloud.boots import Boots
 from imgbatch.cloud.control import State
 from imgbatch.cloud.crossing import Crossing
-from imgbatch.cloud.ending import ENDING_SECONDS, Ending, must_end, no_machines, no_quota
+from imgbatch.cloud.ending import ENDING_SECONDS, Ending, must_end, no_machines, no_price, no_quota
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -254,6 +254,9 @@ class Scaler:
 
     def _judge(self, members: Sequence[Member], work: Work, now: float) -> None:
         """See whether the run must end before its work is done."""
+        if self.book.unpriced:
+            self.ending = no_price(self.book.unpriced, self.book.region, now)
+            return
         pending = sum(member.machine not in work.joined for member in members)
         self.ending = self._must_end(work, now) or no_machines(
             self._boots, work, pending=pending, now=now
@@ -290,7 +293,7 @@ class Scaler:
     def _size(self, members: Sequence[Member], work: Work, now: float) -> None:
         """Have the pool grow or shrink towards what is wanted."""
         size = self._cloud.groups.size(self._group)
-        most = min(self.order.most, self._pool.most if size.most is None else size.most)
+        most = min(self.order.most, size.most)
         want = wanted(work, most=most, affordable=self._affordable(work, now))
         here = {member.machine for member in members}
         surplus = self._boots.idle(here, now)[: max(0, len(here) - want)] if work.shards else []

@@ -26,6 +26,15 @@ SAID = {
     ),
     "failed": "the cloud could not launch a machine: {message}",
 }
+PRICE_FIX = (
+    "Take these types out of `machines` in NAME.tfvars.json, then `scripts/cloud up`; or try again "
+    "where the cloud did not answer."
+)
+
+
+def no_price(types: Sequence[str], region: str) -> str:
+    """Return that no price is known of some types, and what that means."""
+    return f"no price is known of {', '.join(types)} in {region}, so no budget can be kept"
 
 
 def reason(events: Sequence[Event], *, members: int, failed: Mapping[str, str]) -> str:

@@ -438,6 +438,9 @@ class FakeMarket:
             for zone in ZONES
         ]
 
+    def lacks(self, types: Sequence[str], region: str) -> list[str]:  # noqa: ARG002 - the protocol's
+        return []
+
     def besides(self, disk_gib: int, region: str) -> float:  # noqa: ARG002 - the protocol's
         return disk_gib * 0.08 / 730 + 0.005
 

@@ -143,6 +143,7 @@ class FakeGoogle:
         self.skus: list[dict[str, Any]] = list(_skus())
         self.quotas = {"PREEMPTIBLE_NVIDIA_L4_GPUS": 8.0, "NVIDIA_L4_GPUS": 1.0, "CPUS": 72.0}
         self.quotas |= {"PREEMPTIBLE_NVIDIA_T4_GPUS": 4.0, "NVIDIA_T4_GPUS": 1.0}
+        self.quotas |= {"PREEMPTIBLE_NVIDIA_A100_GPUS": 16.0, "NVIDIA_A100_GPUS": 1.0}
         self.everywhere = {"GPUS_ALL_REGIONS": 16.0, "CPUS_ALL_REGIONS": 500.0}
         self.refused: set[str] = set()
         self.off: set[str] = set()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -40,6 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 Answer = list[tuple[str, str]]
+KINDS = ("", "a100", "a10g", "h100", "l4", "l40s", "t4")
 
 
 @pytest.fixture
@@ -89,9 +91,9 @@ def test_the_table_says_of_each_machine_what_a_plan_needs() -> None:
 
 
 def test_machines_are_found_by_their_gpu() -> None:
-    assert {m.type.partition(".")[0] for m in table.machines(["l4", "t4"])} == {"g6", "g4dn"}
-    assert {m.gpu for m in table.machines()} == {"", "t4", "a10g", "l4", "l40s"}
-    assert table.machines(["h100"]) == []
+    assert {m.type.partition(".")[0] for m in table.machines(["l4", "t4"])} == {"g6", "gr6", "g4dn"}
+    assert {m.gpu for m in table.machines()} == set(KINDS)
+    assert table.machines(["b200"]) == []
 
 
 def test_the_table_agrees_with_what_moto_took_from_aws(clients: Clients) -> None:
@@ -115,14 +117,14 @@ def test_the_table_has_a_price_of_each_machine_in_the_region_of_its_prices() -> 
         plain = table.price(machine.type, "us-east-1", spot=False)
         assert spot
         assert plain
-        assert 0 < spot.dollars < plain.dollars < 6
+        assert 0 < spot.dollars <= plain.dollars < 60
         assert spot.source == plain.source == "table"
         assert re.fullmatch(r"\d{4}-\d\d-\d\d", spot.day)
 
 
 def test_the_table_has_no_price_of_what_it_does_not_know() -> None:
     assert table.price("g6.xlarge", "eu-west-1", spot=True) is None
-    assert table.price("p5.48xlarge", "us-east-1", spot=True) is None
+    assert table.price("p5en.48xlarge", "us-east-1", spot=True) is None
 
 
 def test_a_disk_and_an_address_cost_by_the_hour(clients: Clients) -> None:
@@ -188,6 +190,25 @@ def test_a_type_that_a_region_does_not_have_has_no_price_and_is_not_asked_for_ag
         assert [p for p in market.prices(["g6.xlarge"], REGION) if not p.spot] == []
 
 
+def test_what_a_region_lacks_is_told_by_aws_and_by_no_silence(
+    clients: Clients, listed: Callable[[dict[str, Answer]], None]
+) -> None:
+    market, types = AwsMarket(clients), ["g5.xlarge", "p5.48xlarge"]
+    assert market.lacks(types, REGION) == []
+    listed({"g5.xlarge": [("Hrs", "1.006")], "p5.48xlarge": []})
+    with Stubber(clients.of("ec2")) as ec2:
+        ec2.add_client_error("describe_spot_price_history", "RequestLimitExceeded", "no")
+        market.prices(types, REGION)
+        assert market.lacks(types, REGION) == []
+        zone, now = f"{REGION}a", datetime.now(UTC)
+        price = {"InstanceType": "g5.xlarge", "SpotPrice": "0.5", "AvailabilityZone": zone}
+        ec2.add_response(
+            "describe_spot_price_history", {"SpotPriceHistory": [{**price, "Timestamp": now}]}
+        )
+        market.prices(types, REGION)
+    assert market.lacks(types, REGION) == ["p5.48xlarge"]
+
+
 def test_a_clock_that_was_set_back_keeps_no_price_for_ever(
     clients: Clients, listed: Callable[[dict[str, Answer]], None]
 ) -> None:
@@ -233,12 +254,16 @@ def test_where_aws_does_not_answer_the_table_does_and_says_so_every_time(clients
 def test_quotas_bound_each_kind_of_gpu_spot_and_not(clients: Clients) -> None:
     quotas = AwsMarket(clients).quotas(REGION)
     assert {(q.gpu, q.spot) for q in quotas} == {
-        (gpu, spot) for gpu in ("", "a10g", "l4", "l40s", "t4") for spot in (True, False)
+        (gpu, spot) for gpu in KINDS for spot in (True, False)
     }
     assert {(q.limit, q.unit) for q in quotas} == {(QUOTA, "cores")}
     (l4,) = [q for q in quotas if q.gpu == "l4" and q.spot]
     assert "L-3819A6DF" in l4.fix
     assert "--desired-value 96" in l4.fix
+    # P4 and P5 share what they may have on demand, and not as spot machines.
+    names = {(q.gpu, q.spot): q.name for q in quotas}
+    assert names["a100", False] == names["h100", False] == "Running On-Demand P instances"
+    assert names["a100", True] != names["h100", True]
 
 
 def test_machines_that_run_use_the_quota_of_their_kind(clients: Clients) -> None:
@@ -247,13 +272,15 @@ def test_machines_that_run_use_the_quota_of_their_kind(clients: Clients) -> None
     for kind, options in (
         ("g5.2xlarge", {"CoreCount": 4, "ThreadsPerCore": 2}),
         ("c7i.xlarge", {"CoreCount": 2, "ThreadsPerCore": 2}),
+        ("p4d.24xlarge", {"CoreCount": 48, "ThreadsPerCore": 2}),
     ):
         ec2.run_instances(
             ImageId=IMAGE, MinCount=1, MaxCount=1, InstanceType=kind, CpuOptions=options
         )
     used = {(q.gpu, q.spot): q.used or 0 for q in AwsMarket(clients).quotas(REGION)}
     grown = {key: used[key] - before[key] for key in used if used[key] != before[key]}
-    assert set(grown) == {(gpu, False) for gpu in ("", "a10g", "l4", "l40s", "t4")}
+    assert set(grown) == {(gpu, False) for gpu in KINDS}
+    assert grown["h100", False] == grown["a100", False] > 0
 
 
 def test_types_are_bounded_by_their_family() -> None:
@@ -265,7 +292,8 @@ def test_types_are_bounded_by_their_family() -> None:
         "i4i.large",
         "z1d.large",
     )
-    others = ("p4d.24xlarge", "inf2.xlarge", "trn1.2xlarge", "dl1.24xlarge", "mac2.metal")
+    others = ("p6-b200.48xlarge", "inf2.xlarge", "trn1.2xlarge", "dl1.24xlarge", "mac2.metal")
     assert {_family(kind) for kind in standard} == {"standard"}
     assert {_family(kind) for kind in ("g6.xlarge", "gr6.4xlarge", "vt1.3xlarge")} == {"graphics"}
     assert {_family(kind) for kind in others} == {""}
+    assert [_family(kind) for kind in ("p4de.24xlarge", "p5.4xlarge")] == ["p4", "p5"]

@@ -54,7 +54,7 @@ def gcloud(words: list[str]) -> subprocess.CompletedProcess[str]:
 
 def test_gcloud_sees_the_same_groups_machines_and_jobs(fake: FakeGoogle) -> None:
     made = fake.deploy("lab")
-    groups = open_cloud("gcp", REGION).groups
+    groups = open_cloud("gcp", REGION, most={made.gpu: 2}).groups
     groups.want(made.gpu, 2)
     fake.advance()
     fake.advance()
@@ -70,7 +70,7 @@ def test_gcloud_sees_the_same_groups_machines_and_jobs(fake: FakeGoogle) -> None
 
 def test_gcloud_knows_every_word_of_the_commands_that_we_print_and_run(fake: FakeGoogle) -> None:
     made = fake.deploy("lab")
-    cloud = open_cloud("gcp", REGION)
+    cloud = open_cloud("gcp", REGION, most={made.gpu: 1})
     cloud.groups.want(made.gpu, 1)
     fake.advance()
     label, zone = {"labels": {LABEL: "lab"}}, {"zone": f"zones/{REGION}-a"}

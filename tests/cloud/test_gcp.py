@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imgbatch.cloud import open_cloud
+from imgbatch.cloud import Size, open_cloud
 from imgbatch.cloud.backend import Backend
 from imgbatch.cloud.control import Order
 from imgbatch.cloud.gcp import doors, found, images, table
@@ -18,6 +18,7 @@ from imgbatch.cloud.gcp.shipped import Shipped
 from imgbatch.cloud.gcp.who import who
 from imgbatch.cloud.ledger import spent
 from imgbatch.cloud.notice import taken_in
+from imgbatch.cloud.offers import verdict
 from imgbatch.cloud.reach import _near
 from imgbatch.cloud.scaling import Scaler, Work
 from imgbatch.errors import (
@@ -37,6 +38,7 @@ from tests.cloud.gcp_fake import (
     REGION,
     STOCK_OUT,
     Made,
+    _sku,
     google_cloud,
 )
 from tests.conftest import ask
@@ -79,8 +81,8 @@ def made(fake: FakeGoogle) -> Made:
 
 
 @pytest.fixture
-def cloud(fake: FakeGoogle, clock: Clock) -> Cloud:  # noqa: ARG001 - the environment is its
-    opened = open_cloud("gcp", REGION)
+def cloud(made: Made, clock: Clock) -> Cloud:
+    opened = open_cloud("gcp", REGION, most={made.head: 1, made.gpu: 4, made.t4: 4})
     opened.groups._clock = opened.groups._deadlines._clock = clock
     return opened
 
@@ -176,6 +178,31 @@ def test_what_a_group_waits_for_in_vain_is_taken_back_and_no_machine_ends(
         cloud.groups.want(made.gpu, 1)
 
 
+def test_of_more_than_a_group_may_have_what_has_not_come_is_taken_back(
+    fake: FakeGoogle, made: Made, cloud: Cloud
+) -> None:
+    """Google takes any size from whoever may resize; we never ask for more, and undo what waits."""
+    somebody = open_cloud("gcp", REGION, most={made.gpu: 9}).groups
+    somebody.want(made.gpu, 6)
+    fake.advance()
+    fake.advance()
+    here = len(cloud.groups.members(made.gpu))
+    assert here == 6
+    fake.stock_out = True
+    somebody.want(made.gpu, 9)
+    fake.advance()
+    with pytest.raises(CloudError, match="may have 4"):
+        cloud.groups.want(made.gpu, 10)
+    cloud.groups.want(made.gpu, here)
+    assert cloud.groups.size(made.gpu) == Size(here, 4)
+
+
+def test_a_group_whose_size_nobody_told_gets_no_machine(fake: FakeGoogle, made: Made) -> None:
+    assert fake.groups[made.gpu].target == 0
+    with pytest.raises(CloudError, match="may have 0"):
+        open_cloud("gcp", REGION).groups.want(made.gpu, 1)
+
+
 def test_a_machine_that_was_taken_back_comes_again_under_its_name_and_another_number(
     fake: FakeGoogle, made: Made, cloud: Cloud, clock: Clock
 ) -> None:
@@ -213,7 +240,7 @@ def test_machines_of_a_pool_whose_name_begins_alike_are_anothers(
     fake: FakeGoogle, made: Made, cloud: Cloud
 ) -> None:
     other = fake.deploy(f"{made.name}-gpu")
-    cloud.groups.want(other.head, 1)
+    open_cloud("gcp", REGION, most={other.head: 1}).groups.want(other.head, 1)
     fake.advance()
     assert cloud.groups.members(made.gpu) == []
     assert cloud.groups.events(made.gpu, NOON - 1) == []
@@ -367,11 +394,38 @@ def test_what_the_list_lacks_and_silence_are_of_the_table_which_says_so(
     assert len(fake.asked) == asked  # nobody asks a silent list again at once
 
 
+def test_the_price_and_the_quota_of_an_a100_are_told(fake: FakeGoogle, cloud: Cloud) -> None:
+    """The list here has no line of it: the table counts. A quota of 0 is told as one."""
+    spot, plain = cloud.market.prices(["a2-highgpu-2g"], REGION)
+    assert (spot.source, round(spot.dollars, 2)) == ("table", 3.86)
+    assert (plain.source, plain.dollars) == ("table", 7.34726)
+    (machine,) = [m for m in cloud.market.machines(["a100"]) if m.type == "a2-highgpu-2g"]
+    assert (machine.gpus, machine.gpu_memory_gib) == (2, 80)
+    fake.quotas |= {"NVIDIA_A100_GPUS": 0.0, "PREEMPTIBLE_NVIDIA_A100_GPUS": 3.0}
+    quotas = cloud.market.quotas(REGION)
+    told = {spot: verdict(machine, quotas, spot=spot, most=2) for spot in (True, False)}
+    assert (told[True].state, told[True].allowed) == ("less", 1)
+    assert told[False].state == "none"
+    assert "NVIDIA_A100_GPUS" in told[False].said
+
+
+def test_the_list_has_the_parts_of_an_a2(fake: FakeGoogle, cloud: Cloud) -> None:
+    for said, dollars in (
+        ("A2 Instance Core running in Americas", 0.03),
+        ("A2 Instance Ram running in Americas", 0.004),
+        ("Nvidia Tesla A100 GPU running in Americas", 3.0),
+    ):
+        fake.skus.append(_sku(said, "OnDemand", dollars))
+    (plain,) = [p for p in cloud.market.prices(["a2-highgpu-2g"], REGION) if not p.spot]
+    assert plain.source == "live"
+    assert plain.dollars == pytest.approx(24 * 0.03 + 170 * 0.004 + 2 * 3.0)
+
+
 def test_the_table_has_a_price_of_each_machine_in_each_of_its_regions() -> None:
     shipped = Shipped()
     for machine in shipped.machines():
         spot, plain = shipped.prices([machine.type], "us-central1")
-        assert 0 < spot.dollars < plain.dollars < 3
+        assert 0 < spot.dollars < plain.dollars < 30
     assert shipped.prices(["g2-standard-4"], "mars-north1") == []
     assert {m.type for m in shipped.machines(["t4"])} >= {"n1-standard-4+t4"}
     with pytest.raises(CredentialsError):

@@ -35,14 +35,13 @@ def given(fake: FakeGoogle) -> Given:
         fake.advance()
 
     return Given(
-        open_cloud("gcp", REGION),
+        open_cloud("gcp", REGION, most={made.head: 1, made.gpu: 4}),
         made.gpu,
         made.head,
         made.token,
         now=time.time,
         region=REGION,
         settle=settle,
-        bounded=False,
         exact=60,
     )
 

@@ -269,6 +269,26 @@ def test_what_is_wrong_is_told_before_anything_costs_money(
     assert lab.control.orders() == []
 
 
+def test_machines_without_a_price_or_a_known_quota_are_refused(lab: Lab) -> None:
+    made = json.loads(lab.control.deployment())
+    made["pools"]["cpu"]["machines"] = ["g6.xlarge", "g9.xlarge"]
+    lab.control.store.put("deployment.json", json.dumps(made).encode())
+    words = ("run", INPUT, DATASET, *MONEY, "--yes", "--no-plan", "--no-follow")
+    done = lab.imgbatch(*words)
+    assert done.returncode == 28, done.stderr
+    assert "no price is known of g9.xlarge" in done.stderr
+    assert "is known here" not in done.stderr
+    # AWS tells a spot price of this one; what bounds it is not known to imgbatch.
+    made["pools"]["cpu"]["machines"] = ["m5.xlarge"]
+    lab.control.store.put("deployment.json", json.dumps(made).encode())
+    done = lab.imgbatch(*words)
+    assert done.returncode == 27, done.stderr
+    assert "no price" not in done.stderr
+    assert "no type of pool cpu is known here" in done.stderr
+    assert set(lab.desired().values()) == {0}
+    assert lab.armed() == {}
+
+
 def test_without_an_image_or_weights_in_the_mirror_nothing_is_rented(
     lab: Lab, tmp_path: Path
 ) -> None:

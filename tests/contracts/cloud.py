@@ -3,8 +3,9 @@
 A suite is a class: a test module makes a subclass with a fixture `cloud` that gives a `Given`.
 AWS runs it on moto (`tests/cloud/test_aws_contract.py`), Google Cloud on a stand-in that keeps to
 its discovery documents (`test_gcp_contract.py`), our simulated cloud as it is. What it
-does not prove: that a cloud itself keeps a group's largest size, ends machines at a deadline, or
-runs out of them; moto does none of that, and the simulated cloud only what we believe.
+does not prove: that a cloud itself keeps a group's largest size (Google has none: ours is a promise
+of our own), ends machines at a deadline, or runs out of them; moto does none of that, and the
+simulated cloud only what we believe.
 """
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ class Given:
         secret: the name of one that exists.
         region: of the groups.
         settle: let so much time pass that machines that were asked for exist.
-        bounded: whether the cloud itself keeps a group's largest size.
         exact: a deadline comes at most so many seconds earlier than asked.
         now: seconds since 1970 by that cloud's clock.
     """
@@ -47,7 +47,6 @@ class Given:
     now: Callable[[], float]
     region: str
     settle: Callable[[], None] = field(default=_nothing)
-    bounded: bool = True
     exact: float = 1.0
 
 
@@ -62,7 +61,7 @@ class Contract:
     def test_an_empty_group_has_no_members_and_costs_nothing(self, given: Given) -> None:
         assert given.cloud.groups.members(given.spot) == []
         assert given.cloud.groups.size(given.spot).wanted == 0
-        assert given.cloud.groups.size(given.spot).most == (4 if given.bounded else None)
+        assert given.cloud.groups.size(given.spot).most == 4
 
     def test_a_group_grows_to_what_is_wanted(self, given: Given) -> None:
         members = self.grown(given, 3)
@@ -140,11 +139,19 @@ class Contract:
             given.cloud.groups.want("imgbatch-nobody-head", 1)
 
     def test_more_than_a_group_may_have_is_refused(self, given: Given) -> None:
-        if not given.bounded:
-            pytest.skip("this cloud bounds no group: our scaler does, and quotas")
         with pytest.raises(CloudError, match="may have 4"):
             given.cloud.groups.want(given.spot, 5)
         assert given.cloud.groups.size(given.spot).wanted == 0
+        assert len(self.grown(given, 4)) == 4
+        with pytest.raises(CloudError, match="may have 4"):
+            given.cloud.groups.want(given.spot, 5)
+        given.settle()
+        assert len(given.cloud.groups.members(given.spot)) == 4
+
+    def test_there_is_one_head(self, given: Given) -> None:
+        with pytest.raises(CloudError, match="may have 1"):
+            given.cloud.groups.want(given.head, 2)
+        assert given.cloud.groups.size(given.head).wanted == 0
 
     def test_what_came_and_went_is_told_in_order(self, given: Given) -> None:
         since = given.now() - 1

@@ -20,6 +20,8 @@ from imgbatch.cloud.aws.market import AwsMarket
 from imgbatch.cloud.aws.secrets import AwsSecrets
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from imgbatch.cloud import Account, Groups, Market, Secrets
 
 
@@ -33,11 +35,17 @@ class Aws:
     account: Account
 
 
-def connect(region: str, _account: str = "") -> Aws:
+def connect(
+    region: str,
+    _account: str = "",
+    *,
+    most: Mapping[str, int],  # noqa: ARG001 - other clouds'
+) -> Aws:
     """Return AWS in a region, with boto3's own chain of credentials. Nothing is asked of it yet.
 
     `AWS_PROFILE`, `AWS_ENDPOINT_URL` and the rest mean what they mean to every program of AWS.
-    Credentials of AWS are of one account, so none is chosen.
+    Credentials of AWS are of one account, so none is chosen. A group there has its largest size
+    itself, so none is told here.
 
     Raises:
         SettingsError: no region is given, nor known from the environment or the profile.

@@ -50,6 +50,11 @@ class AwsMarket:
             price for spot in (True, False) for price in self._prices(wanted, region, spot=spot)
         ]
 
+    def lacks(self, types: Sequence[str], region: str) -> list[str]:
+        """Return those of some types of which AWS told `prices` that it has no price."""
+        kept = [self._known(region, spot=spot) for spot in (True, False)]
+        return [kind for kind in types if all(told.get(kind) == [] for told in kept)]
+
     def besides(self, disk_gib: int, region: str) -> float:
         """Return dollars an hour of a disk of gp3 and a public address, by the table."""
         return table.besides(disk_gib, region)
@@ -63,9 +68,8 @@ class AwsMarket:
         return quotas(self._clients, region)
 
     def _prices(self, types: list[str], region: str, *, spot: bool) -> list[Price]:
-        kept = _read(region, spot=spot)
-        known = {kind for kind, at in kept.items() if 0 <= self._clock() - at[0] < KEPT[spot]}
-        found = [price for kind in types if kind in known for price in kept[kind][1]]
+        known = self._known(region, spot=spot)
+        found = [price for kind in types for price in known.get(kind, [])]
         lacking = [kind for kind in types if kind not in known]
         if not lacking:
             return found
@@ -78,8 +82,14 @@ class AwsMarket:
             return found + [price for price in shipped if price]
         now = self._clock()
         asked = {kind: (now, [p for p in live if p.type == kind]) for kind in lacking}
-        _write(region, {**kept, **asked}, spot=spot)
+        _write(region, {**_read(region, spot=spot), **asked}, spot=spot)
         return found + live
+
+    def _known(self, region: str, *, spot: bool) -> dict[str, list[Price]]:
+        """Return what AWS told of types not long ago; of some, that it has none."""
+        now = self._clock()
+        kept = _read(region, spot=spot)
+        return {kind: found for kind, (at, found) in kept.items() if 0 <= now - at < KEPT[spot]}
 
 
 # A type, when its prices were asked for, and the prices; none: the region does not have it.

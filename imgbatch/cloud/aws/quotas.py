@@ -17,13 +17,17 @@ from imgbatch.cloud.aws.errors import code_of, told
 if TYPE_CHECKING:
     from imgbatch.cloud.aws.clients import Clients
 
-# Families of machines that share a bound.
-GRAPHICS, STANDARD = "graphics", "standard"
+# Families of machines that share a bound: P4 and P5 do so on demand, and not as spot machines.
+GRAPHICS, P4, P5, STANDARD = "graphics", "p4", "p5", "standard"
 # Types that share a first letter with the standard ones, and no bound.
 _OTHERS = ("dl", "hpc", "inf", "mac", "trn")
 CODES = {
     (GRAPHICS, True): ("L-3819A6DF", "All G and VT Spot Instance Requests"),
     (GRAPHICS, False): ("L-DB2E81BA", "Running On-Demand G and VT instances"),
+    (P4, True): ("L-7212CCBC", "All P4, P3 and P2 Spot Instance Requests"),
+    (P5, True): ("L-C4BD4855", "All P5 Spot Instance Requests"),
+    (P4, False): ("L-417A185B", "Running On-Demand P instances"),
+    (P5, False): ("L-417A185B", "Running On-Demand P instances"),
     (STANDARD, True): ("L-34B43A08", "All Standard Spot Instance Requests"),
     (STANDARD, False): ("L-1216C47A", "Running On-Demand Standard instances"),
 }
@@ -38,8 +42,9 @@ def quotas(clients: Clients, region: str) -> list[Quota]:
         CloudError: AWS refuses or does not answer.
     """
     used = _used(clients, region)
-    gpus = sorted({machine.gpu for machine in table.machines() if machine.gpu})
-    limits = {code: _limit(clients, region, code) for code, _name in CODES.values()}
+    kinds = {(_family(machine.type), machine.gpu) for machine in table.machines()}
+    codes = sorted({code for code, _name in CODES.values()})
+    limits = {code: _limit(clients, region, code) for code in codes}
     return [
         Quota(
             name=name,
@@ -48,11 +53,11 @@ def quotas(clients: Clients, region: str) -> list[Quota]:
             spot=spot,
             unit="cores",
             limit=limits[code],
-            used=used[family, spot],
+            used=used[code],
             fix=_fix(code, region, limits[code]),
         )
         for (family, spot), (code, name) in CODES.items()
-        for gpu in (gpus if family == GRAPHICS else [""])
+        for gpu in sorted(gpu for of, gpu in kinds if of == family)
     ]
 
 
@@ -70,9 +75,9 @@ def _limit(clients: Clients, region: str, code: str) -> float:
     return float(found["Quota"]["Value"])
 
 
-def _used(clients: Clients, region: str) -> dict[tuple[str, bool], float]:
-    """Return the cores of machines that exist, by what bounds them."""
-    used = dict.fromkeys(CODES, 0.0)
+def _used(clients: Clients, region: str) -> dict[str, float]:
+    """Return the cores of machines that exist, by the code of what bounds them."""
+    used = dict.fromkeys((code for code, _name in CODES.values()), 0.0)
     states = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
     with told(f"counting machines in {region}"):
         pages = clients.of("ec2", region).get_paginator("describe_instances")
@@ -80,14 +85,18 @@ def _used(clients: Clients, region: str) -> dict[tuple[str, bool], float]:
             for reservation in page["Reservations"]:
                 for one in reservation["Instances"]:
                     key = (_family(one["InstanceType"]), one.get("InstanceLifecycle") == "spot")
-                    if key in used:
-                        used[key] += _cores(one)
+                    if key in CODES:
+                        used[CODES[key][0]] += _cores(one)
     return used
 
 
 def _family(kind: str) -> str:
     if kind.startswith(("g", "vt")):
         return GRAPHICS
+    if kind.startswith("p5"):
+        return P5
+    if kind.startswith(("p2", "p3", "p4")):
+        return P4
     return STANDARD if kind[0] in "acdhimrtz" and not kind.startswith(_OTHERS) else ""
 
 

@@ -26,6 +26,10 @@ class Shipped:
         found = [table.price(kind, region, spot=spot) for kind in types for spot in (True, False)]
         return [price for price in found if price]
 
+    def lacks(self, types: Sequence[str], region: str) -> list[str]:  # noqa: ARG002 - the protocol's
+        """Return none: a table is not the cloud's word."""
+        return []
+
     def besides(self, disk_gib: int, region: str) -> float:
         """Return dollars an hour of a disk and an address, by the table."""
         return table.besides(disk_gib, region)

@@ -10,6 +10,8 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from imgbatch.cloud import Machine, Price
 from imgbatch.settings import Settings
 
@@ -23,6 +25,8 @@ class _Family(Settings):
     gpu: str = ""
     gpu_memory_gib: float = 0.0
     sizes: dict[str, tuple[int, float, float]]
+    # How many a size has; one where it is not said.
+    gpus: dict[str, int] = Field(default_factory=dict)
     regions: dict[str, tuple[float, float]]
 
 
@@ -54,18 +58,18 @@ def table() -> Table:
 def machines(gpus: Sequence[str] = ()) -> list[Machine]:
     """Return the types that imgbatch knows: with these kinds of GPU, or all."""
     return [
-        Machine(
-            type=f"{name}.{size}",
-            cores=cores,
-            memory_gib=memory,
-            gpu=family.gpu,
-            gpus=1 if family.gpu else 0,
-            gpu_memory_gib=family.gpu_memory_gib,
-        )
+        _machine(name, family, size)
         for name, family in table().families.items()
         if not gpus or family.gpu in gpus
-        for size, (cores, memory, _dollars) in family.sizes.items()
+        for size in family.sizes
     ]
+
+
+def _machine(name: str, family: _Family, size: str) -> Machine:
+    cores, memory, _dollars = family.sizes[size]
+    gpus = family.gpus.get(size, 1) if family.gpu else 0
+    whole = gpus * family.gpu_memory_gib
+    return Machine(f"{name}.{size}", cores, memory, family.gpu, gpus, whole)
 
 
 def price(kind: str, region: str, *, spot: bool) -> Price | None:

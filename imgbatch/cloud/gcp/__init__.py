@@ -25,6 +25,8 @@ from imgbatch.cloud.gcp.rest import Google
 from imgbatch.cloud.gcp.secrets import GcpSecrets
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from imgbatch.cloud import Account, Groups, Market, Secrets
 
 
@@ -38,7 +40,7 @@ class Gcp:
     account: Account
 
 
-def connect(region: str, account: str = "") -> Gcp:
+def connect(region: str, account: str = "", *, most: Mapping[str, int]) -> Gcp:
     """Return Google Cloud in a region, with application default credentials. Nothing is asked yet.
 
     `GOOGLE_APPLICATION_CREDENTIALS`, `GOOGLE_CLOUD_PROJECT` and the endpoints that `gcloud` knows
@@ -47,6 +49,7 @@ def connect(region: str, account: str = "") -> Gcp:
     Args:
         region: such as us-central1; "": as the environment says.
         account: id of the project; "": that of the credentials or of the environment.
+        most: machines that each group may have; a group that is not named has none.
 
     Raises:
         SettingsError: no region or no project is given, nor known.
@@ -54,7 +57,7 @@ def connect(region: str, account: str = "") -> Gcp:
     """
     google = Google(region, account)
     return Gcp(
-        groups=GcpGroups(google),
+        groups=GcpGroups(google, most),
         secrets=GcpSecrets(google),
         market=GcpMarket(google),
         account=GcpAccount(google),

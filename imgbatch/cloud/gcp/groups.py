@@ -6,7 +6,7 @@ under the same name. What Google asks for is its URL, which the group's own list
 What is promised of a group is by Google's reference and its discovery documents (2026-11):
 `deleteInstances` ends machines by name and makes the group smaller by as many, those that are no
 members or on their way out are skipped (`skipInstancesOnValidationError`); `resize` to fewer would
-choose by itself; a group has no largest size of its own.
+choose by itself; a group has no largest size of its own, so `want` here keeps the deployment's.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from imgbatch.cloud.gcp.deadlines import Deadlines, minute
 from imgbatch.cloud.gcp.errors import Refusal, missing, told
 from imgbatch.cloud.gcp.events import OPERATIONS, moment, of_errors, of_operations
 from imgbatch.cloud.gcp.rest import last, one
+from imgbatch.errors import CloudError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,16 +42,28 @@ class GcpGroups:
     """Implements `imgbatch.cloud.Groups`.
 
     All raise DeploymentError where there is no such group: Terraform makes them.
+
+    Args:
+        google: of a project and a region.
+        most: machines that each group may have, as the deployment says; one that it does not name
+            has none.
+        clock: seconds since 1970.
     """
 
-    def __init__(self, google: Google, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, google: Google, most: Mapping[str, int], clock: Callable[[], float] = time.time
+    ) -> None:
         self._google = google
+        self._most = most
         self._clock = clock
         self._deadlines = Deadlines(google, clock)
 
     def size(self, group: str) -> Size:
-        """Return how large a group is to be; Google itself bounds it by quotas alone."""
-        return Size(int(self._group(group)["targetSize"]), None)
+        """Return how large a group is to be, and may be as the deployment says.
+
+        Google itself bounds it by quotas alone.
+        """
+        return Size(int(self._group(group)["targetSize"]), self._most.get(group, 0))
 
     def members(self, group: str) -> list[Member]:
         """Return the machines of a group that exist, oldest first."""
@@ -71,11 +84,19 @@ class GcpGroups:
 
         Raises:
             ValueError: fewer than exist, and not 0: Google would choose which machine to end.
+            CloudError: more than the group may have, too.
         """
-        target, managed = self.size(group).wanted, self._managed(group)
+        size, managed = self.size(group), self._managed(group)
+        target = size.wanted
         there = [raw for raw in managed if _phase(raw) in ("pending", "running")]
         if count < 0 or 0 < count < len(there):
             raise ValueError(f"{group} has {len(there)} machines: {count} would end some")
+        if count > max(size.most, target):  # of too many that somebody else asked for, fewer
+            raise CloudError(
+                f"{group} may have {size.most} members at most, and {count} are wanted",
+                "Give the pool a larger `most` in the deployment's variables, then "
+                "`scripts/cloud up gcp`.",
+            )
         if count == target:
             return
         waiting = [raw for raw in managed if _phase(raw) == "waiting"]

@@ -64,6 +64,10 @@ class GcpMarket:
                     found.append(shipped)
         return found
 
+    def lacks(self, types: Sequence[str], region: str) -> list[str]:  # noqa: ARG002 - the protocol's
+        """Return none: Google's list tells what is sold, and not what is not."""
+        return []
+
     def besides(self, disk_gib: int, region: str) -> float:
         """Return dollars an hour of a balanced disk and a public address, by the table."""
         return table.besides(disk_gib, region)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from imgbatch.cloud.gcp.rest import Google
 
-KINDS = {"l4": "NVIDIA_L4_GPUS", "t4": "NVIDIA_T4_GPUS"}
+KINDS = {"l4": "NVIDIA_L4_GPUS", "t4": "NVIDIA_T4_GPUS", "a100": "NVIDIA_A100_GPUS"}
 SPOT = "PREEMPTIBLE_"
 ALL_GPUS, ALL_CORES = "GPUS_ALL_REGIONS", "CPUS_ALL_REGIONS"
 PAGE = "https://console.cloud.google.com/iam-admin/quotas?project={project}&metric={metric}"

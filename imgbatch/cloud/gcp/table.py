@@ -11,6 +11,8 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from imgbatch.cloud import Machine, Price
 from imgbatch.settings import Settings
 
@@ -27,6 +29,7 @@ class Family(Settings):
         sku: how Google's price list calls it; gpu_sku: and its GPU, which is billed apart.
         attached: its GPU is no part of the type's own name.
         sizes: cores, memory in GiB and dollars an hour, by size.
+        gpus: how many a size has; one where it is not said.
         regions: a multiple of those dollars, and the share of them that spot costs.
     """
 
@@ -36,6 +39,7 @@ class Family(Settings):
     gpu_memory_gib: float = 0.0
     attached: bool = False
     sizes: dict[str, tuple[int, float, float]]
+    gpus: dict[str, int] = Field(default_factory=dict)
     regions: dict[str, tuple[float, float]]
 
 
@@ -80,8 +84,9 @@ def known() -> dict[str, Known]:
     for name, family in table().families.items():
         for size, (cores, memory, dollars) in family.sizes.items():
             type_ = f"{name}-{size}" + (f"+{family.gpu}" if family.attached else "")
-            gpus = 1 if family.gpu else 0
-            machine = Machine(type_, cores, memory, family.gpu, gpus, family.gpu_memory_gib)
+            gpus = family.gpus.get(size, 1) if family.gpu else 0
+            whole = gpus * family.gpu_memory_gib
+            machine = Machine(type_, cores, memory, family.gpu, gpus, whole)
             found[type_] = Known(machine, family, dollars)
     return found
 

@@ -81,7 +81,7 @@ variable "head" {
     condition = alltrue([
       for type in var.head.machines : !can(regex(local.unfit[var.cloud], type))
     ])
-    error_message = "Machines with a processor of Arm cannot run the image; those of Google without pd-balanced disks (c4, n4, g4, a3-ultragpu) are not made here."
+    error_message = "Machines with a processor of Arm cannot run the image; those of Google without pd-balanced disks (c4, n4, g4) or without a known price and quota (a3, a2 but a2-highgpu) are not made here."
   }
   validation {
     condition     = var.head.disk_gib >= 30 && var.head.disk_gib <= 2000
@@ -129,7 +129,7 @@ variable "pools" {
         for type in pool.machines : !can(regex(local.unfit[var.cloud], type))
       ]
     ]))
-    error_message = "Machines with a processor of Arm cannot run the image; those of Google without pd-balanced disks (c4, n4, g4, a3-ultragpu) are not made here."
+    error_message = "Machines with a processor of Arm cannot run the image; those of Google without pd-balanced disks (c4, n4, g4) or without a known price and quota (a3, a2 but a2-highgpu) are not made here."
   }
   validation {
     condition = alltrue([
@@ -139,7 +139,7 @@ variable "pools" {
         )
       ]))
     ])
-    error_message = "A pool's gpus are exactly those of its machines: t4 (g4dn; n1-...+t4), a10g (g5), l4 (g6, gr6; g2), l40s (g6e), a100 (p4d, p4de; a2), h100 (p5; a3)."
+    error_message = "A pool's gpus are exactly those of its machines: t4 (g4dn; n1-...+t4), a10g (g5), l4 (g6, gr6; g2), l40s (g6e), a100 (p4d, p4de; a2-highgpu), h100 (p5)."
   }
   validation {
     condition = alltrue([

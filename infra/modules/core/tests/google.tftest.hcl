@@ -130,6 +130,34 @@ run "a_machine_of_arm" {
   expect_failures = [var.pools]
 }
 
+run "an_a100_is_had" {
+  command = plan
+  variables {
+    pools = { a100 = { machines = ["a2-highgpu-1g", "a2-highgpu-2g"], gpus = ["a100"], most = 2, spot = true, disk_gib = 100 } }
+  }
+
+  assert {
+    condition     = strcontains(output.scripts["a100"], "GPU='true'")
+    error_message = "GPU"
+  }
+}
+
+run "a_gpu_of_which_nobody_knows_price_and_quota" {
+  command = plan
+  variables {
+    pools = { h100 = { machines = ["a3-highgpu-1g"], gpus = [], most = 8, spot = true, disk_gib = 100 } }
+  }
+  expect_failures = [var.pools]
+}
+
+run "an_a100_whose_disk_is_paid_for_apart" {
+  command = plan
+  variables {
+    pools = { a100 = { machines = ["a2-ultragpu-1g"], gpus = ["a100"], most = 8, spot = true, disk_gib = 100 } }
+  }
+  expect_failures = [var.pools]
+}
+
 run "a_head_that_takes_no_disk_of_the_kind_that_is_made" {
   command = plan
   variables {
