@@ -95,7 +95,7 @@ class Book:
         open_ones = [x for x in self.lines if x.end is None and x.role == "worker"]
         if open_ones:
             return max(line.dollars + line.besides for line in open_ones)
-        return self._dearest()[0] + self._beside("worker")
+        return self._dearest("worker")[0] + self._beside("worker")
 
     def gone(self, heads: Sequence[Member]) -> bool:
         """Return whether a head whose hours are counted is not there any more."""
@@ -146,7 +146,9 @@ class Book:
             return
         # One that was not listed for once goes on where it ended.
         start = max([member.since, since or 0.0, *(line.end or 0.0 for line in own)])
-        self._add(member.machine, role, member.type, member.zone, spot=member.spot, start=start)
+        # One whose type is not told is of its group: it counts as the dearest of that.
+        type_ = member.type or self._dearest(role)[1]
+        self._add(member.machine, role, type_, member.zone, spot=member.spot, start=start)
 
     def _add(
         self, machine: str, role: Role, type_: str, zone: str, *, spot: bool, start: float
@@ -170,7 +172,7 @@ class Book:
         seen = here | {line.machine for line in self.lines}
         for event in events:
             if event.kind == "launched" and event.machine in ends and event.machine not in seen:
-                type_ = self._dearest()[1]
+                type_ = self._dearest("worker")[1]
                 spot, start = self._spot, event.at
                 self._add(event.machine, "worker", type_, "", spot=spot, start=start)
                 self._end(lambda x: ends.get(x.machine))
@@ -195,7 +197,7 @@ class Book:
         wanted = {
             *((type_, False) for type_ in self._types["head"]),
             *((type_, self._spot) for type_ in self._types["worker"]),
-            *((member.type, member.spot) for member in here),
+            *((member.type, member.spot) for member in here if member.type),
         }
         old = self._asked is None or now - self._asked >= PRICES_SECONDS
         if old or not wanted <= self._asked_for:
@@ -224,10 +226,10 @@ class Book:
         exact = [price for price in kind if price.zone == zone and zone]
         return max(exact or kind, key=lambda price: price.dollars, default=None)
 
-    def _dearest(self) -> tuple[float, str]:
-        """Return dollars an hour and the type of the dearest worker that may come."""
-        types = self._types["worker"]
-        prices = [(self._of(type_, "", spot=self._spot), type_) for type_ in types]
+    def _dearest(self, role: Role) -> tuple[float, str]:
+        """Return dollars an hour and the type of the dearest machine of a role that may come."""
+        types, spot = self._types[role], role == "worker" and self._spot
+        prices = [(self._of(type_, "", spot=spot), type_) for type_ in types]
         known = [(price.dollars, type_) for price, type_ in prices if price]
         return max(known, default=(UNKNOWN, types[0]))
 

@@ -118,6 +118,13 @@ def test_a_machine_of_a_type_that_the_deployment_does_not_name_is_asked_for() ->
     assert book.region == REGION
 
 
+def test_a_machine_whose_type_is_not_told_counts_as_the_dearest_of_its_group() -> None:
+    book, _ = book_of(lambda price: not price.spot)
+    book.see([machine("h", "", spot=False)], [machine("i", "")], [], NOON)
+    assert book.unpriced == []
+    assert {line.type: line.dollars for line in book.lines} == {"m.head": 0.10, "g.large": 1.10}
+
+
 def test_a_run_whose_machines_have_no_price_rents_none_and_says_why(tmp_path: Path) -> None:
     night = Night(tmp_path)
     night.cloud.market = Partial(night.cloud, head_alone)
