@@ -68,6 +68,7 @@ class Progress:
     shards_done: int = 0
     sources: int = 0
     sources_done: int = 0
+    begun: bool = False
     eta: float | None = None
     bytes_read: int = 0
     bytes_written: int = 0
@@ -89,6 +90,8 @@ class Progress:
             shards + int(told["shards"]),
         )
         self.sources, self.sources_done = sources + int(told["of"]), sources + int(told["sources"])
+        # The driver runs from when a worker is up and has its first shard.
+        self.begun = self.begun or told.get("state") == "running"
         self.eta = told.get("eta_seconds")
         # Of this driver alone: whoever counts what was paid sees that they begin anew.
         self.bytes_read = int(told.get("bytes", 0))
@@ -145,6 +148,7 @@ class HostedRun:
             shards_done=progress.shards_done,
             sources=progress.sources,
             sources_done=progress.sources_done,
+            begun=progress.begun,
             joined=frozenset(self._seen),
             busy=frozenset(machine for machine, works in self._seen.items() if works),
             ended=self._ended(broken),

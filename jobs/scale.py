@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from imgbatch.cloud.scaling import Work
 
 LEDGER, STOP, LOG = "ledger.jsonl", "stop.json", "head.log"
-# Until the run knows its shards, each second is one that somebody waits for the first of them.
+# Until the run knows its shards, and while the first machines boot and begin the first of them,
+# each second is one that somebody waits.
 HASTE_SECONDS = 2.0
 ARMED_SECONDS = 300.0
 # A listing costs as much as ten reads.
@@ -169,7 +170,14 @@ class Scale:
             self._urge(now)
         self._step(now, work)
         self._tell(now)
-        return HASTE_SECONDS if self.state.phase == "waiting" and not work.shards else TICK_SECONDS
+        return HASTE_SECONDS if self._awaited(work) else TICK_SECONDS
+
+    def _awaited(self, work: Work) -> bool:
+        """Whether somebody waits for the first shard, and not for the cloud to have a machine."""
+        if self.state.phase not in ("waiting", "working"):
+            return False
+        there = self.state.booting or self.state.workers
+        return not work.shards or bool(there and "first-shard-begun" not in self.state.steps)
 
     # -- what keeps machines alive -----------------------------------------------------------------
 

@@ -127,7 +127,7 @@ class State(Settings):
         traffic: what crossed.
         eta: seconds until the end as it goes; None where nothing tells yet.
         steps: seconds since the order of each step: ordered, head, taken, ray, first-worker,
-            first-shard, last-shard, scaled-in, ended.
+            first-shard-begun, first-shard, last-shard, scaled-in, ended.
     """
 
     run: str

@@ -56,6 +56,7 @@ class Work:
     Attributes:
         shards: to be done, of this run; 0 until it knows.
         shards_done, sources, sources_done: of these.
+        begun: whether a worker has begun a shard.
         joined: machines of the pool that have a node in Ray.
         busy: those of them that have a worker with something to do.
         ended: exit code of the run; None while it goes on.
@@ -69,6 +70,7 @@ class Work:
     shards_done: int = 0
     sources: int = 0
     sources_done: int = 0
+    begun: bool = False
     joined: frozenset[str] = frozenset()
     busy: frozenset[str] = frozenset()
     ended: int | None = None
@@ -336,6 +338,7 @@ class Scaler:
         joined = work.joined & {member.machine for member in members}
         done = {
             "first-worker": bool(joined),
+            "first-shard-begun": work.begun or work.shards_done > 0,
             "first-shard": work.shards_done > 0,
             "last-shard": 0 < work.shards <= work.shards_done,
             "scaled-in": work.ended is not None and not members,

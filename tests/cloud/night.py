@@ -107,6 +107,7 @@ class FakeRun:
             shards=self._of if planned else 0,
             shards_done=done if planned else 0,
             joined=joined,
+            begun=bool(self._hands),
             busy=frozenset(self._hands) & joined,
             ended=self.ended,
             failed_boots=failed_boots,

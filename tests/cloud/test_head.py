@@ -210,8 +210,8 @@ def test_an_order_is_taken_computed_and_leaves_no_machine(site: Site) -> None:
     state = site.state(order)
     assert state is not None
     assert (state.phase, state.code, state.reason) == ("done", 0, ""), site.logs()
-    steps = ("taken", "ray", "first-worker", "first-shard", "last-shard", "scaled-in", "ended")
-    seconds = [state.steps[step] for step in steps]
+    steps = ("taken", "ray", "first-worker", "first-shard-begun", "first-shard", "last-shard")
+    seconds = [state.steps[step] for step in (*steps, "scaled-in", "ended")]
     assert seconds == sorted(seconds)
     assert state.sources == state.sources_done > 0
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from imgbatch.cli.cloud.lines import STEPS
 from imgbatch.cloud import ledger, schedules
 from imgbatch.cloud.control import State
 from imgbatch.errors import CloudError, CredentialsError, OutageError, PermissionsError
-from tests.cloud.fake import NOON, FakeCloud, Rented
+from jobs.scale import HASTE_SECONDS
+from tests.cloud.fake import NOON, STEP_SECONDS, FakeCloud, Rented
 from tests.cloud.night import FakeRun, Manned, Night
 
 if TYPE_CHECKING:
@@ -345,6 +347,19 @@ def test_an_order_that_comes_as_the_head_leaves_is_not_lost(tmp_path: Path) -> N
         late = night.order(dataset="data", hours=1)
         night.until_quiet()
         assert ended(night, late) == ("done", 0), f"{seconds} s after the first one"
+
+
+def test_each_step_of_a_run_is_told_in_its_order(tmp_path: Path) -> None:
+    night = Night(tmp_path)
+    order = night.order()
+    night.until_quiet()
+    steps = night.state(order).steps
+    assert list(steps) == [*STEPS]
+    assert list(steps.values()) == sorted(steps.values())
+    # Shards take a minute here: that one was begun is told some time before the first is done.
+    assert steps["first-worker"] <= steps["first-shard-begun"] < steps["first-shard"]
+    up = min(rented.up_at for rented in workers(night)) - NOON
+    assert steps["first-shard-begun"] - up <= HASTE_SECONDS + STEP_SECONDS
 
 
 def test_machines_are_gone_two_minutes_after_the_last_shard(tmp_path: Path) -> None:

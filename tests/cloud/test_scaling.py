@@ -111,10 +111,15 @@ def test_a_lease_that_was_taken_away_is_not_given_again(control: Control) -> Non
 
 def test_progress_counts_over_the_drivers_of_a_run() -> None:
     progress = Progress()
-    progress.take("a", {"of_shards": 10, "shards": 0, "of": 100, "sources": 0})
+    told = {"of_shards": 10, "shards": 0, "of": 100, "sources": 0}
+    progress.take("a", {**told, "state": "planned"})
+    assert not progress.begun
+    progress.take("a", {**told, "state": "running"})
+    assert progress.begun
     progress.take("a", {"of_shards": 10, "shards": 4, "of": 100, "sources": 45})
     # The driver was killed; the next one finds six shards undone.
     progress.take("b", {"of_shards": 6, "shards": 0, "of": 60, "sources": 0})
+    assert progress.begun
     assert (progress.shards, progress.shards_done) == (10, 4)
     progress.take("b", {"of_shards": 6, "shards": 6, "of": 60, "sources": 60, "eta_seconds": 0.0})
     assert (progress.shards, progress.shards_done) == (10, 10)

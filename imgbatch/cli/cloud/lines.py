@@ -21,6 +21,7 @@ STEPS = {
     "taken": "the head took the order",
     "ray": "Ray was up on the head",
     "first-worker": "a worker joined",
+    "first-shard-begun": "the first shard was begun",
     "first-shard": "the first shard was done",
     "last-shard": "the last shard was done",
     "scaled-in": "all workers were gone",
