@@ -14,20 +14,27 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from imgbatch import __version__
-from imgbatch.dataset import counts, posts, tombstones
+from imgbatch.dataset import posts, tombstones
 from imgbatch.dataset.gathered import Counts, Gathered
-from imgbatch.dataset.shards import of_input
-from imgbatch.errors import SettingsError, StorageError
+from imgbatch.posts.found import (
+    Found,
+    find,
+    key_mark,
+    lasting,
+    look,
+    refuse_other_ids,
+    refuse_unknown,
+)
 from imgbatch.posts.in_names import ids_of, plain_ids_of
 from imgbatch.posts.keys import media_keys, source_keys
 from imgbatch.posts.leaving import begin_to_forget
 from imgbatch.posts.left_out import left_out
 from imgbatch.posts.rows import Batches
 from imgbatch.sources import dumps
-from imgbatch.sources.dumps import Dump, Gap
+from imgbatch.sources.dumps import Gap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from imgbatch.dataset import Dataset
     from imgbatch.dataset.tombstones import Tombstones
@@ -46,23 +53,8 @@ __all__ = [
     "refuse_unknown",
 ]
 
-# Sources of these classes are no metadata; whatever else is filtered may be.
-NO_METADATA = ("archive", "link")
 # What a dump has that was cut or damaged: what it lacks then is not known to be removed.
 DAMAGE = ("broken-line", "cut-line", "long-line", "broken-json", "rounded-id", "archive.", "fetch.")
-NEW_DATASET = "Use a new DATASET: rows of both kinds would never find each other."
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A dump that is to be read.
-
-    Attributes:
-        formats: what it is read as; none where it was a dump and no metadata is left of it.
-    """
-
-    dump: Dump
-    formats: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,146 +80,6 @@ class Ahead:
     changed: int
     removed: int
     absent: int
-
-
-def refuse_unknown(settings: PostSettings) -> None:
-    """Refuse a format that there is not, before anything is listed.
-
-    Raises:
-        DumpError: with the names that are near.
-        SettingsError: a column of media is named, and the dump is to be no table; or ids are to be
-            pseudonyms, and there is no key.
-    """
-    if settings.media_column and settings.form != "table":
-        raise SettingsError(
-            f"--media-column {settings.media_column} is of tables, and --dump {settings.dump} "
-            "knows itself where its media are",
-            "Give one of the two; or --dump table.",
-        )
-    if settings.form not in ("auto", "none"):
-        dumps.load(settings.form)
-    _key_mark(settings)
-
-
-def _key_mark(settings: PostSettings) -> str:
-    """Return what tells one key of pseudonyms from another, and nothing of the key itself."""
-    if not settings.pseudonyms or settings.form == "none":
-        return ""
-    from imgbatch.posts import privacy  # noqa: PLC0415 - most dumps need none of it
-
-    return privacy.pseudonym(privacy.read_key(), "post", "", "")[:8]
-
-
-def _hidden(settings: PostSettings) -> Callable[[str, str], str] | None:
-    """Return what gives the pseudonym of a post, of its platform and id; None: ids are plain."""
-    if not settings.pseudonyms:
-        return None
-    from imgbatch.posts import privacy  # noqa: PLC0415 - most dumps need none of it
-
-    return partial(privacy.pseudonym, privacy.read_key(), "post")
-
-
-def refuse_other_ids(dataset: Dataset, settings: PostSettings) -> None:
-    """Refuse pseudonyms in a dataset of plain ids, and the other way round.
-
-    Raises:
-        SettingsError: so it is.
-    """
-    made = posts.record(dataset)
-    for own in made["inputs"].values() if made else ():
-        if own["settings"]["pseudonyms"] != settings.pseudonyms:
-            had, has = (
-                ("pseudonyms", "plain ids")
-                if own["settings"]["pseudonyms"]
-                else ("plain ids", "pseudonyms")
-            )
-            raise SettingsError(
-                f"{dataset.url} holds posts by {had}, and these would come by {has}", NEW_DATASET
-            )
-        if own["key"] != _key_mark(settings):
-            raise SettingsError(
-                f"{dataset.url} holds posts by pseudonyms of another key",
-                "Name the file of that key, or use a new DATASET.",
-            )
-
-
-def find(
-    dataset: Dataset, input_: str, settings: PostSettings, limits: Limits | None = None
-) -> Found | None:
-    """Return the dump that an input is, if it is one and its posts are not up to date.
-
-    Args:
-        dataset: with its manifest and outcomes.
-        input_: the root of the input.
-        settings: `dump` says what to look for.
-        limits: how long a store is asked again.
-
-    Raises:
-        DumpError: several formats would read the same file, or none is of the one that is named.
-        SettingsError: see `refuse_other_ids`.
-    """
-    posts.here(dataset)
-    made = posts.record(dataset)
-    own = made["inputs"].get(input_) if made else None
-    if settings.form == "none" or (made and own and not _is_due(dataset, made, own, settings)):
-        return None
-    if own is None and settings.form == "auto" and not _may_hold_metadata(dataset):
-        return None
-    found = _look(input_, of_input(dataset, input_), settings, limits, was=own is not None)
-    if found:
-        refuse_other_ids(dataset, settings)
-    return found
-
-
-def _is_due(
-    dataset: Dataset, made: Mapping[str, Any], own: Mapping[str, Any], settings: PostSettings
-) -> bool:
-    now = posts.states(dataset)
-    return bool(
-        own["manifest"] != now["manifest"]
-        or made["sources"] != now["sources"]
-        or made["version"] != posts.VERSION
-        or own["settings"] != _lasting(settings)
-        # Whoever was to delete what former versions held was killed before.
-        or (settings.removed == "forget" and posts.strays(dataset))
-    )
-
-
-def _lasting(settings: PostSettings) -> dict[str, Any]:
-    """Return the settings that rows depend on."""
-    return settings.model_dump(mode="json", exclude={"keep_days"})
-
-
-def _may_hold_metadata(dataset: Dataset) -> bool:
-    if not dataset.table(counts.OUTCOMES).exists:
-        return False
-    try:
-        told = counts.outcomes(dataset)
-    except (OSError, StorageError):
-        return True  # they are derived: where they cannot be read, the input itself is looked at
-    return any(
-        status == "filtered" and error_class not in NO_METADATA for status, error_class in told
-    )
-
-
-def _look(
-    input_: str,
-    sources: Iterable[Source],
-    settings: PostSettings,
-    limits: Limits | None,
-    *,
-    was: bool,
-) -> Found | None:
-    dump = Dump(input_, sources, limits)
-    try:
-        formats = tuple(dumps.choose(dump, settings.form))
-    except BaseException:
-        dump.close()
-        raise
-    if formats or was:
-        return Found(dump, formats)
-    dump.close()
-    return None
 
 
 def bring(
@@ -264,8 +116,8 @@ def bring(
         _read(gathered, found, input_, settings, tombstones.read(dataset.store), say)
         own = {
             "formats": list(found.formats),
-            "settings": _lasting(settings),
-            "key": _key_mark(settings),
+            "settings": lasting(settings),
+            "key": key_mark(settings),
             "manifest": states["manifest"],
             "before": found.dump.address(""),
         }
@@ -308,7 +160,7 @@ def ahead(
         return None
     posts.here(dataset)
     made = posts.record(dataset)
-    found = _look(input_, sources, settings, limits, was=bool(made and input_ in made["inputs"]))
+    found = look(input_, sources, settings, limits, was=bool(made and input_ in made["inputs"]))
     if found is None:
         return None
     refuse_other_ids(dataset, settings)
@@ -317,6 +169,15 @@ def ahead(
         read = _read(gathered, found, input_, settings, stones, None)
         got = gathered.counts
         return Ahead(found.formats, read, got.new, got.changed, got.removed, got.absent)
+
+
+def _hidden(settings: PostSettings) -> Callable[[str, str], str] | None:
+    """Return what gives the pseudonym of a post, of its platform and id; None: ids are plain."""
+    if not settings.pseudonyms:
+        return None
+    from imgbatch.posts import privacy  # noqa: PLC0415 - most dumps need none of it
+
+    return partial(privacy.pseudonym, privacy.read_key(), "post")
 
 
 def _read(
