@@ -4,7 +4,7 @@
     driver     `python -m jobs.analyze`, as soon as Ray is up
     eyes       `python -m jobs.nodes`: which machines are in Ray, and which have work
 
-What enters is an order; what leaves is a `cloud.scaling.Work` whenever it is asked for. None of it
+What enters is an order; what leaves is a `cloud.work.Work` whenever it is asked for. None of it
 is waited for. A driver that a signal killed, or that a bucket or Ray failed, begins again where the
 dataset stands, as often as `jobs.child` has it; the same goes for Ray itself.
 """
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imgbatch.cloud.scaling import Work
+from imgbatch.cloud.work import Work
 from imgbatch.dataset import Dataset
 from imgbatch.errors import CancelledError, ClusterError, ImgbatchError, JobError, StorageError
 from imgbatch.observe import cancel, life

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from imgbatch.cloud.control import Control, Order
     from imgbatch.cloud.deployment import Deployment
     from imgbatch.cloud.holding import Holding
-    from imgbatch.cloud.scaling import Work
+    from imgbatch.cloud.work import Work
 
 LEDGER, STOP, LOG = "ledger.jsonl", "stop.json", "head.log"
 # Until the run knows its shards, and while the first machines boot and begin the first of them,

@@ -14,9 +14,9 @@ from imgbatch.cloud.boots import IDLE_SECONDS
 from imgbatch.cloud.estimate import Choice, Estimate, Priors, Todo, estimate
 from imgbatch.cloud.former import learned
 from imgbatch.cloud.offers import Ask, Offer, head_price, offers
-from imgbatch.cloud.scaling import SHARDS_PER_WORKER
 from imgbatch.cloud.speeds import slots, speed
 from imgbatch.cloud.transfer import Transfer, transfer, writing
+from imgbatch.cloud.work import SHARDS_PER_WORKER
 from imgbatch.errors import SettingsError
 from imgbatch.settings import nearest
 

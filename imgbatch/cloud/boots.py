@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from imgbatch.cloud import Event, Member
-    from imgbatch.cloud.scaling import Work
+    from imgbatch.cloud.work import Work
 
 # A machine that does not join Ray in that time, or is out of it for as long, is ended.
 BOOT_SECONDS = 900.0

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from imgbatch.cloud.ledger import HOUR, Tariff, Traffic
 
 if TYPE_CHECKING:
-    from imgbatch.cloud.scaling import Work
+    from imgbatch.cloud.work import Work
 
 # Progress comes every few seconds: over less than this, a pace would be that of its arrival.
 PACE_SECONDS = 60.0

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from imgbatch.cloud.boots import Boots
     from imgbatch.cloud.control import Order
-    from imgbatch.cloud.scaling import Work
+    from imgbatch.cloud.work import Work
 
 # How long a run has to commit what is finished once its end was asked for; machines end then.
 ENDING_SECONDS = 60.0

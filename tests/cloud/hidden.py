@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 from imgbatch.cloud.control import Order, State
 from imgbatch.cloud.ledger import Line, spent
-from imgbatch.cloud.scaling import Scaler, Work
+from imgbatch.cloud.scaling import Scaler
+from imgbatch.cloud.work import Work
 from tests.cloud.fake import NOON, FakeCloud, deployment
 
 TICK = 10.0

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from imgbatch.cloud.control import Control, Order, State
 from imgbatch.cloud.ledger import read, read_traffic, spent
-from imgbatch.cloud.scaling import Work
+from imgbatch.cloud.work import Work
 from jobs.lead import Head
 from tests.cloud.fake import STEP_SECONDS, FakeCloud, Rented, deployment
 

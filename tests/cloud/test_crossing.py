@@ -7,7 +7,7 @@ import pytest
 from imgbatch.cloud import ledger
 from imgbatch.cloud.crossing import Crossing
 from imgbatch.cloud.ledger import Line, Tariff, Traffic
-from imgbatch.cloud.scaling import Work
+from imgbatch.cloud.work import Work
 from imgbatch.errors import SettingsError
 
 TARIFF = Tariff(read=0.1, written=0.2, request=0.001)

@@ -20,7 +20,8 @@ from imgbatch.cloud.ledger import spent
 from imgbatch.cloud.notice import taken_in
 from imgbatch.cloud.offers import verdict
 from imgbatch.cloud.reach import _near
-from imgbatch.cloud.scaling import Scaler, Work
+from imgbatch.cloud.scaling import Scaler
+from imgbatch.cloud.work import Work
 from imgbatch.errors import (
     CloudError,
     CredentialsError,

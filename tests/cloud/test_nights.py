@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from imgbatch.cloud import Member
     from imgbatch.cloud.control import Order
-    from imgbatch.cloud.scaling import Work
+    from imgbatch.cloud.work import Work
     from imgbatch.storage import Store
 
 MINUTE, HOUR = 60.0, 3600.0

@@ -18,8 +18,8 @@ from imgbatch.cloud.costs import cost_of
 from imgbatch.cloud.estimate import Choice, Estimate, Priors, Speed, Spread, Todo, estimate
 from imgbatch.cloud.former import Run, learned
 from imgbatch.cloud.offers import Ask, head_price, offers
-from imgbatch.cloud.scaling import SHARDS_PER_WORKER
 from imgbatch.cloud.speeds import OWN, Sample, slots
+from imgbatch.cloud.work import SHARDS_PER_WORKER
 from tests.cloud.fake import MACHINES, NOON, REGION
 from tests.cloud.hidden import Hidden, Night, any_corpus, usual
 from tests.cloud.night import SPEED

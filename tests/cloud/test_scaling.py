@@ -12,7 +12,7 @@ import pytest
 
 from imgbatch.cloud.control import Control, Order
 from imgbatch.cloud.holding import Holding
-from imgbatch.cloud.scaling import Work, affordable, wanted
+from imgbatch.cloud.work import Work, affordable, wanted
 from imgbatch.errors import FencedError
 from jobs import child
 from jobs.child import Child, Diary
