@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import imgbatch.run
+from imgbatch import driver
 from imgbatch.dataset import MANIFEST, Dataset, manifest
 from imgbatch.dataset.commit import take_number
 from imgbatch.dataset.lock import NAME
@@ -193,7 +193,7 @@ def test_a_plan_that_another_run_with_another_recipe_overtook_is_made_anew(
     corpus = many(tmp_path / "in", 4)
     former = OTHER.replace("9.0", "3.0")
     run_inline(corpus, tmp_path / "d", recipe=former, limits=LIMITS)
-    undone = imgbatch.run.undone
+    undone = driver.undone
     others = []
 
     def overtaken(*words: Any) -> Any:
@@ -203,7 +203,7 @@ def test_a_plan_that_another_run_with_another_recipe_overtook_is_made_anew(
             others.append(run_inline(corpus, tmp_path / "d", recipe=OTHER, limits=LIMITS))
         return works
 
-    monkeypatch.setattr(imgbatch.run, "undone", overtaken)
+    monkeypatch.setattr(driver, "undone", overtaken)
     summary = run_inline(corpus, tmp_path / "d", recipe=RECIPE, limits=LIMITS)
     assert others[1].shards == summary.shards == 2
     whole_and_equal(corpus, tmp_path / "d")

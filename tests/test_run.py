@@ -182,7 +182,7 @@ def test_a_run_killed_before_it_cleared_an_emptied_shard_is_healed_by_the_next(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("imgbatch.run.remove", killed)
+        patch.setattr("imgbatch.driver.remove", killed)
         with pytest.raises(KeyboardInterrupt):
             corpus.run_inline(folder, tmp_path / "d", limits=limits)
     assert len(rows(tmp_path / "d", "quality")) == 20

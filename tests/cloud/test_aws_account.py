@@ -90,12 +90,21 @@ def test_quotas_that_are_too_small_are_told_with_the_command(
 ) -> None:
     monkeypatch.setattr(moto_groups, "QUOTA", limit)
     lines = [c for c in AwsAccount(clients).checks(REGION) if c.name.startswith("quota")]
-    assert len(lines) == 4
+    assert len(lines) == 7
     assert {line.state for line in lines} == states
     for line in lines:
         assert ("request-service-quota-increase" in line.fix) == (line.state != "ok")
-    # Pools are of spot machines: on-demand GPUs are no failure.
-    assert {line.name for line in lines if line.state == "unknown"} <= {"quota on-demand GPU"}
+    # Pools are of small spot machines by default: on-demand GPUs and large ones are no failure.
+    failed = {line.said.partition(":")[0] for line in lines if line.state == "failed"}
+    assert failed == (
+        set()
+        if limit
+        else {
+            "All G and VT Spot Instance Requests (a10g, l4, l40s, t4)",
+            "All Standard Spot Instance Requests",
+            "Running On-Demand Standard instances",
+        }
+    )
 
 
 def test_tools_of_this_machine_are_looked_for(

@@ -42,6 +42,8 @@ TOOLS = {
 }
 # The smallest machine with a GPU has so many cores, the smallest head half as many.
 GPU_CORES, HEAD_CORES = 4, 2
+# What no pool has unless somebody says so.
+LARGE = frozenset({"a100", "h100"})
 
 
 class AwsAccount:
@@ -146,8 +148,8 @@ def _quota(quota: Quota, kinds: list[str]) -> Check:
     said = f"{quota.name}{of}: {quota.limit:.0f} cores, {free:.0f} free in {quota.region}"
     if free >= (GPU_CORES if kinds or quota.spot else HEAD_CORES):
         return Check(title, "ok", said)
-    # Pools are of spot machines unless somebody says otherwise; the head is not.
-    needed = quota.spot or not kinds
+    # Pools are of spot machines of smaller GPUs unless somebody says otherwise; the head is not.
+    needed = not kinds or (quota.spot and not LARGE.issuperset(kinds))
     return Check(title, "failed" if needed else "unknown", said, quota.fix)
 
 
