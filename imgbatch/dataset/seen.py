@@ -38,10 +38,11 @@ class Seen:
     def problems(self) -> list[str]:
         """Return what is off with all of them together."""
         problems = []
-        ids, counts = np.unique(
-            np.concatenate([*self._ids, np.zeros(0, np.uint64)]), return_counts=True
-        )
-        if twice := ids[counts > 1].tolist():
+        ids = np.concatenate([*self._ids, np.zeros(0, np.uint64)])
+        self._ids = [ids]
+        # In place: a hundred million are 800 MB.
+        ids.sort()
+        if twice := np.unique(ids[1:][ids[1:] == ids[:-1]]).tolist():
             named = ", ".join(value.to_bytes(8, sys.byteorder).hex() + "..." for value in twice[:5])
             problems.append(f"{len(twice)} sources lie in more than one shard: {named}")
         if dead := self._shown - self._living:
