@@ -30,7 +30,7 @@ def test_analyzers_tell_what_each_needs() -> None:
     keys = ("min_side", "gpu", "gpu_if_any", "memory", "packages")
     needs = {name: [told[name][key] for key in keys] for name in told}
     assert needs["quality"] == [0, 0, 0, 0, []]
-    assert needs["faces"] == [0, 0, 1 / 8, 2**26, ["onnxruntime"]]
+    assert needs["faces"] == [0, 0, 0, 2**26, ["onnxruntime"]]
     assert needs["classify"] == [232, 0, 1 / 8, 2**29, ["torch", "torchvision", "onnxruntime"]]
     for name, model in (("faces", "ultraface-rfb-320"), ("classify", "resnet50")):
         (weights,) = told[name]["weights"]
@@ -52,7 +52,6 @@ def test_analyzers_tell_what_each_needs() -> None:
             "faces",
             [
                 "67.1 MB of memory beyond what decoding takes",
-                "0.125 of a GPU, where there is one",
                 "weights: ultraface-rfb-320 (1.27 MB, `imgbatch models pull ultraface-rfb-320`)",
                 "packages: onnxruntime (`scripts/setup models`)",
             ],

@@ -67,7 +67,7 @@ SHARE = 1 / 8
 # Bytes, measured on a CPU of four threads: UltraFace 70 MB, a pack's detector 190, and recognition
 # by a ResNet50 600 more. Another network that sees faces is taken to be as large.
 ULTRAFACE, DETECTOR, SEEING = 2**26, 2**28, 3 * 2**28
-NEEDS = Needs(batch=WAITING, gpu_if_any=SHARE, memory=ULTRAFACE)
+NEEDS = Needs(batch=WAITING, memory=ULTRAFACE)
 # Faces that one call of a network sees, at least, where so many wait: a few that are left over are
 # shared among the calls, so that there are never more of them than ceil(faces / batch).
 BATCH = {"cpu": 16, "cuda": 128}
@@ -256,13 +256,14 @@ def weights(settings: Settings) -> dict[str, str]:
 
 
 def needs(settings: Settings) -> Needs:
-    """Return what its networks need; nothing of a GPU where there are none."""
+    """Return what its networks need; of a GPU nothing for UltraFace alone, which is a megabyte."""
     memory = SEEING * len(settings.heads)
     if settings.output != "none" and settings.detector != detectors.LBP:
         memory += DETECTOR if detectors.is_pack(settings.detector) else ULTRAFACE
         memory += SEEING * (settings.recognition + (settings.pose == "model"))
         memory += ULTRAFACE * bool(settings.perceived)  # as small a network
-    return Needs(batch=WAITING, gpu_if_any=SHARE if memory else 0.0, memory=memory)
+    share = SHARE if memory >= DETECTOR else 0.0
+    return Needs(batch=WAITING, gpu_if_any=share, memory=memory)
 
 
 def check(settings: Settings) -> None:

@@ -143,7 +143,8 @@ def pool_of(deployment: Deployment, gpus: tuple[str, ...], recipe: Recipe | None
     if len(fitting) == 1:
         return fitting[0]
     said = f"deployment {deployment.name} has no pool {default!r}"
-    raise DeploymentError(f"{said}; it has {_pools(deployment)}", "Name GPUs with --gpus.")
+    remedy = f"Name one of them: --gpus {next(iter(pools), default)}."
+    raise DeploymentError(f"{said}; it has {_pools(deployment)}", remedy)
 
 
 def uses_gpu(recipe: Recipe) -> bool:

@@ -100,7 +100,6 @@ PACK = {"detector": "buffalo_l"}
 @pytest.mark.parametrize(
     ("keys", "memory"),
     [
-        ({"detector": "ultraface"}, faces.ULTRAFACE),
         (PACK, faces.DETECTOR),
         ({**PACK, "recognition": True}, faces.DETECTOR + faces.SEEING),
         ({**PACK, "recognition": True, "pose": "model"}, faces.DETECTOR + 2 * faces.SEEING),
@@ -117,6 +116,12 @@ def test_face_models_take_their_share_of_a_gpu_and_their_memory(
     assert need_of(recipe) == Need(0, memory)
     assert gpu_share(recipe) == SHARE
     assert uses_gpu(recipe)
+
+
+def test_ultraface_alone_is_too_small_for_a_gpu() -> None:
+    recipe = Recipe(analyzers={"faces": faces.Settings(detector="ultraface")})
+    assert need_of(recipe, gpus=True) == Need(0, faces.ULTRAFACE)
+    assert not uses_gpu(recipe)
 
 
 @pytest.mark.parametrize("keys", [{"detector": "lbp"}, {**PACK, "output": "none"}])
