@@ -32,6 +32,11 @@ def marked(form: str, address: str) -> str:
     return f"{form}-{hashlib.sha256(address.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
+def counts_within(platform: str) -> bool:
+    """Tell whether ids of a platform mean a post only within a file or a dump."""
+    return unmarked(platform) in FORMS
+
+
 def unmarked(platform: str) -> str:
     """Return a platform without the mark of a file or dump; any other as it is."""
     found = _MARKED.match(platform)

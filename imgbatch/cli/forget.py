@@ -150,10 +150,10 @@ def _refuse_unknown_posts(
 
     stones = tombstones.read(dataset.store)
     for text in post_id or ():
-        named = given_posts(dataset, [text], None, platform).posts
-        if any(is_forgotten(stones, *one) for one in named):
+        named = given_posts(dataset, [text], None, platform)
+        if any(is_forgotten(stones, *one) for one in named.posts):
             continue
-        found = look_up(dataset, named, ids=ids_in_names(dataset), plain=[text])
+        found = look_up(dataset, named.posts, ids=ids_in_names(dataset), plain=named.ids)
         if not (found.here or found.sources):
             raise SettingsError(
                 f"{text} is no post of {dataset.url}",

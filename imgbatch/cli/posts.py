@@ -42,14 +42,14 @@ class Takedown:
 
     Attributes:
         posts, authors: by platform ("": any) and id, as the dataset has it.
-        ids: of the posts, as they were given and as names of files have them.
+        ids: of the posts, as they were given and as names of files have them, by those of `posts`.
         plain: what their tombstones are made of where ids are no pseudonyms.
         others: lines of the file that tell of something else, by what they call it.
     """
 
     posts: list[tuple[str, str]]
     authors: list[tuple[str, str]]
-    ids: list[str]
+    ids: dict[str, str]
     plain: frozenset[str]
     others: Counter[str]
 
@@ -81,6 +81,7 @@ def given_posts(
     ids = [*(post_id or ()), *read.ids]
     # An author's number would be somebody else's on another platform.
     where = platform_of(platform or PLATFORM)
+    names = {own: own for own in ids}
     posts = [(platform or "", own) for own in ids]
     authors = [(where, own) for own in read.authors]
     plain = frozenset({mark(*one) for one in posts} | {author_mark(*one) for one in authors})
@@ -95,13 +96,15 @@ def given_posts(
         # Pseudonyms themselves may be named too: whoever reads the tables sees nothing else.
         shown = [("", own) for own in ids if _is_pseudonym(own)]
         posts = [(p, privacy.pseudonym(key, "post", p, own)) for p in platforms for own in ids]
+        given = (own for _ in platforms for own in ids)
+        names |= {hidden: own for (_, hidden), own in zip(posts, given, strict=True)}
         posts += shown
         # Pseudonyms are of the platform by the name that the dump has for it.
         there = {where} | {p for p in kept.platforms(dataset) if platform_of(p) == where}
         authors = [
             (p, privacy.pseudonym(key, "author", p, own)) for p in there for own in read.authors
         ]
-    return Takedown(posts, authors, ids, plain, read.others)
+    return Takedown(posts, authors, names, plain, read.others)
 
 
 def _is_pseudonym(text: str) -> bool:

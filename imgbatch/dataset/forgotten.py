@@ -6,9 +6,9 @@ addresses that stand alone, are found by their tombstones; addresses inside sent
 of contents, only when they are given.
 
 No id of a post is looked for in what living posts say, where the same number may stand by chance;
-in names of files only as words of their own, and not where a living post has the file
-(`posts_named`); numbers of fewer than 8 digits, and anything of fewer than 5 characters, only in
-tables of posts. `needles` and `post_ids` say it in full.
+in names of files only where it means that post (`posts_meant`), and not where a living post has the
+file (`posts_named`); numbers of fewer than 8 digits, and anything of fewer than 5 characters,
+nowhere else but in tables of posts. `needles` and `post_ids` say it in full.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ from imgbatch.dataset.audit import platforms_of, records
 from imgbatch.dataset.needles import Needles
 from imgbatch.dataset.post_ids import PostIds
 from imgbatch.dataset.post_marks import is_author_forgotten, is_forgotten
-from imgbatch.dataset.posts_named import may_be, named_sources
+from imgbatch.dataset.posts_meant import Meant, of_forgotten
+from imgbatch.dataset.posts_named import named_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from imgbatch.dataset import Dataset
     from imgbatch.dataset.given import Given
     from imgbatch.dataset.posts_named import IdsInNames
+    from imgbatch.dataset.tombstones import Tombstones
     from imgbatch.storage import Former
 
 READERS = 4
@@ -63,7 +65,7 @@ def verify_forgotten(
     of_posts: Sequence[tuple[str, str]] = (),
     of_authors: Sequence[tuple[str, str]] = (),
     ids: IdsInNames | None = None,
-    plain: Sequence[str] = (),
+    plain: Mapping[str, str] | None = None,
 ) -> Proof:
     """Look through everything that a dataset's store keeps for what was forgotten.
 
@@ -75,7 +77,7 @@ def verify_forgotten(
             are looked for, whether they are given or not.
         of_authors: authors all of whose posts must have one, by platform and id.
         ids: finds ids of posts in names of sources; without it no source is known by its name.
-        plain: ids of the given posts as names have them, where the dataset has pseudonyms.
+        plain: what names have for the ids of given posts, by these, where they are pseudonyms.
 
     Raises:
         DamageError: the tombstones cannot be read.
@@ -104,20 +106,21 @@ def verify_forgotten(
         posts=posts_gone,
     )
     if ids and posts_gone and dataset.table(MANIFEST).exists:
-        _look_at_names(dataset, ids, posts_gone, frozenset(filter(may_be, plain)), proof)
+        meant = of_forgotten(stones, posts_gone.platforms, plain)
+        _look_at_names(dataset, ids, stones, meant, proof)
     _grep(dataset, needles, proof)
     return proof
 
 
 def _look_at_names(
-    dataset: Dataset, ids: IdsInNames, gone: PostIds, plain: frozenset[str], proof: Proof
+    dataset: Dataset, ids: IdsInNames, stones: Tombstones, meant: Meant, proof: Proof
 ) -> None:
     """Find sources that are called after a forgotten post, and that no other post has."""
     left, _ = named_sources(
         dataset,
         ids,
-        wanted=lambda word: word in plain or (may_be(word) and gone.is_one(word)),
-        stays=lambda platform, own: not is_forgotten(gone.stones, platform, own),
+        meant=meant,
+        stays=lambda platform, own: not is_forgotten(stones, platform, own),
     )
     if left:
         shown = sorted(left.values())

@@ -25,7 +25,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from imgbatch.dataset.post_marks import is_forgotten
-from imgbatch.dataset.posts_named import SHORTEST, may_be
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,6 +38,8 @@ EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}(:\d+)?['.,:;!?)\]}]*$")
 RUN = re.compile(r"[A-Za-z0-9_-]{5,}")
 PIECE = re.compile(r"[A-Za-z0-9]+")
 MESSAGE = re.compile(r"-?\d+/\d+")
+DIGIT = re.compile(r"\d")
+SHORTEST, DIGITS, MIXED = 5, 8, 9
 LONGEST_RUN, LONGEST = 64, 200
 # Of a run with more pieces than that only the pieces are taken, not all that stand together.
 PIECES = 6
@@ -76,6 +77,16 @@ class PostIds:
 
     def _looked(self, text: str) -> bool:
         return any(map(self.is_one, words(text)))
+
+
+def may_be(word: str) -> bool:
+    """Tell whether a word can be taken for the id of a post where no post says so."""
+    digits = word.replace("/", "")
+    if digits.isdecimal():
+        return len(digits) >= DIGITS
+    if DIGIT.search(word):
+        return len(word) >= SHORTEST
+    return len(word) >= MIXED and not (word.islower() or word.isupper() or word.istitle())
 
 
 def words(text: str) -> Iterator[str]:

@@ -3,7 +3,8 @@
 A forgotten post has a tombstone beside those of sources (`imgbatch.dataset.tombstones`): the keyed
 hash of `post PLATFORM ID`, or of `post  ID` where nobody said which platform; an author all of
 whose posts are deleted has one of `author PLATFORM ID`, and a medium whose source is forgotten of
-`medium PLATFORM ID PLACE`. So a dump that holds it still brings it back no more.
+`medium PLATFORM ID PLACE`. So a dump that holds it still brings it back no more. Where its id in
+the name of a source meant it alone, in its own input, `name INPUT ID` tells.
 
 Decision, 2026-11: one platform by several names is one here, and stays in the tables what its dump
 calls it. Rows by another name would be other posts: of a table that was brought before, each would
@@ -67,6 +68,16 @@ def is_author_forgotten(stones: Tombstones, platform: str | None, author_id: str
     names = _names(platform)
     marks = {author_mark(name, author_id) for name in names}
     return any(one in stones for one in marks | {f"author {name} {author_id}" for name in names})
+
+
+def name_mark(input_: str, post_id: str) -> str:
+    """Return what the tombstone is made of that tells whose a name in an input is.
+
+    Args:
+        input_: root of the input that the post is of.
+        post_id: as the dataset has it.
+    """
+    return f"name {input_} {post_id}"
 
 
 def medium_mark(platform: str, post_id: str, place: int) -> str:

@@ -27,14 +27,16 @@ from imgbatch.dataset.post_marks import (
     platform_of,
 )
 from imgbatch.dataset.posts import MEDIA, POSTS, SCHEMAS
-from imgbatch.dataset.posts_named import beside_sources, may_be, named_sources
+from imgbatch.dataset.posts_meant import names_of, of_posts
+from imgbatch.dataset.posts_named import beside_sources, named_sources
 from imgbatch.dataset.spill import Spill
 from imgbatch.platforms import MARKED
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from imgbatch.dataset import Dataset
+    from imgbatch.dataset.posts_meant import Meant
     from imgbatch.dataset.posts_named import IdsInNames
 
 GIVEN = pa.schema([("platform", pa.string()), ("own", pa.string())])
@@ -52,6 +54,7 @@ POSTS_NOW = (
     "repost_of",
     "created_at",
     "raw_ref",
+    "dump",
     "input",
 )
 # A post's platform, and without the mark of a file or dump: who says `table` means any.
@@ -67,6 +70,7 @@ class KnownPosts:
 
     Attributes:
         marks: what their tombstones are made of, of unknown ones too.
+        names: what those are made of that tell in which input a name means one of them.
         here: how many of them the dataset holds.
         unknown: how many it does not hold.
         sources: ids of the sources that belong to them and to no other present post.
@@ -84,6 +88,7 @@ class KnownPosts:
     """
 
     marks: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
     here: int = 0
     unknown: int = 0
     sources: frozenset[str] = frozenset()
@@ -106,7 +111,7 @@ def look_up(
     authors: Iterable[tuple[str, str]] = (),
     *,
     ids: IdsInNames | None = None,
-    plain: Iterable[str] = (),
+    plain: Mapping[str, str] | None = None,
 ) -> KnownPosts:
     """Find out what a dataset knows of some posts.
 
@@ -115,7 +120,7 @@ def look_up(
         given: posts, by platform ("": any) and id.
         authors: by platform and id; all posts of theirs are meant, too.
         ids: finds ids of posts in names of sources; without it no source is known by its name.
-        plain: ids of given posts as names have them, where the dataset has pseudonyms.
+        plain: what names have for the ids of given posts, by these, where they are pseudonyms.
     """
     wanted = sorted({(platform_of(platform), own) for platform, own in given})
     people = sorted({(platform_of(platform), own) for platform, own in authors})
@@ -134,8 +139,8 @@ def look_up(
             f"WHERE g.own = p.post_id AND {MEANT})",
         )
         meant = set(wanted) | (_gone(spill) if people else set())
-        looked = {own for own in {own for _, own in wanted} | set(plain) if may_be(own)}
-        known = _known(dataset, spill, meant, ids, looked)
+        in_names = of_posts(dataset, _gone_from(spill), wanted, plain)
+        known = _known(dataset, spill, meant, ids, in_names)
         marks = known.marks | {author_mark(*one) for one in people}
         if people:
             known = _with_authors(known, spill)
@@ -188,11 +193,19 @@ def older(
             [int(before * 1e6)],
         )
         timeless = _one(spill, "SELECT count(*) FROM post WHERE created_at IS NULL")
-        return _known(dataset, spill, _gone(spill), ids), timeless
+        in_names = of_posts(dataset, _gone_from(spill))
+        return _known(dataset, spill, _gone(spill), ids, in_names), timeless
 
 
 def _gone(spill: Spill) -> set[tuple[str, str]]:
     return {(one[0], one[1]) for batch in spill.batches("FROM gone") for one in _pairs(batch)}
+
+
+def _gone_from(spill: Spill) -> Iterator[tuple[Any, ...]]:
+    """Yield of the posts in the table `gone` platform, id, input and format."""
+    gone = "FROM post SEMI JOIN gone USING (platform, post_id)"
+    for batch in spill.batches(f"SELECT platform, post_id, input, dump {gone}"):
+        yield from _pairs(batch)
 
 
 @contextlib.contextmanager
@@ -220,14 +233,11 @@ def _rows(dataset: Dataset, name: str, schema: pa.Schema) -> Iterator[pa.RecordB
 def _known(
     dataset: Dataset,
     spill: Spill,
-    meant: set[tuple[str, str]],
-    ids: IdsInNames | None = None,
-    looked: Collection[str] = (),
+    meant: Collection[tuple[str, str]],
+    ids: IdsInNames | None,
+    in_names: Meant,
 ) -> KnownPosts:
-    """Return what is known of the posts in the table `gone`, where `meant` get tombstones.
-
-    Names are looked through for their ids, and for those that are `looked` for besides.
-    """
+    """Return what is known of the posts in the table `gone`, where `meant` get tombstones."""
     key = "platform, post_id"
     theirs = f"medium SEMI JOIN gone USING ({key})"
     others = f"medium ANTI JOIN gone USING ({key}) SEMI JOIN (FROM post WHERE state = 'present')"
@@ -242,6 +252,7 @@ def _known(
     )
     known = KnownPosts(
         marks=frozenset(mark(*one) for one in meant),
+        names=names_of(_gone_from(spill)),
         here=here,
         sources=frozenset(own),
         vague=_one(spill, f"SELECT count(*) FROM {theirs} WHERE status = 'ambiguous'"),
@@ -250,7 +261,7 @@ def _known(
         files=_files(dataset, spill),
         platforms=frozenset(platform_of(platform) for platform, _ in meant),
     )
-    return _with_named(known, dataset, spill, ids, looked) if ids else known
+    return _with_named(known, dataset, spill, ids, in_names) if ids and meant else known
 
 
 def _with_named(
@@ -258,16 +269,11 @@ def _with_named(
     dataset: Dataset,
     spill: Spill,
     ids: IdsInNames,
-    looked: Collection[str],
+    in_names: Meant,
 ) -> KnownPosts:
     """Add the sources that are theirs by what they are called."""
     gone = _gone(spill)
-    words = {post_id for _, post_id in gone}.union(looked)
-    if not words:
-        return known
-    named, kept = named_sources(
-        dataset, ids, wanted=words.__contains__, stays=lambda *post: post not in gone
-    )
+    named, kept = named_sources(dataset, ids, meant=in_names, stays=lambda *post: post not in gone)
     taken = known.sources | named.keys()
     beside = beside_sources(dataset, _files(dataset, spill, alone=True), taken) - taken
     joined = {

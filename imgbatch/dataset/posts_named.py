@@ -10,8 +10,7 @@ metadata file `1500000000000000001_1.jpg.json`. Such a source goes with its post
 A metadata file of such posts alone goes too where one of their media lies beside it by its name.
 Any other stays: next week's export may come by the same name, and would never be listed again.
 
-An id that no post of the dataset has counts only if it looks like one (`may_be`): a table's post
-may be called 12345, and so may what a camera made.
+Whose an id in a name is, `posts_meant` says.
 """
 
 from __future__ import annotations
@@ -30,43 +29,32 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
     from imgbatch.dataset import Dataset
+    from imgbatch.dataset.posts_meant import Meant
 
-    # Gives rows of sid and post_id, the ids that names may hold, for rows of sid and address.
+    # Gives rows of `joining.SOURCE_IDS`, the ids that names may hold, for rows of sid and address.
     IdsInNames = Callable[[pa.Table], pa.Table]
     Stays = Callable[[str, str], bool]
 
-DIGIT = re.compile(r"\d")
 # What the name of a metadata file has behind the name of what it tells of.
 TELLING = re.compile(r"(\.info)?\.(json|xml|txt)(\.(gz|bz2|xz|zst))?$", re.IGNORECASE)
 # What stands between that name and the rest of a medium's.
 BESIDE = (".", "_")
 LINE = r":[0-9]+$"
-SHORTEST, DIGITS, MIXED = 5, 8, 9
-
-
-def may_be(word: str) -> bool:
-    """Tell whether a word can be taken for the id of a post where no post says so."""
-    digits = word.replace("/", "")
-    if digits.isdecimal():
-        return len(digits) >= DIGITS
-    if DIGIT.search(word):
-        return len(word) >= SHORTEST
-    return len(word) >= MIXED and not (word.islower() or word.isupper() or word.istitle())
 
 
 def named_sources(
     dataset: Dataset,
     ids: IdsInNames,
     *,
-    wanted: Callable[[str], bool],
+    meant: Meant,
     stays: Stays,
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Find sources whose names hold ids of posts.
 
     Args:
         dataset: where to look.
-        ids: gives rows of sid and post_id for rows of sid and address, as `joining.SOURCE_IDS`.
-        wanted: tells whether an id is one of those.
+        ids: gives rows of `joining.SOURCE_IDS` for rows of sid and address.
+        meant: tells whether an id is one of those.
         stays: tells of a post of the dataset, by platform and id, whether it is none of them.
 
     Returns:
@@ -74,20 +62,24 @@ def named_sources(
     """
     found: dict[str, str] = {}
     words: dict[str, set[str]] = defaultdict(set)
-    for batch in dataset.batches(MANIFEST, columns=["source_id", "address", "verdict_class"]):
+    columns = ["source_id", "address", "input", "verdict_class"]
+    for batch in dataset.batches(MANIFEST, columns=columns):
         rows = _numbered(batch)
+        sources = list(_pairs(rows.select(["source_id", "address", "input"])))
         told: dict[int, set[str]] = defaultdict(set)
-        for sid, word in _pairs(ids(rows.select(["sid", "address"])).select(["sid", "post_id"])):
+        ours: set[int] = set()
+        names = ids(rows.select(["sid", "address"]))
+        for sid, word, reach, form in _pairs(names.select(["sid", "post_id", "reach", "dump"])):
             told[sid].add(word)
-        sources = list(_pairs(rows.select(["source_id", "address"])))
-        for sid, own in told.items():
-            if any(map(wanted, own)):
-                source_id, address = sources[sid]
-                found[source_id] = address
-                words[source_id] |= own
+            if sid not in ours and meant.by(word, reach, form, sources[sid][2]):
+                ours.add(sid)
+        for sid in ours:
+            source_id, address, _ = sources[sid]
+            found[source_id] = address
+            words[source_id] |= told[sid]
     kept = _of_others(dataset, found, words, stays) if found else set()
-    ours = {one: address for one, address in found.items() if one not in kept}
-    return ours, {one: found[one] for one in kept}
+    alone = {one: address for one, address in found.items() if one not in kept}
+    return alone, {one: found[one] for one in kept}
 
 
 def beside_sources(dataset: Dataset, files: Collection[str], taken: Collection[str]) -> set[str]:

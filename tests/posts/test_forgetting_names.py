@@ -236,3 +236,111 @@ def own_of_files(tmp_path: Path) -> Path:
     said = 'dump = "table"\nmedia_column = "image"\nid_column = "id"'
     bring(tmp_path / "table", own, said, add_input=True)
     return own
+
+
+TABLE = 'dump = "table"\nmedia_column = "image"\nid_column = "id"\n'
+
+
+def table_and_others(folder: Path, *posts: str, said: str = TABLE) -> Path:
+    """A table of posts without media, and an input that is no dump, of pictures called so too."""
+    (folder / "a").mkdir()
+    lines = [f"{post},7,said,\n" for post in posts]
+    (folder / "a/posts.csv").write_text("".join(["id,author_id,text,image\n", *lines]))
+    for at, post in enumerate(posts):
+        photo(folder / "a" / f"{post}.jpg", "china.jpg", tail=bytes([at]))
+        photo(folder / "b" / f"{post}.jpg", tail=bytes([at]))
+    own = folder / "own"
+    bring(folder / "a", own, said)
+    bring(folder / "b", own, 'dump = "none"', add_input=True)
+    return own
+
+
+def addresses(own: Path) -> set[str]:
+    found = Dataset.open(str(own)).read("manifest", columns=["address"])["address"].to_pylist()
+    return {"/".join(address.split("/")[-2:]) for address in found}
+
+
+def test_a_post_that_a_table_lacks_takes_nothing_of_other_inputs_that_is_called_so(
+    tmp_path: Path, imgbatch: Callable[..., Done]
+) -> None:
+    said = f'{TABLE}removed = "forget"'
+    own = table_and_others(tmp_path, "1", "2", FIRST, said=said)
+    before = addresses(own)
+    (tmp_path / "a/posts.csv").write_text("id,author_id,text,image\n1,7,said,\n")
+    summary = bring(tmp_path / "a", own, said)
+    assert (summary.posts or {})["removed"] == 2
+    assert addresses(own) == before - {"a/2.jpg", f"a/{FIRST}.jpg"}
+    assert imgbatch("verify", own, "--forgotten").returncode == 0
+
+
+def test_the_post_of_a_table_that_is_given_takes_nothing_of_other_inputs_that_is_called_so(
+    tmp_path: Path, imgbatch: Callable[..., Done]
+) -> None:
+    own = table_and_others(tmp_path, "1", "20190101", FIRST)
+    before = addresses(own)
+    words = (own, "--post-id", "20190101", "--post-id", FIRST, "--platform", "table")
+    done = imgbatch("forget", *words, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert addresses(own) == before - {"a/20190101.jpg", f"a/{FIRST}.jpg"}
+    assert imgbatch("verify", own, "--forgotten", *words[1:]).returncode == 0
+    # Who names no platform means any, and this number is one post wherever it stands.
+    assert imgbatch("forget", own, "--post-id", FIRST, "--yes").returncode == 0
+    assert addresses(own) == before - {"a/20190101.jpg", f"a/{FIRST}.jpg", f"b/{FIRST}.jpg"}
+    assert imgbatch("verify", own, "--forgotten", "--post-id", FIRST).returncode == 0
+
+
+def dump_and_others(folder: Path, said: str = "") -> Path:
+    """A post whose id a camera may have, and its picture, which is not the one of another input."""
+    own = folder / "own"
+    for name in ("a/12345678_1.jpg", "b/12345678_1.jpg"):
+        photo(folder / name, tail=name.encode())
+    write_dump(folder / "a/tweets.jsonl", [Tweet("12345678"), Tweet(SECOND, when="2099-01-01")])
+    bring(folder / "a", own, said)
+    bring(folder / "b", own, f'dump = "none"\n{said}', add_input=True)
+    return own
+
+
+def test_a_post_by_its_pseudonym_takes_what_is_called_so_in_its_own_input_alone(
+    tmp_path: Path, imgbatch: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = tmp_path / "key"
+    key.write_text("a secret that is long enough")
+    monkeypatch.setenv("IMGBATCH_PSEUDONYM_KEY_FILE", str(key))
+    own = dump_and_others(tmp_path, "pseudonyms = true")
+    assert imgbatch("forget", own, "--post-id", "12345678", "--yes").returncode == 0
+    assert addresses(own) == {"a/tweets.jsonl", "b/12345678_1.jpg"}
+    photo(tmp_path / "a/12345678_2.jpg")
+    bring(tmp_path / "a", own, "pseudonyms = true")
+    words = ("verify", own, "--forgotten", "--post-id", "12345678")
+    assert "1 sources are called after forgotten posts" in imgbatch(*words).stdout
+    assert imgbatch("forget", own, "--post-id", "12345678", "--yes").returncode == 0
+    assert imgbatch(*words).returncode == 0
+
+
+def test_posts_past_their_time_take_nothing_of_other_inputs_that_is_called_so(
+    tmp_path: Path, imgbatch: Callable[..., Done]
+) -> None:
+    own = dump_and_others(tmp_path)
+    done = imgbatch("retain", own, "--days", "1", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert addresses(own) == {"a/tweets.jsonl", "b/12345678_1.jpg"}
+    assert imgbatch("verify", own, "--forgotten").returncode == 0
+
+
+def test_what_comes_later_into_the_input_of_a_forgotten_post_is_reported_and_taken_by_the_next(
+    tmp_path: Path, imgbatch: Callable[..., Done]
+) -> None:
+    own = table_and_others(tmp_path, "1", "20190101")
+    words = (own, "--post-id", "20190101", "--platform", "table")
+    assert imgbatch("forget", *words, "--yes").returncode == 0
+    for folder in ("a", "b"):
+        photo(tmp_path / folder / "20190101.png", "flower.jpg", tail=folder.encode())
+        bring(tmp_path / folder, own, TABLE if folder == "a" else 'dump = "none"')
+    assert {"a/20190101.png", "b/20190101.png"} < addresses(own)
+    left = imgbatch("verify", own, "--forgotten")
+    assert left.returncode == 14
+    assert "1 sources are called after forgotten posts" in left.stdout
+    assert "a/20190101.png" in left.stdout
+    assert imgbatch("forget", *words, "--yes").returncode == 0
+    assert {"a/20190101.png", "b/20190101.png"} & addresses(own) == {"b/20190101.png"}
+    assert imgbatch("verify", own, "--forgotten").returncode == 0
