@@ -111,7 +111,8 @@ def begin(dataset: Dataset, told: KnownPosts, *, reason: str) -> None:
         reason: kept in the audit record.
     """
     audit = new_audit(reason, named=len(told.sources), told=told)
-    tombstones.add(dataset.store, audit.run, told.sources | told.marks | told.names)
+    ids = told.sources | told.marks | told.names
+    tombstones.add(dataset.store, audit.run, ids, told.platforms)
     audit.write(dataset.store)
 
 
@@ -144,10 +145,10 @@ def _forget(dataset: Dataset, known: Known, told: KnownPosts, audit: Audit) -> N
     former = tombstones.read(store)
     ids = known.ids | told.marks
     media = post_marks.media_marks(dataset, known.ids)
-    stones = tombstones.add(store, audit.run, ids | media | told.names)
+    stones = tombstones.add(store, audit.run, ids | media | told.names, told.platforms)
     audit.write(store)
     if begun or known.addresses or told.here or all(one in former for one in ids):
-        posts_gone = PostIds(stones, platforms_of(before) | told.platforms)
+        posts_gone = PostIds(stones, platforms_of(before) | stones.platforms)
         _take_out(dataset, _all_needles(known, posts_gone), audit)
     finish(store, audit, begun)
 

@@ -98,7 +98,8 @@ def verify_forgotten(
     for record in told:
         if record["status"] == "begun":
             proof.problems.append(f"the forget {record['run']} is not finished: forget again")
-    posts_gone = PostIds(stones, platforms_of(told) | {platform for platform, _ in of_posts})
+    platforms = platforms_of(told) | stones.platforms | {platform for platform, _ in of_posts}
+    posts_gone = PostIds(stones, platforms)
     needles = Needles(
         stones,
         words=frozenset({one.source_id for one in named} | set(digests)),

@@ -1,7 +1,8 @@
 """Enters: ids of sources to be forgotten. Leaves: whether an id, a table's row or a source is one.
 
     DATASET/forgotten/key              32 random bytes, made once
-    DATASET/forgotten/<run>.parquet    keyed BLAKE2b of the ids that this forget named
+    DATASET/forgotten/<run>.parquet    keyed BLAKE2b of the ids that this forget named, and in its
+                                       metadata the platforms of the posts among them
 
 What is kept of a forgotten source is a keyed hash of its id, which is itself a hash of its address:
 enough to know it again, and nothing that names it. A source whose archive is forgotten is, too.
@@ -14,7 +15,9 @@ and dataset in hand a guessed address can be confirmed; keep `forgotten/` out of
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
+import json
 import secrets
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -41,6 +44,7 @@ MEMBER = "!/"
 # Columns whose values begin with the id of a source, in any table.
 KEYS = ("source_id", "picture_id", "region_id")
 SCHEMA = pa.schema([("tombstone", pa.binary(HASH_BYTES))])
+PLATFORMS = b"imgbatch.platforms"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +53,12 @@ class Tombstones:
 
     Attributes:
         key: of the hash; b"" while nothing was ever forgotten.
+        platforms: that posts among them are of, as far as their files tell; "": any.
     """
 
     key: bytes = b""
     hashes: frozenset[bytes] = frozenset()
+    platforms: frozenset[str] = frozenset()
 
     def __contains__(self, source_id: str) -> bool:
         return bool(self.hashes) and self.hash(source_id) in self.hashes
@@ -115,29 +121,43 @@ def read(store: Store) -> Tombstones:
     if not names:
         return Tombstones()
     hashes: set[bytes] = set()
+    platforms: set[str] = set()
     for name in names:
+        data = store.get(name)
         try:
-            table = pq.read_table(io.BytesIO(store.get(name)), schema=SCHEMA)
-        except pa.ArrowException as error:
+            table = pq.read_table(io.BytesIO(data), schema=SCHEMA)
+            told = (pq.read_schema(io.BytesIO(data)).metadata or {}).get(PLATFORMS, b"[]")
+            platforms.update(json.loads(told))
+        except (pa.ArrowException, ValueError) as error:
             raise DamageError(f"{name}: {error}") from error
         hashes.update(table["tombstone"].to_pylist())
-    return Tombstones(_key(store), frozenset(hashes))
+    return Tombstones(_key(store), frozenset(hashes), frozenset(platforms))
 
 
-def add(store: Store, run: str, ids: Iterable[str]) -> Tombstones:
-    """Write tombstones for sources that have none yet; return all that there are now."""
+def add(store: Store, run: str, ids: Iterable[str], platforms: Iterable[str] = ()) -> Tombstones:
+    """Write tombstones for what has none yet; return all that there are now.
+
+    Args:
+        store: of the dataset.
+        run: that forgets.
+        ids: of sources, and what the tombstones of posts are made of.
+        platforms: of these posts; "": any. They lie with the tombstones, so that whoever is killed
+            before the audit record leaves none of them untold.
+    """
     stones = read(store)
     if not stones.key:
         with contextlib.suppress(FileExistsError):
             store.put_once(KEY, secrets.token_bytes(KEY_BYTES))
-        stones = Tombstones(_key(store), stones.hashes)
+        stones = dataclasses.replace(stones, key=_key(store))
+    theirs = frozenset(platforms)
     # Sorted, so that the file does not even tell the order in which they were named.
     fresh = sorted({stones.hash(source_id) for source_id in ids} - stones.hashes)
     if fresh:
         buffer = io.BytesIO()
-        pq.write_table(pa.table([fresh], schema=SCHEMA), buffer, compression="zstd")
+        schema = SCHEMA.with_metadata({PLATFORMS: json.dumps(sorted(theirs)).encode()})
+        pq.write_table(pa.table([fresh], schema=schema), buffer, compression="zstd")
         store.put(f"{FOLDER}/{run}.parquet", buffer.getvalue())
-    return Tombstones(stones.key, stones.hashes.union(fresh))
+    return Tombstones(stones.key, stones.hashes.union(fresh), stones.platforms | theirs)
 
 
 def names_below(store: Store, folder: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -102,3 +103,46 @@ def _completed(own: Path, whole: Path, *, other: bool) -> None:
     for name in posts.TABLES:
         assert rows(own, name) == rows(whole, name), (own, name)
     assert posts.record(Dataset.open(str(own))) == posts.record(Dataset.open(str(whole)))
+
+
+# Dies when the tombstones are there, and the record is not.
+BETWEEN = """
+import os, signal, sys
+from imgbatch.dataset import Dataset
+from imgbatch.dataset.audit import Audit
+from imgbatch.dataset.forget import forget
+from imgbatch.dataset.given import Given, look_up
+from imgbatch.dataset.posts_forgotten import look_up as look_up_posts
+
+Audit.write = lambda audit, store: os.kill(os.getpid(), signal.SIGKILL)
+dataset = Dataset.open(sys.argv[1])
+found = look_up_posts(dataset, [("x", sys.argv[2])])
+forget(dataset, look_up(dataset, []), of_posts=found)
+"""
+
+
+def test_killed_before_its_record_it_leaves_known_which_platforms_its_posts_are_of(
+    tmp_path: Path,
+) -> None:
+    own = tmp_path / "own"
+    photo(tmp_path / "in/FfOfFirst1.jpg")
+    write_dump(tmp_path / "in/tweets.jsonl", [Tweet(FIRST), Tweet(SECOND)])
+    bring(tmp_path / "in", own)
+    dataset = Dataset.open(str(own))
+    dataset.store.put("logs/x.txt", f"as {FIRST} says\nkept".encode())
+    died = subprocess.run([sys.executable, "-c", BETWEEN, str(own), FIRST], check=False)
+    assert died.returncode == -signal.SIGKILL
+    assert records(dataset.store) == []
+    assert any("logs/x.txt" in problem for problem in verify_forgotten(dataset).problems)
+    # A forget of another platform takes it out, though it names nothing of it.
+    photo(tmp_path / "other/12345678901.jpg", "china.jpg")
+    others = 'dump = "table"\nmedia_column = "image"\nid_column = "id"'
+    (tmp_path / "other/posts.csv").write_text("id,platform,image\n12345678901,tiktok,\n")
+    bring(tmp_path / "other", own, others, add_input=True)
+    dataset = Dataset.open(str(own))
+    found = look_up_posts(dataset, [("tiktok", "12345678901")])
+    forget(dataset, look_up(dataset, []), of_posts=found)
+    assert [record["platforms"] for record in records(dataset.store)] == [["tiktok"]]
+    assert dataset.store.get("logs/x.txt") == b"kept"
+    assert rows(own, "posts", "post_id") == [(SECOND,)]
+    assert verify_forgotten(dataset, of_posts=[("x", FIRST)]).problems == []
