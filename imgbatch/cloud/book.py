@@ -6,14 +6,16 @@ whose spot price has changed gets a new line. What came and went between two loo
 events that tell of it, and counted at the dearest price that it can have had.
 
 No machine is ever counted at the price of another type. One whose own is not known counts as dearer
-than any that a cloud rents, so that a budget holds, and its run ends (`unpriced`).
+than any that a cloud rents, so that a budget holds, until it is known: then the line is put right.
+A run ends where that lasts (`unpriced`).
 """
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from imgbatch.cloud import ledger
+from imgbatch.cloud import Price, ledger
 from imgbatch.cloud.offers import unpriced
 from imgbatch.cloud.trouble import PRICE_FIX, no_price
 from imgbatch.errors import CloudError
@@ -21,11 +23,13 @@ from imgbatch.errors import CloudError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from imgbatch.cloud import Event, Market, Member, Price
+    from imgbatch.cloud import Event, Market, Member
     from imgbatch.cloud.deployment import Deployment
 
 Role = Literal["head", "worker"]
 PRICES_SECONDS = 300.0
+# The same while a price lacks: a cloud that did not answer once may answer the next time.
+AGAIN_SECONDS = 60.0
 # Dollars an hour that no machine costs (the dearest of AWS, with 32 TB of memory, are at some 400;
 # from memory): of one whose price nobody knows.
 UNKNOWN = 500.0
@@ -35,17 +39,18 @@ class Book:
     """Every machine of a run, with what it costs.
 
     Args:
-        market: asked for prices every five minutes.
+        market: asked for prices every five minutes, and every minute while one lacks.
         deployment: whose head and pool it is.
         pool: by name.
         head_since: from when the head's hours count; None: from its launch.
-        lines: that a head before us wrote.
+        lines: that a head before us wrote; what those cost that go on is known by them.
 
     Attributes:
         lines: the ledger.
         region: where prices hold.
         unpriced: types of the deployment, or of machines that are there, without a known price: no
             budget can be kept with them.
+        unpriced_since: from when on there are such; None: there are none.
     """
 
     def __init__(
@@ -71,10 +76,16 @@ class Book:
             "worker": deployment.pools[pool].disk_gib,
         }
         self._besides: dict[str, float] = {}
-        self._prices: list[Price] = []
+        self._prices = [_told_by(line, self.region) for line in self.lines if _is_price(line)]
         self._asked: float | None = None
         self._asked_for: frozenset[tuple[str, bool]] = frozenset()
+        # What the cloud said that the region does not have, and what has come all the same.
+        self._lacking: set[str] = set()
+        self._came: set[str] = set()
+        # Machines whose own type was not told.
+        self._untyped: set[str] = set()
         self.unpriced: list[str] = []
+        self.unpriced_since: float | None = None
 
     def spent(self, now: float) -> float:
         """Return dollars so far."""
@@ -96,6 +107,11 @@ class Book:
         if open_ones:
             return max(line.dollars + line.besides for line in open_ones)
         return self._dearest("worker")[0] + self._beside("worker")
+
+    @property
+    def guesses(self) -> bool:
+        """Whether a machine that is there counts as dearer than any, as nobody knows its price."""
+        return any(line.end is None and line.priced == "unknown" for line in self.lines)
 
     def gone(self, heads: Sequence[Member]) -> bool:
         """Return whether a head whose hours are counted is not there any more."""
@@ -146,13 +162,15 @@ class Book:
             return
         # One that was not listed for once goes on where it ended.
         start = max([member.since, since or 0.0, *(line.end or 0.0 for line in own)])
-        # One whose type is not told is of its group: it counts as the dearest of that.
-        type_ = member.type or self._dearest(role)[1]
-        self._add(member.machine, role, type_, member.zone, spot=member.spot, start=start)
+        self._add(member.machine, role, member.type, member.zone, spot=member.spot, start=start)
 
     def _add(
         self, machine: str, role: Role, type_: str, zone: str, *, spot: bool, start: float
     ) -> None:
+        if not type_:
+            # One whose type is not told is of its group: it counts as the dearest of that.
+            self._untyped.add(machine)
+            type_ = self._dearest(role)[1]
         price = self._of(type_, zone, spot=spot)
         line = ledger.Line(
             machine=machine,
@@ -172,14 +190,13 @@ class Book:
         seen = here | {line.machine for line in self.lines}
         for event in events:
             if event.kind == "launched" and event.machine in ends and event.machine not in seen:
-                type_ = self._dearest("worker")[1]
-                spot, start = self._spot, event.at
-                self._add(event.machine, "worker", type_, "", spot=spot, start=start)
+                self._add(event.machine, "worker", "", "", spot=self._spot, start=event.at)
                 self._end(lambda x: ends.get(x.machine))
 
     def _reprice(self, now: float) -> None:
         if self._asked != now:
             return
+        self.lines = [self._righted(line) for line in self.lines]
         going = [line for line in self.lines if line.end is None]
         prices = [self._of(line.type, line.zone, spot=line.spot) for line in going]
         changed = [
@@ -192,6 +209,17 @@ class Book:
         for x in changed:
             self._add(x.machine, x.role, x.type, x.zone, spot=x.spot, start=max(x.start, now))
 
+    def _righted(self, line: ledger.Line) -> ledger.Line:
+        """Return a line at the price that is known by now, where it was begun without one."""
+        if line.priced != "unknown":
+            return line
+        type_ = self._dearest(line.role)[1] if line.machine in self._untyped else line.type
+        price = self._of(type_, line.zone, spot=line.spot)
+        if price is None:
+            return line
+        known = {"type": type_, "dollars": price.dollars, "priced": price.source}
+        return line.model_copy(update=known)
+
     def _price(self, here: Sequence[Member], now: float) -> None:
         """Have prices of all that may come and of all that is there; note what has none."""
         wanted = {
@@ -199,20 +227,30 @@ class Book:
             *((type_, self._spot) for type_ in self._types["worker"]),
             *((member.type, member.spot) for member in here if member.type),
         }
-        old = self._asked is None or now - self._asked >= PRICES_SECONDS
+        self._came |= {member.type for member in here}
+        wait = AGAIN_SECONDS if self.unpriced else PRICES_SECONDS
+        old = self._asked is None or now - self._asked >= wait
         if old or not wanted <= self._asked_for:
             self._ask(wanted, now)
-        there = {member.type for member in here}
-        unknown = unpriced(self._prices, wanted)
-        lacks = self._market.lacks(sorted(unknown - there), self.region) if unknown else []
-        self.unpriced = sorted(unknown - set(lacks))
+        self.unpriced = sorted(unpriced(self._prices, wanted) - (self._lacking - self._came))
+        if not self.unpriced:
+            self.unpriced_since = None
+        elif self.unpriced_since is None:
+            self.unpriced_since = now
 
     def _ask(self, wanted: set[tuple[str, bool]], now: float) -> None:
-        """Ask for prices; a type that the market is silent about keeps what it told before."""
+        """Ask for prices; a type that the market is silent about keeps what it told before.
+
+        So does one that the region was said to lack: a market forgets that, and is not always
+        answered.
+        """
         found = self._market.prices(sorted({type_ for type_, _ in wanted}), self.region)
         told = {(price.type, price.spot) for price in found}
         kept = [price for price in self._prices if (price.type, price.spot) not in told]
         self._prices = [*found, *kept]
+        unknown = unpriced(self._prices, wanted)
+        lacks = self._market.lacks(sorted(unknown), self.region) if unknown else []
+        self._lacking = (self._lacking | set(lacks)) & unknown
         self._asked, self._asked_for = now, frozenset(wanted)
 
     def _of(self, type_: str, zone: str, *, spot: bool) -> Price | None:
@@ -237,3 +275,15 @@ class Book:
         if role not in self._besides:
             self._besides[role] = self._market.besides(self._disks[role], self.region)
         return self._besides[role]
+
+
+def _is_price(line: ledger.Line) -> bool:
+    """Return whether a line tells what a machine costs that is there."""
+    return line.end is None and line.priced != "unknown"
+
+
+def _told_by(line: ledger.Line, region: str) -> Price:
+    """Return the price that an open line has: the last that is known of its type and market."""
+    assert line.priced != "unknown"
+    day = datetime.fromtimestamp(line.start, UTC).strftime("%Y-%m-%d")
+    return Price(line.type, region, line.zone, line.spot, line.dollars, day, line.priced)

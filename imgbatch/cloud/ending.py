@@ -14,14 +14,16 @@ from imgbatch.cloud import ledger, trouble
 from imgbatch.errors import CancelledError, CloudError, QuotaError, SpentError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from imgbatch.cloud.book import Book
     from imgbatch.cloud.boots import Boots
     from imgbatch.cloud.control import Order
     from imgbatch.cloud.work import Work
 
 # How long a run has to commit what is finished once its end was asked for; machines end then.
 ENDING_SECONDS = 60.0
+# So long a run waits for prices that lack, and adds nothing: a cloud that throttles does so for
+# minutes. All the while what they may be at most counts towards its budget.
+UNPRICED_SECONDS = 600.0
 TICK_SECONDS = 10.0
 Phase = Literal["stopped", "budget", "deadline", "failed"]
 
@@ -86,10 +88,20 @@ def no_machines(boots: Boots, work: Work, *, pending: int, now: float) -> Ending
     return Ending("failed", CloudError.exit_code, said, now)
 
 
-def no_price(types: Sequence[str], region: str, now: float) -> Ending:
-    """Return the end of a run of whose machines nobody knows what they cost."""
-    said = f"{trouble.no_price(types, region)}. {trouble.PRICE_FIX}"
-    return Ending("failed", CloudError.exit_code, said, now)
+def no_price(book: Book, ending: Ending | None, now: float) -> Ending | None:
+    """Return the end of a run of whose machines nobody knows what they cost.
+
+    Args:
+        book: which prices lack, and since when.
+        ending: why it must end all the same; None: it may go on. A budget that such a price alone
+            reaches is not spent, and nobody is told that it was.
+        now: the moment.
+    """
+    long = book.unpriced_since is not None and now - book.unpriced_since >= UNPRICED_SECONDS
+    if (ending is None and long) or (ending and ending.phase == "budget" and book.guesses):
+        said = f"{trouble.no_price(book.unpriced, book.region)}. {trouble.PRICE_FIX}"
+        return Ending("failed", CloudError.exit_code, said, now)
+    return ending
 
 
 def no_quota(reason: str, now: float) -> Ending:

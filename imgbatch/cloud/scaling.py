@@ -8,7 +8,8 @@ One step is one look and at most a few calls; nothing waits here and no clock is
 given. So the loop on the head and a simulation of a night run the same lines.
 
     want = min(most, ceil(shards left / SHARDS_PER_WORKER), what 90% of the budget pay for a while)
-    nothing is added near the deadline, nor after machines in a row that did not come up
+    nothing is added near the deadline, without a price, nor after machines in a row that did not
+    come up
     machines are removed by name: idle ones, and those that never came up
     all end at once: the run is over, or must end (`ending`)
 """
@@ -184,9 +185,6 @@ class Scaler:
 
     def _judge(self, members: Sequence[Member], work: Work, now: float) -> None:
         """See whether the run must end before its work is done."""
-        if self.book.unpriced:
-            self.ending = no_price(self.book.unpriced, self.book.region, now)
-            return
         pending = sum(member.machine not in work.joined for member in members)
         self.ending = self._must_end(work, now) or no_machines(
             self._boots, work, pending=pending, now=now
@@ -196,7 +194,8 @@ class Scaler:
 
     def _must_end(self, work: Work, now: float) -> Ending | None:
         spent, per_hour = self.spent(now), self._per_hour()
-        return must_end(self.order, work, spent=spent, per_hour=per_hour, now=now)
+        ending = must_end(self.order, work, spent=spent, per_hour=per_hour, now=now)
+        return no_price(self.book, ending, now)
 
     def _per_hour(self) -> float:
         return self.book.per_hour() + self.crossing.per_hour
@@ -224,8 +223,10 @@ class Scaler:
         """Have the pool grow or shrink towards what is wanted."""
         size = self._cloud.groups.size(self._group)
         most = min(self.order.most, size.most)
-        want = wanted(work, most=most, affordable=self._affordable(work, now))
         here = {member.machine for member in members}
+        # Without a price no budget can be kept: nothing is added, and what is there goes on.
+        pays = len(here) if self.book.unpriced else self._affordable(work, now)
+        want = wanted(work, most=most, affordable=pays)
         surplus = self._boots.idle(here, now)[: max(0, len(here) - want)] if work.shards else []
         for machine in surplus:
             self._cloud.groups.remove(self._group, machine)
@@ -305,6 +306,8 @@ class Scaler:
             return "draining", None, self.ending.reason if self.ending else ""
         recent = self._recent(now)
         said = trouble.reason(recent, members=len(members), failed=self._boots.failed)
+        if self.book.unpriced:
+            said = f"{trouble.no_price(self.book.unpriced, self.book.region)}; it is asked again"
         if work.joined:
             return "working", None, said
         begins = "machines are asked for" if work.shards else "the run lists its input"

@@ -20,12 +20,16 @@ from imgbatch.cloud.aws import table
 from imgbatch.cloud.aws.clients import Clients
 from imgbatch.cloud.aws.market import AwsMarket
 from imgbatch.cloud.aws.quotas import _family
+from imgbatch.cloud.book import Book
 from tests.cloud.aws_on_moto import IMAGE, REGION, account
+from tests.cloud.fake import deployment
 from tests.cloud.moto_groups import QUOTA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from imgbatch.cloud.deployment import Deployment
 
 
 @pytest.fixture(scope="module")
@@ -207,6 +211,47 @@ def test_what_a_region_lacks_is_told_by_aws_and_by_no_silence(
         )
         market.prices(types, REGION)
     assert market.lacks(types, REGION) == ["p5.48xlarge"]
+
+
+def _lab() -> Deployment:
+    lab = deployment().model_copy(deep=True, update={"region": REGION})
+    lab.head.machines[:] = ["t3.large"]
+    lab.pools["gpu"].machines[:] = ["g5.xlarge", "p5en.48xlarge"]
+    return lab
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["on a disk", "on no disk"])
+@pytest.mark.parametrize("throttled", [False, True], ids=["answered", "throttled"])
+def test_a_type_that_the_region_lacks_ends_no_run_however_long_it_lasts(
+    clients: Clients,
+    listed: Callable[[dict[str, Answer]], None],
+    folder: Path,
+    *,
+    throttled: bool,
+    kept: bool,
+) -> None:
+    if not kept:
+        folder.write_bytes(b"")  # no folder can be made there
+    listed({"g5.xlarge": [("Hrs", "1.006")], "p5en.48xlarge": [], "t3.large": [("Hrs", "0.1")]})
+    begin = time.time()
+    now = [begin]
+    book = Book(AwsMarket(clients, clock=lambda: now[0]), _lab(), "gpu")
+    price = {"SpotPrice": "0.5", "AvailabilityZone": f"{REGION}a", "Timestamp": datetime.now(UTC)}
+    history = [{**price, "InstanceType": kind} for kind in ("g5.xlarge", "t3.large")]
+    with Stubber(clients.of("ec2", REGION)) as ec2:
+        # Spot prices are asked for anew once in an hour; where AWS throttles, every few minutes.
+        for again in range(20):
+            if throttled and again:
+                ec2.add_client_error("describe_spot_price_history", "RequestLimitExceeded", "no")
+            else:
+                ec2.add_response("describe_spot_price_history", {"SpotPriceHistory": history})
+        for seconds in range(0, 7200, 11):
+            now[0] = begin + seconds
+            book.see([], [], [], now[0])
+            assert book.unpriced == [], f"after {seconds} s"
+        left = len(ec2._queue)
+    assert 0.4 < book.price_of_worker() < 0.6, "AWS's own, or the table's where it is throttled"
+    assert 0 < left < 19, "it was asked again, and not at each step"
 
 
 def test_a_clock_that_was_set_back_keeps_no_price_for_ever(

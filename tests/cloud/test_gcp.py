@@ -395,6 +395,24 @@ def test_what_the_list_lacks_and_silence_are_of_the_table_which_says_so(
     assert len(fake.asked) == asked  # nobody asks a silent list again at once
 
 
+def test_where_the_table_has_no_price_a_silent_list_is_asked_again_after_a_minute(
+    fake: FakeGoogle, cloud: Cloud
+) -> None:
+    fake.refused = {"cloudbilling.services.skus.list"}
+    now, market = [1e9], cloud.market
+    market._clock = lambda: now[0]  # type: ignore[attr-defined] # of GcpMarket
+    assert market.prices(["g2-standard-4"], "southamerica-east1") == []
+    fake.refused = set()
+    now[0] += 59
+    assert market.prices(["g2-standard-4"], "southamerica-east1") == []
+    asked = len(fake.asked)
+    now[0] += 1
+    assert {price.source for price in market.prices(["g2-standard-4"], REGION)} == {"table"}
+    assert len(fake.asked) == asked
+    market.prices(["g2-standard-4"], "southamerica-east1")
+    assert len(fake.asked) > asked
+
+
 def test_the_price_and_the_quota_of_an_a100_are_told(fake: FakeGoogle, cloud: Cloud) -> None:
     """The list here has no line of it: the table counts. A quota of 0 is told as one."""
     spot, plain = cloud.market.prices(["a2-highgpu-2g"], REGION)

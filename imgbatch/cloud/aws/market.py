@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from imgbatch.cloud.aws.clients import Clients
 
 KEPT = {False: 24 * 3600.0, True: 3600.0}
+# A type, when its prices were asked for, and the prices; none: the region does not have it.
+Kept = dict[str, tuple[float, list[Price]]]
 
 
 class AwsMarket:
@@ -35,6 +37,8 @@ class AwsMarket:
     def __init__(self, clients: Clients, clock: Callable[[], float] = time.time) -> None:
         self._clients = clients
         self._clock = clock
+        # What AWS told us, by region and kind of price: beside the file, which may not be written.
+        self._told: dict[tuple[str, bool], Kept] = {}
 
     def machines(self, gpus: Sequence[str] = ()) -> list[Machine]:
         """Return the types that imgbatch knows: with these kinds of GPU, or all."""
@@ -82,18 +86,22 @@ class AwsMarket:
             return found + [price for price in shipped if price]
         now = self._clock()
         asked = {kind: (now, [p for p in live if p.type == kind]) for kind in lacking}
+        self._told.setdefault((region, spot), {}).update(
+            (kind, (at, [replace(price, source="cache") for price in prices]))
+            for kind, (at, prices) in asked.items()
+        )
         _write(region, {**_read(region, spot=spot), **asked}, spot=spot)
         return found + live
 
     def _known(self, region: str, *, spot: bool) -> dict[str, list[Price]]:
         """Return what AWS told of types not long ago; of some, that it has none."""
         now = self._clock()
-        kept = _read(region, spot=spot)
-        return {kind: found for kind, (at, found) in kept.items() if 0 <= now - at < KEPT[spot]}
-
-
-# A type, when its prices were asked for, and the prices; none: the region does not have it.
-Kept = dict[str, tuple[float, list[Price]]]
+        return {
+            kind: found
+            for kept in (_read(region, spot=spot), self._told.get((region, spot), {}))
+            for kind, (at, found) in kept.items()
+            if 0 <= now - at < KEPT[spot]
+        }
 
 
 def _file(region: str, *, spot: bool) -> Path:

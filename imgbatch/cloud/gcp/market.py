@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 KEPT = 24 * 3600.0
 # After Google did not answer: a head asks every few minutes, and each time costs its patience.
 AGAIN = 1800.0
+# The same where the table lacks a price: without one a run adds nothing, and ends before long.
+SOON = 60.0
 
 
 class GcpMarket:
@@ -53,15 +55,19 @@ class GcpMarket:
         wanted = [kind for kind in dict.fromkeys(types) if kind in table.known()]
         if not wanted:
             return []
-        known = self._rates()
+        shipped = {
+            (kind, spot): table.price(kind, region, spot=spot)
+            for spot in (True, False)
+            for kind in wanted
+        }
+        known = self._rates(AGAIN if all(shipped.values()) else SOON)
         found = []
-        for spot in (True, False):
-            for kind in wanted:
-                cost = dollars(known[0], kind, region, spot=spot) if known else None
-                if known and cost is not None:
-                    found.append(Price(kind, region, "", spot, cost, known[1], known[2]))
-                elif shipped := table.price(kind, region, spot=spot):
-                    found.append(shipped)
+        for (kind, spot), of_table in shipped.items():
+            cost = dollars(known[0], kind, region, spot=spot) if known else None
+            if known and cost is not None:
+                found.append(Price(kind, region, "", spot, cost, known[1], known[2]))
+            elif of_table:
+                found.append(of_table)
         return found
 
     def lacks(self, types: Sequence[str], region: str) -> list[str]:  # noqa: ARG002 - the protocol's
@@ -80,13 +86,17 @@ class GcpMarket:
         """
         return quotas(self._google, region)
 
-    def _rates(self) -> tuple[Rates, str, Literal["live", "cache"]] | None:
-        """Return Google's price list, its day, and how it was come by; None: the table counts."""
+    def _rates(self, patience: float) -> tuple[Rates, str, Literal["live", "cache"]] | None:
+        """Return Google's price list, its day, and how it was come by; None: the table counts.
+
+        Args:
+            patience: seconds after a question without an answer until the next one.
+        """
         now = self._clock()
         kept = _read()
         if kept and 0 <= now - kept[1] < KEPT:
             return kept[0], _day(kept[1]), "cache"
-        if 0 <= now - self._silent < AGAIN:
+        if 0 <= now - self._silent < patience:
             return None
         try:
             found = rates(self._google)
