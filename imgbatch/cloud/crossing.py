@@ -16,7 +16,8 @@ from imgbatch.cloud.ledger import HOUR, Tariff, Traffic
 if TYPE_CHECKING:
     from imgbatch.cloud.work import Work
 
-# Progress comes every few seconds: over less than this, a pace would be that of its arrival.
+# Progress comes every few seconds: over less than this, a pace would be that of its arrival. What
+# came in a shorter time, as at a head's first look, is shared out over all of it.
 PACE_SECONDS = 60.0
 
 
@@ -63,4 +64,4 @@ class Crossing:
         if not self._paid:
             return 0.0
         (since, before), (now, paid) = self._paid[0], self._paid[-1]
-        return (paid - before) / (now - since) * HOUR if now > since else 0.0
+        return (paid - before) / max(now - since, PACE_SECONDS) * HOUR

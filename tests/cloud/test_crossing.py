@@ -53,6 +53,15 @@ def test_an_hour_costs_as_the_last_minute_went() -> None:
     assert crossing.per_hour == 0
 
 
+def test_what_comes_all_at_once_is_the_pace_of_no_hour() -> None:
+    crossing = Crossing(TARIFF)
+    crossing.see(seen(0), 0.0)
+    crossing.see(seen(3 * GB), 2.0)
+    assert crossing.per_hour == pytest.approx(0.3 * 60)
+    crossing.see(seen(3 * GB), 62.0)
+    assert crossing.per_hour == 0
+
+
 def test_a_ledger_keeps_traffic_beside_its_machines() -> None:
     line = Line(
         machine="i-1",
