@@ -13,6 +13,7 @@ from imgbatch.cloud import Check
 from imgbatch.cloud.offers import unpriced, verdict
 from imgbatch.cloud.ordering import MIRROR, recipe_of
 from imgbatch.cloud.schedules import kills
+from imgbatch.cloud.transfer import SPREAD
 from imgbatch.cloud.trouble import PRICE_FIX, no_price
 from imgbatch.dataset.lock import refuse_busy
 from imgbatch.errors import (
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from imgbatch.cloud.deployment import Deployment
 
 PRICE, QUOTA = "price", "quota"
-# What Google calls a place of several regions, and how their names begin.
-SPREAD = {"us": "us-", "eu": "europe-", "asia": "asia-"}
 VERDICTS = ("none", "unknown", "less", "ok")
 
 
@@ -129,7 +128,7 @@ def _near(what: str, url: str, deployment: Deployment) -> Check:
     if region == deployment.region:
         return Check(name, "ok", f"{region}, as the machines")
     said = f"{url} lies in {region}, the machines in {deployment.region}"
-    if deployment.region.startswith(SPREAD.get(region, "-")):
+    if deployment.region.startswith(SPREAD.get(region.lower(), "-")):
         return Check(name, "unknown", f"{said}, one of its regions: reading may be paid for")
     if split(url)[1].get("region") != region:
         mark = "&" if "?" in url else "?"

@@ -21,9 +21,18 @@ DAY = "2026-11-21"
 # regions could not be confirmed, so the dearest stands for them.
 NEAR, FAR = 0.02, 0.138
 NEAR_REGIONS = ("us-", "ca-", "eu-")
-# Google Cloud asks the least within a continent, by both ends; from memory. A place of several
-# regions, such as `us`, is one of its continent.
-CONTINENTS = {"us": "america", "northamerica": "america", "eu": "europe", "europe": "europe"}
+# Google Cloud asks the least within a continent, by both ends; from memory.
+CONTINENTS = {"us": "america", "northamerica": "america", "europe": "europe"}
+# What Google calls a place of several regions, in small letters, and how the names of these begin;
+# the numbered ones are of two regions each, from memory.
+SPREAD = {
+    "us": "us-",
+    "nam4": "us-",
+    "eu": "europe-",
+    **{f"eur{number}": "europe-" for number in (4, 5, 7, 8)},
+    "asia": "asia-",
+    "asia1": "asia-",
+}
 # From another cloud, or to one: as to anybody on the internet; 0.09 to 0.155 by region.
 INTERNET = 0.12
 # Dollars per request that reads an object, S3 standard storage.
@@ -110,6 +119,7 @@ def tariff(reading: Transfer, writes: Transfer, *, scheme: str) -> Tariff:
 def _between(start: str, end: str, cloud: str) -> float:
     """Return dollars per GB from one region to another of a cloud."""
     if cloud == "gcp":
-        ends = {CONTINENTS.get(place.partition("-")[0]) for place in (start, end)}
+        places = (SPREAD.get(place, place) for place in (start.lower(), end.lower()))
+        ends = {CONTINENTS.get(place.partition("-")[0]) for place in places}
         return NEAR if len(ends) == 1 and None not in ends else FAR
     return NEAR if start.startswith(NEAR_REGIONS) else FAR

@@ -329,6 +329,11 @@ def test_a_dataset_elsewhere_is_paid_for_from_where_the_machines_are() -> None:
         dollars("us", cloud="gcp", region=region) for region in ("us-central1", "europe-west4")
     )
     assert (near, far) == (pytest.approx(20.0), pytest.approx(138.0))
+    for place in ("US", "nam4", "NAM4"):
+        assert dollars(place, cloud="gcp", region="us-east1") == pytest.approx(20.0)
+    for place in ("EU", "eur4", "eur5", "eur7", "eur8"):
+        assert dollars(place, cloud="gcp", region="europe-west4") == pytest.approx(20.0)
+        assert dollars(place, cloud="gcp", region="us-east1") == pytest.approx(138.0)
 
 
 def test_a_sample_tells_what_is_written_and_that_of_a_dataset_elsewhere_costs(

@@ -690,6 +690,7 @@ def test_a_machine_hears_that_it_is_taken_back(monkeypatch: pytest.MonkeyPatch) 
     [
         ("US-CENTRAL1", "", "ok"),
         ("US", "", "unknown"),
+        ("NAM4", "", "unknown"),
         ("EUROPE-WEST4", "", "failed"),
         ("EUROPE-WEST4", "?region=europe-west4", "unknown"),
         ("EU", "", "failed"),
