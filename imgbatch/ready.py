@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from imgbatch import analyzers
 from imgbatch.errors import MissingExtraError, WeightsError
 from imgbatch.models import registry, weights
+from imgbatch.models.sessions import onnx_device
 from imgbatch.models.terms import terms
 from imgbatch.models.weights import How, Own, Wanted
 from imgbatch.settings import Settings
@@ -154,13 +155,17 @@ def ready(
         SettingsError: the limits ask for CUDA, workers are here, and there is none.
         WeightsError: some cannot be had, are not what they should be, or do not fit to what the
             recipe says of them.
-        MissingExtraError: packages of an analyzer are not installed.
+        MissingExtraError: packages of an analyzer are not installed; or the limits ask for CUDA,
+            workers are here, and ONNX Runtime, which is to use it, cannot.
     """
     weights.adopt(limits)
     if packages := _lacking(recipe):
         raise _missing(packages)
     if not elsewhere:
-        analyzers.on_gpu(recipe.analyzers)  # as each worker asks at its start: here nothing is lost
+        # As each worker asks at its start: here nothing is lost.
+        for name in analyzers.on_gpu(recipe.analyzers):
+            if analyzers.needs_of(analyzers.load(name), recipe.analyzers[name]).onnx:
+                onnx_device()
     lacking: dict[str, WeightsError] = {}
     for need in needs(recipe):
         listener = partial(_tell, fetching, need.name, need.size) if fetching else None

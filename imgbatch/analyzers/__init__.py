@@ -101,6 +101,8 @@ class Needs:
             only.
         network: what its share and its memory are of, where other analyzers of a recipe may run the
             same: equal ones are one copy in a worker. None: of this analyzer's own.
+        onnx: whether it is ONNX Runtime that computes on its GPU: who drives a run asks before it
+            whether that can.
     """
 
     min_side: int = 0
@@ -109,6 +111,7 @@ class Needs:
     gpu_if_any: float = 0.0
     memory: int = 0
     network: Hashable = None
+    onnx: bool = False
 
 
 class PictureAnalyzer(Protocol):

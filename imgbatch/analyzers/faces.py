@@ -263,7 +263,7 @@ def needs(settings: Settings) -> Needs:
         memory += SEEING * (settings.recognition + (settings.pose == "model"))
         memory += ULTRAFACE * bool(settings.perceived)  # as small a network
     share = SHARE if memory >= DETECTOR else 0.0
-    return Needs(batch=WAITING, gpu_if_any=share, memory=memory)
+    return Needs(batch=WAITING, gpu_if_any=share, memory=memory, onnx=bool(memory))
 
 
 def check(settings: Settings) -> None:

@@ -1,6 +1,6 @@
 """A model file enters; a session leaves that runs it on this machine's device.
 
-The names that other modules take: `onnx_session`, `batched`, `torch_device`.
+The names that other modules take: `onnx_session`, `onnx_device`, `batched`, `torch_device`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 from imgbatch.errors import MissingExtraError, WeightsError
 from imgbatch.models.batches import Batches, batched, out_of_memory
 from imgbatch.models.cache import told
-from imgbatch.models.devices import device, need, torch_device
+from imgbatch.models.devices import Device, device, need, torch_device
 from imgbatch.models.devices import threads as adopted_threads
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ __all__ = [
     "batched",
     "device",
     "need",
+    "onnx_device",
     "onnx_session",
     "out_of_memory",
     "torch_device",
@@ -64,6 +65,17 @@ def onnx_session(path: Path, *, threads: int | None = None) -> onnxruntime.Infer
             session = _open(runtime, path, providers, threads or adopted_threads())
             _sessions[key] = session
         return session
+
+
+def onnx_device() -> Device:
+    """Return what ONNX Runtime will run models on, as it is built; whether it loads is not tried.
+
+    Raises:
+        SettingsError: IMGBATCH_DEVICE asks for CUDA, and there is none.
+        MissingExtraError: onnxruntime is not installed, or IMGBATCH_DEVICE asks for CUDA, and this
+            ONNX Runtime is built without.
+    """
+    return "cuda" if _providers(need("onnxruntime"))[0] == CUDA else "cpu"
 
 
 def _providers(runtime: Any) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import pytest
 
 from imgbatch import crew
 from imgbatch.dataset import Dataset
-from imgbatch.errors import RunError, SettingsError, WeightsError
+from imgbatch.errors import MissingExtraError, RunError, SettingsError, WeightsError
 from imgbatch.models import cache, devices, weights
 from imgbatch.run import run
 from imgbatch.settings import Limits
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from imgbatch.messages import Crewed, Finished, Job, Task, Tick
 
+onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("torch")
 pytest.importorskip("insightface")
 
@@ -116,6 +117,28 @@ def test_a_driver_whose_workers_are_here_refuses_a_gpu_that_is_not_and_writes_no
     with pytest.raises(SettingsError, match="shows no CUDA device"):
         corpus.run_inline(pictures, tmp_path / "d", recipe=text, limits=limits(device="cuda"))
     assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.skipif(
+    "CUDAExecutionProvider" in onnxruntime.get_available_providers(),
+    reason="this ONNX Runtime can use CUDA",
+)
+def test_an_onnx_runtime_without_cuda_is_found_before_anything_is_written(
+    own: Path,
+    pictures: Path,
+    limits: Callable[..., Limits],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(devices, "cuda_devices", lambda: 1)
+    told = limits(device="cuda")
+    text = f"[media]\nmin_side = 256\n{faces(own)}"
+    with pytest.raises(MissingExtraError, match="this ONNX Runtime is built without CUDA"):
+        corpus.run_inline(pictures, tmp_path / "d", recipe=text, limits=told)
+    assert not (tmp_path / "d").exists()
+    # Where workers are elsewhere, what they have is theirs.
+    with pytest.raises(RunError, match="was to end"):
+        start(pictures, tmp_path / "d", text, told)
 
 
 @pytest.fixture(params=["cpu", "cuda of its workers", "cuda of its own"])
