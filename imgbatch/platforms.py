@@ -7,7 +7,8 @@ count within: `table-3fa8c1d2`. All that goes by platform and id keeps them apar
 Decision, 2026-11: what ids count within is known by its address. Drawbacks: the same table under
 two inputs, or renamed beside its former self, is two tables, which is counted as a gap (a column
 `platform` says that ids count everywhere); and what `retain` took out of a table comes back with
-the table's next name, until `retain` runs again. A takedown by id holds under any name.
+the table's next name, until `retain` runs again; so does what `removed = "forget"` took out, while
+it is in the table of that name. A takedown by id holds under any name.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from __future__ import annotations
 import hashlib
 import re
 
-# Formats with no platform of their own.
-FORMS = ("table", "img2dataset", "webdataset")
+# Formats with no platform of their own, and what their ids count within.
+FORMS = {"table": "file", "img2dataset": "dump", "webdataset": "dump"}
 # As DuckDB reads it too; the group is the format.
 MARKED = rf"^({'|'.join(FORMS)})-[0-9a-f]{{8}}$"
 _MARKED = re.compile(MARKED)

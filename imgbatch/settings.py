@@ -78,7 +78,8 @@ class PostSettings(Settings):
         pseudonyms: put keyed hashes in place of the ids of authors and posts.
         removed: what becomes of a post that a later export does not hold any more: `keep` it as it
             was, `mark` it as removed, or `forget` it, as `imgbatch forget` does: with its sources
-            and all history of the dataset; no later export brings it back.
+            and all history of the dataset; no later export brings it back, but for a table of
+            another name. What another input has stays.
         keep_days: posts older than so many days are deleted by `imgbatch retain`.
     """
 

@@ -68,6 +68,7 @@ def given_posts(
     """
     from imgbatch.dataset import posts as kept
     from imgbatch.dataset.post_marks import author_mark, mark, platform_of
+    from imgbatch.platforms import unmarked
     from imgbatch.posts import privacy
     from imgbatch.posts.deletions import PLATFORM, Deletions, read_deletions
 
@@ -89,7 +90,9 @@ def given_posts(
     inputs = made["inputs"].values() if made else ()
     if any(own["settings"]["pseudonyms"] for own in inputs):
         key = privacy.read_key()
-        platforms = kept.platforms(dataset)
+        # Under any name of its file: the pseudonym is the same.
+        here = {unmarked(one) for one in kept.platforms(dataset)}
+        platforms = sorted(here)
         if platform:
             wanted = platform_of(platform)
             platforms = sorted({wanted} | {p for p in platforms if platform_of(p) == wanted})
@@ -100,7 +103,7 @@ def given_posts(
         names |= {hidden: own for (_, hidden), own in zip(posts, given, strict=True)}
         posts += shown
         # Pseudonyms are of the platform by the name that the dump has for it.
-        there = {where} | {p for p in kept.platforms(dataset) if platform_of(p) == where}
+        there = {where} | {p for p in here if platform_of(p) == where}
         authors = [
             (p, privacy.pseudonym(key, "author", p, own)) for p in there for own in read.authors
         ]

@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
+from imgbatch.dataset.former import BARE, KEY, MEDIUM, THEN, remember
 from imgbatch.dataset.joining import KEYS, bring_sources, each, join
-from imgbatch.dataset.post_columns import GAPS, MEDIA, POSTS, SCHEMAS, TIME
+from imgbatch.dataset.post_columns import GAPS, POSTS, SCHEMAS
 from imgbatch.dataset.post_parts import rows_by_part
 from imgbatch.dataset.same_ids import (
-    KEY,
     follow,
+    held_elsewhere,
     of_other_inputs,
     of_other_tables,
     one_of_each,
@@ -35,23 +36,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from imgbatch.dataset import Dataset
+    from imgbatch.dataset.same_ids import Listed
 
 SEQ = pa.field("seq", pa.int64())
-# Times are numbers here: DuckDB would ask which time zone a session is in.
-POST_ROWS = pa.schema(
-    [SEQ, *(f if f.type != TIME else pa.field(f.name, pa.int64()) for f in SCHEMAS[POSTS])]
-)
-MEDIUM = [f for f in SCHEMAS[MEDIA] if f.name not in ("joined_by", "source_id", "version")]
+POST_ROWS = pa.schema([SEQ, *THEN[POSTS]])
 MEDIA_ROWS = pa.schema([SEQ, *MEDIUM])
 GAP_ROWS = SCHEMAS[GAPS]
 # What is made anew of all inputs each time; all other gaps are what reading one came to.
 OURS = ("unmatched-medium", "unmatched-source")
-# Of a medium, what the join says; any other status is what the dump said.
-JOINED = ("matched", "missing", "linked", "ambiguous")
 # Columns in which a post is the same whatever file it was read from.
 PLACES = ("seq", "raw_ref", "dump", "input", "state")
-# Of parts that are read again; rows go into the spill slower than they are read.
-AT_ONCE = 4 * 2**20
+HELD = "posts that this export lacks and another input has; they stay"
 Removed = Literal["keep", "mark", "forget"]
 
 
@@ -84,11 +79,15 @@ class Gathered:
 
     Args:
         input: the root that is read.
+
+    Attributes:
+        input: the same.
+        counts: what it came to.
     """
 
     def __init__(self, dataset: Dataset, input_: str) -> None:
         self._dataset = dataset
-        self._input = input_
+        self.input = input_
         self._spill = Spill()
         self.counts = Counts()
         for name, schema in (("read", POST_ROWS), ("media_read", MEDIA_ROWS), ("gap", GAP_ROWS)):
@@ -105,54 +104,35 @@ class Gathered:
                 self._spill.add(name, rows)
 
     def settle(
-        self, removed: Removed, *, withhold: str = "", pieces: Mapping[str, str] | None = None
+        self,
+        removed: Removed,
+        *,
+        listed: Listed,
+        withhold: str = "",
+        pieces: Mapping[str, str] | None = None,
     ) -> None:
         """Bring what was read together with what was there.
 
         Args:
             removed: what becomes of posts of this input that were not read again.
+            listed: see `follow`.
             withhold: why nothing counts as removed this time, however that is; "": it does.
             pieces: formats in which posts of the same id are pieces of one: their media add up;
                 and how far they go, `file` or `dump`.
         """
         one_of_each(self._spill, pieces or {}, self._say)
-        self._remember()
-        follow(self._spill, self._input, whole=not withhold)
+        remember(self._spill, self._dataset)
+        follow(self._spill, self.input, listed)
         self._count_changes()
-        of_other_inputs(self._spill, self._input, self._say)
+        of_other_inputs(self._spill, self.input, whole=not withhold)
         self._keep("keep" if withhold else removed)
-        of_other_tables(self._spill, self._input, self._say)
+        of_other_tables(self._spill, self.input, self._say)
         if withhold and removed != "keep" and self.counts.absent:
             self._say("withheld-removals", withhold, self.counts.absent)
 
     def _say(self, kind: str, message: str, count: int) -> None:
-        row = [[kind], [""], [None], [message], [count], [self._input]]
+        row = [[kind], [""], [None], [message], [count], [self.input]]
         self._spill.add("gap", pa.table(row, schema=GAP_ROWS))
-
-    def _remember(self) -> None:
-        """Bring in the rows that are committed: posts numbered downwards from -1."""
-        spill = self._spill
-        spill.fill("posts_then", SCHEMAS_THEN[POSTS], self._then(POSTS))
-        spill.fill("media_then", SCHEMAS_THEN[MEDIA], self._then(MEDIA))
-        names = ", ".join(f.name for f in SCHEMAS[POSTS])
-        spill.run(
-            f"CREATE TABLE former AS SELECT -row_number() OVER () AS seq, {names} FROM posts_then"
-        )
-        columns = ", ".join(_as_told(f.name) for f in MEDIUM)
-        spill.run(
-            f"CREATE TABLE former_medium AS SELECT seq, {columns} FROM media_then AS m "
-            f"JOIN (SELECT seq, {KEY} FROM former) USING ({KEY})"
-        )
-        spill.run("DROP TABLE posts_then")
-        spill.run("DROP TABLE media_then")
-
-    def _then(self, name: str) -> Iterator[pa.RecordBatch]:
-        table = self._dataset.table(name)
-        if not table.exists:
-            return
-        schema = SCHEMAS_THEN[name]
-        for batch in table.batches(schema.names, at_once=AT_ONCE):
-            yield from pa.Table.from_batches([batch]).cast(schema).to_batches()
 
     def _count_changes(self) -> None:
         counts = self.counts
@@ -170,27 +150,41 @@ class Gathered:
     def _keep(self, removed: Removed) -> None:
         spill, counts = self._spill, self.counts
         spill.run(f"CREATE TABLE absent AS FROM former ANTI JOIN post USING ({KEY})")
-        its = f"input = {quoted(self._input)}"
-        present = self._one(f"SELECT count(*) FROM absent WHERE {its} AND state = 'present'")
+        its = f"input = {quoted(self.input)}"
         counts.absent = self._one(f"SELECT count(*) FROM absent WHERE {its}")
-        spill.run(f"CREATE TABLE leaving AS SELECT {KEY} FROM absent WHERE {its}")
-        if removed != "keep":
-            counts.removed = present
+        # A tombstone of a format's name alone would be one of its posts in every file.
+        told = f"AND platform NOT IN ({BARE})" if removed == "forget" else ""
+        spill.run(
+            f"CREATE TABLE leaving AS SELECT a.{KEY}, coalesce(stored, a.platform) AS stored, seq, "
+            f"state FROM (FROM absent WHERE {its} {told}) a LEFT JOIN "
+            "(SELECT seq, stored FROM remarked) USING (seq) "
+            f"WHERE NOT {held_elsewhere(self.input)}"
+        )
+        leave = self._one("SELECT count(*) FROM leaving")
+        if removed != "keep" and counts.absent > leave:
+            self._say("withheld-removals", HELD, counts.absent - leave)
         if removed == "mark":
-            spill.run(f"UPDATE absent SET state = 'removed' WHERE {its}")
+            counts.removed = self._one("SELECT count(*) FROM leaving WHERE state = 'present'")
+            spill.run("UPDATE absent SET state = 'removed' WHERE seq IN (SELECT seq FROM leaving)")
         if removed == "forget":
-            counts.removed, counts.absent = counts.absent, 0
-            spill.run(f"DELETE FROM absent WHERE {its}")
+            counts.removed, counts.absent = leave, counts.absent - leave
+            spill.run("DELETE FROM absent WHERE seq IN (SELECT seq FROM leaving)")
         spill.run("INSERT INTO post BY NAME FROM absent")
         spill.run("INSERT INTO medium BY NAME FROM former_medium SEMI JOIN absent USING (seq)")
-        for name in ("absent", "former", "former_medium"):
+        for name in ("absent", "former", "former_medium", "remarked"):
             spill.run(f"DROP TABLE {name}")
         counts.posts = self._one("SELECT count(*) FROM post")
 
-    def leaving(self) -> list[tuple[str, str]]:
-        """Return the posts that `settle` took out to be forgotten, by platform and id."""
+    def leaving(self) -> dict[tuple[str, str], tuple[str, str]]:
+        """Return the posts that `settle` took out to be forgotten.
+
+        Returns:
+            by platform and id as the dataset has them still, those that they would have now.
+        """
         # Where removals were withheld, the same posts are kept.
-        return _pairs(self._spill.read(f"FROM leaving ANTI JOIN post USING ({KEY})"))
+        left = f"SELECT stored, {KEY} FROM leaving ANTI JOIN post USING ({KEY})"
+        columns = (column.to_pylist() for column in self._spill.read(left).columns)
+        return {(was, own): (now, own) for was, now, own in zip(*columns, strict=True)}
 
     def staying(self) -> list[tuple[str, str]]:
         """Return posts that stay and have the id of one that leaves."""
@@ -238,10 +232,9 @@ class Gathered:
         self._count()
 
     def _tell_gaps(self) -> None:
-        self._spill.fill("gaps_then", GAP_ROWS, self._gaps_then())
         own = ", ".join(quoted(kind) for kind in OURS)
         self._spill.run(
-            f"INSERT INTO gap FROM gaps_then WHERE input <> {quoted(self._input)} "
+            f"INSERT INTO gap FROM gaps_then WHERE input <> {quoted(self.input)} "
             f"AND kind NOT IN ({own})"
         )
         self._spill.run(
@@ -253,10 +246,6 @@ class Gathered:
             "'no post names this file', 1, input FROM source "
             "ANTI JOIN joined USING (source_id) WHERE media"
         )
-
-    def _gaps_then(self) -> Iterator[pa.RecordBatch]:
-        table = self._dataset.table(GAPS)
-        return table.batches(GAP_ROWS.names, at_once=AT_ONCE) if table.exists else iter(())
 
     def _count(self) -> None:
         self.counts.media = self._counted("SELECT status, count(*) FROM joined GROUP BY 1")
@@ -278,19 +267,6 @@ class Gathered:
     def rows(self) -> dict[str, Iterator[tuple[str, pa.Table]]]:
         """Return the rows of each table by part: what the part's name begins with, and its rows."""
         return rows_by_part(self._spill, self._dataset)
-
-
-SCHEMAS_THEN = {
-    POSTS: pa.schema([f for f in POST_ROWS if f.name != "seq"]),
-    MEDIA: SCHEMAS[MEDIA].remove_metadata(),
-}
-
-
-def _as_told(name: str) -> str:
-    if name != "status":
-        return f"m.{name}"
-    joined = ", ".join(quoted(word) for word in JOINED)
-    return f"CASE WHEN m.status IN ({joined}) THEN '' ELSE m.status END AS status"
 
 
 def _pairs(rows: pa.Table) -> list[tuple[str, str]]:

@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from imgbatch.dataset import MANIFEST, SOURCES
-from imgbatch.platforms import MARKED
+from imgbatch.platforms import MARKED, unmarked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -127,7 +127,9 @@ def bring_sources(
     spill.run("DROP TABLE outcome")
     spill.fill("source", SOURCE, each(spill.batches("FROM known"), named))
     media = "FROM known WHERE status = 'ok' OR (status = 'failed' AND kind IN ('image', 'video'))"
-    platforms = spill.read("SELECT DISTINCT platform FROM post")["platform"].to_pylist()
+    told = spill.read("SELECT DISTINCT platform FROM post")["platform"].to_pylist()
+    # A pseudonym is the same whatever file its id counts within.
+    platforms = sorted(set(map(unmarked, told)))
     spill.fill("source_ids", SOURCE_IDS, each(spill.batches(media), lambda t: ids(t, platforms)))
     spill.run("DROP TABLE known")
 

@@ -7,6 +7,8 @@ import pyarrow as pa
 POSTS, MEDIA, GAPS = "posts", "post_media", "post_gaps"
 # In the order in which they are committed: a reader who finds a post finds its media too.
 TABLES = (GAPS, MEDIA, POSTS)
+# The kind of gap that tells of a post that another input has too.
+OTHER_INPUT = "same-id-in-other-input"
 TIME = pa.timestamp("us", tz="UTC")
 TEXT = pa.string()
 SUMMARIES = {
@@ -99,7 +101,7 @@ SCHEMAS = {
                 "same-id-in-other-input, same-id-in-other-table: what ids came more than once; "
                 "withheld-removals; or what is missing or broken in a metadata file",
             ),
-            _field("ref", TEXT, "metadata file, source, or post and place of the medium"),
+            _field("ref", TEXT, "metadata file, source, post, or post and place of the medium"),
             _field("line", pa.int64(), "line or item, the first of several", "for no one line"),
             _field("message", TEXT, "what is missing or wrong"),
             _field("count", pa.int64(), "how often"),

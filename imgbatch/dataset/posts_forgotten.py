@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from imgbatch.dataset import posts
-from imgbatch.dataset.gathered import AT_ONCE
+from imgbatch.dataset.former import AT_ONCE
 from imgbatch.dataset.post_marks import (
     SAME,
     UNTOLD,
@@ -145,6 +145,29 @@ def look_up(
         if people:
             known = _with_authors(known, spill)
         return replace(known, marks=marks, unknown=unknown, authors=len(people))
+
+
+def look_up_rows(
+    dataset: Dataset,
+    given: Mapping[tuple[str, str], tuple[str, str]],
+    *,
+    ids: IdsInNames | None = None,
+) -> KnownPosts:
+    """Find out what a dataset knows of posts by these very rows.
+
+    Args:
+        dataset: where to look.
+        given: by platform and id as the rows have them, those that their tombstones are made of.
+        ids: as for `look_up`.
+    """
+    with _opened(dataset) as spill:
+        spill.fill("given", GIVEN, _given(sorted(given)))
+        spill.run(
+            "CREATE TABLE gone AS SELECT p.platform, p.post_id FROM post p "
+            "JOIN given g ON g.own = p.post_id AND g.platform = p.platform"
+        )
+        looked = {own for _, own in given if may_be(own)}
+        return _known(dataset, spill, set(given.values()), ids, looked)
 
 
 def _with_authors(known: KnownPosts, spill: Spill) -> KnownPosts:

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from imgbatch import __version__
 from imgbatch.dataset import posts
 from imgbatch.dataset.parts import put_table, read_part
+from imgbatch.dataset.post_columns import OTHER_INPUT
 from imgbatch.dataset.post_marks import FORGOTTEN, is_author_forgotten, is_forgotten
 from imgbatch.dataset.posts import GAPS, MEDIA, POSTS, SCHEMAS
 
@@ -117,11 +118,13 @@ def _gone(stones: Tombstones, rows: pa.Table) -> list[bool]:
 
 
 def _of_forgotten(stones: Tombstones, kind: str, ref: str | None) -> bool:
-    """Tell whether a gap is of a forgotten post's medium: its ref is `PLATFORM ID PLACE`."""
-    if kind != UNMATCHED_MEDIUM or not ref:
+    """Tell whether a gap is of a forgotten post (`PLATFORM ID`), or its medium (and `PLACE`)."""
+    if kind not in (UNMATCHED_MEDIUM, OTHER_INPUT) or not ref:
         return False
-    platform, _, rest = ref.partition(" ")
-    return is_forgotten(stones, platform, rest.rpartition(" ")[0])
+    post = ref.rpartition(" ")[0] if kind == UNMATCHED_MEDIUM else ref
+    # What a column calls a platform may have blanks.
+    blanks = (at for at, letter in enumerate(post) if letter == " ")
+    return any(is_forgotten(stones, post[:at], post[at + 1 :]) for at in blanks)
 
 
 def _cut(
@@ -231,7 +234,7 @@ def _gaps(
             return False
         if kind == UNMATCHED_SOURCE:
             return stones.covers(ref)
-        if kind == UNMATCHED_MEDIUM:
+        if kind in (UNMATCHED_MEDIUM, OTHER_INPUT):
             return _of_forgotten(stones, kind, ref)
         return stones.covers(before.get(input_, f"{input_}/") + ref)  # a metadata file
 

@@ -3,6 +3,7 @@
     one_of_each(...)       of what was read: pieces of a post add up, else the last stays
     follow(...)            posts of a table that has another name now keep their place
     of_other_inputs(...)   a platform's post is the same wherever it comes from: the last stays
+    held_elsewhere(...)    and what that one lacks later, another may have still
     of_other_tables(...)   a table's post is not: all stay (see `imgbatch.platforms`)
 
 Whatever is not kept, or is kept apart, is counted as a gap.
@@ -14,9 +15,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imgbatch.dataset.post_columns import MEDIA, SCHEMAS
+from imgbatch.dataset.former import FILE, KEY
+from imgbatch.dataset.post_columns import MEDIA, OTHER_INPUT, SCHEMAS
 from imgbatch.dataset.spill import quoted
-from imgbatch.platforms import FORMS, MARKED
+from imgbatch.platforms import FORMS, MARKED, marked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,12 +27,16 @@ if TYPE_CHECKING:
 
     # Takes a gap's kind, message and count.
     Say = Callable[[str, str, int], None]
+    # Takes the name of a file of the dump.
+    Listed = Callable[[str], str | None]
 
-KEY = "platform, post_id"
 JOINING = ("joined_by", "source_id", "version")
 MEDIUM = ", ".join(f.name for f in SCHEMAS[MEDIA] if f.name not in (*JOINING, "media_idx"))
 LAST = "of each the one that was read last stays"
 DIFFERING = f"rows of one post that name another author or text; {LAST}"
+HAS_TOO = f"the post is in this input too; {LAST}"
+# A post as gaps call it.
+REF = "platform || ' ' || post_id"
 OTHER_TABLE = (
     "posts whose ids are those of posts in other tables too; all stay. A column platform says that "
     "ids count everywhere"
@@ -101,38 +107,40 @@ def _add_up(spill: Spill) -> None:
     )
 
 
-def follow(spill: Spill, input_: str, *, whole: bool) -> None:
+def follow(spill: Spill, input_: str, listed: Listed) -> None:
     """Give posts in `former` the platform that they are read with now, and their media.
 
-    Those of this input whose table is not there any more, while a table that was not there before
-    has the same id, author and time: the file has another name, or the mark is new.
+    Those of this input whose file is not listed any more, while one that is has a new post with the
+    same id, author and time: the file has another name. Where it had some posts before, the text
+    has to be the same too.
 
     Args:
         spill: where all of it lies.
         input_: that was read.
-        whole: False: a table that is not there may be damaged, and keeps its posts.
+        listed: gives the address of a file or, of "", of the dump; None: it is not there. A file
+            that is there and cannot be read keeps its posts.
     """
-    forms = ", ".join(map(quoted, FORMS))
     its = f"input = {quoted(input_)}"
-    gone = (
-        "(SELECT DISTINCT platform FROM former "
-        f"WHERE {its} AND {FORM if whole else 'platform'} IN ({forms}) "
-        "EXCEPT SELECT DISTINCT platform FROM post)"
-    )
-    if not _one(spill, f"SELECT count(*) FROM {gone}"):
+    gone = _unlisted(spill, its, listed)
+    if not gone:
         return
+    columns = f"seq, platform, {FORM} AS form, post_id, author_id, created_at, text"
     new = (
-        "(SELECT DISTINCT platform FROM post "
-        f"EXCEPT SELECT DISTINCT platform FROM former WHERE {its})"
+        f"(SELECT {columns}, platform IN (SELECT DISTINCT platform FROM former WHERE {its}) "
+        f"AS known FROM post ANTI JOIN former USING ({KEY}))"
     )
-    columns = f"seq, platform, {FORM} AS form, post_id, author_id, created_at"
+    # What says nothing but its id is some post of its file, and could be one of any other.
+    same_text = (
+        "f.text IS NOT DISTINCT FROM p.text AND (p.author_id IS NOT NULL "
+        "OR p.created_at IS NOT NULL OR p.text IS NOT NULL)"
+    )
     spill.run(
         "CREATE TABLE followed AS SELECT seq, platform FROM ("
         "SELECT f.seq, p.platform, p.seq AS other FROM "
-        f"(SELECT {columns} FROM former WHERE {its} AND platform IN {gone}) f JOIN "
-        f"(SELECT {columns} FROM post WHERE platform IN {new}) p ON f.form = p.form "
+        f"(SELECT {columns} FROM former WHERE {its} "
+        f"AND platform IN ({', '.join(map(quoted, gone))})) f JOIN {new} p ON f.form = p.form "
         "AND f.post_id = p.post_id AND f.author_id IS NOT DISTINCT FROM p.author_id "
-        "AND f.created_at IS NOT DISTINCT FROM p.created_at "
+        f"AND f.created_at IS NOT DISTINCT FROM p.created_at AND (NOT p.known OR ({same_text})) "
         # One for one: what two tables had is not one post in the next.
         "QUALIFY row_number() OVER (PARTITION BY f.seq ORDER BY p.seq) = 1) "
         "QUALIFY row_number() OVER (PARTITION BY other ORDER BY seq DESC) = 1"
@@ -145,15 +153,52 @@ def follow(spill: Spill, input_: str, *, whole: bool) -> None:
     spill.run("DROP TABLE followed")
 
 
-def of_other_inputs(spill: Spill, input_: str, say: Say) -> None:
-    """Count posts in `post` that `former` has of another input, and that leave it."""
-    count = _one(
-        spill,
-        f"SELECT count(*) FROM post SEMI JOIN "
-        f"(FROM former WHERE input <> {quoted(input_)}) USING ({KEY})",
+def _unlisted(spill: Spill, its: str, listed: Listed) -> list[str]:
+    """Return the marked platforms of an input whose file or dump is not listed."""
+    found: set[str] = set()
+    there: set[str] = set()
+    for batch in spill.batches(
+        f"SELECT DISTINCT platform, {FORM}, {FILE} FROM former WHERE {its} "
+        f"AND regexp_matches(platform, '{MARKED}') "
+        "AND platform NOT IN (SELECT DISTINCT platform FROM post)"
+    ):
+        for platform, form, file in zip(*(c.to_pylist() for c in batch.columns), strict=True):
+            found.add(platform)
+            address = listed(file if FORMS[form] == "file" else "")
+            if address is not None and marked(form, address) == platform:
+                there.add(platform)
+    return sorted(found - there)
+
+
+def of_other_inputs(spill: Spill, input_: str, *, whole: bool) -> None:
+    """Tell in `gap` of each post in `post` that `former` has of another input, which that is.
+
+    The row leaves that input, and its export has the post still. So the gap is of that input, and
+    lasts until it is read again.
+
+    Args:
+        spill: where all of it lies.
+        input_: that was read.
+        whole: False: what it lacks it may have all the same, as far as it had it before.
+    """
+    spill.run(
+        f"INSERT INTO gap SELECT {quoted(OTHER_INPUT)}, {REF}, NULL, {quoted(HAS_TOO)}, 1, f.input "
+        f"FROM post p JOIN former f USING ({KEY}) "
+        f"WHERE f.input <> {quoted(input_)} AND f.state = 'present'"
     )
-    if count:
-        say("same-id-in-other-input", f"posts that another input has too; {LAST}", count)
+    if not whole:
+        spill.run(
+            f"INSERT INTO gap FROM gaps_then WHERE kind = {quoted(OTHER_INPUT)} "
+            f"AND input = {quoted(input_)} AND ref NOT IN (SELECT {REF} FROM post)"
+        )
+
+
+def held_elsewhere(input_: str) -> str:
+    """Return the condition that a post is in the export of an input other than this."""
+    return (
+        f"{REF} IN (SELECT ref FROM gaps_then WHERE kind = {quoted(OTHER_INPUT)} "
+        f"AND input <> {quoted(input_)})"
+    )
 
 
 def of_other_tables(spill: Spill, input_: str, say: Say) -> None:

@@ -34,13 +34,13 @@ from imgbatch.sources import dumps
 from imgbatch.sources.dumps import Gap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from imgbatch.dataset import Dataset
     from imgbatch.dataset.tombstones import Tombstones
     from imgbatch.records import Source
     from imgbatch.settings import Limits, PostSettings
-    from imgbatch.sources.dumps import Post
+    from imgbatch.sources.dumps import Dump, Post
 
 __all__ = [
     "Ahead",
@@ -55,6 +55,9 @@ __all__ = [
 
 # What a dump has that was cut or damaged: what it lacks then is not known to be removed.
 DAMAGE = ("broken-line", "cut-line", "long-line", "broken-json", "rounded-id", "archive.", "fetch.")
+UNLISTED = ("archive.", "fetch.")
+# The version of posts that tells first which of them other inputs have too.
+SHARED_SINCE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +116,15 @@ def bring(
     posts.here(dataset)
     made = posts.record(dataset)
     with contextlib.closing(Gathered(dataset, input_)) as gathered:
-        _read(gathered, found, input_, settings, tombstones.read(dataset.store), say)
+        stones = tombstones.read(dataset.store)
+        _read(gathered, found, settings, stones, made=made, say=say)
         own = {
             "formats": list(found.formats),
             "settings": lasting(settings),
             "key": key_mark(settings),
             "manifest": states["manifest"],
             "before": found.dump.address(""),
+            "version": posts.VERSION,
         }
         inputs = {**(made["inputs"] if made else {}), input_: own}
         before = {name: told["before"] for name, told in inputs.items()}
@@ -166,7 +171,7 @@ def ahead(
     refuse_other_ids(dataset, settings)
     with contextlib.closing(Gathered(dataset, input_)) as gathered:
         stones = tombstones.read(dataset.store)
-        read = _read(gathered, found, input_, settings, stones, None)
+        read = _read(gathered, found, settings, stones, made=made)
         got = gathered.counts
         return Ahead(found.formats, read, got.new, got.changed, got.removed, got.absent)
 
@@ -183,13 +188,14 @@ def _hidden(settings: PostSettings) -> Callable[[str, str], str] | None:
 def _read(
     gathered: Gathered,
     found: Found,
-    input_: str,
     settings: PostSettings,
     stones: Tombstones,
-    say: Callable[[str], None] | None,
+    *,
+    made: Mapping[str, Any] | None,
+    say: Callable[[str], None] | None = None,
 ) -> int:
     """Read all posts and settle them with those of before; return how many were read."""
-    batches = Batches(input_)
+    batches = Batches(gathered.input)
     with contextlib.closing(found.dump):
         noted = _Noted(dumps.read_all(found.dump, found.formats, settings))
         kept = _private(noted, settings)
@@ -199,23 +205,48 @@ def _read(
             gathered.take(*rows)
             if say:
                 say(f"posts: {batches.read:,} read")
-    why = "no metadata of a dump is left" if not found.formats else noted.damage
-    pieces = {name: dumps.ids_within(name) for name in found.formats if dumps.in_pieces(name)}
-    gathered.settle(settings.removed, withhold=why, pieces=pieces)
+        why = "no metadata of a dump is left" if not found.formats else noted.damage
+        pieces = {name: dumps.ids_within(name) for name in found.formats if dumps.in_pieces(name)}
+        gathered.settle(
+            settings.removed,
+            listed=partial(_listed, found.dump, whole=noted.listed),
+            withhold=why or _unknown(made, gathered.input),
+            pieces=pieces,
+        )
     return batches.read
 
 
+def _listed(dump: Dump, name: str, *, whole: bool) -> str | None:
+    """Return the address of a file that is in a dump, or may be where not `whole` is listed."""
+    return dump.address(name) if not name or not whole or dump.has(name) else None
+
+
+def _unknown(made: Mapping[str, Any] | None, input_: str) -> str:
+    """Return why no post of an input counts as removed: who else has it is not known; else ""."""
+    for name, own in made["inputs"].items() if made else ():
+        if name != input_ and own.get("version", 0) < SHARED_SINCE:
+            return f"which posts {name} has too is not known until that input is run again"
+    return ""
+
+
 class _Noted:
-    """Passes on what is read, and notes whether any of it was damaged."""
+    """Passes on what is read, and notes whether any of it was damaged.
+
+    Attributes:
+        damage: what was; "": nothing.
+        listed: whether all files are known by their names: those in a damaged archive are not.
+    """
 
     def __init__(self, found: Iterable[tuple[str, Post | Gap]]) -> None:
         self._found = found
         self.damage = ""
+        self.listed = True
 
     def __iter__(self) -> Iterator[tuple[str, Post | Gap]]:
         for name, one in self._found:
             if isinstance(one, Gap) and one.kind.startswith(DAMAGE):
                 self.damage = f"the dump is damaged ({one.kind}), so none counts as removed"
+                self.listed &= not one.kind.startswith(UNLISTED)
             yield name, one
 
 

@@ -122,7 +122,7 @@ def _is_due(
     return bool(
         own["manifest"] != now["manifest"]
         or made["sources"] != now["sources"]
-        or made["version"] != posts.VERSION
+        or own.get("version") != posts.VERSION
         or own["settings"] != lasting(settings)
         # Whoever was to delete what former versions held was killed before.
         or (settings.removed == "forget" and posts.strays(dataset))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from imgbatch.dataset import posts
 from imgbatch.dataset.forget import begin
 from imgbatch.dataset.post_marks import platform_of
-from imgbatch.dataset.posts_forgotten import look_up
+from imgbatch.dataset.posts_forgotten import look_up_rows
 from imgbatch.records import source_id_of
 
 if TYPE_CHECKING:
@@ -36,13 +36,17 @@ def begin_to_forget(
         dataset: still with the rows of before.
         gathered: settled by the policy `forget`, and joined.
         before: what stands before the names of each input.
-        ids: as for `look_up`.
+        ids: as for `look_up_rows`.
     """
     stay = {(platform_of(platform), own) for platform, own in gathered.staying()}
-    gone = [one for one in gathered.leaving() if (platform_of(one[0]), one[1]) not in stay]
+    gone = {
+        was: (platform, own)
+        for was, (platform, own) in gathered.leaving().items()
+        if (platform_of(platform), own) not in stay
+    }
     if not gone or posts.POSTS not in posts.here(dataset):
         return
-    found = look_up(dataset, gone, ids=ids)
+    found = look_up_rows(dataset, gone, ids=ids)
     # As it was before: whoever has one of their sources since this export keeps it.
     kept = set(found.sources)
     for batch in gathered.has() if kept else ():

@@ -36,7 +36,7 @@ def joined(
     found: Sequence[tuple[str, Post | Gap]] = [(form, post) for post in posts]
     for rows in Batches(root).of(found):
         gathered.take(*rows)
-    gathered.settle("keep")
+    gathered.settle("keep", listed=lambda _: None)
     gathered.join(media_keys({}), source_keys({}), source_ids(namers or {}))
     media = pa.concat_tables([rows for _, rows in gathered.rows()["post_media"]])
     order = [(name, "ascending") for name in ("platform", "post_id", "media_idx")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imgbatch import removed
-from imgbatch.dataset import Dataset
+from imgbatch.dataset import Dataset, posts
 from imgbatch.dataset.audit import records
 from imgbatch.dataset.forgotten import verify_forgotten
 from imgbatch.dataset.needles import texts
@@ -19,7 +19,10 @@ from imgbatch.report import write_report
 from tests.posts.made import Tweet, bring, photo, rows, write_dump
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from tests.posts.made import Done
 
 FIRST, SECOND, THIRD = (f"150000000000000000{n}" for n in (1, 2, 3))
 FORGET = 'removed = "forget"'
@@ -154,3 +157,106 @@ def test_what_a_table_calls_twitter_is_not_forgotten_while_the_same_post_of_x_st
     file.write_text(json.dumps({**row, "platform": "x"}) + "\n")
     bring(folder, own, said)
     assert rows(own, "posts", "platform", "post_id") == [("x", FIRST)]
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Path:
+    """Two inputs that have the first post, of which b was read last and is alone in the second."""
+    photo(tmp_path / "a/FfOfFirst1.jpg")
+    write_dump(tmp_path / "a/tweets.jsonl", [Tweet(FIRST, "of a", ["FfOfFirst1.jpg"])])
+    (tmp_path / "b").mkdir()
+    write_dump(tmp_path / "b/tweets.jsonl", [Tweet(FIRST, "of b"), Tweet(SECOND, "two")])
+    return tmp_path
+
+
+def both(folder: Path, policy: str) -> None:
+    said = f'removed = "{policy}"'
+    bring(folder / "a", folder / "own", said)
+    bring(folder / "b", folder / "own", said, add_input=True)
+
+
+@pytest.mark.parametrize("policy", ["mark", "forget"])
+def test_a_post_that_another_input_has_still_stays(shared: Path, policy: str) -> None:
+    own, said = shared / "own", f'removed = "{policy}"'
+    both(shared, policy)
+    write_dump(shared / "b/tweets.jsonl", [Tweet(THIRD, "three")])
+    told = bring(shared / "b", own, said).posts
+    assert told is not None
+    assert (told["removed"], told["gaps"]["withheld-removals"]) == (1, 1)
+    state = {"mark": [(SECOND, "removed")], "forget": []}[policy]
+    there = [(FIRST, "present"), *state, (THIRD, "present")]
+    assert rows(own, "posts", "post_id", "state") == there
+    assert "FfOfFirst1.jpg" in names(own, "manifest")
+    # Brought again it is that of a.
+    write_dump(shared / "a/tweets.jsonl", [Tweet(FIRST, "again", ["FfOfFirst1.jpg"])])
+    bring(shared / "a", own, said)
+    assert rows(own, "posts", "post_id", "state") == there
+    assert rows(own, "posts", "text")[0] == ("again",)
+    assert rows(own, "post_media", "status") == [("matched",)]
+    assert verify(Dataset.open(str(own))).problems == []
+
+
+@pytest.mark.parametrize("policy", ["mark", "forget"])
+def test_a_post_stays_that_another_input_had_before_it_was_cut(shared: Path, policy: str) -> None:
+    own, said = shared / "own", f'removed = "{policy}"'
+    both(shared, policy)
+    (shared / "a/tweets.jsonl").write_text('{"data": [{"id": "15000')
+    bring(shared / "a", own, said)
+    write_dump(shared / "b/tweets.jsonl", [Tweet(SECOND, "two")])
+    bring(shared / "b", own, said)
+    assert rows(own, "posts", "post_id", "state") == [(FIRST, "present"), (SECOND, "present")]
+
+
+@pytest.mark.parametrize("policy", ["mark", "forget"])
+def test_a_post_that_no_input_has_leaves(shared: Path, policy: str) -> None:
+    own, said = shared / "own", f'removed = "{policy}"'
+    both(shared, policy)
+    for name, text in (("a", "other"), ("b", "three")):
+        write_dump(shared / name / "tweets.jsonl", [Tweet(THIRD, text)])
+        bring(shared / name, own, said)
+    present = [own for own, state in rows(own, "posts", "post_id", "state") if state == "present"]
+    assert present == [THIRD]
+
+
+def test_which_inputs_have_a_forgotten_post_is_told_no_more(
+    shared: Path, imgbatch: Callable[..., Done]
+) -> None:
+    own = shared / "own"
+    both(shared, "keep")
+    assert ("same-id-in-other-input", f"x {FIRST}") in rows(own, "post_gaps", "kind", "ref")
+    assert imgbatch("forget", own, "--post-id", FIRST, "--yes").returncode == 0
+    assert not [ref for (ref,) in rows(own, "post_gaps", "ref") if FIRST in ref]
+    proof = verify_forgotten(Dataset.open(str(own)), of_posts=[("x", FIRST)])
+    assert proof.problems == []
+
+
+def test_each_input_of_a_former_version_is_read_once_more(
+    shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as former:
+        former.setattr(posts, "VERSION", 1)
+        both(shared, "keep")
+    for is_due in (True, False):
+        read = [bring(shared / name, shared / "own").posts is not None for name in "ab"]
+        assert read == [is_due, is_due]
+
+
+def test_where_nobody_knows_what_another_input_has_nothing_is_removed(
+    shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = shared / "own"
+    with monkeypatch.context() as former:
+        former.setattr(posts, "VERSION", 1)
+        both(shared, "forget")
+    write_dump(shared / "b/tweets.jsonl", [Tweet(THIRD, "three")])
+    told = bring(shared / "b", own, FORGET).posts
+    assert told is not None
+    assert (told["removed"], told["gaps"]["withheld-removals"]) == (0, 2)
+    # Run once more it is read, though nothing of it changed, and then it is known.
+    again = bring(shared / "a", own, FORGET).posts
+    assert again is not None
+    write_dump(shared / "b/tweets.jsonl", [Tweet(THIRD, "again")])
+    told = bring(shared / "b", own, FORGET).posts
+    assert told is not None
+    assert told["removed"] == 1
+    assert rows(own, "posts", "post_id") == [(FIRST,), (THIRD,)]

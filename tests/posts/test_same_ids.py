@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import sys
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
 
 from imgbatch import planned
 from imgbatch.__main__ import main
 from imgbatch.dataset import Dataset, posts, tombstones
+from imgbatch.dataset.joining import SOURCE_IDS, bring_sources
+from imgbatch.dataset.post_columns import OTHER_INPUT
 from imgbatch.dataset.post_marks import (
     author_mark,
     is_author_forgotten,
@@ -20,8 +24,10 @@ from imgbatch.dataset.post_marks import (
     medium_mark,
 )
 from imgbatch.dataset.posts_forgotten import older
+from imgbatch.dataset.spill import Spill
 from imgbatch.dataset.verify import verify
 from imgbatch.platforms import marked, unmarked
+from imgbatch.posts.keys import source_keys
 from imgbatch.posts.privacy import pseudonym
 from imgbatch.settings import Limits
 from imgbatch.sources import dumps
@@ -31,10 +37,11 @@ from tests.corpus import Silent, run_inline
 from tests.posts.made import Tweet, bring, photo, rows, write_dump
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from imgbatch.summary import Summary
+    from tests.posts.made import Done
 
 RECIPE = '[posts]\nmedia_column = "image"\nid_column = "id"\n{0}\n[analyzers.image]\n'
 HEAD = "id,author_id,text,image"
@@ -159,12 +166,15 @@ def test_a_post_of_a_platform_that_two_inputs_have_is_one_and_that_is_counted(
         write_dump(tmp_path / name / "tweets.jsonl", tweets)
         bring(tmp_path / name, own, add_input=name == "b")
     assert [text for _, text in told(own)] == ["later", "earlier", "later"]
-    assert gaps(own, "same-id-in-other-input") == [("", None, 1)]
-    (tmp_path / "a/tweets.jsonl").touch()
+    assert gaps(own, "same-id-in-other-input") == [(f"x {X}", None, 1)]
     write_dump(tmp_path / "a/tweets.jsonl", [Tweet(X, "latest")])
     bring(tmp_path / "a", own)
     assert [text for _, text in told(own)] == ["latest", "earlier", "later"]
-    assert gaps(own, "same-id-in-other-input") == [("", None, 1), ("", None, 1)]
+    # Of the input that has it too, and whose row it is not.
+    told_of = rows(own, "post_gaps", "kind", "ref", "input")
+    assert [(ref, name[-2:]) for kind, ref, name in told_of if kind == OTHER_INPUT] == [
+        (f"x {X}", "/b")
+    ]
     assert verify(Dataset.open(str(own))).problems == []
 
 
@@ -270,6 +280,68 @@ def test_a_file_that_is_called_as_a_post_is_that_of_its_own_table(tmp_path: Path
         run(tmp_path / name, own, add_input=name == "b")
     assert rows(own, "post_media", "status", "joined_by") == [("matched", "id")] * 2
     assert len({source for (source,) in rows(own, "post_media", "source_id")}) == 2
+
+
+@pytest.mark.parametrize("policy", ["keep", "mark", "forget"])
+def test_a_table_that_is_cut_when_it_gets_another_name_is_not_doubled(
+    tmp_path: Path, policy: str
+) -> None:
+    own, said = tmp_path / "own", f'removed = "{policy}"'
+    lines = [f'{{"id": "{n}", "author_id": "7", "text": "t{n}", "image": ""}}\n' for n in (1, 2, 3)]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/week1.jsonl").write_text("".join(lines))
+    run(tmp_path / "in", own, said)
+    (tmp_path / "in/week1.jsonl").unlink()
+    for text in ("".join(lines)[:-10], "".join(lines)):
+        (tmp_path / "in/week2.jsonl").write_text(text)
+        run(tmp_path / "in", own, said)
+        assert told(own) == [(str(n), f"t{n}") for n in (1, 2, 3)]
+    assert len(set(rows(own, "posts", "platform"))) == 1
+    assert set(rows(own, "posts", "state")) == {("present",)}
+
+
+def test_a_new_row_of_a_table_is_none_of_one_that_is_gone(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    table(tmp_path / "in/berlin.csv", "1,7,berlin 1,a.jpg", "2,7,berlin 2,b.jpg")
+    table(tmp_path / "in/paris.csv", "1,7,paris 1,c.jpg")
+    run(tmp_path / "in", own)
+    (tmp_path / "in/berlin.csv").unlink()
+    table(tmp_path / "in/paris.csv", "1,7,paris 1,c.jpg", "2,7,paris 2,d.jpg")
+    run(tmp_path / "in", own)
+    assert sorted(text for _, text in told(own)) == ["berlin 1", "berlin 2", "paris 1", "paris 2"]
+
+
+def test_a_takedown_by_a_plain_id_holds_for_pseudonyms_under_another_name_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imgbatch: Callable[..., Done]
+) -> None:
+    own, key = tmp_path / "own", tmp_path / "key"
+    key.write_text("0123456789abcdef" * 4)
+    monkeypatch.setenv("IMGBATCH_PSEUDONYM_KEY_FILE", str(key))
+    table(tmp_path / "in/week1.csv", "1,7,one,", "2,7,two,")
+    run(tmp_path / "in", own, "pseudonyms = true")
+    assert imgbatch("forget", own, "--post-id", "2", "--yes").returncode == 0
+    (tmp_path / "in/week1.csv").rename(tmp_path / "in/week2.csv")
+    run(tmp_path / "in", own, "pseudonyms = true")
+    assert rows(own, "posts", "text") == [("one",)]
+    assert imgbatch("verify", own, "--forgotten", "--post-id", "2").returncode == 0
+
+
+def test_pseudonyms_in_names_are_made_once_however_many_tables_there_are(tmp_path: Path) -> None:
+    for name in "abc":
+        table(tmp_path / f"in/{name}.csv", f"1,7,one,{name}.jpg")
+    run(tmp_path / "in", tmp_path / "own")
+    asked: list[Sequence[str]] = []
+    dataset = Dataset.open(str(tmp_path / "own"))
+    with contextlib.closing(Spill()) as spill:
+        platforms = {"platform": [one for (one,) in rows(tmp_path / "own", "posts", "platform")]}
+        spill.add("post", pa.table(platforms))
+
+        def ids(_: pa.Table, platforms: Sequence[str]) -> pa.Table:
+            asked.append(platforms)
+            return SOURCE_IDS.empty_table()
+
+        bring_sources(spill, dataset, source_keys({}), ids)
+    assert asked == [["table"]]
 
 
 def test_what_was_forgotten_of_a_table_stays_so_with_the_mark_of_its_file(tmp_path: Path) -> None:
