@@ -166,8 +166,8 @@ def look_up_rows(
             "CREATE TABLE gone AS SELECT p.platform, p.post_id FROM post p "
             "JOIN given g ON g.own = p.post_id AND g.platform = p.platform"
         )
-        looked = {own for _, own in given if may_be(own)}
-        return _known(dataset, spill, set(given.values()), ids, looked)
+        in_names = of_posts(dataset, _gone_from(spill))
+        return _known(dataset, spill, set(given.values()), ids, in_names)
 
 
 def _with_authors(known: KnownPosts, spill: Spill) -> KnownPosts:
