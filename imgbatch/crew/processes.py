@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import multiprocessing
 import multiprocessing.connection
-import multiprocessing.resource_tracker
 import signal
 import time
 from dataclasses import dataclass, field, replace
