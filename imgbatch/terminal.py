@@ -40,7 +40,7 @@ RecipeName = Annotated[
 ]
 Workers = Annotated[
     int,
-    typer.Option("--workers", min=0, help="Worker processes at most; 0: one per two cores or GPU."),
+    typer.Option("--workers", min=0, help="Worker processes at most; 0: by cores, memory, GPUs."),
 ]
 Limit = Annotated[
     int | None, typer.Option("--limit", min=1, help="Only the first N sources, by address.")

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
-from imgbatch.crew import CORES_PER_WORKER
 from imgbatch.errors import JobError
 from jobs.places import Machine, Need, told
 
@@ -131,12 +130,10 @@ class Cluster:
         for ask in self._asks:
             ray.cancel(ask)
         self._asked = (need, count)
-        # By the core: a machine of one core may be all that the cluster can get.
-        bundles = count if need.gpu or need.memory else count * CORES_PER_WORKER
         remote: Any = ray.remote(_nothing)
         options = {"num_cpus": 1, "num_gpus": need.gpu, "memory": need.memory or None}
         asking = remote.options(**options, max_retries=0)
-        self._asks = [asking.remote() for _ in range(bundles)]
+        self._asks = [asking.remote() for _ in range(count)]
 
 
 def _nothing() -> None:

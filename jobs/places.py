@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imgbatch import analyzers
-from imgbatch.crew import CORES_PER_WORKER
+from imgbatch.cores import workers_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -51,7 +51,10 @@ class Machine:
 
     def room(self, need: Need) -> int:
         """Return how many workers fit."""
-        count = max(1, self.cores // CORES_PER_WORKER) if self.cores else 0
+        if not self.cores:
+            return 0
+        networks = bool(need.memory)
+        count = workers_on(self.cores, 0 if networks else self.memory, networks=networks)
         if need.gpu:
             count = min(self.cores, int(self.gpus / need.gpu + EPSILON))
         if need.memory:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from imgbatch.cloud.estimate import Speed, Spread
+from imgbatch.cores import workers_on
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,8 +43,6 @@ OWN = 0.08
 SCALED = 0.3
 # A run against the next one of the same recipe: other hours, other pictures.
 AGAIN = 0.12
-# Cores of one worker process without a GPU, as `crew` deals them out so.
-CORES_PER_WORKER = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,7 @@ def slots(machine: Machine, gpu: float) -> int:
     """
     if machine.gpus and gpu:
         return max(1, min(machine.cores, int(machine.gpus / gpu + 1e-6)))
-    return max(1, machine.cores // CORES_PER_WORKER)
+    return workers_on(machine.cores, machine.memory_gib * 2**30, networks=bool(gpu))
 
 
 def cores_of(gpu: str) -> float:

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ATTEMPTS",
-    "CORES_PER_WORKER",
     "SIDE_BY_SIDE",
     "AnyWorker",
     "WorkerLostError",
@@ -43,9 +42,6 @@ __all__ = [
     "execute",
     "inline",
 ]
-
-# Python's interpreter lock lets two decoding threads run nearly side by side, and eight not.
-CORES_PER_WORKER = 2
 
 # Workers that are slow, leave or come are looked for this often at least.
 LOOK_SECONDS = 0.5

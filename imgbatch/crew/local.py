@@ -1,10 +1,7 @@
 """The engine of this machine: a run's tasks in this process, or in several where that pays.
 
-Decision, 2026-11: without Ray too a run has processes where that pays. Threads that decode side by
-side wait for Python's lock at every call into a library: on four cores one process of four threads
-did 0.76 times the pictures of a bare loop, two of two threads 0.85 times, their start included
-(20,000 pictures). Drawback: a second way to have workers, and the driver of such a run is one more
-process.
+Decision, 2026-11: without Ray too a run has processes where that pays, as many as `imgbatch.cores`
+says. Drawback: a second way to have workers, and the driver of such a run is one more process.
 
 Decision, 2026-11: the processes of a first run are begun while its input is still listed: half of
 their start is over when there is something to do. Drawback: one that is listed in vain begins them
@@ -16,7 +13,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from imgbatch import analyzers
-from imgbatch.crew import CORES_PER_WORKER, conduct, inline
+from imgbatch.cores import machine_memory, workers_on
+from imgbatch.crew import conduct, inline
 from imgbatch.crew.child import Spare
 from imgbatch.crew.processes import Processes
 
@@ -28,6 +26,8 @@ if TYPE_CHECKING:
 
 # What a process must have to do that is worth the second in which it starts.
 WORTH_SOURCES = 500
+# What two threads of one process do where two processes do 2.
+TWO_THREADS = 1.9
 
 
 class Local:
@@ -37,7 +37,7 @@ class Local:
 
     Args:
         workers: as many processes at most, and not fewer while there are tasks; 1: in this process;
-            0: one for every two threads, if each has enough to do.
+            0: as many as the machine has room for, if each has enough to do.
     """
 
     def __init__(self, workers: int = 0) -> None:
@@ -48,9 +48,7 @@ class Local:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for spare in self._spares:
-            spare.end()
-        self._spares.clear()
+        self._take(0)
 
     def expect(self, recipe: Recipe, limits: Limits, sources: int) -> None:
         """Begin processes for so many sources, which are listed so far and all to be analyzed."""
@@ -67,18 +65,27 @@ class Local:
         """
         count = self._workers or _paying(job, tasks)
         if count == 1 or job.dataset.startswith("memory:"):
+            self._take(0)
             yield from inline(job, tasks)
         else:
-            spares, self._spares = self._spares, []
             # A single task too: who asks for processes may have a source that kills.
-            yield from conduct(Processes(job, min(count, len(tasks)), spares), tasks)
+            count = min(count, len(tasks))
+            yield from conduct(Processes(job, count, self._take(count)), tasks)
+
+    def _take(self, count: int) -> list[Spare]:
+        """Return so many processes that were begun, and end the others: they hold memory."""
+        taken, others = self._spares[:count], self._spares[count:]
+        self._spares = []
+        for spare in others:
+            spare.end()
+        return taken
 
 
 def _most(recipe: Recipe, limits: Limits) -> int:
     """Return how many processes pay at most."""
     if any(_loads(name, settings) for name, settings in recipe.analyzers.items()):
         return 1  # models compute without the lock, and each process would load them again
-    return max(1, limits.threads // CORES_PER_WORKER)
+    return workers_on(limits.threads, machine_memory(), networks=False)
 
 
 def _paying(job: Job, tasks: Sequence[Task]) -> int:
@@ -90,7 +97,16 @@ def _paying(job: Job, tasks: Sequence[Task]) -> int:
     full = sum(work.shard.stream is None for work in fresh) - 1
     heavy = full * job.limits.shard_sources // max(WORTH_SOURCES, job.limits.shard_sources)
     worth = max(heavy, sum(work.shard.sources for work in fresh) // WORTH_SOURCES)
-    return max(1, min(_most(job.recipe, job.limits), worth))
+    return max(1, min(_soonest(_most(job.recipe, job.limits), len(tasks)), worth))
+
+
+def _soonest(most: int, tasks: int) -> int:
+    """Return how many processes end sooner: one per core, or fewer that share the last tasks.
+
+    Five tasks take four processes two rounds, and two of two threads 1.6.
+    """
+    half = max(1, most // 2)
+    return half if -(-tasks // half) / TWO_THREADS < -(-tasks // most) else most
 
 
 def _loads(name: str, settings: Settings) -> bool:

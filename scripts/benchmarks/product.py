@@ -64,7 +64,7 @@ def run_imgbatch(  # noqa: PLR0913 - one argument per choice
     expected: int,
     recipe: Path = RECIPE,
     workers: int = 0,
-    nodes: int = 0,
+    cores: int = 0,
     environment: Mapping[str, str] | None = None,
 ) -> Run:
     """Run a recipe over a folder into a new dataset on this machine.
@@ -76,7 +76,7 @@ def run_imgbatch(  # noqa: PLR0913 - one argument per choice
         expected: how many sources there are.
         recipe: its file; `image + quality + hashes` by default.
         workers: processes at most; 0: as many as imgbatch takes by itself.
-        nodes: on Ray, over so many nodes of one core each; 0: on this machine as it is.
+        cores: on Ray, on a node of so many, each a worker; 0: on this machine as it is.
         environment: variables that are set on top.
 
     Raises:
@@ -87,8 +87,8 @@ def run_imgbatch(  # noqa: PLR0913 - one argument per choice
     words = [str(folder), str(dataset), "--recipe", str(recipe)]
     command = [sys.executable, "-m", "imgbatch", "run", *words, "--engine", engine]
     command += ["--workers", str(workers)]
-    if nodes:
-        command = module("nodes", nodes, sys.executable, "-m", "jobs.analyze", *words)
+    if cores:
+        command = module("node", cores, sys.executable, "-m", "jobs.analyze", *words)
     variables = {"IMGBATCH_THREADS": str(setting.threads), **(environment or {})}
     ended = run_child(command, log=setting.log(name), environment=variables)
     (record,) = [json.loads(path.read_bytes()) for path in (dataset / "runs").glob("*.json")]

@@ -89,7 +89,7 @@ def _imgbatch(setting: Setting, folder: Path, count: int, number: int) -> float:
         folder,
         engine="ray",
         expected=count,
-        nodes=number,
+        cores=number,
         environment={"IMGBATCH_SHARD_SOURCES": str(max(1, count // SHARDS))},
     )
     return run.after_start_up

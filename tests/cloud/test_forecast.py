@@ -436,7 +436,7 @@ def test_a_machine_does_as_many_shards_as_it_has_workers() -> None:
     assert slots(MACHINES["c.small"], 3 / 8) == 2
     assert slots(MACHINES["g.small"], 3 / 8) == 2
     assert slots(MACHINES["g.small"], 1 / 8) == 4
-    assert slots(MACHINES["g.small"], 0.0) == 2
+    assert slots(MACHINES["g.small"], 0.0) == 4
 
 
 @pytest.mark.parametrize(

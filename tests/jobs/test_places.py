@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from imgbatch.analyzers import classify, clip, embed, faces
 from imgbatch.cloud.bids import gpu_share
 from imgbatch.cloud.ordering import uses_gpu
-from imgbatch.crew import CORES_PER_WORKER
+from imgbatch.cores import MEMORY, workers_on
 from imgbatch.models.nets import SHARE
 from imgbatch.settings import Recipe
 from jobs.places import Machine, Need, need_of, placed, told
@@ -21,7 +21,19 @@ GIB = 2**30
 
 def test_each_machine_is_cut_by_its_own_cores() -> None:
     machines = [Machine("a", 4), Machine("b", 1), Machine("c", 7), Machine("head", 0)]
-    assert placed(machines, Need(), 100) == {"a": [2, 2], "b": [1], "c": [3, 2, 2]}
+    one_each = {"a": [1] * 4, "b": [1], "c": [1] * 7}
+    assert placed(machines, Need(), 100) == one_each
+    networks = Need(memory=1)
+    roomy = [Machine(m.node, m.cores, memory=64 * GIB) for m in machines]
+    assert placed(roomy, networks, 100) == {"a": [2, 2], "b": [1], "c": [3, 2, 2]}
+
+
+def test_machines_of_little_memory_have_fewer_workers_of_more_cores() -> None:
+    machines = [Machine("a", 4, memory=3 * GIB), Machine("b", 4, memory=GIB / 2), Machine("c", 4)]
+    assert placed(machines, Need(), 100) == {"a": [2, 1, 1], "b": [4], "c": [1] * 4}
+    assert workers_on(16, 15.5 * MEMORY, networks=False) == 15
+    assert workers_on(16, 0, networks=False) == 16
+    assert workers_on(16, 0, networks=True) == 8
 
 
 def test_few_workers_are_spread_and_share_all_cores_of_their_machines() -> None:
@@ -29,6 +41,7 @@ def test_few_workers_are_spread_and_share_all_cores_of_their_machines() -> None:
     assert placed(machines, Need(), 1) == {"b": [8]}
     assert placed(machines, Need(), 3) == {"b": [8], "a": [4], "c": [4]}
     assert placed(machines, Need(), 4) == {"b": [4, 4], "a": [4], "c": [4]}
+    assert placed(machines, Need(), 7) == {"b": [3, 3, 2], "a": [2, 2], "c": [2, 2]}
 
 
 @pytest.mark.parametrize(
@@ -66,7 +79,7 @@ def test_no_machine_is_given_more_than_it_has(
         assert all(core >= 1 for core in cores)
         assert sum(cores) in (0, machine.cores)
         assert len(cores) * need.gpu <= machine.gpus
-        assert need.gpu or len(cores) <= max(1, machine.cores // CORES_PER_WORKER)
+        assert len(cores) <= max(1, machine.cores)
 
 
 def test_what_a_worker_needs_is_what_all_its_analyzers_do() -> None:
