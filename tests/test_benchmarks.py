@@ -38,7 +38,7 @@ def test_a_section_that_was_named_ends_the_bench_where_its_corpus_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(rerun, "ROOT", tmp_path / "none")
-    monkeypatch.setattr(rerun, "_delta", lambda _: [])
+    monkeypatch.setattr(rerun, "_delta", lambda *_: [])
     monkeypatch.setenv("BENCH_OUT", str(tmp_path))
     monkeypatch.setattr(sys, "argv", ["bench", "rerun"])
     with pytest.raises(SystemExit, match=r"^bench: no mnist-png.tar.gz below .*: put it there"):

@@ -237,7 +237,8 @@ class Dataset:
         """
         try:
             record: dict[str, Any] = json.loads(self.store.get(name))
-            int(record["number"])
+            # Without these nothing can be told of it.
+            int(record["number"]), str(record["run"]), dict(record["tables"])
         except (ValueError, KeyError, TypeError) as error:
             raise DamageError(f"{name} is not readable: {error!r}", REPAIR) from error
         return record

@@ -8,12 +8,14 @@ lies below a table and is not ours is put aside; a takedown deletes there what n
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imgbatch.dataset import MANIFEST, posts
 from imgbatch.dataset.verify import verify
 from imgbatch.errors import DamageError
+from imgbatch.storage import claim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -86,6 +88,11 @@ def _put_records_aside(dataset: Dataset) -> list[str]:
 
 
 def _put_aside(dataset: Dataset, name: str) -> str:
-    dataset.store.put(f"{ASIDE}/{name}", dataset.store.get(name))
+    data = dataset.store.get(name)
+    aside = f"{ASIDE}/{name}"
+    try:
+        claim(dataset.store, aside, data)
+    except FileExistsError:  # from a former repair, and not the same
+        dataset.store.put(f"{aside}.{hashlib.sha256(data).hexdigest()[:8]}", data)
     dataset.store.delete(name)
     return name

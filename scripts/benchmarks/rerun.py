@@ -2,8 +2,9 @@
 
 A delta may take 3% of the full run and the start-up, which is what one changed picture in a folder
 of its own takes; a run with nothing to do is not taken for that, as it imports no decoder. Beside
-it stands the share of a full run of which the start-up was taken away too. All go through the
-inline engine, with as many processes as it takes by itself: a delta of this size takes one.
+it stands the share of a full run of which the start-up was taken away too. Both engines are
+measured, as they come: on Ray, which `run` takes by itself, and inline, where the full run has a
+process per core and a delta of this size has one.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ MB = 1_000_000
 
 def measure(setting: Setting) -> list[Figure]:
     """Run the digits and the pictures."""
-    return [*_digits(setting), *_delta(setting)]
+    return [*_digits(setting), *_delta(setting, "ray"), *_delta(setting, "inline")]
 
 
 def _run(setting: Setting, name: str, folder: Path, dataset: Path, *, engine: str) -> Ended:
@@ -66,7 +67,7 @@ def _digits(setting: Setting) -> list[Figure]:
     return [Figure(SECTION, name, seconds, "s", high=DIGITS_SECONDS)]
 
 
-def _delta(setting: Setting) -> list[Figure]:
+def _delta(setting: Setting, engine: str) -> list[Figure]:
     """Measure the full run, one with nothing to do, and one over 1% changed pictures.
 
     Each round has a folder and a dataset of its own, and the start-up beside it.
@@ -74,16 +75,20 @@ def _delta(setting: Setting) -> list[Figure]:
     count = min(PICTURES, setting.images)
     changed = count // EVERY
     whole, spare = photos(setting, count), photos(setting, count + changed)
-    rounds = [_round(setting, _files(whole), _files(spare)[count:]) for _ in range(setting.repeats)]
-    name = f"1% of {count:,} pictures changed, in every shard"
+    files = _files(whole), _files(spare)[count:]
+    rounds = [_round(setting, engine, *files) for _ in range(setting.repeats)]
+    all_of_them = f"{engine}: {count:,} pictures"
+    name = f"{engine}: 1% of {count:,} pictures changed, in every shard"
 
     def values(of: Callable[[Round], float]) -> tuple[float, ...]:
         return tuple(of(one) for one in rounds)
 
     return [
-        Figure(SECTION, f"{count:,} pictures, full run", values(lambda r: r.full), "s"),
-        Figure(SECTION, f"{count:,} pictures, nothing to do", values(lambda r: r.nothing), "s"),
-        Figure(SECTION, "start-up: one changed picture", values(lambda r: r.start_up), "s"),
+        Figure(SECTION, f"{all_of_them}, full run", values(lambda r: r.full), "s"),
+        Figure(SECTION, f"{all_of_them}, nothing to do", values(lambda r: r.nothing), "s"),
+        Figure(
+            SECTION, f"{engine}: start-up, one changed picture", values(lambda r: r.start_up), "s"
+        ),
         Figure(
             SECTION,
             f"{name}, less start-up",
@@ -124,9 +129,9 @@ class Round:
     held: float
 
 
-def _round(setting: Setting, whole: list[Path], spare: list[Path]) -> Round:
-    _, _, one = _runs(setting, whole[:1], spare[:1])
-    full, nothing, delta = _runs(setting, whole, spare)
+def _round(setting: Setting, engine: str, whole: list[Path], spare: list[Path]) -> Round:
+    _, _, one = _runs(setting, engine, whole[:1], spare[:1])
+    full, nothing, delta = _runs(setting, engine, whole, spare)
     dataset = setting.out / "results" / "rerun-delta"
     parts = {path: path.stat() for path in dataset.rglob("*.parquet")}
     changed = (setting.out / "results" / "rerun-pictures").stat().st_mtime_ns
@@ -137,7 +142,9 @@ def _round(setting: Setting, whole: list[Path], spare: list[Path]) -> Round:
     )
 
 
-def _runs(setting: Setting, whole: list[Path], spare: list[Path]) -> tuple[Ended, Ended, Ended]:
+def _runs(
+    setting: Setting, engine: str, whole: list[Path], spare: list[Path]
+) -> tuple[Ended, Ended, Ended]:
     """Run over pictures, again, and again after some were replaced by spare ones."""
     folder, dataset = setting.fresh("rerun-pictures"), setting.fresh("rerun-delta")
     folder.mkdir()
@@ -145,12 +152,12 @@ def _runs(setting: Setting, whole: list[Path], spare: list[Path]) -> tuple[Ended
     for file, link in zip(whole, files, strict=True):
         os.link(file, link)
     read_once(folder)
-    full = _run(setting, "rerun", folder, dataset, engine="inline")
-    nothing = _run(setting, "rerun", folder, dataset, engine="inline")
+    full = _run(setting, "rerun", folder, dataset, engine=engine)
+    nothing = _run(setting, "rerun", folder, dataset, engine=engine)
     for link, other in zip(files[::EVERY], spare, strict=True):
         link.unlink()
         os.link(other, link)
-    delta = _run(setting, "rerun", folder, dataset, engine="inline")
+    delta = _run(setting, "rerun", folder, dataset, engine=engine)
     if delta.answer["sources"] != len(spare):
         raise SystemExit(f"bench: {len(spare)} pictures were to be read: {delta.answer}")
     return full, nothing, delta

@@ -140,9 +140,24 @@ def test_a_foreign_file_is_named_and_put_aside(whole: Path, copy: Path) -> None:
     assert (copy / "set-aside/tables/quality/notes.xlsx").read_bytes() == b"mine"
 
 
-def test_an_unreadable_record_of_a_run_is_named_and_put_aside(whole: Path, copy: Path) -> None:
+def test_a_second_foreign_file_of_a_name_does_not_take_the_place_of_the_first(
+    whole: Path, copy: Path
+) -> None:
+    foreign = copy / "tables" / "quality" / "notes.xlsx"
+    for content in (b"mine", b"yours", b"mine"):
+        foreign.write_bytes(content)
+        repaired(whole, copy)
+        assert not foreign.exists()
+    aside = copy / "set-aside" / "tables" / "quality"
+    assert sorted(path.read_bytes() for path in aside.iterdir()) == [b"mine", b"yours"]
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:50], lambda data: data.replace(b"tab", b"")])
+def test_an_unreadable_record_of_a_run_is_named_and_put_aside(
+    whole: Path, copy: Path, damage: Callable[[bytes], bytes]
+) -> None:
     (record,) = (copy / "runs").glob("*.json")
-    record.write_bytes(record.read_bytes()[:50])
+    record.write_bytes(damage(record.read_bytes()))
     part = a_part(copy, "tables/quality")
     truncate(part)
     of_record, of_part = verify(Dataset.open(str(copy))).problems
