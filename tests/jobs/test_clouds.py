@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 RIGHTS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "STORAGE_EMULATOR_HOST")
 CLOUDS = ("AWS_", "GOOGLE_", "STORAGE_")
 SHARDS = 100
-# Of each picture, so that 100 shards take two workers of two threads some 15 s.
+# Of each picture, so that 100 shards take four workers some 15 s.
 SECONDS = 0.15
 IMPATIENT = {
     "IMGBATCH_FETCH_SECONDS": "2",

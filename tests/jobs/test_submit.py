@@ -140,7 +140,8 @@ def test_a_run_elsewhere_that_holds_the_dataset_ends_the_job_with_19(
 def test_an_interrupt_leaves_the_job_running_and_a_second_submit_is_told_so(
     cluster: Head, made: Path, tmp_path: Path
 ) -> None:
-    child = start(*submit(cluster, made, tmp_path / "d", "--follow"))
+    # With two workers it would be done before it is submitted again.
+    child = start(*submit(cluster, made, tmp_path / "d", "--follow", "--workers", "1"))
     assert child.stdout is not None
     name = child.stdout.readline().split()[1]
     wait_until(lambda: commits(tmp_path / "d") > 1)

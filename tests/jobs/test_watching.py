@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.slow
-# 400 of them take two workers of two threads some 20 s.
-PICTURES, SECONDS = 400, 0.2
+# 400 of them take two workers of a core each some 20 s.
+PICTURES, SECONDS = 400, 0.1
 
 
 def ask(*words: str | Path) -> subprocess.Popen[str]:
@@ -43,7 +43,7 @@ def test_status_counts_both_workers_and_tail_follows_both_by_time(tmp_path: Path
     made = Made(str(source), slow(tmp_path, SECONDS), "")
     settings = with_token(IMGBATCH_PROGRESS_SECONDS="0.5")
     with (
-        head(cpus=4) as cluster,
+        head(cpus=2) as cluster,
         Driver(made, dataset, cluster.gcs, tmp_path, settings=settings) as driver,
     ):
         alive, end = 0, time.monotonic() + 60

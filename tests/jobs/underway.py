@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 RECIPE = '[analyzers.image]\n[analyzers."tests.sleeper"]\nseconds = {}\n'
 SHARDS, SOURCES = 400, 4
-# Of each picture: 400 shards then take some eight seconds of two workers of two threads.
+# Of each picture: 400 shards then take some eight seconds of four workers.
 SECONDS = 0.02
 LIMITS = {"IMGBATCH_SHARD_SOURCES": str(SOURCES), "IMGBATCH_COMMIT_SECONDS": "1"}
 
