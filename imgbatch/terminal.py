@@ -147,19 +147,22 @@ def guarded(app: Callable[[], Any]) -> None:
     except KeyboardInterrupt:  # before the command began
         sys.exit(INTERRUPTED)
     except Exception:  # noqa: BLE001 - whatever else comes here is a bug of ours, and said so
-        from imgbatch.storage.secrets import scrub  # noqa: PLC0415 - keeps `--help` quick
-
         # An error of a library that we did not foresee may tell what it was sent.
-        stderr = _stderr()
-        stderr.print(scrub(traceback.format_exc()), markup=False)
-        stderr.print("This is a bug in imgbatch. Committed shards are safe.", markup=False)
+        _say_scrubbed(traceback.format_exc())
+        _say_scrubbed("This is a bug in imgbatch. Committed shards are safe.")
         sys.exit(BUG)
 
 
 def _tell(error: RunError) -> None:
-    stderr = _stderr()
-    stderr.print(f"error: {type(error).__name__}: {error}", markup=False, style="red")
-    stderr.print(f"to do: {error.remedy}", markup=False)
+    # It repeats what was given: a flag, a variable, an address with a password in it.
+    _say_scrubbed(f"error: {type(error).__name__}: {error}", style="red")
+    _say_scrubbed(f"to do: {error.remedy}")
+
+
+def _say_scrubbed(text: str, style: str | None = None) -> None:
+    from imgbatch.storage.secrets import scrub  # noqa: PLC0415 - keeps `--help` quick
+
+    _stderr().print(scrub(text), markup=False, style=style)
 
 
 def _stderr() -> Console:

@@ -22,6 +22,7 @@ from imgbatch import analyzers, settings, terminal
 from imgbatch.errors import BusyError, MissingExtraError, SettingsError
 from imgbatch.release import PACKAGES, release
 from imgbatch.storage import open_store
+from imgbatch.storage.secrets import scrub
 from imgbatch.terminal import (
     AddInput,
     DatasetUrl,
@@ -107,8 +108,9 @@ def submit(  # noqa: PLR0913 - one argument per flag
         runtime_env=_runtime_env(ship=ship),
         metadata={DATASET: root},
     )
-    record = {"submission": submission.name, "address": address, "dataset": dataset}
-    say(json, "submitted", record, _next(submission.name, address, dataset))
+    shown = scrub(address)  # who reaches it through a proxy may have a password in it
+    record = {"submission": submission.name, "address": shown, "dataset": dataset}
+    say(json, "submitted", record, _next(submission.name, shown, dataset))
     if not follow:
         raise typer.Exit(_until_accepted(submission))
     raise typer.Exit(_until_its_end(submission, Sorted() if json else sys.stdout))

@@ -13,8 +13,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import uuid
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -25,6 +27,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from imgbatch.dataset import MANIFEST, Dataset
+from imgbatch.release import release
 from imgbatch.storage import open_store
 from imgbatch.storage.secrets import scrub
 from tests import corpus
@@ -41,6 +44,7 @@ PROFILE_SECRET = "plantedProfileKey0123456789ABCDEFGHIJKL"
 PROFILE_TOKEN = "plantedProfileToken0123456789ABCDEFGH"
 RAY_TOKEN = "plantedRayAuthToken0123456789abcdefghijk"
 SIGNATURE = "SECRETsignature0123456789abcdef"
+PASSWORD = "plantedPassw0rd"
 # What our own requests were signed with, as the servers tell it.
 SIGNED = re.compile(rb"Signature=[0-9a-f]{64}|assertion=eyJ|Bearer ey")
 
@@ -133,6 +137,7 @@ def planted(crafted_url: str) -> Iterator[Planted]:
         PROFILE_TOKEN,
         RAY_TOKEN,
         SIGNATURE,
+        PASSWORD,
         inner,
     ]
     yield Planted(folder, environment, [text.encode() for text in texts])
@@ -225,6 +230,64 @@ def test_runs_on_ray_leave_no_secret_in_datasets_reports_and_logs_of_ray(
     assert boto3.client("s3").list_objects_v2(Bucket=bucket, Prefix=f"{name}/d/logs/")["KeyCount"]
 
 
+@pytest.fixture
+def dashboard() -> Iterator[str]:
+    """HOST:PORT of what answers as Ray's dashboard does, and takes every job.
+
+    Ray's own takes tokens alone; a password is asked for by a proxy in front of it.
+    """
+
+    class Dashboard(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            told: object = {"ray_version": release().ray}
+            if self.path.endswith("/logs"):
+                told = {"logs": "Running entrypoint for job x\naccepted: here\n"}
+            elif "/api/jobs/imgbatch-" in self.path:
+                told = {"type": "SUBMISSION", "status": "RUNNING", "entrypoint": "python"}
+            elif "/api/jobs" in self.path:
+                told = []
+            self.answer(told)
+
+        def do_POST(self) -> None:
+            told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            self.answer({"job_id": told["submission_id"], "submission_id": told["submission_id"]})
+
+        def answer(self, told: object) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(told).encode())
+
+        def log_message(self, *_: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Dashboard) as served:
+        thread = threading.Thread(target=served.serve_forever, args=[0.01])
+        thread.start()
+        yield f"127.0.0.1:{served.server_port}"
+        served.shutdown()
+        thread.join()
+
+
+@pytest.mark.slow
+def test_a_password_in_the_address_of_a_cluster_is_told_nowhere(
+    planted: Planted, dashboard: str
+) -> None:
+    folder = planted.folder
+    corpus.many(folder / "c", 1)
+    words = [folder / "c", folder / "d"]
+    given, nowhere = f"http://anna:{PASSWORD}@{dashboard}", f"http://anna:{PASSWORD}@127.0.0.1:9"
+    codes = [
+        planted.imgbatch("submit", *words, RAY_API_SERVER_ADDRESS=nowhere),
+        planted.imgbatch("run", *words, "--address", nowhere),
+        planted.imgbatch("submit", *words, "--address", given),
+        planted.imgbatch("submit", *words, "--address", given, "--json"),
+    ]
+    assert codes == [22, 10, 0, 0], planted.said
+    shown = f"http://anna:***@{dashboard}"
+    assert f" to {shown}\n" in planted.said[4]
+    assert json.loads(planted.said[6].splitlines()[0])["address"] == shown
+    assert planted.leaks() == []
+
+
 @pytest.mark.parametrize(
     ("text", "left"),
     [
@@ -253,6 +316,9 @@ def test_runs_on_ray_leave_no_secret_in_datasets_reports_and_logs_of_ray(
         ("<SessionToken>FwoGZXIvYXdz</SessionToken>", "<SessionToken>***</SessionToken>"),
         ("<StringToSign>AWS4\nabc</StringToSign>", "<StringToSign>***</StringToSign>"),
         ("https://anna:hunter2hunter@host/x", "https://anna:***@host/x"),
+        ("https://anna:hunter2@hunter@host/x@y", "https://anna:***@host/x@y"),
+        ("https://:hunter2hunter@host:80/x", "https://:***@host:80/x"),
+        ("https://host:80/x@y http://host:80", None),
         (
             '{"private_key": "-----BEGIN PRIVATE KEY-----\\nMIIE\\n-----END PRIVATE KEY-----\\n"}',
             '{"private_key": "***\\n"}',

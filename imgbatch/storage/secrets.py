@@ -40,7 +40,8 @@ _PATTERNS = tuple(
             rf"(?<![a-z])((?:{_NAMES}){_QUOTE}\s*(?:=|:|>|%3D)\s*{_QUOTE})[^\s\"'\\&<>,;}})\]]{{6,}}",
             rf"\1{HIDDEN}",
         ),
-        (r"(\b[a-z][\w+.-]*://[^\s/:@\"']+:)[^\s/@\"']+@", rf"\1{HIDDEN}@"),
+        # Up to the last `@` before a slash: a password that was not quoted may hold one.
+        (r"(\b[a-z][\w+.-]*://[^\s/:@\"']*:)[^\s/\"']+@", rf"\1{HIDDEN}@"),
     )
 )
 
