@@ -15,14 +15,17 @@ from imgbatch.dataset import MANIFEST, Dataset
 from imgbatch.settings import Limits
 from imgbatch.storage import open_store
 from tests import corpus
-from tests.jobs.cluster import Tunnel, head, with_token
+from tests.jobs.cluster import TOKEN, Tunnel, head, with_token
 from tests.jobs.underway import RECIPE, SOURCES, Driver, Made, check, slow
+from tests.test_secrets import PROFILE_SECRET, PROFILE_TOKEN, SECRET, Planted
+from tests.test_secrets import TOKEN as SESSION
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.slow
-# What the machines of a cluster have, and who submits has not; the URL says where the S3 server is.
+# What the machines of a cluster have, and who submits has not (its keys are others); the URL says
+# where the S3 server is.
 RIGHTS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "STORAGE_EMULATOR_HOST")
 CLOUDS = ("AWS_", "GOOGLE_", "STORAGE_")
 SHARDS = 100
@@ -54,7 +57,12 @@ def test_a_run_is_submitted_from_s3_to_google_by_who_can_reach_neither(
     (tmp_path / "r.toml").write_text(recipe)
     corpus.run_inline(source, tmp_path / "whole", recipe=recipe, limits=Limits(shard_sources=4))  # type: ignore[arg-type] # a URL
     said = f"?endpoint={os.environ['AWS_ENDPOINT_URL']}&region=us-east-1"
-    rights = {variable: os.environ[variable] for variable in RIGHTS}
+    # The machines' keys are secrets, and so is what lies about where it is submitted from.
+    theirs = {"AWS_SECRET_ACCESS_KEY": SECRET, "AWS_SESSION_TOKEN": SESSION}
+    ours = {"AWS_ACCESS_KEY_ID": "AKIAOFALAPTOP", "AWS_SECRET_ACCESS_KEY": PROFILE_SECRET}
+    ours |= {"LAB_API_KEY": PROFILE_TOKEN}
+    needles = [TOKEN, *theirs.values(), PROFILE_SECRET, PROFILE_TOKEN]
+    rights = {variable: os.environ[variable] for variable in RIGHTS} | theirs
     with monkeypatch.context() as patch:
         for variable in [known for known in os.environ if known.startswith(CLOUDS)]:
             patch.delenv(variable)
@@ -63,19 +71,27 @@ def test_a_run_is_submitted_from_s3_to_google_by_who_can_reach_neither(
             words += ["--recipe", str(tmp_path / "r.toml"), "--follow", "--json"]
             done = subprocess.run(
                 [sys.executable, "-m", "imgbatch", *words],
-                env=with_token(IMGBATCH_SHARD_SOURCES="4"),
+                env=with_token(IMGBATCH_SHARD_SOURCES="4", **ours),
                 cwd=sys.prefix,
                 capture_output=True,
                 text=True,
                 timeout=150,
                 check=False,
             )
+            patch.undo()
+            output = [done.stdout, done.stderr]
+            planted = Planted(cluster.folder, {}, [text.encode() for text in needles], output)
+            leaks = planted.leaks(dataset) if done.returncode == 0 else []
+            logged = [path.read_text("utf-8", "replace") for path in cluster.folder.rglob("*.log")]
     assert done.returncode == 0, done.stdout + done.stderr
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert told[-1]["event"] == "finished"
     assert told[-1]["outcomes"] == {"ok": 40, "decode.unrecognised": 1}
     assert Dataset.open(dataset).runs()[-1]["engine"] == "ray"
     check(str(tmp_path / "whole"), dataset)
+    # The job's own log is there: what it says was read.
+    assert any('"event": "finished"' in text for text in logged)
+    assert leaks == []
 
 
 def test_a_store_that_stays_away_ends_the_run_with_16_and_the_same_command_goes_on(
