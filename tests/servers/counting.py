@@ -1,6 +1,7 @@
 """A server in front of another one: hands everything on and counts it.
 
-With `bare_etags` it refuses conditions whose etag is in quotes, as Ceph does.
+With `bare_etags` it refuses conditions whose etag is in quotes, as Ceph does. With a `fate` it
+spoils answers to what reads, as that says of each.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ import http.client
 import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+# Out for a moment; gone without a word; gone amid the body.
+Fate = Literal["sound", "busy", "gone", "cut"]
 
 HOP = {"connection", "transfer-encoding", "content-length", "keep-alive", "server", "date"}
 
@@ -42,6 +46,7 @@ class Counting(ThreadingHTTPServer):
         self.behind = urlsplit(endpoint).netloc
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.asked: list[Asked] = []
+        self.fate: Callable[[], Fate] = lambda: "sound"
 
     def of(self, name: str) -> list[Asked]:
         """Return the requests for one object."""
@@ -59,6 +64,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(412)
             return
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        fate = self.server.fate() if self.command in ("GET", "HEAD") else "sound"
+        if fate == "busy":
+            self.send_error(503)
+            return
+        if fate == "gone":
+            self.close_connection = True
+            return
         behind = http.client.HTTPConnection(self.server.behind)
         with contextlib.closing(behind):
             behind.request(self.command, self.path, body, dict(self.headers))
@@ -75,7 +87,8 @@ class _Handler(BaseHTTPRequestHandler):
             length = answer.getheader("Content-Length") if self.command == "HEAD" else None
             self.send_header("Content-Length", length or str(len(data)))
             self.end_headers()
-            self.wfile.write(data)
+            self.close_connection = self.close_connection or fate == "cut"
+            self.wfile.write(data[: len(data) // 2] if fate == "cut" else data)
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _hand_on  # noqa: N815 - the names that http.server looks for
 
