@@ -31,7 +31,7 @@ REPEATED_SECONDS = timedelta(seconds=30)
 # Delta's own goes on for about a minute, and never longer than a store may be out.
 DELTA_SECONDS = 120
 DEFAULT_REGION = "us-east-1"
-# Sent with what is put, so that a server refuses what came otherwise. Google is sent none.
+# Sent with what is put, so that a server refuses what came otherwise. Google is sent none: `echo`.
 CHECKSUM = "SHA256"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import mimetypes
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 from urllib.parse import quote as percent
@@ -18,6 +19,7 @@ from imgbatch.storage import ChangedError, Entry, access, versions
 from imgbatch.storage.addresses import quote, unquote
 from imgbatch.storage.ahead import AheadFile
 from imgbatch.storage.clients import client
+from imgbatch.storage.echo import Echo
 from imgbatch.storage.listings import Listing, version_of
 from imgbatch.storage.odd import OddNames, RetoldError, is_odd
 from imgbatch.storage.options import split
@@ -54,6 +56,7 @@ class RemoteStore:
         self._prefix = f"{prefix}/" if prefix else ""
         self.root = self._canonical(prefix).rstrip("/")
         self._odd = OddNames(self.place)
+        self._echo = Echo()
         self._memory: ObjectStore | None = None
         self._made: tuple[int, Client] | None = None
         if self._scheme == "memory":
@@ -181,8 +184,12 @@ class RemoteStore:
 
         Raises:
             AccessError: the name is odd, here and wherever something is written or deleted.
+            StorageError: other bytes came there; S3 itself refuses these, of Google see `echo`.
         """
-        self._put(name, data, "overwrite")
+        etag = self._put(name, data, "overwrite")
+        if self._scheme == "gs":
+            again = partial(self.get, name, etag)
+            self._echo.compare(self.address(name), data, etag, again)
 
     def put_file(self, name: str, path: str) -> None:
         """Write an object from a file; in several requests where it is large."""

@@ -1,7 +1,8 @@
 """A server in front of another one: hands everything on and counts it.
 
 With `bare_etags` it refuses conditions whose etag is in quotes, as Ceph does. With a `fate` it
-spoils answers to what reads, as that says of each.
+spoils answers to what reads, as that says of each; so many of the next PUTs as `bends` says reach
+the other one with another last byte.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Counting(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.asked: list[Asked] = []
         self.fate: Callable[[], Fate] = lambda: "sound"
+        self.bends = 0
 
     def of(self, name: str) -> list[Asked]:
         """Return the requests for one object."""
@@ -71,6 +73,9 @@ class _Handler(BaseHTTPRequestHandler):
         if fate == "gone":
             self.close_connection = True
             return
+        if self.command == "PUT" and self.server.bends:
+            self.server.bends -= 1
+            body = body[:-1] + bytes([body[-1] ^ 1])
         behind = http.client.HTTPConnection(self.server.behind)
         with contextlib.closing(behind):
             behind.request(self.command, self.path, body, dict(self.headers))
