@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import tarfile
 import time
 import zipfile
 from typing import TYPE_CHECKING
@@ -81,6 +83,40 @@ def test_a_member_of_an_archive_gives_the_rows_of_the_file_itself(made: Path) ->
     ]:
         assert by_name[name]["sha256"] == by_name[member]["sha256"]
         assert hashes[by_name[name]["source_id"]] == hashes[by_name[member]["source_id"]]
+
+
+def content(folder: Path, name: str) -> bytes:
+    """Return the bytes of a file, or of a member of an archive, as Python itself reads it."""
+    archive, _, member = name.partition("!/")
+    if not member:
+        return (folder / name).read_bytes()
+    if zipfile.is_zipfile(folder / archive):
+        with zipfile.ZipFile(folder / archive) as opened:
+            return opened.read(member)
+    with tarfile.open(folder / archive) as opened_tar:
+        file = opened_tar.extractfile(member)
+        assert file is not None
+        return file.read()
+
+
+@pytest.mark.parametrize("held", ["in memory", "in a file"])
+def test_a_source_has_the_sha256_of_its_bytes(held: str, made: Path, tmp_path: Path) -> None:
+    dataset = made / "dataset"
+    if held == "in a file":
+        # Larger objects are read from their file.
+        limits = Limits(fetched_bytes=2**16)
+        dataset = tmp_path / "d"
+        corpus.run_inline(made / "corpus", dataset, limits=limits)
+    told = {
+        str(r["address"]).rpartition("/corpus/")[2]: r["sha256"]
+        for r in rows(dataset, "sources")
+        if r["status"] == "ok"
+    }
+    bytes_of = {name: content(made / "corpus", name) for name in told}
+    assert told == {name: hashlib.sha256(data).hexdigest() for name, data in bytes_of.items()}
+    assert {name for name, outcome in corpus.EXPECTED.items() if outcome == "ok"} == told.keys()
+    assert max(map(len, bytes_of.values())) > 2**16
+    assert {"inside.zip!/china.jpg", "inside.tar.gz!/flower.jpg"} <= told.keys()
 
 
 def test_again_it_does_nothing(made: Path) -> None:
