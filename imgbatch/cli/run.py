@@ -161,7 +161,7 @@ def preprocess(
     input: Input,  # noqa: A002 - the word that users see
     out: Annotated[str, typer.Argument(metavar="OUT", help="Folder or bucket URL.")],
     *,
-    recipe: Annotated[str, typer.Option(help="A .toml file with [[steps]].")],
+    recipe: Annotated[str, typer.Option(help="A .toml file of steps.")],
     json: Json = False,
 ) -> None:
     """Write a changed copy of every picture of INPUT, faces masked if asked for, and a table."""
