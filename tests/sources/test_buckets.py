@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import random
+import subprocess
+import sys
 import tarfile
 import tempfile
 import uuid
@@ -17,7 +19,9 @@ import pytest
 from PIL import Image
 
 from imgbatch import crew
+from imgbatch.dataset import MANIFEST, Dataset
 from imgbatch.messages import Finished
+from imgbatch.observe.lines import log_lines
 from imgbatch.run import run
 from imgbatch.settings import Limits
 from imgbatch.sources import fetch, open_input, read_stream
@@ -189,6 +193,45 @@ def test_a_run_reads_a_compressed_tar_of_many_shards_once_and_hands_each_on_as_i
     assert len(after_each) == 10
     assert after_each[0] - listing < len(data)
     assert came() <= 2.1 * len(data)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_two_workers_of_ray_read_two_compressed_tars_of_many_shards_once_each(
+    server: Counting, url: str, tmp_path: Path
+) -> None:
+    # Two, and as large: an idle worker would be given a slow task of the other's too.
+    names = ["a.tar.gz", "b.tar.gz"]
+    data = tarred(pictures(60, 320), "w:gz")
+    for name in names:
+        put(url, server, name, data)
+    (tmp_path / "r.toml").write_text(RECIPE)
+    words = ["run", url, tmp_path / "d", "--recipe", tmp_path / "r.toml", "--workers", "2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "imgbatch", *map(str, words)],
+        env={**os.environ, "AWS_ENDPOINT_URL": server.url, "IMGBATCH_SHARD_SOURCES": "6"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    dataset = Dataset.open(str(tmp_path / "d"))
+    (record,) = dataset.runs()
+    assert (record["engine"], record["outcomes"]) == ("ray", {"ok": 120, "archive": 2})
+    finished = [
+        (line["shard"].partition("@")[0], line["worker"])
+        for line in log_lines(dataset, record["run"])
+        if line["event"] == "shard.finished"
+    ]
+    rows = dataset.read(MANIFEST, columns=["container", "shard"]).to_pylist()
+    for name in names:
+        shards = {r["shard"] for r in rows if (r["container"] or "").endswith(f"/{name}")}
+        assert len(shards) == 10
+        workers = [worker for shard, worker in finished if shard in shards]
+        assert (len(workers), len(set(workers))) == (10, 1)
+        # Once to list its members, once to read them.
+        assert sum(one.bytes for one in server.of(name)) <= 2.1 * len(data)
 
 
 def large_video() -> bytes:
