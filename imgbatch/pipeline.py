@@ -43,7 +43,7 @@ from imgbatch.sources import fetch, patience, read_stream
 from imgbatch.storage.access import adopt
 from imgbatch.tables import table_specs
 from imgbatch.timings import Clock, Timings
-from imgbatch.watch import Watch
+from imgbatch.watch import Watch, peak_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -105,7 +105,7 @@ class Worker:
         self._fetchers.shutdown(cancel_futures=True)
         self._lanes.close()
         self._warnings.uninstall()
-        self._log.info("worker.ended")
+        self._log.info("worker.ended", peak_bytes=peak_memory())
         self._file.close()
 
     def guard(self) -> WorkerLostError | None:

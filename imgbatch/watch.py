@@ -32,6 +32,8 @@ FROZEN_SECONDS = 3.0
 UNIT_BYTES = 64 * 2**20
 STATUS = Path("/proc/self/status")
 OWN_MEMORY = re.compile(rb"^RssAnon:\s+(\d+) kB", re.MULTILINE)
+# Not ru_maxrss of getrusage: that one begins with the size of whoever forked this process.
+PEAK = re.compile(rb"^VmHWM:\s+(\d+) kB", re.MULTILINE)
 
 
 class WorkerLostError(Exception):
@@ -120,8 +122,17 @@ def _places(found: list[tuple[str, int | None]]) -> tuple[tuple[str, int], ...]:
 
 def own_memory() -> int:
     """Return the bytes that this process holds of its own; 0 where the system does not say."""
+    return _told(OWN_MEMORY)
+
+
+def peak_memory() -> int:
+    """Return the most bytes that this process was ever resident with; 0 as above."""
+    return _told(PEAK)
+
+
+def _told(what: re.Pattern[bytes]) -> int:
     try:
-        found = OWN_MEMORY.search(STATUS.read_bytes())
+        found = what.search(STATUS.read_bytes())
     except FileNotFoundError:
         return 0
     return int(found[1]) * 1024 if found else 0

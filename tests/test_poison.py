@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -212,3 +214,18 @@ def test_a_watch_names_a_process_that_holds_too_much() -> None:
     assert lost is not None
     assert (lost.reason, lost.suspects) == ("memory", (("s", 1),))
     assert Watch(source_seconds=100, memory=2**50).look() is None
+
+
+def test_the_peak_of_a_process_is_its_own_and_stays_when_its_memory_is_given_back() -> None:
+    # In processes of their own, begun by this one, which holds more than the small one may.
+    ballast = b"\1" * 2**28
+    code = "from imgbatch.watch import own_memory, peak_memory; held = b'1' * {size}; del held; "
+    code += "print(own_memory(), peak_memory())"
+    found = []
+    for size in (1, 2**28):
+        command = [sys.executable, "-c", code.format(size=size)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        found.append(tuple(map(int, done.stdout.split())))
+    (_, small), (now, large) = found
+    assert 2**20 < small < len(ballast)
+    assert now < len(ballast) <= large < 2 * len(ballast)

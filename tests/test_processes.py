@@ -67,10 +67,13 @@ def test_two_processes_make_the_dataset_that_one_makes(tmp_path: Path) -> None:
         line["worker"] for line in lines_of(tmp_path / "two") if line["event"] == "shard.finished"
     }
     ended = {
-        line["worker"] for line in lines_of(tmp_path / "two") if line["event"] == "worker.ended"
+        line["worker"]: line["peak_bytes"]
+        for line in lines_of(tmp_path / "two")
+        if line["event"] == "worker.ended"
     }
     assert did
-    assert did <= ended, "whoever worked wrote its log to the end"
+    assert did <= ended.keys(), "whoever worked wrote its log to the end"
+    assert min(ended.values()) > 50e6, "its libraries alone take more"
 
 
 def test_the_threads_of_all_processes_are_those_that_were_allowed() -> None:

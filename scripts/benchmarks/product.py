@@ -33,12 +33,14 @@ class Run:
         sources: how many it examined.
         seconds: from listing to the last commit.
         work_seconds: from workers that are up until the last shard's parts were written.
+        worker_peaks: the largest resident size of each worker that wrote its log to the end, bytes.
     """
 
     ended: Ended
     sources: int
     seconds: float
     work_seconds: float
+    worker_peaks: tuple[int, ...]
 
     @property
     def listed_to_parquet(self) -> float:
@@ -94,4 +96,13 @@ def run_imgbatch(  # noqa: PLR0913 - one argument per choice
     (record,) = [json.loads(path.read_bytes()) for path in (dataset / "runs").glob("*.json")]
     if record["outcomes"] != {"ok": expected}:
         raise SystemExit(f"bench: {expected} sources were to be ok, not {record['outcomes']}")
-    return Run(ended, expected, record["seconds"], record["work_seconds"])
+    return Run(ended, expected, record["seconds"], record["work_seconds"], _worker_peaks(dataset))
+
+
+def _worker_peaks(dataset: Path) -> tuple[int, ...]:
+    lines = [
+        json.loads(line)
+        for path in (dataset / "logs").rglob("*.jsonl")
+        for line in path.read_bytes().splitlines()
+    ]
+    return tuple(line["peak_bytes"] for line in lines if line["event"] == "worker.ended")
