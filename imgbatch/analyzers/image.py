@@ -143,7 +143,7 @@ def date(value: object) -> datetime | None:
     if found is None:
         return None
     try:
-        return datetime(*map(int, found.groups()))  # type: ignore[arg-type] # noqa: DTZ001 - six numbers; EXIF has no zone
+        return datetime(*map(int, found.groups()))  # type: ignore[arg-type] # six numbers # noqa: DTZ001 - EXIF has no zone
     except ValueError:  # such as 0000:00:00, which cameras without a clock write
         return None
 

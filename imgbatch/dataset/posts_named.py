@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -166,5 +166,5 @@ def _files(dataset: Dataset, found: dict[str, str]) -> Iterator[tuple[str, tuple
                 yield source_id, (input_, address.removeprefix(own["before"]))
 
 
-def _pairs(rows: pa.Table | pa.RecordBatch) -> Iterator[tuple]:  # type: ignore[type-arg]
+def _pairs(rows: pa.Table | pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
     return zip(*(column.to_pylist() for column in rows.columns), strict=True)
