@@ -159,5 +159,7 @@ def stop(
 
 
 def _tell(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
+    from imgbatch.storage.secrets import scrub
+
+    sys.stderr.write(f"{scrub(text)}\n")
     sys.stderr.flush()
