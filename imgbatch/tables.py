@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # What a field of a table says of itself, so that it is known without its analyzer.
 SAID = ("meaning", "unit", "range", "missing", "mark")
 # Grows when the same bytes and [media] settings would give other pixels or another outcome.
-MEDIA_VERSION = 3
+MEDIA_VERSION = 4
 
 KEYS = (
     Column("source_id", pa.string(), "the source: hash of its address", range="32 hex digits"),

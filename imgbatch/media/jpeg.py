@@ -1,13 +1,23 @@
 """The bytes of a JPEG enter; its RGB pixels leave, scaled inside the DCT or exactly by area.
 
-libjpeg-turbo decodes (through simplejpeg, which tells libjpeg's warnings); what simplejpeg refuses
-(CMYK, unusual subsampling) Pillow decodes. libjpeg fills what is missing with grey and only warns,
-so every warning is looked at here.
+libjpeg-turbo decodes (through simplejpeg, which tells libjpeg's first warning); what simplejpeg
+refuses (unusual subsampling) Pillow decodes, which tells none. libjpeg fills what is missing with
+grey and only warns, so every warning is looked at here: it is damage, unless it is one of those
+that whole pictures give.
+
+Decision, 2026-11: bytes left over before a restart marker, or between scans, are damage, however
+few. Drawback: some webcams pad there, and their frames fail. Bytes left over at the end are a note,
+as whole pictures have them too: `decode.extraneous` where all are of one value, which fills up, and
+`decode.hole` otherwise. Zeros in place of the data, the commonest hole, fail a picture where they
+cannot be one (see `jpeg_scan`); where they could be a flat area they are `decode.hole`, if bytes
+are left over. What leaves no trace stays unseen: a hole after which the codes fall into step again,
+with as many blocks as before.
 """
 
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -16,17 +26,44 @@ import simplejpeg
 from PIL import JpegImagePlugin
 
 from imgbatch.errors import DecodeError
+from imgbatch.media.jpeg_scan import (
+    EOI,
+    is_padding,
+    plainly_headed,
+    zeros_are_no_picture,
+    zeros_in_scan,
+)
 from imgbatch.media.pixels import scaled, scaled_rgb
 
 if TYPE_CHECKING:
     from imgbatch.media.pixels import RGB
 
 MAX_SCANS = 1000
-EOI, SOS = b"\xff\xd9", b"\xff\xda"
+SOS = b"\xff\xda"
 
+# What libjpeg and TurboJPEG say, in their own words.
 _CUT = "Premature end of JPEG file"
-_HOLES = ("premature end of data segment", "bad Huffman code", "instead of RST")
-_AFTER_PIXELS = "extraneous bytes before marker 0xd9"
+_HOLES = (
+    "premature end of data segment",
+    "bad Huffman code",
+    "bad arithmetic code",
+    "instead of RST",
+    "extraneous bytes before marker",
+)
+_AFTER_PIXELS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
+# Whole pictures of odd writers have these too. Bytes are left over between a header's segments.
+_ODD_HEADER = (
+    "extraneous bytes before marker",
+    "unknown JFIF revision number",
+    "Unknown Adobe color transform code",
+    "Invalid SOS parameters for sequential JPEG",
+)
+_REFUSED = (
+    "Could not determine",
+    "Could not scale down",
+    "Unsupported color conversion request",
+    "Unsupported JPEG data precision",
+)
 
 
 class QuietJpeg(JpegImagePlugin.JpegImageFile):
@@ -97,7 +134,8 @@ def decode_jpeg(
         eighths: n of the scale n/8 from `full` to `size`.
         scans: how the coefficients lie.
         exact: decode in full, then scale by area.
-        notes: gets `decode.tail`, `decode.extraneous` or `decoder:pillow`.
+        notes: gets `decode.tail`, `decode.extraneous`, `decode.hole`, `header.odd` or
+            `decoder:pillow`.
 
     Returns:
         (size[1], size[0], 3) uint8, as stored (not turned).
@@ -120,20 +158,50 @@ def _decode(
     notes: list[str],
 ) -> RGB:
     try:
-        return _turbo(data, size)
+        pixels = _turbo(data, size)
     except ValueError as error:
         warning = str(error)
+    else:
+        _refuse_zeros(data, scans)
+        return pixels
+    spare = _AFTER_PIXELS.search(warning)
     if warning == _CUT:
         pixels = _without_end(data, size, scans)
         notes.append("decode.tail")
         return pixels
+    if spare:
+        note = _left_over(data, scans, int(spare[1]))
+        pixels = _turbo(data, size, strict=False)
+        notes.append(note)
+        return pixels
+    if any(refused in warning for refused in _REFUSED):
+        notes.append("decoder:pillow")
+        return _pillow(data, size, eighths, notes=notes)
+    odd = any(odd in warning for odd in _ODD_HEADER)
+    if odd and (plain := plainly_headed(data)) not in {b"", data}:
+        pixels = _decode(plain, size, eighths, scans=scans, notes=notes)
+        notes.append("header.odd")
+        return pixels
     if any(hole in warning for hole in _HOLES):
         raise DecodeError("decode.truncated", f"JPEG data are missing: {warning}")
-    if _AFTER_PIXELS in warning:
-        notes.append("decode.extraneous")
+    if odd:
         return _turbo(data, size, strict=False)
-    notes.append("decoder:pillow")
-    return _pillow(data, size, eighths, notes=notes)
+    raise DecodeError("decode.corrupt", f"JPEG: {warning}")
+
+
+def _refuse_zeros(data: bytes, scans: Scans, spare: int = 0) -> None:
+    if scans.single and zeros_in_scan(data, spare=spare) and zeros_are_no_picture(data):
+        raise DecodeError("decode.truncated", "JPEG data are missing: zeros are in their place")
+
+
+def _left_over(data: bytes, scans: Scans, spare: int) -> str:
+    """Return the note for so many bytes behind the last pixel.
+
+    Some writers fill up there, with one value. Others are data that found no place.
+    """
+    _refuse_zeros(data, scans, spare)
+    whole = is_padding(data, spare) and not zeros_in_scan(data, spare=spare)
+    return "decode.extraneous" if whole else "decode.hole"
 
 
 def _turbo(data: bytes, size: tuple[int, int], *, strict: bool = True) -> RGB:
@@ -157,6 +225,7 @@ def _without_end(data: bytes, size: tuple[int, int], scans: Scans) -> RGB:
     cut = f"the file ends after {len(data)} bytes, before its end marker"
     if not scans.single:
         raise DecodeError("decode.truncated", cut)
+    _refuse_zeros(data, scans)
     try:
         return _turbo(data.removesuffix(EOI[:1]) + EOI, size)
     except ValueError as error:

@@ -5,8 +5,10 @@ size. Of several frames or pages the first is taken. No colour management: an em
 not applied.
 
 Notes: `animated`, `pages` (there are more than the first), `decoder:pillow` (a JPEG that simplejpeg
-refuses), `decode.tail` (pixels complete, the file's end missing), `decode.extraneous` (bytes behind
-the last pixel that do not belong there), `exif.corrupt`, `alpha:RULE`, `depth:...`.
+refuses; holes in it stay unseen), `decode.tail` (pixels complete, the file's end missing),
+`decode.extraneous` (a JPEG is filled up behind its last pixel), `decode.hole` (its data were not
+used up, or are zeros: part of the picture may be wrong), `header.odd` (its header is not by the
+standard, and was read as libjpeg reads it), `exif.corrupt`, `alpha:RULE`, `depth:...`.
 """
 
 from __future__ import annotations

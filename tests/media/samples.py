@@ -54,6 +54,7 @@ def every_format(image: Image.Image) -> dict[str, bytes]:
         "jpeg": encoded(image, "JPEG", quality=95, subsampling=0),
         "jpeg-420": encoded(image, "JPEG", quality=95, subsampling=2),
         "jpeg-progressive": encoded(image, "JPEG", quality=95, subsampling=0, progressive=True),
+        "jpeg-restarts": encoded(image, "JPEG", quality=95, subsampling=0, restart_marker_rows=1),
         "jpeg-cmyk": encoded(image.convert("CMYK"), "JPEG", quality=95),
         "png": encoded(image, "PNG"),
         "png-palette": encoded(palette, "PNG"),
