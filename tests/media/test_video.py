@@ -83,6 +83,7 @@ ENCODINGS = {
 }
 TINY = ENCODINGS["h264-groups"]
 TURNED = Encoding("mp4", "mpeg4")  # unlike libx264, the same frames always give the same bytes
+LONG = 360
 UNSCALED = (
     Interpolation.AREA
     | Interpolation.ACCURATE_RND
@@ -716,8 +717,31 @@ def test_no_frame_waits_for_the_garbage_collector(sample: str) -> None:
 
 
 def frames_alive() -> int:
+    return alive(av.VideoFrame)
+
+
+def alive(kind: type) -> int:
     # By type: `isinstance` asks each object for its class, and some of torch's warn when asked.
-    return sum(issubclass(type(one), av.VideoFrame) for one in gc.get_objects())
+    return sum(issubclass(type(one), kind) for one in gc.get_objects())
+
+
+@pytest.mark.parametrize("sample", ["every_n", "fps", "keyframes", "scene"])
+@pytest.mark.parametrize("name", ["h264-groups", "mjpeg-avi"])
+def test_what_a_video_holds_does_not_grow_with_its_length(name: str, sample: str) -> None:
+    data = clip(ENCODINGS[name]._replace(frames=LONG))
+    gc.collect()
+    frames_before, packets_before = frames_alive(), alive(av.Packet)
+    most_frames = most_packets = taken = 0
+    media = opened(data, sample=sample, every_n=1, fps=25.0, scene_threshold=0.01)
+    for _ in media.pictures:
+        taken += 1
+        if taken % 10 == 1:
+            most_frames = max(most_frames, frames_alive() - frames_before)
+            most_packets = max(most_packets, alive(av.Packet) - packets_before)
+    assert taken >= 30
+    # Seen: 18 frames, and of packets those of a group of twelve for each lane and one more.
+    assert most_frames <= 40 < LONG // 8
+    assert most_packets <= 12 * (LANES + 2) < LONG // 4
 
 
 def test_a_failure_leaves_nothing_behind() -> None:
