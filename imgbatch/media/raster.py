@@ -6,9 +6,10 @@ not applied.
 
 Notes: `animated`, `pages` (there are more than the first), `decoder:pillow` (a JPEG that simplejpeg
 refuses; holes in it stay unseen), `decode.tail` (pixels complete, the file's end missing),
-`decode.extraneous` (a JPEG is filled up behind its last pixel), `decode.hole` (its data were not
-used up, or are zeros: part of the picture may be wrong), `header.odd` (its header is not by the
-standard, and was read as libjpeg reads it), `exif.corrupt`, `alpha:RULE`, `depth:...`.
+`decode.extraneous` (a JPEG is filled up behind its last pixel), `decode.hole` (data of a JPEG were
+not used up, or those of a HEIF are zeros: part of the picture may be wrong), `header.odd` (a JPEG's
+header is not by the standard, and was read as libjpeg reads it), `exif.corrupt`, `alpha:RULE`,
+`depth:...`. Holes in WebP and AVIF show only where their decoders refuse them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from imgbatch.errors import DecodeError
 from imgbatch.media import Media
 from imgbatch.media.boundary import decoder_errors
 from imgbatch.media.header import open_plugin, read_header
+from imgbatch.media.heif_items import has_zeros
 from imgbatch.media.jpeg import decode_jpeg
 from imgbatch.media.pixels import eighths_of, scaled_rgb, strip_rows, target_size, upright
 from imgbatch.media.sniff import declared_size, format_of, unreadable_format_of
@@ -136,9 +138,12 @@ def _pixels(
             if image.size != header.stored:
                 raise DecodeError("decode.corrupt", f"opened twice: {image.size}, {header.stored}")
             image.load()
-            return scaled_rgb(
+            pixels = scaled_rgb(
                 image, size, eighths=eighths, alpha=settings.alpha, notes=header.notes
             )
+            if name == "HEIF" and has_zeros(file):
+                header.notes.append("decode.hole")
+            return pixels
 
 
 def _peak_bytes(blob: Blob, header: Header, size: tuple[int, int], settings: MediaSettings) -> int:
