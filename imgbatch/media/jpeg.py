@@ -5,10 +5,11 @@ refuses (unusual subsampling) Pillow decodes, which tells none. libjpeg fills wh
 grey and only warns, so every warning is looked at here: it is damage, unless it is one of those
 that whole pictures give.
 
-Decision, 2026-11: bytes left over before a restart marker, or between scans, are damage, however
-few. Drawback: some webcams pad there, and their frames fail. Bytes left over at the end are a note,
-as whole pictures have them too: `decode.extraneous` where all are of one value, which fills up, and
-`decode.hole` otherwise. Zeros in place of the data, the commonest hole, fail a picture where they
+Decision, 2026-11: bytes left over before a restart marker, or between scans, are damage, but for a
+few before a restart marker, where some webcams pad: these are the note `decode.hole`. Drawback:
+behind them libjpeg tells no other hole. Bytes left over at the end are a note, as whole pictures
+have them too: `decode.extraneous` where all are of one value, which fills up, and `decode.hole`
+otherwise. Zeros in place of the data, the commonest hole, fail a picture where they
 cannot be one (see `jpeg_scan`); where they could be a flat area they are `decode.hole`, if bytes
 are left over. What leaves no trace stays unseen: a hole after which the codes fall into step again,
 with as many blocks as before.
@@ -51,6 +52,8 @@ _HOLES = (
     "extraneous bytes before marker",
 )
 _AFTER_PIXELS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
+_BEFORE_RESTART = re.compile(r"(\d+) extraneous bytes before marker 0xd[0-7]")
+FEW = 8
 # Whole pictures of odd writers have these too. Bytes are left over between a header's segments.
 _ODD_HEADER = (
     "extraneous bytes before marker",
@@ -164,13 +167,11 @@ def _decode(
     else:
         _refuse_zeros(data, scans)
         return pixels
-    spare = _AFTER_PIXELS.search(warning)
     if warning == _CUT:
         pixels = _without_end(data, size, scans)
         notes.append("decode.tail")
         return pixels
-    if spare:
-        note = _left_over(data, scans, int(spare[1]))
+    if note := _left_over(data, scans, warning):
         pixels = _turbo(data, size, strict=False)
         notes.append(note)
         return pixels
@@ -194,11 +195,19 @@ def _refuse_zeros(data: bytes, scans: Scans, spare: int = 0) -> None:
         raise DecodeError("decode.truncated", "JPEG data are missing: zeros are in their place")
 
 
-def _left_over(data: bytes, scans: Scans, spare: int) -> str:
-    """Return the note for so many bytes behind the last pixel.
+def _left_over(data: bytes, scans: Scans, warning: str) -> str | None:
+    """Return the note for bytes that whole pictures have too; None: the warning is of no such.
 
-    Some writers fill up there, with one value. Others are data that found no place.
+    Some writers fill up behind the last pixel, with one value. Others are data that found no place.
     """
+    between = _BEFORE_RESTART.search(warning)
+    if between and int(between[1]) <= FEW:
+        _refuse_zeros(data, scans)
+        return "decode.hole"
+    after = _AFTER_PIXELS.search(warning)
+    if not after:
+        return None
+    spare = int(after[1])
     _refuse_zeros(data, scans, spare)
     whole = is_padding(data, spare) and not zeros_in_scan(data, spare=spare)
     return "decode.extraneous" if whole else "decode.hole"

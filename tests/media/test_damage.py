@@ -133,6 +133,11 @@ def test_bytes_that_are_left_over_before_a_restart_marker_are_a_hole() -> None:
     at = data.index(b"\xff\xd3")
     for spare in (20, 2000):
         assert outcome(data[:at] + b"\x12" * spare + data[at:]) == "decode.truncated"
+    for spare in (4, 8):
+        padded = data[:at] + bytes(spare) + data[at:]
+        assert outcome(padded) == "decode.hole"
+        pixels = [opened(one, SETTINGS)[1].pixels for one in (padded, data)]
+        assert np.array_equal(*pixels)
     gone = [
         outcome(data[:start] + data[start + 300 :])
         for start in range(data.index(b"\xff\xda") + 14, len(data) - 400, 61)
