@@ -90,8 +90,11 @@ class Holder:
 
     @property
     def silent(self) -> bool:
-        """Whether its last sign of life is too long ago, by our clock."""
-        return time.time() - self.at >= self.expires
+        """Whether its last sign of life is too far from now, by our clock.
+
+        One from the future says no more than an old one does: one of the two clocks is wrong.
+        """
+        return abs(time.time() - self.at) >= self.expires
 
     def busy(self) -> BusyError:
         """Return the error for whoever meets this holder alive."""
@@ -100,7 +103,7 @@ class Holder:
             f"run {self.run} is at work on this dataset: process {self.pid} on {self.host}, "
             f"since {self.since}, last sign of life {said}",
             "Wait until it ends, then run again. If it is dead, the next run takes over by itself "
-            f"{self.expires:g} s after that sign of life.",
+            f"once it was silent for {self.expires:g} s.",
         )
 
 

@@ -179,16 +179,27 @@ def test_an_owner_whose_lock_went_to_another_is_fenced(store: Store) -> None:
     assert written(store)["run"] == "old"
 
 
-def test_a_holder_with_a_clock_that_is_hours_behind_is_not_taken_over_while_it_lives(
-    tmp_path: Path,
+@pytest.mark.parametrize("off", [-7200.0, 7200.0])
+def test_a_holder_whose_clock_is_hours_off_is_taken_over_once_it_is_dead(
+    store: Store, off: float
+) -> None:
+    leave(store, **ELSEWHERE, at=time.time() + off, expires=0.3)
+    refuse_busy(store)
+    RunLock.take(store, "run2", expires=60).release()
+
+
+@pytest.mark.parametrize("off", [-7200.0, 7200.0])
+def test_a_holder_whose_clock_is_hours_off_is_not_taken_over_while_it_lives(
+    tmp_path: Path, off: float
 ) -> None:
     store = open_store(str(tmp_path))
-    leave(store, **ELSEWHERE, at=0.0, expires=3.0)
+    at = time.time() + off
+    leave(store, **ELSEWHERE, at=at, expires=3.0, token="its own")
     ended = threading.Event()
 
     def live() -> None:
         while not ended.wait(0.1):
-            leave(store, **ELSEWHERE, at=0.0, expires=3.0, token="its own", beat=time.time_ns())
+            leave(store, **ELSEWHERE, at=at, expires=3.0, token="its own", beat=time.time_ns())
 
     living = threading.Thread(target=live)
     living.start()
