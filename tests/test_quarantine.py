@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +13,8 @@ from imgbatch.cli import past_lines
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.verify import verify
 from imgbatch.observe.explain import explain
-from tests.jobs.test_poison import CLASSES, poisoned  # noqa: F401 - a fixture
+from tests import corpus, killer
+from tests.jobs.test_poison import CLASSES, RECIPE, picture, poisoned  # noqa: F401 - a fixture
 from tests.test_processes import start
 
 if TYPE_CHECKING:
@@ -37,3 +41,37 @@ def test_sources_that_kill_are_quarantined_without_ray_too(
         assert {line["error"] for line in found["log"]} == {row["error_class"]}
         shown = "\n".join(past_lines.explain(found))
         assert f"error source.quarantined: error {row['error_class']}, shard " in shown
+
+
+def little(folder: Path, dataset: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    words = ["run", folder, dataset, "--recipe", folder.parent / "r.toml", "--engine", "inline"]
+    return subprocess.run(
+        [sys.executable, "-m", "imgbatch", *map(str, words), *more],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.slow
+def test_a_source_that_kills_a_run_of_little_work_is_quarantined_by_the_next(
+    tmp_path: Path,
+) -> None:
+    folder, own = corpus.many(tmp_path / "in", 6), tmp_path / "d"
+    picture(folder / "crash.jpg", killer.CRASH)
+    (tmp_path / "r.toml").write_text(RECIPE)
+    first = little(folder, own)
+    assert first.returncode == -signal.SIGSEGV, first.stderr
+    # Whoever asks for one process has one, and it dies again.
+    assert little(folder, own, "--workers", "1").returncode == -signal.SIGSEGV
+    second = little(folder, own)
+    assert second.returncode == 0, second.stderr
+    dataset = Dataset.open(str(own))
+    outcomes = {
+        row["address"].rpartition("/")[2]: row for row in dataset.read("sources").to_pylist()
+    }
+    assert len(outcomes) == 7
+    assert {name for name, row in outcomes.items() if row["status"] != "ok"} == {"crash.jpg"}
+    assert outcomes["crash.jpg"]["error_class"] == "poison.crash"
+    assert verify(dataset).problems == []

@@ -8,7 +8,8 @@ that says so, and the rest is done. A machine that goes away is held against no 
 draws all of it.
 
 In this process (`inline`) a source that kills ends the run by nature, and one that hangs hangs it:
-the same command with `--workers 2`, or on Ray, finds and quarantines it.
+the same command again has a process for it (`crew.local`), finds and quarantines it; with
+`--workers 2`, or on Ray, the first does.
 
 Decision, 2026-11: one loop asks a fleet for events and hands out tasks; a board keeps the books.
 It was a thread per worker and task before, each waiting for its worker: a worker that did not come

@@ -6,6 +6,10 @@ says. Drawback: a second way to have workers, and the driver of such a run is on
 Decision, 2026-11: the processes of a first run are begun while its input is still listed: half of
 their start is over when there is something to do. Drawback: one that is listed in vain begins them
 in vain, and only a dataset's first run has it; of a later one most is done already.
+
+Decision, 2026-11: little work is done in this process, which a source that kills ends. So after a
+run that did not come to its end the next one has a process, whatever there is to do: it finds that
+source. Drawback: after an interruption too, which no source may be to blame for, it starts later.
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ from imgbatch.cores import machine_memory, workers_on
 from imgbatch.crew import conduct, inline
 from imgbatch.crew.child import Spare
 from imgbatch.crew.processes import Processes
+from imgbatch.dataset import Dataset
+from imgbatch.errors import DamageError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -26,6 +32,8 @@ if TYPE_CHECKING:
 
 # What a process must have to do that is worth the second in which it starts.
 WORTH_SOURCES = 500
+# What the record of a run says that was not ended by itself.
+BROKEN_OFF = ("running", "interrupted")
 # What two threads of one process do where two processes do 2.
 TWO_THREADS = 1.9
 
@@ -37,7 +45,8 @@ class Local:
 
     Args:
         workers: as many processes at most, and not fewer while there are tasks; 1: in this process;
-            0: as many as the machine has room for, if each has enough to do.
+            0: as many as the machine has room for, if each has enough to do, and one at least where
+            the dataset's run before this one did not come to its end.
     """
 
     def __init__(self, workers: int = 0) -> None:
@@ -64,7 +73,8 @@ class Local:
                 workers in a row were lost while they started.
         """
         count = self._workers or _paying(job, tasks)
-        if count == 1 or job.dataset.startswith("memory:"):
+        alone = count == 1 and (self._workers == 1 or not _broken_off(job))
+        if alone or job.dataset.startswith("memory:"):
             self._take(0)
             yield from inline(job, tasks)
         else:
@@ -98,6 +108,22 @@ def _paying(job: Job, tasks: Sequence[Task]) -> int:
     heavy = full * job.limits.shard_sources // max(WORTH_SOURCES, job.limits.shard_sources)
     worth = max(heavy, sum(work.shard.sources for work in fresh) // WORTH_SOURCES)
     return max(1, min(_soonest(_most(job.recipe, job.limits), len(tasks)), worth))
+
+
+def _broken_off(job: Job) -> bool:
+    """Return whether the dataset's run before this one died or was interrupted.
+
+    A source may have killed it, or hung it: done in this process, it would end this run too.
+    """
+    dataset = Dataset.open(job.dataset)
+    # By its name, which begins with the time: reading all records would cost a long history.
+    before = [name for name in dataset.run_names() if name != f"runs/{job.run}.json"]
+    if not before:
+        return False
+    try:
+        return dataset.run_record(before[-1]).get("status") in BROKEN_OFF
+    except DamageError:
+        return True  # nobody knows how it ended
 
 
 def _soonest(most: int, tasks: int) -> int:
