@@ -20,6 +20,7 @@ from imgbatch.dataset import MANIFEST, SOURCES, manifest
 from imgbatch.dataset.adopt import adopt
 from imgbatch.dataset.commit import Committer, remove, take_number
 from imgbatch.dataset.counts import OUTCOMES, Tally
+from imgbatch.dataset.due import sources_due
 from imgbatch.dataset.lock import RunLock
 from imgbatch.dataset.plan import gone, undone
 from imgbatch.dataset.repair import Mended
@@ -32,7 +33,7 @@ from imgbatch.storage import access, open_store
 from imgbatch.summary import Request, Summary, asked, new_run, now
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
     from imgbatch.dataset import Dataset, TableSpec
     from imgbatch.dataset.manifest import Changes, Listing
@@ -95,6 +96,7 @@ class Driver:
         self._start = start
         self._started = datetime.now(UTC)
         self._lock: RunLock | None = None
+        self._touched: Mapping[str, int] = {}
         self.summary = Summary(run or new_run(), dataset.url)
         did = mended or Mended([], [], [])
         self.summary.repaired = len(did.parts)
@@ -165,6 +167,7 @@ class Driver:
             self._get_ready(changes)
             run, number = self.summary.run, self.number
             manifest.freeze(self.dataset, changes, limits=self._limits, run=run, number=number)
+            self._touched = changes.touched
 
     def compute(self, engine: Engine, recorder: Recorder) -> None:
         """Compute and commit what the manifest and the recipe ask for and no table has.
@@ -251,7 +254,11 @@ class Driver:
         parts, todo = adopt(dataset, todo, specs)
         committer.add(parts)
         summary.adopted = len(parts)
-        _announce(recorder, dataset, todo)
+        recorder.planned(
+            shards=len(todo),
+            sources=sources_due(dataset, todo, self._touched),
+            note=", ".join(sorted({name for work in todo for name in work.tables})),
+        )
         job = Job(summary.run, dataset.url, self._recipe, self._limits, access.access())
         try:
             budget.take(parts)
@@ -311,10 +318,3 @@ def _tasks(todo: Sequence[Work]) -> list[Task]:
         tasks += [Task(works)] if stream else [Task((work,)) for work in works]
     # One pass over an archive takes longest: it starts first.
     return sorted(tasks, key=lambda task: -len(task.works))
-
-
-def _announce(recorder: Recorder, dataset: Dataset, todo: Sequence[Work]) -> None:
-    parts = dataset.table(MANIFEST).parts()
-    count = sum(parts[work.shard.part].rows for work in todo)
-    tables = sorted({name for work in todo for name in work.tables})
-    recorder.planned(shards=len(todo), sources=count, note=", ".join(tables))

@@ -134,7 +134,7 @@ class _Ahead:
                 came.append(shard)
                 pq.write_table(rows, self._path(shard))
         here = all_shards(dataset) if dataset.table(MANIFEST).exists else []
-        self.fresh = frozenset(names - changes.touched)
+        self.fresh = frozenset(names - changes.touched.keys())
         self.shards = [shard for shard in here if shard.name not in changes.touched]
         # How a shard's bytes are read does not matter here: `stream` is left out.
         self.shards += came

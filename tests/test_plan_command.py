@@ -16,6 +16,7 @@ from imgbatch.errors import DatasetError, SettingsError
 from imgbatch.observe.compare import compare
 from imgbatch.observe.explain import explain
 from imgbatch.observe.history import history
+from imgbatch.retry import Again, retry
 from imgbatch.run import run
 from imgbatch.storage import open_store
 from imgbatch.summary import Request
@@ -23,8 +24,11 @@ from tests.corpus import PHOTOS, Silent, many, run_inline
 from tests.planning import EXACT, LIMITS, MORE, OTHER, RECIPE, Place, everywhere, plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from pathlib import Path
+
+    from imgbatch.messages import Tick
+    from imgbatch.summary import Summary
 
 
 @pytest.fixture
@@ -155,6 +159,8 @@ def test_a_run_does_what_the_plan_says_and_the_plan_writes_nothing(
     assert {name: dict(counts) for name, counts in found.tables.items() if counts} == tables
     did = run_inline(place.corpus, place.own, recipe=recipe, limits=LIMITS)
     assert said(found) == said(did)
+    if found.shards:
+        assert announced(place, did) == found.sources
     assert found.adopted.total() == adopted
     later = plan(place, recipe)
     assert later.nothing
@@ -181,6 +187,47 @@ def test_what_a_killed_run_left_is_told_and_done(place: Place, recipe: str) -> N
     assert statuses == ["died", "finished"]
 
 
+@pytest.mark.parametrize(
+    ("recipe", "sources"), [(RECIPE, 4), (MORE, 11)], ids=["as before", "a new analyzer"]
+)
+def test_what_is_announced_after_an_interruption_is_what_is_left(
+    place: Place, recipe: str, sources: int
+) -> None:
+    place.run()
+    for name in ("00000.jpg", "00003.jpg", "00006.jpg", "00009.jpg"):
+        place.change(name)
+    request = Request(str(place.corpus), str(place.own), RECIPE, "inline")
+    with pytest.raises(KeyboardInterrupt):
+        run(request, LIMITS, interrupted_at_once, Silent())
+    did = run_inline(place.corpus, place.own, recipe=recipe, limits=LIMITS)
+    assert (did.new, did.changed) == (0, 0), "the run before has frozen what changed"
+    assert announced(place, did) == did.sources == sources
+
+
+def test_a_retry_announces_the_sources_that_failed_and_not_their_shards(place: Place) -> None:
+    place.run()
+    did = retry(Again(str(place.own), ("decode.*",), "inline"), LIMITS, crew.inline, Silent())
+    assert announced(place, did) == did.sources == 1
+
+
+def test_a_run_that_only_takes_parts_that_lie_written_has_nothing_to_announce(
+    place: Place,
+) -> None:
+    told: list[int] = []
+
+    class Listening(Silent):
+        def planned(self, *, shards: int, sources: int, note: str) -> None:  # noqa: ARG002 - the protocol's
+            told.append(sources)
+
+    undone_and_written(place)
+    request = Request(str(place.corpus), str(place.own), RECIPE, "inline")
+    assert run(request, LIMITS, crew.inline, Listening()).adopted == 3
+    assert told == []
+    place.change("00002.jpg")
+    run(request, LIMITS, crew.inline, Listening())
+    assert told == [1]
+
+
 def test_shards_that_leave_are_told(place: Place) -> None:
     a_whole_shard_leaves(place)
     assert plan(place, RECIPE).gone == 1
@@ -195,6 +242,17 @@ def test_another_input_is_refused_as_a_run_refuses_it(place: Place, tmp_path: Pa
         plan(place, RECIPE)
     found = plan(place, RECIPE, add_input=True)
     assert (found.new, found.removed) == (2, 0)
+
+
+def interrupted_at_once(*_: object) -> Generator[Tick]:
+    raise KeyboardInterrupt
+    yield
+
+
+def announced(place: Place, did: Summary) -> int:
+    """How many sources a run said that it would read."""
+    progress = json.loads((place.own / "runs" / did.run / "progress.json").read_text())
+    return int(progress["of"])
 
 
 def said(what: object) -> dict[str, object]:

@@ -17,7 +17,7 @@ from imgbatch.dataset.spill import CHUNK, Rows, Spill
 from imgbatch.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from imgbatch.records import Source
 
@@ -54,6 +54,14 @@ NOT_THERE = "fetch.changed"
 TAPE = "CASE WHEN packing = 'stream' THEN container ELSE '' END"
 CUT_ORDER = "tape, CASE WHEN tape <> '' THEN \"offset\" END NULLS LAST, address"
 
+TOUCHED = """
+    SELECT shard, sum(changed)::BIGINT AS changed FROM (
+        SELECT shard, 1 AS changed FROM again
+        UNION ALL SELECT shard, 0 AS changed FROM moved
+        UNION ALL SELECT shard, 0 AS changed FROM gone
+    ) GROUP BY shard
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Changes:
@@ -70,7 +78,8 @@ class Changes:
             order as those of `changed`.
         removed: `source_id` and `shard` of sources that leave; of the same input, no longer listed.
             Sorted by shard.
-        touched: names of the shards that changed, moved and removed sources lie in.
+        touched: the shards that changed, moved and removed sources lie in; by name, how many of
+            theirs changed.
         same: how many sources are as they were.
     """
 
@@ -78,7 +87,7 @@ class Changes:
     changed: Rows
     moved: Rows
     removed: Rows
-    touched: frozenset[str]
+    touched: Mapping[str, int]
     same: int
 
     @property
@@ -110,7 +119,7 @@ def _batches_of(rows: pa.Table | None, schema: pa.Schema) -> list[pa.RecordBatch
 
 
 def _changes(spill: Spill, *, listed: int) -> Changes:
-    shards = "SELECT shard FROM again UNION SELECT shard FROM moved UNION SELECT shard FROM gone"
+    shards = spill.read(TOUCHED)
     new = Rows(spill, "fresh", columns=f"*, {TAPE} AS tape", order=CUT_ORDER)
     changed = Rows(spill, "again", order="shard, address")
     return Changes(
@@ -118,7 +127,7 @@ def _changes(spill: Spill, *, listed: int) -> Changes:
         changed=changed,
         moved=Rows(spill, "moved", order="shard, address"),
         removed=Rows(spill, "gone", order="shard, source_id"),
-        touched=frozenset(spill.read(shards)["shard"].to_pylist()),
+        touched=dict(zip(*(column.to_pylist() for column in shards.columns), strict=True)),
         same=listed - new.num_rows - changed.num_rows,
     )
 

@@ -63,6 +63,18 @@ def outcomes(dataset: Dataset) -> Counter[tuple[str, str | None]]:
     return total
 
 
+def ok_rows(dataset: Dataset) -> dict[str, int]:
+    """Return how many rows of parts of `sources` are ok, by file name; of parts that it is told of.
+
+    One that it is told of and that is missing here has none.
+    """
+    told = _read(dataset.store)
+    found = dict.fromkeys(told["path"].to_pylist(), 0)
+    ok = told.filter(pc.equal(told["status"], "ok"))
+    found.update(zip(ok["path"].to_pylist(), ok["count"].to_pylist(), strict=True))
+    return found
+
+
 def _add(
     total: Counter[tuple[str, str | None]],
     keys: Iterable[dict[str, str | None]],

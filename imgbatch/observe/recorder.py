@@ -153,10 +153,11 @@ class Recorder:
         with self._lock:
             self._state, self._shards = "planned", shards
             self._meter.begin(sources)
-        self._watcher.planned(shards=shards, sources=sources, note=note)
+        if shards:  # else only parts that lie written are taken, or posts brought
+            self._watcher.planned(shards=shards, sources=sources, note=note)
         self._file = LogFile(self._store, self.run, "driver")
         self._log = logger(self._file, run=self.run, worker="driver")
-        tables = note.split(", ")
+        tables = note.split(", ") if note else []
         self._log.info("run.planned", shards=shards, sources=sources, tables=tables)
         self._look()
         self._put()
