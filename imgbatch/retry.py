@@ -35,7 +35,24 @@ if TYPE_CHECKING:
     from imgbatch.settings import Limits
     from imgbatch.summary import Summary
 
-STAGES = ["fetch", "archive", "decode", "analyze", "poison"]
+# By stage, what a source can fail with in a run, as the tree of errors has it.
+CLASSES = {
+    "fetch": ("missing", "denied", "changed", "unreadable", "failed", "timeout"),
+    "archive": ("corrupt", "truncated", "bomb", "encrypted", "unsupported"),
+    "decode": (
+        "empty",
+        "truncated",
+        "corrupt",
+        "bomb",
+        "unrecognised",
+        "unsupported",
+        "no-video",
+        "no-frames",
+    ),
+    "analyze": ("failed",),
+    "poison": ("crash", "memory", "hang"),
+}
+KNOWN = [f"{stage}.{name}" for stage, names in CLASSES.items() for name in names]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +74,7 @@ def retry(again: Again, limits: Limits, engine: Engine, watcher: Watcher) -> Sum
     """Do the sources again that failed with one of the classes, by the recipe of the last run.
 
     Raises:
-        SettingsError: no error class begins like that.
+        SettingsError: there is no such error class.
         DatasetError: nothing was ever run.
     """
     start = time.monotonic()
@@ -96,25 +113,38 @@ def retry(again: Again, limits: Limits, engine: Engine, watcher: Watcher) -> Sum
 def _check(classes: Iterable[str]) -> None:
     for name in classes:
         stage = name.partition(".")[0]
-        if not any(fnmatchcase(known, stage) for known in STAGES):
+        if not any(fnmatchcase(known, stage) for known in CLASSES):
             raise SettingsError(
-                f"no error class begins with {stage!r}{nearest(stage, STAGES)}",
+                f"no error class begins with {stage!r}{nearest(stage, list(CLASSES))}",
                 "`imgbatch status DATASET` shows the classes that there are.",
             )
 
 
 def failed(dataset: Dataset, tables: Sequence[str], classes: Sequence[str]) -> pa.Array:
-    """Return the ids of the sources that failed with one of the classes, in any of the tables."""
-    found = []
-    for name in tables:
-        rows = dataset.read(
-            name, columns=["source_id", "error_class"], where=pc.field("status") == "failed"
-        )
-        there = pc.unique(rows["error_class"]).to_pylist()
-        wanted = [c for c in there if any(fnmatchcase(c, pattern) for pattern in classes)]
-        chosen = rows.filter(pc.is_in(rows["error_class"], value_set=pa.array(wanted, pa.string())))
-        found.append(chosen["source_id"])
-    return pc.unique(pa.chunked_array([c for column in found for c in column.chunks], pa.string()))
+    """Return the ids of the sources that failed with one of the classes, in any of the tables.
+
+    Raises:
+        SettingsError: a class is neither one that there is nor one that any source can fail with.
+    """
+    columns, where = ["source_id", "error_class"], pc.field("status") == "failed"
+    rows = pa.concat_tables(dataset.read(name, columns=columns, where=where) for name in tables)
+    there = pc.unique(rows["error_class"]).to_pylist()
+    _refuse_unknown(classes, there)
+    wanted = [c for c in there if any(fnmatchcase(c, pattern) for pattern in classes)]
+    chosen = rows.filter(pc.is_in(rows["error_class"], value_set=pa.array(wanted, pa.string())))
+    return pc.unique(chosen["source_id"])
+
+
+def _refuse_unknown(classes: Iterable[str], there: Iterable[str]) -> None:
+    # What is there is known as well: another version of imgbatch may have written it.
+    known = sorted({*KNOWN, *there})
+    for pattern in classes:
+        if not any(fnmatchcase(name, pattern) for name in known):
+            told = ", ".join(sorted(there))
+            raise SettingsError(
+                f"there is no error class {pattern!r}{nearest(pattern, known)}",
+                f"Sources of this dataset failed with: {told}." if told else "No source failed.",
+            )
 
 
 def _touched(dataset: Dataset, ids: pa.Array) -> Changes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
@@ -10,8 +11,16 @@ import pytest
 from imgbatch import crew
 from imgbatch.dataset import SOURCES, Dataset
 from imgbatch.dataset.verify import verify
-from imgbatch.errors import DatasetError, SettingsError
-from imgbatch.retry import Again, retry
+from imgbatch.errors import (
+    AnalyzeError,
+    ArchiveError,
+    DatasetError,
+    DecodeError,
+    FetchError,
+    PoisonError,
+    SettingsError,
+)
+from imgbatch.retry import KNOWN, Again, retry
 from imgbatch.settings import Limits
 from tests.corpus import PHOTOS, Silent, many, run_inline
 from tests.equal import assert_equal
@@ -100,6 +109,36 @@ def test_nothing_that_failed_so_is_nothing_to_do(corpus: Path) -> None:
 def test_a_class_that_can_not_be_names_the_stages(corpus: Path) -> None:
     with pytest.raises(SettingsError, match="'decod'; did you mean 'decode'"):
         again(corpus.parent / "own", "decod.*")
+
+
+@pytest.mark.parametrize("wrong", ["decode.trunkated", "decode.trunk*"])
+def test_a_class_that_there_is_not_names_those_near_it_and_those_that_are_there(
+    corpus: Path, wrong: str
+) -> None:
+    own = corpus.parent / "own"
+    before = sorted(own.rglob("*"))
+    with pytest.raises(SettingsError, match=r"did you mean 'decode\.truncated'") as refused:
+        again(own, "fetch.*", wrong)
+    assert refused.value.remedy == (
+        "Sources of this dataset failed with: decode.truncated, fetch.missing."
+    )
+    assert sorted(own.rglob("*")) == before
+
+
+def test_a_class_that_only_the_dataset_knows_can_be_asked_for(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As another version of imgbatch may have written it.
+    monkeypatch.setattr("imgbatch.retry.KNOWN", ["decode.empty"])
+    with pytest.raises(SettingsError, match=r"'decode\.trunk'; did you mean 'decode\.truncated'"):
+        again(corpus.parent / "own", "decode.trunk")
+    assert again(corpus.parent / "own", "decode.truncated").changed == 1
+
+
+def test_the_classes_that_can_be_asked_for_are_those_of_the_tree() -> None:
+    kinds = [FetchError, ArchiveError, DecodeError, AnalyzeError, PoisonError]
+    told = [re.findall(r"\b[a-z]+\.[a-z-]+\b", kind.__doc__ or "") for kind in kinds]
+    assert sorted(KNOWN) == sorted({code for codes in told for code in codes})
 
 
 def test_a_dataset_without_a_run(tmp_path: Path) -> None:
