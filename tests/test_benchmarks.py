@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
+import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +13,7 @@ from scripts.benchmarks import __main__ as bench
 from scripts.benchmarks import gpu, gpu_busy, rerun, server, workers
 from scripts.benchmarks.child import module, run_child
 from scripts.benchmarks.setting import Setting
+from tests.corpus import many
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +50,39 @@ def test_a_section_that_was_named_ends_the_bench_where_its_corpus_is_missing(
     monkeypatch.setattr(sys, "argv", ["bench"])
     assert bench.main() == 0
     assert "the digits are left out" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_delta_that_leaves_a_shard_alone_is_not_measured_as_one_over_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = sorted(many(tmp_path / "in", 152).iterdir())
+    setting = Setting(tmp_path, images=8, repeats=1, threads=1, named=frozenset(), sources=1)
+    monkeypatch.setenv("IMGBATCH_SHARD_SOURCES", "100")
+    ended = rerun._runs(setting, "inline", files[:150], files[150:])
+    assert [one.answer["shards"] for one in ended] == [2, 0, 2]
+    monkeypatch.setenv("IMGBATCH_SHARD_SOURCES", "50")
+    with pytest.raises(SystemExit, match=r"^bench: all 3 shards were to be touched: .*'shards': 2"):
+        rerun._runs(setting, "inline", files[:150], files[150:])
+
+
+@pytest.mark.slow
+def test_a_rerun_over_the_digits_is_held_against_their_first_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "shared" / "corpora"
+    here.mkdir(parents=True)
+    with tarfile.open(here / rerun.DIGITS, "w:gz") as archive:
+        archive.add(many(tmp_path / "in", 4), "digits")
+    monkeypatch.setattr(rerun, "ROOT", tmp_path / "bench")
+    setting = Setting(tmp_path, images=8, repeats=2, threads=1, named=frozenset(), sources=1)
+    judged, shared = rerun._digits(setting)
+    assert (judged.ratio, judged.high, shared.bar) == (None, rerun.DIGITS_SECONDS, "")
+    assert shared.measured == judged.measured
+    first, again = shared.denominator
+    assert first == again > 0
+    assert first not in shared.measured
+    assert shared.ratio == pytest.approx(statistics.median(judged.measured) / first)
 
 
 @pytest.mark.slow
