@@ -181,9 +181,7 @@ def test_logs_records_and_the_report_no_longer_name_it(place: Path) -> None:
     log.error("analyzer.failed", source=other)
     log.error("odd", text=f"cannot read '{(place / 'in').resolve()}/rocket.jpg'")
     file.flush()
-    dataset.store.put(
-        "runs/x.json", json.dumps({"run": "x", "number": 0, "poison": [ours, other]}).encode()
-    )
+    dataset.write_run({"run": "x", "number": 0, "tables": {}, "poison": [ours, other]})
     write_report(dataset)
     assert b"rocket.jpg" in dataset.store.get("report/index.html")
     audit = take_down(place, "rocket.jpg")
