@@ -115,6 +115,63 @@ def test_a_committed_part_with_other_columns_than_its_table_is_found(
     assert any(f"shard {part.label}" in p and said in p for p in found), found
 
 
+def other_versions(rows: pa.Table) -> pa.Table:
+    at = rows.column_names.index("version")
+    return rows.set_column(at, "version", pa.array(["other"] * rows.num_rows))
+
+
+def a_row_of_another(rows: pa.Table) -> pa.Table:
+    """Put the first row in the place of the last: as many rows, one source less."""
+    return pa.concat_tables([rows.slice(0, rows.num_rows - 1), rows.slice(0, 1)])
+
+
+def once_more(rows: pa.Table) -> pa.Table:
+    return pa.concat_tables([rows, rows.slice(0, 1)])
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "said"),
+    [
+        ("sources", lambda rows: rows.slice(1), "10 sources are listed and their outcomes are"),
+        ("sources", once_more, "10 sources are listed and their outcomes are"),
+        ("sources", a_row_of_another, "outcomes are of other sources than are listed"),
+        ("sources", other_versions, "outcomes are of other sources than are listed"),
+        ("quality", other_versions, "table quality has rows of other versions"),
+    ],
+)
+def test_a_part_that_was_committed_with_other_rows_than_it_should_have_is_found(
+    copy: Path, name: str, changed: Callable[[pa.Table], pa.Table], said: str
+) -> None:
+    dataset = Dataset.open(str(copy))
+    table = dataset.table(f"tables/{name}")
+    part = min(table.parts().values(), key=lambda p: p.path)
+    rows = changed(read_part(dataset.store, part)[0])
+    other = put_table(dataset.store, part.table, part.stem, rows, {})
+    table.commit([other], [part], fence=take_number(dataset, "x"), run="x")
+    found = problems(copy)
+    assert any(problem.startswith(f"shard {part.label}: {said}") for problem in found), found
+
+
+@pytest.mark.parametrize(
+    ("label", "said"),
+    [
+        (f"{'0' * 16}@0", "table quality: part {part} is of no shard"),
+        ("{shard}@1", "table quality: shard {shard} has two parts"),
+    ],
+)
+def test_a_part_that_was_committed_beside_those_of_the_shards_is_found(
+    copy: Path, label: str, said: str
+) -> None:
+    dataset = Dataset.open(str(copy))
+    table = dataset.table("tables/quality")
+    part = min(table.parts().values(), key=lambda p: p.path)
+    stem = f"{label.format(shard=part.shard)}-{part.fingerprint}"
+    rows = read_part(dataset.store, part)[0]
+    other = put_table(dataset.store, part.table, stem, rows, {})
+    table.commit([other], [], fence=take_number(dataset, "x"), run="x")
+    assert said.format(shard=part.shard, part=other.path) in problems(copy)
+
+
 def test_a_shard_that_is_not_in_a_table_is_unfinished(copy: Path) -> None:
     dataset = Dataset.open(str(copy))
     table = dataset.table("tables/motion")
