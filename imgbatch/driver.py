@@ -102,6 +102,7 @@ class Driver:
         self.summary.repaired = len(did.parts)
         self.summary.dropped = len(did.dropped)
         self.summary.aside = len(did.aside)
+        self.summary.by_hand = list(did.by_hand)
         self._mended = bool(did.parts or did.dropped or did.aside)
 
     @cached_property

@@ -86,6 +86,7 @@ class Summary:
         repaired: damaged parts that were taken out, to be done again.
         dropped: damaged parts that were taken out of tables that the recipe does not fill.
         aside: files that were put aside by a repair: of others, and records that nobody can read.
+        by_hand: what a repair found and no run mends; each line says what does.
         forgotten: sources that the input holds and the dataset was told to forget; not `listed`.
         adopted: parts that lay in the store already, written by a run that did not commit them or
             by a former one with the same recipe.
@@ -108,6 +109,7 @@ class Summary:
     repaired: int = 0
     dropped: int = 0
     aside: int = 0
+    by_hand: list[str] = field(default_factory=list)
     adopted: int = 0
     shards: int = 0
     sources: int = 0
@@ -138,8 +140,8 @@ class Summary:
             "outcomes": dict(self.outcomes),
             "stages": {name: round(seconds, 3) for name, seconds in self.stages.items()},
         }
-        for name in ("posts", "forgot"):
-            if told[name] is None:
+        for name in ("posts", "forgot", "by_hand"):
+            if told[name] in (None, []):
                 del told[name]
         return told
 

@@ -24,7 +24,8 @@ def run_lines(summary: Summary) -> list[str]:
     if not (summary.shards or summary.adopted):
         removed = f", {summary.removed:,} removed" if summary.removed else ""
         listed = f"{summary.listed:,} sources are listed, all are up to date"
-        nothing = f"nothing to do: {listed}{removed} ({summary.seconds:.1f} s)"
+        what = "nothing to compute" if summary.by_hand else "nothing to do"
+        nothing = f"{what}: {listed}{removed} ({summary.seconds:.1f} s)"
         return [nothing, *_mended(summary), *_forgotten(summary), *brought]
     rate = summary.pictures / max(summary.work_seconds, 1e-9)
     changes = [
@@ -53,7 +54,8 @@ def _mended(summary: Summary) -> list[str]:
         (summary.dropped, f"damaged parts {others}"),
         (summary.aside, "files were put aside, below set-aside/"),
     )
-    return [f"{count:,} {what}" for count, what in told if count]
+    counts = [f"{count:,} {what}" for count, what in told if count]
+    return [*counts, *(f"still damaged: {line}" for line in summary.by_hand)]
 
 
 def _posts(brought: Mapping[str, Any]) -> list[str]:

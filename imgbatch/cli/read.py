@@ -27,6 +27,10 @@ GO_ON = (
     "Nothing is damaged: a run is at work, or ended before all was done. "
     "`imgbatch run INPUT DATASET` goes on with it."
 )
+OTHERS = "Where a problem names another command, that one mends it."
+BY_HAND = (
+    "Each problem says what mends it; no `imgbatch run INPUT DATASET --repair` does it by itself."
+)
 ASIDE = "`imgbatch run INPUT DATASET --repair` puts what is not ours aside, below set-aside/"
 
 
@@ -80,7 +84,19 @@ def verify(
     say(json, "verified", record, _verified_lines(found))
     if found.problems:
         said = f"{len(found.problems)} problems in {dataset}"
-        raise DamageError(said, GO_ON if found.unfinished == len(found.problems) else None)
+        raise DamageError(said, _remedy(found))
+
+
+def _remedy(found: Verified) -> str | None:
+    """Return what mends all that was found; None where a repair does."""
+    from imgbatch.errors import DamageError
+
+    left = len(found.problems) - found.unfinished
+    if not left:
+        return GO_ON
+    if left == len(found.by_hand):
+        return BY_HAND
+    return f"{DamageError.remedy} {OTHERS}" if found.by_hand else None
 
 
 def _verify_forgotten(

@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from imgbatch import __version__
+from imgbatch.dataset.damage import lost_marker
 from imgbatch.dataset.delta import Table
 from imgbatch.dataset.part import Part
 from imgbatch.dataset.parts import readable
@@ -106,15 +107,20 @@ class Dataset:
 
         Raises:
             DatasetError: there is none, or it has another format version.
+            DamageError: there is one, without the object that says so.
         """
         store = open_store(url)
         try:
             marker = json.loads(store.get(MARKER))
         except FileNotFoundError:
-            raise DatasetError(f"{url} is not an imgbatch dataset (no {MARKER})") from None
+            lost = _lost(store, "is missing")
+            raise lost or DatasetError(f"{url} is not an imgbatch dataset (no {MARKER})") from None
         except ValueError as error:
-            raise DatasetError(f"{url}/{MARKER} is not readable: {error}") from error
+            said = f"{url}/{MARKER} is not readable: {error}"
+            raise _lost(store, f"is not readable: {error}") or DatasetError(said) from error
         found = marker.get("format") if isinstance(marker, dict) else None
+        if found is None and (lost := _lost(store, "says no format")):
+            raise lost
         if found != FORMAT:
             raise DatasetError(
                 f"{url} has dataset format {found}; this imgbatch {__version__} knows {FORMAT}",
@@ -128,6 +134,7 @@ class Dataset:
 
         Raises:
             DatasetError: something else is there, or it has another format version.
+            DamageError: as for `open`.
         """
         store = open_store(url)
         if _holds(store, MARKER):
@@ -137,6 +144,8 @@ class Dataset:
         if _holds(store, MARKER):
             return cls.open(url)
         if not empty:
+            if lost := _lost(store, "is missing"):
+                raise lost
             raise DatasetError(
                 f"{url} is not an imgbatch dataset and not empty",
                 "Give a folder or prefix that is empty or not there yet.",
@@ -247,6 +256,11 @@ class Dataset:
         """Write the record of a run; called again, it replaces the former one."""
         data = json.dumps(record, indent=1, default=str).encode()
         self.store.put(f"runs/{record['run']}.json", data)
+
+
+def _lost(store: Store, words: str) -> DamageError | None:
+    """Return what to say of a dataset whose marker is lost; None where there is no dataset."""
+    return lost_marker(store, MARKER, json.dumps({"format": FORMAT}), words)
 
 
 def _holds(store: Store, name: str) -> bool:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 from imgbatch.dataset import SOURCES
 from imgbatch.dataset.part import Part
 from imgbatch.dataset.parts import read_part
+from imgbatch.dataset.reconciled import reconcile
 from imgbatch.dataset.shards import listed_rows
-from imgbatch.dataset.verify import Verified, reconcile
+from imgbatch.dataset.verify import Verified
 from imgbatch.errors import DamageError
 from imgbatch.records import analyzer_of
 

@@ -17,6 +17,7 @@ from imgbatch.records import REGIONS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from imgbatch.dataset import Table
     from imgbatch.dataset.lock import RunLock
     from imgbatch.dataset.part import Part
 
@@ -40,20 +41,27 @@ def take_number(dataset: Dataset, run: str) -> int:
     """
     manifest = dataset.table(MANIFEST)
     manifest.refresh()
-    number = manifest.fence + 1
+    # A manifest whose log was lost begins anew, after what the other tables remember.
+    others = () if manifest.fence else _others(dataset)
+    number = max((table.fence for table in others), default=manifest.fence) + 1
     manifest.commit([], [], fence=number, run=run)
-    folders = [
-        f"{below}/{name}" for below in ("tables", "groups") for name in dataset.folders(below)
-    ]
-    tell = partial(_tell, dataset, number, run)
+    tell = partial(_tell, number, run)
     with ThreadPoolExecutor(COMMITS, "commit") as pool:
-        list(pool.map(tell, [*folders, *posts_here(dataset)]))
+        # Looked for again: whoever made a table since did so under an older number.
+        list(pool.map(tell, _others(dataset)))
     return number
 
 
-def _tell(dataset: Dataset, number: int, run: str, folder: str) -> None:
+def _others(dataset: Dataset) -> list[Table]:
+    """Return all tables but the manifest, as they are now."""
+    folders = [
+        f"{below}/{name}" for below in ("tables", "groups") for name in dataset.folders(below)
+    ]
+    return [dataset.table(name) for name in (*folders, *posts_here(dataset))]
+
+
+def _tell(number: int, run: str, table: Table) -> None:
     """Tell a table that a run has this number."""
-    table = dataset.table(folder)
     table.refresh()
     table.commit([], [], fence=number, run=run)
 

@@ -17,6 +17,7 @@ from deltalake import DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import PostCommitHookProperties, create_table_with_add_actions
 
+from imgbatch.dataset.damage import not_ours, unreadable_log
 from imgbatch.dataset.mirror import Mirror
 from imgbatch.dataset.part import Part
 from imgbatch.dataset.rows import SLICE_BYTES, batches, files
@@ -32,6 +33,7 @@ from imgbatch.dataset.transaction import (
 )
 from imgbatch.errors import (
     AccessError,
+    DamageError,
     DatasetError,
     DeniedError,
     FencedError,
@@ -80,7 +82,10 @@ class Table:
             ours = failed(self._store.root, self.name, error)
             if isinstance(ours, AccessError | OutageError | DeniedError):
                 raise ours from error
-            raise DatasetError(f"table {self.name} cannot be opened: {words(error)}") from error
+            said = words(error)
+            if isinstance(ours, DamageError) and self._asked is None:
+                raise unreadable_log(self._store, self.name, said) from error
+            raise DatasetError(f"table {self.name} cannot be opened: {said}") from error
 
     def refresh(self) -> None:
         """Look again for what others committed."""
@@ -134,7 +139,18 @@ class Table:
 
         Args:
             shards: names of those whose parts are asked for; all by default.
+
+        Raises:
+            DamageError: another program committed one.
         """
+        found = self.committed(shards)
+        for path, part in found.items():
+            if not part.is_ours:
+                raise not_ours(self.name, path)
+        return found
+
+    def committed(self, shards: Collection[str] | None = None) -> dict[str, Part]:
+        """Return parts as `parts` does, those that another program committed as well."""
         if self._delta is None:
             return {}
         actions = self._actions()
@@ -157,8 +173,11 @@ class Table:
 
     def history(self) -> list[dict[str, Any]]:
         """Return what each commit said of itself, the newest first."""
-        with mapped(self._store.root, self.name):
-            return [] if self._delta is None else self._delta.history()
+        try:
+            with mapped(self._store.root, self.name):
+                return [] if self._delta is None else self._delta.history()
+        except DamageError as error:
+            raise unreadable_log(self._store, self.name, str(error)) from error
 
     def dataset(self) -> pads.Dataset:
         """Return the committed rows for reading by columns and filters, in no promised order.
@@ -292,7 +311,7 @@ class Table:
                     raise StorageError(f"table {self.name}: {scrub(str(error))}") from error
                 if self.fence == fence and self._is_ours(token, self.version - before):
                     return  # the answer was lost, and the request repeated: it met our own commit
-                here = {(p.path, p.size) for p in self.parts().values()}
+                here = {(p.path, p.size) for p in self.committed().values()}
                 if self.fence == fence and adds and {(p.path, p.size) for p in adds} <= here:
                     return  # our own commit: an interrupt came before we saw that it was through
                 if self.fence == fence:

@@ -41,6 +41,7 @@ def export(dataset: Dataset, out: str, *, form: Format) -> dict[str, int]:
 
     Raises:
         SettingsError: a file would come to lie in the dataset; nothing is written.
+        DamageError: another program committed to a table; a part is missing or cannot be read.
         DatasetError, StorageError: a table cannot be read, or a file not be written.
     """
     store = open_store(out)
@@ -49,6 +50,8 @@ def export(dataset: Dataset, out: str, *, form: Format) -> dict[str, int]:
     tables |= {path: path for path in map(groups.path_of, groups.names(dataset))}
     tables |= {path: path for path in posts.here(dataset)}
     _refuse_inside(dataset.url, store.root, tables)
+    for path in tables.values():
+        dataset.table(path).parts()  # before anything is written
     for name, path in tables.items():
         with scratch_folder() as folder:
             file = f"{folder}/rows"

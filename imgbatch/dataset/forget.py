@@ -80,6 +80,7 @@ def forget(
 
     Raises:
         SettingsError: the reason names a source or a post.
+        DamageError: another program committed to a table, or its log is damaged; nothing was done.
         BusyError: a run is at work on the dataset; nothing was done.
         FencedError: another run took the dataset over; do it again.
         StorageError: former versions of objects may not be deleted.
@@ -92,6 +93,7 @@ def forget(
             "Say why without saying which: a ticket's number, the kind of request.",
         )
     audit = new_audit(reason, named=len(known.ids), told=told)
+    _refuse_strange(dataset)
     lock = RunLock.take(store, audit.run, expires=Limits().lock_seconds)
     try:
         _forget(dataset, known, told, audit)
@@ -133,6 +135,12 @@ def complete(dataset: Dataset) -> Audit | None:
         there.update(zip(*(column.to_pylist() for column in gone.columns), strict=True))
     known = Known(frozenset(there), frozenset(there.values()), unknown=(), twins=())
     return forget(dataset, known, reason=COMPLETED)
+
+
+def _refuse_strange(dataset: Dataset) -> None:
+    """Look at the names of all parts: of a strange one nobody knows what it holds."""
+    for folder in scrub.all_tables(dataset):
+        dataset.table(folder).parts()
 
 
 def _forget(dataset: Dataset, known: Known, told: KnownPosts, audit: Audit) -> None:

@@ -204,7 +204,7 @@ def commit(
     if manifest.fence != number:
         raise FencedError(f"run number {manifest.fence} took over from {number}")
     table.add_columns(labels.schema)
-    former_parts = list(table.parts().values())
+    former_parts = list(table.committed().values())  # whoever committed them
     table.commit(parts, former_parts, fence=number, run=run, said={SAID: json.dumps(made)})
     _clear(dataset, name, run)
 

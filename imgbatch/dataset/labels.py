@@ -16,19 +16,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgbatch.dataset import SOURCES, groups
+from imgbatch.dataset.damage import STRANGE
 from imgbatch.dataset.leftovers import unnamed
 from imgbatch.dataset.ordered import in_order
 from imgbatch.dataset.parts import read_part
-from imgbatch.errors import DamageError
+from imgbatch.errors import DamageError, DatasetError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from imgbatch.dataset import Dataset, Table
     from imgbatch.dataset.tombstones import Tombstones
 
 KEYS = ("source_id", "version", "picture_id", "region_id")
-AGAIN = "group again: `imgbatch group DATASET"
 OF_NONE = "are of sources that are not there, or of other versions"
 
 
@@ -53,8 +53,12 @@ def check(dataset: Dataset) -> Checked:
     """Read all labels and check them against their commits and the table `sources`."""
     found = Checked()
     for name in dataset.folders(groups.FOLDER):
-        table = dataset.table(groups.path_of(name))
-        made = groups.record(table)
+        try:
+            table = dataset.table(groups.path_of(name))
+            made = groups.record(table)
+        except DamageError as error:
+            found.problems.append(f"{error}: {error.remedy}")
+            continue
         if made is not None:
             _check(dataset, name, made, found)
         found.orphans += _orphans(dataset, table, made)
@@ -63,38 +67,59 @@ def check(dataset: Dataset) -> Checked:
 
 def _check(dataset: Dataset, name: str, made: Mapping[str, Any], found: Checked) -> None:
     table = dataset.table(groups.path_of(name))
-    where = f"groups {name}"
-    digests = table.digests()
-    rows = []
+    where, again = f"groups {name}", _again(name, made)
+    # What is damaged is not taken over.
+    anew = f"{again} --anew`"
     before = len(found.problems)
-    for part in table.parts().values():
-        try:
-            read, sha256 = read_part(dataset.store, part)
-        except DamageError as error:
-            found.problems.append(f"{where}: {error}: {AGAIN} {name}`")
-            continue
-        rows.append(read.replace_schema_metadata(None))
-        if sha256 != digests.get(part.path) or read.num_rows != part.rows:
-            found.problems.append(
-                f"{where}: part {part.path} is not the one that was committed: {AGAIN} {name}`"
-            )
+    rows = list(_rows(dataset, table, f"{where}: {{}}: {anew}", found))
     whole = pa.concat_tables([table.schema().empty_table(), *rows], promote_options="default")
     found.rows[name] = whole.num_rows
     key = [column for column in KEYS if column in whole.column_names][-1]
     if pc.count_distinct(whole[key]).as_py() != whole.num_rows:
-        found.problems.append(f"{where}: a {key} has two rows: {AGAIN} {name}`")
-    if stale := groups.stale(dataset, made):
+        found.problems.append(f"{where}: a {key} has two rows: {anew}")
+    try:
+        stale = groups.stale(dataset, made)
+    except DamageError:
+        return  # verify names the table whose log it is itself
+    if stale:
         since = f"{' and '.join(stale)} changed since"
         if dead := _dead(dataset, whole):
             since += f", {dead:,} of {whole.num_rows:,} rows {OF_NONE}"
-        found.notes.append(f"{where}: stale, {since}: {AGAIN} {name}`")
+        found.notes.append(f"{where}: stale, {since}: {again}`")
     elif len(found.problems) == before:
-        found.problems += [f"{where}: {problem}" for problem in _unlike(dataset, whole, made)]
+        found.problems += [
+            f"{where}: {problem}: {anew}" for problem in _unlike(dataset, whole, made)
+        ]
     gone = [file for file in made["files"] if groups.read_file(dataset, name, made, file) is None]
     if gone:
         found.notes.append(
             f"{where}: {len(gone)} files beside the labels are gone, as a forget deletes them"
         )
+
+
+def _rows(dataset: Dataset, table: Table, said: str, found: Checked) -> Iterator[pa.Table]:
+    """Yield the rows of each part that can be read; a problem is said in `{}` of `said`."""
+    digests = table.digests()
+    for part in table.committed().values():
+        if not part.is_ours:
+            found.problems.append(said.format(f"part {part.path}: {STRANGE}"))
+            continue
+        try:
+            read, sha256 = read_part(dataset.store, part)
+        except DamageError as error:
+            found.problems.append(said.format(error))
+            continue
+        yield read.replace_schema_metadata(None)
+        if sha256 != digests.get(part.path) or read.num_rows != part.rows:
+            off = f"part {part.path} is not the one that was committed"
+            found.problems.append(said.format(off))
+
+
+def _again(name: str, made: Mapping[str, Any]) -> str:
+    """Return what makes labels anew, as a command whose last quote is left open."""
+    label = name.removeprefix(made["grouper"]).removeprefix("-")
+    words = f"{made['grouper']} --name {label}" if label else made["grouper"]
+    return f"group again: `imgbatch group DATASET {words}"
 
 
 def _unlike(dataset: Dataset, labels: pa.Table, made: Mapping[str, Any]) -> list[str]:
@@ -116,7 +141,7 @@ def _dead(dataset: Dataset, labels: pa.Table) -> int:
         ok = dataset.read(
             SOURCES, columns=["source_id", "version"], where=pc.field("status") == "ok"
         )
-    except DamageError:
+    except DatasetError:  # damaged, or not there: it is said of the table itself
         return 0
     place = pc.index_in(labels["source_id"], value_set=ok["source_id"])
     same = pc.equal(ok["version"].take(place), labels["version"])

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+# Of posts the second: a run of ours commits parts under no other names.
+OURS = re.compile(r"[^/@]+@\d+-[^/]+\.parquet|[0-9a-fx]{2,}-[0-9a-f]{8}\.parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,11 @@ class Part:
     size: int
     rows: int
     sha256: str = ""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the name is one that our runs give: other programs commit to tables as well."""
+        return OURS.fullmatch(self.path) is not None
 
     @property
     def shard(self) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from imgbatch.dataset import MANIFEST, posts
+from imgbatch.dataset import MANIFEST, damage, posts
 from imgbatch.dataset.leftovers import unnamed
 from imgbatch.dataset.parts import read_part
 from imgbatch.dataset.spill import Spill
@@ -120,7 +120,13 @@ def _whole(dataset: Dataset, name: str, found: Checked) -> Iterator[pa.RecordBat
     digests = table.digests()
     schema = posts.SCHEMAS[name].remove_metadata()
     found.rows[name] = 0
-    for part in sorted(table.parts().values(), key=lambda p: p.path):
+    for part in sorted(table.committed().values(), key=lambda p: p.path):
+        if not part.is_ours:
+            found.problems.append(
+                f"{name}: part {part.path}: {damage.STRANGE}: {AGAIN} with --repair"
+            )
+            found.damaged.append(part)
+            continue
         try:
             rows, sha256 = read_part(dataset.store, part)
         except DamageError as error:

@@ -33,11 +33,13 @@ class Mended:
         parts: the damaged parts that left, to be done again.
         dropped: the damaged parts that left for good: the recipe does not fill their tables.
         aside: the files that were put aside, by their former names.
+        by_hand: what is off and no run mends; each line says what does.
     """
 
     parts: Sequence[Part]
     dropped: Sequence[Part]
     aside: Sequence[str]
+    by_hand: Sequence[str] = ()
 
 
 def mend(
@@ -74,6 +76,7 @@ def mend(
         [part for part in found.damaged if part.table in filled],
         [part for part in found.damaged if part.table not in filled],
         aside,
+        found.by_hand,
     )
 
 

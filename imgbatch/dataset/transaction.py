@@ -23,6 +23,8 @@ APP = "imgbatch"
 OF_STORES = ("Generic S3 error", "Generic GCS error")
 # An error is drawn as a tree, in red, one clause to the line.
 BRANCH = re.compile("\\s*\x1b\\[31m\u21b3\x1b\\[0m\\s*")
+# After its sentence comes where in its code that was, or all that it knows of a file.
+INNER = re.compile(r"\s*(\n\s*0: |: ParsedLogPath \{).*", re.DOTALL)
 # EPERM, EACCES, EROFS: asking again is refused again.
 REFUSED = re.compile(r"os error (1|13|30)\b")
 # Commits name their run for as long as the dataset lives; delta's default forgets after 30 days.
@@ -85,7 +87,7 @@ def failed(root: str, table: str, error: BaseException) -> RunError:
 
 def words(error: BaseException) -> str:
     """Return what deltalake says, as a sentence without secrets."""
-    return scrub(BRANCH.sub(": ", str(error))).strip()
+    return scrub(BRANCH.sub(": ", INNER.sub("", str(error)))).strip()
 
 
 class mapped:  # noqa: N801 - reads as a statement where it is used
