@@ -17,9 +17,10 @@ from pathlib import Path
 # Cores of a worker; of one that loads networks, unless it gets its share of a GPU.
 CORES = 1
 CORES_WITH_NETWORKS = 2
-# What a worker without networks may come to at its peak, with the largest pictures
-# (`scripts/bench memory`).
-MEMORY = 2**30
+# What a worker without networks is given room for: twice its peak over pictures of 80 megapixels
+# (`scripts/bench memory`). Few files take more; a decoder of 179 megapixels, the most that is read
+# by default, may take 3 GB of it alone.
+MEMORY = 3 * 2**29
 # Linux's control groups, version 2: bytes, or the word "max".
 GROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 

@@ -437,7 +437,8 @@ class DecodeError(SourceError):
     """The bytes are not a usable picture or video.
 
     decode.empty, decode.truncated, decode.corrupt, decode.bomb, decode.unrecognised,
-    decode.unsupported, decode.no-video, decode.no-frames.
+    decode.unsupported, decode.no-video, decode.no-frames; decode.unexpected (a bug, of a decoder's
+    or of ours).
     """
 
 

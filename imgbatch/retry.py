@@ -48,6 +48,7 @@ CLASSES = {
         "unsupported",
         "no-video",
         "no-frames",
+        "unexpected",
     ),
     "analyze": ("failed",),
     "poison": ("crash", "memory", "hang"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 import pytest
 
+import imgbatch
 from imgbatch import crew
 from imgbatch.dataset import SOURCES, Dataset
 from imgbatch.dataset.verify import verify
@@ -20,14 +22,12 @@ from imgbatch.errors import (
     PoisonError,
     SettingsError,
 )
-from imgbatch.retry import KNOWN, Again, retry
+from imgbatch.retry import CLASSES, KNOWN, Again, retry
 from imgbatch.settings import Limits
 from tests.corpus import PHOTOS, Silent, many, run_inline
 from tests.equal import assert_equal
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from imgbatch.summary import Summary
 
 RECIPE = "[analyzers.image]\n[analyzers.quality]\n"
@@ -139,6 +139,17 @@ def test_the_classes_that_can_be_asked_for_are_those_of_the_tree() -> None:
     kinds = [FetchError, ArchiveError, DecodeError, AnalyzeError, PoisonError]
     told = [re.findall(r"\b[a-z]+\.[a-z-]+\b", kind.__doc__ or "") for kind in kinds]
     assert sorted(KNOWN) == sorted({code for codes in told for code in codes})
+
+
+def test_no_module_gives_an_outcome_of_a_class_that_cannot_be_asked_for() -> None:
+    stages = "|".join(CLASSES)
+    # A word in quotes, alone; notes of a success and lines of the log are no classes.
+    code = re.compile(rf'"((?:{stages})\.[a-z-]+)"')
+    others = {"decode.tail", "decode.damaged", "decode.hole", "decode.extraneous", "fetch.retried"}
+    folder = Path(imgbatch.__file__).parent
+    said = {found for path in folder.rglob("*.py") for found in code.findall(path.read_text())}
+    assert said
+    assert said - others <= set(KNOWN)
 
 
 def test_a_dataset_without_a_run(tmp_path: Path) -> None:

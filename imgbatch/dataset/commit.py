@@ -17,7 +17,6 @@ from imgbatch.records import REGIONS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from imgbatch.dataset import Table
     from imgbatch.dataset.lock import RunLock
     from imgbatch.dataset.part import Part
 
@@ -42,26 +41,27 @@ def take_number(dataset: Dataset, run: str) -> int:
     manifest = dataset.table(MANIFEST)
     manifest.refresh()
     # A manifest whose log was lost begins anew, after what the other tables remember.
-    others = () if manifest.fence else _others(dataset)
-    number = max((table.fence for table in others), default=manifest.fence) + 1
-    manifest.commit([], [], fence=number, run=run)
-    tell = partial(_tell, number, run)
     with ThreadPoolExecutor(COMMITS, "commit") as pool:
+        others = () if manifest.fence else _others(dataset)
+        fences = pool.map(lambda name: dataset.table(name).fence, others)
+        number = max(fences, default=manifest.fence) + 1
+        manifest.commit([], [], fence=number, run=run)
         # Looked for again: whoever made a table since did so under an older number.
-        list(pool.map(tell, _others(dataset)))
+        list(pool.map(partial(_tell, dataset, number, run), _others(dataset)))
     return number
 
 
-def _others(dataset: Dataset) -> list[Table]:
-    """Return all tables but the manifest, as they are now."""
+def _others(dataset: Dataset) -> list[str]:
+    """Return the names of all tables but the manifest, as they are now."""
     folders = [
         f"{below}/{name}" for below in ("tables", "groups") for name in dataset.folders(below)
     ]
-    return [dataset.table(name) for name in (*folders, *posts_here(dataset))]
+    return [*folders, *posts_here(dataset)]
 
 
-def _tell(number: int, run: str, table: Table) -> None:
+def _tell(dataset: Dataset, number: int, run: str, name: str) -> None:
     """Tell a table that a run has this number."""
+    table = dataset.table(name)
     table.refresh()
     table.commit([], [], fence=number, run=run)
 

@@ -150,7 +150,10 @@ class Table:
         return found
 
     def committed(self, shards: Collection[str] | None = None) -> dict[str, Part]:
-        """Return parts as `parts` does, those that another program committed as well."""
+        """Return parts as `parts` does, those that another program committed as well.
+
+        For who only looks: `verify` names these, and what is written or planned ends with them.
+        """
         if self._delta is None:
             return {}
         actions = self._actions()

@@ -152,6 +152,8 @@ def _orphans(dataset: Dataset, table: Table, made: Mapping[str, Any] | None) -> 
     own: set[str] = set()
     if made is not None:
         own = {f"{table.name}/{groups.FILES}/{made['run']}/{file}" for file in made["files"]}
+    # What another program committed goes when the labels come anew: until then the table needs it.
+    own |= {f"{table.name}/{path}" for path in table.committed()}
     return [name for name in unnamed(dataset, table) if name not in own]
 
 

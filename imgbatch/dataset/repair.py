@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from imgbatch.dataset import MANIFEST, posts
@@ -96,6 +97,9 @@ def _put_aside(dataset: Dataset, name: str) -> str:
     try:
         claim(dataset.store, aside, data)
     except FileExistsError:  # from a former repair, and not the same
-        dataset.store.put(f"{aside}.{hashlib.sha256(data).hexdigest()[:8]}", data)
+        # Its ending stays: a takedown reads a file by that.
+        path = PurePosixPath(aside)
+        digest = hashlib.sha256(data).hexdigest()[:8]
+        dataset.store.put(str(path.with_name(f"{path.stem}.{digest}{path.suffix}")), data)
     dataset.store.delete(name)
     return name

@@ -60,13 +60,10 @@ _ODD_HEADER = (
     "unknown JFIF revision number",
     "Unknown Adobe color transform code",
     "Invalid SOS parameters for sequential JPEG",
+    "bad ICC marker",
 )
-_REFUSED = (
-    "Could not determine",
-    "Could not scale down",
-    "Unsupported color conversion request",
-    "Unsupported JPEG data precision",
-)
+# A scan that comes twice changes nothing, and one that is missing looks the same.
+_REPEATED = "Inconsistent progression sequence"
 
 
 class QuietJpeg(JpegImagePlugin.JpegImageFile):
@@ -175,9 +172,6 @@ def _decode(
         pixels = _turbo(data, size, strict=False)
         notes.append(note)
         return pixels
-    if any(refused in warning for refused in _REFUSED):
-        notes.append("decoder:pillow")
-        return _pillow(data, size, eighths, notes=notes)
     odd = any(odd in warning for odd in _ODD_HEADER)
     if odd and (plain := plainly_headed(data)) not in {b"", data}:
         pixels = _decode(plain, size, eighths, scans=scans, notes=notes)
@@ -187,7 +181,9 @@ def _decode(
         raise DecodeError("decode.truncated", f"JPEG data are missing: {warning}")
     if odd:
         return _turbo(data, size, strict=False)
-    raise DecodeError("decode.corrupt", f"JPEG: {warning}")
+    # That is all that libjpeg warns of: the rest are errors and refusals, where Pillow has a say.
+    notes.append("decoder:pillow")
+    return _pillow(data, size, eighths, notes=notes)
 
 
 def _refuse_zeros(data: bytes, scans: Scans, spare: int = 0) -> None:
@@ -196,12 +192,12 @@ def _refuse_zeros(data: bytes, scans: Scans, spare: int = 0) -> None:
 
 
 def _left_over(data: bytes, scans: Scans, warning: str) -> str | None:
-    """Return the note for bytes that whole pictures have too; None: the warning is of no such.
+    """Return the note for what whole pictures have too; None: the warning is of no such.
 
     Some writers fill up behind the last pixel, with one value. Others are data that found no place.
     """
     between = _BEFORE_RESTART.search(warning)
-    if between and int(between[1]) <= FEW:
+    if _REPEATED in warning or (between and int(between[1]) <= FEW):
         _refuse_zeros(data, scans)
         return "decode.hole"
     after = _AFTER_PIXELS.search(warning)

@@ -33,11 +33,11 @@ def status(dataset: Dataset) -> dict[str, Any]:
         that is at work or began last, its state and progress; last_run: the record of the last run
         that has one; and its stages: seconds summed over threads, slowest first.
     """
-    parts = dataset.table(MANIFEST).parts()
+    parts = dataset.table(MANIFEST).committed()
     labels = {part.label for part in parts.values()}
     tables = {}
     for name in dataset.tables():
-        own = dataset.table(f"tables/{name}").parts().values()
+        own = dataset.table(f"tables/{name}").committed().values()
         done = {part.label for part in own}
         tables[name] = {
             "rows": sum(part.rows for part in own),
@@ -80,7 +80,7 @@ def labelled(dataset: Dataset) -> dict[str, dict[str, Any]]:
     for name in groups.names(dataset):
         made = groups.record(dataset.table(groups.path_of(name))) or {}
         told = {key: made[key] for key in ("grouper", "settings", "groups", "grouped", "finished")}
-        parts = dataset.table(groups.path_of(name)).parts().values()
+        parts = dataset.table(groups.path_of(name)).committed().values()
         rows = sum(part.rows for part in parts)
         found[name] = {**told, "rows": rows, "stale": groups.stale(dataset, made)}
     return found

@@ -22,7 +22,10 @@ from imgbatch.dataset.tombstones import FOLDER
 from imgbatch.dataset.verify import verify
 from imgbatch.errors import DamageError, DatasetError
 from imgbatch.grouping import Wish, group
+from imgbatch.observe.explain import explain
+from imgbatch.observe.status import status
 from imgbatch.planned import plan
+from imgbatch.report import write_report
 from imgbatch.settings import Limits
 from imgbatch.summary import Request
 from imgbatch.summary_lines import run_lines
@@ -96,6 +99,24 @@ def test_a_commit_of_another_program_is_refused_by_all_and_taken_out_by_a_repair
     assert_equal(copy, whole / "own")
 
 
+@FOREIGN
+def test_status_is_told_beside_a_commit_of_another_program_and_rows_are_not(
+    whole: Path, copy: Path, foreign: Callable[[Path], None]
+) -> None:
+    label(copy)
+    for table in ("tables/hashes", "groups/duplicates"):
+        foreign(copy / table)
+    dataset = Dataset.open(str(copy))
+    told = status(dataset)
+    assert told["outcomes"] == {"ok": {"ok": 20}}
+    assert set(told["groups"]) == {"duplicates"}
+    address = (whole / "in/00003.jpg").as_uri()
+    for reads_rows in (lambda: explain(dataset, address), lambda: write_report(dataset)):
+        with pytest.raises(DamageError, match="another program committed it") as caught:
+            reads_rows()
+        assert "--repair" in caught.value.remedy
+
+
 def label(dataset: Path, name: str = "") -> None:
     wish = Wish(str(dataset), "duplicates", label=name, anew=True)
     group(wish, LIMITS, say=str)
@@ -132,6 +153,8 @@ def test_damaged_labels_are_mended_by_grouping_and_a_repair_says_so(
     assert [line.replace("still damaged", "problem") for line in lines[-1:]] == [problem]
     assert not any(line.startswith("nothing to do") for line in lines)
     assert summary.record()["by_hand"] == [problem.removeprefix("problem: ")]
+    if damage is by_another:
+        DeltaTable(str(folder)).to_pyarrow_table()  # what its snapshot names was not put aside
     label(copy, name)
     assert verify(Dataset.open(str(copy))).problems == []
 

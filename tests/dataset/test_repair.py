@@ -150,6 +150,7 @@ def test_a_second_foreign_file_of_a_name_does_not_take_the_place_of_the_first(
         assert not foreign.exists()
     aside = copy / "set-aside" / "tables" / "quality"
     assert sorted(path.read_bytes() for path in aside.iterdir()) == [b"mine", b"yours"]
+    assert {path.suffix for path in aside.iterdir()} == {".xlsx"}
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:50], lambda data: data.replace(b"tab", b"")])

@@ -29,7 +29,11 @@ def test_each_machine_is_cut_by_its_own_cores() -> None:
 
 
 def test_machines_of_little_memory_have_fewer_workers_of_more_cores() -> None:
-    machines = [Machine("a", 4, memory=3 * GIB), Machine("b", 4, memory=GIB / 2), Machine("c", 4)]
+    machines = [
+        Machine("a", 4, memory=3.5 * MEMORY),
+        Machine("b", 4, memory=MEMORY / 2),
+        Machine("c", 4),
+    ]
     assert placed(machines, Need(), 100) == {"a": [2, 1, 1], "b": [4], "c": [1] * 4}
     assert workers_on(16, 15.5 * MEMORY, networks=False) == 15
     assert workers_on(16, 0, networks=False) == 16

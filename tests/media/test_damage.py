@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -158,11 +160,13 @@ def odd_headers(data: bytes) -> dict[str, bytes]:
     assert tables == 20  # only JFIF's segment is before them, and libjpeg believes it first
     scan = data.index(b"\xff\xda")
     adobe = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\x09"
+    profile = b"\xff\xe2\0\x14ICC_PROFILE\0\x09\x01abcd"
     return {
         "JFIF of revision 7": data[:revision] + b"\7" + data[revision + 1 :],
         "bytes between segments": data[:tables] + b"\xff\0" + data[tables:],
         "Adobe's colours by a number of their own": data[:2] + adobe + data[tables:],
         "a scan of no coefficients": data[: scan + 12] + b"\0" + data[scan + 13 :],
+        "a colour profile's ninth piece of one": data[:tables] + profile + data[tables:],
     }
 
 
@@ -175,6 +179,16 @@ def test_an_odd_header_neither_fails_a_picture_nor_hides_its_holes(name: str) ->
     middle = len(data) // 2
     assert outcome(data[:middle] + data[middle + 300 :]) == "decode.truncated"
     assert outcome(data[:middle]) == "decode.truncated"
+
+
+def test_a_scan_that_comes_twice_changes_no_pixel() -> None:
+    data = WHOLE["jpeg-progressive"]
+    first, second = (found.start() for found in list(re.finditer(rb"\xff\xda", data))[:2])
+    tables = data.rfind(b"\xff\xc4", first, second)
+    twice = data[: tables if tables > 0 else second] + data[first:]
+    media, picture = opened(twice, SETTINGS)
+    assert media.notes == ["decode.hole"]
+    assert np.array_equal(picture.pixels, opened(data, SETTINGS)[1].pixels)
 
 
 @pytest.mark.parametrize("name", WHOLE)
