@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from imgbatch import analyzers, crew
+from imgbatch.cores import MEMORY, machine_memory
 from imgbatch.crew import child, local, processes
 from imgbatch.crew.fleet import Lost, Up
 from imgbatch.crew.local import Local
@@ -74,6 +75,19 @@ def test_two_processes_make_the_dataset_that_one_makes(tmp_path: Path) -> None:
     assert did
     assert did <= ended.keys(), "whoever worked wrote its log to the end"
     assert min(ended.values()) > 50e6, "its libraries alone take more"
+
+
+@pytest.fixture(autouse=True)
+def _memory_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many processes are begun does not depend on the machine that tests."""
+    monkeypatch.setattr(local, "machine_memory", lambda: 0.0)
+
+
+def test_the_memory_of_the_machine_bounds_its_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for memory, expected in ((2.5 * MEMORY, 2), (0.5 * MEMORY, 1), (100 * MEMORY, 4)):
+        monkeypatch.setattr(local, "machine_memory", lambda memory=memory: memory)
+        assert local._most(job().recipe, Limits(threads=4)) == expected
+    assert machine_memory() >= 2**29, "what the tests themselves take"
 
 
 def test_the_threads_of_all_processes_are_those_that_were_allowed() -> None:
