@@ -2,8 +2,8 @@
 
 Decision, 2026-11: a process per core. Threads of one process hand Python's lock over some fifty
 times per picture, and each time that one of them waits for it, it sleeps and is woken. Measured on
-four cores with 20,000 photographs, list to Parquet: four processes took 0.96 times as long as two
-of two threads and 0.9 times on Ray, and two 0.84 times as long as one of four. Drawback: each takes
+four cores with 20,000 photographs: four processes took 0.75 times as long as one of four threads,
+list to Parquet, and all in 0.96 times as long as two of two; on Ray 0.9 times. Drawback: each takes
 the memory of its libraries, 250 MB, and caches of its own. So a process that loads networks, which
 compute without that lock, gets two cores, and on machines of little memory there are fewer.
 """
