@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from imgbatch.errors import OutputError, RunError, SettingsError
+from imgbatch.errors import DamageError, OutputError, RunError, SettingsError
 from imgbatch.outputs import outlive_readers, unwritten
 from imgbatch.summary_lines import retried_lines, run_lines
 
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from imgbatch.summary import Request, Summary
 
 BUG, INTERRUPTED = 1, 130
+BY_HAND = (
+    "Each problem says what mends it; no `imgbatch run INPUT DATASET --repair` does it by itself."
+)
 
 Input = Annotated[str, typer.Argument(metavar="INPUT", help="Folder, archive, file or bucket URL.")]
 DatasetUrl = Annotated[str, typer.Argument(metavar="DATASET", help="Folder or bucket URL.")]
@@ -203,12 +206,18 @@ def max_failed(text: str | None) -> float | None:
 
 
 def analyze(request: Request, engine: Engine, *, as_json: bool) -> None:
-    """Do a run, show it going, and say what it came to."""
+    """Do a run, show it going, and say what it came to.
+
+    Raises:
+        DamageError: a repair did what it could, and something is left that no run mends.
+    """
     with loading():
         from imgbatch.run import run  # noqa: PLC0415 - keeps `--help` quick
 
     summary = _watched(partial(run, request), engine, as_json=as_json)
     say(as_json, "finished", summary.record(), run_lines(summary))
+    if summary.by_hand:
+        raise DamageError(f"problems left in {request.dataset}: {len(summary.by_hand)}", BY_HAND)
 
 
 def redo(again: Again, engine: Engine, *, as_json: bool) -> None:

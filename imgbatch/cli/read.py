@@ -11,7 +11,7 @@ import typer
 from imgbatch.cli.forget import NamedSources, SourcesFrom, named
 from imgbatch.cli.forget_lines import author_lines, doubt
 from imgbatch.cli.posts import DeletedPosts, NamedPosts, OfPlatform, Takedown, given_posts
-from imgbatch.terminal import DatasetUrl, Json, say
+from imgbatch.terminal import BY_HAND, DatasetUrl, Json, say
 
 if TYPE_CHECKING:
     from imgbatch.dataset import Dataset
@@ -28,9 +28,6 @@ GO_ON = (
     "`imgbatch run INPUT DATASET` goes on with it."
 )
 OTHERS = "Where a problem names another command, that one mends it."
-BY_HAND = (
-    "Each problem says what mends it; no `imgbatch run INPUT DATASET --repair` does it by itself."
-)
 ASIDE = "`imgbatch run INPUT DATASET --repair` puts what is not ours aside, below set-aside/"
 
 

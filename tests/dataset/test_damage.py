@@ -153,6 +153,11 @@ def test_damaged_labels_are_mended_by_grouping_and_a_repair_says_so(
     assert [line.replace("still damaged", "problem") for line in lines[-1:]] == [problem]
     assert not any(line.startswith("nothing to do") for line in lines)
     assert summary.record()["by_hand"] == [problem.removeprefix("problem: ")]
+    (copy.parent / "r.toml").write_text(RECIPE)
+    words = ["run", whole / "in", copy, "--engine=inline", "--repair", "--recipe"]
+    left = CliRunner().invoke(app, [*map(str, words), str(copy.parent / "r.toml")])
+    assert isinstance(left.exception, DamageError)
+    assert problem.replace("problem", "still damaged") in left.stdout
     if damage is by_another:
         DeltaTable(str(folder)).to_pyarrow_table()  # what its snapshot names was not put aside
     label(copy, name)
