@@ -225,7 +225,7 @@ def _single(dataset: Dataset, photo: str) -> Source:
     except (InputError, StopIteration) as error:
         near = similar(dataset, named)
         raise SearchError(
-            f"{photo} is no source of {dataset.url}{near}, and cannot be had: {error}", READABLE
+            f"{photo} is no source of {dataset.url}, and cannot be had: {error}{near}", READABLE
         ) from error
     if source.address != open_store(photo).root or source.verdict:
         raise SearchError(f"{photo} is a folder or an archive, and no photo", READABLE)
