@@ -206,13 +206,27 @@ def test_one_label_against_the_rest_and_one_model_for_each_class(
     made: Path, tmp_path: Path
 ) -> None:
     record = fit(wish(made, only="3"), str(tmp_path / "m.skops"), LIMITS)
-    assert record["classes"] == ["3", "rest"]
+    assert record["classes"] == ["3", record["others"]] == ["3", "rest"]
     assert record["scores"]["accuracy"] > 0.9
     record = fit(wish(made, model="svm", only="3"), str(tmp_path / "m.skops"), LIMITS)
     assert all(one["average_precision"] > 0.7 for one in record["scores"]["classes"])
     record = fit(wish(made, model="logistic", one_vs_rest=True), str(tmp_path / "m.skops"), LIMITS)
     assert len(file.load(str(tmp_path / "m.skops")).estimator.estimators_) == 10
     assert record["scores"]["accuracy"] > 0.85
+
+
+def test_a_label_that_is_called_rest_is_told_from_what_is_not(made: Path, tmp_path: Path) -> None:
+    rows = [(f"{n}.png", "a" if n < 15 else "rest") for n in range(30)]
+    train, test = write(tmp_path / "l.csv", rows), write(tmp_path / "t.csv", [("31.png", "a")])
+    record = fit(
+        wish(made, labels=str(train), test=str(test), model="bayes", only="rest"),
+        str(tmp_path / "m.skops"),
+        LIMITS,
+    )
+    assert (record["only"], record["others"]) == ("rest", "not rest")
+    assert record["classes"] == ["not rest", "rest"]
+    told = {one["class"]: one["rows"] for one in record["scores"]["classes"]}
+    assert told == {"not rest": 1, "rest": 0}
 
 
 def test_where_no_class_is_spoken_for_all_probabilities_are_0_as_the_codebook_says(
@@ -268,6 +282,39 @@ def test_a_model_that_cannot_be_put_in_its_place_leaves_nothing_behind(
     (tmp_path / "m.skops").mkdir()
     with pytest.raises(LabelsError, match="the model cannot be written"):
         fit(wish(made, model="bayes"), str(tmp_path / "m.skops"), LIMITS)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.skops"]
+
+
+def test_a_test_file_without_any_vector_is_refused_and_nothing_is_written(
+    made: Path, tmp_path: Path
+) -> None:
+    test = write(tmp_path / "t.csv", [("cut.png", "0")])
+    words = ["--labels", made / "train.csv", "--test", test, "--on", "pixels", "--model", "bayes"]
+    done = imgbatch("fit", made / "d", *words, "--out", tmp_path / "m.skops")
+    assert done.returncode == 26
+    assert "t.csv leaves nothing to judge by" in done.stderr
+    assert "not judged" not in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+
+
+def test_two_fits_that_write_the_same_file_do_not_meet(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one begins and ends between the moments when this one is written and put there."""
+    out = str(tmp_path / "m.skops")
+    records: list[dict[str, Any]] = []
+    replace_file = Path.replace
+
+    def replaced(self: Path, target: str) -> Path:
+        if not records:
+            records.append({})
+            records[0] = fit(wish(made, model="bayes"), out, LIMITS)
+        return replace_file(self, target)
+
+    monkeypatch.setattr(Path, "replace", replaced)
+    later = fit(wish(made, model="logistic"), out, LIMITS)
+    assert file.digest_of(out) == later["sha256"] != records[0]["sha256"]
+    assert file.read_record(out)["model"] == "logistic"
     assert [path.name for path in tmp_path.iterdir()] == ["m.skops"]
 
 
@@ -423,9 +470,66 @@ def test_a_file_that_is_no_model_is_refused_and_runs_nothing(
     assert capsys.readouterr().out == ""
 
 
+# What a record cannot do without.
+RECORD = {"table": "pixels", "column": "pixels", "fingerprint": "0" * 32, "dimensions": 1}
+
+
+def without(name: str) -> dict[str, Any]:
+    return {key: value for key, value in RECORD.items() if key != name}
+
+
+def test_a_record_that_has_all_it_needs_can_be_read(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "m.skops", "w") as archive:
+        archive.writestr(file.RECORD, json.dumps({**RECORD, "seed": 42}))
+    assert file.read_record(str(tmp_path / "m.skops")) == {**RECORD, "seed": 42}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        *(without(name) for name in RECORD),
+        {},
+        [],
+        "pixels",
+        None,
+        {**RECORD, "table": 5},
+        {**RECORD, "table": "../sources"},
+        {**RECORD, "column": None},
+        {**RECORD, "fingerprint": ["a"]},
+        {**RECORD, "dimensions": "1"},
+        {**RECORD, "dimensions": 0},
+    ],
+    ids=str,
+)
+def test_a_record_that_is_none_is_refused_before_and_as_the_model_is_loaded(
+    made: Path, tmp_path: Path, record: Any
+) -> None:
+    path = tmp_path / "m.skops"
+    path.write_bytes(file.dump(GaussianNB().fit([[0.0], [1.0]], ["a", "b"]), record))
+    with pytest.raises(LabelsError, match=r"is no model that can be loaded: .*imgbatch\.json"):
+        file.load(str(path))
+    with pytest.raises(LabelsError, match=r"is no model: .*imgbatch\.json"):
+        apply(made, path)
+
+
+def test_a_record_that_nobody_can_read_is_refused_whatever_zipfile_says(tmp_path: Path) -> None:
+    path = tmp_path / "m.skops"
+    path.write_bytes(file.dump(GaussianNB().fit([[0.0], [1.0]], ["a", "b"]), RECORD))
+    whole = path.read_bytes()
+    # The record is the last member: a flag of its two headers says that it is encrypted.
+    flags = (whole.rindex(b"PK\x03\x04") + 6, whole.rindex(b"PK\x01\x02") + 8)
+    path.write_bytes(bytes(byte | (place in flags) for place, byte in enumerate(whole)))
+    with pytest.raises(LabelsError, match=r"is no model: .*encrypted"):
+        file.read_record(str(path))
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(file.RECORD, "[" * 100_000)
+    with pytest.raises(LabelsError, match="is no model"):
+        file.read_record(str(path))
+
+
 def test_a_file_with_a_type_that_no_model_has_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.skops"
-    path.write_bytes(file.dump(corpus.Silent(), {"dimensions": 1}))
+    path.write_bytes(file.dump(corpus.Silent(), RECORD))
     with pytest.raises(LabelsError, match="holds more than a model"):
         file.load(str(path))
 
@@ -434,7 +538,7 @@ def test_an_estimator_that_imgbatch_does_not_fit_is_refused(tmp_path: Path) -> N
     # Its trees lie elsewhere than a forest's, where nobody looks them through.
     other = GradientBoostingClassifier(n_estimators=2).fit([[0.0], [1.0]], ["a", "b"])
     path = tmp_path / "m.skops"
-    path.write_bytes(file.dump(other, {"dimensions": 1}))
+    path.write_bytes(file.dump(other, RECORD))
     with pytest.raises(LabelsError, match="no model has a GradientBoostingClassifier"):
         file.load(str(path))
 

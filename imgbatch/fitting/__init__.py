@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import secrets
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
     from imgbatch.settings import Limits
 
 PIXELS, EMBEDDING = "pixels", "embedding"
-REST = "rest"
+# What the others are called of which one label is told; the second where that one is the first.
+REST, NOT_REST = "rest", "not rest"
 ORDER = "number of the file's name, address, frame"
 FIRST = 10
 CLASSES = 2
@@ -97,8 +99,8 @@ def fit(
 
     Raises:
         SettingsError: no such model or setting.
-        LabelsError: the labels name unknown sources, say two things of one, or one class only; or
-            OUT cannot be written. Nothing was written.
+        LabelsError: the labels name unknown sources, say two things of one, or one class only;
+            those to judge by have no vector; or OUT cannot be written. Nothing was written.
         GroupError: the table is not there, empty, or made in several ways.
     """
     kind = kinds.read_kind(wish.model, wish.settings)
@@ -107,10 +109,12 @@ def fit(
     sources = {role: match(labels, dataset) for role, labels in said.items()}
     _refuse_overlap(sources)
     examples, made = _examples(dataset, wish.on, sources)
+    others = (NOT_REST if wish.only == REST else REST) if wish.only else ""
     if wish.only:
-        examples = {role: _against_rest(found, wish.only) for role, found in examples.items()}
+        examples = {role: _against(found, wish.only, others) for role, found in examples.items()}
     train = examples["labels"]
     _refuse_one_class(wish, train)
+    _refuse_no_test(wish, examples.get("test"))
     say(f"fitting {wish.model} on {len(train.labels):,} rows of {wish.on}")
     estimator = kind.estimator(wish.seed, limits.threads)
     estimator = kinds.one_vs_rest(estimator) if wish.one_vs_rest else estimator
@@ -121,6 +125,7 @@ def fit(
         "seed": wish.seed,
         "one_vs_rest": wish.one_vs_rest,
         "only": wish.only,
+        "others": others,
         "table": wish.on,
         "column": _column(wish.on),
         "fingerprint": made["fingerprint"],
@@ -169,6 +174,15 @@ def _refuse_one_class(wish: FitWish, train: Examples) -> None:
         )
 
 
+def _refuse_no_test(wish: FitWish, test: Examples | None) -> None:
+    if test is not None and not len(test.labels):
+        raise LabelsError(
+            f"{wish.test} leaves nothing to judge by: no source of it has a vector in the table "
+            f"{wish.on}",
+            "Label sources to judge by whose rows are in that table, or leave out --test.",
+        )
+
+
 def _examples(
     dataset: Dataset, table: str, sources: Mapping[str, Mapping[str, Labelled]]
 ) -> tuple[dict[str, Examples], dict[str, Any]]:
@@ -210,8 +224,8 @@ def _place(address: str) -> tuple[int, int, str]:
     return (0, int(stem), address) if stem.isascii() and stem.isdecimal() else (1, 0, address)
 
 
-def _against_rest(examples: Examples, only: str) -> Examples:
-    labels = np.where(examples.labels == only, only, REST)
+def _against(examples: Examples, only: str, others: str) -> Examples:
+    labels = np.where(examples.labels == only, only, others)
     return Examples(examples.vectors, labels, examples.without)
 
 
@@ -229,7 +243,7 @@ def _fitted(estimator: Any, train: Examples) -> list[str]:
 
 def _judged(estimator: Any, test: Examples | None) -> dict[str, Any]:
     """Return scores on rows that the fit did not see, and the first predictions."""
-    if test is None or not len(test.labels):
+    if test is None:
         return {"scores": None, "first": []}
     classes = estimator.classes_.tolist()
     if unknown := sorted(set(test.labels.tolist()).difference(classes)):
@@ -251,7 +265,8 @@ def _versions() -> dict[str, str]:
 
 def _written(estimator: Any, record: dict[str, Any], out: str) -> dict[str, Any]:
     data = file.dump(estimator, record)
-    begun = Path(f"{out}.part")
+    # Of a name of its own: another fit may write the same file now, and the later one is whole.
+    begun = Path(f"{out}.{secrets.token_hex(4)}.part")
     try:
         begun.write_bytes(data)
         begun.replace(out)

@@ -14,9 +14,10 @@ import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from imgbatch.errors import LabelsError
 
@@ -36,6 +37,24 @@ PARTS = {
     "RandomForestClassifier",
     "StandardScaler",
 }
+
+
+class _Needed(BaseModel):
+    """What of a record a model cannot be used without; `imgbatch.fitting` writes more.
+
+    Attributes:
+        table: that it learned from, below `tables/`.
+        column: of that table, with the vectors.
+        fingerprint: of the rows that it learned from.
+        dimensions: numbers of a vector.
+    """
+
+    model_config = ConfigDict(strict=True)
+
+    table: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
+    column: Annotated[str, Field(min_length=1)]
+    fingerprint: Annotated[str, Field(min_length=1)]
+    dimensions: Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +132,10 @@ def read_record(path: str) -> dict[str, Any]:
     Raises:
         LabelsError: there is no such file, or it is no model.
     """
+    data = _read(path)
     try:
-        return _record(_read(path))
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        return _record(data)
+    except Exception as error:  # a file of anybody's: zipfile alone raises a dozen kinds
         raise LabelsError(f"{path} is no model: {error}", "`imgbatch fit` makes one.") from error
 
 
@@ -131,6 +151,12 @@ def _read(path: str) -> bytes:
 def _record(data: bytes) -> dict[str, Any]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         found: dict[str, Any] = json.loads(archive.read(RECORD))
+    try:
+        _Needed.model_validate(found)
+    except ValidationError as error:
+        [first, *_] = error.errors()
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"its {RECORD}{where and f', {where}'}: {first['msg']}") from error
     return found
 
 
