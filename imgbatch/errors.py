@@ -120,7 +120,10 @@ class DamageError(DatasetError):
 
 
 class BusyError(DatasetError):
-    """Another run is at work on this dataset; the message says which, where and since when."""
+    """Another run is at work on this dataset, or changed it while it was read.
+
+    The message says which run, where and since when; or which tables it changed.
+    """
 
     exit_code = 19
     remedy = "Wait until it ends, then run again."

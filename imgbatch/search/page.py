@@ -11,6 +11,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from imgbatch import __version__
+from imgbatch.dataset.unlocked import unlocked
 from imgbatch.report.page import POLICY, environment
 from imgbatch.report.sheet import choices_of
 from imgbatch.report.story import dataset_name
@@ -48,7 +49,11 @@ class Card:
 
 
 def render(found: Found, limits: Limits) -> bytes:
-    """Return the page; sources are fetched and decoded for it, as the report does."""
+    """Return the page; sources are fetched and decoded for it, as the report does.
+
+    Raises:
+        BusyError: the dataset was changed while it was read.
+    """
     rows = found.hits.slice(0, SHOWN).to_pylist()
     made = _thumbnails(found, rows, limits)
     cards: dict[int, list[Card]] = defaultdict(list)
@@ -89,7 +94,8 @@ def _thumbnails(found: Found, rows: list[dict[str, Any]], limits: Limits) -> _Ma
         if query.source_id is not None:
             wanted[query.source_id].add(query.frame)
     ids = dict.fromkeys(wanted, "")
-    choices = {c.source.source_id: c for c in choices_of(found.space.dataset, ids)}
+    with unlocked(found.space.dataset):
+        choices = {c.source.source_id: c for c in choices_of(found.space.dataset, ids)}
     media = MediaSettings.model_validate(found.space.made_of["media"])
     small = media.model_copy(update={"min_side": HEIGHT, "exact": False})
     return of_frames(choices, wanted, small, limits)
