@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts.benchmarks import __main__ as bench
-from scripts.benchmarks import gpu, gpu_busy, rerun, server, workers
+from scripts.benchmarks import faces, gpu, gpu_busy, rerun, server, workers
 from scripts.benchmarks.child import module, run_child
 from scripts.benchmarks.setting import Setting
 from tests.corpus import many
@@ -83,6 +83,17 @@ def test_a_rerun_over_the_digits_is_held_against_their_first_run(
     assert first == again > 0
     assert first not in shared.measured
     assert shared.ratio == pytest.approx(statistics.median(judged.measured) / first)
+
+
+def test_the_calls_of_each_network_that_sees_faces_are_judged() -> None:
+    answers = [
+        {"calls": {"Recognition": 99, "Attributes": 101}, "least_calls": 100},
+        {"calls": {"Recognition": 100, "Attributes": 800}, "least_calls": 100},
+    ]
+    recognition, attributes = faces.calls(answers)
+    assert (recognition.name, attributes.name) == ("calls of recognition", "calls of attributes")
+    assert (recognition.measured, attributes.measured) == ((99.0, 100.0), (101.0, 800.0))
+    assert (recognition.passed, attributes.passed) == (True, False)
 
 
 @pytest.mark.slow
