@@ -31,7 +31,8 @@ Settings that ask for no regions leave that table empty, so that rows of former 
 What it needs may depend on them too: `needs(settings)`, beside NEEDS for its defaults.
 
 Nothing else is edited to add one: recipes, tables, codebook, `imgbatch analyzers` and the contract
-suite find it here. Analyzers never import each other.
+suite find it here. Analyzers never import each other. One that is too long for a file is a folder
+of that name, whose `__init__` exports the same: faces.
 
 A module of somebody else's that exports the same is an analyzer too, under its dotted name: the
 table `[analyzers."package.module"]` of a recipe takes it from wherever Python finds it. On a
