@@ -16,7 +16,7 @@ import time
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any
 
-from imgbatch.errors import BusyError, ScheduleError
+from imgbatch.errors import BusyError, ScheduleError, StorageError
 from imgbatch.recurring import missed
 from imgbatch.scheduling import journal, notice
 from imgbatch.settings import inherited
@@ -31,6 +31,11 @@ LOCK, LOGS = "lock", "logs"
 LOGS_KEPT = 50
 TAIL = 64 * 2**10
 LOOKS, LOOK_SECONDS = 5, 0.02
+NOT_BEGUN = "its command did not begin"
+ROOM = (
+    "Make room on its disk, or let this user write there. A tick that did not begin is still due: "
+    "`imgbatch schedule run NAME --due` catches it up."
+)
 
 
 class AtWorkError(ScheduleError):
@@ -43,24 +48,28 @@ def run_due(folder: Path, schedule: Schedule, *, now: float) -> dict[str, Any] |
     """Run a schedule's command if a tick is due; return what came of it, None: none was due.
 
     Ticks that pass while it is at work are skipped, and the journal says so.
+
+    Raises:
+        StorageError: the disk of its folder is full, say. Whoever is to know of failures is told.
     """
     own = folder / schedule.name
-    seen = journal.due(schedule, journal.lines(own), now)
-    if seen is None:
-        return None
-    try:
-        with held(own) as lock:
-            # Looked at again: somebody may have done it between the first look and the lock.
-            told = journal.lines(own)
-            found = journal.due(schedule, told, now)
-            if found is None:
-                return None
-            _tell_cut_off(own, schedule, told)
-            return _fire(own, schedule, lock, tick=found.tick, again=found.again)
-    except AtWorkError as error:
-        if seen.again or journal.began(journal.lines(own), seen.tick):
-            return None  # that very tick is at work
-        return _skipped(own, schedule, seen.tick, str(error))
+    with _told(schedule, NOT_BEGUN):
+        seen = journal.due(schedule, journal.lines(own), now)
+        if seen is None:
+            return None
+        try:
+            with held(own) as lock:
+                # Looked at again: somebody may have done it between the first look and the lock.
+                told = journal.lines(own)
+                found = journal.due(schedule, told, now)
+                if found is None:
+                    return None
+                _tell_cut_off(own, schedule, told)
+                return _fire(own, schedule, lock, tick=found.tick, again=found.again)
+        except AtWorkError as error:
+            if seen.again or journal.began(journal.lines(own), seen.tick):
+                return None  # that very tick is at work
+            return _skipped(own, schedule, seen.tick, str(error))
 
 
 def run_now(folder: Path, schedule: Schedule) -> dict[str, Any]:
@@ -68,9 +77,10 @@ def run_now(folder: Path, schedule: Schedule) -> dict[str, Any]:
 
     Raises:
         AtWorkError: it is at work already.
+        StorageError: the disk of its folder is full, say. Whoever is to know of failures is told.
     """
     own = folder / schedule.name
-    with held(own) as lock:
+    with _told(schedule, NOT_BEGUN), held(own) as lock:
         return _fire(own, schedule, lock, tick=None)
 
 
@@ -114,27 +124,58 @@ def _fire(
     log = _log_of(own)
     began = time.time()
     journal.note(own, journal.BEGAN, tick=tick, at=began, log=str(log), again=again)
-    code = _command(schedule, log, lock, shown=tick is None)
-    error = _error_in(log) if code else None
-    record = {
-        "schedule": schedule.name,
-        "dataset": schedule.dataset,
-        "words": schedule.words,
-        "host": platform.node(),
-        "tick": tick,
-        "began": began,
-        "seconds": round(time.time() - began, 1),
-        "code": code,
-        "state": _state(code),
-        "error": error,
-        "log": str(log),
-    }
-    problems = notice.notify(schedule, record) if record["state"] == "failed" else []
-    record["notice_failed"] = problems
-    _note_passed(own, schedule, tick)
-    journal.note(own, journal.ENDED, at=time.time(), **record)
-    _tidy(own / LOGS)
+    with _told(schedule, "its command began, and its log cannot be written"):
+        code = _command(schedule, log, lock, shown=tick is None)
+    with _told(schedule, f"its command ended with {code}, and its journal cannot be kept"):
+        error = _error_in(log) if code else None
+        record = {
+            "schedule": schedule.name,
+            "dataset": schedule.dataset,
+            "words": schedule.words,
+            "host": platform.node(),
+            "tick": tick,
+            "began": began,
+            "seconds": round(time.time() - began, 1),
+            "code": code,
+            "state": _state(code),
+            "error": error,
+            "log": str(log),
+        }
+        problems = notice.notify(schedule, record) if record["state"] == "failed" else []
+        record["notice_failed"] = problems
+        _note_passed(own, schedule, tick)
+        journal.note(own, journal.ENDED, at=time.time(), **record)
+        _tidy(own / LOGS)
     return record
+
+
+@contextlib.contextmanager
+def _told(schedule: Schedule, what: str) -> Iterator[None]:
+    """Tell of a disk that takes no line of the journal: it cannot be read there afterwards.
+
+    Args:
+        schedule: whose folder lies on it.
+        what: what came of its command.
+
+    Raises:
+        StorageError: in place of the system's own error.
+    """
+    try:
+        yield
+    except OSError as error:
+        record = {
+            "schedule": schedule.name,
+            "dataset": schedule.dataset,
+            "words": schedule.words,
+            "host": platform.node(),
+            "code": StorageError.exit_code,
+            "state": "failed",
+            "error": f"{what}: {error}",
+        }
+        problems = notice.notify(schedule, record)
+        said = [f"schedule {schedule.name}: {record['error']}"]
+        said += [f"nobody was told of it: {problem}" for problem in problems]
+        raise StorageError("; ".join(said), ROOM.replace("NAME", schedule.name)) from error
 
 
 def _tell_cut_off(own: Path, schedule: Schedule, told: list[dict[str, Any]]) -> None:

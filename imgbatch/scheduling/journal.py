@@ -41,12 +41,18 @@ class Due:
 
 
 def note(own: Path, event: str, **said: Any) -> None:
-    """Append a line to the journal of a schedule; it is on the disk when this returns."""
+    """Append a line to the journal of a schedule; it is on the disk when this returns.
+
+    Raises:
+        OSError: it is not, or not the whole of it.
+    """
     # A line break in front: what a cut line before it left is not glued to this one.
     line = f"\n{json.dumps({'event': event, **said})}\n".encode()
     handle = os.open(own / FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        os.write(handle, line)
+        # A disk that fills takes what it can of a line and says so by the count alone.
+        while line:
+            line = line[os.write(handle, line) :]
         os.fsync(handle)
     finally:
         os.close(handle)

@@ -231,6 +231,56 @@ def test_a_folder_that_is_gone_is_a_failure_and_not_a_silence(tmp_path: Path) ->
     assert "unmounted" in record["error"]
 
 
+def on_a_full_disk(folder: Path, *, left: int) -> subprocess.CompletedProcess[str]:
+    """What a timer does where no file may grow beyond so many KiB, as on a disk that is full."""
+    command = [sys.executable, "-m", "imgbatch", "schedule", "run", "daily", "--due"]
+    return subprocess.run(
+        ["bash", "-c", f'ulimit -f {left}; exec "$@"', "bash", *command],
+        env={**os.environ, "IMGBATCH_SCHEDULE_FOLDER": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_disk_that_is_full_when_a_tick_comes_is_told_and_the_tick_stays_due(
+    tmp_path: Path, hook: tuple[str, list[bytes], list[int]]
+) -> None:
+    url, posted, _ = hook
+    schedule = made.schedule(tmp_path, notify_command="echo no room >&2; exit 3", notify_url=url)
+    done = on_a_full_disk(tmp_path, left=0)
+    assert done.returncode == 16, done.stderr
+    assert "its command did not begin: [Errno 27] File too large" in done.stderr
+    assert "nobody was told of it: --notify-command ended with 3: no room" in done.stderr
+    (said,) = map(json.loads, posted)
+    assert said["text"].startswith("imgbatch schedule daily failed on ")
+    assert "its command did not begin" in said["error"]
+    assert events(tmp_path) == []
+    record = firing.run_due(tmp_path, schedule, now=time.time())
+    assert record is not None
+    assert record["state"] == "ok"
+
+
+def test_a_disk_that_fills_while_the_command_is_at_work_is_told(
+    tmp_path: Path, hook: tuple[str, list[bytes], list[int]]
+) -> None:
+    url, posted, _ = hook
+    schedule = made.schedule(tmp_path, notify_url=url)
+    # What began fits, and a part of how it ended: such a line is cut without an error.
+    own, log = tmp_path / "daily", str(tmp_path / "daily/logs/20261122T030000.123456Z.log")
+    journal.note(own, journal.BEGAN, tick=1e9, at=time.time(), log=log, again=False)
+    began = (own / journal.FILE).stat().st_size
+    (own / journal.FILE).write_text("\n" * (1024 - began - 40))
+    done = on_a_full_disk(tmp_path, left=1)
+    assert done.returncode == 16, done.stderr
+    assert "its command ended with 0, and its journal cannot be kept" in done.stderr
+    assert ["ended with 0" in json.loads(body)["error"] for body in posted] == [True]
+    assert events(tmp_path) == ["began"]
+    # Nobody can know later that it ended: it counts as cut off, and is begun once more.
+    assert firing.run_due(tmp_path, schedule, now=time.time()) is not None
+    assert events(tmp_path) == ["began", "told", "began", "ended"]
+
+
 @pytest.mark.slow
 def test_logs_are_kept_and_the_oldest_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(firing, "LOGS_KEPT", 2)
