@@ -81,6 +81,7 @@ def run_now(folder: Path, schedule: Schedule) -> dict[str, Any]:
     """
     own = folder / schedule.name
     with _told(schedule, NOT_BEGUN), held(own) as lock:
+        _tell_cut_off(own, schedule, journal.lines(own))
         return _fire(own, schedule, lock, tick=None)
 
 
@@ -180,8 +181,8 @@ def _told(schedule: Schedule, what: str) -> Iterator[None]:
 
 def _tell_cut_off(own: Path, schedule: Schedule, told: list[dict[str, Any]]) -> None:
     """Tell of a command that was killed before its end: it holds no lock, and noted no end."""
-    former = journal.last(told, at_work=False)
-    if former is None or former["state"] != journal.CUT_OFF:
+    former = journal.unended(told)
+    if former is None:
         return
     record = {
         **{key: former.get(key) for key in ("tick", "log")},
@@ -241,11 +242,13 @@ def _watched(child: subprocess.Popen[bytes], out: IO[bytes]) -> int:
 
 def _note_passed(own: Path, schedule: Schedule, tick: float | None) -> None:
     """Note that the newest tick which passed while the command was at work is skipped."""
-    after = max(schedule.since, tick or 0.0)
-    passed = missed(schedule.cron, schedule.timezone, after=after, now=time.time())
+    if tick is None:
+        return
+    now = time.time()
     told = journal.lines(own)
-    known = max((line["tick"] for line in told if line.get("tick")), default=0.0)
-    if tick is not None and passed is not None and passed > known:
+    known = [line["tick"] for line in told if line.get("tick") and line["tick"] <= now]
+    passed = missed(schedule.cron, schedule.timezone, after=max([tick, *known]), now=now)
+    if passed is not None:
         _skipped(own, schedule, passed, f"the command of schedule {schedule.name} was at work")
 
 

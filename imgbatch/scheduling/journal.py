@@ -25,6 +25,9 @@ CUT_OFF = "cut off"
 # A tick whose command was cut off, by a reboot say, is begun once more, and not again and again:
 # it may be what brought the machine down.
 ATTEMPTS = 2
+# Clocks are set back by a little now and then. One that is further behind the moment at which a
+# schedule was added shows that it was ahead then.
+SLACK = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,23 +87,37 @@ def due(schedule: Schedule, told: list[dict[str, Any]], now: float) -> Due | Non
     Args:
         schedule: whose ticks.
         told: its journal's lines.
-        now: seconds since 1970. Lines of later ticks are not believed: a clock that was wrong once
-            does not silence a schedule until that day.
+        now: seconds since 1970. Lines of later ticks are not believed, nor that the schedule was
+            added later: a clock that was wrong once does not silence it until that day. When it
+            was added is not known then, and its newest tick counts as missed.
     """
     handled = [line["tick"] for line in told if line.get("tick") and line["tick"] <= now]
     last = max(handled, default=0.0)
-    tick = missed(schedule.cron, schedule.timezone, after=max(schedule.since, last), now=now)
+    since = schedule.since if schedule.since <= now + SLACK else 0.0
+    tick = missed(schedule.cron, schedule.timezone, after=last or since, now=now)
     if tick is not None:
         return Due(tick)
-    own = [line for line in told if last and line.get("tick") == last]
-    begun = sum(line["event"] == BEGAN for line in own)
-    over = any(line["event"] in (ENDED, SKIPPED) for line in own)
-    return None if over or not 0 < begun < ATTEMPTS else Due(last, again=True)
+    # Ticks that were skipped while it was at work do not end it.
+    begun = [line["tick"] for line in told if line["event"] == BEGAN and line.get("tick")]
+    newest = next((tick for tick in reversed(begun) if tick <= now), None)
+    own = [line["event"] for line in told if newest and line.get("tick") == newest]
+    if newest is None or ENDED in own or SKIPPED in own or own.count(BEGAN) >= ATTEMPTS:
+        return None
+    return Due(newest, again=True)
 
 
 def began(told: list[dict[str, Any]], tick: float) -> bool:
     """Return whether a tick's command began."""
     return any(line["event"] == BEGAN and line.get("tick") == tick for line in told)
+
+
+def unended(told: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the line of a command that began, with no end and nothing told of it; None: none.
+
+    Ticks that were skipped since do not hide it: they passed while it was at work.
+    """
+    newest = next((line for line in reversed(told) if line["event"] != SKIPPED), None)
+    return newest if newest and newest["event"] == BEGAN else None
 
 
 def last(told: list[dict[str, Any]], *, at_work: bool) -> dict[str, Any] | None:
@@ -110,10 +127,6 @@ def last(told: list[dict[str, Any]], *, at_work: bool) -> dict[str, Any] | None:
         told: the journal's lines.
         at_work: whether its command is at work now.
     """
-    if not told:
-        return None
-    begun = next((line for line in reversed(told) if line["event"] == BEGAN), None)
-    if at_work and begun:
-        return {**begun, "state": "at work"}
-    line = told[-1]
-    return {**line, "state": CUT_OFF} if line["event"] == BEGAN else line
+    if begun := unended(told):
+        return {**begun, "state": "at work" if at_work else CUT_OFF}
+    return told[-1] if told else None

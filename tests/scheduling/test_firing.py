@@ -75,6 +75,21 @@ def test_a_clock_that_was_years_ahead_once_silences_nothing(tmp_path: Path) -> N
     assert firing.run_due(tmp_path, schedule, now=now) is None
 
 
+def test_a_schedule_that_was_added_by_a_clock_years_ahead_has_its_ticks(tmp_path: Path) -> None:
+    now = time.time()
+    schedule = made.schedule(tmp_path, since=now + 365 * made.DAY)
+    record = firing.run_due(tmp_path, schedule, now=now)
+    assert record is not None
+    assert now - made.DAY < record["tick"] <= now
+    assert firing.run_due(tmp_path, schedule, now=now) is None
+    told = journal.lines(tmp_path / "daily")
+    for days in range(1, 800):  # up to that moment and past it there is one each day
+        later = now + days * made.DAY
+        assert journal.due(schedule, told, later) == journal.Due(record["tick"] + days * made.DAY)
+    # A clock that is set back by a moment makes nothing due that was before.
+    assert journal.due(schedule, [], schedule.since - 5) is None
+
+
 def test_a_tick_while_the_former_is_at_work_is_said_and_skipped(tmp_path: Path) -> None:
     schedule, now = made.schedule(tmp_path, words=made.LONG), time.time()
     at_work = woken(tmp_path)
@@ -134,6 +149,30 @@ def test_a_tick_that_was_cut_off_is_told_and_begun_once_more_only(tmp_path: Path
     last = journal.last(journal.lines(tmp_path / "daily"), at_work=False)
     assert last
     assert last["state"] == "cut off"
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_one_that_was_cut_off_is_told_of_though_ticks_were_skipped_meanwhile(
+    tmp_path: Path,
+    by_hand: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    told, now = tmp_path / "told", time.time()
+    schedule = made.schedule(tmp_path, notify_command=f"cat > {told}")
+    own, tick = tmp_path / "daily", schedule.next(now) - 2 * made.DAY
+    journal.note(own, journal.BEGAN, tick=tick, at=tick, log="", again=False)
+    journal.note(own, journal.SKIPPED, tick=tick + made.DAY, state="skipped", error="is at work")
+    last = journal.last(journal.lines(own), at_work=False)
+    assert last
+    assert last["state"] == "cut off"
+    if by_hand:
+        firing.run_now(tmp_path, schedule)
+    record = firing.run_due(tmp_path, schedule, now=now)
+    assert json.loads(told.read_text())["tick"] == tick
+    assert record is not None
+    assert (record["state"], record["tick"]) == ("ok", tick)
+    assert firing.run_due(tmp_path, schedule, now=now) is None
+    hand = ["began", "ended"] if by_hand else []
+    assert events(tmp_path) == ["began", "skipped", "told", *hand, "began", "ended"]
 
 
 def test_a_line_that_a_power_failure_cut_hides_none_after_it(tmp_path: Path) -> None:
