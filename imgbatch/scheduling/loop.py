@@ -1,22 +1,26 @@
 """What wakes schedules where neither systemd nor cron does: in a container, say. Ends by a signal.
 
-Each command is a process of its own, so that a long one keeps no other waiting.
+Each command is a process of its own, so that a long one keeps no other waiting. A process that
+could not be started, or that ended before it noted anything, is started again; where that comes to
+nothing time and again, the tick counts as failed, and whoever is to know of failures is told.
 """
 
 from __future__ import annotations
 
 import fcntl
+import platform
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imgbatch.errors import ScheduleError
-from imgbatch.scheduling import journal, kept
+from imgbatch.errors import RunError, ScheduleError
+from imgbatch.scheduling import firing, journal, kept, notice
 from imgbatch.settings import inherited
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from imgbatch.scheduling.kept import Schedule
@@ -25,12 +29,44 @@ LOCK = "loop.lock"
 # A schedule that is added meanwhile is seen, and a clock that jumps is noticed, within so long.
 LONGEST = 30.0
 SHORTEST = 0.5
+# A machine that refuses a process, and a disk that is full, often do so for some minutes.
+TRIES, PAUSE = 4, 300.0
+
+
+Starter = Callable[["Schedule"], Callable[[], int | None]]
+"""Starts a command, comes back at once with what tells its exit code; None: it goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The last start of a schedule's command.
+
+    Attributes:
+        due: the tick that it was for.
+        lines: how long the journal was.
+        at: seconds since 1970.
+        fruitless: how many starts before it came to nothing, one after the other.
+        code: tells its exit code; None: it could not be started.
+    """
+
+    due: journal.Due
+    lines: int
+    at: float
+    fruitless: int
+    code: Callable[[], int | None] | None
+
+    def came_to(self) -> str:
+        """Return what came of it, where nothing came to the journal."""
+        if self.code is None:
+            return "could not be started"
+        code = self.code()
+        return "does nothing" if code is None else f"ended with {code} before it began"
 
 
 def loop(
     folder: Path,
     *,
-    start: Callable[[Schedule], None],
+    start: Starter,
     say: Callable[[str], None],
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
@@ -39,7 +75,7 @@ def loop(
 
     Args:
         folder: of the schedules.
-        start: starts the command of one, and comes back at once.
+        start: starts the command of one.
         say: told of each.
         clock: seconds since 1970.
         sleep: waits so many seconds.
@@ -55,9 +91,20 @@ def loop(
             raise ScheduleError(
                 f"a loop is at work on {folder} already", "One is enough for all schedules."
             ) from error
-        started: dict[str, journal.Due] = {}
+        waking = _Waking(folder, start, say)
         while True:
-            sleep(_round(folder, started, start, say, clock()))
+            now = clock()
+            wait = LONGEST
+            for name in kept.names(folder):
+                # What is wrong with one, its file or its disk, keeps no other from its ticks.
+                try:
+                    schedule = kept.get(folder, name)
+                    if schedule.timer == "loop":
+                        waking.wake(schedule, now)
+                        wait = min(wait, schedule.next(now) - now)
+                except (RunError, OSError) as error:
+                    say(f"schedule {name}: {error}")
+            sleep(max(wait, SHORTEST))
 
 
 def at_work(folder: Path) -> bool:
@@ -72,45 +119,73 @@ def at_work(folder: Path) -> bool:
     return False
 
 
-def start_process(folder: Path) -> Callable[[Schedule], None]:
+def start_process(folder: Path) -> Starter:
     """Return what starts schedules of a folder as processes, and takes note of those that ended."""
     children: list[subprocess.Popen[bytes]] = []
 
-    def start(schedule: Schedule) -> None:
+    def start(schedule: Schedule) -> Callable[[], int | None]:
         children[:] = [child for child in children if child.poll() is None]
         command = [sys.executable, "-m", "imgbatch", "schedule", "run", schedule.name, "--due"]
-        children.append(
-            subprocess.Popen(  # noqa: S603 - our own program, no shell
-                command,
-                stdin=subprocess.DEVNULL,
-                env=inherited({"IMGBATCH_SCHEDULE_FOLDER": str(folder)}),
-            )
+        child = subprocess.Popen(  # noqa: S603 - our own program, no shell
+            command,
+            stdin=subprocess.DEVNULL,
+            env=inherited({"IMGBATCH_SCHEDULE_FOLDER": str(folder)}),
         )
+        children.append(child)
+        return child.poll
 
     return start
 
 
-def _round(
-    folder: Path,
-    started: dict[str, journal.Due],
-    start: Callable[[Schedule], None],
-    say: Callable[[str], None],
-    now: float,
-) -> float:
-    """Start what is due; return how long nothing will be."""
-    wait = LONGEST
-    for name in kept.names(folder):
+class _Waking:
+    """Starts commands whose ticks are due, and keeps in mind which it started."""
+
+    def __init__(self, folder: Path, start: Starter, say: Callable[[str], None]) -> None:
+        self._folder, self._start, self._say = folder, start, say
+        self._starts: dict[str, Start] = {}
+
+    def wake(self, schedule: Schedule, now: float) -> None:
+        """Start a schedule's command if a tick is due, and none that was started is at it."""
+        own = self._folder / schedule.name
+        told = journal.lines(own)
+        found = journal.due(schedule, told, now)
+        if found is None or (found.again and firing.at_work(own)):
+            return
+        former, fruitless = self._starts.get(schedule.name), 0
+        if former and former.lines == len(told):
+            if former.due == found and 0 <= now - former.at < PAUSE:
+                return
+            fruitless = former.fruitless + 1
+            if fruitless >= TRIES:
+                del self._starts[schedule.name]
+                error = f"its process {former.came_to()}, the last of {fruitless} tries"
+                self._give_up(schedule, found, error)
+                return
+        self._say(f"schedule {schedule.name}: its command is due and begins")
+        code_of = None
         try:
-            schedule = kept.get(folder, name)
-        except ScheduleError as error:
-            say(f"schedule {name}: {error}")  # one that is damaged keeps no other from its ticks
-            continue
-        if schedule.timer != "loop":
-            continue
-        found = journal.due(schedule, journal.lines(folder / name), now)
-        if found and started.get(name) != found:
-            started[name] = found
-            say(f"schedule {name}: its command is due and begins")
-            start(schedule)
-        wait = min(wait, schedule.next(now) - now)
-    return max(wait, SHORTEST)
+            code_of = self._start(schedule)
+        except OSError as error:
+            self._say(f"schedule {schedule.name}: no process can be started, not yet: {error}")
+        self._starts[schedule.name] = Start(found, len(told), now, fruitless, code_of)
+
+    def _give_up(self, schedule: Schedule, found: journal.Due, error: str) -> None:
+        """Tell of a tick whose command never began, and note that it failed.
+
+        Raises:
+            OSError: the disk does not take it. The tick stays due.
+        """
+        record = {
+            "schedule": schedule.name,
+            "dataset": schedule.dataset,
+            "words": schedule.words,
+            "host": platform.node(),
+            "tick": found.tick,
+            "code": ScheduleError.exit_code,
+            "state": "failed",
+            "error": error,
+        }
+        self._say(f"schedule {schedule.name}: {error}")
+        problems = notice.notify(schedule, record)
+        own = self._folder / schedule.name
+        journal.note(own, journal.ENDED, at=time.time(), notice_failed=problems, **record)
