@@ -5,15 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import ExitStack
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from zoneinfo import ZoneInfo
 
 import typer
 
-from imgbatch.errors import SettingsError
+from imgbatch.errors import ScheduleError, SettingsError
 from imgbatch.terminal import Json, say
 
 if TYPE_CHECKING:
@@ -62,6 +60,7 @@ def add(
     json: Json = False,
 ) -> None:
     """Have a command of imgbatch recur on this machine; what was missed is caught up once."""
+    from imgbatch.cli import schedule_lines
     from imgbatch.recurring import check_zone, cron_of, local_zone
     from imgbatch.scheduling import kept, timers, units
 
@@ -90,18 +89,19 @@ def add(
         back.callback(kept.remove, folder, name)
         timers.place(folder, schedule)
         back.pop_all()
-    lines = [*_lines(folder, schedule, now), *_notes(schedule, lingers=units.lingers)]
-    say(json, "scheduled", _record(folder, schedule, now), lines)
+    record = schedule_lines.record(folder, schedule, now)
+    lines = schedule_lines.of_one(schedule, record)
+    lines += _notes(schedule, lingers=units.lingers)
+    say(json, "scheduled", record, lines)
 
 
 def list_(*, json: Json = False) -> None:
     """List the schedules of this machine, when each comes next and what came of it last."""
+    from imgbatch.cli import schedule_lines
     from imgbatch.scheduling import kept
 
-    folder, now = kept.home(), time.time()
-    found = kept.schedules(folder)
-    lines = [line for schedule in found for line in _lines(folder, schedule, now)]
-    records = [_record(folder, schedule, now) for schedule in found]
+    folder = kept.home()
+    records, lines = schedule_lines.shown(folder, kept.schedules(folder))
     say(json, "schedules", {"schedules": records}, lines or ["no schedule"])
 
 
@@ -109,10 +109,15 @@ def remove(name: ScheduleName, *, json: Json = False) -> None:
     """Remove a schedule, its journal and its logs."""
     from imgbatch.scheduling import firing, kept, timers
 
-    folder = kept.home()
-    schedule = kept.get(folder, name)
+    folder, timer = kept.home(), None
+    try:
+        timer = kept.get(folder, name).timer
+    except ScheduleError:
+        # A damaged one can be removed too: that is what mends it.
+        if not kept.known(folder, name):
+            raise
     with firing.held(folder / name):
-        timers.take_away(folder, schedule)
+        timers.take_away(folder, name, timer)
         kept.remove(folder, name)
     say(json, "removed", {"name": name}, [f"schedule {name} is removed"])
 
@@ -126,6 +131,7 @@ def run(
     json: Json = False,
 ) -> None:
     """Run a schedule's command now; ends with its exit code."""
+    from imgbatch.cli import schedule_lines
     from imgbatch.scheduling import firing, kept
 
     folder = kept.home()
@@ -137,7 +143,7 @@ def run(
             return
     else:
         record = firing.run_now(folder, schedule)
-    say(json, "ran", record, _last_lines(name, record))
+    say(json, "ran", record, schedule_lines.came(name, record))
     for problem in record.get("notice_failed", []):
         sys.stderr.write(f"nobody was told: {problem}\n")
     if record["state"] == "failed":
@@ -161,15 +167,19 @@ def loop() -> None:
 def of_dataset(url: str) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the schedules of this machine that work on a dataset, as records and as lines.
 
+    One that is damaged is among them: it may be one of these, and does not fire.
+
     Args:
         url: the dataset's root, as it names it itself.
     """
+    from imgbatch.cli import schedule_lines
     from imgbatch.scheduling import kept
 
-    folder, now = kept.home(), time.time()
-    found = [one for one in kept.schedules(folder) if one.dataset == url]
-    records = [_record(folder, one, now) for one in found]
-    return records, [line for one in found for line in _lines(folder, one, now)]
+    folder = kept.home()
+    found = [
+        one for one in kept.schedules(folder) if isinstance(one, kept.Damaged) or one.dataset == url
+    ]
+    return schedule_lines.shown(folder, found)
 
 
 def _dataset_of(words: list[str]) -> str:
@@ -207,50 +217,3 @@ def _notes(schedule: Schedule, *, lingers: Any) -> list[str]:
             "which the command finds by itself"
         )
     return notes
-
-
-def _record(folder: Path, schedule: Schedule, now: float) -> dict[str, Any]:
-    from imgbatch.scheduling import firing, journal, timers
-
-    own = folder / schedule.name
-    # A webhook's address is often all that it takes to write there; variables are the user's.
-    shown = schedule.model_dump(exclude={"environment", "notify_url", "notify_command"})
-    return {
-        **shown,
-        "next": schedule.next(now),
-        "last": journal.last(journal.lines(own), at_work=firing.at_work(own)),
-        "problem": timers.problem(folder, schedule),
-    }
-
-
-def _lines(folder: Path, schedule: Schedule, now: float) -> list[str]:
-    record = _record(folder, schedule, now)
-    when = f"{schedule.every} ({schedule.timezone})"
-    coming = _moment(record["next"], schedule.timezone)
-    lines = [
-        f"schedule {schedule.name}: {when}, next {coming}, by {schedule.timer}",
-        f"  {' '.join(schedule.words)}",
-    ]
-    if record["last"]:
-        lines += [f"  last: {text}" for text in _last_lines("", record["last"])]
-    if record["problem"]:
-        lines.append(f"  {record['problem']}")
-    return lines
-
-
-def _last_lines(name: str, record: dict[str, Any]) -> list[str]:
-    """Return what came of a tick as lines."""
-    begun = record.get("began") or record.get("at")
-    when = f", {_moment(begun)}" if begun else ""
-    took = f", {record['seconds']:,.0f} s" if record.get("seconds") is not None else ""
-    why = f": {record['error']}" if record.get("error") else ""
-    log = f"; log: {record['log']}" if record.get("log") else ""
-    front = f"schedule {name}: " if name else ""
-    told = [f"nobody was told of it: {text}" for text in record.get("notice_failed") or ()]
-    return [f"{front}{record['state']}{when}{took}{why}{log}", *told]
-
-
-def _moment(seconds: float, zone: str | None = None) -> str:
-    """Return a moment as a clock of a time zone shows it, or one of this place."""
-    at = datetime.fromtimestamp(seconds, ZoneInfo(zone)) if zone else None
-    return f"{at or datetime.fromtimestamp(seconds).astimezone():%a %Y-%m-%d %H:%M}"

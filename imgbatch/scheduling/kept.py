@@ -6,13 +6,14 @@ import json
 import os
 import re
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from imgbatch.errors import ScheduleError, SettingsError
-from imgbatch.recurring import following
+from imgbatch.recurring import check_zone, cron_of, following
 from imgbatch.settings import Settings, check, nearest, passed_on, read_limits, variables
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
@@ -79,6 +80,18 @@ class Schedule(Settings):
         return following(self.cron, self.timezone, now)
 
 
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """A schedule whose file cannot be read: nothing of it fires.
+
+    Attributes:
+        problem: what is wrong, and what to do.
+    """
+
+    name: str
+    problem: str
+
+
 def home() -> Path:
     """Return the folder of this machine's schedules, from IMGBATCH_SCHEDULE_FOLDER."""
     return Path(read_limits().schedule_folder).expanduser()
@@ -136,14 +149,16 @@ def get(folder: Path, name: str) -> Schedule:
     """
     path = folder / name / FILE
     try:
-        return check(Schedule, json.loads(path.read_text()), where=str(path))
+        return _read(json.loads(path.read_text("utf-8")), name)
     except FileNotFoundError as error:
         known = nearest(name, names(folder))
         raise ScheduleError(f"no schedule {name!r} in {folder}{known}") from error
-    except ValueError as error:
+    except (ValueError, SettingsError) as error:
         raise ScheduleError(
             f"{path} is damaged: {error}", f"`imgbatch schedule remove {name}`, and add it anew."
         ) from error
+    except OSError as error:
+        raise ScheduleError(f"{path} cannot be read: {error}") from error
 
 
 def names(folder: Path) -> list[str]:
@@ -151,6 +166,32 @@ def names(folder: Path) -> list[str]:
     return sorted(path.parent.name for path in folder.glob(f"*/{FILE}"))
 
 
-def schedules(folder: Path) -> list[Schedule]:
-    """Return all schedules, by name."""
-    return [get(folder, name) for name in names(folder)]
+def known(folder: Path, name: str) -> bool:
+    """Return whether there is a schedule of a name, be its file whole or damaged."""
+    return bool(NAME.fullmatch(name)) and (folder / name / FILE).exists()
+
+
+def schedules(folder: Path) -> list[Schedule | Damaged]:
+    """Return all schedules, by name; of those that cannot be read, why."""
+    found: list[Schedule | Damaged] = []
+    for name in names(folder):
+        try:
+            found.append(get(folder, name))
+        except ScheduleError as error:
+            found.append(Damaged(name, f"{error}; to do: {error.remedy}"))
+    return found
+
+
+def _read(raw: object, name: str) -> Schedule:
+    """Return a schedule of a name as it was kept.
+
+    Raises:
+        SettingsError: it is none, of another name, or its times mean nothing.
+    """
+    schedule = check(Schedule, raw, where=FILE)
+    if schedule.name != name:
+        raise SettingsError(f"it is of schedule {schedule.name!r}")
+    if cron_of(schedule.cron) != schedule.cron:
+        raise SettingsError(f"{schedule.cron!r} is no cron")
+    check_zone(schedule.timezone)
+    return schedule

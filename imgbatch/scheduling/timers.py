@@ -46,16 +46,21 @@ def place(folder: Path, schedule: Schedule) -> None:
         crontab.place(schedule, folder, command)
 
 
-def take_away(folder: Path, schedule: Schedule) -> None:
+def take_away(folder: Path, name: str, timer: Timer | None) -> None:
     """Have nothing wake a schedule any more; one that nothing wakes is no error.
+
+    Args:
+        folder: of the schedules.
+        name: the schedule's.
+        timer: what wakes it; None: nobody knows, as its file is damaged, and any may.
 
     Raises:
         ScheduleError: the timer cannot be reached.
     """
-    if schedule.timer == "systemd":
-        units.take_away(schedule.name)
-    elif schedule.timer == "cron":
-        crontab.take_away(folder, schedule.name)
+    if timer == "systemd" or (timer is None and units.of_folder(folder, name)):
+        units.take_away(name)
+    if timer == "cron" or (timer is None and which("crontab")):
+        crontab.take_away(folder, name)
 
 
 def problem(folder: Path, schedule: Schedule) -> str | None:

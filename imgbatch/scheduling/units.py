@@ -86,6 +86,12 @@ def take_away(name: str) -> None:
     _systemctl("daemon-reload")
 
 
+def of_folder(folder: Path, name: str) -> bool:
+    """Return whether a timer wakes the schedule of a name in this folder, and not in another."""
+    path = unit_folder() / f"{unit_name(name)}.service"
+    return path.exists() and _environment(folder) in path.read_text().splitlines()
+
+
 def there(name: str) -> bool:
     """Return whether systemd has the timer of a schedule, and it is waiting."""
     return _asked("is-active", f"{unit_name(name)}.timer") == "active"
@@ -107,7 +113,6 @@ def lingers() -> bool:
 def service(schedule: Schedule, folder: Path, command: Sequence[str]) -> str:
     """Return the unit file of what the timer starts."""
     words = " ".join(map(quoted, command))
-    place = quoted(f"IMGBATCH_SCHEDULE_FOLDER={folder}", of_command=False)
     return "\n".join(
         [
             "# made by `imgbatch schedule add`; `imgbatch schedule remove` deletes it",
@@ -116,7 +121,7 @@ def service(schedule: Schedule, folder: Path, command: Sequence[str]) -> str:
             "",
             "[Service]",
             "Type=oneshot",
-            f"Environment={place}",
+            _environment(folder),
             f"ExecStart={words}",
             "",
         ]
@@ -164,6 +169,10 @@ def unit_folder() -> Path:
     """Return where the user's own units lie."""
     config = variables("XDG_CONFIG_HOME").get("XDG_CONFIG_HOME", "~/.config")
     return Path(config).expanduser() / "systemd" / "user"
+
+
+def _environment(folder: Path) -> str:
+    return f"Environment={quoted(f'IMGBATCH_SCHEDULE_FOLDER={folder}', of_command=False)}"
 
 
 def _numbers(found: set[int], most: int) -> str:

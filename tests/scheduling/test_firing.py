@@ -337,6 +337,37 @@ def test_a_name_is_given_once_and_a_wrong_one_never(tmp_path: Path) -> None:
         made.schedule(tmp_path, name="../daily")
     with pytest.raises(ScheduleError, match=r"no schedule 'dayly' .*did you mean 'daily'"):
         kept.get(tmp_path, "dayly")
-    (tmp_path / "daily/schedule.json").write_text("{")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"cron": "0 3 * *"},
+        {"cron": "Mon 03:00"},
+        {"timezone": "Mars/Olympus"},
+        {"name": "weekly"},
+        {"since": "soon"},
+        {"words": []},
+        {"evry": "x"},
+    ],
+)
+def test_a_file_whose_values_will_not_do_is_damaged(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    schedule = made.schedule(tmp_path)
+    path = tmp_path / "daily/schedule.json"
+    path.write_text(json.dumps(schedule.model_dump() | change))
     with pytest.raises(ScheduleError, match="is damaged"):
-        kept.schedules(tmp_path)
+        kept.get(tmp_path, "daily")
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"\0" * 300, b"\xff{}"])
+def test_one_that_is_damaged_hides_no_other(tmp_path: Path, damage: bytes) -> None:
+    schedule = made.schedule(tmp_path)
+    made.schedule(tmp_path, name="another")
+    (tmp_path / "another/schedule.json").write_bytes(damage)
+    broken, whole = kept.schedules(tmp_path)
+    assert whole == schedule
+    assert isinstance(broken, kept.Damaged)
+    assert "another/schedule.json is damaged" in broken.problem
+    assert "`imgbatch schedule remove another`" in broken.problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 from imgbatch.__main__ import main
 from imgbatch.scheduling import firing, kept
 from tests import corpus
+from tests.scheduling import made
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,6 +138,92 @@ def test_what_holds_a_secret_is_not_kept_and_that_is_said(
     assert path.stat().st_mode & 0o077 == 0
     assert kept.get(tmp_path / "schedules", "weekly").environment["AWS_PROFILE"] == "lab"
     assert "hook-secret" not in imgbatch("schedule", "list", "--json").stdout
+
+
+def test_a_damaged_one_is_shown_beside_the_others_and_can_be_removed(
+    tmp_path: Path, imgbatch: Callable[..., Done]
+) -> None:
+    corpus.many(tmp_path / "in", 1)
+    corpus.run_inline(tmp_path / "in", tmp_path / "own", recipe="[analyzers.image]\n")
+    add(imgbatch, "--", "report", "own")
+    imgbatch("schedule", "run", "weekly")
+    words = ["--every", "hourly", "--timer", "loop", "--", "report", "own"]
+    imgbatch("schedule", "add", "whole", *words)
+    (tmp_path / "schedules/weekly/schedule.json").write_text('{"name": "weekly"')
+    for command in (["schedule", "list"], ["status", "own"]):
+        done = imgbatch(*command)
+        assert done.returncode == 0, done.stderr
+        assert "schedule weekly does not fire: " in done.stdout
+        assert "schedule whole: hourly" in done.stdout
+        damaged, whole = json.loads(imgbatch(*command, "--json").stdout)["schedules"]
+        assert damaged.keys() == whole.keys()
+        assert (damaged["name"], damaged["every"]) == ("weekly", None)
+        assert damaged["last"]["state"] == "ok"
+        assert "`imgbatch schedule remove weekly`, and add it anew" in damaged["problem"]
+    done = imgbatch("schedule", "remove", "weekly")
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "schedules/weekly").exists()
+    assert "weekly" not in imgbatch("schedule", "list").stdout
+    assert add(imgbatch, "--", "report", "own").returncode == 0
+
+
+def test_a_damaged_one_is_taken_from_whatever_timer_woke_it(
+    tmp_path: Path, imgbatch: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The programs of cron and systemd are stood in for: what they are asked is what counts."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name, text in (
+        ("crontab", '[ "$1" = -l ] && cat "$TABLE" 2>/dev/null || cat > "$TABLE"'),
+        ("systemctl", 'echo "$@" >> "$ASKED"; echo running'),
+    ):
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    monkeypatch.setenv("TABLE", str(tmp_path / "table"))
+    monkeypatch.setenv("ASKED", str(tmp_path / "asked"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    units = tmp_path / "config/systemd/user"
+    (tmp_path / "table").write_text("0 1 * * * backup\n")
+    for timer in ("cron", "systemd"):
+        words = ["--every", "hourly", "--timer", timer, "--", "report", "own"]
+        done = imgbatch("schedule", "add", timer, *words)
+        assert done.returncode == 0, done.stderr
+        (tmp_path / "schedules" / timer / "schedule.json").write_text("")
+    assert "schedules/cron" in (tmp_path / "table").read_text()
+    assert len(list(units.iterdir())) == 2
+    # One of that name in another folder is not ours.
+    monkeypatch.setenv("IMGBATCH_SCHEDULE_FOLDER", str(tmp_path / "theirs"))
+    words = ["--every", "hourly", "--timer", "loop", "--", "report", "own"]
+    imgbatch("schedule", "add", "systemd", *words)
+    (tmp_path / "theirs/systemd/schedule.json").write_text("")
+    assert imgbatch("schedule", "remove", "systemd").returncode == 0
+    assert len(list(units.iterdir())) == 2
+    monkeypatch.setenv("IMGBATCH_SCHEDULE_FOLDER", str(tmp_path / "schedules"))
+    for timer in ("cron", "systemd"):
+        done = imgbatch("schedule", "remove", timer)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "table").read_text() == "0 1 * * * backup\n"
+    assert list(units.iterdir()) == []
+    assert "disable --now imgbatch-systemd.timer" in (tmp_path / "asked").read_text()
+
+
+def test_a_tick_that_passed_and_did_not_begin_is_a_problem(
+    tmp_path: Path, imgbatch: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "schedules"
+    now = time.time()
+    schedule = made.schedule(home, cron="0 * * * *", since=now - 3 * 3600)
+    tick = now // 3600 * 3600
+    monkeypatch.setattr(time, "time", lambda: tick + 1700)
+    with (home / "loop.lock").open("ab") as lock:  # as if a loop were there
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "has not begun" not in imgbatch("schedule", "list").stdout
+        monkeypatch.setattr(time, "time", lambda: tick + 1900)
+        said = imgbatch("schedule", "list").stdout
+    assert "has not begun: `imgbatch schedule run daily --due` catches it up" in said
+    assert firing.run_due(home, schedule, now=tick + 1900)
+    assert "has not begun" not in imgbatch("schedule", "list").stdout
 
 
 def test_one_that_is_not_there_names_its_neighbours(imgbatch: Callable[..., Done]) -> None:
