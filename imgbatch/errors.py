@@ -402,11 +402,12 @@ class LinkError(SourceError):
     """A URL of a dump does not give its medium (`imgbatch fetch`).
 
     Worth another attempt: link.timeout, link.connect, link.dns, link.broken (the connection broke,
-    or what came is no HTTP), link.server (5xx), link.limited (429), link.unasked (its host was left
-    alone; the next fetch asks). Final: link.missing (404), link.gone (410), link.denied (401, 403,
-    451), link.status, link.tls, link.redirects, link.url, link.encoding, link.empty, link.type
-    (neither image nor video). Not asked for, or not taken, by rule: link.robots, link.noai,
-    link.private, link.too-large, link.kind.
+    what came is no HTTP, or a part of the file: 206), link.server (5xx), link.limited (429),
+    link.unasked (its host was left alone; the next fetch asks). Final: link.missing (404),
+    link.gone (410), link.denied (401, 403, 451), link.status, link.tls, link.redirects, link.url,
+    link.encoding, link.empty, link.type (neither image nor video), link.unexpected (a bug, ours or
+    of the HTTP engine). Not asked for, or not taken, by rule: link.robots, link.noai, link.private,
+    link.too-large, link.kind.
 
     Attributes:
         after: seconds that the server asks us to wait, None where it does not say.

@@ -36,7 +36,8 @@ class FetchSettings(Settings):
         down_after: a host whose last so many URLs all failed in such a way is left alone; so is one
             that gave so many requests in a row no answer, for 10 seconds or longer.
         max_redirects: that one URL may take.
-        contact: who asks: an address or a page that the servers' owners can turn to.
+        contact: who asks: an address or a page that the servers' owners can turn to. No control
+            characters.
     """
 
     allow_private: bool = False
@@ -56,4 +57,4 @@ class FetchSettings(Settings):
     patience: float = Field(default=900.0, ge=0)
     down_after: int = Field(default=10, ge=1)
     max_redirects: int = Field(default=10, ge=0)
-    contact: str = ""
+    contact: str = Field(default="", pattern=r"^[^\x00-\x1f\x7f]*$")

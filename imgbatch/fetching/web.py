@@ -25,6 +25,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
+import h2.exceptions
 import httpcore2
 
 from imgbatch import __version__
@@ -46,9 +47,11 @@ SLOWEST = 8 * 1024
 SMALL_REDIRECTS = 5
 REDIRECTS = {301, 302, 303, 307, 308}
 MISSING, GONE, DENIED, TOO_MANY, SERVER_ERRORS = 404, 410, {401, 403, 451}, 429, 500
+PARTIAL = 206
 # How zlib is told to find out by itself whether it is gzip or zlib.
 ANY_HEADER = zlib.MAX_WBITS | 32
 UNPACKED = 2**16
+DEL = 0x7F
 
 
 @dataclass(slots=True)
@@ -56,7 +59,8 @@ class Answer:
     """What a server says before its body.
 
     Attributes:
-        headers: names in lower case; of several with one name, the first.
+        headers: names in lower case; of several with one name, the first. Values as latin-1, which
+            gives any bytes back; that of `location` is what its bytes mean.
         tags: all X-Robots-Tag headers.
     """
 
@@ -85,7 +89,7 @@ class Web:
             network_backend=backend,
         )
         about = f"; {settings.contact}" if settings.contact else ""
-        self._agent = f"{AGENT}/{__version__} (research{about})"
+        self._agent = f"{AGENT}/{__version__} (research{about})".encode()
 
     def close(self) -> None:
         """Close all connections."""
@@ -95,26 +99,33 @@ class Web:
     def ask(self, url: httpx2.URL, headers: Mapping[str, str]) -> Iterator[Answer]:
         """Ask for a URL and yield the answer, its body still to be read.
 
+        Args:
+            url: which.
+            headers: that are sent beside our own; values in latin-1, as `Answer.headers` has them.
+
         Raises:
             LinkError: nothing comes, not in time, or it breaks off, from the body's reads too.
         """
         settings = self._settings
         waits = dict.fromkeys(("connect", "read", "write", "pool"), settings.connect_seconds)
         waits["read"] = settings.seconds
-        sent = {
-            "Host": url.netloc.decode("ascii"),
-            "User-Agent": self._agent,
-            "Accept": "image/*, video/*, */*;q=0.1",
-            "Accept-Encoding": "identity",
-            **headers,
-        }
+        sent = [
+            (b"Host", url.netloc),
+            (b"User-Agent", self._agent),
+            (b"Accept", b"image/*, video/*, */*;q=0.1"),
+            (b"Accept-Encoding", b"identity"),
+            *((name.encode("ascii"), text.encode("latin-1")) for name, text in headers.items()),
+        ]
         with (
             _told(),
             within(settings.seconds),
             self._pool.stream(
-                "GET", _core(url), headers=list(sent.items()), extensions={"timeout": waits}
+                "GET", _core(url), headers=sent, extensions={"timeout": waits}
             ) as found,
         ):
+            if found.status == PARTIAL:
+                # Its length is that of the part: nothing else would tell that the rest is missing.
+                raise LinkError("link.broken", "the server sends a part of it, unasked (206)")
             yield _answer(found)
 
     def small(self, url: str, most: int) -> tuple[int, bytes]:
@@ -182,8 +193,14 @@ def unpacked(answer: Answer) -> Iterator[bytes]:
         for chunk in answer.body:
             left = chunk
             while left:
+                if engine.eof:
+                    # RFC 1952, 2.2: members follow one another; padding of zeros is passed over.
+                    left = left.lstrip(b"\0")
+                    if not left:
+                        break
+                    engine = zlib.decompressobj(ANY_HEADER)
                 yield engine.decompress(left, UNPACKED)
-                left = engine.unconsumed_tail
+                left = engine.unused_data or engine.unconsumed_tail
         yield engine.flush()
     except zlib.error as error:
         raise LinkError("link.encoding", f"cannot be unpacked: {error}") from error
@@ -210,11 +227,23 @@ def _answer(found: httpcore2.Response) -> Answer:
     headers: dict[str, str] = {}
     tags = []
     for raw, value in found.headers:
-        name, text = raw.decode("latin-1").lower(), value.decode("latin-1")
+        name = raw.decode("latin-1").lower()
+        text = _place(value) if name == "location" else value.decode("latin-1")
         headers.setdefault(name, text)
         if name == "x-robots-tag":
             tags.append(text)
     return Answer(found.status, headers, tags, _body(found))
+
+
+def _place(value: bytes) -> str:
+    """Return a Location, which servers send as raw UTF-8 too; other bytes stay those that they are.
+
+    No browser takes it for latin-1: `joined` would quote the UTF-8 of each character of that.
+    """
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return "".join(chr(byte) if byte < DEL else f"%{byte:02X}" for byte in value)
 
 
 def _body(found: httpcore2.Response) -> Iterator[bytes]:
@@ -237,7 +266,8 @@ def _told() -> Iterator[None]:
     except httpcore2.ConnectError as error:
         name = "tls" if isinstance(error.__cause__, ssl.SSLError) else "connect"
         raise LinkError(f"link.{name}", str(error)) from error
-    except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
+    except (httpcore2.NetworkError, httpcore2.ProtocolError, h2.exceptions.H2Error) as error:
+        # The engine turns what is wrong in a head into its own errors, and not what is in a body.
         raise LinkError("link.broken", str(error) or "the connection broke") from error
 
 

@@ -54,14 +54,16 @@ class Worker:
         try:
             return self._step(task)
         except LinkError as error:
-            if error.retryable:
-                return Step(task, error=error)
-            return Step(task, row=failed(task, error))
+            told = error
+        except (ImgbatchError, MemoryError) as error:
+            return Step(task, fatal=error)
         except OSError as error:
-            told = StorageError(f"{task.url}: cannot be kept: {error}")
-            return Step(task, fatal=error if isinstance(error, ImgbatchError) else told)
+            return Step(task, fatal=StorageError(f"{task.url}: cannot be kept: {error}"))
+        except Exception as error:  # noqa: BLE001 - nothing that one server says may end a fetch
+            told = LinkError("link.unexpected", scrub(f"{type(error).__name__}: {error}"))
         except BaseException as error:  # noqa: BLE001 - raised again by whoever gets the step
             return Step(task, fatal=error)
+        return Step(task, error=told) if told.retryable else Step(task, row=failed(task, told))
 
     def _step(self, task: Task) -> Step:
         task.attempts += 1

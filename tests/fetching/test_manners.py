@@ -12,6 +12,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
@@ -19,7 +21,7 @@ from imgbatch.dataset.lock import RunLock
 from imgbatch.errors import BusyError, DatasetError, LinkError, SettingsError, TooManyFailedError
 from imgbatch.fetching import FetchSettings
 from imgbatch.fetching.hosts import Hosts
-from imgbatch.fetching.kept import Journal
+from imgbatch.fetching.kept import SCHEMA, Journal
 from imgbatch.fetching.reach import Checked, is_public, resolve
 from imgbatch.fetching.robots import Robots, forbids_ai
 from imgbatch.fetching.task import Task
@@ -131,14 +133,18 @@ def test_robots_are_read_once_and_obeyed(server: Misbehaving, tmp_path: Path) ->
     assert not server.asked["/forbidden/3.png"]
 
 
+@pytest.mark.parametrize(
+    ("robots", "error"),
+    [((503, b""), "link.server"), ((206, b"User-agent: *\nAllow: /\nDisa"), "link.broken")],
+)
 def test_a_robots_txt_that_cannot_be_had_forbids_everything_for_now(
-    server: Misbehaving, tmp_path: Path
+    server: Misbehaving, tmp_path: Path, robots: tuple[int, bytes], error: str
 ) -> None:
-    server.robots = (503, b"")
+    server.robots = robots
     source = given.dump(tmp_path / "dump", [[f"{server.url}/ok/1.png"]])
     given.fetch(source, tmp_path / "out", attempts=1)
     (row,) = given.rows(tmp_path / "out").values()
-    assert row["error_class"] == "link.server"
+    assert row["error_class"] == error
     assert not server.asked["/ok/1.png"]
     server.robots = (404, b"")
     given.fetch(source, tmp_path / "out", retry=("link.*",))
@@ -346,7 +352,7 @@ def test_a_new_export_costs_its_new_urls_only(server: Misbehaving, tmp_path: Pat
     assert server.given == {"/ok/1.png": 1, "/ok/2.png": 1}
 
 
-@pytest.mark.parametrize("path", ["/ok/1.png", "/dated/1.png"])
+@pytest.mark.parametrize("path", ["/ok/1.png", "/dated/1.png", "/accented/1.png"])
 def test_refresh_takes_only_what_changed(server: Misbehaving, tmp_path: Path, path: str) -> None:
     source, out = given.dump(tmp_path / "dump", [[f"{server.url}{path}"]]), tmp_path / "out"
     given.fetch(source, out)
@@ -372,6 +378,36 @@ def test_refresh_replaces_what_changed_and_keeps_what_is_gone(
     row = given.rows(out)[urls[0]]
     assert (row["status"], row["error_class"]) == ("filtered", "link.robots")
     assert (out / row["file"]).read_bytes() == picture(41)
+
+
+def test_what_nobody_foresaw_of_one_url_is_its_outcome_and_ends_no_fetch(
+    server: Misbehaving, tmp_path: Path
+) -> None:
+    urls = [f"{server.url}/ok/{n}.png" for n in (1, 2)]
+    source, out = given.dump(tmp_path / "dump", [urls]), tmp_path / "out"
+    given.fetch(source, out)
+    # An ETag that no server can have sent: somebody edited the table.
+    table = pq.read_table(out / "fetched" / "outcomes.parquet").to_pylist()
+    former = table[0]["file"]
+    table[0]["etag"] = "\u65e5"
+    pq.write_table(pa.Table.from_pylist(table, SCHEMA), out / "fetched" / "outcomes.parquet")
+    given.fetch(source, out, refresh=True)
+    rows = given.rows(out)
+    assert [rows[url]["error_class"] for url in urls] == ["link.unexpected", ""]
+    assert (rows[urls[0]]["file"], rows[urls[1]]["http_status"]) == (former, 304)
+    assert "UnicodeEncodeError" in rows[urls[0]]["message"]
+
+
+def test_who_asks_may_have_a_name_in_any_letters_and_in_one_line(
+    server: Misbehaving, tmp_path: Path
+) -> None:
+    source = given.dump(tmp_path / "dump", [[f"{server.url}/ok/1.png"]])
+    given.fetch(source, tmp_path / "out", contact="J\u00fcrgen \u0141ukasz, me@example.org")
+    (said,) = [line for line in server.heads["/ok/1.png"] if line.startswith("User-Agent")]
+    sent = said.encode("latin-1").decode()
+    assert sent.endswith("(research; J\u00fcrgen \u0141ukasz, me@example.org)")
+    with pytest.raises(ValueError, match="contact"):
+        FetchSettings(contact="me\r\nX-Other: 1")
 
 
 def test_refresh_takes_an_older_file_where_the_url_leads_elsewhere_now(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 EXPECTED = {
     "/ok/1.png": "",
     "/gzip": "",
+    "/members": "",
+    "/padded": "",
     "/large": "",
     "/html-named": "",
     "/until-closed": "",
@@ -30,6 +32,8 @@ EXPECTED = {
     "/limited-date": "",
     "/noai-others": "",
     "/hops/9": "",
+    "/to-utf8": "",
+    "/to-latin1": "",
     "/empty": "link.empty",
     "/page": "link.type",
     "/long-page": "link.type",
@@ -37,10 +41,12 @@ EXPECTED = {
     "/endless": "link.too-large",
     "/bomb": "link.too-large",
     "/cut": "link.broken",
+    "/partial": "link.broken",
     "/garbage": "link.broken",
     "/huge-head": "link.broken",
     "/no-http": "link.broken",
     "/bad-gzip": "link.encoding",
+    "/trailing": "link.encoding",
     "/brotli": "link.encoding",
     "/no/such/thing.jpg": "link.missing",
     "/expired": "link.denied",
@@ -53,6 +59,7 @@ EXPECTED = {
     "/to-elsewhere": "link.private",
     "/to-file": "link.url",
     "/nowhere": "link.dns",
+    "/to-name": "link.dns",
 }
 SLOW = ("/drip", "/drip-head", "/silent")
 FOREIGN = {
@@ -117,13 +124,29 @@ def test_what_came_is_what_the_server_has_and_the_outcome_says_its_digest(
 ) -> None:
     server, out = fetched
     expected = {"/ok/1.png": picture(1), "/large": picture(0) + b"\0" * (6 * 2**20)}
-    for path in ("/gzip", "/short", "/until-closed", "/hops/9", "/reset"):
+    for path in (
+        "/gzip", "/members", "/padded", "/short", "/until-closed", "/hops/9", "/reset",
+    ):  # fmt: skip
         expected[path] = picture(0)
     for path, data in expected.items():
         row = given.rows(out)[f"{server.url}{path}"]
         assert (out / row["file"]).read_bytes() == data, path
         assert row["sha256"] == hashlib.sha256(data).hexdigest()
         assert row["bytes"] == len(data)
+
+
+def test_a_redirect_in_raw_bytes_leads_where_the_server_means(
+    fetched: tuple[Misbehaving, Path],
+) -> None:
+    server, out = fetched
+    rows = given.rows(out)
+    paths = ("/to-utf8", "/to-latin1", "/to-name")
+    led = {path: rows[f"{server.url}{path}"]["final_url"] for path in paths}
+    assert led == {
+        "/to-utf8": f"{server.url}/ok/f%C3%A9%C5%82/1.png",
+        "/to-latin1": f"{server.url}/ok/f%E9/2.png",
+        "/to-name": f"http://xn--bcher-kva.invalid:{server.port}/ok/3.png",
+    }
 
 
 def test_nothing_of_a_failed_url_lies_in_out(fetched: tuple[Misbehaving, Path]) -> None:
@@ -138,7 +161,7 @@ def test_what_is_final_is_asked_once_and_what_may_pass_as_often_as_allowed(
     server, _ = fetched
     once = ("/page", "/gone", "/expired", "/noai", "/claims", "/empty", "/bomb", "/loop")
     assert {path: server.asked[path] for path in once} == dict.fromkeys(once, 1)
-    thrice = ("/cut", "/broken", "/garbage")
+    thrice = ("/cut", "/broken", "/garbage", "/partial")
     assert {path: server.asked[path] for path in thrice} == dict.fromkeys(thrice, 3)
 
 

@@ -161,8 +161,26 @@ class _Handler(socketserver.StreamRequestHandler):
         else:
             self.picture(Last_Modified=LAST_MODIFIED)
 
+    def do_accented(self) -> None:
+        """Have an ETag in raw UTF-8."""
+        tag = '"caf\u00e9 \u0142"'.encode().decode("latin-1")
+        if self.sent.get("if-none-match") == tag:
+            self.say(304)
+        else:
+            self.picture(ETag=tag)
+
     def do_gzip(self) -> None:
         self.say(200, gzip.compress(picture(0)), Content_Encoding="gzip", Content_Type="image/png")
+
+    def do_members(self) -> None:
+        """Pack a picture in two members, as `gzip FILE; cat` and some caches do."""
+        data = picture(0)
+        packed = gzip.compress(data[:50]) + gzip.compress(data[50:])
+        self.say(200, packed, Content_Encoding="gzip", Content_Type="image/png")
+
+    def do_padded(self) -> None:
+        packed = gzip.compress(picture(0)) + b"\0" * 300
+        self.say(200, packed, Content_Encoding="gzip", Content_Type="image/png")
 
     def do_large(self) -> None:
         self.say(200, picture(0) + b"\0" * (6 * 2**20), Content_Type="image/png")
@@ -219,6 +237,10 @@ class _Handler(socketserver.StreamRequestHandler):
     def do_bad_gzip(self) -> None:
         self.say(200, b"\x1f\x8bno gzip at all", Content_Encoding="gzip")
 
+    def do_trailing(self) -> None:
+        packed = gzip.compress(picture(0)) + b"no second member"
+        self.say(200, packed, Content_Encoding="gzip", Content_Type="image/png")
+
     def do_brotli(self) -> None:
         self.say(200, b"\x0b\x02\x80", Content_Encoding="br")
 
@@ -261,6 +283,9 @@ class _Handler(socketserver.StreamRequestHandler):
 
     def do_missing(self) -> None:
         self.say(404, b"nothing here")
+
+    def do_partial(self) -> None:
+        self.say(206, picture(0)[:60], Content_Type="image/png")
 
     def do_expired(self) -> None:
         self.say(403, PAGE)
@@ -306,6 +331,16 @@ class _Handler(socketserver.StreamRequestHandler):
     def do_hops(self) -> None:
         left = self.number() - self.owner.edition
         self.say(301, Location=f"{left - 1}") if left else self.picture()
+
+    def do_to_utf8(self) -> None:
+        self.say(302, Location="/ok/f\u00e9\u0142/1.png".encode().decode("latin-1"))
+
+    def do_to_name(self) -> None:
+        location = f"http://b\u00fccher.invalid:{self.owner.port}/ok/3.png"
+        self.say(302, Location=location.encode().decode("latin-1"))
+
+    def do_to_latin1(self) -> None:
+        self.say(302, Location="/ok/f\u00e9/2.png")
 
     def do_to_elsewhere(self) -> None:
         self.say(302, Location=self.owner.elsewhere)
