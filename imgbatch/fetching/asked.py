@@ -22,7 +22,7 @@ class FetchSettings(Settings):
         rate: requests a second that one host gets at most; its robots.txt may ask for fewer.
         per_host: requests under way to one host at most.
         at_once: requests under way in all.
-        http2: speak HTTP/2 to servers that can.
+        http2: speak HTTP/2 to servers that can, one request at a time over a connection.
         max_bytes: a larger file is not taken; also what a compressed answer may unpack to.
         kinds: of media, as the dump names them, that are asked for; `other` is what it does not
             name.

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import socket
+import ssl
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,6 @@ import httpcore2
 from imgbatch.errors import LinkError
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable, Iterable, Iterator
 
     Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -183,7 +183,21 @@ class _Timed(httpcore2.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore2.NetworkStream:
-        return _Timed(self._stream.start_tls(ssl_context, server_hostname, _left(timeout)))
+        """Speak TLS from now on.
+
+        Raises:
+            LinkError: link.tls, they do not agree, or its certificate is none that we take.
+            httpcore2.ConnectError: the other side hangs up.
+        """
+        try:
+            made = self._stream.start_tls(ssl_context, server_hostname, _left(timeout))
+        except httpcore2.ConnectError as error:
+            # Looked at here: the engine's pool takes the cause away from what it hands on.
+            why = error.__cause__
+            if isinstance(why, ssl.SSLError) and not isinstance(why, ssl.SSLEOFError):
+                raise LinkError("link.tls", str(error)) from error
+            raise
+        return _Timed(made)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

@@ -7,18 +7,11 @@ httpx2 is what httpx goes on as, the same code in other hands. Drawback: headers
 Decision, 2026-11: files are asked for uncompressed (`Accept-Encoding: identity`); what comes
 compressed all the same is unpacked in pieces, and never beyond `max_bytes`. Drawback: none known,
 pictures and videos are compressed in themselves.
-
-Decision, 2026-11: HTTP/1.1 over connections that stay open, HTTP/2 on request (`--http2`). Measured
-with 400 files of 100 KB over TLS and a round trip of 50 ms: 4 at a time 7.4 s by HTTP/1.1 and 9.6 s
-by HTTP/2, 16 at a time 3.2 and 3.4 s: a host is asked few things at once, which is all that HTTP/2
-would speed up, and one slow answer of it ends its neighbours. Drawback: a connection per request
-under way to a host.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ssl
 import zlib
 from dataclasses import dataclass
 from datetime import UTC
@@ -30,6 +23,7 @@ import httpcore2
 
 from imgbatch import __version__
 from imgbatch.errors import LinkError
+from imgbatch.fetching.connections import Connections
 from imgbatch.fetching.reach import Checked, extend, within
 from imgbatch.fetching.robots import AGENT
 from imgbatch.fetching.urls import canonical, joined
@@ -80,20 +74,13 @@ class Web:
 
     def __init__(self, settings: FetchSettings, backend: httpcore2.NetworkBackend) -> None:
         self._settings = settings
-        self._pool = httpcore2.ConnectionPool(
-            ssl_context=httpcore2.default_ssl_context(),
-            max_connections=2 * settings.at_once,
-            max_keepalive_connections=2 * settings.at_once,
-            keepalive_expiry=30.0,
-            http2=settings.http2,
-            network_backend=backend,
-        )
+        self._connections = Connections(settings, backend)
         about = f"; {settings.contact}" if settings.contact else ""
         self._agent = f"{AGENT}/{__version__} (research{about})".encode()
 
     def close(self) -> None:
         """Close all connections."""
-        self._pool.close()
+        self._connections.close()
 
     @contextlib.contextmanager
     def ask(self, url: httpx2.URL, headers: Mapping[str, str]) -> Iterator[Answer]:
@@ -119,9 +106,8 @@ class Web:
         with (
             _told(),
             within(settings.seconds),
-            self._pool.stream(
-                "GET", _core(url), headers=sent, extensions={"timeout": waits}
-            ) as found,
+            self._connections.lent() as pool,
+            pool.stream("GET", _core(url), headers=sent, extensions={"timeout": waits}) as found,
         ):
             if found.status == PARTIAL:
                 # Its length is that of the part: nothing else would tell that the rest is missing.
@@ -257,15 +243,14 @@ def _told() -> Iterator[None]:
     """Turn what the engine raises into the LinkError of one URL.
 
     Raises:
-        LinkError: link.timeout, link.tls, link.connect or link.broken.
+        LinkError: link.timeout, link.connect or link.broken.
     """
     try:
         yield
     except httpcore2.TimeoutException as error:
         raise LinkError("link.timeout", str(error) or "no answer in time") from error
     except httpcore2.ConnectError as error:
-        name = "tls" if isinstance(error.__cause__, ssl.SSLError) else "connect"
-        raise LinkError(f"link.{name}", str(error)) from error
+        raise LinkError("link.connect", str(error)) from error
     except (httpcore2.NetworkError, httpcore2.ProtocolError, h2.exceptions.H2Error) as error:
         # The engine turns what is wrong in a head into its own errors, and not what is in a body.
         raise LinkError("link.broken", str(error) or "the connection broke") from error
