@@ -18,7 +18,6 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-import h2.exceptions
 import httpcore2
 
 from imgbatch import __version__
@@ -45,6 +44,7 @@ PARTIAL = 206
 # How zlib is told to find out by itself whether it is gzip or zlib.
 ANY_HEADER = zlib.MAX_WBITS | 32
 UNPACKED = 2**16
+ENGINE = (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError)
 DEL = 0x7F
 
 
@@ -233,9 +233,15 @@ def _place(value: bytes) -> str:
 
 
 def _body(found: httpcore2.Response) -> Iterator[bytes]:
-    for chunk in found.iter_stream():
-        extend(len(chunk) / SLOWEST)
-        yield chunk
+    try:
+        for chunk in found.iter_stream():
+            extend(len(chunk) / SLOWEST)
+            yield chunk
+    except ENGINE:
+        raise
+    except Exception as error:
+        # Of a stream that ends too early the engine lets its HTTP/2 library's own error through.
+        raise LinkError("link.broken", f"{type(error).__name__}: {error}") from error
 
 
 @contextlib.contextmanager
@@ -251,8 +257,7 @@ def _told() -> Iterator[None]:
         raise LinkError("link.timeout", str(error) or "no answer in time") from error
     except httpcore2.ConnectError as error:
         raise LinkError("link.connect", str(error)) from error
-    except (httpcore2.NetworkError, httpcore2.ProtocolError, h2.exceptions.H2Error) as error:
-        # The engine turns what is wrong in a head into its own errors, and not what is in a body.
+    except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
         raise LinkError("link.broken", str(error) or "the connection broke") from error
 
 
