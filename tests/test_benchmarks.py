@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts.benchmarks import __main__ as bench
-from scripts.benchmarks import faces, gpu, gpu_busy, rerun, server, workers
+from scripts.benchmarks import faces, fetch, gpu, gpu_busy, rerun, server, workers
 from scripts.benchmarks.child import module, run_child
 from scripts.benchmarks.setting import Setting
 from tests.corpus import many
@@ -64,6 +64,22 @@ def test_a_delta_that_leaves_a_shard_alone_is_not_measured_as_one_over_all(
     monkeypatch.setenv("IMGBATCH_SHARD_SOURCES", "50")
     with pytest.raises(SystemExit, match=r"^bench: all 3 shards were to be touched: .*'shards': 2"):
         rerun._runs(setting, "inline", files[:150], files[150:])
+
+
+@pytest.mark.slow
+def test_files_are_fetched_in_every_way_and_one_that_does_not_come_ends_the_bench(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "WIDTHS", (2,))
+    setting = Setting(tmp_path, images=6, repeats=1, threads=1, named=frozenset(), sources=1)
+    ours, bare = fetch.measure(setting)
+    # Three rounds at least, of 50 ms each.
+    assert all(seconds > 0.15 for figure in (ours, bare) for seconds in figure.measured)
+    assert all(seconds > 0.15 for figure in (ours, bare) for seconds in figure.denominator)
+    assert (ours.high, bare.bar) == (fetch.NO_SLOWER, "")
+    told = pytest.raises(SystemExit, match=r"^bench: http2 came to {'ok': 6} of 7 files")
+    with fetch._server(setting, 6) as (url, folder), told:
+        fetch._seconds(setting, folder, url, "http2", 2, 7)
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from scripts.benchmarks import (
     dumps,
     duplicates,
     faces,
+    fetch,
     gpu,
     images,
     listing,
@@ -51,6 +52,7 @@ SECTIONS = {
     "faces": faces.measure,
     "clusters": clusters.measure,
     "dumps": dumps.measure,
+    "fetch": fetch.measure,
 }
 
 

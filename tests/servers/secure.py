@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import ipaddress
+import socket
 import socketserver
 import ssl
 import threading
@@ -117,6 +118,8 @@ class _Handler(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         with contextlib.suppress(OSError):
+            # Without it the end of an answer waits for the client's acknowledgement.
+            self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             stream = self.owner.context.wrap_socket(self.request, server_side=True)
             with self.owner.lock:
                 self.owner.connections += 1
