@@ -174,15 +174,6 @@ class Dataset:
             self._tables[path] = Table(self.store, path)
         return self._tables[path]
 
-    def changed(self) -> list[str]:
-        """Return the folders of tables that have other parts by now than when they were opened."""
-        now = {path: Table(self.store, path).paths() for path in self._tables}
-        return sorted(
-            path
-            for path, table in self._tables.items()
-            if set(table.paths().to_pylist()) != set(now[path].to_pylist())
-        )
-
     def tables(self) -> list[str]:
         """Return the names of the tables below `tables/`, `sources` first."""
         return sorted(self.folders("tables"), key=lambda name: (name != SOURCES, name))

@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from imgbatch.dataset.unlocked import unlocked
 from imgbatch.errors import SearchError
 from imgbatch.models.faces import thresholds
 from imgbatch.search.asked import Query, ask, ask_words
@@ -95,12 +94,10 @@ def like(
     Raises:
         SearchError: nothing to compare, or nothing to compare it with.
         MissingExtraError: what the table's analyzer needs is not installed.
-        BusyError: the dataset was changed while it was searched.
         StorageError: a store failed.
     """
-    with unlocked(dataset):
-        space = open_space(dataset, on)
-        return look("like", photo, space, ask(space, photo, limits), k=k)
+    space = open_space(dataset, on)
+    return look("like", photo, space, ask(space, photo, limits), k=k)
 
 
 def face(
@@ -126,14 +123,12 @@ def face(
     Raises:
         SearchError: no face in the photo, no faces with vectors, or none to compare with.
         WeightsError, MissingExtraError: the model that found the faces is not at hand.
-        BusyError: the dataset was changed while it was searched.
         StorageError: a store failed.
     """
-    with unlocked(dataset):
-        space = open_space(dataset, on, grain="region", preferred=FACES)
-        if threshold is None:
-            threshold = thresholds.published(space.named, space.made_of.get("settings", {}))
-        return look("face", photo, space, ask(space, photo, limits), k=k, threshold=threshold)
+    space = open_space(dataset, on, grain="region", preferred=FACES)
+    if threshold is None:
+        threshold = thresholds.published(space.named, space.made_of.get("settings", {}))
+    return look("face", photo, space, ask(space, photo, limits), k=k, threshold=threshold)
 
 
 def text(
@@ -151,11 +146,9 @@ def text(
     Raises:
         SearchError: no table was made by a model that reads words; the words are none, or too many.
         WeightsError, MissingExtraError: the model is not at hand.
-        BusyError: the dataset was changed while it was searched.
     """
-    with unlocked(dataset):
-        space = open_space(dataset, on, preferred=WORDS)
-        return look("text", words, space, [ask_words(space, words, limits)], k=k)
+    space = open_space(dataset, on, preferred=WORDS)
+    return look("text", words, space, [ask_words(space, words, limits)], k=k)
 
 
 def look(

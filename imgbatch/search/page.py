@@ -11,7 +11,6 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from imgbatch import __version__
-from imgbatch.dataset.unlocked import unlocked
 from imgbatch.report.page import POLICY, environment
 from imgbatch.report.sheet import choices_of
 from imgbatch.report.story import dataset_name
@@ -49,11 +48,7 @@ class Card:
 
 
 def render(found: Found, limits: Limits) -> bytes:
-    """Return the page; sources are fetched and decoded for it, as the report does.
-
-    Raises:
-        BusyError: the dataset was changed while it was read.
-    """
+    """Return the page; sources are fetched and decoded for it, as the report does."""
     rows = found.hits.slice(0, SHOWN).to_pylist()
     made = _thumbnails(found, rows, limits)
     cards: dict[int, list[Card]] = defaultdict(list)
@@ -94,8 +89,7 @@ def _thumbnails(found: Found, rows: list[dict[str, Any]], limits: Limits) -> _Ma
         if query.source_id is not None:
             wanted[query.source_id].add(query.frame)
     ids = dict.fromkeys(wanted, "")
-    with unlocked(found.space.dataset):
-        choices = {c.source.source_id: c for c in choices_of(found.space.dataset, ids)}
+    choices = {c.source.source_id: c for c in choices_of(found.space.dataset, ids)}
     media = MediaSettings.model_validate(found.space.made_of["media"])
     small = media.model_copy(update={"min_side": HEIGHT, "exact": False})
     return of_frames(choices, wanted, small, limits)
