@@ -29,8 +29,10 @@ from sklearn.svm import LinearSVC
 
 from imgbatch import fitting
 from imgbatch.dataset import Dataset, groups, ordered
+from imgbatch.dataset.forget import forget
+from imgbatch.dataset.given import given, look_up
 from imgbatch.dataset.ordered import here
-from imgbatch.errors import GroupError, LabelsError, SettingsError
+from imgbatch.errors import BusyError, DamageError, GroupError, LabelsError, SettingsError
 from imgbatch.fitting import FitWish, fit
 from imgbatch.fitting.labels import Labelled, match, read_labels
 from imgbatch.groupers import learned
@@ -355,6 +357,42 @@ def test_sources_are_named_by_id_by_address_or_by_the_end_of_it(made: Path, tmp_
         ["a", "b"],
         None,
     )
+
+
+def test_a_takedown_while_it_is_read_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = corpus.many(tmp_path / "in", 6)
+    corpus.run_inline(source, tmp_path / "d", recipe=RECIPE)
+    rows = [(f"{number:05}.jpg", "ab"[number % 2]) for number in range(6)]
+    asked = wish(tmp_path, labels=str(write(tmp_path / "l.csv", rows)), test="", model="bayes")
+    batches, done = ordered.Ordered.batches, []
+
+    def late(self: ordered.Ordered, name: str) -> Iterator[Any]:
+        if not done:
+            done.append(name)
+            dataset = Dataset.open(asked.dataset)
+            forget(dataset, look_up(dataset, [given(str(source / "00005.jpg"))]))
+        yield from batches(self, name)
+
+    monkeypatch.setattr(ordered.Ordered, "batches", late)
+    with pytest.raises(BusyError, match=r"changed while it was read: .*tables/pixels"):
+        fit(asked, str(tmp_path / "m.skops"), LIMITS)
+    assert not (tmp_path / "m.skops").exists()
+    with pytest.raises(LabelsError, match="1 of 6 labelled sources are not in"):
+        fit(asked, str(tmp_path / "m.skops"), LIMITS)
+    write(tmp_path / "l.csv", rows[:5])
+    fit(asked, str(tmp_path / "m.skops"), LIMITS)
+
+
+def test_a_part_that_is_missing_is_damage_where_nothing_changed(tmp_path: Path) -> None:
+    corpus.run_inline(corpus.many(tmp_path / "in", 4), tmp_path / "d", recipe=RECIPE)
+    [part] = (tmp_path / "d" / "tables" / "pixels").glob("*.parquet")
+    part.unlink()
+    labels = write(tmp_path / "l.csv", [("00000.jpg", "a"), ("00001.jpg", "b")])
+    asked = wish(tmp_path, labels=str(labels), test="", model="bayes")
+    with pytest.raises(DamageError):
+        fit(asked, str(tmp_path / "m.skops"), LIMITS)
 
 
 def test_labelled_sources_without_a_vector_are_counted(made: Path, tmp_path: Path) -> None:

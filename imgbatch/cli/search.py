@@ -59,9 +59,9 @@ def search(
         )
     if threshold is not None and face is None:
         raise SettingsError("--threshold is of --face", "Leave it out.")
-    form = hits.check_form(out) if out else ""
     limits = read_limits()
     opened = Dataset.open(dataset)
+    form = hits.check_out(opened, out) if out else ""
     if face is not None:
         found = room.face(opened, face, limits, k=k, on=on, threshold=threshold)
     elif text is not None:

@@ -174,6 +174,14 @@ class Dataset:
             self._tables[path] = Table(self.store, path)
         return self._tables[path]
 
+    def newest(self, path: str) -> Table:
+        """Return one table as it is now, and leave what this process saw of it as it is."""
+        return Table(self.store, path)
+
+    def opened(self) -> list[Table]:
+        """Return the tables that were asked for so far."""
+        return list(self._tables.values())
+
     def tables(self) -> list[str]:
         """Return the names of the tables below `tables/`, `sources` first."""
         return sorted(self.folders("tables"), key=lambda name: (name != SOURCES, name))

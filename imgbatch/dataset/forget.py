@@ -158,6 +158,9 @@ def _forget(dataset: Dataset, known: Known, told: KnownPosts, audit: Audit) -> N
     if begun or known.addresses or told.here or all(one in former for one in ids):
         posts_gone = PostIds(stones, platforms_of(before) | stones.platforms)
         _take_out(dataset, _all_needles(known, posts_gone), audit)
+    else:
+        # A photo that a search was asked with is on its page, and no source of the dataset.
+        audit.files += scrub.pages(store, _all_needles(known, PostIds(stones, stones.platforms)))
     finish(store, audit, begun)
 
 

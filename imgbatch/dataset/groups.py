@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgbatch.dataset import MANIFEST
-from imgbatch.dataset.ordered import state
 from imgbatch.dataset.parts import put_table, read_columns, read_part
+from imgbatch.dataset.state import state
 from imgbatch.dataset.tombstones import names_below
 from imgbatch.errors import DamageError, FencedError
 

@@ -8,7 +8,6 @@ files come out alike and one of them fits into memory, whatever the table's size
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,6 +20,7 @@ from imgbatch.dataset import SOURCES, Dataset
 from imgbatch.dataset.made import made_of
 from imgbatch.dataset.parts import read_columns
 from imgbatch.dataset.scratch import full
+from imgbatch.dataset.state import state
 from imgbatch.errors import DamageError, GroupError
 
 if TYPE_CHECKING:
@@ -204,14 +204,6 @@ RECOGNITION = (
     "Add recognition = true to [analyzers.faces] of the recipe, with a pack as its detector, and "
     "run again."
 )
-
-
-def state(table: Table) -> str:
-    """Return a digest of the parts that a table holds: whether it is as it was.
-
-    Its Delta version says less: every run tells each table its number by a commit without parts.
-    """
-    return hashlib.sha256("\n".join(sorted(table.paths().to_pylist())).encode()).hexdigest()[:16]
 
 
 def in_order(rows: pa.Table) -> pa.Table:

@@ -20,10 +20,10 @@ import pyarrow.compute as pc
 
 from imgbatch import __version__
 from imgbatch.dataset import MANIFEST, SOURCES
-from imgbatch.dataset.ordered import state
 from imgbatch.dataset.part import Part
 from imgbatch.dataset.parts import packed
 from imgbatch.dataset.post_columns import GAPS, MEDIA, POSTS, SCHEMAS, SUMMARIES, TABLES
+from imgbatch.dataset.state import state
 from imgbatch.dataset.tombstones import names_below
 from imgbatch.errors import FencedError
 

@@ -120,6 +120,16 @@ def _blanked(value: Any, needles: Needles) -> Any:
     return value
 
 
+def pages(store: Store, needles: Needles) -> int:
+    """Delete those objects of the report that name a source or a post; return how many."""
+    gone = [one for one in names_below(store, REPORT) if _names(needles, one, store.get(one))]
+    for name in gone:
+        store.delete(name)
+    if gone:
+        store.erase(store.former(REPORT))
+    return len(gone)
+
+
 def report(store: Store) -> None:
     """Delete the report: its page holds names and small copies of pictures."""
     for name in names_below(store, REPORT):

@@ -28,6 +28,7 @@ from imgbatch import __version__
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.ordered import Ordered
 from imgbatch.dataset.scratch import scratch_folder
+from imgbatch.dataset.state import unlocked
 from imgbatch.errors import LabelsError
 from imgbatch.fitting.labels import Labelled, match, read_labels
 from imgbatch.learners import file, kinds
@@ -102,13 +103,15 @@ def fit(
         LabelsError: the labels name unknown sources, say two things of one, or one class only;
             those to judge by have no vector; or OUT cannot be written. Nothing was written.
         GroupError: the table is not there, empty, or made in several ways.
+        BusyError: a takedown or a run went by while it was read.
     """
     kind = kinds.read_kind(wish.model, wish.settings)
     dataset = Dataset.open(wish.dataset)
     said = {role: read_labels(path) for role, path in _files(wish).items()}
-    sources = {role: match(labels, dataset) for role, labels in said.items()}
-    _refuse_overlap(sources)
-    examples, made = _examples(dataset, wish.on, sources)
+    with unlocked(dataset):
+        sources = {role: match(labels, dataset) for role, labels in said.items()}
+        _refuse_overlap(sources)
+        examples, made = _examples(dataset, wish.on, sources)
     others = (NOT_REST if wish.only == REST else REST) if wish.only else ""
     if wish.only:
         examples = {role: _against(found, wish.only, others) for role, found in examples.items()}

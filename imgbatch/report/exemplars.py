@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgbatch import __version__
-from imgbatch.dataset import groups
+from imgbatch.dataset import Dataset, groups, pages
 from imgbatch.dataset.made import made_of
+from imgbatch.dataset.state import unlocked
 from imgbatch.errors import DatasetError
 from imgbatch.report.page import POLICY, environment
 from imgbatch.report.sheet import choices_of
@@ -25,11 +26,10 @@ from imgbatch.report.thumbnails import HEIGHT, Thumbnail, of_frames
 from imgbatch.settings import MediaSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from jinja2 import Environment
 
-    from imgbatch.dataset import Dataset
     from imgbatch.settings import Limits
 
 FOLDER = "report/sheets"
@@ -80,7 +80,17 @@ def write_sheets(dataset: Dataset, labels: str, limits: Limits) -> str:
 
     Raises:
         DatasetError: there are no such labels, or they have no exemplars.
+        BusyError: a takedown went by while they were made; none of these pages is left.
     """
+    before = pages.look(dataset)
+    dataset = Dataset.open(dataset.url)  # as it is from here on, whatever was opened before
+    with unlocked(dataset), pages.putting(dataset, before) as put:
+        return dataset.store.address(_written(dataset, labels, limits, put))
+
+
+def _written(
+    dataset: Dataset, labels: str, limits: Limits, put: Callable[[str, bytes], None]
+) -> str:
     made = groups.record(dataset.table(groups.path_of(labels)))
     if made is None:
         there = ", ".join(groups.names(dataset)) or "none"
@@ -100,14 +110,14 @@ def write_sheets(dataset: Dataset, labels: str, limits: Limits) -> str:
     shown: list[Sheet] = []
     for sheet in _sheets(dataset, made, rows, limits):
         page = _page(filled, "cluster.html", dataset, labels, sheet=sheet)
-        dataset.store.put(f"{folder}/{sheet.name}", page)
+        put(f"{folder}/{sheet.name}", page)
         first = {kind: cards[:FIRST] for kind, cards in sheet.kinds.items() if kind in KINDS}
         shown.append(Sheet(sheet.cluster, sheet.name, sheet.rows, sheet.silhouette, first))
     told = groups.read_file(dataset, labels, made, "scores.json")
     scores = json.loads(told) if told else {}
     page = _page(filled, "clusters.html", dataset, labels, sheets=shown, made=made, scores=scores)
-    dataset.store.put(f"{folder}/{INDEX}", page)
-    return dataset.store.address(f"{folder}/{INDEX}")
+    put(f"{folder}/{INDEX}", page)
+    return f"{folder}/{INDEX}"
 
 
 def _page(

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from imgbatch.dataset.state import unlocked
 from imgbatch.errors import SearchError
 from imgbatch.models.faces import thresholds
 from imgbatch.search.asked import Query, ask, ask_words
@@ -94,10 +95,12 @@ def like(
     Raises:
         SearchError: nothing to compare, or nothing to compare it with.
         MissingExtraError: what the table's analyzer needs is not installed.
+        BusyError: a takedown or a run went by while it was read.
         StorageError: a store failed.
     """
     space = open_space(dataset, on)
-    return look("like", photo, space, ask(space, photo, limits), k=k)
+    with unlocked(space.dataset):
+        return look("like", photo, space, ask(space, photo, limits), k=k)
 
 
 def face(
@@ -123,12 +126,14 @@ def face(
     Raises:
         SearchError: no face in the photo, no faces with vectors, or none to compare with.
         WeightsError, MissingExtraError: the model that found the faces is not at hand.
+        BusyError: a takedown or a run went by while it was read.
         StorageError: a store failed.
     """
     space = open_space(dataset, on, grain="region", preferred=FACES)
     if threshold is None:
         threshold = thresholds.published(space.named, space.made_of.get("settings", {}))
-    return look("face", photo, space, ask(space, photo, limits), k=k, threshold=threshold)
+    with unlocked(space.dataset):
+        return look("face", photo, space, ask(space, photo, limits), k=k, threshold=threshold)
 
 
 def text(
@@ -148,7 +153,8 @@ def text(
         WeightsError, MissingExtraError: the model is not at hand.
     """
     space = open_space(dataset, on, preferred=WORDS)
-    return look("text", words, space, [ask_words(space, words, limits)], k=k)
+    with unlocked(space.dataset):
+        return look("text", words, space, [ask_words(space, words, limits)], k=k)
 
 
 def look(

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.compute as pc
 
 from imgbatch import analyzers
-from imgbatch.dataset import MANIFEST, SOURCES
+from imgbatch.dataset import MANIFEST, SOURCES, tombstones
 from imgbatch.dataset.given import ID, given, similar
 from imgbatch.errors import (
     InputError,
@@ -29,9 +30,11 @@ from imgbatch.models import weights
 from imgbatch.models.choice import Choice
 from imgbatch.models.clip import text_embeddings
 from imgbatch.observe.explain import ids_of
+from imgbatch.records import source_id_of
 from imgbatch.report.thumbnails import pictures_at
 from imgbatch.sources import fetch, open_input
 from imgbatch.storage import open_store
+from imgbatch.storage.addresses import unquote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from imgbatch.dataset import Dataset
+    from imgbatch.dataset.tombstones import Tombstones
     from imgbatch.records import Picture, Source
     from imgbatch.search.space import Space
     from imgbatch.settings import Limits
@@ -63,6 +67,8 @@ class Query:
         frame: of its source.
         region: keys and place of the face that it is of; empty for a whole picture.
         picture: its pixels, where they had to be decoded.
+        outside: the ids that it would have as a source, of what comes from outside; a page has
+            them, so that a takedown finds the page. None of a source of the dataset and for words.
     """
 
     label: str
@@ -72,6 +78,7 @@ class Query:
     frame: int = 0
     region: Mapping[str, Any] | None = None
     picture: Picture | None = None
+    outside: tuple[str, ...] = ()
 
 
 def ask(space: Space, photo: str, limits: Limits) -> list[Query]:
@@ -84,16 +91,36 @@ def ask(space: Space, photo: str, limits: Limits) -> list[Query]:
         limits: of fetching and decoding.
 
     Raises:
-        SearchError: nothing has that name, it has no picture, or the picture has no vector.
+        SearchError: nothing has that name, it has no picture, the picture has no vector, or it was
+            forgotten.
         StorageError: a store failed.
     """
     picture = PICTURE_ID.fullmatch(photo)
-    listed = _listed(space.dataset, [picture[1]] if picture else ids_of(photo))
+    ids = [picture[1]] if picture else ids_of(photo)
+    listed = _listed(space.dataset, ids)
+    stones = tombstones.read(space.dataset.store)
+    if any(one in stones for one in ids):
+        raise _forgotten(space, photo)
     if listed is not None:
         return _stored(space, photo, listed, int(picture[2]) if picture else None)
     if picture or ID.fullmatch(photo):
         raise SearchError(f"no source of {space.dataset.url} has the id {photo}", READABLE)
-    return _analysed(space, photo, limits)
+    return _analysed(space, photo, stones, limits)
+
+
+def _forgotten(space: Space, photo: str) -> SearchError:
+    return SearchError(
+        f"{photo} was forgotten in {space.dataset.url}, which shows and compares it no more",
+        "Give another photo.",
+    )
+
+
+def _followed(address: str) -> str:
+    """Return the address of the file that a link of this machine leads to, in the end."""
+    scheme, _, rest = address.partition("://")
+    if scheme != "file":
+        return address
+    return open_store("/").address(str(Path(unquote(rest)).resolve()).lstrip("/"))
 
 
 def ask_words(space: Space, words: str, limits: Limits) -> Query:
@@ -161,8 +188,11 @@ def _why(dataset: Dataset, source_id: str) -> str:
     return ": it has no outcome yet"
 
 
-def _analysed(space: Space, photo: str, limits: Limits) -> list[Query]:
+def _analysed(space: Space, photo: str, stones: Tombstones, limits: Limits) -> list[Query]:
     source = _single(space.dataset, photo)
+    # By its own name, however it was spelled, and by that of the file that a link leads to.
+    if stones.covers(source.address) or stones.covers(_followed(source.address)):
+        raise _forgotten(space, photo)
     recipe = space.recipe()
     weights.adopt(limits)
     analyzer = analyzers.load(space.analyzer).Analyzer(recipe.analyzers[space.analyzer])
@@ -179,7 +209,10 @@ def _analysed(space: Space, photo: str, limits: Limits) -> list[Query]:
             f"{photo}: analyzer {space.analyzer} failed on it: {type(error).__name__}: {error}",
             READABLE,
         ) from error
-    return _pointing([replace(q, picture=picture) for q in _of_analysis(space, row, photo)])
+    found = _of_analysis(space, row, photo)
+    names = dict.fromkeys([source.address, _followed(source.address)])
+    own = tuple(map(source_id_of, names))
+    return _pointing([replace(query, picture=picture, outside=own) for query in found])
 
 
 def _of_analysis(space: Space, row: dict[str, Any], photo: str) -> list[Query]:

@@ -15,6 +15,7 @@ from imgbatch.errors import SettingsError
 from imgbatch.storage import locate, open_store
 
 if TYPE_CHECKING:
+    from imgbatch.dataset import Dataset
     from imgbatch.records import Source
     from imgbatch.search.cosine import Best
     from imgbatch.search.space import Space
@@ -67,12 +68,18 @@ def sources_of(space: Space, best: list[Best], more: list[str]) -> dict[str, Sou
     return {source.source_id: source for source in find(space.dataset, sorted(ids))}
 
 
-def check_form(out: str) -> str:
+def check_out(dataset: Dataset, out: str) -> str:
     """Return the ending of a file's name.
 
     Raises:
-        SettingsError: it is none of FORMS.
+        SettingsError: it is none of FORMS, or the file would lie in the dataset, where no takedown
+            would look for it.
     """
+    if open_store(out).root.startswith(f"{dataset.url}/"):
+        raise SettingsError(
+            f"--out {out} lies in DATASET {dataset.url}, which it is no part of",
+            "Give a place beside the dataset; --html puts a page into it.",
+        )
     for form in FORMS:
         if out.endswith(form):
             return form

@@ -11,6 +11,8 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from imgbatch import __version__
+from imgbatch.dataset import pages
+from imgbatch.dataset.state import unlocked
 from imgbatch.report.page import POLICY, environment
 from imgbatch.report.sheet import choices_of
 from imgbatch.report.story import dataset_name
@@ -50,7 +52,8 @@ class Card:
 def render(found: Found, limits: Limits) -> bytes:
     """Return the page; sources are fetched and decoded for it, as the report does."""
     rows = found.hits.slice(0, SHOWN).to_pylist()
-    made = _thumbnails(found, rows, limits)
+    with unlocked(found.space.dataset):
+        made = _thumbnails(found, rows, limits)
     cards: dict[int, list[Card]] = defaultdict(list)
     for row in rows:
         thumbnail = made.get(row["source_id"], {}).get(row["frame"], NONE)
@@ -73,11 +76,15 @@ def put(found: Found, page: bytes) -> str:
     """Write a page into the dataset; the same question replaces its former page.
 
     It lies below `report/`, so `forget` takes it out with the report.
+
+    Raises:
+        BusyError: a takedown went by since the space was opened; nothing of the page is left.
     """
     asked = f"{found.kind}:{found.asked}:{found.space.table}"
     digest = blake2b(asked.encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
     name = f"{FOLDER}/{found.kind}-{digest}.html"
-    found.space.dataset.store.put(name, page)
+    with pages.putting(found.space.dataset, found.space.seen) as put_:
+        put_(name, page)
     return found.space.dataset.store.address(name)
 
 

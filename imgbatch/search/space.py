@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow.compute as pc
 
 from imgbatch import analyzers
-from imgbatch.dataset import SOURCES
+from imgbatch.dataset import SOURCES, Dataset, pages
 from imgbatch.dataset.made import made_of
+from imgbatch.dataset.state import unlocked
 from imgbatch.errors import SearchError, SettingsError
 from imgbatch.settings import nearest, recipe_of
 from imgbatch.tables import table_specs
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from imgbatch.dataset import Dataset, Table
+    from imgbatch.dataset import Table
+    from imgbatch.dataset.pages import Seen
     from imgbatch.settings import Recipe
 
 Grain = Literal["picture", "region"]
@@ -54,6 +56,7 @@ class Space:
 
     Attributes:
         dataset: it is in.
+        seen: of takedowns, before anything was read.
         table: its name below `tables/`.
         column: holds the vectors.
         grain: what has a vector: a picture, or a region of one (a face).
@@ -62,6 +65,7 @@ class Space:
     """
 
     dataset: Dataset
+    seen: Seen
     table: str
     column: str
     grain: Grain
@@ -164,6 +168,15 @@ def open_space(
         SearchError: no such table, none with vectors, none chosen of several, an empty one, or one
             whose parts were made by more than one recipe.
     """
+    seen = pages.look(dataset)
+    dataset = Dataset.open(dataset.url)  # as it is from here on, whatever was opened before
+    with unlocked(dataset):
+        return _opened(dataset, seen, on, grain, preferred)
+
+
+def _opened(
+    dataset: Dataset, seen: Seen, on: str | None, grain: Grain, preferred: Sequence[str]
+) -> Space:
     columns = _vector_tables(dataset, grain)
     table = on if on in columns else _chosen(dataset, columns, on, grain, preferred)
     parts = [part for part in dataset.table(f"tables/{table}").parts().values() if part.rows]
@@ -180,7 +193,7 @@ def open_space(
             RUN_AGAIN,
         )
     made = made_of(dataset, table)
-    return Space(dataset, table, columns[table], grain, made["fingerprint"], made)
+    return Space(dataset, seen, table, columns[table], grain, made["fingerprint"], made)
 
 
 def _vector_tables(dataset: Dataset, grain: Grain) -> dict[str, str]:

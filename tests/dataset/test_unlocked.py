@@ -101,7 +101,7 @@ def test_a_takedown_beside_a_reader_is_told_from_damage(
     with pytest.raises(error) as caught:
         work(place, monkeypatch, meanwhile)
     if error is BusyError:
-        assert "was changed while it was read" in str(caught.value)
+        assert "changed while it was read" in str(caught.value)
         assert "--repair" not in caught.value.remedy  # type: ignore[attr-defined] # of a RunError
         assert not (place / "m.skops").exists()
         # As the message says: the same again.
