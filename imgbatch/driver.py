@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from imgbatch import posts
+from imgbatch import lessened, posts
 from imgbatch.attempts import attempt
 from imgbatch.budget import Budget
 from imgbatch.dataset import MANIFEST, SOURCES, manifest
@@ -189,7 +189,7 @@ class Driver:
         # Where nothing is computed, the tables are as posts are joined to already.
         dump = None if todo else self._dump()
         # A repair is told of even where it leaves nothing to compute; it may have cost the records.
-        if todo or self._mended or dump:
+        if todo or self._mended or dump or lessened.is_due(dataset, self._specs):
             record = asked(
                 self._request, self._recipe, self._specs, started=self._started, number=self.number
             )
@@ -199,6 +199,11 @@ class Driver:
                 if todo or self._mended:
                     self._work(todo, engine, recorder, budget)
                 self._bring(dump or self._dump())
+                # Also what a run that was killed left of it.
+                if lessened.is_due(dataset, self._specs):
+                    summary.released = lessened.release(
+                        dataset, self._specs, run=summary.run, number=self.number
+                    )
             except BaseException as error:
                 ended = error
                 raise

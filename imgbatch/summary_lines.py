@@ -26,7 +26,7 @@ def run_lines(summary: Summary) -> list[str]:
         listed = f"{summary.listed:,} sources are listed, all are up to date"
         what = "nothing to compute" if summary.by_hand else "nothing to do"
         nothing = f"{what}: {listed}{removed} ({summary.seconds:.1f} s)"
-        return [nothing, *_mended(summary), *_forgotten(summary), *brought]
+        return [nothing, *_mended(summary), *_released(summary), *_forgotten(summary), *brought]
     rate = summary.pictures / max(summary.work_seconds, 1e-9)
     changes = [
         f"{summary.new:,} new",
@@ -38,6 +38,7 @@ def run_lines(summary: Summary) -> list[str]:
     lines = [
         f"{summary.listed:,} sources listed: {', '.join(changes)}",
         *_mended(summary),
+        *_released(summary),
         *_forgotten(summary),
         *([f"{summary.adopted:,} parts taken as they lay written"] if summary.adopted else []),
         f"{did} gave {summary.pictures:,} pictures in {speed}",
@@ -56,6 +57,13 @@ def _mended(summary: Summary) -> list[str]:
     )
     counts = [f"{count:,} {what}" for count, what in told if count]
     return [*counts, *(f"still damaged: {line}" for line in summary.by_hand)]
+
+
+def _released(summary: Summary) -> list[str]:
+    if not summary.released:
+        return []
+    kept = "rows of regions of which the recipe keeps less now, labels made of them, and the report"
+    return [f"{summary.released:,} files were deleted for good: {kept}"]
 
 
 def _posts(brought: Mapping[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ check   damage: a part that is not as committed, a row twice, rows of sources th
         there. Labels that are older than their tables are no damage: they are said to be stale,
         and how many of their rows are of sources that left since.
 leave   rows of forgotten sources go. A group that is named after one is named after another.
+empty   all rows go.
 """
 
 from __future__ import annotations
@@ -183,6 +184,25 @@ def leave(dataset: Dataset, name: str, stones: Tombstones, *, run: str, number: 
         said = {groups.SAID: json.dumps({**made, **groups.counted(kept, column)})}
         table.commit(again, list(parts.values()), fence=number, run=run, said=said)
     return gone
+
+
+def empty(dataset: Dataset, name: str, *, run: str, number: int) -> None:
+    """Take all rows out of labels: what they were made of is no longer to be kept.
+
+    The files that held them are for the caller to delete.
+
+    Args:
+        dataset: which the labels are of.
+        name: as below `groups/`.
+        run: who commits.
+        number: under which.
+    """
+    table = dataset.table(groups.path_of(name))
+    parts = list(table.committed().values())
+    if parts:
+        none = {"rows": 0, "groups": 0, "grouped": 0, "files": []}
+        said = {groups.SAID: json.dumps({**(groups.record(table) or {}), **none})}
+        table.commit([], parts, fence=number, run=run, said=said)
 
 
 def _renamed(rows: pa.Table, stones: Tombstones) -> tuple[pa.Table, int]:

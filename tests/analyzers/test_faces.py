@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from imgbatch import analyzers
-from imgbatch.dataset import Dataset
+from imgbatch.dataset import Dataset, groups
+from imgbatch.dataset.needles import texts
+from imgbatch.dataset.verify import verify
 from imgbatch.errors import SettingsError, WeightsError
 from imgbatch.media.pixels import eighths_of
 from imgbatch.models.faces import crops
@@ -27,6 +30,7 @@ from imgbatch.rows import WAITING_BYTES
 from imgbatch.settings import Limits, read_recipe
 from imgbatch.tables import table_specs
 from tests.corpus import PHOTOS, run_inline
+from tests.groupers.written import label
 from tests.media.clips import Encoding, encode
 
 pytest.importorskip("onnxruntime", reason="the extra `models` is not installed")
@@ -458,10 +462,48 @@ def test_counting_alone_leaves_nothing_of_any_face_in_the_dataset(
     Image.fromarray(facemodels.red_squares((WIDE, HIGH), SQUARES)).save(tmp_path / "in/a.png")
     cache = tmp_path / "cache"
     run(tmp_path / "in", tmp_path / "d", Settings(**of_pack, recognition=True), cache)
-    assert len(table(tmp_path / "d", "faces_regions")) == len(SQUARES)
+    regions_ = [row["region_id"] for row in table(tmp_path / "d", "faces_regions")]
+    assert len(regions_) == len(SQUARES)
+    label(Dataset.open(str(tmp_path / "d")), "people", threshold=0.5)
+    assert {path.parts[0] for path in traces(tmp_path / "d", regions_)} == {"tables", "groups"}
     run(tmp_path / "in", tmp_path / "d", Settings(**of_pack, output="count"), cache)
+    assert traces(tmp_path / "d", regions_) == []
     assert table(tmp_path / "d", "faces_regions") == []
     assert [row["n_faces"] for row in table(tmp_path / "d", "faces")] == [len(SQUARES)]
+    found = verify(Dataset.open(str(tmp_path / "d")))
+    assert found.problems == []
+    assert found.rows["groups/people"] == 0
+
+
+def test_embeddings_that_are_no_longer_asked_for_leave_with_what_was_made_of_them(
+    tmp_path: Path, of_pack: dict[str, Any]
+) -> None:
+    (tmp_path / "in").mkdir()
+    Image.fromarray(facemodels.red_squares((WIDE, HIGH), SQUARES)).save(tmp_path / "in/a.png")
+    cache = tmp_path / "cache"
+    asked = {**of_pack, "recognition": True}
+    run(tmp_path / "in", tmp_path / "d", Settings(**asked, pose="model"), cache)
+    label(Dataset.open(str(tmp_path / "d")), "people", threshold=0.5)
+    # Made anew, and nothing is kept less of: labels stay, and are stale.
+    run(tmp_path / "in", tmp_path / "d", Settings(**asked), cache)
+    assert groups.read(Dataset.open(str(tmp_path / "d")), "people").num_rows == len(SQUARES)
+    run(tmp_path / "in", tmp_path / "d", Settings(**of_pack), cache)
+    assert groups.read(Dataset.open(str(tmp_path / "d")), "people").num_rows == 0
+    assert len(table(tmp_path / "d", "faces_regions")) == len(SQUARES)
+    files = [
+        path for path in (tmp_path / "d").rglob("*.parquet") if path.parent.name != "_delta_log"
+    ]
+    assert not [path for path in files if "embedding" in pq.read_schema(path).names]
+    assert not list((tmp_path / "d" / "groups" / "people").glob("*.parquet"))
+
+
+def traces(dataset: Path, words: Sequence[str]) -> list[Path]:
+    """Return the files of a dataset, committed or not, that name one of some regions."""
+    return sorted(
+        path.relative_to(dataset)
+        for path in dataset.rglob("*")
+        if path.is_file() and set(words) & set(texts(path.name, path.read_bytes()))
+    )
 
 
 def test_the_codebook_marks_what_is_biometric_and_what_is_sensitive(
