@@ -138,7 +138,8 @@ def _verify_forgotten(
     if proof.problems:
         raise DamageError(
             f"{len(proof.problems)} traces of forgotten sources in {dataset.url}",
-            "Forget them again: that takes out what is left. Then verify again.",
+            "Forget them again: that takes out what is left, but for files that are none of the "
+            "dataset's own. These are yours to delete. Then verify again.",
         )
 
 
