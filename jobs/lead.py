@@ -25,7 +25,7 @@ from imgbatch.errors import (
     SettingsError,
     StorageError,
 )
-from jobs.orders import Orders, deadline, said
+from jobs.orders import Orders, said
 from jobs.scale import GRACE_SECONDS, LOG, Scale
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class Head:
             self._orders.end(refused)
         else:
             # Of a scheduled one too: its own begins when it is taken, by this head.
-            until = max([order.deadline, *(deadline(o, None, now) for o in orders[1:])])
+            until = max([order.deadline, *(self._orders.deadline(o, now) for o in orders[1:])])
             self._take(order, former, lines, until=until, now=now)
 
     def _unforeseen(
@@ -269,7 +269,7 @@ class Head:
         if orders := self._orders.waiting():
             # Ordered between the look and the end: whoever ordered may have armed and woken before
             # it, and is to find both as they were left.
-            ends = [deadline(order, None, now) + GRACE_SECONDS for order in orders]
+            ends = [self._orders.deadline(order, now) + GRACE_SECONDS for order in orders]
             groups.arm(own, max(ends))
             groups.want(own, 1)
             return 0.0

@@ -10,12 +10,13 @@ does not answer, the lease is held all the same, a dead head's too: a head witho
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import TYPE_CHECKING
 
-from imgbatch.cloud import ledger
+from imgbatch.cloud import ledger, schedules
 from imgbatch.cloud.control import State
 from imgbatch.cloud.holding import Holding
-from imgbatch.cloud.ledger import HOUR
+from imgbatch.cloud.launch import SHORTEST
 from imgbatch.errors import DeploymentError, SettingsError, SpentError, StorageError
 from jobs.scale import LEDGER
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 DEAD_SECONDS = 180.0
 # A run that ends sooner than that could not begin.
 LEAST_SECONDS = 120.0
+MOMENT = "%Y-%m-%d %H:%M UTC"
 
 
 class Orders:
@@ -72,7 +74,12 @@ class Orders:
     def dated(self, order: Order, now: float) -> tuple[Order, State | None]:
         """Return an order with its deadline, and what a head before this one told of it."""
         former = self._control.state(order.run)
-        return order.model_copy(update={"deadline": deadline(order, former, now)}), former
+        end = former.deadline if former else self.deadline(order, now)
+        return order.model_copy(update={"deadline": end}), former
+
+    def deadline(self, order: Order, now: float) -> float:
+        """Return when a run must be over; a scheduled one has that from when it is first taken."""
+        return order.deadline or schedules.deadline(order, self._deployment.schedules, now)
 
     def lines(self, order: Order) -> list[ledger.Line]:
         """Return the ledger that a head before this one left of an order."""
@@ -88,6 +95,13 @@ class Orders:
         if order.deadline - now < LEAST_SECONDS:
             reason = f"its deadline was reached while it waited. {SpentError.remedy}"
             return said(order, "deadline", reason, SpentError.exit_code, now, former)
+        if order.hours and former is None and order.deadline - now < SHORTEST:
+            reason = (
+                f"at {time.strftime(MOMENT, time.gmtime(order.deadline))} all machines of this "
+                "deployment end, as its schedules have it: too near to begin. Its next tick does "
+                "what is left; or order it yourself after that."
+            )
+            return said(order, "deadline", reason, SpentError.exit_code, now)
         return None
 
     # -- what is done about it ---------------------------------------------------------------------
@@ -181,8 +195,3 @@ def said(
         return former.model_copy(update={**told, **none})
     limits = {"deadline": order.deadline, "budget": order.budget}
     return State.model_validate({"run": order.run, **limits, **told})
-
-
-def deadline(order: Order, former: State | None, now: float) -> float:
-    """Return when a run must be over: a scheduled one so many hours after it was first taken."""
-    return former.deadline if former else order.deadline or now + order.hours * HOUR

@@ -19,6 +19,8 @@ from cronsim import CronSimError
 from pydantic import Field
 
 from imgbatch.cloud.control import SCHEDULES, Control, Order
+from imgbatch.cloud.former import ordered_at
+from imgbatch.cloud.ledger import HOUR
 from imgbatch.cloud.monthly import paid, ticks_of_a_month
 from imgbatch.errors import DeploymentError, SettingsError
 from imgbatch.recurring import FIELDS, check_zone, following, missed, ticks
@@ -26,11 +28,13 @@ from imgbatch.settings import Settings, check
 from imgbatch.storage import ChangedError, claim
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from imgbatch.cloud import deployment
     from imgbatch.errors import RunError
 
+# A run is over so long before the cloud ends all machines, and has committed what is finished.
+BEFORE_SECONDS = 120.0
 # What has an end that is a cron too, so that the cloud can be told of both: as `infra/` says.
 _MINUTE = re.compile(r"\d{1,2}")
 _FIELD = re.compile(r"\*|\d{1,2}(-\d{1,2})?(,\d{1,2}(-\d{1,2})?)*")
@@ -115,6 +119,31 @@ def kills(schedule: deployment.Schedule, start: float, end: float) -> Iterator[d
         if tick.timestamp() >= end:
             return
         yield tick
+
+
+def killed(made: Mapping[str, deployment.Schedule], now: float) -> float | None:
+    """Return when a schedule ends all machines next, seconds since 1970; None: none does."""
+    found = (next(ticks(one.kill, one.timezone, now), None) for one in made.values())
+    return min((tick.timestamp() for tick in found if tick), default=None)
+
+
+def deadline(order: Order, made: Mapping[str, deployment.Schedule], now: float) -> float:
+    """Return when a scheduled run must be over, seconds since 1970.
+
+    So many hours after it is taken, and before the cloud ends all machines. That is at its own
+    schedule's end, and at that of every other: a kill asks nobody what runs.
+
+    Args:
+        order: of a schedule; its id is its tick's.
+        made: the schedules that Terraform made; a head may know too few of them, as its own life
+            began before.
+        now: when it is taken.
+    """
+    length = order.hours * HOUR
+    ends = [ordered_at(order.run) + length]
+    if (at := killed(made, now)) is not None:
+        ends.append(at)
+    return min([now + length, *(end - BEFORE_SECONDS for end in ends if end > now)])
 
 
 def put(control: Control, schedule: Schedule) -> None:

@@ -16,7 +16,7 @@ from imgbatch.cloud import ledger, schedules
 from imgbatch.cloud.control import State
 from imgbatch.cloud.deployment import Schedule as Made
 from imgbatch.cloud.ledger import Line, Tariff, Traffic
-from imgbatch.cloud.schedules import Schedule, due, kills
+from imgbatch.cloud.schedules import Schedule, deadline, due, killed, kills
 from imgbatch.cloud.standing import standing
 from imgbatch.errors import DeploymentError, SettingsError
 from imgbatch.recurring import cron_of
@@ -305,3 +305,23 @@ def test_the_ends_that_a_cloud_makes_are_known_beforehand() -> None:
     assert list(kills(made, start, start + 12 * 3600)) == []
     (found,) = kills(made, start, start + 24 * 3600)
     assert found.timestamp() == at("2027-01-18 08:00")
+
+
+def test_a_scheduled_run_is_over_before_the_cloud_ends_all_machines(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    schedules.put(scene.control, weekly(scene))
+    tick = at("2027-01-18 03:00")
+    (order,) = due(scene.control, tick)
+    own = Made(cron="0 3 * * 1", kill="0 8 * * 1", timezone="Europe/Berlin", hours=5)
+    other = Made(cron="0 1 * * *", kill="0 4 * * *", timezone="Europe/Berlin", hours=3)
+    two_minutes = 120
+    begun = tick + 180
+    assert deadline(order, {"weekly": own}, begun) == at("2027-01-18 08:00") - two_minutes
+    # A head from before the schedule knows no kill of it.
+    assert deadline(order, {}, begun) == at("2027-01-18 08:00") - two_minutes
+    both = {"weekly": own, "other": other}
+    assert deadline(order, both, begun) == at("2027-01-18 04:00") - two_minutes
+    # Caught up days later: its own end is past.
+    late = at("2027-01-20 12:00")
+    assert deadline(order, {"weekly": own}, late) == late + 5 * 3600
+    assert killed({}, late) is None

@@ -1,0 +1,73 @@
+"""Nights of schedules: the cloud wakes the head and, hours later, ends everything unasked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cloud.woken import HOUR, Woken
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from imgbatch.cloud.control import State
+
+MINUTE = 60.0
+
+
+def told(night: Woken, run: str) -> State:
+    state = night.control.state(run)
+    assert state is not None
+    return state
+
+
+def spent(night: Woken, run: str) -> float:
+    order = night.control.taken(run)
+    assert order is not None
+    return night.spent(order)
+
+
+def test_a_scheduled_run_that_uses_its_hours_ends_before_the_cloud_ends_it(tmp_path: Path) -> None:
+    night = Woken(tmp_path, shards=2000)
+    tick = night.schedule("weekly", hours=1, after=10 * MINUTE)
+    night.run(tick + HOUR - night.cloud.now - 5)
+    # Before the kill.
+    assert night.cloud.alive() == []
+    (run,) = night.runs_of("weekly")
+    state = told(night, run)
+    assert state.phase == "deadline"
+    assert tick + HOUR - state.deadline == 2 * MINUTE
+    assert 0 < len(night.datasets["data"].done) < 2000
+    assert (night.control.waiting(), night.control.lease()) == ([], None)
+    assert spent(night, run) == pytest.approx(night.cloud.bill(), rel=0.02, abs=0.01)
+    night.run(10 * MINUTE)
+    assert night.cloud.alive() == []
+
+
+def test_a_tick_that_is_caught_up_too_near_its_end_is_not_begun_and_says_so(tmp_path: Path) -> None:
+    night = Woken(tmp_path, shards=40)
+    tick = night.schedule("weekly", hours=1, after=10 * MINUTE)
+    night.cloud.now = tick + HOUR - 10 * MINUTE  # the wake came to nothing
+    night._next["weekly", True] += 7 * 24 * HOUR
+    night.wake()
+    night.run(5 * MINUTE)
+    (run,) = night.runs_of("weekly")
+    state = told(night, run)
+    assert state.phase == "deadline"
+    assert "too near to begin" in state.reason
+    assert all(rented.group == night.head_group for rented in night.cloud.rented)
+    assert night.cloud.alive() == []
+
+
+def test_a_run_ends_before_the_end_of_another_schedule(tmp_path: Path) -> None:
+    night = Woken(tmp_path, shards=2000)
+    night.datasets["other"] = type(night.datasets["data"])(dict.fromkeys(range(4), 60.0))
+    first = night.schedule("first", hours=2, after=10 * MINUTE, dataset="other")
+    night.schedule("second", hours=3, after=50 * MINUTE)
+    night.run(first + 2 * HOUR - night.cloud.now - 5)
+    assert night.cloud.alive() == []
+    assert [told(night, run).phase for run in night.runs_of("first")] == ["done"]
+    (run,) = night.runs_of("second")
+    assert told(night, run).phase == "deadline"
+    assert first + 2 * HOUR - told(night, run).deadline == 2 * MINUTE
