@@ -74,10 +74,12 @@ class Head:
         self._run: Run | None = None
         self._began: float | None = None
         self._first = True
+        self._ahead = 0.0
         self._failing = ("", 0)
 
     def turn(self, now: float) -> float | None:
         """Do what is due; return in how many seconds to come again, None: nothing is left to do."""
+        now += self._ahead
         self._began = self._began or now
         try:
             if self._scale and self._run:
@@ -111,6 +113,7 @@ class Head:
         self._host.say(f"run {scale.order.run}: {scale.state.phase}. {scale.state.reason}")
         self._control.close(scale.order.run)
         run.close()
+        self._ahead += scale.ahead
         self._scale = self._run = None
         self._first = False
         return 0.0
@@ -131,7 +134,10 @@ class Head:
             CloudError: the cloud does not do what it is asked; it is tried again in the next turn.
         """
         self._wake(now)  # first: a head that has an order waits for a cloud that is out
-        self._lead()
+        if (behind := self._lead() - now) > 0:
+            # The cloud's clock counts: by ours, the tick that woke this head is yet to come.
+            self._ahead, now = self._ahead + behind, now + behind
+            self._wake(now)
         orders = self._orders.waiting()
         if not orders:
             return self._leave(now)
@@ -191,8 +197,8 @@ class Head:
         self._first = False
         return 0.0
 
-    def _lead(self) -> None:
-        """See that no newer head is there.
+    def _lead(self) -> float:
+        """See that no newer head is there; return since when this one is, by the cloud's clock.
 
         Raises:
             FencedError: the group has replaced this one.
@@ -204,6 +210,7 @@ class Head:
         newer = [head for head in others if not since or head.since > since[0]]
         if newer:
             raise FencedError(f"{newer[-1].machine} is newer in the group of the head")
+        return max(since, default=0.0)
 
     def _wake(self, now: float) -> None:
         """Have what is due in the queue; a schedule that is wrong holds nothing else up."""

@@ -145,6 +145,11 @@ class Scale:
         self._written: bytes = b""
         self.state = self._first(now)
 
+    @property
+    def ahead(self) -> float:
+        """Seconds that the cloud's clock is known to be ahead of ours."""
+        return self._scaler.ahead
+
     def _first(self, now: float) -> State:
         order = self.order
         return State(

@@ -56,6 +56,7 @@ class Scaler:
     Attributes:
         book: what its machines cost.
         crossing: what its traffic costs.
+        ahead: seconds that the cloud's clock is known to be ahead of the head's.
         ending: why the run ends before its work is done; None: it goes on.
         steps: when each step was first done, in seconds since the order.
     """
@@ -84,7 +85,7 @@ class Scaler:
         self._ordered = _time_of(order.run, now)
         self._from = former.at if former else now
         self._events: list[Event] = []
-        self._ahead = 0.0
+        self.ahead = 0.0
         self._boots = Boots()
         self._refused: str | None = None
         self._given_up = False
@@ -102,7 +103,7 @@ class Scaler:
         """
         self.crossing.see(work, now)
         members = self._look(now)
-        now += self._ahead
+        now += self.ahead
         work = self._whole(work)
         for member in self._boots.look(members, self._events, work, now):
             self._cloud.groups.remove(self._group, member.machine)
@@ -124,7 +125,7 @@ class Scaler:
             reason: what the cloud said.
         """
         self.crossing.see(work, now)
-        now, work = now + self._ahead, self._whole(work)
+        now, work = now + self.ahead, self._whole(work)
         if work.ended is None and not self.ending:
             self.ending = self._must_end(work, now)
         state = self._state([], work, now)
@@ -172,8 +173,8 @@ class Scaler:
         news = [event for event in told if event not in self._events]
         # The cloud's clock counts: a head whose clock is behind would think that it has time left.
         moments = [*(member.since for member in (*heads, *members)), *(event.at for event in news)]
-        self._ahead = max([self._ahead, *(at - now for at in moments)])
-        now += self._ahead
+        self.ahead = max([self.ahead, *(at - now for at in moments)])
+        now += self.ahead
         # The first look goes back to the last one of the head before us.
         self._from = max(self._from, now - LATE_SECONDS)
         self._events = [e for e in (*self._events, *news) if e.at > self._from]

@@ -71,3 +71,37 @@ def test_a_run_ends_before_the_end_of_another_schedule(tmp_path: Path) -> None:
     (run,) = night.runs_of("second")
     assert told(night, run).phase == "deadline"
     assert first + 2 * HOUR - told(night, run).deadline == 2 * MINUTE
+
+
+@pytest.mark.parametrize("head_skew", [-900.0, -300.0, -30.0, 300.0])
+def test_a_head_whose_clock_is_wrong_finds_the_tick_that_woke_it(
+    tmp_path: Path, head_skew: float
+) -> None:
+    night = Woken(tmp_path, shards=40, head_skew=head_skew)
+    night.schedule("weekly", hours=2, after=10 * MINUTE)
+    night.run(15 * MINUTE)
+    night.until_quiet()
+    (run,) = night.runs_of("weekly")
+    assert told(night, run).phase == "done"
+
+
+def test_a_head_whose_clock_is_behind_finds_what_came_due_while_it_was_at_work(
+    tmp_path: Path,
+) -> None:
+    def night_of(name: str) -> Woken:
+        # It boots for long: of its launch alone it learns of 20 s.
+        night = Woken(tmp_path / name, shards=40, head_skew=-300.0, boot=lambda _: 280.0)
+        night.schedule("first", hours=6, after=10 * MINUTE)
+        return night
+
+    night = night_of("alone")
+    while not (night.runs_of("first") and not night.control.waiting()):
+        night.run(5)
+    ended = night.cloud.now
+    night = night_of("both")
+    night.datasets["other"] = type(night.datasets["data"])(dict.fromkeys(range(4), 60.0))
+    night.schedule("second", hours=6, after=ended - 70 - night.cloud.now, dataset="other")
+    night.run(ended - night.cloud.now)
+    night.until_quiet()
+    (run,) = night.runs_of("second")
+    assert told(night, run).phase == "done"
