@@ -74,7 +74,7 @@ def head(
     deployment = read(objects.deployment())
     cloud = cloud_of(deployment)
     host = Machine(deployment, cloud, Ports(address, port, dashboard_port, client_port))
-    life = Head(objects, cloud, deployment, machine=machine, host=host)
+    life = Head(objects, cloud, deployment, machine=machine, host=host, clock=time.time)
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     try:

@@ -29,7 +29,7 @@ from jobs.orders import Orders, said
 from jobs.scale import GRACE_SECONDS, LOG, Scale
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from imgbatch.cloud import Cloud, ledger
     from imgbatch.cloud.control import Control, Order, State
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from jobs.scale import Run
 
 AGAIN_SECONDS = 10.0
+# What wakes a head so soon after this one's end may do so before that, and come to nothing.
+SOON_SECONDS = 120.0
 AGAIN = "Order it again: what was finished stays."
 # So many turns of an order in a row may fail for what nobody foresaw.
 UNFORESEEN = 5
@@ -62,13 +64,21 @@ class Head:
         deployment: what there is.
         machine: its name for the cloud.
         host: what computes.
+        clock: seconds since 1970, by the machine's own.
     """
 
     def __init__(
-        self, control: Control, cloud: Cloud, deployment: Deployment, *, machine: str, host: Host
+        self,
+        control: Control,
+        cloud: Cloud,
+        deployment: Deployment,
+        *,
+        machine: str,
+        host: Host,
+        clock: Callable[[], float],
     ) -> None:
         self._control, self._cloud, self._deployment = control, cloud, deployment
-        self._machine, self._host = machine, host
+        self._machine, self._host, self._clock = machine, host, clock
         self._orders = Orders(control, cloud, deployment, machine=machine, say=host.say)
         self._scale: Scale | None = None
         self._run: Run | None = None
@@ -219,6 +229,17 @@ class Head:
         except ImgbatchError as error:
             self._host.say(f"the schedules could not be looked at: {error}")
 
+    def _soon(self) -> None:
+        """Have in the queue what comes due while this head leaves, and in the moments after it.
+
+        The cloud's wake changes nothing while a head is there, and nobody wakes another when that
+        one is gone. What comes with an end of all machines, or after it, is left to its own wake.
+        """
+        now = self._clock() + self._ahead
+        kill = schedules.killed(self._deployment.schedules, now)
+        until = now + SOON_SECONDS if kill is None else min(now + SOON_SECONDS, kill - 1)
+        self._wake(max(now, until))
+
     def _take(
         self,
         order: Order,
@@ -262,11 +283,15 @@ class Head:
 
     def _leave(self, now: float) -> float | None:
         """End all machines, this one last, and take back what would end those of a next run."""
+        self._soon()
+        if self._orders.waiting():
+            return 0.0
         groups, own = self._cloud.groups, self._deployment.head.group
         for pool in self._deployment.pools:
             self._orders.empty(pool)
         self._control.release()
         groups.want(own, 0)
+        self._soon()  # once more: a wake until here was to a group that had its head
         for group in self._deployment.groups:
             try:
                 groups.disarm(group)

@@ -138,7 +138,12 @@ class Manned:
         self._night = night
         self.runs: list[FakeRun] = []
         self.head = Head(
-            night.control, night.cloud, night.deployment, machine=rented.machine, host=self
+            night.control,
+            night.cloud,
+            night.deployment,
+            machine=rented.machine,
+            host=self,
+            clock=lambda: night.cloud.now + skew,
         )
         self.next: float | None = night.cloud.now
 

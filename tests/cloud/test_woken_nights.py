@@ -105,3 +105,69 @@ def test_a_head_whose_clock_is_behind_finds_what_came_due_while_it_was_at_work(
     night.until_quiet()
     (run,) = night.runs_of("second")
     assert told(night, run).phase == "done"
+
+
+def leaving(night: Woken) -> float:
+    """Let a night pass until its head leaves; return when that is."""
+    night.order(dataset="other")
+    while night.cloud.state[night.head_group].wanted:
+        night.run(5)
+    return night.cloud.now
+
+
+def small(folder: Path) -> Woken:
+    night = Woken(folder, shards=40)
+    night.datasets["other"] = type(night.datasets["data"])(dict.fromkeys(range(4), 60.0))
+    return night
+
+
+def test_a_tick_that_comes_soon_is_the_leaving_heads(tmp_path: Path) -> None:
+    left = leaving(small(tmp_path / "alone"))
+    night = small(tmp_path / "both")
+    # Up to a minute and a half after it.
+    tick = night.schedule("weekly", hours=2, after=left - night.cloud.now + 30)
+    assert leaving(night) > tick + 5 * MINUTE
+    (run,) = night.runs_of("weekly")
+    assert told(night, run).phase == "done"
+    assert len([one for one in night.cloud.rented if one.group == night.head_group]) == 1
+
+
+@pytest.mark.parametrize("takes", [100.0, 600.0])
+def test_a_tick_that_comes_while_the_head_leaves_is_not_lost(tmp_path: Path, takes: float) -> None:
+    """A cloud that throttles has it leave for minutes: the wake is to a group that has its head."""
+    left = leaving(small(tmp_path / "alone"))
+    night = small(tmp_path / "both")
+    real, slow = night.cloud.groups.want, [takes]
+
+    def want(group: str, count: int) -> None:
+        if (group, count) == (night.head_group, 0) and slow:
+            night.cloud.now += slow.pop()
+        real(group, count)
+
+    night.cloud.groups.want = want  # type: ignore[method-assign]
+    tick = night.schedule("weekly", hours=2, after=left - night.cloud.now + takes - 80)
+    del night._next["weekly", True]  # it changes nothing, and is not repeated
+    night.order(dataset="other")
+    night.until_quiet()
+    assert not slow
+    assert tick < night.cloud.now
+    (run,) = night.runs_of("weekly")
+    assert told(night, run).phase == "done"
+
+
+def test_a_tick_that_comes_with_the_end_of_all_machines_is_left_to_its_own_wake(
+    tmp_path: Path,
+) -> None:
+    left = leaving(small(tmp_path / "alone"))
+    night = small(tmp_path / "both")
+    # Its tick was before; its end is soon after the head leaves.
+    after = left - night.cloud.now + 20
+    first = night.schedule("first", hours=1, after=after - HOUR)
+    second = night.schedule("second", hours=1, after=after)
+    assert left < second == first + HOUR < left + 2 * MINUTE
+    night._next["first", True] += 7 * 24 * HOUR
+    leaving(night)
+    night.run(second + HOUR - night.cloud.now)
+    (run,) = night.runs_of("second")
+    assert told(night, run).phase == "done"
+    assert night.runs_of("first") == []
