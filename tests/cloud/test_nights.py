@@ -13,7 +13,7 @@ from imgbatch.cloud import ledger, schedules
 from imgbatch.cloud.control import State
 from imgbatch.errors import CloudError, CredentialsError, OutageError, PermissionsError
 from jobs.scale import HASTE_SECONDS
-from tests.cloud.fake import NOON, STEP_SECONDS, FakeCloud, Rented
+from tests.cloud.fake import NOON, STEP_SECONDS, FakeCloud, FakeGroups, Rented
 from tests.cloud.night import FakeRun, Manned, Night
 
 if TYPE_CHECKING:
@@ -903,14 +903,35 @@ def test_with_a_head_that_never_ends_anything_machines_leave_at_the_deadline(
     night.check(grace=70.0)
 
 
-def test_without_all_that_the_group_bounds_what_there_is(tmp_path: Path) -> None:
-    night = Night(tmp_path, heads=False, watching=False, fires=False)
-    night.order()
-    with pytest.raises(Exception, match="may have 20"):
-        night.cloud.groups.want(night.group(), 21)
-    night.cloud.groups.want(night.group(), 20)
-    night.run(HOUR)
-    assert len(night.cloud.alive(night.group())) == 20
+class Boundless(FakeGroups):
+    """Groups that take any number, and note it: a stand-in for the cloud with no bound in want.
+
+    The real groups' `want` has a bound, held by `tests.contracts.cloud`; AWS has its own, the
+    `max_size` that Terraform gives a pool. Neither is in here.
+    """
+
+    def __init__(self, cloud: FakeCloud) -> None:
+        super().__init__(cloud)
+        self.asked: list[tuple[str, int]] = []
+
+    def want(self, group: str, count: int) -> None:
+        self.asked.append((group, count))
+        found = self._group(group)
+        most, found.most = found.most, max(found.most, count)
+        super().want(group, count)
+        found.most = most
+
+
+def test_with_no_bound_in_its_groups_a_head_asks_for_no_more_than_there_may_be(
+    tmp_path: Path,
+) -> None:
+    night = Night(tmp_path, shards=3000)
+    groups = night.cloud.groups = Boundless(night.cloud)
+    order = night.order(most=100, budget=500.0)
+    night.run(20 * MINUTE)
+    assert night.state(order).workers == 20
+    assert max(count for group, count in groups.asked if group == night.group()) == 20
+    assert max(count for group, count in groups.asked if group == night.head_group) == 1
 
 
 def test_no_machine_is_asked_for_where_no_deadline_can_be_armed(tmp_path: Path) -> None:
