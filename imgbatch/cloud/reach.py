@@ -178,7 +178,12 @@ def _idle(order: Order, queue: Sequence[Order]) -> Check:
 
 
 def _killed(order: Order, deployment: Deployment, now: float) -> Iterator[Check]:
-    """Yield which schedules end all machines before this run's own deadline."""
+    """Yield which schedules end all machines before this run's own deadline.
+
+    Of a scheduled run, all its ticks are looked at (`clashes`).
+    """
+    if order.hours:
+        return
     for name, schedule in deployment.schedules.items():
         at = next(iter(kills(schedule, now, order.deadline)), None)
         if at is not None:
@@ -196,13 +201,14 @@ def _outlived(order: Order, deployment: Deployment, now: float) -> Iterator[Chec
     its own, so that this one is all there is there.
     """
     most, hours = deployment.max_hours, (order.deadline - now) / 3600
+    less = "fewer --hours" if order.hours else "a sooner --deadline"
     if most is not None and hours > most:
         yield Check(
             "deadline",
             "failed",
             f"{hours:.1f} hours, and no machine of {deployment.name} may live longer than {most:g}",
-            f"Give a sooner --deadline, or raise `max_hours` in {deployment.name}.tfvars.json and "
-            f"run `scripts/cloud up {deployment.cloud}` again.",
+            f"Give {less}, or raise `max_hours` in {deployment.name}.tfvars.json and run "
+            f"`scripts/cloud up {deployment.cloud}` again.",
         )
 
 

@@ -190,6 +190,8 @@ def test_a_schedule_that_would_end_the_run_is_told(tmp_path: Path) -> None:
     assert (found.name, found.state) == ("schedule nightly", "unknown")
     assert "2027-01-15 09:00 UTC" in found.said
     assert list(_killed(scene.order(hours=0.9), made, NOON)) == []
+    ticking = scene.order(hours=6).model_copy(update={"hours": 6.0})
+    assert list(_killed(ticking, made, NOON)) == [], "of a schedule, all ticks are looked at"
 
 
 @pytest.mark.parametrize("cloud", ["aws", "gcp"])
@@ -200,5 +202,8 @@ def test_a_deadline_beyond_what_machines_may_live_is_refused(tmp_path: Path, clo
     assert isinstance(refusal([found]), DeploymentError)
     assert "no machine of" in found.said
     assert "max_hours" in found.fix
+    assert "--deadline" in found.fix
+    (found,) = _outlived(scene.order(hours=25).model_copy(update={"hours": 25.0}), made, NOON)
+    assert "--hours" in found.fix
     assert list(_outlived(scene.order(hours=24), made, NOON)) == []
     assert list(_outlived(scene.order(hours=200), deployment(), NOON)) == []

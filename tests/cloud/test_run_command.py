@@ -394,3 +394,22 @@ def test_no_deployment_or_several_is_an_error_that_says_what_to_do(
         (folder / f"{name}.json").unlink()
     done = lab.imgbatch("run", INPUT, DATASET, *MONEY)
     assert (done.returncode, "scripts/cloud up aws" in done.stderr) == (28, True)
+
+
+def test_a_schedule_is_held_against_what_there_is_before_anybody_agrees_to_it(lab: Lab) -> None:
+    early = {"cron": "0 3 * * 1", "kill": "0 9 * * 1", "timezone": "UTC", "hours": 6}
+    told = {**deployed().model_dump(), "schedules": {"early": early}, "max_hours": 24.0}
+    lab.control.store.put("deployment.json", json.dumps(told).encode())
+    run = ("--", "run", INPUT, DATASET, "--budget", "5", "--no-plan")
+    add = ("schedule", "add", "late", "--every", "Mon 05:00")
+    done = lab.imgbatch(*add, "--hours", "25", *run)
+    assert done.returncode == 28, done.stderr
+    assert "no machine of lab may live longer than 24" in done.stderr
+    assert "fewer --hours" in done.stderr
+    done = lab.imgbatch(*add, "--hours", "6", *run)
+    assert done.returncode == 10, done.stderr
+    assert "this has to be agreed to" in done.stderr
+    assert "schedule early: it ends all machines at" in done.stdout
+    done = lab.imgbatch(*add, "--hours", "6", "--json", *run)
+    plan = json.loads(done.stdout.splitlines()[0])
+    assert "in the hours of the new one" in plan["clashes"][0]

@@ -65,11 +65,14 @@ def add(
     json: Json = False,
 ) -> None:
     """Have the cloud wake a head again and again for a run; ticks missed are caught up once."""
+    from imgbatch.cli.cloud import lines as told
     from imgbatch.cli.cloud import money
     from imgbatch.cli.cloud.opened import opened
+    from imgbatch.cloud.clashes import clashes
+    from imgbatch.cloud.deployment import Schedule as Made
     from imgbatch.cloud.ordering import order_of
     from imgbatch.cloud.schedules import Schedule, check_times
-    from imgbatch.recurring import cron_of
+    from imgbatch.recurring import cron_of, following
     from imgbatch.settings import passed_on
 
     if not NAME.fullmatch(name):
@@ -90,7 +93,11 @@ def add(
         )
     found, now = opened(deployment), time.time()
     order = order_of(wish, found.deployment, environment=passed_on(), hours=float(hours))
-    running.refuse(order, found, found.control.orders(), now=now, shown=not json)
+    tick = following(times, timezone, now)
+    ticking = order.model_copy(update={"deadline": tick + hours * 3600})
+    doubts = running.refuse(ticking, found, found.control.orders(), now=tick, shown=not json)
+    made = Made(cron=times, kill="", timezone=timezone, hours=hours)
+    cut = list(clashes(made, found.deployment.schedules, now))
     order, traffic = money.priced(order, found.deployment)
     schedule = Schedule(
         name=name,
@@ -103,9 +110,13 @@ def add(
     )
     once = _planned(schedule, found, given, json=json)
     lines = [*_lines(schedule, now), *traffic, *money.cap(once), *money.beyond(once, now)]
-    say(json, "plan", _record(schedule, now), lines)
+    lines += [line for check in cut for line in told.check(check)]
+    clash = [f"{check.name}: {check.said}" for check in cut]
+    say(json, "plan", {**_record(schedule, now), "clashes": clash}, lines)
     money.refuse_short(once, yes=yes)
-    agree(f"Have it cost up to ${schedule.most:,.2f} a month?", yes=yes)
+    unsure = len(doubts) + len(cut)
+    but = f" ({unsure} of the checks are not certain)" if unsure else ""
+    agree(f"Have it cost up to ${schedule.most:,.2f} a month{but}?", yes=yes)
     _add(schedule, found)
     say(json, "scheduled", _record(schedule, now), [f"schedule {name} is in place"])
 
