@@ -62,6 +62,8 @@ class Order(Settings):
         deadline: seconds since 1970; no machine of the run lives longer. 0: `hours` after it is
             taken.
         hours: of a scheduled run.
+        heads_until: seconds since 1970; until then heads come for it though none has taken it yet.
+            0: until its deadline.
         by: who ordered it: `user@host`, or `schedule NAME`.
         expected: what the plan said, for the ledger: seconds and dollars, p50 and p90, and of the
             dollars those of traffic.
@@ -79,6 +81,7 @@ class Order(Settings):
     budget: float = Field(gt=0, allow_inf_nan=False)
     deadline: float = Field(ge=0, allow_inf_nan=False)
     hours: float = Field(default=0, ge=0, allow_inf_nan=False)
+    heads_until: float = Field(default=0, ge=0, allow_inf_nan=False)
     by: str = ""
     expected: dict[str, float] = Field(default_factory=dict)
     tariff: Tariff = Tariff()

@@ -20,7 +20,7 @@ from imgbatch.errors import CloudError, DeploymentError, RunError, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from imgbatch.cloud import Groups
+    from imgbatch.cloud import Groups, Market
     from imgbatch.cloud.control import Control, Order
     from imgbatch.cloud.deployment import Deployment
 
@@ -117,11 +117,11 @@ def latest(
         unread: told of an order that cannot be read; without, that is an error.
     """
     ends = [
-        other.deadline
+        _end(group, other, place)
         for other in (order, *place.control.orders(unread))
         if group in place.groups_of(other)
     ]
-    # A scheduled run has its deadline from the moment it was taken: its lease tells.
+    # Of a run that was taken its lease tells, also of one that has its deadline only from then.
     lease = place.control.lease()
     pools = place.deployment.pools
     if lease and (
@@ -129,6 +129,36 @@ def latest(
     ):
         ends.append(float(lease.deadline))
     return max(ends)
+
+
+def _end(group: str, order: Order, place: Place) -> float:
+    """Return when a group's machines are to end for one order alone, while nobody has taken it."""
+    if group != place.head or not order.heads_until:
+        return order.deadline
+    return min(order.deadline, order.heads_until)
+
+
+def heads_until(order: Order, deployment: Deployment, market: Market, now: float) -> float:
+    """Return until when an order's budget pays for heads, if none of them takes it.
+
+    A head that cannot read the bucket, or dies as it begins, is replaced every few minutes; nobody
+    counts what they cost, as whoever takes the order would.
+
+    Args:
+        order: with its deadline.
+        deployment: whose head.
+        market: asked what the head costs.
+        now: seconds since 1970.
+
+    Raises:
+        CloudError: the prices cannot be had.
+    """
+    head, region = deployment.head, deployment.region
+    prices = [price.dollars for price in market.prices(head.machines, region) if not price.spot]
+    if not prices:
+        return order.deadline
+    per_hour = max(prices) + market.besides(head.disk_gib, region)
+    return min(order.deadline, now + max(SHORTEST, order.budget / per_hour * HOUR))
 
 
 def _arm(

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imgbatch.cloud.control import Lease
-from imgbatch.cloud.launch import launch, wake
+from imgbatch.cloud.launch import Place, heads_until, latest, launch, wake
 from imgbatch.errors import CloudError, SettingsError
 from tests.cloud.fake import NOON
+from tests.cloud.night import Night
 from tests.cloud.watched import CPU, GPU, HEAD, HOUR, Scene
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from imgbatch.cloud.control import Order
 
 STEPS = ["order", f"arm {HEAD}", f"arm {GPU}", f"want {HEAD} 1"]
 
@@ -161,3 +164,62 @@ def test_a_head_that_is_there_is_not_asked_for_again(tmp_path: Path) -> None:
     assert wake(scene.place)
     assert not wake(scene.place)
     assert scene.calls == [f"want {HEAD} 1"]
+
+
+def launched(night: Night, *, budget: float, hours: float) -> Order:
+    """Do what `cloud run` does, by what it calls."""
+    order = night.order(budget=budget, hours=hours)
+    night.control.withdraw(order.run)
+    groups, market = night.cloud.groups, night.cloud.market
+    for group in (night.head_group, night.group()):
+        groups.disarm(group)
+    groups.want(night.head_group, 0)
+    until = heads_until(order, night.deployment, market, night.cloud.now)
+    order = order.model_copy(update={"heads_until": until})
+    launch(order, Place(night.deployment, night.control, groups), now=night.cloud.now)
+    return order
+
+
+@pytest.mark.parametrize("budget", [0.1, 0.5])
+def test_heads_that_never_take_the_order_cost_no_more_than_its_budget(
+    tmp_path: Path, budget: float
+) -> None:
+    night = Night(tmp_path, heads=False, unreadable=lambda *_: True)
+    launched(night, budget=budget, hours=24)
+    night.run(24 * HOUR)
+    heads = [rented for rented in night.cloud.rented if rented.group == night.head_group]
+    assert len(heads) > 3
+    assert night.cloud.alive() == []
+    assert 0.8 * budget < night.cloud.bill() <= 1.05 * budget
+
+
+def test_a_head_that_takes_the_order_lives_for_as_long_as_the_run(tmp_path: Path) -> None:
+    night = Night(tmp_path, shards=600)
+    order = launched(night, budget=20.0, hours=6)
+    armed = night.cloud.groups.armed(night.head_group)
+    assert armed == order.deadline, "its budget pays the head for longer"
+    night = Night(tmp_path / "less", shards=2000)
+    order = launched(night, budget=0.3, hours=6)
+    armed = night.cloud.groups.armed(night.head_group)
+    assert armed == order.heads_until < order.deadline - HOUR
+    assert night.cloud.groups.armed(night.group()) == order.deadline
+    night.run(10 * 60)
+    armed = night.cloud.groups.armed(night.head_group)
+    assert armed is not None
+    assert armed >= order.deadline
+    # Of one that was taken, whoever orders next finds the deadline.
+    assert latest(night.head_group, order, place_of(night)) >= order.deadline
+
+
+def test_an_order_behind_one_that_nobody_took_does_not_lengthen_what_that_one_pays(
+    tmp_path: Path,
+) -> None:
+    night = Night(tmp_path, heads=False)
+    first = launched(night, budget=0.3, hours=24)
+    night.run(600)
+    second = launched(night, budget=0.2, hours=12)
+    assert night.cloud.groups.armed(night.head_group) == max(first.heads_until, second.heads_until)
+
+
+def place_of(night: Night) -> Place:
+    return Place(night.deployment, night.control, night.cloud.groups)

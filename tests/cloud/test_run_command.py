@@ -159,6 +159,7 @@ def test_a_run_is_ordered_watched_queued_behind_and_stopped(lab: Lab) -> None:
     assert lab.armed() == pytest.approx(dict.fromkeys((lab.head, lab.pool), order.deadline), abs=2)
     assert order.environment["IMGBATCH_MODEL_MIRROR"] == f"s3://{BUCKET}/models"
     assert (order.pool, order.most, order.budget) == ("cpu", 4, 5)
+    assert order.heads_until == order.deadline, "its budget pays the head for longer"
 
     words = ("run", INPUT, DATASET, *MONEY, "--yes", "--no-follow", "--no-plan", "--json")
     done = lab.imgbatch(*words)
