@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imgbatch.cli.cloud.infra import _busy, _end_runs, _told
-from imgbatch.cloud import halt as halting
+from imgbatch.cloud import zero
 from imgbatch.cloud.control import Lease, State
-from imgbatch.cloud.halt import NEVER, STOP, empty, halt, meant
+from imgbatch.cloud.halt import STOP, halt, meant
 from imgbatch.cloud.launch import launch
+from imgbatch.cloud.zero import NEVER, empty
 from imgbatch.errors import (
     CancelledError,
     DeploymentError,
@@ -221,7 +222,7 @@ def test_a_run_that_is_ordered_as_the_last_machine_goes_keeps_its_deadline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene = at_work(tmp_path)
-    look = halting.machines
+    look = zero.machines
 
     def last_look(place: Place) -> dict[str, int]:
         found = look(place)
@@ -229,7 +230,7 @@ def test_a_run_that_is_ordered_as_the_last_machine_goes_keeps_its_deadline(
             launch(scene.order(NEXT, hours=9), scene.place, now=scene.cloud.now)
         return found
 
-    monkeypatch.setattr(halting, "machines", last_look)
+    monkeypatch.setattr(zero, "machines", last_look)
     assert stop(scene, scene.clock, force=True).waiting == (NEXT,)
     assert scene.groups.size(HEAD).wanted == 1
     for group in (HEAD, GPU):
@@ -240,7 +241,7 @@ def test_a_head_that_came_as_the_last_machine_went_keeps_its_lease(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene = at_work(tmp_path)
-    look = halting.machines
+    look = zero.machines
 
     def last_look(place: Place) -> dict[str, int]:
         found = look(place)
@@ -253,7 +254,7 @@ def test_a_head_that_came_as_the_last_machine_went_keeps_its_lease(
             )
         return found
 
-    monkeypatch.setattr(halting, "machines", last_look)
+    monkeypatch.setattr(zero, "machines", last_look)
     stop(scene, scene.clock, force=True)
     held = scene.control.lease()
     assert held is not None
@@ -265,7 +266,7 @@ def test_what_a_head_wrote_in_its_last_second_is_taken_away_whatever_run_it_was_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene = at_work(tmp_path)
-    look = halting.machines
+    look = zero.machines
 
     def last_look(place: Place) -> dict[str, int]:
         found = look(place)
@@ -273,8 +274,8 @@ def test_what_a_head_wrote_in_its_last_second_is_taken_away_whatever_run_it_was_
             scene.control.hold(lease(9))
         return found
 
-    monkeypatch.setattr(halting, "machines", last_look)
-    halting._zero(scene.place, [], lambda _: None, scene.clock)
+    monkeypatch.setattr(zero, "machines", last_look)
+    zero.to_zero(scene.place, [], lambda _: None, scene.clock)
     assert scene.control.lease() is None
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imgbatch.cloud.control import Control, Order
-from imgbatch.cloud.halt import Clock
 from imgbatch.cloud.launch import Place
+from imgbatch.cloud.zero import Clock
 from imgbatch.errors import CloudError
 from tests.cloud.fake import NOON, FakeCloud, FakeGroups, deployment
 

@@ -29,7 +29,7 @@ if not os.environ.pop("IMGBATCH_LIVE_CLOUD", ""):
 
 from imgbatch.cli.cloud.opened import opened
 from imgbatch.cloud.aws import doors
-from imgbatch.cloud.halt import machines
+from imgbatch.cloud.zero import machines
 from imgbatch.dataset import Dataset
 from imgbatch.storage import open_store
 from tests import corpus

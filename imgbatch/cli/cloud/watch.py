@@ -139,7 +139,8 @@ def stop(
     """End a run: what is finished is committed, then its machines go. With --force all go now."""
     from imgbatch.cli.cloud import lines
     from imgbatch.cli.cloud.opened import opened
-    from imgbatch.cloud.halt import empty, halt, meant
+    from imgbatch.cloud.halt import halt, meant
+    from imgbatch.cloud.zero import empty
 
     found = opened(deployment)
 
