@@ -16,6 +16,7 @@ import traceback
 from typing import TYPE_CHECKING, Protocol
 
 from imgbatch.cloud import schedules
+from imgbatch.cloud.ending import GRACE_SECONDS
 from imgbatch.errors import (
     CloudError,
     DeploymentError,
@@ -26,7 +27,7 @@ from imgbatch.errors import (
     StorageError,
 )
 from jobs.orders import Orders, said
-from jobs.scale import GRACE_SECONDS, LOG, Scale
+from jobs.scale import LOG, Scale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -168,12 +169,12 @@ class Head:
         except (DeploymentError, SettingsError) as error:
             # Without them nobody knows what was spent. It must not hold up what waits behind it.
             reason = f"what a head before told of it cannot be read: {error}. {AGAIN}"
-            self._orders.end(said(orders[0], "failed", reason, error.exit_code, now))
+            self._end(orders[0], said(orders[0], "failed", reason, error.exit_code, now), None)
             return
         if former and former.over:
             self._control.close(order.run)  # told already, by a head that went before it did this
         elif refused := self._orders.refused(order, former, now):
-            self._orders.end(refused)
+            self._end(order, refused, former)
         else:
             # Of a scheduled one too: its own begins when it is taken, by this head.
             until = max([order.deadline, *(self._orders.deadline(o, now) for o in orders[1:])])
@@ -202,7 +203,8 @@ class Head:
         if self._run:
             self._control.put(order.run, LOG, self._run.log())
             reason += f"; `imgbatch cloud logs {order.run}` says where"
-        self._orders.end(said(order, "failed", f"{reason}. {AGAIN}", BUG, now, former))
+        told = said(order, "failed", f"{reason}. {AGAIN}", BUG, now, former)
+        self._end(order, told, former)
         self.close()
         self._first = False
         return 0.0
@@ -240,6 +242,15 @@ class Head:
         until = now + SOON_SECONDS if kill is None else min(now + SOON_SECONDS, kill - 1)
         self._wake(max(now, until))
 
+    def _end(self, order: Order, told: State, former: State | None) -> None:
+        """Take an order off the queue that is over before it began here.
+
+        Raises:
+            CloudError: what became of its machines is not told yet; it is asked again.
+        """
+        if self._orders.end(order, told, former):
+            self._first = False
+
     def _take(
         self,
         order: Order,
@@ -262,7 +273,7 @@ class Head:
             run = self._host.start(order)
         except (PermissionsError, DeploymentError) as error:
             reason = f"{error}. {error.remedy}"
-            self._orders.end(said(order, "failed", reason, error.exit_code, now, former))
+            self._end(order, said(order, "failed", reason, error.exit_code, now, former), former)
             return
         self._run, self._orders.out = run, None
         self._scale = Scale(

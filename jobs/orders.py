@@ -14,11 +14,12 @@ import time
 from typing import TYPE_CHECKING
 
 from imgbatch.cloud import ledger, schedules
+from imgbatch.cloud.closing import Closing, with_cost
 from imgbatch.cloud.control import State
 from imgbatch.cloud.holding import Holding
 from imgbatch.cloud.launch import SHORTEST
+from imgbatch.cloud.ledger import LEDGER
 from imgbatch.errors import DeploymentError, SettingsError, SpentError, StorageError
-from jobs.scale import LEDGER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,10 +117,28 @@ class Orders:
         self._lease.keep(now)
         return self._lease
 
-    def end(self, told: State) -> None:
-        """Take an order off the queue that is over before it began."""
+    def end(self, order: Order, told: State, former: State | None) -> bool:
+        """Take an order off the queue that is over before it began here.
+
+        Args:
+            order: which.
+            told: its end.
+            former: what a head before this one told of it.
+
+        Returns:
+            Whether its ledger has this head's hours: those after it are the next run's.
+
+        Raises:
+            CloudError: what became of its machines is not told yet; it is asked again.
+        """
+        groups, market = self._cloud.groups, self._cloud.market
+        closing = Closing(self._control, self._deployment, groups, market)
+        lines = closing.settle(order.run, order, former, told.at, self._say)
+        if lines is not None:
+            told = with_cost(told, lines, told.at)
         self._control.tell(told)
         self._control.close(told.run)
+        return any(line.machine == self._machine for line in lines or ())
 
     def send_away(self, order: Order, now: float) -> None:
         """End the workers of an order: by the lease, and by their group."""

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from imgbatch.cloud import ledger
 from imgbatch.cloud.control import UNSAID, State, told
-from imgbatch.cloud.ending import TICK_SECONDS
+from imgbatch.cloud.ending import GRACE_SECONDS, TICK_SECONDS
+from imgbatch.cloud.ledger import LEDGER
 from imgbatch.cloud.scaling import Scaler
 from imgbatch.errors import (
     CloudError,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from imgbatch.cloud.holding import Holding
     from imgbatch.cloud.work import Work
 
-LEDGER, STOP, LOG = "ledger.jsonl", "stop.json", "head.log"
+STOP, LOG = "stop.json", "head.log"
 # Until the run knows its shards, and while the first machines boot and begin the first of them,
 # each second is one that somebody waits.
 HASTE_SECONDS = 2.0
@@ -47,8 +48,6 @@ ARMED_SECONDS = 300.0
 BOOTS_SECONDS = 30.0
 # What a run may take to commit, before it is ended by force.
 CANCEL_SECONDS = 40.0
-# The cloud ends what is left so long after the deadline: by then all should be over.
-GRACE_SECONDS = 30.0
 
 
 class Run(Protocol):

@@ -3,7 +3,8 @@
 A line is opened at the moment that the cloud gives for a machine's launch, and closed at the moment
 that it gives for its end; where it gives none, when the machine is not there any more. A machine
 whose spot price has changed gets a new line. What came and went between two looks is found by the
-events that tell of it, and counted at the dearest price that it can have had.
+events that tell of it, and counted at the dearest price that it can have had. One that went while
+nobody looked, and of whose end nothing is told, is `ledger.last_seen`.
 
 No machine is ever counted at the price of another type. One whose own is not known counts as dearer
 than any that a cloud rents, so that a budget holds, until it is known: then the line is put right.
@@ -12,6 +13,7 @@ A run ends where that lasts (`unpriced`).
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -21,13 +23,15 @@ from imgbatch.cloud.trouble import PRICE_FIX, no_price
 from imgbatch.errors import CloudError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from imgbatch.cloud import Event, Market, Member
     from imgbatch.cloud.deployment import Deployment
 
 Role = Literal["head", "worker"]
 PRICES_SECONDS = 300.0
+# Who looked longer ago than that does not know when a machine went that is not there any more.
+LOOKED_SECONDS = 120.0
 # The same while a price lacks: a cloud that did not answer once may answer the next time.
 AGAIN_SECONDS = 60.0
 # Dollars an hour that no machine costs (the dearest of AWS, with 32 TB of memory, are at some 400;
@@ -44,6 +48,8 @@ class Book:
         pool: by name.
         head_since: from when the head's hours count; None: from its launch.
         lines: that a head before us wrote; what those cost that go on is known by them.
+        looked: when that head looked last; seconds since 1970.
+        until: by when its machines were gone at the latest, had nobody looked again.
 
     Attributes:
         lines: the ledger.
@@ -61,11 +67,14 @@ class Book:
         *,
         head_since: float | None = None,
         lines: Iterable[ledger.Line] = (),
+        looked: float | None = None,
+        until: float = math.inf,
     ) -> None:
         self.lines = list(lines)
         self.region = deployment.region
         self._market = market
         self._head_since = head_since
+        self._looked, self._until = looked, until
         self._types = {
             "head": deployment.head.machines,
             "worker": deployment.pools[pool].machines,
@@ -88,8 +97,8 @@ class Book:
         self.unpriced_since: float | None = None
 
     def spent(self, now: float) -> float:
-        """Return dollars so far."""
-        return ledger.spent(self.lines, now)
+        """Return dollars so far, at most."""
+        return ledger.at_most(self.lines, now)
 
     def per_hour(self, role: Role | None = None) -> float:
         """Return dollars an hour as it stands, of all machines or those of one role."""
@@ -136,6 +145,7 @@ class Book:
         self._price([*heads, *members], now)
         ends = {e.machine: e.at for e in events if e.machine and e.kind in ("ended", "preempted")}
         here = {member.machine for member in (*heads, *members)} - ends.keys()
+        self._unseen(here | ends.keys(), now)
         self._end(lambda x: None if x.machine in here else min(now, ends.get(x.machine, now)))
         for member in heads:
             self._open(member, "head", self._head_since)
@@ -143,10 +153,23 @@ class Book:
             self._open(member, "worker", None)
         self._missed(events, ends, here)
         self._reprice(now)
+        self._looked = now
 
     def close(self, now: float) -> None:
         """End what goes on: the run is over, the head's hours are another one's."""
         self._end(lambda _: now)
+
+    def _unseen(self, told: Collection[str], now: float) -> None:
+        """End what went since the last look, where that is long ago and nothing is told of it."""
+        looked, until = self._looked, min(now, self._until)
+        if looked is None or now - looked <= LOOKED_SECONDS:
+            return
+        self.lines = [
+            line
+            if line.end is not None or line.machine in told
+            else ledger.last_seen(line, looked, until)
+            for line in self.lines
+        ]
 
     def _end(self, at: Callable[[ledger.Line], float | None]) -> None:
         """Close lines that go on, at the moment that is said of each; None: it goes on."""

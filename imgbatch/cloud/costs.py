@@ -17,21 +17,28 @@ if TYPE_CHECKING:
     from imgbatch.cloud.control import Control
     from imgbatch.cloud.former import Run
 
+# A head writes every few seconds: one that did not for so long may be gone, and its machines too.
+SILENT = 120.0
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
     """What a run cost.
 
     Attributes:
-        phase: how it stands, or ended; "lost" where no head ever said so.
+        phase: how it stands, or ended; "lost" where no head ever said so, and it is over by now.
         machines: how many there were, without the head.
         hours: of them.
         spot, on_demand: dollars of the workers themselves.
         besides: dollars of all disks and addresses.
         head: dollars of the head's machine.
         traffic: dollars of what was read and written, where that was paid for.
-        seconds: from the order until its last machine was gone, or until now.
+        seconds: from the order until its last machine was gone, or was seen last.
         expected: what the plan said: seconds and dollars, p50 and p90; empty where there was none.
+        seen: until when its machines count that have no end: a head looked then last; seconds since
+            1970.
+        unseen: dollars that machines may have cost at most after they were last seen, as nobody saw
+            their end; in no other figure here.
         by_type: hours and dollars, disks included, of each type of machine.
     """
 
@@ -48,6 +55,8 @@ class Cost:
     budget: float
     expected: dict[str, float]
     preemptions: int
+    seen: float
+    unseen: float
     by_type: dict[str, tuple[float, float]]
     lines: tuple[ledger.Line, ...]
 
@@ -99,9 +108,12 @@ def cost_of(control: Control, run: str, *, now: Callable[[], float] = time.time)
 
 
 def cost(run: Run, now: float) -> Cost:
-    """Return what a run cost; lines that go on count until now where the run does."""
-    over = run.state is None or run.state.over
-    until = run.end if over else now
+    """Return what a run cost.
+
+    Lines that go on count until a head last looked: whether their machines are there yet, no ledger
+    knows.
+    """
+    until = run.seen
     workers = [line for line in run.lines if line.role == "worker"]
     heads = [line for line in run.lines if line.role == "head"]
     by_type: dict[str, tuple[float, float]] = {}
@@ -110,7 +122,7 @@ def cost(run: Run, now: float) -> Cost:
         by_type[line.type] = spent + hours(line, until), paid + line.cost(until)
     return Cost(
         run=run.name,
-        phase=run.state.phase if run.state else "lost",
+        phase=_phase(run, now),
         machines=len({line.machine for line in workers}),
         hours=sum(hours(line, until) for line in workers),
         spot=_machines([line for line in workers if line.spot], until),
@@ -118,13 +130,29 @@ def cost(run: Run, now: float) -> Cost:
         besides=sum(hours(line, until) * line.besides for line in run.lines),
         head=_machines(heads, until),
         traffic=run.traffic.dollars,
-        seconds=max(0.0, until - run.ordered),
+        seconds=max(0.0, run.end - run.ordered),
         budget=run.order.budget,
         expected=dict(run.order.expected),
         preemptions=run.state.preemptions if run.state else 0,
+        seen=until,
+        unseen=_unseen(run, now),
         by_type=dict(sorted(by_type.items())),
         lines=run.lines,
     )
+
+
+def _phase(run: Run, now: float) -> str:
+    if run.state is None or (not run.state.over and now > run.latest):
+        return "lost"
+    return run.state.phase
+
+
+def _unseen(run: Run, now: float) -> float:
+    """Return dollars at most of what nobody saw; none while a head looks every few seconds."""
+    since, until = run.seen, run.gone(now)
+    silent = until - since if run.state is None or run.state.over or now - since > SILENT else 0.0
+    an_hour = ledger.per_hour(run.lines)
+    return max(0.0, silent) / ledger.HOUR * an_hour + sum(line.unseen for line in run.lines)
 
 
 def hours(line: ledger.Line, until: float) -> float:

@@ -24,6 +24,8 @@ ENDING_SECONDS = 60.0
 # So long a run waits for prices that lack, and adds nothing: a cloud that throttles does so for
 # minutes. All the while what they may be at most counts towards its budget.
 UNPRICED_SECONDS = 600.0
+# The cloud ends what is left so long after the deadline: by then all should be over.
+GRACE_SECONDS = 30.0
 TICK_SECONDS = 10.0
 Phase = Literal["stopped", "budget", "deadline", "failed"]
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from imgbatch import analyzers, settings
 from imgbatch.cloud import ledger
+from imgbatch.cloud.closing import last_look, latest
 from imgbatch.cloud.estimate import Rate, Spread
 from imgbatch.cloud.speeds import AGAIN, Sample, seconds
 from imgbatch.errors import DeploymentError, RunError, SettingsError
@@ -35,6 +36,9 @@ LAST = 20
 APART = 0.15
 # Machines that were launched in so many seconds were asked for together.
 TOGETHER_SECONDS = 60.0
+# By when a machine has left whose head renews nothing any more: it boots, looks each minute, and
+# puts up with ten (`leaving`).
+LEAVING_SECONDS = 1200.0
 # A run that did less says more of its boots than of its speed.
 FEW_SECONDS = 300.0
 
@@ -56,6 +60,7 @@ class Run:
     Attributes:
         ordered: seconds since 1970.
         traffic: what crossed, where some was paid for.
+        beat: when its lease was renewed last; seconds since 1970, 0: it is another run's, or gone.
     """
 
     name: str
@@ -64,19 +69,46 @@ class Run:
     lines: tuple[ledger.Line, ...]
     ordered: float
     traffic: ledger.Traffic = field(default_factory=ledger.Traffic)
+    beat: float = 0.0
+
+    @property
+    def open(self) -> bool:
+        """Whether nobody told the end of one of its machines: it is there, or no head is."""
+        return any(line.end is None for line in self.lines)
+
+    @property
+    def seen(self) -> float:
+        """Until when machines without an end are known to have been there; seconds since 1970."""
+        return min(max(self.ordered, last_look(self.lines, self.state)), self.latest)
+
+    @property
+    def latest(self) -> float:
+        """By when the cloud has ended its machines at the latest; seconds since 1970."""
+        return latest(self.order, self.state)
 
     @property
     def end(self) -> float:
         """Until when its machines cost, as far as it is told; seconds since 1970."""
         ends = [line.end for line in self.lines if line.end is not None]
-        return max([*ends, self.state.at if self.state else self.ordered])
+        if self.open or ends:
+            return max([*ends, *([self.seen] if self.open else [])])
+        return self.state.at if self.state else self.ordered
+
+    def gone(self, now: float) -> float:
+        """Return by when machines without an end were gone at the latest, or are there yet.
+
+        Once nobody renews the lease, they leave by themselves.
+        """
+        if self.state and self.state.over:
+            return min(self.state.at, self.latest, now)
+        return min(now, self.latest, max(self.seen, self.beat) + LEAVING_SECONDS)
 
     def workers(self) -> list[Life]:
         """Return its machines without the head, in the order of their launch."""
         lives: dict[str, Life] = {}
         for line in sorted(self.lines, key=lambda line: line.start):
             if line.role == "worker":
-                end = self.end if line.end is None else line.end
+                end = max(line.start, self.seen) if line.end is None else line.end
                 start = lives[line.machine].start if line.machine in lives else line.start
                 lives[line.machine] = Life(line.type, line.spot, start, end)
         return list(lives.values())
@@ -125,10 +157,22 @@ def read_run(control: Control, name: str, waiting: Mapping[str, Order]) -> Run |
     order = control.taken(name) or waiting.get(name)
     if order is None:
         return None
-    raw = control.get(name, "ledger.jsonl")
+    raw = control.get(name, ledger.LEDGER)
     lines = tuple(ledger.read(raw)) if raw else ()
     traffic = ledger.read_traffic(raw) if raw else ledger.Traffic()
-    return Run(name, order, control.state(name), lines, ordered_at(name), traffic)
+    state, ordered = control.state(name), ordered_at(name)
+    run = Run(name, order, state, lines, ordered, traffic)
+    going = run.open and state and not state.over
+    return replace(run, beat=_beat(control, name)) if going else run
+
+
+def _beat(control: Control, run: str) -> float:
+    """Return when the lease of a run was renewed last, by its head's clock; 0: it has none."""
+    with contextlib.suppress(DeploymentError, SettingsError):
+        lease = control.lease()
+        if lease and lease.run == run:
+            return float(lease.deadline - lease.left)
+    return 0.0
 
 
 def ordered_at(run: str) -> float:

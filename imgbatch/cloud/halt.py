@@ -99,7 +99,7 @@ def halt(
             raise
         say(f"its head cannot be told: {error}")
     if not force and not _at_work(run, place):
-        _withdraw(run, place, clock)
+        _withdraw(run, place, clock, say)
         return _halted(run, "withdrawn", place)
     groups, head = place.groups, place.head
     if not force and not (groups.size(head).wanted or groups.members(head)):
@@ -120,12 +120,12 @@ def _at_work(run: str, place: Place) -> bool:
     return bool((lease and lease.run == run) or (state and not state.over))
 
 
-def _withdraw(run: str, place: Place, clock: Clock) -> None:
+def _withdraw(run: str, place: Place, clock: Clock, say: Callable[[str], None]) -> None:
     """Take a run off the queue; the head that is on its way for nothing else goes again."""
     orders = place.control.orders(lambda _: None)
     order = next((one for one in orders if one.run == run), None)
     place.control.close(run)
-    tell_stopped(run, place.control, order, clock.now())
+    tell_stopped(run, place, order, clock.now(), say)
     rest(place)
 
 

@@ -77,11 +77,16 @@ def _put(order: Order, place: Place) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where orders go: a deployment, its control objects, its groups of machines."""
+    """Where orders go: a deployment, its control objects, its groups of machines.
+
+    Attributes:
+        market: what machines cost that nobody counted; None: nobody asks.
+    """
 
     deployment: Deployment
     control: Control
     groups: Groups
+    market: Market | None = None
 
     @property
     def head(self) -> str:

@@ -3,6 +3,9 @@
 The head writes a run's ledger to `control/runs/<run>/ledger.jsonl`, one line per interval; a
 machine whose spot price changes gets a new one. Sums are exact to the second, whatever the bill of
 the cloud rounds to. A last line tells of traffic, where some is paid for.
+
+A machine whose end nobody saw counts until it was last seen. What it may have cost after that is
+told apart, and counts towards a budget.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from imgbatch.settings import Settings, check
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+LEDGER = "ledger.jsonl"
 HOUR = 3600.0
 GB = 1e9
 TRAFFIC = "traffic"
@@ -32,6 +36,8 @@ class Line(Settings):
         besides: an hour of its disk and address.
         priced: where the price is from; see `cloud.Price`. unknown: nobody had one, and `dollars`
             are more than it can have been.
+        unsure: seconds after `end` that the machine may have lived at most: nobody saw when it
+            ended, and `end` is when it was last seen.
     """
 
     machine: str
@@ -44,11 +50,17 @@ class Line(Settings):
     dollars: float = Field(ge=0)
     besides: float = Field(ge=0)
     priced: Literal["live", "cache", "table", "unknown"]
+    unsure: float = Field(default=0.0, ge=0)
 
     def cost(self, now: float) -> float:
         """Return the dollars of this interval, up to now where it goes on."""
         seconds = (self.end if self.end is not None else now) - self.start
         return max(0.0, seconds) / HOUR * (self.dollars + self.besides)
+
+    @property
+    def unseen(self) -> float:
+        """Dollars that it may have cost besides, after it was last seen."""
+        return self.unsure / HOUR * (self.dollars + self.besides)
 
 
 class Tariff(Settings):
@@ -95,6 +107,23 @@ def spent(lines: Iterable[Line], now: float) -> float:
     return sum(line.cost(now) for line in lines)
 
 
+def at_most(lines: Iterable[Line], now: float) -> float:
+    """Return the same with what nobody saw: what a budget goes by."""
+    return sum(line.cost(now) + line.unseen for line in lines)
+
+
+def last_seen(line: Line, seen: float, until: float) -> Line:
+    """Return an interval that goes on, ended where its machine was last seen.
+
+    Args:
+        line: of a machine that is gone, and whose end nobody saw.
+        seen: when somebody looked last; seconds since 1970.
+        until: when it was gone at the latest.
+    """
+    end = max(line.start, min(seen, until))
+    return line.model_copy(update={"end": end, "unsure": max(0.0, until - end)})
+
+
 def per_hour(lines: Iterable[Line]) -> float:
     """Return what an hour costs as it stands: of the intervals that go on."""
     return sum(line.dollars + line.besides for line in lines if line.end is None)
@@ -102,7 +131,8 @@ def per_hour(lines: Iterable[Line]) -> float:
 
 def write(lines: Iterable[Line], traffic: Traffic | None = None) -> bytes:
     """Return a ledger as the bytes of its object."""
-    told = [line.model_dump_json() for line in lines]
+    # What is sure is not said of each line: a terminal of before reads such a ledger too.
+    told = [line.model_dump_json(exclude=None if line.unsure else {"unsure"}) for line in lines]
     if traffic and traffic.dollars:
         told.append(json.dumps({TRAFFIC: traffic.model_dump()}))
     return "".join(line + "\n" for line in told).encode()

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from imgbatch.cloud.costs import cost
 from imgbatch.cloud.former import ordered_at, read_run
-from imgbatch.cloud.ledger import spent
 from imgbatch.errors import DeploymentError, SettingsError
 from imgbatch.recurring import ticks
 
@@ -60,7 +60,8 @@ def _cost(control: Control, run: str, budget: float) -> float:
     with contextlib.suppress(DeploymentError, SettingsError):
         found = read_run(control, run, {})
         if found and found.state and found.state.over:
-            return spent(found.lines, found.end) + found.traffic.dollars
+            paid_for = cost(found, found.state.at)
+            return paid_for.dollars + paid_for.unseen
     return budget
 
 

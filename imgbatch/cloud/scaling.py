@@ -27,7 +27,15 @@ from imgbatch.cloud.book import Book
 from imgbatch.cloud.boots import Boots
 from imgbatch.cloud.control import State
 from imgbatch.cloud.crossing import Crossing
-from imgbatch.cloud.ending import ENDING_SECONDS, Ending, must_end, no_machines, no_price, no_quota
+from imgbatch.cloud.ending import (
+    ENDING_SECONDS,
+    GRACE_SECONDS,
+    Ending,
+    must_end,
+    no_machines,
+    no_price,
+    no_quota,
+)
 from imgbatch.cloud.work import LAST_SECONDS, Work, affordable, wanted
 
 if TYPE_CHECKING:
@@ -39,6 +47,7 @@ if TYPE_CHECKING:
 
 # Events come late and in no order: so much is asked for again. What is older explains nothing.
 LATE_SECONDS = 900.0
+GONE = ("ended", "preempted")
 
 
 class Scaler:
@@ -76,7 +85,15 @@ class Scaler:
         self._cloud = cloud
         self._pool = deployment.pools[order.pool]
         self._group, self._head = self._pool.group, deployment.head.group
-        self.book = Book(cloud.market, deployment, order.pool, head_since=head_since, lines=lines)
+        self.book = Book(
+            cloud.market,
+            deployment,
+            order.pool,
+            head_since=head_since,
+            lines=lines,
+            looked=former.at if former else None,
+            until=order.deadline + GRACE_SECONDS,
+        )
         self.crossing = Crossing(order.tariff, former.traffic if former else None)
         self.ending: Ending | None = None
         self.steps = dict(former.steps) if former else {}
@@ -167,9 +184,9 @@ class Scaler:
         """Return the machines of the pool; price and count all that there are."""
         groups = self._cloud.groups
         heads, members = groups.members(self._head), groups.members(self._group)
-        told = groups.events(self._group, self._from)
+        told = self._told(self._group)
         if self.book.gone(heads):
-            told += groups.events(self._head, self._from)
+            told += self._told(self._head)
         news = [event for event in told if event not in self._events]
         # The cloud's clock counts: a head whose clock is behind would think that it has time left.
         moments = [*(member.since for member in (*heads, *members)), *(event.at for event in news)]
@@ -181,6 +198,19 @@ class Scaler:
         self._preemptions += sum(event.kind == "preempted" for event in news)
         self.book.see(heads, members, news, now)
         return [member for member in members if member.state != "leaving"]
+
+    def _told(self, group: str) -> list[Event]:
+        """Return what happened in a group since the last look.
+
+        What that look did not know yet is news, though it came to pass before: the head before us
+        told by its own clock when it looked, and clouds tell late.
+        """
+        going = {line.machine for line in self.book.lines if line.end is None}
+        return [
+            event
+            for event in self._cloud.groups.events(group, self._from - LATE_SECONDS)
+            if event.at > self._from or (event.machine in going and event.kind in GONE)
+        ]
 
     # -- how it ends -------------------------------------------------------------------------------
 

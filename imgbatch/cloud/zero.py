@@ -9,6 +9,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
+from imgbatch.cloud.closing import Closing, with_cost
 from imgbatch.cloud.control import State
 from imgbatch.cloud.launch import rearm
 from imgbatch.errors import (
@@ -25,11 +26,12 @@ if TYPE_CHECKING:
 
     from imgbatch.cloud.control import Control, Lease, Order
     from imgbatch.cloud.launch import Place
+    from imgbatch.cloud.ledger import Line
 
 STEP = 5.0
 # A cloud takes a minute or two to end a machine.
 ENDING = 600.0
-NEVER = "stopped before a head took it"
+NEVER, FORCED = "stopped before a head took it", "ended by force"
 
 
 class Clock:
@@ -84,8 +86,13 @@ def to_zero(place: Place, runs: Sequence[str], say: Callable[[str], None], clock
     for group in left:
         place.groups.disarm(group)
     rearm(place, left, clock.now(), say)
-    for run in runs:
-        tell_stopped(run, place.control, orders.get(run), clock.now())
+    # Of those that wait too: one of them may have been at work.
+    for run in {**dict.fromkeys(runs), **orders}:
+        order = orders.get(run) or _taken(run, place.control)
+        if run in runs:
+            tell_stopped(run, place, order, clock.now(), say)
+        else:
+            _closed(run, place, order, clock.now(), say)
 
 
 def _off(place: Place, runs: Sequence[str]) -> None:
@@ -164,18 +171,49 @@ def empty(
     return machines(place)
 
 
-def tell_stopped(run: str, control: Control, order: Order | None, now: float) -> None:
-    """Say of a run that it was stopped, unless it was told already how it ended."""
-    before = state_of(run, control)
+def tell_stopped(
+    run: str, place: Place, order: Order | None, now: float, say: Callable[[str], None]
+) -> None:
+    """Say of a run that it was stopped, unless it was told already how it ended.
+
+    Its ledger is closed first: from then on nobody looks at its machines.
+    """
+    control = place.control
+    before, lines = state_of(run, control), _closed(run, place, order, now, say)
     if before and before.over:
         return
-    ended = {"phase": "stopped", "code": CancelledError.exit_code, "at": now, "workers": 0}
-    if before:
-        # What it cost up to then stays as its head told it.
-        control.tell(before.model_copy(update={**ended, "reason": "ended by force", "booting": 0}))
-    elif order:
-        told = State(run=run, phase="stopped", at=now, deadline=order.deadline, budget=order.budget)
-        control.tell(told.model_copy(update={"code": ended["code"], "reason": NEVER}))
+    ended = {"phase": "stopped", "code": CancelledError.exit_code, "at": now}
+    none = {"workers": 0, "booting": 0, "per_hour": 0.0, "eta": None}
+    if before is None and order:
+        reason = NEVER if lines is None else FORCED
+        limits = {"deadline": order.deadline, "budget": order.budget}
+        told = State.model_validate({"run": run, **limits, **ended, "reason": reason})
+    elif before:
+        told = before.model_copy(update={**ended, **none, "reason": FORCED})
+    else:
+        return
+    control.tell(told if lines is None else with_cost(told, lines, now))
+
+
+def _closed(
+    run: str, place: Place, order: Order | None, now: float, say: Callable[[str], None]
+) -> list[Line] | None:
+    """Close the ledger of a run; return its lines, None where it has none that can be read."""
+    control, deployment = place.control, place.deployment
+    state = state_of(run, control)
+    asked = Closing(control, deployment, place.groups, place.market)
+    try:
+        return asked.settle(run, order, state, now, say)
+    except CloudError as error:
+        say(f"what became of the machines of {run} is not told: {error}")
+        return Closing(control, deployment).settle(run, order, state, now, say)
+
+
+def _taken(run: str, control: Control) -> Order | None:
+    try:
+        return control.taken(run)
+    except (DeploymentError, SettingsError):
+        return None
 
 
 def lease_of(control: Control) -> Lease | None:

@@ -14,7 +14,11 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from imgbatch.cloud import deployment as told
+from imgbatch.cloud import schedules
 from imgbatch.cloud.control import Control, Order, State
+from imgbatch.cloud.costs import costs
+from imgbatch.cloud.former import ordered_at
 from imgbatch.cloud.ledger import read, read_traffic, spent
 from imgbatch.cloud.work import Work
 from jobs.lead import Head
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SPEED = {"g.small": 1.0, "g.large": 1.8, "c.small": 0.3}
+HOUR = 3600.0
+WEEK = 7 * 24 * HOUR
 RAY_SECONDS, LIST_SECONDS, END_SECONDS = 8.0, 20.0, 8.0
 
 
@@ -203,6 +209,8 @@ class Night:
         self.heads: dict[str, Manned] = {}
         self.manned, self.head_skew = heads, head_skew
         self.most = 0.0
+        self.wakes: list[float] = []
+        self.kills: list[float] = []
 
     @property
     def head_group(self) -> str:
@@ -225,6 +233,37 @@ class Night:
         self.cloud.groups.want(self.head_group, 1)
         return order
 
+    def schedule(self, tick: float, *, hours: int, weeks: int = 2, **more: Any) -> None:
+        """Do what `cloud schedule add` does: the cloud wakes the head each week, and ends all.
+
+        Args:
+            tick: the first, a whole minute; seconds since 1970.
+            hours: until the cloud ends what it began.
+            weeks: of which the cloud is told here.
+            more: of the order.
+        """
+        crons = [
+            f"{at.tm_min} {at.tm_hour} * * {(at.tm_wday + 1) % 7}"
+            for at in map(time.gmtime, (tick, tick + hours * HOUR))
+        ]
+        words = {"input": "in", "dataset": "data", "recipe": "", "pool": "gpu", "most": 8}
+        order = Order.model_validate({"run": "", "budget": 50.0, "deadline": 0.0, **words, **more})
+        since = {"since": self.cloud.now, "hours": hours, "timezone": "UTC"}
+        kept = schedules.Schedule(name="weekly", cron=crons[0], order=order, **since)
+        schedules.put(self.control, kept)
+        self.deployment.schedules["weekly"] = told.Schedule(
+            cron=crons[0], kill=crons[1], timezone="UTC", hours=hours
+        )
+        self.wakes = [tick + week * WEEK for week in range(weeks)]
+        self.kills = [at + hours * HOUR for at in self.wakes]
+
+    def kill(self) -> None:
+        """Do what the cloud does at a schedule's end, or somebody in its console."""
+        for name, group in self.cloud.state.items():
+            group.wanted = 0
+            for rented in self.cloud.alive(name):
+                self.cloud._end(rented, "ended", "by a scheduled action")
+
     def stop(self, order: Order) -> None:
         """Do what `cloud stop` does."""
         self.control.put(order.run, "stop.json", b'{"by": "ada@desk", "at": 0}')
@@ -238,7 +277,12 @@ class Night:
         """Let time pass."""
         end = self.cloud.now + seconds
         while self.cloud.now < end:
+            before = self.cloud.now
             self.cloud.advance(STEP_SECONDS)
+            if any(before < at <= self.cloud.now for at in self.wakes):
+                self.cloud.groups.want(self.head_group, 1)
+            if any(before < at <= self.cloud.now for at in self.kills):
+                self.kill()
             self._heads()
 
     def until_quiet(self, hours: float = 12.0) -> None:
@@ -276,8 +320,29 @@ class Night:
         """Assert what must hold after any night."""
         for rented in self.cloud.rented:
             orders = [o for o in self.orders if o.deadline - o.deadline % 1 > rented.since]
-            latest = max((order.deadline for order in orders), default=0.0)
+            own = [o.deadline for o in orders] + self._scheduled(rented.since)
+            latest = max(own, default=0.0)
             assert rented.ended is not None, f"{rented.machine} is still there"
             assert rented.ended <= latest + grace, f"{rented.machine} outlived its deadline"
         for dataset in self.datasets.values():
             assert not dataset.crowded, "two drivers at once"
+        self._check_costs()
+
+    def _scheduled(self, at: float) -> list[float]:
+        """Return the deadlines of scheduled runs whose tick had come by a moment."""
+        runs = [run for run in self.control.runs() if self.kills and ordered_at(run) <= at]
+        states = [self.control.state(run) for run in runs]
+        return [state.deadline for state in states if state and state.deadline > at]
+
+    def _check_costs(self) -> None:
+        """Assert that no ledger grows: its lines are closed, or a head will come that does it."""
+        now = self.cloud.now
+        found, later = (
+            costs(self.control, now=lambda at=at: at, unread=lambda _: None)
+            for at in (now, now + WEEK)
+        )
+        for one in found:
+            if any(line.end is None for line in one.lines):
+                assert one.run in self.control.waiting(), f"nobody will close {one.run}"
+                assert one.phase in ("waiting", "working", "draining", "lost")
+        assert [one.dollars for one in later] == [one.dollars for one in found]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import typer
 
+from imgbatch.cli.cloud.at_work import refuse
 from imgbatch.cli.cloud.given import agree
-from imgbatch.cli.cloud.infra import _refuse
 from imgbatch.errors import DeploymentError
 
 if TYPE_CHECKING:
@@ -53,10 +53,10 @@ def test_down_asks_before_it_ends_a_run_and_takes_no_yes_for_it_that_came_before
 ) -> None:
     types("n")
     with pytest.raises(typer.Exit):
-        _refuse(LAB, ["r1", "r2"], yes=False)
+        refuse(LAB, ["r1", "r2"], yes=False)
     assert "This ends r1, r2" in capsys.readouterr().err
     types("y")
-    _refuse(LAB, ["r1"], yes=False)
+    refuse(LAB, ["r1"], yes=False)
     with pytest.raises(DeploymentError, match="r1") as refused:
-        _refuse(LAB, ["r1"], yes=True)
+        refuse(LAB, ["r1"], yes=True)
     assert "--force" in refused.value.remedy

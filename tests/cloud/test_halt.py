@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imgbatch.cli.cloud.infra import _busy, _end_runs, _told
+from imgbatch.cli.cloud.at_work import also, busy, end_runs, told
 from imgbatch.cloud import zero
 from imgbatch.cloud.control import Lease, State
 from imgbatch.cloud.halt import STOP, halt, meant
 from imgbatch.cloud.launch import launch
+from imgbatch.cloud.ledger import Line, write
 from imgbatch.cloud.zero import NEVER, empty
 from imgbatch.errors import (
     CancelledError,
@@ -21,7 +22,7 @@ from imgbatch.errors import (
     SettingsError,
     StorageError,
 )
-from tests.cloud.fake import NOON, FakeGroups
+from tests.cloud.fake import NOON, ON_DEMAND, FakeGroups
 from tests.cloud.watched import GPU, HEAD, HOUR, FakeClock, Scene
 
 if TYPE_CHECKING:
@@ -100,7 +101,17 @@ def at_work(folder: Path) -> Scene:
     scene.control.tell(state())
     scene.groups.want(GPU, 3)
     scene.cloud.advance(30)
+    scene.control.put(RUN, "ledger.jsonl", ledger(scene))
     return scene
+
+
+def ledger(scene: Scene) -> bytes:
+    """What its head would have written: itself; the workers it has not seen yet."""
+    (head,) = scene.cloud.alive(HEAD)
+    besides = scene.cloud.market.besides(50, "")
+    told = {"machine": head.machine, "type": head.type, "zone": head.zone, "start": head.since}
+    prices = {"dollars": ON_DEMAND[head.type], "besides": besides, "priced": "live"}
+    return write([Line.model_validate({**told, **prices, "role": "head", "spot": False})])
 
 
 def stop(scene: Scene, head: FakeClock, *, run: str = RUN, force: bool = False) -> Halted:
@@ -176,7 +187,8 @@ def test_a_silent_head_is_not_waited_for_and_every_machine_ends(tmp_path: Path) 
     assert scene.control.orders() == []
     assert found.state is not None
     assert (found.state.phase, found.state.reason) == ("stopped", "ended by force")
-    assert found.state.spent == 1.5
+    # Its workers no ledger has: they count at the dearest price that they can have had.
+    assert scene.cloud.bill() <= found.state.spent <= 1.5 * scene.cloud.bill()
 
 
 def test_where_no_head_is_up_nobody_is_asked_and_nobody_waited_for(tmp_path: Path) -> None:
@@ -397,10 +409,10 @@ def test_a_damaged_object_keeps_no_deployment_from_going_down(tmp_path: Path, na
     scene = at_work(tmp_path)
     scene.control.store.put(name, b"{")
     there = scene.place.deployment.model_copy(update={"control": str(tmp_path / "control")})
-    assert _busy(there) == [RUN]
-    _end_runs(there, _busy(there))
+    assert busy(there) == [RUN]
+    end_runs(scene.place, busy(there), scene.clock)
     assert scene.control.waiting() == []
-    assert _busy(there) == []
+    assert busy(there) == []
 
 
 def test_a_bucket_that_cannot_be_read_keeps_no_deployment_from_going_down_by_force(
@@ -412,10 +424,29 @@ def test_a_bucket_that_cannot_be_read_keeps_no_deployment_from_going_down_by_for
     lease_file.mkdir()  # of which the store says that it may not be read
     there = scene.place.deployment.model_copy(update={"control": str(tmp_path / "control")})
     with pytest.raises(StorageError):
-        _told(lambda: _busy(there), [], force=False)
-    assert _told(lambda: _busy(there), [], force=True) == []
-    _end_runs(there, [RUN])
+        told(lambda: busy(there), [], force=False)
+    assert told(lambda: busy(there), [], force=True) == []
+    end_runs(scene.place, [RUN], scene.clock)
     assert scene.control.waiting() == []
+
+
+def test_a_run_that_is_ordered_while_somebody_decides_is_not_ended_unasked(tmp_path: Path) -> None:
+    scene = at_work(tmp_path)
+    there = scene.place.deployment.model_copy(update={"control": str(tmp_path / "control")})
+    runs = busy(there)
+    again: dict[str, Any] = {"root": Named("lab"), "runs": runs, "busy": lambda: busy(there)}
+    assert also(**again, yes=True, force=False) == [RUN]
+    launch(scene.order(NEXT), scene.place, now=NOON)  # terraform plans, and asks
+    with pytest.raises(DeploymentError, match=f"at work on 'lab', or wait: {NEXT}$"):
+        also(**again, yes=True, force=False)
+    assert also(**again, yes=True, force=True) == [RUN, NEXT]
+
+
+class Named:
+    """As much of a root as its name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
 
 def test_an_empty_deployment_is_emptied_all_the_same(tmp_path: Path) -> None:

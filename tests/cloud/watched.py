@@ -77,7 +77,7 @@ class Scene:
         self.cloud = FakeCloud(deployment(), control=self.control, **knobs)  # type: ignore[arg-type]
         self.groups = Watched(self.cloud, self.calls, fails)
         self.cloud.groups = self.groups
-        self.place = Place(self.cloud.deployment, self.control, self.groups)
+        self.place = Place(self.cloud.deployment, self.control, self.groups, self.cloud.market)
 
     def order(
         self, run: str = "20270115T080000Z-aaaaaa", hours: float = 6, **more: object

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from imgbatch.cloud.costs import Cost
     from imgbatch.cloud.ledger import Line
 
+CENT = 0.01
 HEAD = (
     "run",
     "phase",
@@ -56,7 +57,8 @@ def costs(
         return
     found = all_costs(control, unread=_uncounted)
     total = sum(each.dollars for each in found)
-    record = {"runs": [each.record() for each in found], "dollars": total}
+    unseen = sum(each.unseen for each in found)
+    record = {"runs": [each.record() for each in found], "dollars": total, "unseen": unseen}
     say(json, "costs", record, listed(found))
 
 
@@ -69,7 +71,10 @@ def listed(found: Sequence[Cost]) -> list[str]:
     if not found:
         return ["no run was made here: nothing was paid"]
     total = sum(each.dollars for each in found)
-    return [*aligned([HEAD, *(_row(each) for each in found)]), f"total: ${total:.2f}"]
+    unseen = [line for each in found for line in _unseen(each)]
+    more = f", and up to ${sum(each.unseen for each in found):.2f} more" if unseen else ""
+    rows = aligned([HEAD, *(_row(each) for each in found)])
+    return [*rows, *unseen, f"total: ${total:.2f}{more}"]
 
 
 def detailed(one: Cost) -> list[str]:
@@ -85,7 +90,20 @@ def detailed(one: Cost) -> list[str]:
         "",
         *aligned(kinds),
         f"{one.preemptions} preemptions; budget ${one.budget:.2f}",
+        *_unseen(one),
     ]
+
+
+def _unseen(one: Cost) -> list[str]:
+    """Return what is not known of a cost, as lines."""
+    if one.unseen < CENT:
+        return []
+    machines = {line.machine for line in one.lines if line.end is None or line.unsure}
+    said = (
+        f"{one.run}: nobody saw the end of {len(machines)} machines; they count until a head saw "
+        f"them last, and may have cost up to ${one.unseen:.2f} more"
+    )
+    return [said]
 
 
 def _row(one: Cost) -> tuple[str, ...]:
@@ -119,7 +137,7 @@ def _clock(seconds: float) -> str:
 def _line(line: Line, one: Cost) -> tuple[str, ...]:
     from imgbatch.cloud.costs import hours
 
-    until = max([line.start, *(each.end for each in one.lines if each.end is not None)])
+    until = max(line.start, one.seen)
     return (
         line.machine,
         line.role,
@@ -127,7 +145,7 @@ def _line(line: Line, one: Cost) -> tuple[str, ...]:
         line.zone,
         "spot" if line.spot else "on-demand",
         _moment(line.start),
-        "-" if line.end is None else _moment(line.end),
+        "-" if line.end is None else _moment(line.end) + ("?" if line.unsure else ""),
         f"{hours(line, until):.3f}",
         f"{line.dollars:.4f}",
         f"{line.besides:.4f}",

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imgbatch.cli.cloud.at_work import also, busy, end_runs, place_of, refuse, tell, told
 from imgbatch.cli.cloud.given import CloudName, Json, NameOption, RegionOption, Yes, agree
-from imgbatch.errors import DeploymentError, LeftoverError, SettingsError, StorageError
+from imgbatch.errors import LeftoverError
 from imgbatch.terminal import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from imgbatch.cloud import Left
     from imgbatch.cloud.deployment import Deployment
     from imgbatch.cloud.plans import Plan
@@ -28,7 +26,6 @@ HOLDS_DATA = ("bucket", "key")
 LOOKS, SECONDS_TO_LOOK = 20, 15
 # Of a bucket that cannot be listed: it may hold data.
 UNKNOWN = -1
-T = TypeVar("T")
 Unlock = Annotated[
     str | None,
     typer.Option(metavar="ID", help="First take away the lock of a Terraform that was killed."),
@@ -64,7 +61,7 @@ def up(
     say(json, "planned", _record(root, plan), lines)
     if not plan.empty:
         if plan.ends_machines:
-            _tell(f"this ends the machines of {', '.join(plan.ends_machines)}")
+            tell(f"this ends the machines of {', '.join(plan.ends_machines)}")
         agree("Make it so?", yes=yes)
     made = root.made() if plan.empty else root.make(plan, adopt=adopt)
     note = known.remember(made)
@@ -92,15 +89,15 @@ def down(
     if unlock:
         root.unlock(unlock)
     there = root.deployment()
-    bucket = _told(partial(_bucket, root, there), there.bucket if there else "", force=force)
+    bucket = told(partial(_bucket, root, there), there.bucket if there else "", force=force)
     runs: list[str] = []
     data = 0
     if there and bucket:
-        runs = _told(partial(_busy, there), runs, force=force)
+        runs = told(partial(busy, there), runs, force=force)
     if runs and not force:
-        _refuse(root, runs, yes=yes)
+        refuse(root, runs, yes=yes)
     if there and bucket and not delete_data:
-        data = _told(partial(_data, there), UNKNOWN, force=force)
+        data = told(partial(_data, there), UNKNOWN, force=force)
     plan = root.plan(destroy=True)
     lines = list(plans.lines(plan))
     if data:
@@ -109,18 +106,15 @@ def down(
     say(json, "planned", _record(root, plan), lines)
     if not plan.empty:
         agree("Destroy it?", yes=yes)
+        if there and bucket:
+            runs = also(root, runs, partial(busy, there), yes=yes, force=force)
         if there and runs:
-            _end_runs(there, runs)
+            end_runs(place_of(there), runs)
         # Whether there are data in what was made by halves, nobody has told.
         _destroy(root, keep=not delete_data and bool(data or not there))
     left, kept = _left(root, delete_data=delete_data)
     known.forget(root.name)
     _end(root, left, kept, json=json)
-
-
-def _tell(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
 
 
 def _root(cloud: str, name: str | None, region: str | None) -> Root:
@@ -129,7 +123,7 @@ def _root(cloud: str, name: str | None, region: str | None) -> Root:
     from imgbatch.cloud.root import Root, chosen
 
     name = name or known.only(cloud) or "main"
-    return Root(cloud, name, region or chosen(cloud, name), say=_tell)
+    return Root(cloud, name, region or chosen(cloud, name), say=tell)
 
 
 def _take_over(root: Root, plan: Plan, *, adopt: bool) -> Plan:
@@ -148,55 +142,6 @@ def _bucket(root: Root, there: Deployment | None) -> str:
     if there is None or not open_bucket(there.bucket + root.backend.options).exists():
         return ""
     return there.bucket
-
-
-def _busy(there: Deployment) -> list[str]:
-    """Return the runs that are at work or wait, whether or not their orders can be read."""
-    from imgbatch.cloud.control import Control
-
-    control = Control(there.control)
-    runs = control.waiting()
-    try:
-        lease = control.lease()
-    except (DeploymentError, SettingsError) as error:
-        _tell(f"the lease cannot be read: {error}")
-        return runs
-    return [*runs, lease.run] if lease and lease.run not in runs else runs
-
-
-def _told(ask: Callable[[], T], unknown: T, *, force: bool) -> T:
-    """Return what a bucket tells; with --force one that tells nothing keeps no machine alive.
-
-    Raises:
-        StorageError: it tells nothing, and whether somebody is at work is to be known.
-    """
-    try:
-        return ask()
-    except StorageError as error:
-        if not force:
-            raise
-        _tell(f"the bucket cannot be asked: {error}")
-        return unknown
-
-
-def _refuse(root: Root, runs: list[str], *, yes: bool) -> None:
-    """Have no run be ended by mistake."""
-    if yes or not sys.stdin.isatty():
-        raise DeploymentError(
-            f"runs are at work on {root.name!r}, or wait: {', '.join(runs)}",
-            "`imgbatch cloud stop RUN` ends one; --force ends all of them. Finished shards stay.",
-        )
-    agree(f"This ends {', '.join(runs)}. Finished shards stay. Go on?", yes=False)
-
-
-def _end_runs(there: Deployment, runs: list[str]) -> None:
-    """Take runs off the queue: else they would begin again when an `up` finds this bucket."""
-    from imgbatch.cloud.control import Control
-
-    control = Control(there.control)
-    for run in runs:
-        _told(partial(control.close, run), None, force=True)
-    _told(control.release, None, force=True)
 
 
 def _data(there: Deployment) -> int:
@@ -220,13 +165,13 @@ def _left(root: Root, *, delete_data: bool) -> tuple[list[Left], list[Left]]:
     """Return what should not be there any more, and what was kept for its data."""
     from imgbatch.cloud import open_cloud
 
-    _tell("looking in all regions for what is left")
+    tell("looking in all regions for what is left")
     account = open_cloud(root.cloud, root.region, root.account).account
     found = list(account.left(root.name))
     for _ in range(LOOKS):
         if not any(one.kind == "machine" for one in found):
             break
-        _tell("machines are still on their way out; looking again")
+        tell("machines are still on their way out; looking again")
         time.sleep(SECONDS_TO_LOOK)
         found = list(account.left(root.name))
     kept = [one for one in found if one.kind in HOLDS_DATA and not delete_data]

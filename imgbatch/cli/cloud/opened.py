@@ -32,7 +32,7 @@ class Opened:
         """Where orders go."""
         from imgbatch.cloud.launch import Place
 
-        return Place(self.deployment, self.control, self.cloud.groups)
+        return Place(self.deployment, self.control, self.cloud.groups, self.cloud.market)
 
 
 def opened(name: str | None) -> Opened:
