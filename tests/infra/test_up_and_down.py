@@ -14,6 +14,7 @@ import pytest
 
 from imgbatch.cloud import deployment, known, schedules
 from imgbatch.cloud.control import Control, Order
+from imgbatch.cloud.zero import NEVER
 from tests.cloud.moto_server import REGION, moto_server, push
 from tests.conftest import environment
 from tests.infra.clone import NAME, Clone, children, clone, kill, wait_until
@@ -153,13 +154,29 @@ def test_a_schedule_is_woken_and_ended_by_the_cloud_until_it_is_removed(lab: Clo
     assert "no schedule 'weekly'" in lab.cloud("schedule", "remove", "weekly", code=28)
 
 
-def test_down_does_not_end_a_run_at_work_unless_forced(lab: Clone) -> None:
-    control = Control(known.find(NAME).control)
-    order = Order(
-        run="20261121T000000Z-a", input="s3://i", dataset="s3://d", words=[], recipe="",
+def order(run: str) -> Order:
+    return Order(
+        run=run, input="s3://i", dataset="s3://d", words=[], recipe="",
         pool="gpu", most=1, budget=1, deadline=0,
     )  # fmt: skip
-    control.order(order)
+
+
+def test_down_does_not_end_a_run_that_is_ordered_while_it_plans(lab: Clone) -> None:
+    control, run = Control(known.find(NAME).control), "20261120T000000Z-b"
+    process = lab.start("down", "aws", "--yes")
+    # Terraform plans: whether a run is at work was asked before.
+    wait_until(lambda: process.poll() is not None or lab.read(LOCK))
+    control.order(order(run))
+    printed, _ = process.communicate()
+    assert process.returncode == 28, printed
+    assert f"or wait: {run}" in printed
+    assert "nothing to do" in lab.cloud("up", "aws")
+    control.withdraw(run)
+
+
+def test_down_does_not_end_a_run_at_work_unless_forced(lab: Clone) -> None:
+    control = Control(known.find(NAME).control)
+    control.order(order("20261121T000000Z-a"))
     typo = lab.cloud("down", "aws", "--name", "labb", "--yes", code=28)
     assert "there is no deployment 'labb' in eu-central-1, and never was" in typo
     refused = lab.cloud("down", "aws", "--yes", code=28)
@@ -189,7 +206,11 @@ def test_down_leaves_the_data_and_nothing_else_and_up_finds_them_again(lab: Clon
     blocked = s3.get_public_access_block(Bucket=BUCKET)["PublicAccessBlockConfiguration"]
     assert all(blocked.values()), "kept as private as it was"
     _nothing_left(lab)
-    assert Control(f"s3://{BUCKET}/control?region={REGION}").orders() == []
+    control = Control(f"s3://{BUCKET}/control?region={REGION}")
+    assert control.orders() == []
+    told = control.state("20261121T000000Z-a")
+    assert told
+    assert (told.phase, told.code, told.reason) == ("stopped", 20, NEVER)
 
 
 def test_a_terraform_that_is_killed_in_the_middle_is_put_right_by_up_and_by_down(
