@@ -20,6 +20,7 @@ from copy import deepcopy
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -79,6 +80,13 @@ SAYS_NONE = {
     ),
     "table": ("Image Path.[].path",),
 }  # fmt: skip
+# What formats are recognised by, at the top of an object.
+TOP = (
+    "__twarc", "data", "includes", "meta", "errors", "id", "text", "source_platform", "node",
+    "instaloader", "__import_meta", "category", "subreddit", "created_utc", "videos",
+)  # fmt: skip
+# So many of them, of any fields and types, beside each fixture.
+OBJECTS = 3000
 ABSENT = object()
 WRONG: list[Any] = [None, "x", 17, [], {"a": 1}, -1.5e300, [[{}]], True]
 GROWN = 2 * 2**20
@@ -169,6 +177,18 @@ class Suite:
                 assert not fewer or new(before, after), (
                     f"{file}: {without} is gone with media or text, and no gap says so"
                 )
+
+    def test_an_object_of_any_types_is_never_an_error(self, name: str, folder: Path) -> None:
+        draw = Random(name)
+        for number in range(OBJECTS):
+            keys = draw.sample(TOP, draw.randint(1, 5))
+            item = {key: draw.choice(WRONG) for key in keys}
+            (folder / f"zz{number}.json").write_text(json.dumps(item))
+        dump = Dump.at(str(folder))
+        assert dumps.load(name).recognise(dump) > 0
+        assert list(dumps.load(name).files(dump))
+        for post in posts_of(self.read(name, folder)):
+            check(post)
 
     @pytest.mark.slow
     def test_a_field_of_another_type_is_never_an_error(self, name: str, folder: Path) -> None:

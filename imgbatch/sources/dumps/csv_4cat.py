@@ -32,6 +32,7 @@ LINKS = ("link", "url", "tiktok_url", "post_url")
 HOST = re.compile(r"^https?://(?:www\.|m\.)?([^/?#:]+)")
 HOSTS = {"bsky.app": "bluesky", "t.me": "telegram", "youtu.be": "youtube"}
 SCHEME = len("https://")
+URL = re.compile(r"^(?:https?:)?//", re.IGNORECASE)
 SPLIT = re.compile(r",\s*(?=https?://)")
 VIDEO = re.compile(r"\.(mp4|m4v|mov|webm|m3u8)(?:$|[?#,])", re.IGNORECASE)
 ATTACHED: dict[str, MediaKind] = {"photo": "image", "video": "video", "audio": "audio"}
@@ -95,7 +96,7 @@ class Rows:
             if told and (number_told := count(told)) is not None:
                 metrics[column] = number_told
         post.metrics = metrics
-        post.media = self._media_of(row)
+        post.media = self._media_of(row, line)
         return post
 
     def _time(self, row: list[str], line: int) -> tuple[datetime | None, str]:
@@ -132,11 +133,16 @@ class Rows:
                 return found
         return self._platform
 
-    def _media_of(self, row: list[str]) -> tuple[Media, ...]:
+    def _media_of(self, row: list[str], line: int) -> tuple[Media, ...]:
+        """Return the media of a row; what fills a column where there are none is no medium."""
         found: list[Media] = []
         seen: list[str] = []
         for places, kind in self._media:
             told = _first(row, places)
+            if told is not None and not URL.match(told):
+                # Defaults fill gaps: what stands in another column of the group is no less true.
+                self._counted.bad(f"{kind}: {told[:20]} is no URL", self._name, line)
+                told = next((row[at] for at in places if URL.match(row[at])), None)
             if told is None:
                 continue
             videos = VIDEO.search(told)

@@ -76,6 +76,7 @@ def read(dump: Dump, asked: Asked) -> Iterator[Post | Gap]:
                 for row in _rows(reader, shard.columns):
                     line += 1
                     yield shard.post(row, line)
+                yield from shard.resized()
         except SourceError as error:
             yield Gap(error.code, name, line or None, f"{error}; {line} rows came before that")
         except (pa.ArrowException, OSError) as error:
@@ -112,6 +113,7 @@ class _Shard:
         tar = _shard(name) + ".tar"
         self._before = tar + MEMBER if dump.has(tar) else _shard(name) + "/"
         self._encoded = ENCODED[0]
+        self._resized = self._side = 0
 
     def post(self, row: Row, line: int) -> Post:
         """Return the post that a row is, or is a piece of."""
@@ -138,24 +140,35 @@ class _Shard:
             media=(self._medium(row, key),),
         )
 
+    def resized(self) -> Iterator[Gap]:
+        """Yield, of all rows so far, how many files are smaller or larger than what was there."""
+        if self._resized:
+            said = f"resized and encoded anew by img2dataset, to {self._side} px at most"
+            yield Gap("re-encoded", self._name, None, said, self._resized)
+
     def _post_id(self, row: Row, line: int) -> str | None:
         field = self._id or self._usual.post_id
         found = text_id(row.get(field)) if field else None
         if field and found is None:
-            self._counted.missing(field, self._name, line)
+            self._counted.no_id(field, self._name, line)
         return found
 
     def _medium(self, row: Row, key: str | None) -> Media:
         status = row.get("status")
         there = status == "success" and not self._inside
+        sizes = [count(row.get(side)) for side in ("width", "height")]
+        original = [count(row.get(side)) for side in SIZES]
+        if status == "success" and None not in (*sizes, *original) and sizes != original:
+            self._resized += 1
+            self._side = max(self._side, *(side or 0 for side in sizes))
         return Media(
             0,
             "image",
             url=text(row.get("url")),
             path=exact(self._file(key)) if there and key else None,
             key=key,
-            width=count(row.get("original_width")),
-            height=count(row.get("original_height")),
+            width=original[0],
+            height=original[1],
             alt_text=words(row, self._usual.alt_text),
             status="" if there else FAILED.get(str(status), "not-included"),
         )

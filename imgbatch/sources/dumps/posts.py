@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 # So many things are told apart before they are given, and so long is what is said of each.
 MOST, LONGEST = 10_000, 300
+# So many NUL bytes in a row are no text: a disk that was full, or lost its power, leaves them.
+HOLE = 16
 FURTHER = f"further ones after {MOST} of different words"
 MediaKind = Literal["image", "video", "audio", "other"]
 
@@ -84,9 +86,10 @@ class Gap:
     """What a dump does not tell, or could not be read of it.
 
     Attributes:
-        kind: broken-line, cut-line, long-line, broken-json, missing-field, bad-field, bad-bytes,
-            no-id, rounded-id, unread, or the error class of a file that could not be read
-            (archive.*, fetch.*).
+        kind: broken-line, cut-line, long-line, broken-json, broken-file, missing-field, bad-field,
+            bad-bytes, no-id (nothing says which post or posts stand here), rounded-id, re-encoded
+            (files are not what the platform had), unread, or the error class of a file that could
+            not be read (archive.*, fetch.*).
         ref: the metadata file, as the dump names it.
         line: line or item, from 1, the first one where there were several; None: the whole file.
         message: what is missing or wrong, by field.
@@ -136,6 +139,14 @@ class Counted:
     def bad(self, field_name: str, ref: str, line: int | None = None) -> None:
         """Note that a field is there and holds something else than it should."""
         self.note("bad-field", field_name, ref, line)
+
+    def no_id(self, why: str, ref: str, line: int | None = None) -> None:
+        """Note that it is not known which post stands here, or which posts."""
+        self.note("no-id", why, ref, line)
+
+    def hole(self, ref: str, line: int | None = None) -> None:
+        """Note a run of at least HOLE NUL bytes: posts may have stood there."""
+        self.note("broken-line", "NUL bytes stand where something else stood", ref, line)
 
     def note(self, kind: str, message: str, ref: str, line: int | None = None) -> None:
         """Note anything; messages should be few. What a dump says itself may be in them, cut."""

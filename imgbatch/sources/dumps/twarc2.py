@@ -81,9 +81,9 @@ def read(dump: Dump, asked: Asked) -> Iterator[Post | Gap]:
 def _is_ours(item: Tweet | None) -> bool:
     if item is None:
         return False
-    if "__twarc" in item and ("data" in item or "errors" in item or "id" in item):
+    if "__twarc" in item and any(key in item for key in ("data", "errors", "id", "meta")):
         return True
-    if "data" in item and ("includes" in item or "newest_id" in (item.get("meta") or {})):
+    if "data" in item and ("includes" in item or at(item, "meta", "newest_id") is not None):
         tweet = at(item, "data", 0) or item["data"]
         return isinstance(tweet, dict) and "id" in tweet and "text" in tweet
     flat = sum(key in item for key in FLAT)
@@ -108,10 +108,12 @@ def _page(page: Tweet, name: str, line: int, counted: Counted) -> Iterator[Post 
         counted.note("unread", f"the platform gave an error instead: {title[:80]}", name, line)
     tweets = _tweets(page)
     if tweets is None:
-        counted.bad("data", name, line)
+        counted.no_id("data: no posts", name, line)
         return
-    if not tweets and ("includes" in page or not page.get("errors")):
-        counted.missing("data", name, line)
+    if not tweets and not _is_empty(page):
+        counted.no_id("data: no posts, and nothing says that there are none", name, line)
+    elif isinstance(listed := page.get("data"), list) and len(tweets) < len(listed):
+        counted.no_id("data: an item that is no object", name, line)
     included = _Included(page)
     if included.media.keys() - _named([*tweets, *included.tweets.values()]):
         counted.missing("attachments.media_keys", name, line)
@@ -121,6 +123,16 @@ def _page(page: Tweet, name: str, line: int, counted: Counted) -> Iterator[Post 
             yield Gap("no-id", name, line, "a post without id")
         else:
             yield _post(post_id, tweet, included, (name, line, counted))
+
+
+def _is_empty(page: Tweet) -> bool:
+    """Tell whether a page without posts is one by its own words: none found, or each refused."""
+    if count(at(page, "meta", "result_count")) == 0:
+        return True
+    errors = page.get("errors")
+    told = objects(errors) if "includes" not in page else []
+    # What is not of one post, such as too many requests, says nothing of any.
+    return bool(told) and all("resource_id" in error or "value" in error for error in told)
 
 
 def _named(tweets: list[Tweet]) -> set[str | None]:

@@ -99,3 +99,10 @@ def test_rows_of_one_post_id_are_pieces_of_one_post(tmp_path: Path) -> None:
     posts, _ = read("img2dataset", fixture("img2dataset", tmp_path / "dump"))
     assert [post.post_id for post in posts] == ["101", "102", "101", "103", "104", "105"]
     assert dumps.in_pieces("img2dataset")
+
+
+def test_a_shard_says_once_that_its_files_are_not_the_originals(tmp_path: Path) -> None:
+    _, gaps = read("img2dataset", fixture("img2dataset", tmp_path / "dump"))
+    told = [(gap.ref, gap.message, gap.count) for gap in gaps if gap.kind == "re-encoded"]
+    said = "resized and encoded anew by img2dataset, to 256 px at most"
+    assert told == [("00000.parquet", said, 3), ("00001.parquet", said, 1)]

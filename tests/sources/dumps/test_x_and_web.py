@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -154,3 +155,38 @@ def test_4cat_reads_the_columns_of_each_platform_and_splits_urls_that_hold_comma
     assert posts["7000000000000000009"].platform == "tiktok"
     assert posts["at://did:plc:aaa/app.bsky.feed.post/3k1"].media[0].alt_text == "a red square"
     assert [gap.message for gap in gaps] == ["no shape of tiktok that is known"]
+
+
+@pytest.mark.parametrize("filler", ["0", "None", "[]"])
+def test_4cat_takes_what_fills_a_column_for_no_medium(tmp_path: Path, filler: str) -> None:
+    header = "id,thread_id,author,body,timestamp,images,media_urls,video_url"
+    rows = [
+        f"1,1,ada,said,2021-03-04 05:06:07,{filler},https://a.example/1.jpg,{filler}",
+        f"2,2,ada,said,2021-03-04 05:06:07,,,{filler}",
+    ]
+    (tmp_path / "x-search-1.csv").write_text("\n".join([header, *rows]) + "\n")
+    found = [each for _, each in dumps.read_all(Dump.at(str(tmp_path)), ["4cat"])]
+    posts = [each for each in found if isinstance(each, Post)]
+    assert [[medium.url for medium in post.media] for post in posts] == [
+        ["https://a.example/1.jpg"],
+        [],
+    ]
+    told = {(gap.message, gap.count) for gap in found if isinstance(gap, Gap)}
+    assert {(f"image: {filler} is no URL", 1), (f"video: {filler} is no URL", 2)} <= told
+
+
+def test_twarc2_reads_a_file_that_begins_with_an_empty_page(tmp_path: Path) -> None:
+    empty = {"meta": {"result_count": 0}, "__twarc": {"version": "2"}}
+    page = {"data": [{"id": "1", "text": "said"}], "__twarc": {"version": "2"}}
+    (tmp_path / "a.jsonl").write_text(f"{json.dumps(empty)}\n{json.dumps(page)}\n")
+    dump = Dump.at(str(tmp_path))
+    assert dumps.choose(dump) == ["twarc2"]
+    found = [each for _, each in dumps.read_all(dump, ["twarc2"])]
+    assert [each.post_id for each in found if isinstance(each, Post)] == ["1"]
+    assert "no-id" not in {each.kind for each in found if isinstance(each, Gap)}
+
+
+@pytest.mark.parametrize("meta", [200, "newest_id", [1], None])
+def test_twarc2_bears_any_meta(tmp_path: Path, meta: object) -> None:
+    (tmp_path / "api.json").write_text(json.dumps({"data": [1, 2], "meta": meta}))
+    assert dumps.choose(Dump.at(str(tmp_path))) == []
