@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
-from imgbatch.dataset.former import BARE, KEY, MEDIUM, THEN, remember
+from imgbatch.dataset.former import BARE, FILE, KEY, MEDIUM, THEN, remember
 from imgbatch.dataset.joining import KEYS, bring_sources, each, join
 from imgbatch.dataset.post_columns import GAPS, POSTS, SCHEMAS
 from imgbatch.dataset.post_parts import rows_by_part
@@ -33,7 +33,7 @@ from imgbatch.dataset.same_ids import (
 from imgbatch.dataset.spill import Spill, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from imgbatch.dataset import Dataset
     from imgbatch.dataset.same_ids import Listed
@@ -46,6 +46,10 @@ GAP_ROWS = SCHEMAS[GAPS]
 OURS = ("unmatched-medium", "unmatched-source")
 # Columns in which a post is the same whatever file it was read from.
 PLACES = ("seq", "raw_ref", "dump", "input", "state")
+SILENT = (
+    "posts were read of this file before and none now, so none counts as removed; where that is "
+    "right, take the file away"
+)
 HELD = "posts that this export lacks and another input has; they stay"
 Removed = Literal["keep", "mark", "forget"]
 
@@ -109,6 +113,8 @@ class Gathered:
         *,
         listed: Listed,
         withhold: str = "",
+        there: Callable[[str], bool] = lambda _: False,
+        gave: Collection[tuple[str, str]] = (),
         pieces: Mapping[str, str] | None = None,
     ) -> None:
         """Bring what was read together with what was there.
@@ -117,21 +123,42 @@ class Gathered:
             removed: what becomes of posts of this input that were not read again.
             listed: see `follow`.
             withhold: why nothing counts as removed this time, however that is; "": it does.
+            there: tells whether a file, by its name in the dump, is listed, or the archive that
+                it was in. One of which posts were read, and now none are, may be damaged: nothing
+                counts as removed then either.
+            gave: formats and files of posts that were read and are not among those taken.
             pieces: formats in which posts of the same id are pieces of one: their media add up;
                 and how far they go, `file` or `dump`.
         """
+        self._spill.run(f"CREATE TABLE gave AS SELECT DISTINCT dump, {FILE} AS file FROM read")
         one_of_each(self._spill, pieces or {}, self._say)
         remember(self._spill, self._dataset)
         follow(self._spill, self.input, listed)
+        silent = "" if withhold else self._silent(there, gave)
+        withhold = withhold or (silent and SILENT)
         self._count_changes()
         of_other_inputs(self._spill, self.input, whole=not withhold)
         self._keep("keep" if withhold else removed)
         of_other_tables(self._spill, self.input, self._say)
         if withhold and removed != "keep" and self.counts.absent:
-            self._say("withheld-removals", withhold, self.counts.absent)
+            self._say("withheld-removals", withhold, self.counts.absent, silent)
 
-    def _say(self, kind: str, message: str, count: int) -> None:
-        row = [[kind], [""], [None], [message], [count], [self.input]]
+    def _silent(self, there: Callable[[str], bool], gave: Collection[tuple[str, str]]) -> str:
+        """Return a file that is there and of which posts were read before, and none now."""
+        # What was of an unknown platform is there still, by the platform that is known now.
+        named = "platform = 'unknown' AND post_id IN (SELECT post_id FROM post)"
+        files = self._spill.batches(
+            f"SELECT DISTINCT dump, {FILE} AS file FROM (FROM former ANTI JOIN post USING ({KEY})) "
+            f"WHERE input = {quoted(self.input)} AND NOT ({named}) EXCEPT FROM gave"
+        )
+        for batch in files:
+            for one in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                if one not in gave and there(one[1]):
+                    return str(one[1])
+        return ""
+
+    def _say(self, kind: str, message: str, count: int, ref: str = "") -> None:
+        row = [[kind], [ref], [None], [message], [count], [self.input]]
         self._spill.add("gap", pa.table(row, schema=GAP_ROWS))
 
     def _count_changes(self) -> None:

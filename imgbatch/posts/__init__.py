@@ -31,7 +31,7 @@ from imgbatch.posts.leaving import begin_to_forget
 from imgbatch.posts.left_out import left_out
 from imgbatch.posts.rows import Batches
 from imgbatch.sources import dumps
-from imgbatch.sources.dumps import Gap
+from imgbatch.sources.dumps import Gap, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -54,7 +54,10 @@ __all__ = [
 ]
 
 # What a dump has that was cut or damaged: what it lacks then is not known to be removed.
-DAMAGE = ("broken-line", "cut-line", "long-line", "broken-json", "rounded-id", "archive.", "fetch.")
+DAMAGE = (
+    "broken-line", "cut-line", "long-line", "broken-json", "broken-file", "no-id", "rounded-id",
+    "archive.", "fetch.",
+)  # fmt: skip
 UNLISTED = ("archive.", "fetch.")
 # The version of posts that tells first which of them other inputs have too.
 SHARED_SINCE = 2
@@ -196,11 +199,12 @@ def _read(
 ) -> int:
     """Read all posts and settle them with those of before; return how many were read."""
     batches = Batches(gathered.input)
+    gave: set[tuple[str, str]] = set()
     with contextlib.closing(found.dump):
         noted = _Noted(dumps.read_all(found.dump, found.formats, settings))
         kept = _private(noted, settings)
         if stones:
-            kept = left_out(kept, stones, found.dump.address(""))
+            kept = left_out(kept, stones, found.dump.address(""), gave)
         for rows in batches.of(kept):
             gathered.take(*rows)
             if say:
@@ -211,6 +215,8 @@ def _read(
             settings.removed,
             listed=partial(_listed, found.dump, whole=noted.listed),
             withhold=why or _unknown(made, gathered.input),
+            there=partial(_there, found.dump),
+            gave=gave,
             pieces=pieces,
         )
     return batches.read
@@ -219,6 +225,15 @@ def _read(
 def _listed(dump: Dump, name: str, *, whole: bool) -> str | None:
     """Return the address of a file that is in a dump, or may be where not `whole` is listed."""
     return dump.address(name) if not name or not whole or dump.has(name) else None
+
+
+def _there(dump: Dump, name: str) -> bool:
+    """Tell whether a file is listed, or else the archive that it was in, and nothing of that."""
+    if dump.has(name):
+        return True
+    inside = names.archive(name)
+    archive = inside.removesuffix(names.MEMBER)
+    return bool(archive) and dump.has(archive) and next(dump.starting(inside), None) is None
 
 
 def _unknown(made: Mapping[str, Any] | None, input_: str) -> str:

@@ -29,10 +29,9 @@ from imgbatch.errors import DumpError, SourceError
 from imgbatch.platforms import marked
 from imgbatch.settings import nearest
 from imgbatch.sources.dumps.dump import Dump
-from imgbatch.sources.dumps.names import ending
 from imgbatch.sources.dumps.posts import Asked, Counted, Gap, Media, Plain, Post
 from imgbatch.sources.dumps.tidy import tidy
-from imgbatch.sources.names import REPEAT
+from imgbatch.sources.dumps.unread import NESTED, unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -75,14 +74,6 @@ FORMATS = {
     "fetched": "fetched",
 }
 SURE = 0.5
-# What holds records; texts, pages and subtitles do not.
-STRUCTURED = ("json", "jsonl", "ndjson", "csv", "tsv", "parquet")
-NESTED = "an archive in an archive: unpack the outer one"
-REPEATED = "its archive has a file of that name before it, and the first is read"
-UNREAD = "metadata by its name, and not of the format that the dump is read as"
-TOLD = 1000
-# By so many bytes a format would have known a file that is whole.
-LOOKED_AT = 2**16
 
 
 class Format(Protocol):
@@ -183,7 +174,8 @@ def read_all(
 ) -> Iterator[tuple[str, Post | Gap]]:
     """Yield (format, post or gap) of a dump read as each of these formats, fit for tables.
 
-    A file that looks like metadata and is read by none of them is a Gap of the kind `unread`. What
+    A file that looks like metadata and is read by none of them is a Gap of the kind `unread`, or
+    `broken-file` where it is seen to be damaged. What
     stands for the platform of posts that name none has its mark (see `imgbatch.platforms`).
 
     Raises:
@@ -198,7 +190,8 @@ def read_all(
                     found.platform = own.of(found.raw_ref)
             yield name, found
     if names:
-        for gap in _unread(dump, names):
+        taken = merge(*(load(name).files(dump) for name in names))
+        for gap in unread(dump, taken):
             yield names[0], gap
 
 
@@ -223,40 +216,6 @@ class _Marks:
         if file != self._file:
             self._file, self._mark = file, marked(self.form, self._dump.address(file))
         return self._mark
-
-
-def _unread(dump: Dump, names: Sequence[str]) -> Iterator[Gap]:
-    """Yield a Gap for each metadata file that no format reads; both lists are sorted."""
-    taken = merge(*(load(name).files(dump) for name in names))
-    current: str | None = next(taken, None)
-    counted = Counted()
-    told = 0
-    for file in dump.metadata(*STRUCTURED):
-        while current is not None and current < file:
-            current = next(taken, None)
-        if current == file:
-            continue
-        told += 1
-        if told <= TOLD:
-            yield _why_unread(dump, file)
-        else:
-            counted.note("unread", f"further files after the first {TOLD}", "")
-    for file in dump.nested():
-        yield Gap("unread", file, None, NESTED)
-    for file in dump.repeated():
-        if ending(REPEAT.sub("", file)) in STRUCTURED:
-            yield Gap("unread", file, None, REPEATED)
-    yield from counted.gaps()
-
-
-def _why_unread(dump: Dump, file: str) -> Gap:
-    """Return the Gap of a file that no format took: it may be that nobody could look into it."""
-    try:
-        with dump.open(file) as opened:
-            opened.read(LOOKED_AT)
-    except SourceError as error:
-        return Gap(error.code, file, None, str(error))
-    return Gap("unread", file, None, UNREAD)
 
 
 def _apart(dump: Dump, names: Sequence[str]) -> None:

@@ -111,6 +111,14 @@ class Dump:
         where = "WHERE container IS NOT NULL AND ending IN ('zip', 'tar') ORDER BY name"
         yield from self._ask(where)
 
+    def damaged(self) -> Iterator[str]:
+        """Yield the archives whose members are not all known, as they are damaged, sorted."""
+        where = (
+            "WHERE container IS NULL AND ending IN ('zip', 'tar') "
+            "AND class IN ('archive.truncated', 'archive.corrupt') ORDER BY name"
+        )
+        yield from self._ask(where)
+
     def repeated(self) -> Iterator[str]:
         """Yield the metadata of a name that their archive has already, sorted; see `members`."""
         where = "WHERE container IS NOT NULL AND media = 0 AND name GLOB '*#[0-9]*' ORDER BY name"

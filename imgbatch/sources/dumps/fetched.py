@@ -73,6 +73,8 @@ def _post(item: dict[str, Any], name: str, line: int, counted: Counted) -> Post 
     for field in ("platform", "author_id", "created_at", "text", "media"):
         if field not in item:
             counted.missing(field, name, line)
+    if text(item.get("platform")) is None:
+        counted.no_id("platform", name, line)
     created = iso_time(item.get("created_at"))
     if created is None and item.get("created_at") is not None:
         counted.bad("created_at", name, line)

@@ -111,8 +111,10 @@ def _records(dump: Dump, counted: Counted) -> Iterator[Record | Gap]:
             except SourceError as error:
                 yield Gap(error.code, name, None, str(error)[:400])
                 continue
-            if not isinstance(item, dict) or "category" not in item:
-                counted.missing("category", together(name, "json"))
+            if not isinstance(item, dict):
+                counted.no_id("no object", together(name, "json"))
+            elif text(item.get("category")) is None:
+                counted.no_id("category: from where the post is", together(name, "json"))
             if isinstance(item, dict):
                 yield Record(name, 1, item, _medium_of(dump, name, item))
             continue

@@ -110,6 +110,10 @@ def _file(dump: Dump, name: str, item: Any, counted: Counted) -> Iterator[Post |
     if post_id is None:
         yield Gap("no-id", name, None, "a node without shortcode or id")
     else:
+        # A story may have none: then neither key is there.
+        told = [key for key in ("shortcode", "code") if key in node]
+        if told and all(text_id(node[key]) is None for key in told):
+            counted.no_id("shortcode: the post goes by another id", place)
         yield _post(dump, node, post_id, (name, place, counted))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from imgbatch.errors import SourceError
-from imgbatch.sources.dumps.posts import Counted, Gap
+from imgbatch.sources.dumps.posts import HOLE, Counted, Gap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,6 +102,8 @@ def _tolerant(line: bytes, name: str, number: int, counted: Counted, *, whole: b
         return Gap("long-line", name, number, f"more than {LINE} bytes")
     if number == 1:
         line = line.removeprefix(BOM)
+    if b"\0" * HOLE in line:
+        counted.hole(name, number)
     line = line.strip(b"\0 \t\r")
     if not line:
         return None

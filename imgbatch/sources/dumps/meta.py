@@ -223,6 +223,8 @@ def _item(downloads: _Downloads, item: Any, where: Where) -> Iterator[Post | Gap
     if len(uris) < len(media):
         counted.missing("uri", name, line)
     links = sum(text(link.get("url")) is not None for link in _links(item))
+    if not fbid and created is None:
+        counted.no_id("the id is made of a time, and there is none", name, line)
     yield Post(
         post_id=fbid or _made(platform, created, uris[0] if uris else words or ""),
         platform=platform,

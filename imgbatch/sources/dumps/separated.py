@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from imgbatch.errors import SourceError
 from imgbatch.sources.dumps.names import ending
-from imgbatch.sources.dumps.posts import Counted, Gap
+from imgbatch.sources.dumps.posts import HOLE, Counted, Gap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -179,6 +179,8 @@ class _Table:
                 if bad in line:
                     self._counted.note("bad-bytes", note, self._name, place)
         if "\0" in text:
+            if NUL * HOLE in text:
+                self._counted.hole(self._name, self._reader.line_num + 1)
             text = text.replace("\0", "")
         if "\r" in text or not text.endswith("\n"):
             return io.StringIO(text, newline="")

@@ -111,7 +111,7 @@ def read(dump: Dump, asked: Asked) -> Iterator[Post | Gap]:
         if not chosen.media:
             counted.missing(asked.media_column or "a column of media", name)
         if not chosen.post_id:
-            counted.missing(asked.id_column or "a column of ids: file and row are one", name)
+            counted.no_id(asked.id_column or "a column of ids: file and row are one", name)
         if not chosen.usual.created_at:
             counted.missing("a column of times", name)
         if not chosen.usual.author_id:

@@ -71,6 +71,7 @@ MESSAGES = ("messages", STEP)
 # Lists of an account that hold files and are no messages.
 BESIDE = (("profile_pictures",), ("stories",))
 CHATS: tuple[Path, ...] = ((), ("chats", "list", STEP), ("left_chats", "list", STEP))
+LISTS = (("chats",), ("left_chats",), ("chats", "list"), ("left_chats", "list"))
 FILES = ("photo", "file")
 MESSAGE = ("type", "date_unixtime", "from_id", "from", "text")
 SERVICE = ("date_unixtime", "actor_id", "actor")
@@ -164,6 +165,8 @@ class _Export:
                 self._chat = called(space_of(self._type), number, self._ambiguous)
         elif path[-1:] == ("messages",) and found.value == []:
             self._listed = True
+        elif path in LISTS and found.value != []:
+            self._counted.no_id(f"{path[0]}: no list of chats", self._name, found.line)
         elif path[:1] in BESIDE and path[-1] in ("photo", "media"):
             words = f"{path[0]} of the account are no messages"
             self._counted.note("unread", words, self._name, found.line)
@@ -178,7 +181,7 @@ class _Export:
     def _post(self, message: dict[str, Any], message_id: str, line: int) -> Post:
         chat, told = self._chat, message.get
         if chat is None:
-            self._counted.missing("id of the chat", self._name, line)
+            self._counted.no_id("id of the chat", self._name, line)
         else:
             message_id = f"{chat}/{message_id}"
         post = Post(message_id, "telegram", ref(self._name, line))
@@ -219,7 +222,7 @@ class _Export:
 
     def _chat_ends(self, line: int | None) -> None:
         if self._chat is not None and not self._listed:
-            self._counted.missing("messages", self._name, line)
+            self._counted.no_id("messages", self._name, line)
         self._type, self._chat, self._listed = None, None, False
 
 

@@ -19,7 +19,7 @@ from imgbatch.errors import SourceError
 from imgbatch.sources.dumps import lines
 from imgbatch.sources.dumps.names import ending, ref, stem
 from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
-from imgbatch.sources.dumps.values import at, counts, number, objects, text, text_id, unix_time
+from imgbatch.sources.dumps.values import at, counts, number, text, text_id, unix_time
 from imgbatch.sources.dumps.walk import STEP, items
 
 if TYPE_CHECKING:
@@ -143,12 +143,12 @@ def _by_line(dump: Dump, name: str, counted: Counted) -> Iterator[Found | Gap]:
         line, item = found
         code = at(item, "error", "code")
         if isinstance(code, str) and code != "ok":
-            counted.note("unread", f"TikTok gave an error instead: {code[:80]}", name, line)
+            counted.no_id(f"TikTok gave an error instead: {code[:80]}", name, line)
         videos = at(item, "data", "videos") if "data" in item else item.get("videos")
         if isinstance(videos, list):
-            yield from ((line, video) for video in objects(videos))
+            yield from ((line, video) for video in videos)
         elif "data" in item or "error" in item:
-            counted.note("unread", "an answer without videos", name, line)
+            counted.no_id("an answer without videos", name, line)
         else:
             yield line, item
 

@@ -72,9 +72,9 @@ def items(dump: Dump, name: str, path: Path) -> Iterator[tuple[int, Any] | Gap]:
     Args:
         dump: that holds it.
         name: of the document.
-        path: of the items, so with STEP at its end.
+        path: of the items, so with STEP at its end. Where no list stands there is a Gap: `no-id`.
     """
-    for found in _numbered(dump, name, lambda at: at == path):
+    for found in _numbered(dump, name, lambda at: at == path, path[:-1]):
         yield found if isinstance(found, Gap) else (found[0], found[1].value)
 
 
@@ -89,9 +89,12 @@ def pairs(dump: Dump, name: str) -> Iterator[tuple[int, tuple[str, Any]] | Gap]:
 
 
 def _numbered(
-    dump: Dump, name: str, whole: Callable[[Path], bool]
+    dump: Dump, name: str, whole: Callable[[Path], bool], above: Path | None = None
 ) -> Iterator[tuple[int, Found] | Gap]:
-    """Yield what is wanted whole with its number, in the place of a line of a Gap too."""
+    """Yield what is wanted whole with its number, in the place of a line of a Gap too.
+
+    What stands `above`, or on the way there, instead of a list is a Gap.
+    """
     number = 0
     for found in values(dump, name, whole):
         if isinstance(found, Gap):
@@ -100,6 +103,13 @@ def _numbered(
         elif whole(found.path):
             number += 1
             yield number, found
+        elif (
+            above is not None
+            and found.path == above[: len(found.path)]
+            and (found.path != above or found.value != [])
+        ):
+            at = ".".join(above) or "the document"
+            yield Gap("no-id", name, number + 1, f"{at}: no list")
 
 
 def _walked(
@@ -118,6 +128,8 @@ def _walked(
             yield walk.gap(error)
     if text.bad_bytes:
         yield Gap("bad-bytes", name, None, "no UTF-8: these bytes became U+FFFD", text.bad_bytes)
+    if text.holed:
+        yield Gap("broken-line", name, None, "NUL bytes stand where something else stood")
     if text.failed is not None:
         raise text.failed
 

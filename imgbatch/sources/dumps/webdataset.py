@@ -187,7 +187,7 @@ def _post(sample: Sample, asked: Asked, name: str, line: int, counted: Counted) 
     named = usual(row, "url")
     post_id = text_id(row.get(asked.id_column or named.post_id))
     if asked.id_column and post_id is None:
-        counted.missing(asked.id_column, name, line)
+        counted.no_id(asked.id_column, name, line)
     told = row.get(named.created_at)
     created = moment(told)
     if told is not None and created is None:

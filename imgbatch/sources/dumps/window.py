@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from imgbatch.errors import SourceError
+from imgbatch.sources.dumps.posts import HOLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +61,7 @@ class Window:
 
     Attributes:
         bad_bytes: how many were no UTF-8 as far as it was read.
+        holed: whether a run of at least HOLE NUL bytes was among them.
         failed: why no more of the file could be had, if so; it ends there.
     """
 
@@ -75,6 +77,7 @@ class Window:
         # The space between what was taken last and here.
         self._before = ""
         self.bad_bytes = 0
+        self.holed = False
         self.failed: SourceError | None = None
 
     def begin(self) -> None:
@@ -219,7 +222,10 @@ class Window:
             piece = self._decoder.decode(data, final=self._ended)
             if replaced := piece.count("\ufffd"):
                 self.bad_bytes += max(0, replaced - data.count(b"\xef\xbf\xbd"))
-            pieces.append(piece.replace("\0", "") if "\0" in piece else piece)
+            if "\0" in piece:
+                self.holed |= "\0" * HOLE in piece
+                piece = piece.replace("\0", "")
+            pieces.append(piece)
             left -= len(data)
         self._text = "".join(pieces)
         self._at = self._counted = 0

@@ -153,6 +153,8 @@ def _video(dump: Dump, info: Info, where: Where, stem: str | None) -> Iterator[P
     ):
         if value is None:
             counted.missing(field, place)
+    if extractor is None and text(info.get("extractor")) is None:
+        counted.no_id("extractor: from where the video is", place)
     platform = (extractor or text(info.get("extractor")) or "unknown").lower().partition(":")[0]
     yield Post(
         post_id=post_id,

@@ -14,7 +14,7 @@ from imgbatch.sources.dumps import lines
 from imgbatch.sources.dumps.names import ref
 from imgbatch.sources.dumps.posts import Counted, Gap, Post
 from imgbatch.sources.dumps.values import text, text_id
-from imgbatch.sources.dumps.web import Place, platform_of, post_of
+from imgbatch.sources.dumps.web import Place, note_unknown, platform_of, post_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,14 +72,14 @@ def _is_ours(item: Item | None) -> bool:
 def _post(item: Item, name: str, line: int, counted: Counted) -> Post | Gap:
     platform = text(item.get("source_platform"))
     if platform is None:
-        counted.missing("source_platform", name, line)
+        counted.no_id("source_platform", name, line)
     place = Place(name, line, platform_of(platform or ""), counted)
     data = item.get("data")
     post = post_of(data, place) if isinstance(data, dict) else None
     if post is not None:
         return post
     # What it holds is not known here, that it is there is.
-    counted.note("bad-field", f"data: no shape of {place.platform} that is known", name, line)
+    note_unknown(place)
     post_id = text_id(item.get("item_id"))
     if post_id is None:
         return Gap("no-id", name, line, "an item without id")

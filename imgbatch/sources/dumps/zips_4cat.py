@@ -101,7 +101,7 @@ def linked(dump: Dump, name: str, zips: Linked) -> Iterator[Gap]:
         line, (key, entry) = found
         posts = [text_id(each) for each in listed(at(entry, "post_ids"))]
         if not any(posts):
-            yield Gap("missing-field", name, line, "post_ids")
+            yield Gap("no-id", name, line, "post_ids")
             continue
         media = _media(dump, name, key, entry)
         for post_id in dict.fromkeys(each for each in posts if each):

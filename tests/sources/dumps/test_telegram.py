@@ -231,7 +231,7 @@ def test_a_chat_whose_messages_are_gone_is_a_gap_though_others_were_read(tmp_pat
     (tmp_path / "result.json").write_text(json.dumps(account))
     posts, gaps = read(tmp_path)
     assert list(posts) == ["12/1", "12/2", "1000000009/5"]
-    assert ("missing-field", "messages") in {(gap.kind, gap.message) for gap in gaps}
+    assert ("no-id", "messages") in {(gap.kind, gap.message) for gap in gaps}
 
 
 def test_an_export_under_another_name_is_found_where_there_is_no_result_json(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from imgbatch.sources.dumps.posts import Post
 
-__all__ = ["Place", "platform_of", "post_of"]
+__all__ = ["Place", "note_unknown", "platform_of", "post_of"]
 
 READERS: dict[str, Callable[[dict[str, Any], Place], Post | None]] = {
     "x": x_post,
@@ -50,3 +50,14 @@ def post_of(item: dict[str, Any], place: Place) -> Post | None:
     """Return the post of an item, None where its shape is not known."""
     reader = READERS.get(place.platform)
     return reader(item, place) if reader else None
+
+
+def note_unknown(place: Place) -> None:
+    """Note an item whose shape is not known.
+
+    Where the platform's is, the item may be damaged, and the collector's id of it be another one
+    than its posts have.
+    """
+    kind = "no-id" if place.platform in READERS else "bad-field"
+    why = f"data: no shape of {place.platform} that is known"
+    place.counted.note(kind, why, place.name, place.line)

@@ -1,0 +1,145 @@
+"""Enters: a dump, and the files that its formats read. Leaves: a Gap for each other metadata file.
+
+A file that is empty or cut is recognised by no format, so nothing of it is read and no line of it
+is told. What it held is not known to be gone: it is looked at here, and `broken-file` says so. Of
+an archive that is damaged, what else it held is not known.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from imgbatch.errors import SourceError
+from imgbatch.sources.dumps import lines, names
+from imgbatch.sources.dumps._seekable import seekable
+from imgbatch.sources.dumps.names import ending
+from imgbatch.sources.dumps.posts import Counted, Gap
+from imgbatch.sources.dumps.walk import values
+from imgbatch.sources.names import REPEAT, archive_form
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imgbatch.sources.dumps.dump import Dump
+
+# What holds records; texts, pages and subtitles do not.
+STRUCTURED = ("json", "jsonl", "ndjson", "csv", "tsv", "parquet")
+NESTED = "an archive in an archive: unpack the outer one"
+REPEATED = "its archive has a file of that name before it, and the first is read"
+UNREAD = "metadata by its name, and not of the format that the dump is read as"
+EMPTY = "it is empty, or of NUL bytes"
+TOLD = 1000
+# By so many bytes a format would have known a file that is whole.
+LOOKED_AT = 2**16
+
+
+def unread(dump: Dump, taken: Iterator[str]) -> Iterator[Gap]:
+    """Yield a Gap for each metadata file that no format reads.
+
+    Args:
+        dump: to look through.
+        taken: the files that formats read, sorted.
+    """
+    # Of an archive that a format reads itself, it tells what is damaged, and of its members.
+    archives: set[str] = set()
+    taken = _noted(taken, archives)
+    current = next(taken, None)
+    counted = Counted()
+    told = 0
+    for file in dump.metadata(*STRUCTURED):
+        while current is not None and current < file:
+            current = next(taken, None)
+        if current == file:
+            continue
+        told += 1
+        inside = names.archive(file).removesuffix(names.MEMBER)
+        own = Gap("unread", file, None, UNREAD) if inside in archives else None
+        gap = own or _why(dump, file)
+        if told <= TOLD:
+            yield gap
+        else:
+            counted.note(gap.kind, f"further files after the first {TOLD}", "")
+    for _ in taken:
+        pass  # noted below the last file, too
+    yield from _archived(dump, archives)
+    yield from counted.gaps()
+
+
+def _archived(dump: Dump, own: set[str]) -> Iterator[Gap]:
+    """Yield a Gap for whatever archives hold that nobody sees."""
+    for file in dump.damaged():
+        if file in own:
+            continue
+        verdict = dump.source(file).verdict
+        assert verdict is not None, "it says what is damaged"
+        yield Gap(verdict.error_class or "archive.corrupt", file, None, verdict.message)
+    for file in dump.nested():
+        yield Gap("unread", file, None, NESTED)
+    for file in dump.repeated():
+        if ending(REPEAT.sub("", file)) in STRUCTURED:
+            yield Gap("unread", file, None, REPEATED)
+
+
+def _noted(taken: Iterator[str], archives: set[str]) -> Iterator[str]:
+    for file in taken:
+        if archive_form(file):
+            archives.add(file)
+        yield file
+
+
+def _why(dump: Dump, file: str) -> Gap:
+    """Return the Gap of a file that no format took: it may be that nobody could look into it."""
+    try:
+        head = dump.head(file, LOOKED_AT)
+        broken = _broken(dump, file, head)
+    except SourceError as error:
+        return Gap(error.code, file, None, str(error))
+    if broken:
+        return Gap("broken-file", file, None, broken)
+    return Gap("unread", file, None, UNREAD)
+
+
+def _broken(dump: Dump, file: str, head: bytes) -> str:
+    """Return what is seen to be wrong with a file; "" where it may be any other one.
+
+    Raises:
+        SourceError: it cannot be had.
+    """
+    if not head.strip(b"\0 \t\r\n"):
+        return EMPTY
+    form = ending(file)
+    if form == "parquet":
+        return _broken_parquet(dump, file)
+    if form in ("csv", "tsv"):
+        ends = b"\n" in head or b"\r" in head or len(head) == LOOKED_AT
+        return "" if ends else "its first line does not end"
+    first = next(lines.objects(dump, file), None)
+    if not isinstance(first, Gap) or form != "json":
+        return _said(first)
+    found = values(dump, file, lambda path: len(path) > 1)
+    return next((said for one in found if (said := _said(one))), "")
+
+
+def _said(found: object) -> str:
+    """Return what a gap says of damage.
+
+    Raises:
+        SourceError: the file could not be had.
+    """
+    if not isinstance(found, Gap) or found.kind == "bad-bytes":
+        return ""
+    if "." in found.kind:
+        raise SourceError(found.kind, found.message)
+    return found.message
+
+
+def _broken_parquet(dump: Dump, file: str) -> str:
+    try:
+        with seekable(dump, file) as opened:
+            pq.ParquetFile(opened).close()
+    except (pa.ArrowException, OSError) as error:
+        return f"no Parquet: {error}"[:200]
+    return ""
