@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from imgbatch import lessened, posts
+from imgbatch import posts
 from imgbatch.attempts import attempt
 from imgbatch.budget import Budget
 from imgbatch.dataset import MANIFEST, SOURCES, manifest
@@ -22,7 +22,7 @@ from imgbatch.dataset.commit import Committer, remove, take_number
 from imgbatch.dataset.counts import OUTCOMES, Tally
 from imgbatch.dataset.due import sources_due
 from imgbatch.dataset.lock import RunLock
-from imgbatch.dataset.plan import gone, undone
+from imgbatch.dataset.plan import gone, lessened, undone
 from imgbatch.dataset.repair import Mended
 from imgbatch.dataset.shards import all_shards
 from imgbatch.errors import ImgbatchError
@@ -184,12 +184,13 @@ class Driver:
             left, todo = self._plan()
         if left:
             remove(dataset, left, run=summary.run, number=self.number)
+        summary.lessened = lessened(dataset, self._specs) if todo else []
         budget = self._budget(todo)
         budget.check()
         # Where nothing is computed, the tables are as posts are joined to already.
         dump = None if todo else self._dump()
         # A repair is told of even where it leaves nothing to compute; it may have cost the records.
-        if todo or self._mended or dump or lessened.is_due(dataset, self._specs):
+        if todo or self._mended or dump:
             record = asked(
                 self._request, self._recipe, self._specs, started=self._started, number=self.number
             )
@@ -199,11 +200,6 @@ class Driver:
                 if todo or self._mended:
                     self._work(todo, engine, recorder, budget)
                 self._bring(dump or self._dump())
-                # Also what a run that was killed left of it.
-                if lessened.is_due(dataset, self._specs):
-                    summary.released = lessened.release(
-                        dataset, self._specs, run=summary.run, number=self.number
-                    )
             except BaseException as error:
                 ended = error
                 raise

@@ -87,7 +87,8 @@ class Summary:
         dropped: damaged parts that were taken out of tables that the recipe does not fill.
         aside: files that were put aside by a repair: of others, and records that nobody can read.
         by_hand: what a repair found and no run mends; each line says what does.
-        released: files that were deleted because they held more of regions than the recipe keeps.
+        lessened: tables of regions of which the recipe keeps less than a former one; what that one
+            kept stays in files behind earlier states.
         forgotten: sources that the input holds and the dataset was told to forget; not `listed`.
         adopted: parts that lay in the store already, written by a run that did not commit them or
             by a former one with the same recipe.
@@ -112,7 +113,7 @@ class Summary:
     aside: int = 0
     by_hand: list[str] = field(default_factory=list)
     adopted: int = 0
-    released: int = 0
+    lessened: list[str] = field(default_factory=list)
     shards: int = 0
     sources: int = 0
     pictures: int = 0
@@ -142,7 +143,7 @@ class Summary:
             "outcomes": dict(self.outcomes),
             "stages": {name: round(seconds, 3) for name, seconds in self.stages.items()},
         }
-        for name in ("posts", "forgot", "by_hand"):
+        for name in ("posts", "forgot", "by_hand", "lessened"):
             if told[name] in (None, []):
                 del told[name]
         return told

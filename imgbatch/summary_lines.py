@@ -26,7 +26,7 @@ def run_lines(summary: Summary) -> list[str]:
         listed = f"{summary.listed:,} sources are listed, all are up to date"
         what = "nothing to compute" if summary.by_hand else "nothing to do"
         nothing = f"{what}: {listed}{removed} ({summary.seconds:.1f} s)"
-        return [nothing, *_mended(summary), *_released(summary), *_forgotten(summary), *brought]
+        return [nothing, *_mended(summary), *_forgotten(summary), *brought]
     rate = summary.pictures / max(summary.work_seconds, 1e-9)
     changes = [
         f"{summary.new:,} new",
@@ -38,7 +38,7 @@ def run_lines(summary: Summary) -> list[str]:
     lines = [
         f"{summary.listed:,} sources listed: {', '.join(changes)}",
         *_mended(summary),
-        *_released(summary),
+        *_lessened(summary),
         *_forgotten(summary),
         *([f"{summary.adopted:,} parts taken as they lay written"] if summary.adopted else []),
         f"{did} gave {summary.pictures:,} pictures in {speed}",
@@ -59,11 +59,15 @@ def _mended(summary: Summary) -> list[str]:
     return [*counts, *(f"still damaged: {line}" for line in summary.by_hand)]
 
 
-def _released(summary: Summary) -> list[str]:
-    if not summary.released:
+def _lessened(summary: Summary) -> list[str]:
+    if not summary.lessened:
         return []
-    kept = "rows of regions of which the recipe keeps less now, labels made of them, and the report"
-    return [f"{summary.released:,} files were deleted for good: {kept}"]
+    tables = ", ".join(summary.lessened)
+    return [
+        f"{tables}: the recipe keeps less than a former one did",
+        "  what that one kept stays in files, labels and the report of earlier states, until",
+        "  `imgbatch forget DATASET --former` takes it out for good",
+    ]
 
 
 def _posts(brought: Mapping[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ import typer
 from imgbatch.cli.forget_lines import (
     SHOWN,
     fetched_lines,
+    former_lines,
     input_lines,
     post_lines,
     record_of,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from imgbatch.dataset.posts_forgotten import KnownPosts
     from imgbatch.fetching.takedown import TakenOut
 
+PROVE = "prove it: imgbatch verify DATASET --forgotten, with the same names"
+
 NamedSources = Annotated[
     list[str] | None,
     typer.Option("--source", help="Address, id or path of a source; may be given again."),
@@ -58,6 +61,10 @@ def forget(
     same_bytes: Annotated[
         bool, typer.Option("--same-bytes", help="Forget other sources with equal bytes too.")
     ] = False,
+    former: Annotated[
+        bool,
+        typer.Option("--former", help="Forget earlier states: what former recipes kept in files."),
+    ] = False,
     missing_ok: Annotated[
         bool, typer.Option("--missing-ok", help="What is typed may be what was never here.")
     ] = False,
@@ -67,7 +74,7 @@ def forget(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json: Json = False,
 ) -> None:
-    """Take sources or posts out of every table, log and report for good, to come back no more."""
+    """Take sources, posts or earlier states out of every table, log and report for good."""
     from imgbatch.dataset import Dataset
     from imgbatch.dataset.forget import forget as take_out
     from imgbatch.dataset.given import Given, look_up
@@ -79,11 +86,11 @@ def forget(
     opened = Dataset.open(dataset)
     all_named = [*one_by_one, *named(None, sources_from)]
     gone = given_posts(opened, post_id, deleted_posts, platform)
-    if not (all_named or gone.posts or deleted_posts):
+    if not (all_named or gone.posts or deleted_posts or former):
         raise SettingsError(
             "forget what?",
             "Name sources with --source or --sources-from, posts with --post-id or "
-            "--deleted-posts; see `--help`.",
+            "--deleted-posts, earlier states with --former; see `--help`.",
         )
     in_names = ids_in_names(opened)
     found = look_up_posts(opened, gone.posts, gone.authors, ids=in_names, plain=gone.ids)
@@ -94,9 +101,9 @@ def forget(
         _refuse_unknown_posts(opened, post_id, platform)
     check_fetched(fetched)
     if not yes:
-        ask(opened, known, found, fetched, as_json=json)
+        ask(opened, known, found, fetched, former=former, as_json=json)
     left = leave_fetched(fetched, gone.plain)
-    audit = take_out(opened, known, of_posts=found, reason=reason)
+    audit = take_out(opened, known, of_posts=found, former=former, reason=reason)
     rewrite_report(opened, audit.report)
     others = gone.others
     told = ", ".join(f"{count:,} {name}" for name, count in others.most_common())
@@ -167,6 +174,7 @@ def ask(
     posts: KnownPosts,
     fetched: list[str] | None,
     *,
+    former: bool = False,
     as_json: bool,
 ) -> None:
     """Ask whether to forget.
@@ -177,6 +185,7 @@ def ask(
     """
     count = len(known.addresses)
     what = f"{count:,} sources" + (f" and {posts.here:,} posts" if posts.marks else "")
+    what += " and all earlier states" if former else ""
     if not sys.stdin.isatty() or as_json:
         raise SettingsError(
             f"forgetting {what} cannot be undone, and there is nobody to ask",
@@ -189,6 +198,7 @@ def ask(
         *unknown_lines(known),
         *twin_lines(known),
         *post_lines(posts),
+        *(former_lines(dataset) if former else []),
         "History ends here: no former state of this dataset can be read or compared any more.",
         *(
             f"Posts leave what was fetched into {out} too, with their media."
@@ -229,6 +239,7 @@ def tell(
         "unknown": [one.text for one in known.unknown],
         "same_bytes": list(known.twins),
         "rows": dict(audit.rows),
+        "former": audit.former,
         "files": audit.files,
         "versions": audit.versions,
         "lines": audit.lines,
@@ -238,10 +249,12 @@ def tell(
         **told,
         **(more if posts.marks else {}),
     }
+    gone = f"{len(known.addresses):,} sources forgotten"
+    gone += f", and {posts.here:,} posts" if posts.marks else ""
     bytes_gone = f"{audit.files:,} files and {audit.versions:,} former versions of objects"
     lines = [
-        f"{len(known.addresses):,} sources forgotten"
-        + (f", and {posts.here:,} posts" if posts.marks else ""),
+        *(["all earlier states forgotten"] if audit.former else []),
+        *([gone] if known.ids or posts.marks or not audit.former else []),
         *(f"  {rows:>9,}  rows left {name}" for name, rows in audit.rows.items() if rows),
         f"{bytes_gone} deleted, {audit.lines:,} log lines taken out",
         *(["the report was written again"] if audit.report != "none" else []),
@@ -251,6 +264,6 @@ def tell(
         *fetched_lines(left),
         *input_lines(files, left),
         *notes,
-        "prove it: imgbatch verify DATASET --forgotten, with the same names",
+        *([PROVE] if known.ids or posts.marks else []),
     ]
     say(as_json, event, record, lines)

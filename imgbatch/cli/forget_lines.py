@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from imgbatch.dataset import Dataset
     from imgbatch.dataset.given import Known
     from imgbatch.dataset.posts_forgotten import KnownPosts
     from imgbatch.fetching.takedown import TakenOut
@@ -24,6 +25,17 @@ def record_of(posts: KnownPosts) -> dict[str, Any]:
         "posts_of_no_platform": posts.untold,
         "doubtful_posts": posts.doubtful,
     }
+
+
+def former_lines(dataset: Dataset) -> list[str]:
+    """Say what stands behind earlier states, before it goes."""
+    from imgbatch.dataset import labels, scrub
+
+    files = sum(1 for _ in scrub.strays(dataset))
+    lines = [f"{files:,} files of former recipes and generations, and what a repair put aside"]
+    if outdated := labels.outdated(dataset):
+        lines.append(f"labels of rows that are no more: {', '.join(outdated)}")
+    return lines
 
 
 def post_lines(posts: KnownPosts) -> list[str]:

@@ -44,6 +44,7 @@ class Audit:
             among them; deleted former versions of objects; log lines and values of records.
         report: what was deleted: nothing, a page, or a page with pictures in it.
         status: `begun` until all is done; the next forget completes it.
+        former: whether all that stood behind former states was to leave.
     """
 
     run: str
@@ -60,6 +61,7 @@ class Audit:
     posts: int = 0
     authors: int = 0
     platforms: list[str] = field(default_factory=list)
+    former: bool = False
     finished: str | None = None
 
     def write(self, store: Store) -> None:

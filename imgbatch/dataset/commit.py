@@ -51,6 +51,18 @@ def take_number(dataset: Dataset, run: str) -> int:
     return number
 
 
+def check_ours(dataset: Dataset, number: int) -> None:
+    """Refuse when a dataset is not ours any more.
+
+    Raises:
+        FencedError: another run took a number after this one.
+    """
+    manifest = dataset.table(MANIFEST)
+    manifest.refresh()
+    if manifest.fence != number:
+        raise FencedError(f"run number {manifest.fence} took over from {number}")
+
+
 def _others(dataset: Dataset) -> list[str]:
     """Return the names of all tables but the manifest, as they are now."""
     folders = [
@@ -142,10 +154,7 @@ class Committer:
         """
         if self._lock:
             self._lock.check()
-        manifest = self._dataset.table(MANIFEST)
-        manifest.refresh()
-        if manifest.fence != self._number:
-            raise FencedError(f"run number {manifest.fence} took over from {self._number}")
+        check_ours(self._dataset, self._number)
 
     def flush(self) -> None:
         """Commit what waits.

@@ -38,7 +38,7 @@ from imgbatch.dataset.audit import (
     report_kind,
 )
 from imgbatch.dataset.changes import GONE, Changes
-from imgbatch.dataset.commit import take_number
+from imgbatch.dataset.commit import check_ours, take_number
 from imgbatch.dataset.given import Known
 from imgbatch.dataset.lock import RunLock
 from imgbatch.dataset.needles import Needles
@@ -65,6 +65,7 @@ def forget(
     known: Known,
     *,
     of_posts: KnownPosts | None = None,
+    former: bool = False,
     reason: str | None = None,
 ) -> Audit:
     """Take sources and posts out of a dataset for good, and complete what was interrupted.
@@ -76,6 +77,8 @@ def forget(
         dataset: which they leave.
         known: of the sources, those of posts among them.
         of_posts: of the posts.
+        former: whatever is named, all that stands behind former states leaves as well: files that
+            no snapshot holds, what a repair put aside, and labels of rows that are no more.
         reason: kept in the audit record.
 
     Raises:
@@ -93,6 +96,7 @@ def forget(
             "Say why without saying which: a ticket's number, the kind of request.",
         )
     audit = new_audit(reason, named=len(known.ids), told=told)
+    audit.former = former
     _refuse_strange(dataset)
     lock = RunLock.take(store, audit.run, expires=Limits().lock_seconds)
     try:
@@ -147,6 +151,7 @@ def _forget(dataset: Dataset, known: Known, told: KnownPosts, audit: Audit) -> N
     store = dataset.store
     before = records(store)
     begun = [record for record in before if record["status"] == "begun"]
+    audit.former |= any(record.get("former", False) for record in begun)
     # Whoever killed a forget after it deleted the report is to have it back all the same.
     kinds = {record["report"] for record in begun} | {report_kind(store)}
     audit.report = next(kind for kind in ("pictures", "plain", "none") if kind in kinds)
@@ -155,7 +160,7 @@ def _forget(dataset: Dataset, known: Known, told: KnownPosts, audit: Audit) -> N
     media = post_marks.media_marks(dataset, known.ids)
     stones = tombstones.add(store, audit.run, ids | media | told.names, told.platforms)
     audit.write(store)
-    if begun or known.addresses or told.here or all(one in former for one in ids):
+    if begun or audit.former or known.addresses or told.here or all(one in former for one in ids):
         posts_gone = PostIds(stones, platforms_of(before) | stones.platforms)
         _take_out(dataset, _all_needles(known, posts_gone), audit)
     else:
@@ -186,6 +191,12 @@ def _take_out(dataset: Dataset, needles: Needles, audit: Audit) -> None:
             gone = _leave_table(dataset, folder, shards, stones, (audit.run, number))
         audit.rows[folder.rpartition("/")[2]] += gone
         audit.write(store)
+    if audit.former:
+        for name in labels.outdated(dataset):
+            labels.empty(dataset, name, run=audit.run, number=number)
+        audit.files += scrub.all_aside(store)
+    # What no snapshot holds may be what a run that took over is about to commit.
+    check_ours(dataset, number)
     audit.files += scrub.vacuum(dataset)
     audit.versions += scrub.former_versions(store)
 

@@ -4,7 +4,7 @@ check   damage: a part that is not as committed, a row twice, rows of sources th
         there. Labels that are older than their tables are no damage: they are said to be stale,
         and how many of their rows are of sources that left since.
 leave   rows of forgotten sources go. A group that is named after one is named after another.
-empty   all rows go.
+empty   all rows go: of labels that are outdated, on request.
 """
 
 from __future__ import annotations
@@ -186,8 +186,30 @@ def leave(dataset: Dataset, name: str, stones: Tombstones, *, run: str, number: 
     return gone
 
 
+def outdated(dataset: Dataset) -> list[str]:
+    """Return the names of labels made of rows that are no more: their table was made otherwise.
+
+    Labels that only lack later sources, or have former ones, are not among them.
+    """
+    found = []
+    for name in dataset.folders(groups.FOLDER):
+        table = dataset.table(groups.path_of(name))
+        made = groups.record(table)
+        if made and table.committed() and _is_outdated(dataset, made):
+            found.append(name)
+    return found
+
+
+def _is_outdated(dataset: Dataset, made: Mapping[str, Any]) -> bool:
+    for own, read in made["tables"].items():
+        parts = dataset.table(f"tables/{own}").parts().values()
+        if own != SOURCES and read["fingerprint"] not in {part.fingerprint for part in parts}:
+            return True
+    return False
+
+
 def empty(dataset: Dataset, name: str, *, run: str, number: int) -> None:
-    """Take all rows out of labels: what they were made of is no longer to be kept.
+    """Take all rows out of labels.
 
     The files that held them are for the caller to delete.
 

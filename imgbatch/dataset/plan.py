@@ -42,6 +42,24 @@ def gone(dataset: Dataset, shards: Sequence[Shard]) -> set[str]:
     return {part.shard for table in tables for part in table.parts().values()} - names
 
 
+def lessened(dataset: Dataset, specs: Sequence[TableSpec]) -> list[str]:
+    """Return the tables of regions whose rows will be made anew with fewer columns.
+
+    What they lose, embeddings of faces say, stays in files behind earlier states: who asked for
+    less has to know.
+    """
+    found = []
+    for spec in specs:
+        table = dataset.table(spec.path)
+        if spec.grain != "region" or not table.exists:
+            continue
+        lost = {*table.schema().names} - {*spec.schema.names}
+        # The schema keeps its columns for ever, so only rows that will be replaced count.
+        if lost and any(part.fingerprint != spec.short for part in table.parts().values()):
+            found.append(spec.name)
+    return found
+
+
 def undone(dataset: Dataset, shards: Sequence[Shard], specs: Sequence[TableSpec]) -> list[Work]:
     """Return what each shard still needs; shards with nothing to do are left out.
 

@@ -90,6 +90,14 @@ def aside(store: Store, needles: Needles) -> int:
     return len(gone)
 
 
+def all_aside(store: Store) -> int:
+    """Delete all that a repair put aside; return how many objects."""
+    gone = names_below(store, ASIDE)
+    for name in gone:
+        store.delete(name)
+    return len(gone)
+
+
 def _names(needles: Needles, name: str, data: bytes) -> bool:
     try:
         return needles.in_object(name, data) > 0

@@ -17,6 +17,8 @@ from PIL import Image
 
 from imgbatch import analyzers
 from imgbatch.dataset import Dataset, groups
+from imgbatch.dataset.forget import forget
+from imgbatch.dataset.given import Known
 from imgbatch.dataset.needles import texts
 from imgbatch.dataset.verify import verify
 from imgbatch.errors import SettingsError, WeightsError
@@ -455,7 +457,7 @@ def test_output_says_what_is_kept_of_people(of_pack: dict[str, Any]) -> None:
     assert weights(Settings(**of_pack, output="none")) == {}
 
 
-def test_counting_alone_leaves_nothing_of_any_face_in_the_dataset(
+def test_counting_alone_leaves_nothing_of_any_face_once_earlier_states_are_forgotten(
     tmp_path: Path, of_pack: dict[str, Any]
 ) -> None:
     (tmp_path / "in").mkdir()
@@ -467,6 +469,8 @@ def test_counting_alone_leaves_nothing_of_any_face_in_the_dataset(
     label(Dataset.open(str(tmp_path / "d")), "people", threshold=0.5)
     assert {path.parts[0] for path in traces(tmp_path / "d", regions_)} == {"tables", "groups"}
     run(tmp_path / "in", tmp_path / "d", Settings(**of_pack, output="count"), cache)
+    assert traces(tmp_path / "d", regions_) != []
+    forget(Dataset.open(str(tmp_path / "d")), Known(frozenset(), frozenset(), (), ()), former=True)
     assert traces(tmp_path / "d", regions_) == []
     assert table(tmp_path / "d", "faces_regions") == []
     assert [row["n_faces"] for row in table(tmp_path / "d", "faces")] == [len(SQUARES)]
@@ -475,7 +479,7 @@ def test_counting_alone_leaves_nothing_of_any_face_in_the_dataset(
     assert found.rows["groups/people"] == 0
 
 
-def test_embeddings_that_are_no_longer_asked_for_leave_with_what_was_made_of_them(
+def test_embeddings_that_are_no_longer_asked_for_leave_on_request_with_what_was_made_of_them(
     tmp_path: Path, of_pack: dict[str, Any]
 ) -> None:
     (tmp_path / "in").mkdir()
@@ -484,10 +488,9 @@ def test_embeddings_that_are_no_longer_asked_for_leave_with_what_was_made_of_the
     asked = {**of_pack, "recognition": True}
     run(tmp_path / "in", tmp_path / "d", Settings(**asked, pose="model"), cache)
     label(Dataset.open(str(tmp_path / "d")), "people", threshold=0.5)
-    # Made anew, and nothing is kept less of: labels stay, and are stale.
-    run(tmp_path / "in", tmp_path / "d", Settings(**asked), cache)
-    assert groups.read(Dataset.open(str(tmp_path / "d")), "people").num_rows == len(SQUARES)
     run(tmp_path / "in", tmp_path / "d", Settings(**of_pack), cache)
+    assert groups.read(Dataset.open(str(tmp_path / "d")), "people").num_rows == len(SQUARES)
+    forget(Dataset.open(str(tmp_path / "d")), Known(frozenset(), frozenset(), (), ()), former=True)
     assert groups.read(Dataset.open(str(tmp_path / "d")), "people").num_rows == 0
     assert len(table(tmp_path / "d", "faces_regions")) == len(SQUARES)
     files = [
