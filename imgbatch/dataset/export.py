@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from imgbatch.dataset import MANIFEST, groups, posts
 from imgbatch.dataset.scratch import scratch_folder
 from imgbatch.dataset.spill import Spill
+from imgbatch.dataset.state import unlocked
 from imgbatch.errors import SettingsError
 from imgbatch.storage import open_store
 
@@ -42,6 +43,7 @@ def export(dataset: Dataset, out: str, *, form: Format) -> dict[str, int]:
     Raises:
         SettingsError: a file would come to lie in the dataset; nothing is written.
         DamageError: another program committed to a table; a part is missing or cannot be read.
+        BusyError: a takedown or a run went by while it was read; files that are written stay.
         DatasetError, StorageError: a table cannot be read, or a file not be written.
     """
     store = open_store(out)
@@ -53,7 +55,7 @@ def export(dataset: Dataset, out: str, *, form: Format) -> dict[str, int]:
     for path in tables.values():
         dataset.table(path).parts()  # before anything is written
     for name, path in tables.items():
-        with scratch_folder() as folder:
+        with unlocked(dataset), scratch_folder() as folder:
             file = f"{folder}/rows"
             written[name] = _write(dataset.table(path), file, form)
             store.put_file(f"{name}.{form}", file)

@@ -8,6 +8,7 @@ import pytest
 
 from imgbatch import search
 from imgbatch.dataset import Dataset, ordered
+from imgbatch.dataset import export as exporting
 from imgbatch.dataset.forget import forget
 from imgbatch.dataset.given import given, look_up
 from imgbatch.errors import BusyError, DamageError
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pyarrow as pa
+
+    from imgbatch.dataset import Table
 
 RECIPE = '[analyzers.classic]\n[analyzers.pixels]\nwidth = 8\nheight = 8\nmode = "L"\n'
 LIMITS = Limits(threads=2)
@@ -84,7 +87,21 @@ def shows(place: Path, _: pytest.MonkeyPatch, meanwhile: Callable[[Path], None])
     page.render(found, LIMITS)
 
 
-@pytest.mark.parametrize("work", [fits, searches, shows])
+def exports(
+    place: Path, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[Path], None]
+) -> None:
+    write = exporting._write
+
+    def late(table: Table, path: str, form: exporting.Format) -> int:
+        if table.name == "manifest":
+            meanwhile(place)
+        return write(table, path, form)
+
+    monkeypatch.setattr(exporting, "_write", late)
+    exporting.export(Dataset.open(str(place / "d")), str(place / "out"), form="parquet")
+
+
+@pytest.mark.parametrize("work", [fits, searches, shows, exports])
 @pytest.mark.parametrize(
     ("meanwhile", "error"), [(forgets, BusyError), (damages, DamageError), (nothing, None)]
 )
