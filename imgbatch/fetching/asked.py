@@ -23,7 +23,8 @@ class FetchSettings(Settings):
         per_host: requests under way to one host at most.
         at_once: requests under way in all.
         http2: speak HTTP/2 to servers that can, one request at a time over a connection.
-        max_bytes: a larger file is not taken; also what a compressed answer may unpack to.
+        max_bytes: a larger file is not taken; nor a compressed answer that is larger, or unpacks to
+            more.
         kinds: of media, as the dump names them, that are asked for; `other` is what it does not
             name.
         limit: only the first so many URLs that are to be asked.

@@ -5,8 +5,8 @@ compression are decided here, one by one, and its network backend is where addre
 httpx2 is what httpx goes on as, the same code in other hands. Drawback: headers come as bytes.
 
 Decision, 2026-11: files are asked for uncompressed (`Accept-Encoding: identity`); what comes
-compressed all the same is unpacked in pieces, and never beyond `max_bytes`. Drawback: none known,
-pictures and videos are compressed in themselves.
+compressed all the same is unpacked in pieces, and never beyond `max_bytes`, packed or unpacked.
+Drawback: none known, pictures and videos are compressed in themselves.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ PARTIAL = 206
 # How zlib is told to find out by itself whether it is gzip or zlib.
 ANY_HEADER = zlib.MAX_WBITS | 32
 UNPACKED = 2**16
+# A head takes up to 64 KiB, and some pad to the block of a tape. More that unpacks to nothing, in
+# zeros or in empty members, only holds a thread.
+IDLE = 2**20
 ENGINE = (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError)
 DEL = 0x7F
 
@@ -125,7 +128,8 @@ class Web:
             with self.ask(at, {}) as answer:
                 location = answer.headers.get("location")
                 if answer.status not in REDIRECTS or not location:
-                    return answer.status, _first(unpacked(answer), most)
+                    # Twice: the first bytes of a longer one count, also where packing adds some.
+                    return answer.status, _first(unpacked(answer, 2 * most), most)
             at = joined(at, location)
         return MISSING, b""  # RFC 9309, 2.3.1.2: more hops than five may count as none there
 
@@ -162,11 +166,17 @@ def retry_after(said: str, now: datetime | None = None) -> float | None:
     return max((date - now).total_seconds(), 0.0)
 
 
-def unpacked(answer: Answer) -> Iterator[bytes]:
+def unpacked(answer: Answer, most: int) -> Iterator[bytes]:
     """Yield a body as the file that it is: unpacked if the server packed it all the same.
 
+    Args:
+        answer: whose body.
+        most: bytes that a packed one may have before it is unpacked; what it gives is the caller's
+            to count.
+
     Raises:
-        LinkError: link.encoding, packed in a way that is not known, or damaged.
+        LinkError: link.encoding, packed in a way that is not known, or damaged, or it goes on and
+            gives nothing; link.too-large; link.broken, cut short.
     """
     coding = answer.headers.get("content-encoding", "").strip().lower()
     if coding in ("", "identity"):
@@ -174,22 +184,35 @@ def unpacked(answer: Answer) -> Iterator[bytes]:
         return
     if coding not in ("gzip", "x-gzip", "deflate"):
         raise LinkError("link.encoding", f"packed as {coding[:40]!r}, which nobody asked for")
-    engine = zlib.decompressobj(ANY_HEADER)
     try:
-        for chunk in answer.body:
-            left = chunk
-            while left:
-                if engine.eof:
-                    # RFC 1952, 2.2: members follow one another; padding of zeros is passed over.
-                    left = left.lstrip(b"\0")
-                    if not left:
-                        break
-                    engine = zlib.decompressobj(ANY_HEADER)
-                yield engine.decompress(left, UNPACKED)
-                left = engine.unused_data or engine.unconsumed_tail
-        yield engine.flush()
+        yield from _unpacked(answer.body, most)
     except zlib.error as error:
         raise LinkError("link.encoding", f"cannot be unpacked: {error}") from error
+
+
+def _unpacked(body: Iterator[bytes], most: int) -> Iterator[bytes]:
+    engine = zlib.decompressobj(ANY_HEADER)
+    came = idle = 0
+    for chunk in body:
+        came += len(chunk)
+        if came > most:
+            raise LinkError("link.too-large", f"more than {most:,} bytes, packed")
+        if idle > IDLE:
+            raise LinkError("link.encoding", f"{idle:,} bytes of it unpack to nothing")
+        idle += len(chunk)
+        left = chunk
+        while left:
+            if engine.eof:
+                # RFC 1952, 2.2: members follow one another; padding of zeros is passed over.
+                left = left.lstrip(b"\0")
+                if not left:
+                    break
+                engine = zlib.decompressobj(ANY_HEADER)
+            if piece := engine.decompress(left, UNPACKED):
+                idle = 0
+                yield piece
+            left = engine.unused_data or engine.unconsumed_tail
+    yield engine.flush()
     if not engine.eof:
         raise LinkError("link.broken", "the packed answer is cut short")
 

@@ -126,7 +126,7 @@ class Worker:
     ) -> tuple[str, str, int]:
         """Write a body into a file; return its kind, the ending of its name, and its bytes."""
         said, head, size, known = answer.headers.get("content-type", ""), b"", 0, None
-        for chunk in unpacked(answer):
+        for chunk in unpacked(answer, self._settings.max_bytes):
             size += len(chunk)
             if size > self._settings.max_bytes:
                 raise LinkError("link.too-large", f"more than {self._settings.max_bytes:,} bytes")

@@ -40,6 +40,7 @@ EXPECTED = {
     "/claims": "link.too-large",
     "/endless": "link.too-large",
     "/bomb": "link.too-large",
+    "/wordy-members": "link.too-large",
     "/cut": "link.broken",
     "/partial": "link.broken",
     "/garbage": "link.broken",
@@ -47,6 +48,8 @@ EXPECTED = {
     "/no-http": "link.broken",
     "/bad-gzip": "link.encoding",
     "/trailing": "link.encoding",
+    "/padded-on": "link.encoding",
+    "/empty-members": "link.encoding",
     "/brotli": "link.encoding",
     "/no/such/thing.jpg": "link.missing",
     "/expired": "link.denied",
@@ -159,7 +162,9 @@ def test_what_is_final_is_asked_once_and_what_may_pass_as_often_as_allowed(
     fetched: tuple[Misbehaving, Path],
 ) -> None:
     server, _ = fetched
-    once = ("/page", "/gone", "/expired", "/noai", "/claims", "/empty", "/bomb", "/loop")
+    once = (
+        "/page", "/gone", "/expired", "/noai", "/claims", "/empty", "/bomb", "/loop", "/padded-on",
+    )  # fmt: skip
     assert {path: server.asked[path] for path in once} == dict.fromkeys(once, 1)
     thrice = ("/cut", "/broken", "/garbage", "/partial")
     assert {path: server.asked[path] for path in thrice} == dict.fromkeys(thrice, 3)

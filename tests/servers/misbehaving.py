@@ -36,6 +36,13 @@ def bomb() -> bytes:
     return gzip.compress(picture(0) + b"\0" * (64 * 2**20), 1)
 
 
+@lru_cache
+def wordy() -> bytes:
+    """Return a gzip member of 64 KiB that holds one byte: the rest is the name of its file."""
+    empty = gzip.compress(b"\0", mtime=0)
+    return empty[:3] + b"\x08" + empty[4:10] + b"a" * (2**16 - 30) + b"\0" + empty[10:]
+
+
 class Misbehaving:
     """The server; counts what it was asked, and may be told to answer otherwise.
 
@@ -233,6 +240,23 @@ class _Handler(socketserver.StreamRequestHandler):
 
     def do_bomb(self) -> None:
         self.say(200, bomb(), Content_Encoding="gzip", Content_Type="image/png")
+
+    def do_padded_on(self) -> None:
+        self.go_on(b"\0" * 2**16)
+
+    def do_empty_members(self) -> None:
+        self.go_on(gzip.compress(b"") * 3000)
+
+    def do_wordy_members(self) -> None:
+        self.go_on(wordy())
+
+    def go_on(self, piece: bytes) -> None:
+        """Pack a picture, and let a piece follow it again and again: far beyond what it may."""
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n")
+        self.wfile.write(b"Transfer-Encoding: chunked\r\n\r\n")
+        for data in [gzip.compress(picture(0)), *[piece] * 1000, b""]:
+            self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+        self.wfile.flush()
 
     def do_bad_gzip(self) -> None:
         self.say(200, b"\x1f\x8bno gzip at all", Content_Encoding="gzip")
