@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import httpcore2
 
 from imgbatch import __version__
-from imgbatch.errors import LinkError
+from imgbatch.errors import ImgbatchError, LinkError
 from imgbatch.fetching.connections import Connections
 from imgbatch.fetching.reach import Checked, extend, within
 from imgbatch.fetching.robots import AGENT
@@ -260,7 +260,7 @@ def _body(found: httpcore2.Response) -> Iterator[bytes]:
         for chunk in found.iter_stream():
             extend(len(chunk) / SLOWEST)
             yield chunk
-    except ENGINE:
+    except (*ENGINE, MemoryError, ImgbatchError):
         raise
     except Exception as error:
         # Of a stream that ends too early the engine lets its HTTP/2 library's own error through.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import httpcore2
 import pytest
 
+from imgbatch.fetching.reach import Checked
 from tests.fetching import given
 from tests.servers.misbehaving import Misbehaving, picture
 
@@ -103,6 +105,41 @@ def test_who_takes_too_long_is_given_up_however_often_a_byte_comes(tmp_path: Pat
         assert {path: server.asked[path] for path in SLOW} == dict.fromkeys(SLOW, 2)
     rows = given.rows(tmp_path / "out").values()
     assert {row["error_class"] for row in rows} == {"link.timeout"}
+
+
+class Stream(httpcore2.NetworkStream):
+    """A connection whose third read finds no memory: the answer's head came with an earlier one."""
+
+    def __init__(self, stream: httpcore2.NetworkStream) -> None:
+        self.stream, self.reads = stream, 0
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        self.reads += 1
+        if self.reads == 3:
+            raise MemoryError("no room for the next piece")
+        return self.stream.read(max_bytes, timeout)
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self.stream.write(buffer, timeout)
+
+    def close(self) -> None:
+        self.stream.close()
+
+
+class Little(Checked):
+    """Connects to this machine alone, with little memory."""
+
+    def connect_tcp(self, *where: Any, **how: Any) -> httpcore2.NetworkStream:
+        return Stream(super().connect_tcp(*where, **how))
+
+
+def test_a_machine_without_memory_is_no_outcome_of_a_url(tmp_path: Path) -> None:
+    with Misbehaving() as server:
+        source = given.dump(tmp_path / "dump", [[f"{server.url}/large"]])
+        little = Little(lambda address: address == given.HERE)
+        with pytest.raises(MemoryError, match="no room for the next piece"):
+            given.fetch(source, tmp_path / "out", little, ignore_robots=True)
+        assert server.asked["/large"] == 1
 
 
 @pytest.mark.parametrize("path", EXPECTED)
