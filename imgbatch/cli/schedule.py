@@ -137,7 +137,13 @@ def run(
     folder = kept.home()
     schedule = kept.get(folder, name)
     if due:
-        record = firing.run_due(folder, schedule, now=time.time())
+        try:
+            record = firing.run_due(folder, schedule, now=time.time())
+        except firing.ToldError as error:
+            # Not on stderr, which cron sends by mail each time that it wakes this.
+            told = f"error: {error}; to do: {error.remedy}"
+            say(json, "failed", {"schedule": name, "error": str(error)}, [told])
+            raise typer.Exit(error.exit_code) from error
         if record is None:
             say(json, "nothing", {"schedule": name}, [f"schedule {name}: nothing is due"])
             return

@@ -31,6 +31,8 @@ LOCK, LOGS = "lock", "logs"
 LOGS_KEPT = 50
 TAIL = 64 * 2**10
 LOOKS, LOOK_SECONDS = 5, 0.02
+# Kinds of failures that are told hourly where the journal does not take them.
+FULL, CUT_OFF = "full", "cut-off"
 NOT_BEGUN = "its command did not begin"
 ROOM = (
     "Make room on its disk, or let this user write there. A tick that did not begin is still due: "
@@ -44,16 +46,21 @@ class AtWorkError(ScheduleError):
     remedy = "Wait until it ends; `imgbatch schedule list` shows since when it is at work."
 
 
+class ToldError(StorageError):
+    """A disk that takes nothing, and whoever is to know was told within the hour."""
+
+
 def run_due(folder: Path, schedule: Schedule, *, now: float) -> dict[str, Any] | None:
     """Run a schedule's command if a tick is due; return what came of it, None: none was due.
 
     Ticks that pass while it is at work are skipped, and the journal says so.
 
     Raises:
-        StorageError: the disk of its folder is full, say. Whoever is to know of failures is told.
+        StorageError: the disk of its folder is full, say. Whoever is to know of failures is told,
+            once an hour.
     """
     own = folder / schedule.name
-    with _told(schedule, NOT_BEGUN):
+    with _told(own, schedule, NOT_BEGUN):
         seen = journal.due(schedule, journal.lines(own), now)
         if seen is None:
             return None
@@ -77,10 +84,11 @@ def run_now(folder: Path, schedule: Schedule) -> dict[str, Any]:
 
     Raises:
         AtWorkError: it is at work already.
-        StorageError: the disk of its folder is full, say. Whoever is to know of failures is told.
+        StorageError: the disk of its folder is full, say. Whoever is to know of failures is told,
+            once an hour.
     """
     own = folder / schedule.name
-    with _told(schedule, NOT_BEGUN), held(own) as lock:
+    with _told(own, schedule, NOT_BEGUN), held(own) as lock:
         _tell_cut_off(own, schedule, journal.lines(own))
         return _fire(own, schedule, lock, tick=None)
 
@@ -124,10 +132,15 @@ def _fire(
 ) -> dict[str, Any]:
     log = _log_of(own)
     began = time.time()
-    journal.note(own, journal.BEGAN, tick=tick, at=began, log=str(log), again=again)
-    with _told(schedule, "its command began, and its log cannot be written"):
+    try:
+        journal.note(own, journal.BEGAN, tick=tick, at=began, log=str(log), again=again)
+    except OSError:
+        log.unlink()  # the next tries would leave one each
+        raise
+    notice.settled(own, FULL)
+    with _told(own, schedule, "its command began, and its log cannot be written"):
         code = _command(schedule, log, lock, shown=tick is None)
-    with _told(schedule, f"its command ended with {code}, and its journal cannot be kept"):
+    with _told(own, schedule, f"its command ended with {code}, and its journal cannot be kept"):
         error = _error_in(log) if code else None
         record = {
             "schedule": schedule.name,
@@ -151,10 +164,11 @@ def _fire(
 
 
 @contextlib.contextmanager
-def _told(schedule: Schedule, what: str) -> Iterator[None]:
+def _told(own: Path, schedule: Schedule, what: str) -> Iterator[None]:
     """Tell of a disk that takes no line of the journal: it cannot be read there afterwards.
 
     Args:
+        own: the schedule's folder.
         schedule: whose folder lies on it.
         what: what came of its command.
 
@@ -173,10 +187,11 @@ def _told(schedule: Schedule, what: str) -> Iterator[None]:
             "state": "failed",
             "error": f"{what}: {error}",
         }
-        problems = notice.notify(schedule, record)
+        problems = notice.hourly(own, FULL, schedule, record)
         said = [f"schedule {schedule.name}: {record['error']}"]
-        said += [f"nobody was told of it: {problem}" for problem in problems]
-        raise StorageError("; ".join(said), ROOM.replace("NAME", schedule.name)) from error
+        said += [f"nobody was told of it: {problem}" for problem in problems or ()]
+        kind = ToldError if problems is None else StorageError
+        raise kind("; ".join(said), ROOM.replace("NAME", schedule.name)) from error
 
 
 def _tell_cut_off(own: Path, schedule: Schedule, told: list[dict[str, Any]]) -> None:
@@ -194,8 +209,9 @@ def _tell_cut_off(own: Path, schedule: Schedule, told: list[dict[str, Any]]) -> 
         "state": journal.CUT_OFF,
         "error": "it was cut off before its end, by a reboot or a kill",
     }
-    problems = notice.notify(schedule, record)
+    problems = notice.hourly(own, CUT_OFF, schedule, record) or []
     journal.note(own, journal.TOLD, at=time.time(), notice_failed=problems, **record)
+    notice.settled(own, CUT_OFF)
 
 
 def _state(code: int) -> str:

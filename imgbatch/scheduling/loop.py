@@ -2,7 +2,8 @@
 
 Each command is a process of its own, so that a long one keeps no other waiting. A process that
 could not be started, or that ended before it noted anything, is started again; where that comes to
-nothing time and again, the tick counts as failed, and whoever is to know of failures is told.
+nothing time and again, the tick counts as failed, and whoever is to know of failures is told. One
+that came upon a full disk tells that itself: its tick stays due, and is tried on.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imgbatch.errors import RunError, ScheduleError
+from imgbatch.errors import RunError, ScheduleError, StorageError
 from imgbatch.scheduling import firing, journal, kept, notice
 from imgbatch.settings import inherited
 
@@ -31,6 +32,7 @@ LONGEST = 30.0
 SHORTEST = 0.5
 # A machine that refuses a process, and a disk that is full, often do so for some minutes.
 TRIES, PAUSE = 4, 300.0
+GIVEN_UP = "given-up"
 
 
 Starter = Callable[["Schedule"], Callable[[], int | None]]
@@ -54,6 +56,10 @@ class Start:
     at: float
     fruitless: int
     code: Callable[[], int | None] | None
+
+    def told_itself(self) -> bool:
+        """Return whether it ended by telling that the schedule's disk takes nothing."""
+        return self.code is not None and self.code() == StorageError.exit_code
 
     def came_to(self) -> str:
         """Return what came of it, where nothing came to the journal."""
@@ -155,7 +161,7 @@ class _Waking:
         if former and former.lines == len(told):
             if former.due == found and 0 <= now - former.at < PAUSE:
                 return
-            fruitless = former.fruitless + 1
+            fruitless = 0 if former.told_itself() else former.fruitless + 1
             if fruitless >= TRIES:
                 del self._starts[schedule.name]
                 error = f"its process {former.came_to()}, the last of {fruitless} tries"
@@ -186,6 +192,7 @@ class _Waking:
             "error": error,
         }
         self._say(f"schedule {schedule.name}: {error}")
-        problems = notice.notify(schedule, record)
         own = self._folder / schedule.name
+        problems = notice.hourly(own, GIVEN_UP, schedule, record) or []
         journal.note(own, journal.ENDED, at=time.time(), notice_failed=problems, **record)
+        notice.settled(own, GIVEN_UP)

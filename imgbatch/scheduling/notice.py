@@ -6,19 +6,24 @@ record has a `text`, which chat services show as it is.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
+import time
 from typing import TYPE_CHECKING, Any
 
 import requests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from imgbatch.scheduling.kept import Schedule
 
 SECONDS = 60
 TRIES = 3
+# A little less than an hour: what is woken each hour, on the minute, tells it each time.
+HOURLY = 3540.0
 
 
 def notify(schedule: Schedule, record: Mapping[str, Any]) -> list[str]:
@@ -32,10 +37,45 @@ def notify(schedule: Schedule, record: Mapping[str, Any]) -> list[str]:
     return [problem for problem in problems if problem]
 
 
+def hourly(own: Path, what: str, schedule: Schedule, record: Mapping[str, Any]) -> list[str] | None:
+    """Tell of a failure that the journal may not take, at most once an hour until it is settled.
+
+    A disk that is full keeps the tick due, so whatever wakes the schedule comes upon it again and
+    again. An empty file's date says when it was told: such a disk mostly still takes that.
+
+    Args:
+        own: the schedule's folder.
+        what: names the kind of failure; one does not silence another.
+        schedule: whose failure.
+        record: of it.
+
+    Returns:
+        What went wrong with telling; None: it was told within the hour.
+    """
+    mark = _mark(own, what)
+    with contextlib.suppress(OSError):
+        if 0 <= time.time() - mark.stat().st_mtime < HOURLY:
+            return None
+    problems = notify(schedule, record)
+    with contextlib.suppress(OSError):
+        mark.touch(mode=0o600)
+    return problems
+
+
+def settled(own: Path, what: str) -> None:
+    """Let the next failure of a kind be told at once: the journal knows of this one."""
+    with contextlib.suppress(OSError):
+        _mark(own, what).unlink()
+
+
 def sentence(record: Mapping[str, Any]) -> str:
     """Return a failure as one sentence."""
     why = record.get("error") or f"exit code {record.get('code')}"
     return f"imgbatch schedule {record['schedule']} failed on {record['host']}: {why}"
+
+
+def _mark(own: Path, what: str) -> Path:
+    return own / f"told-{what}"
 
 
 def _command(command: str, text: str) -> str | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import resource
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +12,7 @@ from imgbatch.scheduling import kept
 from imgbatch.scheduling.kept import Schedule
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 DAY = 24 * 3600.0
@@ -33,3 +37,20 @@ def schedule(home: Path, **more: Any) -> Schedule:
     made = Schedule.model_validate(said | more)
     kept.put(home, made)
     return made
+
+
+@contextlib.contextmanager
+def full() -> Iterator[None]:
+    """Let no file of this process take a byte, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def hour_ago(path: Path) -> None:
+    """Give a file that is there the date of an hour ago."""
+    then = path.stat().st_mtime - 3600
+    os.utime(path, (then, then))

@@ -7,22 +7,20 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from imgbatch.dataset.lock import RunLock
-from imgbatch.errors import ScheduleError, SettingsError
+from imgbatch.errors import ScheduleError, SettingsError, StorageError
 from imgbatch.scheduling import firing, journal, kept
 from imgbatch.storage import open_store
 from tests import corpus
 from tests.scheduling import made
+from tests.scheduling.made import full, hour_ago
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -200,30 +198,6 @@ def test_another_run_on_the_dataset_makes_a_tick_harmless(tmp_path: Path) -> Non
     assert not told.exists()
 
 
-@pytest.fixture
-def hook() -> Iterator[tuple[str, list[bytes], list[int]]]:
-    """A web server: its address, what was posted, and what it is to answer next."""
-    posted: list[bytes] = []
-    answers: list[int] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            posted.append(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(answers.pop(0) if answers else 204)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/secret-path", posted, answers
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
 def test_a_failure_is_told_by_command_and_webhook(
     tmp_path: Path, hook: tuple[str, list[bytes], list[int]]
 ) -> None:
@@ -298,6 +272,51 @@ def test_a_disk_that_is_full_when_a_tick_comes_is_told_and_the_tick_stays_due(
     record = firing.run_due(tmp_path, schedule, now=time.time())
     assert record is not None
     assert record["state"] == "ok"
+
+
+def test_a_disk_that_stays_full_is_told_hourly_and_keeps_nothing_of_the_tries(
+    tmp_path: Path, hook: tuple[str, list[bytes], list[int]]
+) -> None:
+    url, posted, _ = hook
+    schedule = made.schedule(tmp_path, notify_url=url)
+    assert on_a_full_disk(tmp_path, left=0).returncode == 16
+    there = sorted((tmp_path / "daily").rglob("*"))
+    for _ in range(2):
+        done = on_a_full_disk(tmp_path, left=0)
+        # What is woken by cron is told in a mail of all that goes to stderr.
+        assert (done.returncode, done.stderr) == (16, "")
+        assert "its command did not begin: [Errno 27] File too large" in done.stdout
+        assert "catches it up" in done.stdout
+    assert sorted((tmp_path / "daily").rglob("*")) == there
+    assert not list((tmp_path / "daily/logs").iterdir())
+    assert len(posted) == 1
+    hour_ago(tmp_path / "daily/told-full")
+    done = on_a_full_disk(tmp_path, left=0)
+    assert (done.returncode, len(posted)) == (16, 2)
+    assert "its command did not begin" in done.stderr
+    # Once a command began, the next failure is told at once.
+    assert firing.run_due(tmp_path, schedule, now=time.time()) is not None
+    with full(), pytest.raises(StorageError, match="its command did not begin"):
+        firing.run_due(tmp_path, schedule, now=time.time() + made.DAY)
+    assert len(posted) == 3
+
+
+def test_one_that_was_cut_off_is_told_once_though_the_disk_does_not_take_that(
+    tmp_path: Path, hook: tuple[str, list[bytes], list[int]]
+) -> None:
+    url, posted, _ = hook
+    schedule, now = made.schedule(tmp_path, notify_url=url), time.time()
+    own, tick = tmp_path / "daily", schedule.next(now) - made.DAY
+    journal.note(own, journal.BEGAN, tick=tick, at=tick, log="", again=False)
+    with full():
+        for _ in range(3):
+            with pytest.raises(StorageError):
+                firing.run_due(tmp_path, schedule, now=now)
+    said = [json.loads(body)["error"].split(",")[0].split(":")[0] for body in posted]
+    assert said == ["it was cut off before its end", "its command did not begin"]
+    assert firing.run_due(tmp_path, schedule, now=now) is not None
+    assert events(tmp_path) == ["began", "told", "began", "ended"]
+    assert len(posted) == 2
 
 
 def test_a_disk_that_fills_while_the_command_is_at_work_is_told(
