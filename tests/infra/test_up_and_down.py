@@ -144,9 +144,12 @@ def test_a_schedule_is_woken_and_ended_by_the_cloud_until_it_is_removed(lab: Clo
     assert "not run yet" in lab.cloud("schedule", "list")
     again = lab.cloud("schedule", "add", "weekly", *when, "--yes", *run, code=10)
     assert "there is a schedule weekly" in again
-    # What Terraform refuses is taken back, here and there.
     long = ("--cron", "0 3 * * 1", "--hours", "30")
-    assert "max_hours" in lab.cloud("schedule", "add", "long", *long, "--yes", *run, code=29)
+    assert "max_hours" in lab.cloud("schedule", "add", "long", *long, "--yes", *run, code=28)
+    # What Terraform refuses is taken back, here and there: it wakes when the other one ends.
+    next_ = ("--cron", "0 9 * * 1", "--timezone", "Europe/Berlin", "--hours", "2")
+    refused = lab.cloud("schedule", "add", "next", *next_, "--yes", *run, code=29)
+    assert "wake or end at the same moment" in " ".join(refused.replace("│", " ").split())
     assert [one.name for one in schedules.schedules(Control(made.control))] == ["weekly"]
     lab.cloud("schedule", "remove", "weekly")
     assert lab.actions() == []
