@@ -31,9 +31,10 @@ from imgbatch.dataset.same_ids import (
     one_of_each,
 )
 from imgbatch.dataset.spill import Spill, quoted
+from imgbatch.dataset.withheld import REMOVALS, Seen, withhold
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from imgbatch.dataset import Dataset
     from imgbatch.dataset.same_ids import Listed
@@ -46,10 +47,6 @@ GAP_ROWS = SCHEMAS[GAPS]
 OURS = ("unmatched-medium", "unmatched-source")
 # Columns in which a post is the same whatever file it was read from.
 PLACES = ("seq", "raw_ref", "dump", "input", "state")
-SILENT = (
-    "posts were read of this file before and none now, so none counts as removed; where that is "
-    "right, take the file away"
-)
 HELD = "posts that this export lacks and another input has; they stay"
 Removed = Literal["keep", "mark", "forget"]
 
@@ -112,9 +109,8 @@ class Gathered:
         removed: Removed,
         *,
         listed: Listed,
-        withhold: str = "",
-        there: Callable[[str], bool] = lambda _: False,
-        gave: Collection[tuple[str, str]] = (),
+        damage: str = "",
+        seen: Seen | None = None,
         pieces: Mapping[str, str] | None = None,
     ) -> None:
         """Bring what was read together with what was there.
@@ -122,11 +118,8 @@ class Gathered:
         Args:
             removed: what becomes of posts of this input that were not read again.
             listed: see `follow`.
-            withhold: why nothing counts as removed this time, however that is; "": it does.
-            there: tells whether a file, by its name in the dump, is listed, or the archive that
-                it was in. One of which posts were read, and now none are, may be damaged: nothing
-                counts as removed then either.
-            gave: formats and files of posts that were read and are not among those taken.
+            damage: why nothing counts as removed this time, however that is; "": it does.
+            seen: by this some posts stay even so; see `withhold`.
             pieces: formats in which posts of the same id are pieces of one: their media add up;
                 and how far they go, `file` or `dump`.
         """
@@ -134,31 +127,17 @@ class Gathered:
         one_of_each(self._spill, pieces or {}, self._say)
         remember(self._spill, self._dataset)
         follow(self._spill, self.input, listed)
-        silent = "" if withhold else self._silent(there, gave)
-        withhold = withhold or (silent and SILENT)
+        tell = not damage and removed != "keep"
+        partly = withhold(self._spill, self.input, seen or Seen(), tell=tell)
         self._count_changes()
-        of_other_inputs(self._spill, self.input, whole=not withhold)
-        self._keep("keep" if withhold else removed)
+        of_other_inputs(self._spill, self.input, whole=not (damage or partly))
+        self._keep("keep" if damage else removed)
         of_other_tables(self._spill, self.input, self._say)
-        if withhold and removed != "keep" and self.counts.absent:
-            self._say("withheld-removals", withhold, self.counts.absent, silent)
+        if damage and removed != "keep" and self.counts.absent:
+            self._say(REMOVALS, damage, self.counts.absent)
 
-    def _silent(self, there: Callable[[str], bool], gave: Collection[tuple[str, str]]) -> str:
-        """Return a file that is there and of which posts were read before, and none now."""
-        # What was of an unknown platform is there still, by the platform that is known now.
-        named = "platform = 'unknown' AND post_id IN (SELECT post_id FROM post)"
-        files = self._spill.batches(
-            f"SELECT DISTINCT dump, {FILE} AS file FROM (FROM former ANTI JOIN post USING ({KEY})) "
-            f"WHERE input = {quoted(self.input)} AND NOT ({named}) EXCEPT FROM gave"
-        )
-        for batch in files:
-            for one in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                if one not in gave and there(one[1]):
-                    return str(one[1])
-        return ""
-
-    def _say(self, kind: str, message: str, count: int, ref: str = "") -> None:
-        row = [[kind], [ref], [None], [message], [count], [self.input]]
+    def _say(self, kind: str, message: str, count: int) -> None:
+        row = [[kind], [""], [None], [message], [count], [self.input]]
         self._spill.add("gap", pa.table(row, schema=GAP_ROWS))
 
     def _count_changes(self) -> None:
@@ -185,11 +164,12 @@ class Gathered:
             f"CREATE TABLE leaving AS SELECT a.{KEY}, coalesce(stored, a.platform) AS stored, seq, "
             f"state FROM (FROM absent WHERE {its} {told}) a LEFT JOIN "
             "(SELECT seq, stored FROM remarked) USING (seq) "
-            f"WHERE NOT {held_elsewhere(self.input)}"
+            f"WHERE NOT {held_elsewhere(self.input)} AND ({KEY}) NOT IN (FROM withheld)"
         )
         leave = self._one("SELECT count(*) FROM leaving")
-        if removed != "keep" and counts.absent > leave:
-            self._say("withheld-removals", HELD, counts.absent - leave)
+        stay = self._one(f"SELECT count(*) FROM absent SEMI JOIN withheld USING ({KEY})")
+        if removed != "keep" and counts.absent > leave + stay:
+            self._say(REMOVALS, HELD, counts.absent - leave - stay)
         if removed == "mark":
             counts.removed = self._one("SELECT count(*) FROM leaving WHERE state = 'present'")
             spill.run("UPDATE absent SET state = 'removed' WHERE seq IN (SELECT seq FROM leaving)")
@@ -198,7 +178,7 @@ class Gathered:
             spill.run("DELETE FROM absent WHERE seq IN (SELECT seq FROM leaving)")
         spill.run("INSERT INTO post BY NAME FROM absent")
         spill.run("INSERT INTO medium BY NAME FROM former_medium SEMI JOIN absent USING (seq)")
-        for name in ("absent", "former", "former_medium", "remarked"):
+        for name in ("absent", "former", "former_medium", "remarked", "withheld"):
             spill.run(f"DROP TABLE {name}")
         counts.posts = self._one("SELECT count(*) FROM post")
 

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from imgbatch import __version__
 from imgbatch.dataset import posts
 from imgbatch.dataset.parts import put_table, read_part
-from imgbatch.dataset.post_columns import OTHER_INPUT
+from imgbatch.dataset.post_columns import OTHER_INPUT, WITHHELD
 from imgbatch.dataset.post_marks import FORGOTTEN, is_author_forgotten, is_forgotten
 from imgbatch.dataset.posts import GAPS, MEDIA, POSTS, SCHEMAS
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 UNMATCHED_MEDIUM, UNMATCHED_SOURCE = "unmatched-medium", "unmatched-source"
 # Of a medium whose source is forgotten: all that names it, or tells what it shows.
+# Gaps that name a post, or its medium.
+OF_POSTS = (UNMATCHED_MEDIUM, OTHER_INPUT, WITHHELD)
 NAMING = ("media_key", "source_url", "local_path", "sha256", "alt_text", "source_id", "version")
 REFERENCES = ("reply_to", "repost_of")
 
@@ -119,7 +121,7 @@ def _gone(stones: Tombstones, rows: pa.Table) -> list[bool]:
 
 def _of_forgotten(stones: Tombstones, kind: str, ref: str | None) -> bool:
     """Tell whether a gap is of a forgotten post (`PLATFORM ID`), or its medium (and `PLACE`)."""
-    if kind not in (UNMATCHED_MEDIUM, OTHER_INPUT) or not ref:
+    if kind not in OF_POSTS or not ref:
         return False
     post = ref.rpartition(" ")[0] if kind == UNMATCHED_MEDIUM else ref
     # What a column calls a platform may have blanks.
@@ -234,7 +236,7 @@ def _gaps(
             return False
         if kind == UNMATCHED_SOURCE:
             return stones.covers(ref)
-        if kind in (UNMATCHED_MEDIUM, OTHER_INPUT):
+        if kind in OF_POSTS:
             return _of_forgotten(stones, kind, ref)
         return stones.covers(before.get(input_, f"{input_}/") + ref)  # a metadata file
 

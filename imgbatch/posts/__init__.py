@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from imgbatch import __version__
 from imgbatch.dataset import posts, tombstones
 from imgbatch.dataset.gathered import Counts, Gathered
+from imgbatch.dataset.withheld import Seen
+from imgbatch.posts.damage import Noted
 from imgbatch.posts.found import (
     Found,
     find,
@@ -34,7 +36,7 @@ from imgbatch.sources import dumps
 from imgbatch.sources.dumps import Gap, names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from imgbatch.dataset import Dataset
     from imgbatch.dataset.tombstones import Tombstones
@@ -53,12 +55,6 @@ __all__ = [
     "refuse_unknown",
 ]
 
-# What a dump has that was cut or damaged: what it lacks then is not known to be removed.
-DAMAGE = (
-    "broken-line", "cut-line", "long-line", "broken-json", "broken-file", "no-id", "rounded-id",
-    "archive.", "fetch.",
-)  # fmt: skip
-UNLISTED = ("archive.", "fetch.")
 # The version of posts that tells first which of them other inputs have too.
 SHARED_SINCE = 2
 
@@ -120,7 +116,7 @@ def bring(
     made = posts.record(dataset)
     with contextlib.closing(Gathered(dataset, input_)) as gathered:
         stones = tombstones.read(dataset.store)
-        _read(gathered, found, settings, stones, made=made, say=say)
+        _, broken = _read(gathered, found, settings, stones, made=made, say=say)
         own = {
             "formats": list(found.formats),
             "settings": lasting(settings),
@@ -128,6 +124,7 @@ def bring(
             "manifest": states["manifest"],
             "before": found.dump.address(""),
             "version": posts.VERSION,
+            "broken": broken,
         }
         inputs = {**(made["inputs"] if made else {}), input_: own}
         before = {name: told["before"] for name, told in inputs.items()}
@@ -174,7 +171,7 @@ def ahead(
     refuse_other_ids(dataset, settings)
     with contextlib.closing(Gathered(dataset, input_)) as gathered:
         stones = tombstones.read(dataset.store)
-        read = _read(gathered, found, settings, stones, made=made)
+        read, _ = _read(gathered, found, settings, stones, made=made)
         got = gathered.counts
         return Ahead(found.formats, read, got.new, got.changed, got.removed, got.absent)
 
@@ -196,12 +193,18 @@ def _read(
     *,
     made: Mapping[str, Any] | None,
     say: Callable[[str], None] | None = None,
-) -> int:
-    """Read all posts and settle them with those of before; return how many were read."""
+) -> tuple[int, list[str]]:
+    """Read all posts and settle them with those of before.
+
+    Returns:
+        how many were read, and the marks of broken files that are known from now on.
+    """
     batches = Batches(gathered.input)
     gave: set[tuple[str, str]] = set()
     with contextlib.closing(found.dump):
-        noted = _Noted(dumps.read_all(found.dump, found.formats, settings))
+        former = made["inputs"].get(gathered.input, {}) if made else {}
+        read = dumps.read_all(found.dump, found.formats, settings)
+        noted = Noted(read, found.dump, former.get("broken", ()))
         kept = _private(noted, settings)
         if stones:
             kept = left_out(kept, stones, found.dump.address(""), gave)
@@ -214,12 +217,17 @@ def _read(
         gathered.settle(
             settings.removed,
             listed=partial(_listed, found.dump, whole=noted.listed),
-            withhold=why or _unknown(made, gathered.input),
-            there=partial(_there, found.dump),
-            gave=gave,
+            damage=why or _unknown(made, gathered.input),
+            seen=Seen(
+                there=partial(_there, found.dump),
+                formats=found.formats,
+                gave=gave | noted.empty,
+                broken=noted.broken,
+                fresh=noted.fresh,
+            ),
             pieces=pieces,
         )
-    return batches.read
+    return batches.read, noted.marks
 
 
 def _listed(dump: Dump, name: str, *, whole: bool) -> str | None:
@@ -242,27 +250,6 @@ def _unknown(made: Mapping[str, Any] | None, input_: str) -> str:
         if name != input_ and own.get("version", 0) < SHARED_SINCE:
             return f"which posts {name} has too is not known until that input is run again"
     return ""
-
-
-class _Noted:
-    """Passes on what is read, and notes whether any of it was damaged.
-
-    Attributes:
-        damage: what was; "": nothing.
-        listed: whether all files are known by their names: those in a damaged archive are not.
-    """
-
-    def __init__(self, found: Iterable[tuple[str, Post | Gap]]) -> None:
-        self._found = found
-        self.damage = ""
-        self.listed = True
-
-    def __iter__(self) -> Iterator[tuple[str, Post | Gap]]:
-        for name, one in self._found:
-            if isinstance(one, Gap) and one.kind.startswith(DAMAGE):
-                self.damage = f"the dump is damaged ({one.kind}), so none counts as removed"
-                self.listed &= not one.kind.startswith(UNLISTED)
-            yield name, one
 
 
 def _private(

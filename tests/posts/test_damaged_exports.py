@@ -89,7 +89,7 @@ def two_files(folder: Path) -> Path:
         pytest.param(b"\0" * 4000, id="NUL", marks=pytest.mark.slow),
         pytest.param(b'{"data": [{"id": "15000', id="cut", marks=pytest.mark.slow),
         pytest.param(b'{"note": "of something else"}\n', id="other", marks=pytest.mark.slow),
-        pytest.param(b'{"meta": {"result_count": 0}, "__twarc": {}}\n', id="no post"),
+        pytest.param(b"[]", id="no object", marks=pytest.mark.slow),
     ],
 )
 def test_a_file_that_gives_no_post_any_more_is_told_and_forgets_none(

@@ -29,7 +29,7 @@ from imgbatch.errors import DumpError, SourceError
 from imgbatch.platforms import marked
 from imgbatch.settings import nearest
 from imgbatch.sources.dumps.dump import Dump
-from imgbatch.sources.dumps.posts import Asked, Counted, Gap, Media, Plain, Post
+from imgbatch.sources.dumps.posts import EMPTY, Asked, Counted, Gap, Media, Plain, Post
 from imgbatch.sources.dumps.tidy import tidy
 from imgbatch.sources.dumps.unread import NESTED, unread
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 __all__ = [
+    "EMPTY",
     "Asked",
     "Counted",
     "Dump",

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 # So many things are told apart before they are given, and so long is what is said of each.
 MOST, LONGEST = 10_000, 300
+# The kind of gap of a file that says itself that it holds no posts: what it had before is gone.
+EMPTY = "no-posts"
 # So many NUL bytes in a row are no text: a disk that was full, or lost its power, leaves them.
 HOLE = 16
 FURTHER = f"further ones after {MOST} of different words"
@@ -87,9 +89,9 @@ class Gap:
 
     Attributes:
         kind: broken-line, cut-line, long-line, broken-json, broken-file, missing-field, bad-field,
-            bad-bytes, no-id (nothing says which post or posts stand here), rounded-id, re-encoded
-            (files are not what the platform had), unread, or the error class of a file that could
-            not be read (archive.*, fetch.*).
+            bad-bytes, no-posts (the file says so itself), no-id (nothing says which post or posts
+            stand here), rounded-id, re-encoded (files are not what the platform had), unread, or
+            the error class of a file that could not be read (archive.*, fetch.*).
         ref: the metadata file, as the dump names it.
         line: line or item, from 1, the first one where there were several; None: the whole file.
         message: what is missing or wrong, by field.
@@ -143,6 +145,10 @@ class Counted:
     def no_id(self, why: str, ref: str, line: int | None = None) -> None:
         """Note that it is not known which post stands here, or which posts."""
         self.note("no-id", why, ref, line)
+
+    def empty(self, ref: str, line: int | None = None) -> None:
+        """Note that a file which gave no post says itself that there are none."""
+        self.note(EMPTY, "it says itself that it holds no posts", ref, line)
 
     def hole(self, ref: str, line: int | None = None) -> None:
         """Note a run of at least HOLE NUL bytes: posts may have stood there."""

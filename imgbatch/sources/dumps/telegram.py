@@ -118,7 +118,11 @@ def _whole(path: Path) -> bool:
 
 
 class _Export:
-    """How far an export was read: the chat that it is in, and what it had none of."""
+    """How far an export was read: the chat that it is in, and what it had none of.
+
+    Attributes:
+        came: whether there was any message.
+    """
 
     def __init__(self, name: str, counted: Counted, ambiguous: frozenset[str]) -> None:
         self._name = name
@@ -126,11 +130,14 @@ class _Export:
         self._ambiguous = ambiguous
         self._seen: set[Path] = set()
         self._listed = False
+        self._empty = False
+        self.came = False
         self._type: str | None = None
         self._chat: str | None = None
 
     def message(self, found: Found) -> Post | Gap | None:
         """Return the post that a message is."""
+        self.came = True
         if not self._listed:
             self._seen.add(found.path[:3])
             self._listed = True
@@ -164,7 +171,7 @@ class _Export:
             elif path[-1] == "id" and (number := text_id(found.value)) is not None:
                 self._chat = called(space_of(self._type), number, self._ambiguous)
         elif path[-1:] == ("messages",) and found.value == []:
-            self._listed = True
+            self._listed = self._empty = True
         elif path in LISTS and found.value != []:
             self._counted.no_id(f"{path[0]}: no list of chats", self._name, found.line)
         elif path[:1] in BESIDE and path[-1] in ("photo", "media"):
@@ -174,6 +181,8 @@ class _Export:
     def ends(self) -> None:
         """Count what there should have been."""
         self._chat_ends(None)
+        if self._empty and not self.came:
+            self._counted.empty(self._name)
         for key in ("chats", "left_chats") if ("about",) in self._seen else ():
             if (key, "list", STEP) not in self._seen:
                 self._counted.missing(key, self._name)

@@ -88,7 +88,9 @@ def read(dump: Dump, asked: Asked) -> Iterator[Post | Gap]:
         for found in _videos(dump, name, counted):
             came = True
             yield found if isinstance(found, Gap) else _post(found[1], name, found[0], counted)
-        if not came and not EMPTY.search(dump.head(name, HEAD)):
+        if not came and EMPTY.search(dump.head(name, HEAD)):
+            counted.empty(name)
+        elif not came:
             counted.note("unread", NO_VIDEOS, name)
         yield from counted.gaps()
 

@@ -69,12 +69,19 @@ def read(dump: Dump, asked: Asked) -> Iterator[Post | Gap]:
     del asked  # nothing to choose
     counted = Counted()
     for name in files(dump):
+        came = False
         for found in lines.objects(dump, name):
             if isinstance(found, Gap):
+                came = True
                 yield found
                 continue
             line, page = found
-            yield from _page(page, name, line, counted)
+            for one in _page(page, name, line, counted):
+                came = True
+                yield one
+        # Of a page that does not say it there is a gap.
+        if not came:
+            counted.empty(name)
         yield from counted.gaps()
 
 
