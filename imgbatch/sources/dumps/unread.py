@@ -7,6 +7,8 @@ an archive that is damaged, what else it held is not known.
 
 from __future__ import annotations
 
+import io
+import json
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -16,9 +18,11 @@ from imgbatch.errors import SourceError
 from imgbatch.sources.dumps import lines, names
 from imgbatch.sources.dumps._seekable import seekable
 from imgbatch.sources.dumps.names import ending
-from imgbatch.sources.dumps.posts import Counted, Gap
+from imgbatch.sources.dumps.posts import HOLE, Counted, Gap
 from imgbatch.sources.dumps.walk import values
+from imgbatch.sources.dumps.window import BEFORE
 from imgbatch.sources.names import REPEAT, archive_form
+from imgbatch.sources.streams import HEAD_BYTES, compression_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +38,10 @@ EMPTY = "it is empty, or of NUL bytes"
 TOLD = 1000
 # By so many bytes a format would have known a file that is whole.
 LOOKED_AT = 2**16
+# How a document ends shows in so many.
+END = 2**12
+CUT = "it ends before its document does"
+SPACE = b"\0 \t\r\n"
 
 
 def unread(dump: Dump, taken: Iterator[str]) -> Iterator[Gap]:
@@ -108,32 +116,69 @@ def _broken(dump: Dump, file: str, head: bytes) -> str:
     Raises:
         SourceError: it cannot be had.
     """
-    if not head.strip(b"\0 \t\r\n"):
+    if not head.strip(SPACE):
         return EMPTY
+    if b"\0" * HOLE in head:
+        return "NUL bytes stand where something else stood"
     form = ending(file)
     if form == "parquet":
         return _broken_parquet(dump, file)
     if form in ("csv", "tsv"):
+        # A row of names that was cut looks so, too.
         ends = b"\n" in head or b"\r" in head or len(head) == LOOKED_AT
         return "" if ends else "its first line does not end"
-    first = next(lines.objects(dump, file), None)
-    if not isinstance(first, Gap) or form != "json":
-        return _said(first)
-    found = values(dump, file, lambda path: len(path) > 1)
-    return next((said for one in found if (said := _said(one))), "")
+    if form != "json":
+        line, end, _ = head.removeprefix(lines.BOM).lstrip(SPACE).partition(b"\n")
+        if end or len(head) < LOOKED_AT:
+            return "" if _is_value(line) else "its first line is no JSON"
+    return _broken_json(dump, file, head)
 
 
-def _said(found: object) -> str:
-    """Return what a gap says of damage.
+def _broken_json(dump: Dump, file: str, head: bytes) -> str:
+    """Return what is wrong with how a document begins or ends; what is between is not decoded."""
+    text = head.decode("utf-8-sig", "replace").lstrip("\0 \t\r\n")
+    if found := BEFORE.match(text):
+        text = text[found.end() :]
+    if not text.startswith(("{", "[")):
+        return "" if len(head) < LOOKED_AT and _is_value(head) else "it does not begin as JSON does"
+    end = head if len(head) < LOOKED_AT else _end(dump, file)
+    if end.endswith(b"\0" * HOLE):
+        return "it ends in NUL bytes"
+    if not end.rstrip(b"\0; \t\r\n").endswith(b"}" if text[0] == "{" else b"]"):
+        return CUT
+    if len(head) < LOOKED_AT and any(
+        isinstance(found, Gap) and found.kind == "cut-line"
+        for found in values(dump, file, lambda _: False)
+    ):
+        return CUT
+    return ""
+
+
+def _is_value(data: bytes) -> bool:
+    try:
+        json.loads(data.replace(b"\0", b"").decode("utf-8-sig", "replace"), strict=False)
+    except RecursionError:
+        return True
+    except ValueError:
+        return False
+    return True
+
+
+def _end(dump: Dump, file: str) -> bytes:
+    """Return the last bytes of what a file holds; one that is packed is read for them.
 
     Raises:
-        SourceError: the file could not be had.
+        SourceError: it cannot be had.
     """
-    if not isinstance(found, Gap) or found.kind == "bad-bytes":
-        return ""
-    if "." in found.kind:
-        raise SourceError(found.kind, found.message)
-    return found.message
+    with seekable(dump, file) as opened:
+        if compression_of(opened.read(HEAD_BYTES)) is None:
+            opened.seek(-min(END, opened.seek(0, io.SEEK_END)), io.SEEK_END)
+            return opened.read(END)
+    last = b""
+    with dump.open(file) as unpacked:
+        while piece := unpacked.read1(LOOKED_AT):
+            last = (last + piece)[-END:]
+    return last
 
 
 def _broken_parquet(dump: Dump, file: str) -> str:
