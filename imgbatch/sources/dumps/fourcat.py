@@ -17,7 +17,7 @@ from imgbatch.sources.dumps.csv_4cat import Rows, host_of
 from imgbatch.sources.dumps.names import base, ending, ref
 from imgbatch.sources.dumps.posts import Counted, Gap, Post
 from imgbatch.sources.dumps.values import at, text, text_id
-from imgbatch.sources.dumps.web import Place, platform_of, post_of
+from imgbatch.sources.dumps.web import Place, note_unknown, platform_of, post_of
 from imgbatch.sources.dumps.zips_4cat import Linked, linked
 
 if TYPE_CHECKING:
@@ -131,8 +131,7 @@ def _items(dump: Dump, name: str, zips: Linked, counted: Counted) -> Iterator[Po
 
 def _bare(item: Item, place: Place) -> Post | Gap:
     """Return a post of which only the id is known."""
-    note = f"no shape of {place.platform} that is known"
-    place.counted.note("bad-field", note, place.name, place.line)
+    note_unknown(item, place)
     post_id = (
         text_id(item.get("id"))
         or text_id(item.get("uri"))

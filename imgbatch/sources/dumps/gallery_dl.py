@@ -48,6 +48,9 @@ YIELDS = (
 )
 
 HEAD = 2**18
+# Sites whose ids are known to stand in each record.
+WITH_IDS = ("twitter", "instagram", "reddit", "tiktok")
+NO_ID = "no key of this site holds an id"
 LOOKED_AT = 20
 KEYS = (re.compile(rb'"category"\s*:\s*"'), re.compile(rb'"subcategory"\s*:\s*"'))
 Item = dict[str, Any]
@@ -77,16 +80,27 @@ def read(dump: Dump, asked: Asked) -> Iterator[Post | Gap]:
     """Yield one post for the records of each that follow each other."""
     del asked  # nothing to choose
     counted = Counted()
+    with_ids: set[str | None] = {None, *WITH_IDS}
+    # Of a category whose records never have one it is no damage: links to files, for one.
+    without: dict[str | None, tuple[Record, int]] = {}
     for post_id, found in groupby(_records(dump, counted), key=_key):
         if isinstance(post_id, Gap):
             yield post_id
         elif post_id[1] is None:
             for record in found:
                 assert isinstance(record, Record), "a gap is its own key"
-                yield Gap("no-id", record.name, record.line, "no key of this site holds an id")
+                if (category := text(record.item.get("category"))) in with_ids:
+                    yield Gap("no-id", record.name, record.line, NO_ID)
+                else:
+                    first, count = without.get(category, (record, 0))
+                    without[category] = (first, count + 1)
         else:
             records = [record for record in found if isinstance(record, Record)]
+            with_ids.add(text(records[0].item.get("category")))
             yield post_of(dump, post_id[1], records, counted)
+    for category, (record, count) in without.items():
+        kind = "no-id" if category in with_ids else "unread"
+        yield Gap(kind, record.name, record.line, NO_ID, count)
     yield from counted.gaps()
 
 

@@ -12,6 +12,7 @@ Drawback: a post of pictures, which the API does not tell apart, counts as a mis
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ HEAD = 2**16
 ANSWER = 2**18
 ANSWERED = re.compile(rb'"videos"\s*:')
 PAGED = re.compile(rb'"(search_id|has_more)"\s*:')
-EMPTY = re.compile(rb'"videos"\s*:\s*\[\s*\]')
+EMPTY = re.compile(rb'"videos"\s*:\s*(?:\[\s*\]|null)')
 OWN = (
     "video_description", "region_code", "hashtag_names", "hashtag_info_list", "voice_to_text",
     "is_stem_verified", "video_mention_list", "effect_ids", "favorites_count", "music_id",
@@ -115,7 +116,10 @@ def _videos(dump: Dump, name: str, counted: Counted) -> Iterator[Found | Gap]:
     if ending(name) != "json" or _is_lines(dump, name):
         yield from _by_line(dump, name, counted)
         return
-    yield from items(dump, name, _path(dump.head(name, HEAD)))
+    head = dump.head(name, HEAD)
+    if len(head) < HEAD and _is_last(_answer(head)):
+        return
+    yield from items(dump, name, _path(head))
 
 
 def _is_lines(dump: Dump, name: str) -> bool:
@@ -149,10 +153,28 @@ def _by_line(dump: Dump, name: str, counted: Counted) -> Iterator[Found | Gap]:
         videos = at(item, "data", "videos") if "data" in item else item.get("videos")
         if isinstance(videos, list):
             yield from ((line, video) for video in videos)
+        elif _is_last(item):
+            continue
         elif "data" in item or "error" in item:
             counted.no_id("an answer without videos", name, line)
         else:
             yield line, item
+
+
+def _answer(document: bytes) -> Video:
+    """Return the answer that a short document is; an empty one where it is none."""
+    try:
+        found = json.loads(document.decode("utf-8-sig", "replace"))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _is_last(answer: Video) -> bool:
+    """Tell whether an answer without videos is one by its own words: no error, and no more."""
+    data = answer.get("data")
+    ended = isinstance(data, dict) and data.get("videos") is None and data.get("has_more") is False
+    return ended and at(answer, "error", "code") == "ok"
 
 
 def _post(video: Any, name: str, line: int, counted: Counted) -> Post | Gap:

@@ -79,7 +79,7 @@ def _post(item: Item, name: str, line: int, counted: Counted) -> Post | Gap:
     if post is not None:
         return post
     # What it holds is not known here, that it is there is.
-    note_unknown(place)
+    note_unknown(data if isinstance(data, dict) else {}, place)
     post_id = text_id(item.get("item_id"))
     if post_id is None:
         return Gap("no-id", name, line, "an item without id")

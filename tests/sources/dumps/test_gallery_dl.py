@@ -169,6 +169,22 @@ def test_tiktok_has_its_nested_author_and_counts(tmp_path: Path) -> None:
     assert (post.media[0].kind, post.media[0].key, post.media[0].duration) == ("video", "v1", 9.0)
 
 
+@pytest.mark.parametrize(
+    ("items", "kind"),
+    [
+        ([{"category": "directlink", "filename": "logo"}], "unread"),
+        ([{"category": "twitter", "content": "a"}], "no-id"),
+        ([{"category": "mastodon"}, {"category": "mastodon", "id": "110"}], "no-id"),
+    ],
+)
+def test_records_of_a_site_without_ids_are_no_damage(
+    tmp_path: Path, items: list[dict[str, Any]], kind: str
+) -> None:
+    for number, item in enumerate(items):
+        saved(tmp_path / f"{number}.png.json", item)
+    assert [gap.kind for gap in read(tmp_path)[1] if gap.kind in ("no-id", "unread")] == [kind]
+
+
 def test_a_site_that_is_not_named_here_is_read_by_the_words_that_most_use(tmp_path: Path) -> None:
     item = {"category": "mastodon", "id": "110", "content": "a toot", "date": "2023-05-06 09:08:07"}
     account = {"account": {"id": "7", "username": "ada"}, "reblogs_count": 2, "num": 1}

@@ -59,6 +59,26 @@ def test_an_answer_that_is_an_error_is_told(tmp_path: Path) -> None:
     assert not [line for line, _ in told if line == 2]
 
 
+@pytest.mark.parametrize("videos", [{}, {"videos": None}])
+@pytest.mark.parametrize(
+    ("code", "more", "told"), [("ok", False, 0), ("ok", True, 1), ("no", False, 2)]
+)
+def test_a_last_answer_without_videos_is_none_that_lacks_them(
+    tmp_path: Path, videos: dict[str, None], code: str, *, more: bool, told: int
+) -> None:
+    first = {"data": {"videos": [VIDEO], "has_more": True}, "error": {"code": "ok"}}
+    last = {"data": {**videos, "has_more": more, "search_id": "1"}, "error": {"code": code}}
+    (tmp_path / "a.jsonl").write_text(f"{json.dumps(first)}\n{json.dumps(last)}\n")
+    gaps = [gap for gap in read(tmp_path) if isinstance(gap, Gap) and gap.kind == "no-id"]
+    assert len(gaps) == told
+
+
+def test_a_page_of_no_videos_says_so_itself(tmp_path: Path) -> None:
+    last = {"data": {"videos": None, "has_more": False}, "error": {"code": "ok"}}
+    (tmp_path / "a.json").write_text(json.dumps(last, indent=2))
+    assert [gap.kind for gap in read(tmp_path) if isinstance(gap, Gap)] == ["no-posts"]
+
+
 @pytest.mark.parametrize(
     "document",
     [

@@ -126,6 +126,22 @@ def test_zeeschuimer_reads_both_shapes_of_tiktok_and_names_what_it_does_not_know
     assert any(gap.message == "data: no shape of gab that is known" for gap in gaps)
 
 
+@pytest.mark.parametrize(
+    ("more", "kind"), [({}, "no-id"), ({"product_type": "story", "expiring_at": 9}, "bad-field")]
+)
+@pytest.mark.parametrize("name", ["zeeschuimer", "4cat"])
+def test_an_item_of_instagram_without_code_is_damage_unless_it_is_of_a_story(
+    tmp_path: Path, name: str, more: dict[str, object], kind: str
+) -> None:
+    item = {"pk": "5", "id": "5_1", "taken_at": 1_700_000_000, "media_type": 1, **more}
+    told = {"source_platform": "instagram.com", "item_id": "5"}
+    line = {**told, "data": item} if name == "zeeschuimer" else {**item, "__import_meta": told}
+    (tmp_path / "instagram-1.ndjson").write_text(json.dumps(line) + "\n")
+    found = [each for _, each in dumps.read_all(Dump.at(str(tmp_path)), [name])]
+    assert [each.kind for each in found if isinstance(each, Gap)] == [kind]
+    assert sum(isinstance(each, Post) for each in found) == 1
+
+
 def test_4cat_gives_posts_the_files_that_zips_say_are_theirs(tmp_path: Path) -> None:
     posts, _ = read("4cat", tmp_path)
     files = {
@@ -154,7 +170,7 @@ def test_4cat_reads_the_columns_of_each_platform_and_splits_urls_that_hold_comma
     assert (posts["CaA1"].platform, posts["CaA1"].author_id) == ("instagram", "ada")
     assert posts["7000000000000000009"].platform == "tiktok"
     assert posts["at://did:plc:aaa/app.bsky.feed.post/3k1"].media[0].alt_text == "a red square"
-    assert [gap.message for gap in gaps] == ["no shape of tiktok that is known"]
+    assert [gap.message for gap in gaps] == ["data: no shape of tiktok that is known"]
 
 
 @pytest.mark.parametrize("filler", ["0", "None", "[]"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.sources.dumps.web.bluesky import bluesky_post
-from imgbatch.sources.dumps.web.instagram import instagram_post
+from imgbatch.sources.dumps.web.instagram import instagram_post, is_passing
 from imgbatch.sources.dumps.web.place import Place
 from imgbatch.sources.dumps.web.tiktok import tiktok_post
 from imgbatch.sources.dumps.web.x import x_post
@@ -28,6 +28,8 @@ READERS: dict[str, Callable[[dict[str, Any], Place], Post | None]] = {
     "tiktok": tiktok_post,
     "bluesky": bluesky_post,
 }
+# An item of these goes by the id of its post, whatever its shape.
+SAME_IDS = ("tiktok",)
 # How collectors name the platforms: the site's address, or a module's name.
 NAMES = {
     "twitter": "x",
@@ -52,12 +54,14 @@ def post_of(item: dict[str, Any], place: Place) -> Post | None:
     return reader(item, place) if reader else None
 
 
-def note_unknown(place: Place) -> None:
+def note_unknown(item: dict[str, Any], place: Place) -> None:
     """Note an item whose shape is not known.
 
     Where the platform's is, the item may be damaged, and the collector's id of it be another one
-    than its posts have.
+    than its posts have. What has no such id by its kind is no damage.
     """
-    kind = "no-id" if place.platform in READERS else "bad-field"
+    passing = READERS.get(place.platform) is instagram_post and is_passing(item)
+    other_id = place.platform in READERS and place.platform not in SAME_IDS
+    kind = "no-id" if other_id and not passing else "bad-field"
     why = f"data: no shape of {place.platform} that is known"
     place.counted.note(kind, why, place.name, place.line)

@@ -34,6 +34,7 @@ KINDS: dict[str, MediaKind] = {
     "XIGPolarisImageMedia": "image",
     "XIGPolarisVideoMedia": "video",
 }
+PASSING = ("story", "ad")
 SIDECARS = ("GraphSidecar", "XDTGraphSidecar")
 
 Item = dict[str, Any]
@@ -69,6 +70,15 @@ def instagram_post(item: Item, place: Place) -> Post | None:
         repost_of=text_id(at(item, "text_post_app_info", "share_info", "reposted_post", "code")),
         metrics=_metrics(item),
         media=_media(item, place),
+    )
+
+
+def is_passing(item: Item) -> bool:
+    """Tell whether an item is a frame of a story or an advertisement, which may have no code."""
+    return (
+        item.get("product_type") in PASSING
+        or item.get("is_reel_media") is True
+        or any(item.get(key) is not None for key in ("expiring_at", "ad_id"))
     )
 
 
