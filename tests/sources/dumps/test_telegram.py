@@ -246,3 +246,17 @@ def test_an_export_under_another_name_is_found_where_there_is_no_result_json(
 def test_a_result_json_of_another_tool_is_no_export(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text('{"messages": [{"id": 1}], "type": "scores", "id": 3}')
     assert recognise(Dump.at(str(tmp_path))) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("messages", "kinds"),
+    [
+        ([], ["no-posts"]),
+        ([{"id": 1, "type": "service", "action": "create_group"}], ["unread"]),
+    ],
+)
+def test_a_chat_of_no_messages_says_so_itself(
+    tmp_path: Path, messages: list[dict[str, Any]], kinds: list[str]
+) -> None:
+    posts, gaps = read(chat(tmp_path, *messages))
+    assert (posts, [gap.kind for gap in gaps]) == ({}, kinds)
