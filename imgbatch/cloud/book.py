@@ -49,7 +49,8 @@ class Book:
         head_since: from when the head's hours count; None: from its launch.
         lines: that a head before us wrote; what those cost that go on is known by them.
         looked: when that head looked last; seconds since 1970.
-        until: by when its machines were gone at the latest, had nobody looked again.
+        until: by when the machines of these lines were gone at the latest, had nobody taken the
+            lease again.
 
     Attributes:
         lines: the ledger.
@@ -153,7 +154,8 @@ class Book:
             self._open(member, "worker", None)
         self._missed(events, ends, here)
         self._reprice(now)
-        self._looked = now
+        # From here on they are there for as long as this head renews the lease.
+        self._looked, self._until = now, math.inf
 
     def close(self, now: float) -> None:
         """End what goes on: the run is over, the head's hours are another one's."""

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from imgbatch.cloud.ledger import Line
 
 
+# By when a machine has left whose head renews nothing any more: it boots, looks each minute, and
+# puts up with ten (`leaving`).
+LEAVING_SECONDS = 1200.0
+
+
 class Closing:
     """Closes the ledgers of a deployment's runs.
 
@@ -72,7 +77,7 @@ class Closing:
         if over and all(line.end is not None for line in lines):
             return lines if raw else None
         looked = last_look(lines, state)
-        until = min(now, latest(order, state))
+        until = gone_by(order, state, looked, now)
         if order and order.pool in self._deployment.pools:
             lines = self._asked(lines, order, looked=looked, until=until, now=now)
         lines = [x if x.end is not None else ledger.last_seen(x, looked, until) for x in lines]
@@ -158,6 +163,26 @@ def latest(order: Order | None, state: State | None) -> float:
     """Return by when the cloud ended the machines of a run at the latest; seconds since 1970."""
     deadline = (state.deadline if state else 0.0) or (order.deadline if order else 0.0)
     return deadline + GRACE_SECONDS if deadline else math.inf
+
+
+def gone_by(
+    order: Order | None, state: State | None, seen: float, now: float, beat: float = 0.0
+) -> float:
+    """Return by when machines were gone at the latest whose end nobody saw; seconds since 1970.
+
+    Once nobody renews the lease, they leave by themselves; who ends a run ends them before.
+
+    Args:
+        order: of the run; None: nobody can read it.
+        state: as its head told it last; None: for how long it had a head, nobody knows.
+        seen: when a head last saw them.
+        now: the moment.
+        beat: when its lease was renewed last, where that is known.
+    """
+    by = min(now, latest(order, state))
+    if state is None:
+        return by
+    return min(by, state.at if state.over else max(seen, state.at, beat) + LEAVING_SECONDS)
 
 
 def last_look(lines: Sequence[Line], state: State | None) -> float:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from imgbatch import analyzers, settings
 from imgbatch.cloud import ledger
-from imgbatch.cloud.closing import last_look, latest
+from imgbatch.cloud.closing import gone_by, last_look, latest
 from imgbatch.cloud.estimate import Rate, Spread
 from imgbatch.cloud.speeds import AGAIN, Sample, seconds
 from imgbatch.errors import DeploymentError, RunError, SettingsError
@@ -36,9 +36,6 @@ LAST = 20
 APART = 0.15
 # Machines that were launched in so many seconds were asked for together.
 TOGETHER_SECONDS = 60.0
-# By when a machine has left whose head renews nothing any more: it boots, looks each minute, and
-# puts up with ten (`leaving`).
-LEAVING_SECONDS = 1200.0
 # A run that did less says more of its boots than of its speed.
 FEW_SECONDS = 300.0
 
@@ -95,13 +92,8 @@ class Run:
         return self.state.at if self.state else self.ordered
 
     def gone(self, now: float) -> float:
-        """Return by when machines without an end were gone at the latest, or are there yet.
-
-        Once nobody renews the lease, they leave by themselves.
-        """
-        if self.state and self.state.over:
-            return min(self.state.at, self.latest, now)
-        return min(now, self.latest, max(self.seen, self.beat) + LEAVING_SECONDS)
+        """Return by when machines without an end were gone at the latest, or are there yet."""
+        return gone_by(self.order, self.state, self.seen, now, self.beat)
 
     def workers(self) -> list[Life]:
         """Return its machines without the head, in the order of their launch."""

@@ -125,7 +125,7 @@ def _withdraw(run: str, place: Place, clock: Clock, say: Callable[[str], None]) 
     orders = place.control.orders(lambda _: None)
     order = next((one for one in orders if one.run == run), None)
     place.control.close(run)
-    tell_stopped(run, place, order, clock.now(), say)
+    tell_stopped(run, place, order, clock, say)
     rest(place)
 
 

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 from imgbatch.cloud import ledger, trouble
 from imgbatch.cloud.book import Book
 from imgbatch.cloud.boots import Boots
+from imgbatch.cloud.closing import gone_by
 from imgbatch.cloud.control import State
 from imgbatch.cloud.crossing import Crossing
 from imgbatch.cloud.ending import (
@@ -92,7 +93,7 @@ class Scaler:
             head_since=head_since,
             lines=lines,
             looked=former.at if former else None,
-            until=order.deadline + GRACE_SECONDS,
+            until=_left_by(order, former, now),
         )
         self.crossing = Crossing(order.tariff, former.traffic if former else None)
         self.ending: Ending | None = None
@@ -351,6 +352,15 @@ def _over(code: int, ending: Ending | None) -> tuple[Phase, int, str]:
     if ending:
         return ending.phase, ending.code, ending.reason
     return "failed", code, f"the run ended with code {code}: `imgbatch cloud logs` says why"
+
+
+def _left_by(order: Order, former: State | None, now: float) -> float:
+    """Return by when the machines of a head before us were gone at the latest.
+
+    One that may be there yet goes by the lease that was just taken.
+    """
+    left = gone_by(order, former, former.at, now) if former else now
+    return left if left < now else order.deadline + GRACE_SECONDS
 
 
 def _time_of(run: str, default: float) -> float:

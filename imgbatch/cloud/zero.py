@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 STEP = 5.0
 # A cloud takes a minute or two to end a machine.
 ENDING = 600.0
+# What became of machines is asked so often before it counts as not known, for good.
+ASKED = 4
 NEVER, FORCED = "stopped before a head took it", "ended by force"
 
 
@@ -90,9 +92,9 @@ def to_zero(place: Place, runs: Sequence[str], say: Callable[[str], None], clock
     for run in {**dict.fromkeys(runs), **orders}:
         order = orders.get(run) or _taken(run, place.control)
         if run in runs:
-            tell_stopped(run, place, order, clock.now(), say)
+            tell_stopped(run, place, order, clock, say)
         else:
-            _closed(run, place, order, clock.now(), say)
+            _closed(run, place, order, clock, say)
 
 
 def _off(place: Place, runs: Sequence[str]) -> None:
@@ -172,16 +174,17 @@ def empty(
 
 
 def tell_stopped(
-    run: str, place: Place, order: Order | None, now: float, say: Callable[[str], None]
+    run: str, place: Place, order: Order | None, clock: Clock, say: Callable[[str], None]
 ) -> None:
     """Say of a run that it was stopped, unless it was told already how it ended.
 
     Its ledger is closed first: from then on nobody looks at its machines.
     """
     control = place.control
-    before, lines = state_of(run, control), _closed(run, place, order, now, say)
+    before, lines = state_of(run, control), _closed(run, place, order, clock, say)
     if before and before.over:
         return
+    now = clock.now()
     ended = {"phase": "stopped", "code": CancelledError.exit_code, "at": now}
     none = {"workers": 0, "booting": 0, "per_hour": 0.0, "eta": None}
     if before is None and order:
@@ -196,17 +199,21 @@ def tell_stopped(
 
 
 def _closed(
-    run: str, place: Place, order: Order | None, now: float, say: Callable[[str], None]
+    run: str, place: Place, order: Order | None, clock: Clock, say: Callable[[str], None]
 ) -> list[Line] | None:
     """Close the ledger of a run; return its lines, None where it has none that can be read."""
     control, deployment = place.control, place.deployment
     state = state_of(run, control)
     asked = Closing(control, deployment, place.groups, place.market)
-    try:
-        return asked.settle(run, order, state, now, say)
-    except CloudError as error:
-        say(f"what became of the machines of {run} is not told: {error}")
-        return Closing(control, deployment).settle(run, order, state, now, say)
+    for times in range(1, ASKED + 1):
+        try:
+            return asked.settle(run, order, state, clock.now(), say)
+        except CloudError as error:
+            said = f"what became of the machines of {run} is not told: {error}"
+        if times < ASKED:
+            clock.sleep(STEP)
+    say(said)
+    return Closing(control, deployment).settle(run, order, state, clock.now(), say)
 
 
 def _taken(run: str, control: Control) -> Order | None:

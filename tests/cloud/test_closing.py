@@ -25,6 +25,7 @@ from tests.cloud.watched import FakeClock
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from imgbatch.cloud import Event
     from imgbatch.cloud.control import Order
 
 MINUTE = 60.0
@@ -174,6 +175,59 @@ def test_a_machine_of_whose_end_nothing_is_told_counts_to_its_last_look_and_that
     budget = {"budget": order.budget}
     month = paid(night.control, order.run[-7:], "UTC", NOON + HOUR, **budget)
     assert month == pytest.approx(found.dollars + found.unseen)
+
+
+def untold(night: Night) -> None:
+    """Have the cloud know nothing of what was, as where groups were made anew."""
+    for group in night.cloud.state.values():
+        group.events.clear()
+
+
+@pytest.mark.parametrize("how", ["stop", "next", "next head"])
+def test_what_nobody_saw_of_a_ledger_is_twenty_minutes_and_not_the_days_to_the_deadline(
+    tmp_path: Path, how: str
+) -> None:
+    night, order, bill = killed(tmp_path, hours=96)
+    untold(night)
+    night.cloud.now += 2 * 24 * HOUR
+    before = cost(night, order)
+    assert before.dollars < bill <= before.dollars + before.unseen
+    assert before.unseen < 1.0
+    if how == "stop":
+        halt(order.run, place(night), force=True, say=lambda _: None, clock=FakeClock(night.cloud))
+        assert night.state(order).phase == "stopped"
+    elif how == "next":  # ... that finds its deadline passed
+        night.cloud.now += 3 * 24 * HOUR
+        night.order(hours=1, dataset="data")
+        night.until_quiet()
+        assert night.state(order).phase == "deadline"
+    else:  # ... that goes on with it, within its budget
+        night.cloud.groups.want(night.head_group, 1)
+        night.until_quiet()
+        assert night.state(order).phase == "done"
+    found = cost(night, order)
+    assert all(line.end is not None for line in found.lines)
+    assert found.unseen == pytest.approx(before.unseen)
+
+
+def test_a_cloud_that_does_not_tell_at_once_what_was_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night, order, bill = killed(tmp_path)
+    night.cloud.now += HOUR
+    events, asked = night.cloud.groups.events, []
+
+    def throttled(group: str, since: float) -> list[Event]:
+        asked.append(group)
+        if len(asked) < 3:
+            raise CloudError("asked too often")
+        return events(group, since)
+
+    monkeypatch.setattr(night.cloud.groups, "events", throttled)
+    said: list[str] = []
+    halt(order.run, place(night), force=True, say=said.append, clock=FakeClock(night.cloud))
+    assert closed(night, order, bill).unseen == 0.0
+    assert not any("not told" in line for line in said)
 
 
 def test_a_head_that_comes_late_counts_what_nobody_saw_towards_the_budget(tmp_path: Path) -> None:
