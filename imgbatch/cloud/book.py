@@ -98,8 +98,8 @@ class Book:
         self.unpriced_since: float | None = None
 
     def spent(self, now: float) -> float:
-        """Return dollars so far, at most."""
-        return ledger.at_most(self.lines, now)
+        """Return dollars so far, at most; before the first look, of what a head before us saw."""
+        return ledger.at_most(self.lines, min(now, self._until))
 
     def per_hour(self, role: Role | None = None) -> float:
         """Return dollars an hour as it stands, of all machines or those of one role."""
@@ -159,6 +159,7 @@ class Book:
 
     def close(self, now: float) -> None:
         """End what goes on: the run is over, the head's hours are another one's."""
+        self._unseen((), now)
         self._end(lambda _: now)
 
     def _unseen(self, told: Collection[str], now: float) -> None:

@@ -191,5 +191,5 @@ def last_look(lines: Sequence[Line], state: State | None) -> float:
     The state of a run that is over tells when somebody noted that, which may be days later.
     """
     if state and not state.over:
-        return state.at
+        return state.seen
     return max([0.0, *(line.start if line.end is None else line.end for line in lines)])

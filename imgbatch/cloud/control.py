@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from imgbatch.storage import Store
 
 LEASE, DEPLOYMENT = "lease.json", "deployment.json"
+# Fields that came after others read such objects: a head may be of an older image than a terminal.
+LATER = ("looked",)
 T = TypeVar("T", bound=Settings)
 ORDERS, RUNS, SCHEDULES, BOOTS = "orders", "runs", "schedules", "boots"
 # Of a machine's report that was cut off.
@@ -122,6 +124,7 @@ class State(Settings):
         phase: waiting (for machines), working, draining, done, failed, stopped, budget, deadline.
         code: exit code of the run once it has ended.
         at: when this was written, seconds since 1970 by the head's clock.
+        looked: when the cloud was last seen, where it did not answer at `at`; 0: it did.
         reason: why it waits or ended: in words, with what to do.
         shards, shards_done, sources, sources_done: as the dataset's run tells them.
         workers: machines of the pool that work; booting: that were launched and do not work yet.
@@ -136,6 +139,7 @@ class State(Settings):
     run: str
     phase: Phase
     at: float
+    looked: float = 0.0
     deadline: float
     budget: float
     reason: str = ""
@@ -152,6 +156,11 @@ class State(Settings):
     traffic: Traffic = Traffic()
     eta: float | None = None
     steps: dict[str, float] = Field(default_factory=dict)
+
+    @property
+    def seen(self) -> float:
+        """When a head last saw its machines; seconds since 1970."""
+        return self.looked or self.at
 
     @property
     def over(self) -> bool:
@@ -290,8 +299,13 @@ def told(raw: bytes) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
+def unsaid(value: Settings) -> set[str]:
+    """Return the fields that versions before do not read, where they say nothing."""
+    return {name for name in LATER if getattr(value, name, None) == 0}
+
+
 def encoded(value: Settings) -> bytes:
     """Return the bytes of a control object."""
-    fields: Mapping[str, Any] = value.model_dump()
+    fields: Mapping[str, Any] = value.model_dump(exclude=unsaid(value))
     # One key per line: the watch of a machine reads the lease with sed.
     return json.dumps(fields, indent=0).encode()

@@ -92,7 +92,7 @@ class Scaler:
             order.pool,
             head_since=head_since,
             lines=lines,
-            looked=former.at if former else None,
+            looked=former.seen if former else None,
             until=_left_by(order, former, now),
         )
         self.crossing = Crossing(order.tariff, former.traffic if former else None)
@@ -101,7 +101,7 @@ class Scaler:
         self._former = (former.shards, former.sources) if former else (0, 0)
         self._preemptions = former.preemptions if former else 0
         self._ordered = _time_of(order.run, now)
-        self._from = former.at if former else now
+        self._from = self._looked = former.seen if former else now
         self._events: list[Event] = []
         self.ahead = 0.0
         self._boots = Boots()
@@ -146,7 +146,7 @@ class Scaler:
         now, work = now + self.ahead, self._whole(work)
         if work.ended is None and not self.ending:
             self.ending = self._must_end(work, now)
-        state = self._state([], work, now)
+        state = self._state([], work, now).model_copy(update={"looked": self._looked})
         if state.over and not self._given_up:
             # Machines may be there: nobody knows, so it is asked again.
             state = state.model_copy(update={"phase": "draining", "code": None})
@@ -198,6 +198,7 @@ class Scaler:
         self._events = [e for e in (*self._events, *news) if e.at > self._from]
         self._preemptions += sum(event.kind == "preempted" for event in news)
         self.book.see(heads, members, news, now)
+        self._looked = now
         return [member for member in members if member.state != "leaving"]
 
     def _told(self, group: str) -> list[Event]:
@@ -359,7 +360,7 @@ def _left_by(order: Order, former: State | None, now: float) -> float:
 
     One that may be there yet goes by the lease that was just taken.
     """
-    left = gone_by(order, former, former.at, now) if former else now
+    left = gone_by(order, former, former.seen, now) if former else now
     return left if left < now else order.deadline + GRACE_SECONDS
 
 

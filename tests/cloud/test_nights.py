@@ -619,6 +619,54 @@ def test_a_head_is_lost_while_the_cloud_is_out_and_the_next_one_takes_its_lease_
     assert len([r for r in night.cloud.rented if r.group == night.head_group]) == 2
 
 
+def test_a_run_that_was_killed_hours_ago_has_not_spent_its_budget_by_then(tmp_path: Path) -> None:
+    """Its machines left long before the next head came, and the cloud does not yet say so."""
+    night = Night(tmp_path, shards=400)
+    order = night.order(hours=12, budget=5)
+    night.run(40 * MINUTE)
+    before = night.spent(order)
+    night.kill()
+    night.cloud.now += 4 * HOUR
+    night.cloud.groups.want(night.head_group, 1)
+    night.run(STEP_SECONDS)
+    while not any(manned.runs for manned in night.heads.values()):
+        night.run(STEP_SECONDS)  # until the next head takes it
+    out = night.cloud.now
+    night.cloud.down = lambda now: now - out < 2 * MINUTE
+    night.run(1 * MINUTE)
+    state = night.state(order)
+    assert state.at - state.looked > 4 * HOUR
+    assert before <= state.spent < before + 1.0
+    night.until_quiet()
+    night.check()
+    assert ended(night, order) == ("done", 0)
+    assert night.spent(order) == pytest.approx(night.cloud.bill(), rel=0.02)
+
+
+def test_what_came_and_went_in_an_outage_that_its_head_did_not_live_through_is_in_the_ledger(
+    tmp_path: Path,
+) -> None:
+    night = Night(tmp_path, shards=2000)
+    order = night.order(hours=8)
+    night.run(20 * MINUTE)
+    night.cloud.down = lambda _: True
+    for _ in range(2):
+        night.run(5 * MINUTE)
+        came = night.cloud.alive(night.group())[-1]
+        night.cloud.preempt(came.machine)  # and its group makes another
+    night.run(5 * MINUTE)
+    told = night.state(order)
+    assert told.at - told.looked >= 15 * MINUTE
+    night.lose_head()
+    night.cloud.down = lambda _: False
+    night.until_quiet()
+    night.check()
+    lines = ledger.read(night.control.get(order.run, "ledger.jsonl") or b"")
+    assert came.since > NOON + 20 * MINUTE
+    assert came.machine in {line.machine for line in lines}
+    assert night.spent(order) == pytest.approx(night.cloud.bill(), rel=0.02)
+
+
 def test_a_head_that_comes_while_the_cloud_is_out_takes_no_lease_that_another_one_renews(
     tmp_path: Path,
 ) -> None:
