@@ -19,7 +19,13 @@ from imgbatch.cloud.control import State
 from imgbatch.cloud.holding import Holding
 from imgbatch.cloud.launch import SHORTEST
 from imgbatch.cloud.ledger import LEDGER
-from imgbatch.errors import DeploymentError, SettingsError, SpentError, StorageError
+from imgbatch.errors import (
+    CloudError,
+    DeploymentError,
+    SettingsError,
+    SpentError,
+    StorageError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,9 +33,9 @@ if TYPE_CHECKING:
     from imgbatch.cloud import Cloud
     from imgbatch.cloud.control import Control, Order, Phase
     from imgbatch.cloud.deployment import Deployment
-    from imgbatch.errors import CloudError
 
 # A lease that another head did not renew for so long is that of a dead one: it does so nine times.
+# And what a cloud does not tell of one run's machines for so long holds no other run up.
 DEAD_SECONDS = 180.0
 # A run that ends sooner than that could not begin.
 LEAST_SECONDS = 120.0
@@ -64,6 +70,7 @@ class Orders:
         self._machine, self._say = machine, say
         self._lease: Holding | None = None
         self._other: tuple[str, int] | None = None
+        self._unsettled: tuple[str, float] | None = None
         self.out: float | None = None
 
     # -- what is known of an order -----------------------------------------------------------------
@@ -129,16 +136,35 @@ class Orders:
             Whether its ledger has this head's hours: those after it are the next run's.
 
         Raises:
-            CloudError: what became of its machines is not told yet; it is asked again.
+            CloudError: what became of its machines is not told yet; it is asked again for a while.
         """
-        groups, market = self._cloud.groups, self._cloud.market
-        closing = Closing(self._control, self._deployment, groups, market)
-        lines = closing.settle(order.run, order, former, told.at, self._say)
+        lines = self._settled(order, former, told.at)
         if lines is not None:
             told = with_cost(told, lines, told.at)
         self._control.tell(told)
         self._control.close(told.run)
         return any(line.machine == self._machine for line in lines or ())
+
+    def _settled(self, order: Order, former: State | None, now: float) -> list[ledger.Line] | None:
+        """Close the ledger of an order that is over.
+
+        Its own pool may never answer, while those of what waits behind it do: so it is asked for
+        some minutes, and then what is known without it counts.
+
+        Raises:
+            CloudError: it is asked again.
+        """
+        control, deployment, run = self._control, self._deployment, order.run
+        closing = Closing(control, deployment, self._cloud.groups, self._cloud.market)
+        try:
+            return closing.settle(run, order, former, now, self._say)
+        except CloudError as error:
+            if self._unsettled is None or self._unsettled[0] != run:
+                self._unsettled = run, now
+            if now - self._unsettled[1] < DEAD_SECONDS:
+                raise
+            self._say(f"what became of the machines of {run} is not told: {error}")
+        return Closing(control, deployment).settle(run, order, former, now, self._say)
 
     def send_away(self, order: Order, now: float) -> None:
         """End the workers of an order: by the lease, and by their group."""

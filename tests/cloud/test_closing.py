@@ -19,7 +19,7 @@ from imgbatch.cloud.launch import Place
 from imgbatch.cloud.monthly import paid
 from imgbatch.errors import CloudError
 from tests.cloud.fake import NOON
-from tests.cloud.night import HOUR, WEEK, Night
+from tests.cloud.night import HOUR, WEEK, FakeDataset, Night
 from tests.cloud.watched import FakeClock
 
 if TYPE_CHECKING:
@@ -175,6 +175,30 @@ def test_a_machine_of_whose_end_nothing_is_told_counts_to_its_last_look_and_that
     budget = {"budget": order.budget}
     month = paid(night.control, order.run[-7:], "UTC", NOON + HOUR, **budget)
     assert month == pytest.approx(found.dollars + found.unseen)
+
+
+def test_a_pool_that_tells_nothing_of_a_run_that_is_over_holds_no_other_run_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night, order, bill = killed(tmp_path, hours=1)
+    night.cloud.now += 2 * HOUR
+    events = night.cloud.groups.events
+
+    def refused(group: str, since: float) -> list[Event]:
+        if group == night.group():
+            raise CloudError("the pool does not tell")
+        return events(group, since)
+
+    monkeypatch.setattr(night.cloud.groups, "events", refused)
+    night.datasets["other"] = FakeDataset(dict.fromkeys(range(50), 60.0))
+    other = night.order(hours=3, pool="cpu", dataset="other")
+    night.until_quiet()
+    assert (night.state(order).phase, night.state(other).phase) == ("deadline", "done")
+    assert night.control.waiting() == []
+    assert any("is not told: the pool does not tell" in line for _, _, line in night.said)
+    found = cost(night, order)
+    assert all(line.end is not None for line in found.lines)
+    assert found.dollars < bill <= found.dollars + found.unseen < bill + 1.0
 
 
 def untold(night: Night) -> None:
