@@ -12,6 +12,7 @@ for what nobody foresaw. What begins an order, or ends it before it began, is in
 
 from __future__ import annotations
 
+import time
 import traceback
 from typing import TYPE_CHECKING, Protocol
 
@@ -43,6 +44,8 @@ SOON_SECONDS = 120.0
 AGAIN = "Order it again: what was finished stays."
 # So many turns of an order in a row may fail for what nobody foresaw.
 UNFORESEEN = 5
+# A clock that moves by more against a count that nobody corrects was set. What is less is lateness.
+SET_SECONDS = 5.0
 BUG = 1
 
 
@@ -66,6 +69,7 @@ class Head:
         machine: its name for the cloud.
         host: what computes.
         clock: seconds since 1970, by the machine's own.
+        count: seconds from any moment on, which no correction of a clock touches.
     """
 
     def __init__(
@@ -77,19 +81,22 @@ class Head:
         machine: str,
         host: Host,
         clock: Callable[[], float],
+        count: Callable[[], float] = time.monotonic,
     ) -> None:
         self._control, self._cloud, self._deployment = control, cloud, deployment
-        self._machine, self._host, self._clock = machine, host, clock
+        self._machine, self._host, self._clock, self._count = machine, host, clock, count
         self._orders = Orders(control, cloud, deployment, machine=machine, say=host.say)
         self._scale: Scale | None = None
         self._run: Run | None = None
         self._began: float | None = None
         self._first = True
         self._ahead = 0.0
+        self._apart: float | None = None
         self._failing = ("", 0)
 
     def turn(self, now: float) -> float | None:
         """Do what is due; return in how many seconds to come again, None: nothing is left to do."""
+        self._look_at_the_clock()
         now += self._ahead
         self._began = self._began or now
         try:
@@ -103,6 +110,22 @@ class Head:
         except (StorageError, CloudError, DeploymentError, SettingsError) as error:
             self._host.say(f"tried again in {AGAIN_SECONDS:g} s: {error}")
             return AGAIN_SECONDS
+
+    def _look_at_the_clock(self) -> None:
+        """Take back of the clock's correction what somebody corrected at the clock itself since."""
+        apart = self._clock() - self._count()
+        set_by = apart - (apart if self._apart is None else self._apart)
+        if self._apart is not None and abs(set_by) < SET_SECONDS:
+            return
+        self._apart = apart
+        before = self._ahead + (self._scale.ahead if self._scale else 0.0)
+        if not before or not set_by:
+            return  # by no correction of ours: the clock is believed
+        self._host.say(f"the clock was set by {set_by:.0f} s")
+        self._ahead -= set_by
+        if self._ahead < 0 and self._scale:
+            self._scale.ahead += self._ahead
+        self._ahead = max(0.0, self._ahead)
 
     def close(self) -> None:
         """End what was started here; the order stays in the queue."""

@@ -149,6 +149,10 @@ class Scale:
         """Seconds that the cloud's clock is known to be ahead of ours."""
         return self._scaler.ahead
 
+    @ahead.setter
+    def ahead(self, seconds: float) -> None:
+        self._scaler.ahead = max(0.0, seconds)
+
     def _first(self, now: float) -> State:
         order = self.order
         return State(

@@ -149,7 +149,8 @@ class Manned:
             night.deployment,
             machine=rented.machine,
             host=self,
-            clock=lambda: night.cloud.now + skew,
+            clock=lambda: night.cloud.now + self.skew,
+            count=lambda: night.cloud.now,
         )
         self.next: float | None = night.cloud.now
 

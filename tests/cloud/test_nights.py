@@ -1131,6 +1131,25 @@ def test_clocks_that_differ_cost_no_more_than_the_budget(tmp_path: Path, head_sk
     assert night.cloud.bill() <= 2.0 * 1.05
 
 
+@pytest.mark.parametrize("skew", [0.0, -900.0, -2400.0])
+@pytest.mark.parametrize("minutes", [5.0, 20.0])
+def test_a_clock_that_is_set_while_a_run_is_at_work_does_not_end_it(
+    tmp_path: Path, skew: float, minutes: float
+) -> None:
+    """It was half an hour behind as the head began, and time service mends that later."""
+    night = Night(tmp_path, shards=5000, head_skew=-30 * MINUTE)
+    order = night.order(hours=2)
+    night.run(minutes * MINUTE)
+    (manned,) = night.heads.values()
+    manned.skew = skew
+    while not night.state(order).over and night.cloud.now < order.deadline:
+        night.run(STEP_SECONDS)
+    assert ended(night, order) == ("deadline", 31)
+    assert -MINUTE < order.deadline - night.cloud.now < 3 * MINUTE
+    night.until_quiet()
+    night.check()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(30))
 def test_any_night_ends_in_time_and_within_its_budget(tmp_path: Path, seed: int) -> None:
