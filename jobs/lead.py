@@ -335,7 +335,10 @@ class Head:
         if orders := self._orders.waiting():
             # Ordered between the look and the end: whoever ordered may have armed and woken before
             # it, and is to find both as they were left.
-            ends = [self._orders.deadline(order, now) + GRACE_SECONDS for order in orders]
+            ends = [
+                (order.heads_until or self._orders.deadline(order, now)) + GRACE_SECONDS
+                for order in orders
+            ]
             groups.arm(own, max(ends))
             groups.want(own, 1)
             return 0.0

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 LEASE, DEPLOYMENT = "lease.json", "deployment.json"
 # Fields that came after others read such objects: a head may be of an older image than a terminal.
-LATER = ("looked",)
+LATER = ("looked", "heads_until")
 T = TypeVar("T", bound=Settings)
 ORDERS, RUNS, SCHEDULES, BOOTS = "orders", "runs", "schedules", "boots"
 # Of a machine's report that was cut off.

@@ -10,6 +10,7 @@ it. Whatever fails in between is taken back, last step first.
 
 from __future__ import annotations
 
+import math
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -143,17 +144,16 @@ def _end(group: str, order: Order, place: Place) -> float:
     return min(order.deadline, order.heads_until)
 
 
-def heads_until(order: Order, deployment: Deployment, market: Market, now: float) -> float:
-    """Return until when an order's budget pays for heads, if none of them takes it.
+def pays_heads(order: Order, deployment: Deployment, market: Market) -> float:
+    """Return for how many seconds an order's budget pays for heads, if none of them takes it.
 
     A head that cannot read the bucket, or dies as it begins, is replaced every few minutes; nobody
     counts what they cost, as whoever takes the order would.
 
     Args:
-        order: with its deadline.
+        order: with its budget.
         deployment: whose head.
-        market: asked what the head costs.
-        now: seconds since 1970.
+        market: asked what the head costs; of whom it is not known, infinity.
 
     Raises:
         CloudError: the prices cannot be had.
@@ -161,9 +161,20 @@ def heads_until(order: Order, deployment: Deployment, market: Market, now: float
     head, region = deployment.head, deployment.region
     prices = [price.dollars for price in market.prices(head.machines, region) if not price.spot]
     if not prices:
-        return order.deadline
+        return math.inf
     per_hour = max(prices) + market.besides(head.disk_gib, region)
-    return min(order.deadline, now + max(SHORTEST, order.budget / per_hour * HOUR))
+    return max(SHORTEST, order.budget / per_hour * HOUR)
+
+
+def heads_until(order: Order, paid: float, now: float) -> float:
+    """Return until when heads come for an order that nobody takes; 0: until its deadline.
+
+    Args:
+        order: with its deadline.
+        paid: seconds that its budget pays for.
+        now: when it is ordered; seconds since 1970.
+    """
+    return now + paid if now + paid < order.deadline else 0.0
 
 
 def _arm(
@@ -195,7 +206,8 @@ def rearm(place: Place, groups: Collection[str], now: float, say: Callable[[str]
         dated = order.model_copy(update={"deadline": order.deadline or now + order.hours * HOUR})
         if dated.deadline > now:
             for group in place.groups_of(dated):
-                if group in groups:
+                # A moment that has passed would end the machines that came meanwhile.
+                if group in groups and latest(group, dated, place, say) > now:
                     _arm(group, dated, place, say)
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from cronsim import CronSimError
 from pydantic import Field
 
-from imgbatch.cloud.control import SCHEDULES, Control, Order
+from imgbatch.cloud.control import SCHEDULES, Control, Order, unsaid
 from imgbatch.cloud.former import ordered_at
 from imgbatch.cloud.ledger import HOUR
 from imgbatch.cloud.monthly import paid, ticks_of_a_month
@@ -268,4 +268,5 @@ def _read(control: Control, name: str) -> tuple[Schedule, str] | None:
 
 
 def _json(schedule: Schedule) -> bytes:
-    return json.dumps(schedule.model_dump(), indent=1).encode()
+    told = schedule.model_dump(exclude={"order": unsaid(schedule.order)})
+    return json.dumps(told, indent=1).encode()

@@ -384,7 +384,10 @@ class FakeGroups:
         return [event for event in self._group(group).events if event.at > since]
 
     def arm(self, group: str, at: float) -> None:
-        self._group(group).armed = at
+        if at <= self._cloud.now:
+            self.want(group, 0)
+        else:
+            self._group(group).armed = at
 
     def disarm(self, group: str) -> None:
         self._group(group).armed = None

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imgbatch.cloud.control import Lease
-from imgbatch.cloud.launch import Place, heads_until, latest, launch, wake
+from imgbatch.cloud.launch import Place, heads_until, latest, launch, pays_heads, wake
+from imgbatch.cloud.schedules import Schedule, put, schedules
+from imgbatch.cloud.zero import to_zero
 from imgbatch.errors import CloudError, SettingsError
 from tests.cloud.fake import NOON
 from tests.cloud.night import Night
@@ -174,7 +176,8 @@ def launched(night: Night, *, budget: float, hours: float) -> Order:
     for group in (night.head_group, night.group()):
         groups.disarm(group)
     groups.want(night.head_group, 0)
-    until = heads_until(order, night.deployment, market, night.cloud.now)
+    paid = pays_heads(order, night.deployment, market)
+    until = heads_until(order, paid, night.cloud.now)
     order = order.model_copy(update={"heads_until": until})
     launch(order, Place(night.deployment, night.control, groups), now=night.cloud.now)
     return order
@@ -219,6 +222,44 @@ def test_an_order_behind_one_that_nobody_took_does_not_lengthen_what_that_one_pa
     night.run(600)
     second = launched(night, budget=0.2, hours=12)
     assert night.cloud.groups.armed(night.head_group) == max(first.heads_until, second.heads_until)
+
+
+def test_who_stops_a_run_ends_no_head_that_comes_for_one_whose_own_would_come_no_more(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path)
+    waits = scene.order(hours=24, heads_until=NOON - 60)
+    scene.control.order(waits)
+
+    arm = scene.groups.arm
+
+    def woken(group: str, at: float) -> None:
+        if f"want {HEAD} 1" not in scene.calls:
+            scene.groups.want(HEAD, 1)  # by a schedule, just before
+        arm(group, at)
+
+    scene.groups.arm = woken  # type: ignore[method-assign]
+    to_zero(scene.place, ["20270115T070000Z-zzzzzz"], lambda _: None, scene.clock)
+    assert scene.groups.armed(GPU) == waits.deadline
+    scene.cloud.advance(120)
+    assert len(scene.cloud.alive(HEAD)) == 1
+
+
+def test_an_order_says_nothing_that_heads_of_before_do_not_read_where_it_need_not(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path)
+    scene.control.order(scene.order())
+    raw = scene.control.store.get(f"orders/{scene.order().run}.json")
+    assert b"heads_until" not in raw
+    scene.control.order(scene.order("20270115T090000Z-bbbbbb", heads_until=NOON))
+    assert [order.heads_until for order in scene.control.orders()] == [0.0, NOON]
+    kept = Schedule(
+        name="weekly", cron="0 3 * * 1", timezone="UTC", hours=2, order=scene.order(), since=NOON
+    )
+    put(scene.control, kept)
+    assert b"heads_until" not in scene.control.store.get("schedules/weekly.json")
+    assert schedules(scene.control) == [kept]
 
 
 def place_of(night: Night) -> Place:

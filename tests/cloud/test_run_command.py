@@ -159,7 +159,8 @@ def test_a_run_is_ordered_watched_queued_behind_and_stopped(lab: Lab) -> None:
     assert lab.armed() == pytest.approx(dict.fromkeys((lab.head, lab.pool), order.deadline), abs=2)
     assert order.environment["IMGBATCH_MODEL_MIRROR"] == f"s3://{BUCKET}/models"
     assert (order.pool, order.most, order.budget) == ("cpu", 4, 5)
-    assert order.heads_until == order.deadline, "its budget pays the head for longer"
+    assert order.heads_until == 0, "its budget pays the head until the deadline"
+    assert b"heads_until" not in lab.control.store.get(f"orders/{order.run}.json")
 
     words = ("run", INPUT, DATASET, *MONEY, "--yes", "--no-follow", "--no-plan", "--json")
     done = lab.imgbatch(*words)
@@ -212,6 +213,15 @@ def test_a_run_is_ordered_watched_queued_behind_and_stopped(lab: Lab) -> None:
         assert "run damaged" in done.stdout
         assert lab.control.waiting() == []
     assert "damaged.json is no JSON" in done.stderr
+
+
+def test_the_least_deadline_that_a_refusal_advises_is_taken(lab: Lab) -> None:
+    words = (INPUT, DATASET, "--budget", "5", "--yes", "--no-follow", "--no-plan")
+    done = lab.imgbatch("run", *words, "--deadline", "14m")
+    assert "Give at least --deadline 15m" in done.stderr
+    done = lab.imgbatch("run", *words, "--deadline", "15m")
+    assert done.returncode == 0, done.stderr
+    assert len(lab.control.orders()) == 1
 
 
 def test_a_run_is_followed_to_its_end_and_its_exit_code_is_ours(lab: Lab) -> None:

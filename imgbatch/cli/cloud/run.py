@@ -93,7 +93,7 @@ def run(
     from imgbatch.cli.cloud.plan import plan_run
     from imgbatch.cli.cloud.plan_lines import lines as plan_lines
     from imgbatch.cloud.control import new_run
-    from imgbatch.cloud.launch import heads_until, launch
+    from imgbatch.cloud.launch import heads_until, launch, pays_heads
     from imgbatch.cloud.ordering import Wish, order_of
     from imgbatch.cloud.spans import seconds_of
     from imgbatch.forecast import expected
@@ -139,12 +139,13 @@ def run(
         say(json, "cloud-plan", told.record(), plan_lines(told))
     say(json, "cap", _record(order, found, queue), _cap(order, found, deadline, now, traffic))
     money.refuse_short(order, yes=yes)
+    paid = pays_heads(order, found.deployment, found.cloud.market)
     agree(money.question(order, len(doubts)), yes=yes)
     # From here on: nobody else's order goes before, and the time of a question is nobody's.
-    order = order.model_copy(update={"run": new_run(), "deadline": time.time() + seconds})
-    until = heads_until(order, found.deployment, found.cloud.market, time.time())
-    order = order.model_copy(update={"heads_until": until})
-    before = launch(order, found.place, now=time.time())
+    now = time.time()
+    order = order.model_copy(update={"run": new_run(), "deadline": now + seconds})
+    order = order.model_copy(update={"heads_until": heads_until(order, paid, now)})
+    before = launch(order, found.place, now=now)
     say(json, "ordered", _record(order, found, before), _ordered(order, before, now))
     if follow:
         raise typer.Exit(to_its_end(order.run, found, as_json=json))
