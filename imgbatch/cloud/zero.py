@@ -9,7 +9,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from imgbatch.cloud.closing import Closing, with_cost
+from imgbatch.cloud.closing import LEAVING_SECONDS, Closing, with_cost
 from imgbatch.cloud.control import State
 from imgbatch.cloud.launch import rearm
 from imgbatch.errors import (
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from imgbatch.cloud.control import Control, Lease, Order
+    from imgbatch.cloud.deployment import Deployment
     from imgbatch.cloud.launch import Place
     from imgbatch.cloud.ledger import Line
 
@@ -180,11 +181,37 @@ def tell_stopped(
 
     Its ledger is closed first: from then on nobody looks at its machines.
     """
-    control = place.control
-    before, lines = state_of(run, control), _closed(run, place, order, clock, say)
+    before, lines = state_of(run, place.control), _closed(run, place, order, clock, say)
+    _tell(run, place.control, before, order, lines, clock.now())
+
+
+def tell_left(
+    run: str, control: Control, deployment: Deployment, now: float, say: Callable[[str], None]
+) -> None:
+    """Say the same of a run whose machines nobody here could end or ask for.
+
+    Without a lease they leave by themselves: its ledger says what they may cost until then.
+
+    Raises:
+        StorageError: the bucket cannot be read or written.
+    """
+    before, order = state_of(run, control), _taken(run, control)
+    closing = Closing(control, deployment)
+    lines = closing.settle(run, order, before, now + LEAVING_SECONDS, say)
+    _tell(run, control, before, order, lines, now)
+
+
+def _tell(
+    run: str,
+    control: Control,
+    before: State | None,
+    order: Order | None,
+    lines: list[Line] | None,
+    now: float,
+) -> None:
+    """Say that a run was stopped, unless it was told already how it ended."""
     if before and before.over:
         return
-    now = clock.now()
     ended = {"phase": "stopped", "code": CancelledError.exit_code, "at": now}
     none = {"workers": 0, "booting": 0, "per_hour": 0.0, "eta": None}
     if before is None and order:

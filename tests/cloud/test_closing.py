@@ -133,7 +133,7 @@ def test_a_deployment_that_goes_down_leaves_whole_ledgers(tmp_path: Path) -> Non
     order = night.order()
     night.run(40 * MINUTE)
     night.manned = False
-    end_runs(place(night), [order.run], FakeClock(night.cloud))
+    end_runs(night.deployment, [order.run], FakeClock(night.cloud), lambda _: place(night))
     bill = night.cloud.bill()
     night.cloud.now += 2 * 24 * HOUR
     assert night.cloud.alive() == []
@@ -147,12 +147,31 @@ def test_a_cloud_that_does_not_answer_keeps_no_deployment_from_going_down(
     night, order, bill = killed(tmp_path)
     night.cloud.down = lambda _: True
     night.cloud.now += HOUR
-    end_runs(place(night), [order.run], FakeClock(night.cloud))
+    end_runs(night.deployment, [order.run], FakeClock(night.cloud), lambda _: place(night))
     assert "left to Terraform: the cloud does not answer" in capsys.readouterr().err
     assert night.control.waiting() == []
     night.cloud.now += WEEK
     found = cost(night, order)
     assert found.dollars < bill <= found.dollars + found.unseen
+    assert all(line.end is not None for line in found.lines)
+    assert found.phase == "stopped"
+
+
+def test_machines_that_a_cloud_ends_after_it_did_not_answer_are_told_as_not_seen(
+    tmp_path: Path,
+) -> None:
+    night = Night(tmp_path, shards=400)
+    order = night.order()
+    night.run(40 * MINUTE)
+    night.manned = False
+    night.cloud.down = lambda _: True
+    end_runs(night.deployment, [order.run], FakeClock(night.cloud), lambda _: place(night))
+    assert night.cloud.alive()
+    night.run(30 * MINUTE)  # ... by themselves, or by Terraform
+    assert night.cloud.alive() == []
+    found = cost(night, order)
+    assert found.phase == "stopped"
+    assert found.dollars < night.cloud.bill() <= found.dollars + found.unseen
 
 
 def test_a_machine_of_whose_end_nothing_is_told_counts_to_its_last_look_and_that_is_said(

@@ -16,9 +16,11 @@ from imgbatch.cloud.ledger import Line, write
 from imgbatch.cloud.zero import NEVER, empty
 from imgbatch.errors import (
     CancelledError,
+    CloudError,
     DeploymentError,
     LeftoverError,
     PermissionsError,
+    RunError,
     SettingsError,
     StorageError,
 )
@@ -410,7 +412,7 @@ def test_a_damaged_object_keeps_no_deployment_from_going_down(tmp_path: Path, na
     scene.control.store.put(name, b"{")
     there = scene.place.deployment.model_copy(update={"control": str(tmp_path / "control")})
     assert busy(there) == [RUN]
-    end_runs(scene.place, busy(there), scene.clock)
+    end_runs(scene.there, busy(there), scene.clock, lambda _: scene.place)
     assert scene.control.waiting() == []
     assert busy(there) == []
 
@@ -426,8 +428,25 @@ def test_a_bucket_that_cannot_be_read_keeps_no_deployment_from_going_down_by_for
     with pytest.raises(StorageError):
         told(lambda: busy(there), [], force=False)
     assert told(lambda: busy(there), [], force=True) == []
-    end_runs(scene.place, [RUN], scene.clock)
+    end_runs(scene.there, [RUN], scene.clock, lambda _: scene.place)
     assert scene.control.waiting() == []
+
+
+@pytest.mark.parametrize("error", [CloudError("no cloud"), SettingsError("no region")])
+def test_a_cloud_that_cannot_even_be_opened_keeps_no_deployment_from_going_down(
+    tmp_path: Path, error: RunError
+) -> None:
+    scene = at_work(tmp_path)
+
+    def opened(_: object) -> Place:
+        raise error
+
+    end_runs(scene.there, [RUN], scene.clock, opened)
+    assert scene.control.waiting() == []
+    assert scene.control.lease() is None
+    state = scene.control.state(RUN)
+    assert state is not None
+    assert (state.phase, state.code) == ("stopped", 20)
 
 
 def test_a_run_that_is_ordered_while_somebody_decides_is_not_ended_unasked(tmp_path: Path) -> None:

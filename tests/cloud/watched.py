@@ -74,7 +74,8 @@ class Scene:
     def __init__(self, folder: Path, fails: str = "", **knobs: object) -> None:
         self.calls: list[str] = []
         self.control = WatchedControl(str(folder / "control"), self.calls, fails)
-        self.cloud = FakeCloud(deployment(), control=self.control, **knobs)  # type: ignore[arg-type]
+        self.there = deployment(control=str(folder / "control"))
+        self.cloud = FakeCloud(self.there, control=self.control, **knobs)  # type: ignore[arg-type]
         self.groups = Watched(self.cloud, self.calls, fails)
         self.cloud.groups = self.groups
         self.place = Place(self.cloud.deployment, self.control, self.groups, self.cloud.market)

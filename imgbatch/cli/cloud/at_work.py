@@ -7,13 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from imgbatch.cli.cloud.given import agree
-from imgbatch.errors import (
-    CloudError,
-    DeploymentError,
-    LeftoverError,
-    SettingsError,
-    StorageError,
-)
+from imgbatch.errors import DeploymentError, RunError, SettingsError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +18,8 @@ if TYPE_CHECKING:
     from imgbatch.cloud.zero import Clock
 
 T = TypeVar("T")
+# A head hears at its next renewal that the lease is gone, and writes no more.
+LAST_SECONDS = 30.0
 
 
 def tell(text: str) -> None:
@@ -94,19 +90,37 @@ def place_of(there: Deployment) -> Place:
     return Opened(there, Control(there.control)).place
 
 
-def end_runs(place: Place, runs: list[str], clock: Clock | None = None) -> None:
+def end_runs(
+    there: Deployment,
+    runs: list[str],
+    clock: Clock | None = None,
+    opened: Callable[[Deployment], Place] = place_of,
+) -> None:
     """Take runs off the queue: else they would begin again when an `up` finds this bucket.
 
     Their machines end here and not with their groups, which know when each did: so the ledgers in
-    that bucket are whole. What cannot be done of it keeps Terraform from nothing.
+    that bucket are whole. What cannot be done of it keeps Terraform from nothing: the ledgers
+    say then what nobody saw.
     """
     from imgbatch.cloud.zero import Clock, to_zero
 
     clock = clock or Clock()
     try:
-        to_zero(place, runs, tell, clock)
-    except (CloudError, DeploymentError, LeftoverError, StorageError) as error:
+        to_zero(opened(there), runs, tell, clock)
+    except RunError as error:
         tell(f"the machines are left to Terraform: {error}")
-        for run in runs:
-            told(partial(place.control.close, run), None, force=True)
-        told(place.control.release, None, force=True)
+        _close(there, runs, clock)
+
+
+def _close(there: Deployment, runs: list[str], clock: Clock) -> None:
+    """Take runs off the queue, and say that they were stopped, without their cloud."""
+    from imgbatch.cloud.control import Control
+    from imgbatch.cloud.zero import tell_left
+
+    control = Control(there.control)
+    for run in runs:
+        told(partial(control.close, run), None, force=True)
+    told(control.release, None, force=True)
+    clock.sleep(LAST_SECONDS)
+    for run in runs:
+        told(partial(tell_left, run, control, there, clock.now(), tell), None, force=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imgbatch.cli.cloud.at_work import also, busy, end_runs, place_of, refuse, tell, told
+from imgbatch.cli.cloud.at_work import also, busy, end_runs, refuse, tell, told
 from imgbatch.cli.cloud.given import CloudName, Json, NameOption, RegionOption, Yes, agree
 from imgbatch.errors import LeftoverError
 from imgbatch.terminal import say
@@ -109,7 +109,7 @@ def down(
         if there and bucket:
             runs = also(root, runs, partial(busy, there), yes=yes, force=force)
         if there and runs:
-            end_runs(place_of(there), runs)
+            end_runs(there, runs)
         # Whether there are data in what was made by halves, nobody has told.
         _destroy(root, keep=not delete_data and bool(data or not there))
     left, kept = _left(root, delete_data=delete_data)
