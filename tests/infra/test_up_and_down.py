@@ -149,7 +149,7 @@ def test_a_schedule_is_woken_and_ended_by_the_cloud_until_it_is_removed(lab: Clo
     # What Terraform refuses is taken back, here and there: it wakes when the other one ends.
     next_ = ("--cron", "0 9 * * 1", "--timezone", "Europe/Berlin", "--hours", "2")
     refused = lab.cloud("schedule", "add", "next", *next_, "--yes", *run, code=29)
-    assert "wake or end at the same moment" in " ".join(refused.replace("│", " ").split())
+    assert "wake or end at the same moment" in " ".join(refused.replace("\u2502", " ").split())
     assert [one.name for one in schedules.schedules(Control(made.control))] == ["weekly"]
     lab.cloud("schedule", "remove", "weekly")
     assert lab.actions() == []
