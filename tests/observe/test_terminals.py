@@ -32,6 +32,7 @@ LIMITS = {
     "IMGBATCH_THREADS": "1",
     "IMGBATCH_PRICE_PER_HOUR": "36",
 }
+LONGER = 24_000
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +43,22 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(0, 300, 30):
         file = first / f"{number:05}.jpg"
         file.write_bytes(file.read_bytes()[:3000])
-    for number in range(1, 12):
-        shutil.copytree(first, folder / f"in/{number}", copy_function=os.link)
+    repeated(first, range(1, 12))
     (folder / "r.toml").write_text(RECIPE)
     return folder
+
+
+def repeated(first: Path, numbers: range) -> None:
+    for number in numbers:
+        shutil.copytree(first, first.parent / str(number), copy_function=os.link)
+
+
+@pytest.fixture(scope="module")
+def longer(made: Path) -> Path:
+    """Minutes of work, for tests in which a run may not end before it is told to."""
+    shutil.copytree(made / "in/0", made / "longer/0", copy_function=os.link)
+    repeated(made / "longer/0", range(1, LONGER // 300))
+    return made / "longer"
 
 
 @pytest.fixture(params=["folder", "bucket"])
@@ -66,9 +79,9 @@ def start(*words: object, **options: Any) -> subprocess.Popen[str]:
     )
 
 
-def running(made: Path, dataset: str) -> subprocess.Popen[str]:
-    words = ["run", made / "in", dataset, "--recipe", made / "r.toml", "--engine", "inline"]
-    return start(*words)
+def running(source: Path, dataset: str) -> subprocess.Popen[str]:
+    recipe = source.parent / "r.toml"
+    return start("run", source, dataset, "--recipe", recipe, "--engine", "inline")
 
 
 def answer(*words: object) -> tuple[int, str, str]:
@@ -99,12 +112,12 @@ def until_at_work(child: subprocess.Popen[str], dataset: str) -> dict[str, Any]:
                 return found
 
 
-def test_a_run_is_watched_and_ended_from_other_terminals(made: Path, dataset: str) -> None:
-    child = running(made, dataset)
+def test_a_run_is_watched_and_ended_from_other_terminals(longer: Path, dataset: str) -> None:
+    child = running(longer, dataset)
     found = until_at_work(child, dataset)
     run, progress = found["run"]["run"], found["run"]["progress"]
-    assert (found["run"]["state"], progress["of"]) == ("running", 3600)
-    assert progress["sources"] < 3600
+    assert (found["run"]["state"], progress["of"]) == ("running", LONGER)
+    assert progress["sources"] < LONGER
     assert progress["cost"] > 0
     assert {"fetch", "decode", "quality"} <= set(progress["stages"])
     assert progress["bound"] in ("decoding", "color", "quality", "classic", "waiting")
@@ -147,7 +160,7 @@ def test_a_run_is_watched_and_ended_from_other_terminals(made: Path, dataset: st
 def test_a_driver_that_is_killed_is_called_dead_and_the_next_run_goes_on(
     made: Path, dataset: str, tmp_path: Path
 ) -> None:
-    child = running(made, dataset)
+    child = running(made / "in", dataset)
     run = until_at_work(child, dataset)["run"]["run"]
     following = start("tail", dataset, "-f")
     time.sleep(1)
@@ -173,9 +186,9 @@ def test_a_driver_that_is_killed_is_called_dead_and_the_next_run_goes_on(
 
 
 def test_an_interrupted_tail_is_quiet_and_a_reader_that_goes_away_ends_it(
-    made: Path, tmp_path: Path
+    longer: Path, tmp_path: Path
 ) -> None:
-    child = running(made, str(tmp_path / "d"))
+    child = running(longer, str(tmp_path / "d"))
     try:
         until_at_work(child, str(tmp_path / "d"))
         following = start("tail", tmp_path / "d", "-f")
