@@ -9,6 +9,9 @@ if TYPE_CHECKING:
 
     from imgbatch.summary import Summary
 
+# So many files are named on the terminal; the record of the run has more, `post_gaps` all.
+NAMED = 3
+
 
 def retried_lines(summary: Summary) -> list[str]:
     """Return what doing failed sources again came to."""
@@ -88,7 +91,23 @@ def _posts(brought: Mapping[str, Any]) -> list[str]:
         lines.append(f"  {brought['sources']:>9,}  media sources belong to no post")
     told = ("unmatched-medium", "unmatched-source")
     gaps = [f"{count:,} {kind}" for kind, count in brought["gaps"].items() if kind not in told]
-    return [*lines, *([f"             gaps: {', '.join(gaps)}"] if gaps else [])]
+    if gaps:
+        lines.append(f"             gaps: {', '.join(gaps)}")
+    return [*lines, *_suspects(brought)]
+
+
+def _suspects(brought: Mapping[str, Any]) -> list[str]:
+    """Return the files for whose sake no post counts as removed."""
+    named = brought.get("suspects", [])[:NAMED]
+    if not named:
+        return []
+    more = brought["gaps"]["suspect-file"] - len(named)
+    return [
+        f"  {len(named) + more:>9,}  metadata files may hold posts that were not read",
+        "             no post counts as removed until they are whole or gone (suspect-file):",
+        *(f"             {address}" for address in named),
+        *([f"             and {more:,} more: see post_gaps"] if more else []),
+    ]
 
 
 def _left(summary: Summary) -> list[str]:

@@ -31,7 +31,7 @@ from imgbatch.dataset.same_ids import (
     one_of_each,
 )
 from imgbatch.dataset.spill import Spill, quoted
-from imgbatch.dataset.withheld import REMOVALS, Seen, withhold
+from imgbatch.dataset.suspects import WITHHELD, Seen, suspect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,6 +45,7 @@ MEDIA_ROWS = pa.schema([SEQ, *MEDIUM])
 GAP_ROWS = SCHEMAS[GAPS]
 # What is made anew of all inputs each time; all other gaps are what reading one came to.
 OURS = ("unmatched-medium", "unmatched-source")
+REMOVALS = "withheld-removals"
 # Columns in which a post is the same whatever file it was read from.
 PLACES = ("seq", "raw_ref", "dump", "input", "state")
 HELD = "posts that this export lacks and another input has; they stay"
@@ -84,6 +85,7 @@ class Gathered:
     Attributes:
         input: the same.
         counts: what it came to.
+        suspects: files that may hold posts which were not read, as `suspect` gave them.
     """
 
     def __init__(self, dataset: Dataset, input_: str) -> None:
@@ -91,6 +93,7 @@ class Gathered:
         self.input = input_
         self._spill = Spill()
         self.counts = Counts()
+        self.suspects: list[str] = []
         for name, schema in (("read", POST_ROWS), ("media_read", MEDIA_ROWS), ("gap", GAP_ROWS)):
             self._spill.fill(name, schema, [])
 
@@ -118,19 +121,19 @@ class Gathered:
         Args:
             removed: what becomes of posts of this input that were not read again.
             listed: see `follow`.
-            damage: why nothing counts as removed this time, however that is; "": it does.
-            seen: by this some posts stay even so; see `withhold`.
+            damage: why nothing counts as removed this time; "": no reason is known.
+            seen: by this it may not count either; see `suspect`.
             pieces: formats in which posts of the same id are pieces of one: their media add up;
                 and how far they go, `file` or `dump`.
         """
-        self._spill.run(f"CREATE TABLE gave AS SELECT DISTINCT dump, {FILE} AS file FROM read")
-        one_of_each(self._spill, pieces or {}, self._say)
+        self._spill.run(f"CREATE TABLE gave AS SELECT DISTINCT {FILE} AS file FROM read")
+        one_of_each(self._spill, pieces or {})
         remember(self._spill, self._dataset)
         follow(self._spill, self.input, listed)
-        tell = not damage and removed != "keep"
-        partly = withhold(self._spill, self.input, seen or Seen(), tell=tell)
+        self.suspects = suspect(self._spill, self.input, seen or Seen())
+        damage = damage or (WITHHELD if self.suspects else "")
         self._count_changes()
-        of_other_inputs(self._spill, self.input, whole=not (damage or partly))
+        of_other_inputs(self._spill, self.input, whole=not damage)
         self._keep("keep" if damage else removed)
         of_other_tables(self._spill, self.input, self._say)
         if damage and removed != "keep" and self.counts.absent:
@@ -164,12 +167,11 @@ class Gathered:
             f"CREATE TABLE leaving AS SELECT a.{KEY}, coalesce(stored, a.platform) AS stored, seq, "
             f"state FROM (FROM absent WHERE {its} {told}) a LEFT JOIN "
             "(SELECT seq, stored FROM remarked) USING (seq) "
-            f"WHERE NOT {held_elsewhere(self.input)} AND ({KEY}) NOT IN (FROM withheld)"
+            f"WHERE NOT {held_elsewhere(self.input)}"
         )
         leave = self._one("SELECT count(*) FROM leaving")
-        stay = self._one(f"SELECT count(*) FROM absent SEMI JOIN withheld USING ({KEY})")
-        if removed != "keep" and counts.absent > leave + stay:
-            self._say(REMOVALS, HELD, counts.absent - leave - stay)
+        if removed != "keep" and counts.absent > leave:
+            self._say(REMOVALS, HELD, counts.absent - leave)
         if removed == "mark":
             counts.removed = self._one("SELECT count(*) FROM leaving WHERE state = 'present'")
             spill.run("UPDATE absent SET state = 'removed' WHERE seq IN (SELECT seq FROM leaving)")
@@ -178,7 +180,7 @@ class Gathered:
             spill.run("DELETE FROM absent WHERE seq IN (SELECT seq FROM leaving)")
         spill.run("INSERT INTO post BY NAME FROM absent")
         spill.run("INSERT INTO medium BY NAME FROM former_medium SEMI JOIN absent USING (seq)")
-        for name in ("absent", "former", "former_medium", "remarked", "withheld"):
+        for name in ("absent", "former", "former_medium", "remarked"):
             spill.run(f"DROP TABLE {name}")
         counts.posts = self._one("SELECT count(*) FROM post")
 

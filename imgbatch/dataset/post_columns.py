@@ -9,8 +9,10 @@ POSTS, MEDIA, GAPS = "posts", "post_media", "post_gaps"
 TABLES = (GAPS, MEDIA, POSTS)
 # The kind of gap that tells of a post that another input has too.
 OTHER_INPUT = "same-id-in-other-input"
-# And that of a post which an export lacks, and may hold in a broken file.
-WITHHELD = "withheld-post"
+# Of a metadata file that no format reads and that is damaged; one that says itself that it holds no
+# posts; one whose posts are rows that were read of another; one that may hold what was not read.
+BROKEN, NONE_HERE = "broken-file", "no-posts"
+DUPLICATE, SUSPECT = "duplicate-posts", "suspect-file"
 TIME = pa.timestamp("us", tz="UTC")
 TEXT = pa.string()
 SUMMARIES = {
@@ -101,7 +103,8 @@ SCHEMAS = {
                 TEXT,
                 "unmatched-medium, unmatched-source; duplicate-posts, differing-rows, "
                 "same-id-in-other-input, same-id-in-other-table: what ids came more than once; "
-                "withheld-removals, withheld-post; or what is missing or broken in a metadata file",
+                "withheld-removals: how many posts that an export lacks stay, and suspect-file: "
+                "why; or what is missing or broken in a metadata file",
             ),
             _field("ref", TEXT, "metadata file, source, post, or post and place of the medium"),
             _field("line", pa.int64(), "line or item, the first of several", "for no one line"),

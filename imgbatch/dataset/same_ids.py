@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imgbatch.dataset.former import FILE, KEY
-from imgbatch.dataset.post_columns import MEDIA, OTHER_INPUT, SCHEMAS
+from imgbatch.dataset.post_columns import DUPLICATE, MEDIA, OTHER_INPUT, SCHEMAS
 from imgbatch.dataset.spill import quoted
 from imgbatch.platforms import FORMS, MARKED, marked
 
@@ -35,6 +35,7 @@ MEDIUM = ", ".join(f.name for f in SCHEMAS[MEDIA] if f.name not in (*JOINING, "m
 LAST = "of each the one that was read last stays"
 DIFFERING = f"rows of one post that name another author or text; {LAST}"
 HAS_TOO = f"the post is in this input too; {LAST}"
+TWICE = f"posts that came more than once; {LAST}"
 # A post as gaps call it.
 REF = "platform || ' ' || post_id"
 OTHER_TABLE = (
@@ -47,13 +48,12 @@ SAYING = ("text", "author_id", "author_name")
 FORM = f"regexp_replace(platform, '{MARKED}', '\\1')"
 
 
-def one_of_each(spill: Spill, pieces: Mapping[str, str], say: Say) -> None:
+def one_of_each(spill: Spill, pieces: Mapping[str, str]) -> None:
     """Make tables `post` and `medium` of `read` and `media_read`, which leave.
 
     Args:
         spill: where all of it lies; a table `gap` too.
         pieces: see `Gathered.settle`.
-        say: told what does not stay.
     """
     spill.run(
         f"CREATE TABLE last AS SELECT max(seq) AS seq, {KEY}, max_by(dump, seq) AS dump, "
@@ -68,8 +68,11 @@ def one_of_each(spill: Spill, pieces: Mapping[str, str], say: Say) -> None:
     )
     spill.run("CREATE TABLE post AS FROM read SEMI JOIN last USING (seq)")
     _add_up(spill)
-    if twice := _one(spill, "SELECT (SELECT count(*) FROM read) - (SELECT count(*) FROM kept)"):
-        say("duplicate-posts", f"posts that came more than once; {LAST}", twice)
+    # By file: that it gave posts shows in no row.
+    spill.run(
+        f"INSERT INTO gap SELECT {quoted(DUPLICATE)}, {_file('raw_ref')}, NULL, {quoted(TWICE)}, "
+        "count(*), input FROM read WHERE seq NOT IN (SELECT piece FROM kept) GROUP BY ALL"
+    )
     for name in ("read", "media_read", "last", "kept"):
         spill.run(f"DROP TABLE {name}")
 
@@ -174,7 +177,7 @@ def of_other_inputs(spill: Spill, input_: str, *, whole: bool) -> None:
     """Tell in `gap` of each post in `post` that `former` has of another input, which that is.
 
     The row leaves that input, and its export has the post still. So the gap is of that input, and
-    lasts until it is read again.
+    lasts until it is read again; as does one of the file that gave it.
 
     Args:
         spill: where all of it lies.
@@ -185,6 +188,11 @@ def of_other_inputs(spill: Spill, input_: str, *, whole: bool) -> None:
         f"INSERT INTO gap SELECT {quoted(OTHER_INPUT)}, {REF}, NULL, {quoted(HAS_TOO)}, 1, f.input "
         f"FROM post p JOIN former f USING ({KEY}) "
         f"WHERE f.input <> {quoted(input_)} AND f.state = 'present'"
+    )
+    spill.run(
+        f"INSERT INTO gap SELECT {quoted(DUPLICATE)}, {_file('f.raw_ref')}, NULL, {quoted(TWICE)}, "
+        f"count(*), f.input FROM post p JOIN former f USING ({KEY}) "
+        f"WHERE f.input <> {quoted(input_)} AND f.state = 'present' GROUP BY ALL"
     )
     if not whole:
         spill.run(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from imgbatch import __version__
 from imgbatch.dataset import posts, tombstones
 from imgbatch.dataset.gathered import Counts, Gathered
-from imgbatch.dataset.withheld import Seen
+from imgbatch.dataset.suspects import Seen
 from imgbatch.posts.damage import Noted
 from imgbatch.posts.found import (
     Found,
@@ -61,15 +61,18 @@ SHARED_SINCE = 2
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """What the step came to."""
+    """What the step came to; `suspects` are addresses of the files of `Gathered`."""
 
     formats: tuple[str, ...]
     counts: Counts
+    suspects: tuple[str, ...]
     seconds: float
 
     def record(self) -> dict[str, Any]:
         """Return all of it, as `runs/<run>.json` and `--json` say it."""
-        return {"formats": list(self.formats), **asdict(self.counts), "seconds": self.seconds}
+        told = {"formats": list(self.formats), **asdict(self.counts), "seconds": self.seconds}
+        # By address, so that a takedown of the file finds it.
+        return {**told, "suspects": list(self.suspects)} if self.suspects else told
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,7 @@ def bring(
     made = posts.record(dataset)
     with contextlib.closing(Gathered(dataset, input_)) as gathered:
         stones = tombstones.read(dataset.store)
-        _, broken = _read(gathered, found, settings, stones, made=made, say=say)
+        _read(gathered, found, settings, stones, made=made, say=say)
         own = {
             "formats": list(found.formats),
             "settings": lasting(settings),
@@ -124,7 +127,6 @@ def bring(
             "manifest": states["manifest"],
             "before": found.dump.address(""),
             "version": posts.VERSION,
-            "broken": broken,
         }
         inputs = {**(made["inputs"] if made else {}), input_: own}
         before = {name: told["before"] for name, told in inputs.items()}
@@ -146,7 +148,8 @@ def bring(
         if settings.removed == "forget":
             posts.vacuum(dataset)
         seconds = round(time.monotonic() - start, 3)
-        return Brought(found.formats, gathered.counts, seconds)
+        suspects = tuple(map(found.dump.address, gathered.suspects))
+        return Brought(found.formats, gathered.counts, suspects, seconds)
 
 
 def ahead(
@@ -171,7 +174,7 @@ def ahead(
     refuse_other_ids(dataset, settings)
     with contextlib.closing(Gathered(dataset, input_)) as gathered:
         stones = tombstones.read(dataset.store)
-        read, _ = _read(gathered, found, settings, stones, made=made)
+        read = _read(gathered, found, settings, stones, made=made)
         got = gathered.counts
         return Ahead(found.formats, read, got.new, got.changed, got.removed, got.absent)
 
@@ -193,18 +196,12 @@ def _read(
     *,
     made: Mapping[str, Any] | None,
     say: Callable[[str], None] | None = None,
-) -> tuple[int, list[str]]:
-    """Read all posts and settle them with those of before.
-
-    Returns:
-        how many were read, and the marks of broken files that are known from now on.
-    """
+) -> int:
+    """Read all posts and settle them with those of before; return how many were read."""
     batches = Batches(gathered.input)
-    gave: set[tuple[str, str]] = set()
+    gave: set[str] = set()
     with contextlib.closing(found.dump):
-        former = made["inputs"].get(gathered.input, {}) if made else {}
-        read = dumps.read_all(found.dump, found.formats, settings)
-        noted = Noted(read, found.dump, former.get("broken", ()))
+        noted = Noted(dumps.read_all(found.dump, found.formats, settings))
         kept = _private(noted, settings)
         if stones:
             kept = left_out(kept, stones, found.dump.address(""), gave)
@@ -220,14 +217,12 @@ def _read(
             damage=why or _unknown(made, gathered.input),
             seen=Seen(
                 there=partial(_there, found.dump),
-                formats=found.formats,
-                gave=gave | noted.empty,
-                broken=noted.broken,
-                fresh=noted.fresh,
+                gave=gave,
+                first=not made or gathered.input not in made["inputs"],
             ),
             pieces=pieces,
         )
-    return batches.read, noted.marks
+    return batches.read
 
 
 def _listed(dump: Dump, name: str, *, whole: bool) -> str | None:

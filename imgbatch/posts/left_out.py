@@ -33,7 +33,7 @@ def left_out(
     found: Iterable[tuple[str, Post | Gap]],
     stones: Tombstones,
     before: str,
-    gave: set[tuple[str, str]] | None = None,
+    gave: set[str] | None = None,
 ) -> Iterator[tuple[str, Post | Gap]]:
     """Pass on what was not forgotten.
 
@@ -41,7 +41,7 @@ def left_out(
         found: posts and gaps of a dump, with the format that each is of.
         stones: of what was forgotten.
         before: what the addresses of the dump's files begin with.
-        gave: takes format and file of each post that does not leave: the file is not empty.
+        gave: takes the file of each post that does not leave: it is not empty.
     """
     count = 0
     name = ""
@@ -51,7 +51,7 @@ def left_out(
         elif is_post_forgotten(stones, one):
             count += 1
             if gave is not None:
-                gave.add((name, file_of(one.raw_ref)))
+                gave.add(file_of(one.raw_ref))
         else:
             yield name, _without(one, stones, before)
     if count:

@@ -200,7 +200,7 @@ def test_a_column_of_platforms_says_that_ids_count_everywhere(tmp_path: Path) ->
     run(tmp_path / "in", tmp_path / "own")
     found = [(unmarked(p), t, n) for p, t, n in rows(tmp_path / "own", "posts", *NAMED)]
     assert sorted(found) == [("table", "none", 1), ("tiktok", "other", 1), ("x", "again", 1)]
-    assert gaps(tmp_path / "own", "duplicate-posts") == [("", None, 1)]
+    assert gaps(tmp_path / "own", "duplicate-posts") == [("one.csv", None, 1)]
 
 
 NAMED = ("platform", "text", "n_media")

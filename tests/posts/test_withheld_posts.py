@@ -1,4 +1,4 @@
-"""What a damaged or silent file withholds: its own posts, or what left while it was broken."""
+"""While a file may hold posts that were not read, no post of its input counts as removed."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from imgbatch.summary_lines import run_lines
 from tests.posts.made import Tweet, bring, rows, write_dump
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-FIRST, SECOND, THIRD, FOURTH = (f"150000000000000000{n}" for n in (1, 2, 3, 4))
+FIRST, SECOND, THIRD, FOURTH, FIFTH = (f"150000000000000000{n}" for n in range(1, 6))
 FORGET = 'removed = "forget"'
 GONE = {"errors": [{"title": "Not Found Error", "resource_id": "17", "value": "17"}], "__twarc": {}}
 HEADER = "id,timestamp,author,body,thread_id,image_url,unix_timestamp\n"
@@ -50,16 +51,87 @@ def test_a_file_that_says_itself_that_it_has_no_posts_loses_them(tmp_path: Path,
     assert ids(own) == {FIRST}
 
 
-def test_a_silent_file_keeps_its_own_posts_and_no_others(tmp_path: Path) -> None:
+def suspects(own: Path) -> list[str]:
+    return [ref for kind, ref in rows(own, "post_gaps", "kind", "ref") if kind == "suspect-file"]
+
+
+def test_while_a_file_is_silent_no_post_counts_as_removed(tmp_path: Path) -> None:
     folder, own = two_accounts(tmp_path)
-    (folder / "b.jsonl").write_text('{"note": "of something else"}\n')
+    for _ in range(2):
+        (folder / "b.jsonl").write_text('{"note": "of something else"}\n')
+        write_dump(folder / "a.jsonl", [Tweet(FIRST)])
+        summary = bring(folder, own, FORGET)
+        assert ids(own) == {FIRST, SECOND, THIRD, FOURTH}
+        assert summary.posts
+        assert summary.posts["gaps"]["withheld-removals"] == 3
+        assert summary.posts["suspects"] == [f"{folder.as_uri()}/b.jsonl"]
+    told = "\n".join(run_lines(summary))
+    assert "1  metadata files may hold posts that were not read" in told
+    assert f"{folder.as_uri()}/b.jsonl" in told
+    write_dump(folder / "b.jsonl", [Tweet(THIRD)])
+    bring(folder, own, FORGET)
+    assert (ids(own), suspects(own)) == ({FIRST, THIRD}, [])
+
+
+@pytest.mark.parametrize("said", [b"", b'{"note": "of something else"}\n'])
+def test_a_file_that_is_taken_away_withholds_nothing(tmp_path: Path, said: bytes) -> None:
+    folder, own = two_accounts(tmp_path)
+    (folder / "b.jsonl").write_bytes(said)
+    bring(folder, own, FORGET)
+    assert ids(own) == {FIRST, SECOND, THIRD, FOURTH}
+    (folder / "b.jsonl").unlink()
+    bring(folder, own, FORGET)
+    assert ids(own) == {FIRST, SECOND}
+
+
+def test_a_post_of_two_files_waits_for_the_one_that_broke(tmp_path: Path) -> None:
+    folder, own = tmp_path / "in", tmp_path / "own"
+    folder.mkdir()
+    write_dump(folder / "a.jsonl", [Tweet(FIRST), Tweet(SECOND)])
+    write_dump(folder / "b.jsonl", [Tweet(SECOND), Tweet(THIRD)])
+    bring(folder, own, FORGET)
+    (folder / "b.jsonl").write_bytes(b"")
+    bring(folder, own, FORGET)  # the second is read of the first file now
     write_dump(folder / "a.jsonl", [Tweet(FIRST)])
     bring(folder, own, FORGET)
-    assert ids(own) == {FIRST, THIRD, FOURTH}
-    gaps = rows(own, "post_gaps", "kind", "ref", "count")
-    assert [gap for gap in gaps if gap[0] == "withheld-removals"] == [
-        ("withheld-removals", "b.jsonl", 2)
-    ]
+    assert ids(own) == {FIRST, SECOND, THIRD}
+    write_dump(folder / "b.jsonl", [Tweet(SECOND)])
+    bring(folder, own, FORGET)
+    assert ids(own) == {FIRST, SECOND}
+
+
+def test_a_file_all_of_whose_posts_are_read_of_others_falls_silent(tmp_path: Path) -> None:
+    folder, own = tmp_path / "in", tmp_path / "own"
+    folder.mkdir()
+    write_dump(folder / "a.jsonl", [Tweet(SECOND)])
+    write_dump(folder / "b.jsonl", [Tweet(SECOND), Tweet(THIRD)])
+    bring(folder, own, FORGET)
+    (folder / "a.jsonl").write_text('{"note": "of something else"}\n')
+    bring(folder, own, FORGET)
+    write_dump(folder / "b.jsonl", [Tweet(THIRD)])
+    bring(folder, own, FORGET)
+    assert (ids(own), suspects(own)) == ({SECOND, THIRD}, ["a.jsonl"])
+
+
+@pytest.mark.parametrize("said", [b"", b'{"note": "of something else"}\n'])
+def test_what_another_input_has_stays_while_its_file_is_not_read(
+    tmp_path: Path, said: bytes
+) -> None:
+    first, own = two_accounts(tmp_path)
+    second = tmp_path / "other"
+    second.mkdir()
+    write_dump(second / "c.jsonl", [Tweet(THIRD), Tweet(FOURTH), Tweet(FIFTH)])
+    bring(second, own, FORGET, add_input=True)
+    (first / "b.jsonl").write_bytes(said)
+    bring(first, own, FORGET)
+    bring(first, own, FORGET)  # as broken as it was
+    write_dump(second / "c.jsonl", [Tweet(FIFTH)])
+    bring(second, own, FORGET)
+    assert ids(own) == {FIRST, SECOND, THIRD, FOURTH, FIFTH}
+    write_dump(first / "b.jsonl", [Tweet(FOURTH)])
+    bring(first, own, FORGET)
+    bring(second, own, FORGET)
+    assert ids(own) == {FIRST, SECOND, FOURTH, FIFTH}
 
 
 def test_posts_that_are_marked_removed_withhold_nothing(tmp_path: Path) -> None:
@@ -101,46 +173,72 @@ def test_a_broken_file_that_was_there_withholds_nothing(
 ) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / name).write_bytes(said)
-    (tmp_path / "in/a.jsonl").touch()
+    for number in range(25):
+        (tmp_path / f"in/b{number}.json").touch()
     folder = tmp_path / "in"
     write_dump(folder / "a.jsonl", [Tweet(FIRST), Tweet(SECOND)])
     bring(folder, tmp_path / "own", FORGET)
     write_dump(folder / "a.jsonl", [Tweet(FIRST)])
     summary = bring(folder, tmp_path / "own", FORGET)
     assert summary.posts
-    assert summary.posts["gaps"]["broken-file"] == 1
+    assert summary.posts["gaps"]["broken-file"] == 26
     assert ids(tmp_path / "own") == {FIRST}
 
 
-def test_a_broken_file_that_came_keeps_what_left_then_and_nothing_that_leaves_later(
-    tmp_path: Path,
-) -> None:
+def test_a_broken_file_that_came_keeps_all_until_it_is_whole(tmp_path: Path) -> None:
     folder, own = two_accounts(tmp_path)
     (folder / "b.jsonl").unlink()
     (folder / "later.jsonl").write_bytes(b"")
     bring(folder, own, FORGET)
-    assert ids(own) == {FIRST, SECOND, THIRD, FOURTH}
-    # Read once more, it is as broken as it was.
+    # Read once more, it is as broken as it was; and under another name, too.
     write_dump(folder / "a.jsonl", [Tweet(FIRST)])
+    bring(folder, own, FORGET)
+    (folder / "later.jsonl").rename(folder / "latest.jsonl")
     summary = bring(folder, own, FORGET)
+    assert ids(own) == {FIRST, SECOND, THIRD, FOURTH}
     assert summary.posts
-    assert (summary.posts["removed"], summary.posts["gaps"]["withheld-removals"]) == (1, 2)
-    assert ids(own) == {FIRST, THIRD, FOURTH}
-    write_dump(folder / "later.jsonl", [Tweet(FOURTH)])
+    assert (summary.posts["gaps"]["withheld-removals"], suspects(own)) == (3, ["latest.jsonl"])
+    write_dump(folder / "latest.jsonl", [Tweet(FOURTH)])
     bring(folder, own, FORGET)
     assert ids(own) == {FIRST, FOURTH}
 
 
+def test_a_file_that_was_broken_from_the_start_and_broke_otherwise_is_suspect(
+    tmp_path: Path,
+) -> None:
+    folder, own = tmp_path / "in", tmp_path / "own"
+    folder.mkdir()
+    (folder / "cut.json").write_bytes(b'{"a": [1, ')
+    write_dump(folder / "a.jsonl", [Tweet(FIRST), Tweet(SECOND)])
+    bring(folder, own, FORGET)
+    (folder / "cut.json").write_bytes(b'{"a": [1, 2, ')
+    write_dump(folder / "a.jsonl", [Tweet(FIRST)])
+    bring(folder, own, FORGET)
+    assert (ids(own), suspects(own)) == ({FIRST, SECOND}, ["cut.json"])
+
+
 @pytest.mark.slow
-def test_a_post_that_waits_for_a_broken_file_can_be_forgotten(
+def test_of_more_broken_files_than_others_are_told_each_is_told(tmp_path: Path) -> None:
+    folder, own = two_accounts(tmp_path)
+    for number in range(1001):
+        (folder / f"c{number:04}.json").write_text('{"k": 1}')
+    (folder / "z1.jsonl").touch()
+    bring(folder, own, FORGET)
+    assert suspects(own) == ["z1.jsonl"]
+    (folder / "z1.jsonl").unlink()
+    (folder / "b.jsonl").rename(folder / "z2.jsonl")
+    (folder / "z2.jsonl").write_bytes(b"")
+    bring(folder, own, FORGET)
+    assert (ids(own), suspects(own)) == ({FIRST, SECOND, THIRD, FOURTH}, ["z2.jsonl"])
+
+
+def test_a_takedown_of_a_suspect_file_leaves_no_name_of_it(
     tmp_path: Path, imgbatch: Callable[..., object]
 ) -> None:
     folder, own = two_accounts(tmp_path)
-    (folder / "b.jsonl").unlink()
-    (folder / "later.jsonl").write_bytes(b"")
+    (folder / "b.jsonl").write_bytes(b"")
     bring(folder, own, FORGET)
-    assert sum(kind == "withheld-post" for (kind,) in rows(own, "post_gaps", "kind")) == 2
-    imgbatch("forget", own, "--post-id", THIRD, "--yes")
-    assert ids(own) == {FIRST, SECOND, FOURTH}
-    waiting = [ref for kind, ref in rows(own, "post_gaps", "kind", "ref") if kind[0] == "w"]
-    assert not any(THIRD in ref for ref in waiting)
+    source = f"{folder.as_uri()}/b.jsonl"
+    imgbatch("forget", own, "--source", source, "--yes")
+    assert suspects(own) == []
+    imgbatch("verify", own, "--forgotten", "--source", source)

@@ -176,8 +176,8 @@ def read_all(
     """Yield (format, post or gap) of a dump read as each of these formats, fit for tables.
 
     A file that looks like metadata and is read by none of them is a Gap of the kind `unread`, or
-    `broken-file` where it is seen to be damaged. What
-    stands for the platform of posts that name none has its mark (see `imgbatch.platforms`).
+    `broken-file` where it is seen to be damaged. What stands for the platform of posts that name
+    none has its mark (see `imgbatch.platforms`).
 
     Raises:
         DumpError: no such format.

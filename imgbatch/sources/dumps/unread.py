@@ -34,6 +34,7 @@ STRUCTURED = ("json", "jsonl", "ndjson", "csv", "tsv", "parquet")
 NESTED = "an archive in an archive: unpack the outer one"
 REPEATED = "its archive has a file of that name before it, and the first is read"
 UNREAD = "metadata by its name, and not of the format that the dump is read as"
+BROKEN = "broken-file"
 EMPTY = "it is empty, or of NUL bytes"
 TOLD = 1000
 # By so many bytes a format would have known a file that is whole.
@@ -66,7 +67,7 @@ def unread(dump: Dump, taken: Iterator[str]) -> Iterator[Gap]:
         inside = names.archive(file).removesuffix(names.MEMBER)
         own = Gap("unread", file, None, UNREAD) if inside in archives else None
         gap = own or _why(dump, file)
-        if told <= TOLD:
+        if told <= TOLD or gap.kind == BROKEN:
             yield gap
         else:
             counted.note(gap.kind, f"further files after the first {TOLD}", "")
@@ -106,7 +107,8 @@ def _why(dump: Dump, file: str) -> Gap:
     except SourceError as error:
         return Gap(error.code, file, None, str(error))
     if broken:
-        return Gap("broken-file", file, None, broken)
+        # With its size: that it became another one shows, however it is broken.
+        return Gap(BROKEN, file, None, f"{broken} ({dump.size(file):,} bytes)")
     return Gap("unread", file, None, UNREAD)
 
 
