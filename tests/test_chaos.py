@@ -64,7 +64,7 @@ def lives(*words: str | Path) -> dict[str, Any]:
     # Before and after every second call is between all of them.
     [
         ("first", 40, 1),
-        ("change", 50, 1),
+        ("change", 50, 2),
         ("regions", 60, 2),
         ("retry", 50, 2),
         ("repair", 90, 2),
