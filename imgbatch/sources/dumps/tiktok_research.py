@@ -21,7 +21,7 @@ from imgbatch.sources.dumps import lines
 from imgbatch.sources.dumps.names import ending, ref, stem
 from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
 from imgbatch.sources.dumps.values import at, counts, number, text, text_id, unix_time
-from imgbatch.sources.dumps.walk import STEP, items
+from imgbatch.sources.dumps.walk import STEP, items, values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,6 +58,7 @@ WATCH = "https://www.tiktok.com/@{}/video/{}"
 BEGINS = re.compile(rb'^(?:\xef\xbb\xbf)?\s*(\[\s*)?\{\s*"(\w+)"')
 DIGITS = re.compile(r"(?<!\d)(\d{17,20})(?!\d)")
 NO_VIDEOS = "no videos of the Research API in this file"
+NO_END = "no video came, and the last answer is an error or says that more follow"
 
 Video = dict[str, Any]
 Found = tuple[int, Any]
@@ -89,11 +90,19 @@ def read(dump: Dump, asked: Asked) -> Iterator[Post | Gap]:
         for found in _videos(dump, name, counted):
             came = True
             yield found if isinstance(found, Gap) else _post(found[1], name, found[0], counted)
-        if not came and EMPTY.search(dump.head(name, HEAD)):
-            counted.empty(name)
-        elif not came:
-            counted.note("unread", NO_VIDEOS, name)
+        if not came:
+            _note_none(dump, name, counted)
         yield from counted.gaps()
+
+
+def _note_none(dump: Dump, name: str, counted: Counted) -> None:
+    """Note of a file that gave no video whether it says itself that there are none."""
+    if not EMPTY.search(dump.head(name, HEAD)):
+        counted.note("unread", NO_VIDEOS, name)
+    elif _is_end(_last_answer(dump, name)):
+        counted.empty(name)
+    else:
+        counted.no_id(NO_END, name)
 
 
 def posts_of(name: str) -> str | None:
@@ -168,6 +177,33 @@ def _answer(document: bytes) -> Video:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _last_answer(dump: Dump, name: str) -> Video:
+    """Return the last answer of a file that gave no video, and so holds answers alone.
+
+    An empty one where none is found.
+    """
+    if ending(name) != "json" or _is_lines(dump, name):
+        rows = (found for found in lines.objects(dump, name) if not isinstance(found, Gap))
+        answers = (answer for _, answer in rows)
+    else:
+        found = BEGINS.match(dump.head(name, HEAD))
+        where = (STEP,) if found and found[1] else ()
+        read = values(dump, name, lambda path: path == where)
+        answers = (one.value for one in read if not isinstance(one, Gap) and one.path == where)
+    last = {}
+    for answer in answers:
+        last = answer
+    return last if isinstance(last, dict) else {}
+
+
+def _is_end(answer: Video) -> bool:
+    """Tell whether nothing follows an answer: it is there, no error, and speaks of no more."""
+    more = at(answer, "data", "has_more") if "data" in answer else answer.get("has_more")
+    error = answer.get("error")
+    code = error.get("code") if isinstance(error, dict) else error
+    return bool(answer) and more in (None, False) and code in (None, "ok")
 
 
 def _is_last(answer: Video) -> bool:

@@ -79,6 +79,48 @@ def test_a_page_of_no_videos_says_so_itself(tmp_path: Path) -> None:
     assert [gap.kind for gap in read(tmp_path) if isinstance(gap, Gap)] == ["no-posts"]
 
 
+ANSWERS = [
+    (False, {"error": {"code": "ok"}}, "no-posts"),
+    (False, {}, "no-posts"),
+    (None, {"error": {"code": "ok"}}, "no-posts"),
+    (True, {"error": {"code": "ok"}}, "no-id"),
+    (True, {}, "no-id"),
+    (False, {"error": {"code": "rate_limit_exceeded"}}, "no-id"),
+    (None, {"error": {"code": "internal_error"}}, "no-id"),
+]
+SHAPES = {
+    "lines": ("a.jsonl", "{first}\n{last}\n"),
+    "lines of json": ("a.json", "{first}\n{last}\n"),
+    "list": ("a.json", "[\n{first},\n{last}\n]"),
+    "one": ("a.json", "\n{last}"),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("more", "error", "kind"), ANSWERS)
+def test_an_empty_page_says_that_there_are_none_only_where_it_is_the_last(
+    tmp_path: Path, shape: str, more: object, error: dict[str, Any], kind: str
+) -> None:
+    name, text = SHAPES[shape]
+    first = {"data": {"videos": [], "has_more": True, "search_id": "1"}, "error": {"code": "ok"}}
+    told = {"videos": [], "search_id": "1"} | ({} if more is None else {"has_more": more})
+    last = {"data": told, **error}
+    indent = 2 if shape == "one" else None
+    said = text.format(first=json.dumps(first), last=json.dumps(last, indent=indent))
+    (tmp_path / name).write_text(said)
+    kinds = {gap.kind for gap in read(tmp_path) if isinstance(gap, Gap)}
+    assert kinds == {kind}
+
+
+@pytest.mark.parametrize(("more", "kind"), [(False, "no-posts"), (True, "no-id")])
+def test_an_empty_list_of_videos_without_its_envelope_may_have_more_too(
+    tmp_path: Path, kind: str, *, more: bool
+) -> None:
+    page = {"videos": [], "has_more": more, "cursor": 100}
+    (tmp_path / "a.json").write_text(json.dumps(page, indent=2))
+    assert [gap.kind for gap in read(tmp_path) if isinstance(gap, Gap)] == [kind]
+
+
 @pytest.mark.parametrize(
     "document",
     [
