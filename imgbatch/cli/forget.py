@@ -198,7 +198,7 @@ def ask(
         *unknown_lines(known),
         *twin_lines(known),
         *post_lines(posts),
-        *(former_lines(dataset) if former else []),
+        *(former_lines(dataset, known, posts) if former else []),
         "History ends here: no former state of this dataset can be read or compared any more.",
         *(
             f"Posts leave what was fetched into {out} too, with their media."

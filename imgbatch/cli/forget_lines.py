@@ -27,13 +27,28 @@ def record_of(posts: KnownPosts) -> dict[str, Any]:
     }
 
 
-def former_lines(dataset: Dataset) -> list[str]:
-    """Say what stands behind earlier states, before it goes."""
-    from imgbatch.dataset import labels, scrub
+def former_lines(dataset: Dataset, known: Known, posts: KnownPosts) -> list[str]:
+    """Say what stands behind earlier states, before it goes.
 
-    files = sum(1 for _ in scrub.strays(dataset))
-    lines = [f"{files:,} files of former recipes and generations, and what a repair put aside"]
-    if outdated := labels.outdated(dataset):
+    Args:
+        dataset: which it leaves.
+        known: the sources that are to be forgotten with it.
+        posts: the posts that are.
+    """
+    from imgbatch.dataset import groups, labels, scrub
+    from imgbatch.dataset.forget import files_kept
+    from imgbatch.dataset.repair import ASIDE
+    from imgbatch.dataset.tombstones import names_below
+
+    kept = files_kept(dataset, known, posts)
+    outdated = labels.outdated(dataset)
+    files = sum(1 for _ in scrub.strays(dataset, kept))
+    files += sum(len(dataset.table(groups.path_of(name)).parts()) for name in outdated)
+    files += len(names_below(dataset.store, ASIDE))
+    beside = ", of labels that stay" if labels.files(dataset) - kept else ""
+    whose = f"former recipes and generations, of labels of rows that are no more{beside}"
+    lines = [f"{files:,} files: of {whose}, and what a repair put aside"]
+    if outdated:
         lines.append(f"labels of rows that are no more: {', '.join(outdated)}")
     return lines
 

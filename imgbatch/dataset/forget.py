@@ -12,7 +12,7 @@ What it was and did is told by `imgbatch.dataset.audit`.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -50,7 +50,7 @@ from imgbatch.errors import SettingsError
 from imgbatch.settings import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from imgbatch.dataset import Dataset, Part, Table
     from imgbatch.dataset.tombstones import Tombstones
@@ -162,14 +162,44 @@ def _forget(dataset: Dataset, known: Known, told: KnownPosts, audit: Audit) -> N
     audit.write(store)
     if begun or audit.former or known.addresses or told.here or all(one in former for one in ids):
         posts_gone = PostIds(stones, platforms_of(before) | stones.platforms)
-        _take_out(dataset, _all_needles(known, posts_gone), audit)
+        alone = _of_nobody(begun, known, told)
+        _take_out(dataset, _all_needles(known, posts_gone), audit, alone=alone)
     else:
         # A photo that a search was asked with is on its page, and no source of the dataset.
         audit.files += scrub.pages(store, _all_needles(known, PostIds(stones, stones.platforms)))
     finish(store, audit, begun)
 
 
-def _take_out(dataset: Dataset, needles: Needles, audit: Audit) -> None:
+def files_kept(dataset: Dataset, known: Known, told: KnownPosts) -> set[str]:
+    """Return the names of files beside labels that a forget of these leaves where they are.
+
+    Where a source or a post leaves, all of them go: nobody looks at what a model or a contact sheet
+    shows. Where earlier states alone do, those of labels that stay belong to the state that stays.
+
+    Args:
+        dataset: which they lie in.
+        known: the sources that are to be forgotten.
+        told: the posts that are.
+    """
+    begun = [record for record in records(dataset.store) if record["status"] == "begun"]
+    return labels.files(dataset) if _of_nobody(begun, known, told) else set()
+
+
+def _of_nobody(begun: Iterable[Mapping[str, Any]], known: Known, told: KnownPosts) -> bool:
+    """Tell whether no source and no post is named, nor was by what is completed on the way."""
+    before = any(record.get(key) for record in begun for key in ("named", "posts", "authors"))
+    return not (before or known.ids or told.marks or told.names or told.sources)
+
+
+def _take_out(dataset: Dataset, needles: Needles, audit: Audit, *, alone: bool) -> None:
+    """Take out what needles find.
+
+    Args:
+        dataset: which it leaves.
+        needles: of sources and posts.
+        audit: what is counted.
+        alone: no source and no post is named, so files beside labels that stay do so too.
+    """
     store, stones = dataset.store, needles.stones
     # A run that still goes on is shut out of every table by this: what is read below stays true.
     number = take_number(dataset, audit.run)
@@ -197,7 +227,7 @@ def _take_out(dataset: Dataset, needles: Needles, audit: Audit) -> None:
         audit.files += scrub.all_aside(store)
     # What no snapshot holds may be what a run that took over is about to commit.
     check_ours(dataset, number)
-    audit.files += scrub.vacuum(dataset)
+    audit.files += scrub.vacuum(dataset, labels.files(dataset) if alone else ())
     audit.versions += scrub.former_versions(store)
 
 

@@ -5,6 +5,7 @@ check   damage: a part that is not as committed, a row twice, rows of sources th
         and how many of their rows are of sources that left since.
 leave   rows of forgotten sources go. A group that is named after one is named after another.
 empty   all rows go: of labels that are outdated, on request.
+files   what lies beside labels that are as they were made.
 """
 
 from __future__ import annotations
@@ -197,6 +198,24 @@ def outdated(dataset: Dataset) -> list[str]:
         made = groups.record(table)
         if made and table.committed() and _is_outdated(dataset, made):
             found.append(name)
+    return found
+
+
+def files(dataset: Dataset) -> set[str]:
+    """Return the names of the files beside labels that have rows and are not outdated.
+
+    Not of labels that a takedown wrote again: the files may show what left the rows.
+    """
+    old = outdated(dataset)
+    found: set[str] = set()
+    for name in dataset.folders(groups.FOLDER):
+        table = dataset.table(groups.path_of(name))
+        told = next((one for one in table.history() if groups.SAID in one), None)
+        if told is None or name in old or not table.committed():
+            continue
+        made = json.loads(told[groups.SAID])
+        if told["run"] == made["run"]:
+            found.update(groups.file_name(name, made["run"], file) for file in made["files"])
     return found
 
 

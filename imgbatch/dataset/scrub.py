@@ -13,7 +13,7 @@ from imgbatch.dataset.repair import ASIDE
 from imgbatch.dataset.tombstones import names_below
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from imgbatch.dataset import Dataset
     from imgbatch.dataset.needles import Needles
@@ -37,26 +37,32 @@ def all_tables(dataset: Dataset) -> list[str]:
     return sorted(folders, key=lambda folder: (folder != MANIFEST, folder))
 
 
-def strays(dataset: Dataset) -> Iterator[str]:
-    """Yield the names of files below the tables that no current snapshot holds."""
+def strays(dataset: Dataset, kept: Collection[str] = ()) -> Iterator[str]:
+    """Yield the names of files below the tables that no current snapshot holds.
+
+    Args:
+        dataset: which they lie in.
+        kept: names of files beside labels that belong to it all the same: no snapshot names those.
+    """
     held = {
         f"{folder}/{path}"
         for folder in all_tables(dataset)
         for path in dataset.table(folder).parts()
     }
+    held.update(kept)
     for root in TABLES:
         for name in names_below(dataset.store, root):
             if name not in held and DELTA_LOG not in name.split("/"):
                 yield name
 
 
-def vacuum(dataset: Dataset) -> int:
-    """Delete every file below the tables that no current snapshot holds; return how many.
+def vacuum(dataset: Dataset, kept: Collection[str] = ()) -> int:
+    """Delete every file below the tables that `strays` yields; return how many.
 
     Not through Delta's own vacuum: it knows only files that some commit named, and what a worker
     who was killed has written was never named.
     """
-    gone = list(strays(dataset))
+    gone = list(strays(dataset, kept))
     for name in gone:
         dataset.store.delete(name)
     return len(gone)

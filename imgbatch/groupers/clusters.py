@@ -8,10 +8,10 @@ parts. Clusters are numbered by their size in the sample, 0 the largest.
 
 Rows that are appended later are labelled by the centers that are kept in `model.npz` beside the
 labels, and rows that were labelled keep their label: `--anew` fits everything again, and settings
-that would fit otherwise are refused without it. The next grouping after `imgbatch forget`, which
-deletes the centers, fits again too: they were made of what is to be forgotten. Ranks and exemplars
-are those of all rows as they stand. `scores.json` holds the scores of every K that was tried, and
-how stable the chosen one is over how many seeds.
+that would fit otherwise are refused without it. The next grouping after a source or a post was
+forgotten, whose `imgbatch forget` deletes the centers, fits again too: they were made of it as
+well. Ranks and exemplars are those of all rows as they stand. `scores.json` holds the scores of
+every K that was tried, and how stable the chosen one is over how many seeds.
 """
 
 from __future__ import annotations

@@ -16,12 +16,15 @@ import pytest
 from typer.testing import CliRunner
 
 from imgbatch.cli import app
+from imgbatch.cli.forget_lines import former_lines
 from imgbatch.dataset import Dataset, forget, groups, labels, scrub
 from imgbatch.dataset.commit import take_number
-from imgbatch.dataset.given import Known
+from imgbatch.dataset.given import Known, given, look_up
+from imgbatch.dataset.posts_forgotten import KnownPosts
 from imgbatch.dataset.repair import ASIDE
 from imgbatch.dataset.verify import verify
 from imgbatch.errors import FencedError, SettingsError
+from imgbatch.grouping import Wish, group
 from imgbatch.report import write_report
 from imgbatch.settings import Limits
 from imgbatch.storage import open_store
@@ -76,6 +79,19 @@ def with_areas(place: Path) -> list[Path]:
     return [path for path in files if "area" in pq.read_schema(path).names]
 
 
+def clustered(place: Path) -> set[Path]:
+    """Make clusters; return the files beside them."""
+    label(opened(place), "clusters", table="classic", k=2)
+    found = on_disk(place)
+    assert {path.name for path in found} >= {"model.npz", "scores.json"}
+    return found
+
+
+def on_disk(place: Path) -> set[Path]:
+    """Return the files beside clusters."""
+    return {path for path in (place / "d/groups/clusters/_files").rglob("*") if path.is_file()}
+
+
 def put_aside(place: Path) -> None:
     """Put a part aside, as a repair does with what is not ours."""
     aside = place / "d" / ASIDE / FOLDER
@@ -128,6 +144,82 @@ def test_labels_leave_whose_rows_are_no_more_and_others_stay(place: Path) -> Non
     assert groups.read(opened(place), "duplicates").num_rows == 5
     assert groups.read(opened(place), "clusters").num_rows == 0
     assert verify(opened(place)).problems == []
+
+
+def test_files_beside_labels_that_stay_do_so_too_and_are_not_counted(place: Path) -> None:
+    beside = clustered(place)
+    assert labels.outdated(opened(place)) == []
+    run(place, f"{PLAIN}[analyzers.hashes]\n")  # parts of the areas stand behind it now
+    put_aside(place)
+    said = former_lines(opened(place), NOBODY, KnownPosts())
+    told = forgets(place, "--json")
+    assert told.exit_code == 0, told.output
+    count = json.loads(told.stdout)["files"]
+    assert count >= 4
+    (line,) = said
+    assert line.startswith(f"{count} files: of former recipes")
+    assert "of labels that stay" not in line
+    assert on_disk(place) == beside
+    found = verify(opened(place))
+    assert (found.problems, [note for note in found.notes if "beside" in note]) == ([], [])
+    told_of_it: list[str] = []
+    wish = Wish(str(place / "d"), "clusters", {"table": "classic", "k": 2})
+    group(wish, Limits(), say=told_of_it.append)
+    assert "labelling by the centers that are there; --anew fits again" in told_of_it
+
+
+def test_files_beside_labels_go_with_labels_that_are_outdated_and_are_counted(place: Path) -> None:
+    clustered(place)
+    run(place, f"[media]\nmin_side = 128\n{MORE}")
+    said = former_lines(opened(place), NOBODY, KnownPosts())
+    count = json.loads(forgets(place, "--json").stdout)["files"]
+    assert said[0].startswith(f"{count} files: ")
+    assert said[1:] == ["labels of rows that are no more: clusters"]
+    assert on_disk(place) == set()
+
+
+def test_files_beside_labels_go_where_a_source_is_forgotten_with_earlier_states(
+    place: Path,
+) -> None:
+    beside = clustered(place)
+    photo = f"file://{place}/in/1.png"
+    known = look_up(opened(place), [given(photo)])
+    said = former_lines(opened(place), known, KnownPosts())
+    assert said[0].startswith(f"{len(beside)} files: ")
+    assert "of labels that stay" in said[0]
+    assert forgets(place, "--source", photo).exit_code == 0
+    assert on_disk(place) == set()
+
+
+def test_files_beside_labels_go_where_a_forgotten_source_is_completed_by_earlier_states(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clustered(place)
+    known = look_up(opened(place), [given(f"file://{place}/in/1.png")])
+
+    def killed(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(scrub, "vacuum", killed)
+        with pytest.raises(KeyboardInterrupt):
+            forget.forget(opened(place), known)
+    assert on_disk(place)
+    assert forgets(place).exit_code == 0
+    assert on_disk(place) == set()
+
+
+def test_files_beside_labels_that_lose_a_row_go_though_no_source_is_named(place: Path) -> None:
+    clustered(place)
+    # Its source left with INPUT's file before it was forgotten: its label stayed till then.
+    (place / "in/1.png").unlink()
+    run(place, MORE)
+    known = look_up(opened(place), [given(f"file://{place}/in/1.png")])
+    forget.forget(opened(place), known)
+    assert groups.read(opened(place), "clusters").num_rows == 5
+    assert forgets(place).exit_code == 0
+    assert groups.read(opened(place), "clusters").num_rows == 4
+    assert on_disk(place) == set()
 
 
 def test_one_that_was_killed_is_completed_by_the_next_whatever_that_names(
