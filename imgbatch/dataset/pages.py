@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from imgbatch.dataset import tombstones
 from imgbatch.dataset.audit import records
-from imgbatch.errors import BusyError, ImgbatchError, StorageError
+from imgbatch.errors import BusyError, ImgbatchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +25,11 @@ AGAIN = (
     "Nothing of it was left there. Do the same again when no takedown is at work; one that was "
     "killed is completed by `imgbatch forget` with the same names."
 )
+STAYS = (
+    "What stays may show what was forgotten. `imgbatch forget DATASET --former` deletes the report "
+    "with its former versions: do it as soon as the store lets you list and delete them."
+)
+SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +73,10 @@ def putting(dataset: Dataset, before: Seen) -> Iterator[Callable[[str, bytes], N
         before: what `look` saw before anything of the page was read.
 
     Raises:
-        BusyError: a takedown is not finished or went by. What was written is deleted again.
-        StorageError, DamageError: nobody can say whether one did; it is deleted as well.
+        BusyError: a takedown is not finished or went by. What was written is deleted again; what
+            could not be is named.
+        StorageError, DamageError: nobody can say whether one did; it is deleted as well. Where
+            something stays, that is a BusyError too.
     """
     put: list[str] = []
     _refuse(before.changed(look(dataset)))
@@ -84,28 +91,52 @@ def putting(dataset: Dataset, before: Seen) -> Iterator[Callable[[str, bytes], N
         # Whatever ended it: what was written till then is there.
         try:
             why = before.changed(look(dataset))
-        except ImgbatchError:
-            _withdraw(dataset, put)
+        except ImgbatchError as error:
+            if stays := _withdraw(dataset, put):
+                _refuse(f"nobody can say whether a takedown went by: {error}", stays, error)
             raise
         if why:
-            _refuse(why + _withdraw(dataset, put))
+            _refuse(why, _withdraw(dataset, put))
 
 
-def _refuse(why: str) -> None:
+def _refuse(why: str, stays: str = "", cause: Exception | None = None) -> None:
     if why:
-        raise BusyError(f"no page of pictures may be put into the dataset now: {why}", AGAIN)
+        told = f"no page of pictures may be put into the dataset now: {why}"
+        if stays:
+            raise BusyError(f"{told}; {stays}", STAYS) from cause
+        raise BusyError(told, AGAIN)
 
 
 def _withdraw(dataset: Dataset, names: Sequence[str]) -> str:
-    """Delete objects, with what a versioned bucket would keep of them; return what could not be."""
+    """Delete objects, with what a versioned bucket would keep of them; return what may stay.
+
+    One that cannot be deleted keeps none of the others.
+    """
     store = dataset.store
-    for name in names:
-        store.delete(name)
-    for folder in {name.rpartition("/")[0] for name in names}:
+    there: list[str] = []
+    former: list[str] = []
+    why: list[str] = []
+    for name in dict.fromkeys(names):
+        try:
+            store.delete(name)
+        except (ImgbatchError, OSError) as error:
+            there.append(name)
+            why.append(str(error))
+    for folder in sorted({name.rpartition("/")[0] for name in names}):
         # A version of a bucket is named from the bucket's root.
         try:
             own = [one for one in store.former(folder) if one.name.endswith(tuple(names))]
             store.erase(own)
-        except StorageError as error:
-            return f"; former versions of the page may stay in the bucket: {error}"
-    return ""
+        except (ImgbatchError, OSError) as error:
+            former.append(f"{folder}/")
+            why.append(str(error))
+    told = [
+        *([f"{_some(there)} could not be deleted"] if there else []),
+        *([f"former versions of the page may stay below {_some(former)}"] if former else []),
+    ]
+    return f"{' and '.join(told)}: {why[0]}" if told else ""
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if names[SHOWN:] else ""
+    return ", ".join(names[:SHOWN]) + more

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from imgbatch.cli import app
 from imgbatch.dataset import Dataset
+from imgbatch.dataset import pages as pages_of
 from imgbatch.dataset.forget import begin, forget
 from imgbatch.dataset.forgotten import verify_forgotten
 from imgbatch.dataset.given import given, look_up
 from imgbatch.dataset.posts_forgotten import KnownPosts
 from imgbatch.dataset.verify import verify
-from imgbatch.errors import BusyError, SearchError, SettingsError
+from imgbatch.errors import BusyError, SearchError, SettingsError, StorageError
 from imgbatch.report import exemplars, write_report
 from imgbatch.search import hits, like, page
 from imgbatch.settings import Limits
@@ -147,6 +151,76 @@ def test_a_page_that_a_takedown_overtakes_while_it_is_put_leaves_again(
     assert done
     assert pages(place) == []
     assert proof(place, gone) == []
+
+
+def overtaken(place: Path, gone: Path, patched: pytest.MonkeyPatch, *fails: str) -> BusyError:
+    """Write a report that a takedown overtakes, on a store that fails since; return its end.
+
+    Args:
+        place: the dataset.
+        gone: what the takedown takes out.
+        patched: puts the failures in place.
+        fails: "delete NAME", "former" or "look".
+    """
+    dataset = Dataset.open(str(place))
+    own = type(dataset.store)
+    put, delete, former, look = own.put, own.delete, own.former, pages_of.look
+    since: list[str] = []
+
+    def late(store: Any, name: str, data: bytes) -> None:
+        if name.startswith("report/") and not since:
+            take_out(place, gone)
+            since.append(name)
+        put(store, name, data)
+
+    def failing(what: str, name: str) -> None:
+        if since and what in fails:
+            raise StorageError(f"{name}: 503 slow down")
+
+    patched.setattr(own, "put", late)
+    patched.setattr(own, "delete", lambda s, n: (failing(f"delete {n}", n), delete(s, n)))
+    patched.setattr(own, "former", lambda s, p="": (failing("former", p), former(s, p))[1])
+    patched.setattr(pages_of, "look", lambda d: (failing("look", "forgotten/"), look(d))[1])
+    with pytest.raises(BusyError) as ended:
+        write_report(dataset)
+    patched.undo()
+    return ended.value
+
+
+@pytest.mark.parametrize("blind", [(), ("look",)])
+def test_a_page_that_cannot_be_taken_out_again_is_named_and_all_others_are(
+    whole: Path, place: Path, monkeypatch: pytest.MonkeyPatch, blind: tuple[str, ...]
+) -> None:
+    gone = whole / "in" / "00003.jpg"
+    error = overtaken(place, gone, monkeypatch, "delete report/codebook.csv", *blind)
+    assert "report/codebook.csv could not be deleted" in str(error)
+    assert ("nobody can say whether a takedown went by" in str(error)) is bool(blind)
+    assert "Nothing of it was left" not in error.remedy
+    assert "`imgbatch forget DATASET --former` deletes the report" in error.remedy
+    assert pages(place) == ["codebook.csv"]
+    # As the remedy says.
+    told = CliRunner().invoke(app, ["forget", str(place), "--former", "--yes"])
+    assert told.exit_code == 0, told.output
+    assert pages(place) == []
+
+
+@pytest.mark.parametrize("blind", [(), ("look",)])
+def test_versions_of_a_page_that_may_stay_are_told_and_what_deletes_them(
+    whole: Path, place: Path, monkeypatch: pytest.MonkeyPatch, blind: tuple[str, ...]
+) -> None:
+    error = overtaken(place, whole / "in" / "00003.jpg", monkeypatch, "former", *blind)
+    assert "former versions of the page may stay below report/" in str(error)
+    assert "Nothing of it was left" not in error.remedy
+    assert "--former" in error.remedy
+    assert pages(place) == []
+
+
+def test_a_page_that_is_taken_out_again_leaves_nothing_and_says_so(
+    whole: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = overtaken(place, whole / "in" / "00003.jpg", monkeypatch)
+    assert error.remedy.startswith("Nothing of it was left there.")
+    assert pages(place) == []
 
 
 def test_no_page_is_put_while_a_takedown_is_not_finished(whole: Path, place: Path) -> None:
