@@ -1,7 +1,7 @@
 """What a table holds, as a digest; and readers without a lock, under whose hands that changes.
 
-A takedown, and a run whose recipe keeps less of faces, delete files that a reader's snapshot still
-names. What he misses then is no damage, and nothing that a repair mends.
+A takedown, and a run whose recipe has posts that are gone forgotten, delete files that a reader's
+snapshot still names. What he misses then is no damage, and nothing that a repair mends.
 """
 
 from __future__ import annotations
