@@ -23,6 +23,7 @@ from imgbatch.dataset.counts import OUTCOMES, Tally
 from imgbatch.dataset.due import sources_due
 from imgbatch.dataset.lock import RunLock
 from imgbatch.dataset.plan import gone, lessened, undone
+from imgbatch.dataset.posts import lessened as posts_lessened
 from imgbatch.dataset.repair import Mended
 from imgbatch.dataset.shards import all_shards
 from imgbatch.errors import ImgbatchError
@@ -220,15 +221,18 @@ class Driver:
     def _bring(self, dump: posts.Found | None) -> None:
         if dump is None:
             return
+        root = open_store(self._request.input).root
+        less = posts_lessened(self.dataset, root, self._recipe.posts)
         brought = posts.bring(
             self.dataset,
-            open_store(self._request.input).root,
+            root,
             dump,
             self._recipe.posts,
             run=self.summary.run,
             number=self.number,
         )
         self.summary.posts = brought.record()
+        self.summary.lessened += less
 
     def _plan(self) -> tuple[set[str], list[Work]]:
         shards = all_shards(self.dataset)

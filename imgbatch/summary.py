@@ -87,8 +87,8 @@ class Summary:
         dropped: damaged parts that were taken out of tables that the recipe does not fill.
         aside: files that were put aside by a repair: of others, and records that nobody can read.
         by_hand: what a repair found and no run mends; each line says what does.
-        lessened: tables of regions of which the recipe keeps less than a former one; what that one
-            kept stays in files behind earlier states.
+        lessened: tables of which the recipe keeps less than a former one, those of posts among
+            them; what that one kept stays in files behind earlier states.
         forgotten: sources that the input holds and the dataset was told to forget; not `listed`.
         adopted: parts that lay in the store already, written by a run that did not commit them or
             by a former one with the same recipe.

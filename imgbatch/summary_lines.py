@@ -29,7 +29,8 @@ def run_lines(summary: Summary) -> list[str]:
         listed = f"{summary.listed:,} sources are listed, all are up to date"
         what = "nothing to compute" if summary.by_hand else "nothing to do"
         nothing = f"{what}: {listed}{removed} ({summary.seconds:.1f} s)"
-        return [nothing, *_mended(summary), *_forgotten(summary), *brought]
+        told = [*_mended(summary), *_lessened(summary), *_forgotten(summary)]
+        return [nothing, *told, *brought]
     rate = summary.pictures / max(summary.work_seconds, 1e-9)
     changes = [
         f"{summary.new:,} new",
@@ -66,10 +67,13 @@ def _lessened(summary: Summary) -> list[str]:
     if not summary.lessened:
         return []
     tables = ", ".join(summary.lessened)
+    absent = summary.posts["absent"] if summary.posts and "posts" in summary.lessened else 0
+    kept = "are no longer in the export, and stay with all that was kept of them"
     return [
         f"{tables}: the recipe keeps less than a former one did",
         "  what that one kept stays in files, labels and the report of earlier states, until",
         "  `imgbatch forget DATASET --former` takes it out for good",
+        *([f"  posts that {kept}: {absent:,}"] if absent else []),
     ]
 
 

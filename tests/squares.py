@@ -36,15 +36,19 @@ class Settings(BaseSettings):
         brighter: than this is bright.
         with_area: whether each box says how many pixels of it are bright.
         boxes: whether there are any.
+        with_total: whether each picture says how many of its pixels are bright.
     """
 
     brighter: int = 127
     with_area: bool = False
     boxes: bool = True
+    with_total: bool = False
 
 
 def columns(settings: Settings) -> tuple[Column, ...]:
-    return (Column("n_squares", pa.int32(), f"brighter than {settings.brighter}", range=">= 0"),)
+    found = Column("n_squares", pa.int32(), f"brighter than {settings.brighter}", range=">= 0")
+    total = Column("total", pa.int32(), "bright pixels", "pixels", ">= 0")
+    return (found, total) if settings.with_total else (found,)
 
 
 def regions(settings: Settings) -> tuple[Column, ...]:
@@ -73,4 +77,5 @@ class Analyzer:
             {name: int(box[place]) for name, place in zip(names, (0, 1, 4), strict=False)}
             for box in boxes[1:]
         ]
-        return {"n_squares": len(found), "regions": found if self.settings.boxes else []}
+        total = {"total": int(bright.sum())} if self.settings.with_total else {}
+        return {"n_squares": len(found), **total, "regions": found if self.settings.boxes else []}

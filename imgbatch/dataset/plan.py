@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from imgbatch.dataset import SOURCES
+from imgbatch.dataset.parts import read_columns
+from imgbatch.errors import DamageError
 from imgbatch.records import analyzer_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from imgbatch.dataset import Dataset, Part, TableSpec
     from imgbatch.records import Shard
@@ -43,21 +45,32 @@ def gone(dataset: Dataset, shards: Sequence[Shard]) -> set[str]:
 
 
 def lessened(dataset: Dataset, specs: Sequence[TableSpec]) -> list[str]:
-    """Return the tables of regions whose rows will be made anew with fewer columns.
+    """Return the tables whose rows will be made anew with fewer columns.
 
     What they lose, embeddings of faces say, stays in files behind earlier states: who asked for
-    less has to know.
+    less has to know. Of posts see `imgbatch.dataset.posts`.
     """
     found = []
     for spec in specs:
         table = dataset.table(spec.path)
-        if spec.grain != "region" or not table.exists:
+        if not table.exists:
             continue
         lost = {*table.schema().names} - {*spec.schema.names}
-        # The schema keeps its columns for ever, so only rows that will be replaced count.
-        if lost and any(part.fingerprint != spec.short for part in table.parts().values()):
+        parts = table.parts().values() if lost else ()
+        # The schema keeps its columns for ever, so only rows that will be replaced count: of those
+        # that were made alike one part tells.
+        others = {part.fingerprint: part for part in parts if part.fingerprint != spec.short}
+        if any(_holds(dataset, part, lost) for part in others.values()):
             found.append(spec.name)
     return found
+
+
+def _holds(dataset: Dataset, part: Part, columns: Iterable[str]) -> bool:
+    """Tell whether a part has one of some columns; where it cannot be read, it may have."""
+    try:
+        return bool(read_columns(dataset.store, part, sorted(columns)).column_names)
+    except DamageError:
+        return True
 
 
 def undone(dataset: Dataset, shards: Sequence[Shard], specs: Sequence[TableSpec]) -> list[Work]:

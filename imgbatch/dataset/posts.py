@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from imgbatch.dataset import Dataset
+    from imgbatch.settings import PostSettings
 
 __all__ = ["GAPS", "MEDIA", "POSTS", "SCHEMAS", "TABLES", "Made", "commit", "here", "record"]
 
@@ -43,6 +44,8 @@ VERSION = 2
 # A part has about so many rows: as many hexadecimal digits tell them apart as that takes.
 PART_ROWS = 20_000
 WIDTH = 2
+# Settings by which something is kept, and the tables that have columns of it.
+KEPT = {"text": (POSTS, MEDIA), "names": (POSTS,)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,25 @@ def record(dataset: Dataset) -> dict[str, Any] | None:
             found: dict[str, Any] = json.loads(commit_[SAID])
             return found
     return None
+
+
+def lessened(dataset: Dataset, input_: str, settings: PostSettings) -> list[str]:
+    """Return the tables that an input's posts come to with less than they were brought with.
+
+    Whether ids are pseudonyms is not looked at: a dataset of the others is refused.
+
+    Args:
+        dataset: with the posts as they were brought.
+        input_: its root.
+        settings: how they will be brought.
+    """
+    made = record(dataset) if dataset.table(POSTS).exists else None
+    own = made["inputs"].get(input_) if made else None
+    if own is None:
+        return []
+    now = settings.model_dump()
+    less = [name for name in KEPT if own["settings"].get(name, True) and not now[name]]
+    return list(dict.fromkeys(table for name in less for table in KEPT[name]))
 
 
 def states(dataset: Dataset) -> dict[str, str]:

@@ -113,6 +113,15 @@ def test_a_run_that_keeps_less_says_where_the_rest_stays_and_deletes_nothing(pla
     assert (back.lessened, back.adopted) == ([], 6)
 
 
+def test_a_run_says_it_of_what_is_kept_of_pictures_too_and_once(place: Path) -> None:
+    run(place, PLAIN + "with_total = true\n")
+    less = run(place, PLAIN)
+    assert (less.lessened, len(said(less))) == (["tests.squares"], 1)
+    # The column is one of the table for ever; the rows that are replaced now have none of it.
+    other = run(place, PLAIN + "brighter = 100\n")
+    assert (other.shards > 0, other.lessened, said(other)) == (True, [], [])
+
+
 def test_what_the_recipe_keeps_no_more_is_in_no_file_once_it_is_forgotten(
     place: Path,
 ) -> None:
