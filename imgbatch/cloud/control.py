@@ -6,6 +6,7 @@
       lease.json                until when machines may live, and where the head is
       schedules/<name>.json     what to order when the cloud wakes the head
       runs/<run>/order.json     the order as it was taken
+      runs/<run>/stop.json      it is to end: its head reads it, and whoever comes next (stopped.py)
       runs/<run>/state.json     how it stands: the head writes it every few seconds
       runs/<run>/ledger.jsonl   each machine's hours and their price
       runs/<run>/boots/<machine>.json   a machine that did not come up, and why
@@ -25,23 +26,22 @@ import contextlib
 import json
 import secrets
 import time
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from pydantic import Field
 
 from imgbatch.cloud.ledger import Tariff, Traffic
+from imgbatch.cloud.versions import decoded, encoded
 from imgbatch.errors import DeploymentError, SettingsError
 from imgbatch.settings import Settings, check
 from imgbatch.storage import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from imgbatch.storage import Store
 
 LEASE, DEPLOYMENT = "lease.json", "deployment.json"
-# Fields that came after others read such objects: a head may be of an older image than a terminal.
-LATER = ("looked", "heads_until")
 T = TypeVar("T", bound=Settings)
 ORDERS, RUNS, SCHEDULES, BOOTS = "orders", "runs", "schedules", "boots"
 # Of a machine's report that was cut off.
@@ -285,7 +285,7 @@ class Control:
         except FileNotFoundError:
             return None
         try:
-            return check(kind, json.loads(raw), where=name)
+            return check(kind, decoded(json.loads(raw)), where=name)
         except ValueError as error:
             raise DeploymentError(f"{self.store.address(name)} is no JSON: {error}") from error
 
@@ -297,15 +297,3 @@ def told(raw: bytes) -> dict[str, object]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def unsaid(value: Settings) -> set[str]:
-    """Return the fields that versions before do not read, where they say nothing."""
-    return {name for name in LATER if getattr(value, name, None) == 0}
-
-
-def encoded(value: Settings) -> bytes:
-    """Return the bytes of a control object."""
-    fields: Mapping[str, Any] = value.model_dump(exclude=unsaid(value))
-    # One key per line: the watch of a machine reads the lease with sed.
-    return json.dumps(fields, indent=0).encode()

@@ -14,7 +14,8 @@ import contextlib
 import math
 from typing import TYPE_CHECKING
 
-from imgbatch.cloud.control import LEASE, Lease, encoded
+from imgbatch.cloud.control import LEASE, Lease
+from imgbatch.cloud.versions import encoded
 from imgbatch.errors import DeploymentError, FencedError, SettingsError
 from imgbatch.storage import ChangedError
 

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 from cronsim import CronSimError
 from pydantic import Field
 
-from imgbatch.cloud.control import SCHEDULES, Control, Order, unsaid
+from imgbatch.cloud.control import SCHEDULES, Control, Order
 from imgbatch.cloud.former import ordered_at
 from imgbatch.cloud.ledger import HOUR
 from imgbatch.cloud.monthly import paid, ticks_of_a_month
+from imgbatch.cloud.versions import unsaid
 from imgbatch.errors import DeploymentError, SettingsError
 from imgbatch.recurring import FIELDS, check_zone, following, missed, ticks
 from imgbatch.settings import Settings, check

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imgbatch.cloud.control import Lease, encoded
+from imgbatch.cloud.control import Lease
+from imgbatch.cloud.versions import encoded
 from tests.cloud.google_lab import BUCKET, REGION, TOKEN, Google, GoogleMetadata
 from tests.cloud.machine import HOOK, Machine
 from tests.cloud.rendered import GOOGLE_HEAD, GOOGLE_WORKER, render

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
-from imgbatch.cloud.control import Lease
+from imgbatch.cloud.control import Lease, Order
 from imgbatch.cloud.launch import Place, heads_until, latest, launch, pays_heads, wake
 from imgbatch.cloud.schedules import Schedule, put, schedules
 from imgbatch.cloud.zero import to_zero
 from imgbatch.errors import CloudError, SettingsError
+from imgbatch.settings import Settings, check
 from tests.cloud.fake import NOON
 from tests.cloud.night import Night
 from tests.cloud.watched import CPU, GPU, HEAD, HOUR, Scene
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
-
-    from imgbatch.cloud.control import Order
 
 STEPS = ["order", f"arm {HEAD}", f"arm {GPU}", f"want {HEAD} 1"]
 
@@ -252,14 +253,66 @@ def test_an_order_says_nothing_that_heads_of_before_do_not_read_where_it_need_no
     scene.control.order(scene.order())
     raw = scene.control.store.get(f"orders/{scene.order().run}.json")
     assert b"heads_until" not in raw
-    scene.control.order(scene.order("20270115T090000Z-bbbbbb", heads_until=NOON))
-    assert [order.heads_until for order in scene.control.orders()] == [0.0, NOON]
+    bound = scene.order("20270115T090000Z-bbbbbb", heads_until=NOON, expected={"seconds_p50": 60.0})
+    scene.control.order(bound)
+    assert scene.control.orders() == [scene.order(), bound]
+    scene.control.close(bound.run)
+    assert scene.control.taken(bound.run) == bound
     kept = Schedule(
         name="weekly", cron="0 3 * * 1", timezone="UTC", hours=2, order=scene.order(), since=NOON
     )
     put(scene.control, kept)
     assert b"heads_until" not in scene.control.store.get("schedules/weekly.json")
     assert schedules(scene.control) == [kept]
+
+
+def test_an_order_of_a_terminal_that_wrote_the_moment_as_a_key_is_read(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    told = scene.order().model_dump() | {"heads_until": NOON}
+    scene.control.store.put(f"orders/{told['run']}.json", json.dumps(told).encode())
+    assert [order.heads_until for order in scene.control.orders()] == [NOON]
+
+
+class OrderOfBefore(Settings):
+    """The keys that heads read whose image is older than `heads_until`; any other they refuse."""
+
+    run: str
+    input: str
+    dataset: str
+    words: list[str]
+    recipe: str
+    environment: dict[str, str]
+    pool: str
+    most: int
+    budget: float
+    deadline: float
+    hours: float
+    by: str
+    expected: dict[str, float]
+    tariff: dict[str, float]
+
+
+def test_a_head_of_an_older_image_takes_an_order_whose_budget_pays_no_head_to_its_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = Night(tmp_path, shards=20)
+    order = launched(night, budget=0.5, hours=24)
+    assert 0 < order.heads_until < order.deadline
+
+    def orders(_: Callable[[str], None] | None = None) -> list[Order]:
+        found = []
+        for name in night.control.names("orders"):
+            told = check(OrderOfBefore, json.loads(night.control.store.get(name)), where=name)
+            found.append(Order.model_validate(told.model_dump()))
+        return found
+
+    monkeypatch.setattr(night.control, "orders", orders)
+    night.until_quiet()
+    monkeypatch.undo()
+    night.check()
+    assert night.state(order).phase == "done"
+    heads = [rented for rented in night.cloud.rented if rented.group == night.head_group]
+    assert len(heads) == 1
 
 
 def place_of(night: Night) -> Place:

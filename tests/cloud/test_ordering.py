@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from imgbatch.cloud.control import Order, encoded
+from imgbatch.cloud.control import Order
 from imgbatch.cloud.deployment import Deployment, Schedule
 from imgbatch.cloud.ordering import Wish, order_of
 from imgbatch.cloud.reach import _killed, _outlived, _permitted, _quota, refusal
 from imgbatch.cloud.spans import seconds_of
+from imgbatch.cloud.versions import encoded
 from imgbatch.errors import DeploymentError, ImgbatchError, QuotaError, SettingsError
 from imgbatch.settings import check
 from tests.cloud.fake import NOON, deployment
