@@ -22,6 +22,7 @@ from imgbatch.cloud.control import UNSAID, State, told
 from imgbatch.cloud.ending import GRACE_SECONDS, TICK_SECONDS
 from imgbatch.cloud.ledger import LEDGER
 from imgbatch.cloud.scaling import Scaler
+from imgbatch.cloud.stopped import STOP
 from imgbatch.errors import (
     CloudError,
     DeploymentError,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from imgbatch.cloud.holding import Holding
     from imgbatch.cloud.work import Work
 
-STOP, LOG = "stop.json", "head.log"
+LOG = "head.log"
 # Until the run knows its shards, and while the first machines boot and begin the first of them,
 # each second is one that somebody waits.
 HASTE_SECONDS = 2.0

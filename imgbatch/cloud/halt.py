@@ -6,13 +6,13 @@ there is no head that would, or somebody insists: the groups go to zero (`zero`)
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from imgbatch.cloud.launch import rest
-from imgbatch.cloud.zero import STEP, Clock, lease_of, machines, state_of, tell_stopped, to_zero
-from imgbatch.errors import CancelledError, DeploymentError, SettingsError, StorageError
+from imgbatch.cloud.stopped import lease_of, mark, state_of, tell_stopped
+from imgbatch.cloud.zero import STEP, Clock, machines, to_zero
+from imgbatch.errors import CancelledError, DeploymentError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from imgbatch.cloud.control import Control, State
     from imgbatch.cloud.launch import Place
 
-STOP = "stop.json"
 # A head that wrote nothing for so long does not read either.
 SILENT = 120.0
 PATIENCE = 120.0
@@ -92,12 +91,8 @@ def halt(
     """
     clock = clock or Clock()
     control = place.control
-    try:
-        control.put(run, STOP, json.dumps({"at": clock.now()}).encode())
-    except StorageError as error:
-        if not force:
-            raise
-        say(f"its head cannot be told: {error}")
+    if not force:
+        mark(run, control, clock.now())
     if not force and not _at_work(run, place):
         _withdraw(run, place, clock, say)
         return _halted(run, "withdrawn", place)
@@ -110,8 +105,8 @@ def halt(
             _wait_gone(place, say, clock)
             return _halted(run, "gently", place)
         say("its head is silent: ended by force")
-    to_zero(place, [run], say, clock)
-    return _halted(run, "forced", place)
+    left = to_zero(place, [run], say, clock)
+    return _halted(run, "forced", place, left)
 
 
 def _at_work(run: str, place: Place) -> bool:
@@ -124,7 +119,6 @@ def _withdraw(run: str, place: Place, clock: Clock, say: Callable[[str], None]) 
     """Take a run off the queue; the head that is on its way for nothing else goes again."""
     orders = place.control.orders(lambda _: None)
     order = next((one for one in orders if one.run == run), None)
-    place.control.close(run)
     tell_stopped(run, place, order, clock, say)
     rest(place)
 
@@ -164,6 +158,12 @@ def _wait_gone(place: Place, say: Callable[[str], None], clock: Clock) -> None:
         clock.sleep(STEP)
 
 
-def _halted(run: str, how: Literal["withdrawn", "gently", "forced"], place: Place) -> Halted:
+def _halted(
+    run: str,
+    how: Literal["withdrawn", "gently", "forced"],
+    place: Place,
+    left: dict[str, int] | None = None,
+) -> Halted:
     waiting = tuple(other for other in place.control.waiting() if other != run)
-    return Halted(run, how, state_of(run, place.control), waiting, machines(place))
+    left = machines(place) if left is None else left
+    return Halted(run, how, state_of(run, place.control), waiting, left)

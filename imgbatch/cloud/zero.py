@@ -7,34 +7,30 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
-from imgbatch.cloud.closing import LEAVING_SECONDS, Closing, with_cost
-from imgbatch.cloud.control import State
 from imgbatch.cloud.launch import rearm
+from imgbatch.cloud.stopped import closed, lease_of, mark, marked, taken, tell_stopped
 from imgbatch.errors import (
-    CancelledError,
     CloudError,
+    CredentialsError,
     DeploymentError,
     LeftoverError,
-    SettingsError,
+    PermissionsError,
     StorageError,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
-    from imgbatch.cloud.control import Control, Lease, Order
-    from imgbatch.cloud.deployment import Deployment
+    from imgbatch.cloud.control import Order
     from imgbatch.cloud.launch import Place
-    from imgbatch.cloud.ledger import Line
 
 STEP = 5.0
 # A cloud takes a minute or two to end a machine.
 ENDING = 600.0
-# What became of machines is asked so often before it counts as not known, for good.
-ASKED = 4
-NEVER, FORCED = "stopped before a head took it", "ended by force"
+T = TypeVar("T")
 
 
 class Clock:
@@ -49,66 +45,117 @@ class Clock:
         time.sleep(seconds)
 
 
-def to_zero(place: Place, runs: Sequence[str], say: Callable[[str], None], clock: Clock) -> None:
+def to_zero(
+    place: Place, runs: Sequence[str], say: Callable[[str], None], clock: Clock
+) -> dict[str, int]:
     """End all machines of a deployment, and come back when none is left.
 
     A bucket that cannot be read or written keeps none of them alive: what is noted there is noted
-    again when all are gone, and is an error only then.
+    again when all are gone, and is an error only then. Nor does a cloud that refuses a call: it is
+    asked again. Whoever is interrupted does it again: a run leaves the queue when all is told.
+
+    Args:
+        place: where.
+        runs: that end by it; those of the queue that somebody stopped before do so too.
+        say: told what goes on.
+        clock: of a test.
+
+    Returns:
+        How many machines each group has that is there: none.
 
     Raises:
         LeftoverError: one does not go.
+        CloudError: it refuses for as long as a machine may take to go, or for good.
         StorageError: all are gone, and the queue or the lease still says otherwise.
     """
+    control = place.control
     orders: dict[str, Order] = {}
     with _heard(say):
-        orders = {order.run: order for order in place.control.orders(say)}
+        orders = {order.run: order for order in control.orders(say)}
+        runs = list(dict.fromkeys([*runs, *marked(control)]))
     with _heard(say):
-        # First: a head that comes up by itself must not take it again.
-        _off(place, runs)
+        # First: a head that comes up by itself must not work at it again.
+        _mark(place, runs, clock)
+    left = _emptied(place, say, clock)
+    # Once more: who could not write it before says so now, and has the order in the queue.
+    _mark(place, runs, clock)
+    _patiently(partial(_release, place, left), say, clock)
+    # Of those that wait too: one of them may have been at work.
+    for run in {**dict.fromkeys(runs), **orders}:
+        order = orders.get(run) or taken(run, control)
+        if run in runs:
+            tell_stopped(run, place, order, clock, say)
+        else:
+            closed(run, place, order, clock, say)
+    for group in left:
+        _patiently(partial(place.groups.disarm, group), say, clock)
+    _patiently(lambda: rearm(place, left, clock.now(), say), say, clock)
+    return left
+
+
+def _mark(place: Place, runs: Sequence[str], clock: Clock) -> None:
+    for run in runs:
+        mark(run, place.control, clock.now())
+
+
+def _emptied(place: Place, say: Callable[[str], None], clock: Clock) -> dict[str, int]:
+    """Have every group be empty; return them when they are."""
     start, before = clock.now(), None
     while True:
-        # The head first, and again and again: until it is gone it may ask for workers.
-        try:
-            _shrink(place)
-        finally:
-            # Where the cloud takes nothing, machines still leave by themselves.
-            with _heard(say):
-                place.control.release()
-        left = machines(place)
+        left = _patiently(partial(_round, place, say), say, clock)
         if left != before:
             say(", ".join(f"{group}: {count}" for group, count in left.items()))
             before = left
         if not any(left.values()):
-            break
+            return left
         if clock.now() - start > ENDING:
-            raise _leftover(place, left)
+            raise _patiently(partial(_leftover, place, left), say, clock)
         clock.sleep(STEP)
-    # Once more: the head may have written until its last second.
-    _off(place, runs)
-    _release(place, runs, left)
-    for group in left:
-        place.groups.disarm(group)
-    rearm(place, left, clock.now(), say)
-    # Of those that wait too: one of them may have been at work.
-    for run in {**dict.fromkeys(runs), **orders}:
-        order = orders.get(run) or _taken(run, place.control)
-        if run in runs:
-            tell_stopped(run, place, order, clock, say)
-        else:
-            _closed(run, place, order, clock, say)
 
 
-def _off(place: Place, runs: Sequence[str]) -> None:
-    for run in runs:
-        place.control.close(run)
+def _round(place: Place, say: Callable[[str], None]) -> dict[str, int]:
+    """Have every group be empty, and return how many machines each still has.
+
+    The head first, and again and again: until it is gone it may ask for workers.
+    """
+    try:
+        _shrink(place)
+    finally:
+        # Where the cloud takes nothing, machines still leave by themselves.
+        with _heard(say):
+            place.control.release()
+    return machines(place)
 
 
-def _release(place: Place, runs: Sequence[str], groups: Collection[str]) -> None:
-    """Take the lease away, unless a head came since that has it, for a run that was not ended."""
+def _patiently(ask: Callable[[], T], say: Callable[[str], None], clock: Clock) -> T:
+    """Ask a cloud again while it refuses: one that throttles must keep no machine wanted.
+
+    Raises:
+        CloudError: it refuses for as long as a machine may take to go, or would for ever.
+    """
+    start, said = clock.now(), ""
+    while True:
+        try:
+            return ask()
+        except (PermissionsError, CredentialsError):
+            raise
+        except CloudError as error:
+            if clock.now() - start > ENDING:
+                raise
+            if said != str(error):
+                said = str(error)
+                say(f"the cloud is asked again: {said}")
+        clock.sleep(STEP)
+
+
+def _release(place: Place, groups: Collection[str]) -> None:
+    """Take the lease away that was written to the last second; not that of a head that came since.
+
+    Such a one may have taken a run that ends here: it reads that it is to end.
+    """
     lease = lease_of(place.control)
     heads = place.groups.members(place.head) if place.head in groups else []
-    held = lease and lease.run not in runs and lease.head_machine in {h.machine for h in heads}
-    if not held:
+    if not lease or lease.head_machine not in {head.machine for head in heads}:
         place.control.release()
 
 
@@ -170,97 +217,4 @@ def empty(
     Raises:
         LeftoverError: a machine does not go.
     """
-    to_zero(place, [], say, clock or Clock())
-    return machines(place)
-
-
-def tell_stopped(
-    run: str, place: Place, order: Order | None, clock: Clock, say: Callable[[str], None]
-) -> None:
-    """Say of a run that it was stopped, unless it was told already how it ended.
-
-    Its ledger is closed first: from then on nobody looks at its machines.
-    """
-    before, lines = state_of(run, place.control), _closed(run, place, order, clock, say)
-    _tell(run, place.control, before, order, lines, clock.now())
-
-
-def tell_left(
-    run: str, control: Control, deployment: Deployment, now: float, say: Callable[[str], None]
-) -> None:
-    """Say the same of a run whose machines nobody here could end or ask for.
-
-    Without a lease they leave by themselves: its ledger says what they may cost until then.
-
-    Raises:
-        StorageError: the bucket cannot be read or written.
-    """
-    before, order = state_of(run, control), _taken(run, control)
-    closing = Closing(control, deployment)
-    lines = closing.settle(run, order, before, now + LEAVING_SECONDS, say)
-    _tell(run, control, before, order, lines, now)
-
-
-def _tell(
-    run: str,
-    control: Control,
-    before: State | None,
-    order: Order | None,
-    lines: list[Line] | None,
-    now: float,
-) -> None:
-    """Say that a run was stopped, unless it was told already how it ended."""
-    if before and before.over:
-        return
-    ended = {"phase": "stopped", "code": CancelledError.exit_code, "at": now}
-    none = {"workers": 0, "booting": 0, "per_hour": 0.0, "eta": None}
-    if before is None and order:
-        reason = NEVER if lines is None else FORCED
-        limits = {"deadline": order.deadline, "budget": order.budget}
-        told = State.model_validate({"run": run, **limits, **ended, "reason": reason})
-    elif before:
-        told = before.model_copy(update={**ended, **none, "reason": FORCED})
-    else:
-        return
-    control.tell(told if lines is None else with_cost(told, lines, now))
-
-
-def _closed(
-    run: str, place: Place, order: Order | None, clock: Clock, say: Callable[[str], None]
-) -> list[Line] | None:
-    """Close the ledger of a run; return its lines, None where it has none that can be read."""
-    control, deployment = place.control, place.deployment
-    state = state_of(run, control)
-    asked = Closing(control, deployment, place.groups, place.market)
-    for times in range(1, ASKED + 1):
-        try:
-            return asked.settle(run, order, state, clock.now(), say)
-        except CloudError as error:
-            said = f"what became of the machines of {run} is not told: {error}"
-        if times < ASKED:
-            clock.sleep(STEP)
-    say(said)
-    return Closing(control, deployment).settle(run, order, state, clock.now(), say)
-
-
-def _taken(run: str, control: Control) -> Order | None:
-    try:
-        return control.taken(run)
-    except (DeploymentError, SettingsError):
-        return None
-
-
-def lease_of(control: Control) -> Lease | None:
-    """Return the lease; one that nobody can read counts as none: no machine goes by it either."""
-    try:
-        return control.lease()
-    except (DeploymentError, SettingsError):
-        return None
-
-
-def state_of(run: str, control: Control) -> State | None:
-    """Return what its head told of a run; None: nothing, or nothing that anybody can read."""
-    try:
-        return control.state(run)
-    except (DeploymentError, SettingsError):
-        return None
+    return to_zero(place, [], say, clock or Clock())

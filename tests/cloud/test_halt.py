@@ -10,10 +10,11 @@ import pytest
 from imgbatch.cli.cloud.at_work import also, busy, end_runs, told
 from imgbatch.cloud import zero
 from imgbatch.cloud.control import Lease, State
-from imgbatch.cloud.halt import STOP, halt, meant
+from imgbatch.cloud.halt import halt, meant
 from imgbatch.cloud.launch import launch
 from imgbatch.cloud.ledger import Line, write
-from imgbatch.cloud.zero import NEVER, empty
+from imgbatch.cloud.stopped import NEVER, STOP
+from imgbatch.cloud.zero import empty
 from imgbatch.errors import (
     CancelledError,
     CloudError,
@@ -240,7 +241,7 @@ def test_a_run_that_is_ordered_as_the_last_machine_goes_keeps_its_deadline(
 
     def last_look(place: Place) -> dict[str, int]:
         found = look(place)
-        if not any(found.values()) and not scene.control.waiting():
+        if not any(found.values()) and NEXT not in scene.control.waiting():
             launch(scene.order(NEXT, hours=9), scene.place, now=scene.cloud.now)
         return found
 
@@ -259,7 +260,7 @@ def test_a_head_that_came_as_the_last_machine_went_keeps_its_lease(
 
     def last_look(place: Place) -> dict[str, int]:
         found = look(place)
-        if not any(found.values()) and not scene.control.waiting():
+        if not any(found.values()) and NEXT not in scene.control.waiting():
             launch(scene.order(NEXT, hours=9), scene.place, now=scene.cloud.now)
             scene.cloud.advance(60)
             (head,) = scene.cloud.alive(HEAD)

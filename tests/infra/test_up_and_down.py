@@ -14,7 +14,7 @@ import pytest
 
 from imgbatch.cloud import deployment, known, schedules
 from imgbatch.cloud.control import Control, Order
-from imgbatch.cloud.zero import NEVER
+from imgbatch.cloud.stopped import NEVER
 from tests.cloud.moto_server import REGION, moto_server, push
 from tests.conftest import environment
 from tests.infra.clone import NAME, Clone, children, clone, kill, wait_until

@@ -113,13 +113,16 @@ def end_runs(
 
 
 def _close(there: Deployment, runs: list[str], clock: Clock) -> None:
-    """Take runs off the queue, and say that they were stopped, without their cloud."""
+    """Say that runs were stopped, and take them off the queue, without their cloud.
+
+    They are marked first: who is interrupted finds them in the queue again, and so does an `up`.
+    """
     from imgbatch.cloud.control import Control
-    from imgbatch.cloud.zero import tell_left
+    from imgbatch.cloud.stopped import mark, tell_left
 
     control = Control(there.control)
     for run in runs:
-        told(partial(control.close, run), None, force=True)
+        told(partial(mark, run, control, clock.now()), None, force=True)
     told(control.release, None, force=True)
     clock.sleep(LAST_SECONDS)
     for run in runs:
