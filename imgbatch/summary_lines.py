@@ -67,13 +67,10 @@ def _lessened(summary: Summary) -> list[str]:
     if not summary.lessened:
         return []
     tables = ", ".join(summary.lessened)
-    absent = summary.posts["absent"] if summary.posts and "posts" in summary.lessened else 0
-    kept = "are no longer in the export, and stay with all that was kept of them"
     return [
         f"{tables}: the recipe keeps less than a former one did",
         "  what that one kept stays in files, labels and the report of earlier states, until",
         "  `imgbatch forget DATASET --former` takes it out for good",
-        *([f"  posts that {kept}: {absent:,}"] if absent else []),
     ]
 
 

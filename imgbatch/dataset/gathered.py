@@ -115,6 +115,7 @@ class Gathered:
         damage: str = "",
         seen: Seen | None = None,
         pieces: Mapping[str, str] | None = None,
+        without: Sequence[str] = (),
     ) -> None:
         """Bring what was read together with what was there.
 
@@ -125,6 +126,7 @@ class Gathered:
             seen: by this it may not count either; see `suspect`.
             pieces: formats in which posts of the same id are pieces of one: their media add up;
                 and how far they go, `file` or `dump`.
+            without: columns that are not to be kept any more, of posts that were not read again.
         """
         self._spill.run(f"CREATE TABLE gave AS SELECT DISTINCT {FILE} AS file FROM read")
         one_of_each(self._spill, pieces or {})
@@ -133,6 +135,7 @@ class Gathered:
         self.suspects = suspect(self._spill, self.input, seen or Seen())
         damage = damage or (WITHHELD if self.suspects else "")
         self._count_changes()
+        self._leave_out(without)
         of_other_inputs(self._spill, self.input, whole=not damage)
         self._keep("keep" if damage else removed)
         of_other_tables(self._spill, self.input, self._say)
@@ -155,6 +158,14 @@ class Gathered:
             f"(SELECT {own} FROM medium EXCEPT SELECT {own} FROM former_medium) "
             f"SEMI JOIN former USING ({KEY}))"
         )
+
+    def _leave_out(self, columns: Sequence[str]) -> None:
+        for table, schema in (("former", POST_ROWS), ("former_medium", MEDIA_ROWS)):
+            own = [f"{name} = NULL" for name in columns if name in schema.names]
+            if own:
+                self._spill.run(
+                    f"UPDATE {table} SET {', '.join(own)} WHERE input = {quoted(self.input)}"
+                )
 
     def _keep(self, removed: Removed) -> None:
         spill, counts = self._spill, self.counts

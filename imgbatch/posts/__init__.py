@@ -221,6 +221,7 @@ def _read(
                 first=not made or gathered.input not in made["inputs"],
             ),
             pieces=pieces,
+            without=_not_kept(settings),
         )
     return batches.read
 
@@ -245,6 +246,12 @@ def _unknown(made: Mapping[str, Any] | None, input_: str) -> str:
         if name != input_ and own.get("version", 0) < SHARED_SINCE:
             return f"which posts {name} has too is not known until that input is run again"
     return ""
+
+
+def _not_kept(settings: PostSettings) -> tuple[str, ...]:
+    """Return the columns that are left out of posts that were brought with them, too."""
+    text = () if settings.text else ("text", "alt_text")
+    return text if settings.names else (*text, "author_name", "url")
 
 
 def _private(

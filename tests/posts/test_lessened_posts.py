@@ -71,12 +71,12 @@ def test_it_is_said_where_pictures_are_computed_as_well(place: Path) -> None:
     assert said(less) == ["posts, post_media: the recipe keeps less than a former one did"]
 
 
-def test_posts_that_are_read_no_more_stay_as_they_were_and_that_is_said(place: Path) -> None:
+def test_posts_that_are_read_no_more_are_kept_with_less_too(place: Path) -> None:
     write_dump(place / "in/tweets.jsonl", [Tweet(FIRST, "said so")])
-    less = bring(place / "in", place / "own", "text = false")
-    assert rows(place / "own", "posts", "text") == [(None,), ("said so",)]
-    (line,) = (line for line in run_lines(less) if "no longer in the export" in line)
-    assert line.endswith("stay with all that was kept of them: 1")
+    bring(place / "in", place / "own", "text = false")
+    assert rows(place / "own", "posts", "text", "author_name") == [(None, "u7"), (None, "u7")]
+    bring(place / "in", place / "own", "names = false")
+    assert rows(place / "own", "posts", "text", "author_name") == [("said so", None), (None, None)]
 
 
 def test_a_run_that_keeps_more_of_posts_or_as_much_says_nothing(place: Path) -> None:
