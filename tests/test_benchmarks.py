@@ -175,6 +175,7 @@ def test_a_server_that_shares_the_cores_of_what_is_measured_is_named(
     assert capsys.readouterr().out.splitlines() == told
 
 
+@pytest.mark.slow
 def test_the_section_gpu_is_left_out_in_a_plain_line_where_torch_shows_no_cuda(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

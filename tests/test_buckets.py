@@ -65,6 +65,7 @@ def outcomes(dataset: str) -> dict[str, str]:
     return {r["address"].partition("/corpus/")[2]: r["error_class"] or r["status"] for r in rows}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["in", "out"])
 def test_a_folder_and_a_bucket_give_the_same_outcomes_and_a_rerun_is_free(
     cloud: str, tmp_path: Path, way: str

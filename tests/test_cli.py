@@ -67,6 +67,7 @@ def test_run_with_json_prints_nothing_but_json(made: Path, tmp_path: Path) -> No
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_verify_status_and_export_answer(made: Path, tmp_path: Path) -> None:
     verified = imgbatch("verify", made / "d")
     assert verified.returncode == 0
@@ -78,6 +79,7 @@ def test_verify_status_and_export_answer(made: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "sources.csv").exists()
 
 
+@pytest.mark.slow
 def test_verify_of_a_damaged_dataset_names_the_shard_and_exits_14(
     made: Path, tmp_path: Path
 ) -> None:
@@ -91,6 +93,7 @@ def test_verify_of_a_damaged_dataset_names_the_shard_and_exits_14(
     assert "to do: `imgbatch run INPUT DATASET --repair`" in done.stderr
 
 
+@pytest.mark.slow
 def test_verify_of_a_dataset_that_a_run_left_unfinished_says_to_run_again(tmp_path: Path) -> None:
     words = ["run", corpus.many(tmp_path / "in", 3), tmp_path / "d", "--engine", "inline"]
     assert imgbatch(*words).returncode == 0
@@ -103,6 +106,7 @@ def test_verify_of_a_dataset_that_a_run_left_unfinished_says_to_run_again(tmp_pa
     assert imgbatch("verify", tmp_path / "d").returncode == 0
 
 
+@pytest.mark.slow
 def test_analyzers_and_recipes_are_shown_to_copy(tmp_path: Path) -> None:
     shown = imgbatch("analyzers").stdout
     assert "quality: " in shown

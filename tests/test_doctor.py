@@ -380,6 +380,7 @@ def test_keys_that_end_soon_are_a_warning(crafted: pytest.MonkeyPatch) -> None:
     assert "Copy fresh keys" in found["expiry"].remedy
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("crafted")
 def test_hardening_that_would_break_a_server_is_taken_back() -> None:
     with pytest.raises(StorageError, match="the server refused public access, versioning"):

@@ -71,6 +71,7 @@ def outcomes(dataset: Path, url: str) -> dict[str, str]:
     return {r["address"].removeprefix(f"{url}/"): r["error_class"] or r["status"] for r in rows}
 
 
+@pytest.mark.slow
 def test_a_store_that_fails_and_cuts_bodies_gives_what_a_sound_one_gives(
     url: str, faults: Faults, tmp_path: Path
 ) -> None:
@@ -140,6 +141,7 @@ def test_a_stale_listing_names_what_is_gone_and_the_next_one_heals(
     assert outcomes(tmp_path / "d", url) == corpus.EXPECTED
 
 
+@pytest.mark.slow
 def test_a_listing_that_omits_what_is_there_is_healed_by_the_next(
     url: str, faults: Faults, tmp_path: Path
 ) -> None:
@@ -155,6 +157,7 @@ def test_a_listing_that_omits_what_is_there_is_healed_by_the_next(
     assert verify(Dataset.open(str(tmp_path / "d"))).problems == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seen", [True, False])
 def test_a_listing_that_tells_a_former_version_is_healed_by_the_next(
     url: str, faults: Faults, tmp_path: Path, *, seen: bool

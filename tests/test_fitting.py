@@ -403,6 +403,7 @@ def test_labelled_sources_without_a_vector_are_counted(made: Path, tmp_path: Pat
     assert record["without_vector"] == {"labels": 1}
 
 
+@pytest.mark.slow
 def test_lines_without_a_label_are_left_out_counted_and_said(made: Path, tmp_path: Path) -> None:
     rows = [("0.png", "0"), ("1.png", "1"), ("2.png", ""), ("3.png", "  "), ("not-there.png", "")]
     train = write(tmp_path / "l.csv", rows)

@@ -86,6 +86,7 @@ def assert_full(done: subprocess.CompletedProcess[str], disk: Disk) -> None:
     assert not list(disk.folder.rglob(f"{PARTIAL}*"))
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_with_its_code_and_a_dataset_that_can_be_finished(
     small: Disk, tmp_path: Path
 ) -> None:
@@ -106,6 +107,7 @@ def test_a_full_disk_ends_the_run_with_its_code_and_a_dataset_that_can_be_finish
     assert (found.problems, found.sources) == ([], 600)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kilobytes", [16, 100, 400])
 @pytest.mark.parametrize("command", ["export", "plan"])
 def test_a_full_temporary_folder_is_told_as_such_whatever_it_was_needed_for(
@@ -127,6 +129,7 @@ def test_a_full_temporary_folder_is_told_as_such_whatever_it_was_needed_for(
         assert "TMPDIR" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_full_disk_for_an_export_leaves_only_whole_tables(small: Disk, tmp_path: Path) -> None:
     folder = corpus.many(tmp_path / "c", 30)
     corpus.run_inline(folder, tmp_path / "d", recipe="[analyzers.image]\n[analyzers.classic]\n")
@@ -163,6 +166,7 @@ def test_a_full_disk_for_copies_leaves_whole_ones_and_no_table(small: Disk, tmp_
     assert pq.read_table(small.folder / "out/copies.parquet").num_rows == 31
 
 
+@pytest.mark.slow
 def test_a_full_disk_for_a_report_leaves_the_former_one_whole(small: Disk, tmp_path: Path) -> None:
     folder = corpus.many(tmp_path / "c", 30)
     dataset = small.folder / "d"

@@ -282,6 +282,7 @@ def test_status_says_that_a_grouping_is_at_work_and_no_run(dataset: Dataset) -> 
     assert status(Dataset.open(dataset.url))["grouping"] is None
 
 
+@pytest.mark.slow
 def test_labels_in_a_bucket_are_those_in_a_folder(whole: Path, bucket: str) -> None:
     url = f"s3://{bucket}/grouping"
     store = open_store(url)
@@ -325,6 +326,7 @@ def test_settings_are_read_as_toml_or_as_words() -> None:
             settings_of(wrong)
 
 
+@pytest.mark.slow
 def test_the_command_line_says_what_is_wrong_with_its_own_code(dataset: Dataset) -> None:
     def ended(*words: str) -> tuple[int, str]:
         line = [sys.executable, "-m", "imgbatch", "group", *words, "--engine", "inline"]

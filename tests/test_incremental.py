@@ -52,6 +52,7 @@ def change(file: Path, photo: str = "flower.jpg") -> None:
     file.write_bytes(PHOTOS[photo].read_bytes())
 
 
+@pytest.mark.slow
 def test_new_sources_make_new_shards(corpus: Path) -> None:
     assert run(corpus) == {"shards": 4, "read": 40, "adopted": 0}
     change(corpus / "new.jpg")
@@ -59,6 +60,7 @@ def test_new_sources_make_new_shards(corpus: Path) -> None:
     assert run(corpus) == {"shards": 0, "read": 0, "adopted": 0}
 
 
+@pytest.mark.slow
 def test_a_changed_source_is_read_alone_and_its_neighbours_rows_are_kept(corpus: Path) -> None:
     run(corpus)
     change(corpus / "00003.jpg")
@@ -66,12 +68,14 @@ def test_a_changed_source_is_read_alone_and_its_neighbours_rows_are_kept(corpus:
     assert run(corpus) == {"shards": 2, "read": 2, "adopted": 0}
 
 
+@pytest.mark.slow
 def test_a_removed_source_leaves_without_anything_being_read(corpus: Path) -> None:
     run(corpus)
     (corpus / "00003.jpg").unlink()
     assert run(corpus) == {"shards": 1, "read": 0, "adopted": 0}
 
 
+@pytest.mark.slow
 def test_a_source_that_fails_after_it_was_ok_and_the_other_way_round(corpus: Path) -> None:
     run(corpus)
     (corpus / "00003.jpg").write_bytes(b"no picture")
@@ -80,6 +84,7 @@ def test_a_source_that_fails_after_it_was_ok_and_the_other_way_round(corpus: Pat
     assert run(corpus)["read"] == 1
 
 
+@pytest.mark.slow
 def test_a_new_analyzer_computes_its_own_table_only(corpus: Path) -> None:
     run(corpus, recipe="[analyzers.image]\n")
     (corpus / "00003.jpg").write_bytes(b"no picture")
@@ -92,6 +97,7 @@ def test_a_new_analyzer_computes_its_own_table_only(corpus: Path) -> None:
     assert set(Dataset.open(str(own)).table("tables/image").parts()) == former
 
 
+@pytest.mark.slow
 def test_a_changed_threshold_computes_its_table_again_and_back_takes_the_former_parts(
     corpus: Path,
 ) -> None:
@@ -102,6 +108,7 @@ def test_a_changed_threshold_computes_its_table_again_and_back_takes_the_former_
     assert Dataset.open(str(corpus.parent / "own")).table("tables/quality").parts() == first
 
 
+@pytest.mark.slow
 def test_a_former_part_of_other_sources_is_not_taken(corpus: Path) -> None:
     run(corpus)
     run(corpus, recipe=OTHER)
@@ -110,6 +117,7 @@ def test_a_former_part_of_other_sources_is_not_taken(corpus: Path) -> None:
     assert run(corpus)["adopted"] == 3
 
 
+@pytest.mark.slow
 def test_a_damaged_former_part_is_not_taken(corpus: Path) -> None:
     run(corpus)
     path = min(Dataset.open(str(corpus.parent / "own")).table("tables/quality").parts())
@@ -119,6 +127,7 @@ def test_a_damaged_former_part_is_not_taken(corpus: Path) -> None:
     assert run(corpus) == {"shards": 1, "read": 10, "adopted": 3}
 
 
+@pytest.mark.slow
 def test_sources_that_come_back_as_they_were(corpus: Path) -> None:
     away = corpus.parent / "away"
     run(corpus)
@@ -160,6 +169,7 @@ def test_the_same_bytes_in_a_shard_are_decoded_once_and_have_a_row_each(
     assert outcomes["error_class"].to_pylist() == ["decode.unrecognised"] * 2 + ["not-media"]
 
 
+@pytest.mark.slow
 def test_a_part_taken_out_of_the_snapshot_is_done_again_and_nothing_else(corpus: Path) -> None:
     run(corpus)
     own = Dataset.open(str(corpus.parent / "own"))
@@ -227,6 +237,7 @@ def pack(archive: Path, photos: dict[str, str]) -> None:
                 tape.addfile(info, file)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["zip", "tar", "tar.gz"])
 def test_members_of_an_archive_that_was_written_anew_are_found_where_they_lie_now(
     tmp_path: Path, ending: str

@@ -111,6 +111,7 @@ def test_a_full_disk_below_the_output_is_told_with_a_code_of_its_own(words: list
     assert remedy == f"to do: {OutputError.remedy}"
 
 
+@pytest.mark.slow
 def test_a_run_whose_output_is_on_a_full_disk_is_finished(tmp_path: Path) -> None:
     words = ["run", many(tmp_path / "in", 3), tmp_path / "d", "--engine", "inline", "--json"]
     assert full(words, errors_too=True) == (OutputError.exit_code, "")

@@ -336,6 +336,7 @@ def analyzed(folder: Path, dataset: Path, red: tuple[Path, str], output: str = "
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_faces_that_a_dataset_knows_are_masked_without_looking_anew(
     folder: Path, tmp_path: Path, recipe: Callable[..., str], red: tuple[Path, str]
 ) -> None:
@@ -447,6 +448,7 @@ def ultraface(shared: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["solid", pytest.param("blur", marks=pytest.mark.slow)])
 def test_ultraface_finds_a_man_in_every_frame_of_a_video_and_in_none_of_its_copy(
     shared: Path, ultraface: Path, folder: Path, tmp_path: Path, mode: str

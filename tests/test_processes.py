@@ -237,6 +237,7 @@ def test_processes_that_all_end_while_they_start_end_the_run(
         list(Local(2)(job(), shards(3, 2)))
 
 
+@pytest.mark.slow
 def test_a_process_that_closes_its_pipe_alone_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child, "_work", deaf)
     monkeypatch.setattr(processes, "CLOSE_SECONDS", 0.1)
@@ -275,6 +276,7 @@ def test_processes_that_end_while_they_start_end_no_run_that_has_another(
     fleet.close()
 
 
+@pytest.mark.slow
 def test_a_process_that_was_stopped_is_ended_and_one_that_has_nothing_to_tell_is_not(
     tmp_path: Path,
 ) -> None:
@@ -319,6 +321,7 @@ Watch(source_seconds=0.5, memory=0).wait(Stop())
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_freezes_at_once_ends_itself_and_says_nothing_to_its_user() -> None:
     words = [sys.executable, "-c", FREEZES]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)

@@ -169,6 +169,7 @@ def test_shards_without_any_region_have_empty_parts(corpus: Path) -> None:
     assert [part.rows for part in parts] == [0]
 
 
+@pytest.mark.slow
 def test_a_changed_setting_computes_both_tables_and_no_other(corpus: Path) -> None:
     draw(corpus / "grey.png", 4, value=100)
     run(corpus)

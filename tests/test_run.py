@@ -262,6 +262,7 @@ def test_other_media_settings_recompute_everything_and_leave_one_part_per_shard(
     assert (found.problems, found.rows["quality"]) == ([], 12)
 
 
+@pytest.mark.slow
 def test_a_sample_first_and_all_later_is_the_same_as_all_at_once(tmp_path: Path) -> None:
     folder = corpus.many(tmp_path / "c", 40)
     first = corpus.run_inline(folder, tmp_path / "d", limit=7)
@@ -371,6 +372,7 @@ def test_a_file_changed_between_listing_and_fetching_is_a_failure_and_heals(
     assert [r["status"] for r in rows(tmp_path / "d", "sources")] == ["ok", "ok"]
 
 
+@pytest.mark.slow
 def test_buckets_in_and_buckets_out(tmp_path: Path, bucket: str) -> None:
     folder = corpus.make(tmp_path / "c")
     store = open_store(f"s3://{bucket}/corpus")

@@ -196,6 +196,7 @@ def test_refusals_that_tell_all_they_were_sent_are_told_without_secrets(planted:
     assert planted.leaks() == []
 
 
+@pytest.mark.slow
 def test_what_becomes_a_row_or_a_log_line_holds_no_secret(planted: Planted) -> None:
     dataset = planted.folder / "d"
     assert planted.imgbatch("run", "s3://gossip/photos", dataset, "--engine", "inline") == 0

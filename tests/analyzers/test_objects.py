@@ -180,6 +180,7 @@ def test_weights_without_names_give_numbers(own: Own) -> None:
     assert {region["class_index"] for region in row["regions"]} <= {1, 2, 3}
 
 
+@pytest.mark.slow
 def test_a_picture_that_the_network_cannot_take_is_its_own_failure_only(tmp_path: Path) -> None:
     model = "fasterrcnn_mobilenet_v3_large_320_fpn"
     torch.manual_seed(1)

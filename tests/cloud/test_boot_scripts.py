@@ -74,6 +74,7 @@ def test_shellcheck_finds_nothing_in_what_a_machine_runs(tmp_path: Path) -> None
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variables", [HEAD, WORKER])
 def test_shell_and_python_leave_for_the_same_reasons(
     tmp_path: Path, variables: dict[str, object]

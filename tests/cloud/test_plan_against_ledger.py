@@ -115,6 +115,7 @@ def lost(all_told: Sequence[Told]) -> int:
 # -- the bar ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_over_fifty_runs_the_plan_is_near_the_ledger_and_its_p90_holds() -> None:
     nights = [told(seed, usual, Priors()) for seed in range(RUNS)]
     print("\n" + row("usual", nights))  # noqa: T201 - for whoever asks with -s

@@ -352,6 +352,7 @@ def test_n_pictures_give_n_rows_of_the_declared_types(of_pictures: Module) -> No
     assert len(table) == len(pictures) == len(PIXELS)
 
 
+@pytest.mark.slow
 def test_no_pictures_give_no_rows(of_pictures: Module) -> None:
     assert made(of_pictures).infer([]) == []
 
@@ -368,6 +369,7 @@ def test_a_batch_of_one_gives_the_rows_of_a_batch_of_all(of_pictures: Module) ->
     assert_same(of_pictures, alone, rows_of(of_pictures, images(), len(PIXELS)))
 
 
+@pytest.mark.slow
 def test_threads_prepare_the_same_as_one(of_pictures: Module) -> None:
     analyzer = made(of_pictures)
     pictures = images() * THREADS

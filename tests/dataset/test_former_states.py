@@ -142,6 +142,7 @@ def test_what_the_recipe_keeps_no_more_is_in_no_file_once_it_is_forgotten(
     assert run(place, PLAIN).shards == 0
 
 
+@pytest.mark.slow
 def test_labels_leave_whose_rows_are_no_more_and_others_stay(place: Path) -> None:
     more = "[analyzers.classic]\n[analyzers.hashes]\n"
     run(place, more)

@@ -31,6 +31,7 @@ def dataset(bucket: str, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return Dataset.open(url)
 
 
+@pytest.mark.slow
 def test_a_report_reads_each_part_by_column_from_one_copy(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

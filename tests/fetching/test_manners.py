@@ -591,6 +591,7 @@ def test_too_many_failures_end_it_and_what_came_stays(server: Misbehaving, tmp_p
     assert given.rows(out)[urls[0]]["status"] == "ok"
 
 
+@pytest.mark.slow
 def test_an_unknown_dump_and_a_wrong_flag_have_their_exit_codes(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "notes.md").write_text("nothing")

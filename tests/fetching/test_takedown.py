@@ -98,6 +98,7 @@ def test_what_is_no_fetch_or_not_finished_is_refused(fetched: Path, tmp_path: Pa
         take_out(str(fetched), frozenset())
 
 
+@pytest.mark.slow
 def test_forget_and_retain_reach_what_was_fetched_too(fetched: Path, tmp_path: Path) -> None:
     def call(*words: str) -> Any:
         done = CliRunner().invoke(app, [*words, "--fetched", str(fetched), "--yes", "--json"])

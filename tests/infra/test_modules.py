@@ -105,6 +105,7 @@ def test_every_file_is_formatted_as_terraform_formats(terraform: Terraform) -> N
     assert said.returncode == 0, said.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["modules/core", "modules/core/cron"])
 def test_the_core_names_bounds_and_ends_as_its_own_tests_say(
     terraform: Terraform, folder: str
@@ -114,6 +115,7 @@ def test_the_core_names_bounds_and_ends_as_its_own_tests_say(
     assert "0 failed" in core("test", "-no-color").stdout
 
 
+@pytest.mark.slow
 def test_a_test_of_the_core_can_fail(terraform: Terraform) -> None:
     core = terraform("modules/core")
     main = core.folder / "main.tf"

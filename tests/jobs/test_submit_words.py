@@ -90,6 +90,7 @@ def _no_cluster_of_somebody(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
+@pytest.mark.slow
 def test_a_cluster_with_another_ray_is_refused_with_both_named(tmp_path: Path) -> None:
     with dashboard_of("2.9.0") as address:
         done = imgbatch("submit", tmp_path, tmp_path / "d", "--address", address)

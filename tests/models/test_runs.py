@@ -302,6 +302,7 @@ def test_a_pack_is_known_by_what_is_in_it_and_a_file_of_torch_is_none(
     assert limits["archive/data.pkl"] == limits[""] == ""
 
 
+@pytest.mark.slow
 def test_pull_and_push_say_the_terms_of_a_pack_in_words_and_in_json(
     hub: Files, tmp_path: Path
 ) -> None:
@@ -361,6 +362,7 @@ def test_all_that_a_recipe_needs_is_pulled_and_pushed_at_once(hub: Files, tmp_pa
     assert imgbatch("models", "pull", **cache).returncode == 10
 
 
+@pytest.mark.slow
 def test_the_commands_tell_what_they_did_and_say_it_in_json(hub: Files, tmp_path: Path) -> None:
     cache = {"IMGBATCH_MODEL_CACHE": str(tmp_path / "cache")}
     hub.files["one.txt"] = b"1"

@@ -221,6 +221,7 @@ class Counted:
         return self._engine.run(pixels)
 
 
+@pytest.mark.slow
 def test_labels_and_embedding_of_one_network_take_one_pass(
     chosen: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -296,6 +297,7 @@ def of_four_threads(chosen: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> 
     return OnnxEngine(export.exported(of(chosen)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [1, 2, 3, 4, 7])
 def test_where_memory_runs_out_fewer_threads_compute_and_then_fewer_pictures(
     room: int, chosen: dict[str, Any], monkeypatch: pytest.MonkeyPatch

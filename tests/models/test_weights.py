@@ -172,6 +172,7 @@ def test_a_process_that_was_killed_while_it_downloaded_leaves_nothing_that_count
     assert kept() == ["net.pth"]
 
 
+@pytest.mark.slow
 def test_of_processes_that_want_the_same_at_once_one_downloads(hub: Files, tmp_path: Path) -> None:
     wanted = on(hub)
     hub.faults = [Fault(stall=1.5)]

@@ -56,6 +56,7 @@ def rows(own: str, name: str, *columns: str) -> list[tuple[Any, ...]]:
     return sorted(tuple(row.values()) for batch in batches for row in batch.to_pylist())
 
 
+@pytest.mark.slow
 def test_a_table_in_a_bucket_gives_the_sources_and_posts_that_a_folder_does(
     url: str, tmp_path: Path
 ) -> None:

@@ -82,6 +82,7 @@ def two_files(folder: Path) -> Path:
     return folder / "own"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "said",
     [
@@ -212,6 +213,7 @@ def test_an_archive_that_is_cut_forgets_none(tmp_path: Path, form: str, left: fl
     assert {own for _, own in posts(own)} == {FIRST}
 
 
+@pytest.mark.slow
 def test_a_file_whose_other_posts_were_forgotten_loses_its_last_one(
     tmp_path: Path, imgbatch: Callable[..., object]
 ) -> None:

@@ -41,6 +41,7 @@ def notices(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", ["twitter", "x", "Twitter"])
 def test_authors_of_x_are_found_where_it_is_called_twitter(
     platform: str, tmp_path: Path, notices: Path, imgbatch: Callable[..., Done]
@@ -59,6 +60,7 @@ def test_authors_of_x_are_found_where_it_is_called_twitter(
     assert {one for (one,) in rows(own, "posts", "post_id")} == {"33333333", "55555555"}
 
 
+@pytest.mark.slow
 def test_a_post_that_stands_under_the_other_name_is_a_trace(
     tmp_path: Path, notices: Path, imgbatch: Callable[..., Done]
 ) -> None:
@@ -85,6 +87,7 @@ def test_one_post_is_named_by_either_name_of_its_platform(
     assert is_forgotten(old, "twitter", "7")
 
 
+@pytest.mark.slow
 def test_posts_of_no_known_platform_stay_and_nobody_is_told_that_none_is_left(
     tmp_path: Path, notices: Path, imgbatch: Callable[..., Done]
 ) -> None:
@@ -104,6 +107,7 @@ def test_posts_of_no_known_platform_stay_and_nobody_is_told_that_none_is_left(
     assert imgbatch(*looked, "--platform", "table").returncode == 0
 
 
+@pytest.mark.slow
 def test_where_no_post_is_of_the_platform_those_of_none_are_told(
     tmp_path: Path, imgbatch: Callable[..., Done]
 ) -> None:

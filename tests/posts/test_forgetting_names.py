@@ -47,6 +47,7 @@ def carousel(folder: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_pictures_that_were_not_joined_go_with_their_post_and_that_is_said(
     tmp_path: Path, imgbatch: Callable[..., Done]
 ) -> None:
@@ -75,6 +76,7 @@ def test_pictures_that_were_not_joined_go_with_their_post_and_that_is_said(
     assert named(own, SECOND) == []
 
 
+@pytest.mark.slow
 def test_pictures_that_an_earlier_takedown_left_are_reported_and_taken_by_the_next(
     tmp_path: Path, imgbatch: Callable[..., Done]
 ) -> None:
@@ -176,6 +178,7 @@ def gallery(folder: Path, tweet: str, at: int) -> None:
     (folder / f"{tweet}_{at}.jpg.json").write_text(json.dumps(said))
 
 
+@pytest.mark.slow
 def test_a_metadata_file_of_one_post_leaves_with_it(
     tmp_path: Path, imgbatch: Callable[..., Done]
 ) -> None:
@@ -201,6 +204,7 @@ def test_a_metadata_file_of_one_post_leaves_with_it(
     assert rows(own, "posts", "post_id") == [(SECOND,)]
 
 
+@pytest.mark.slow
 def test_a_metadata_file_that_is_called_otherwise_leaves_where_its_media_lie_beside_it(
     own_of_files: Path, imgbatch: Callable[..., Done]
 ) -> None:
@@ -260,6 +264,7 @@ def addresses(own: Path) -> set[str]:
     return {"/".join(address.split("/")[-2:]) for address in found}
 
 
+@pytest.mark.slow
 def test_a_post_that_a_table_lacks_takes_nothing_of_other_inputs_that_is_called_so(
     tmp_path: Path, imgbatch: Callable[..., Done]
 ) -> None:
@@ -273,6 +278,7 @@ def test_a_post_that_a_table_lacks_takes_nothing_of_other_inputs_that_is_called_
     assert imgbatch("verify", own, "--forgotten").returncode == 0
 
 
+@pytest.mark.slow
 def test_the_post_of_a_table_that_is_given_takes_nothing_of_other_inputs_that_is_called_so(
     tmp_path: Path, imgbatch: Callable[..., Done]
 ) -> None:
@@ -300,6 +306,7 @@ def dump_and_others(folder: Path, said: str = "") -> Path:
     return own
 
 
+@pytest.mark.slow
 def test_a_post_by_its_pseudonym_takes_what_is_called_so_in_its_own_input_alone(
     tmp_path: Path, imgbatch: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -317,6 +324,7 @@ def test_a_post_by_its_pseudonym_takes_what_is_called_so_in_its_own_input_alone(
     assert imgbatch(*words).returncode == 0
 
 
+@pytest.mark.slow
 def test_posts_past_their_time_take_nothing_of_other_inputs_that_is_called_so(
     tmp_path: Path, imgbatch: Callable[..., Done]
 ) -> None:
@@ -327,6 +335,7 @@ def test_posts_past_their_time_take_nothing_of_other_inputs_that_is_called_so(
     assert imgbatch("verify", own, "--forgotten").returncode == 0
 
 
+@pytest.mark.slow
 def test_what_comes_later_into_the_input_of_a_forgotten_post_is_reported_and_taken_by_the_next(
     tmp_path: Path, imgbatch: Callable[..., Done]
 ) -> None:

@@ -59,6 +59,7 @@ def names(own: Path, table: str = "sources") -> set[str]:
     return {address.rpartition("/")[2] for address in found}
 
 
+@pytest.mark.slow
 def test_a_post_leaves_with_the_sources_that_are_its_own(
     brought: Path, own: Path, imgbatch: Callable[..., Done]
 ) -> None:
@@ -127,6 +128,7 @@ def test_a_list_of_deleted_posts_of_which_most_is_unknown(
     assert "never forgotten here" in never.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hidden", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_of_an_account_that_is_deleted_no_post_stays_and_none_comes_later(
     *, hidden: bool, tmp_path: Path, imgbatch: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
@@ -207,6 +209,7 @@ def test_a_typing_error_and_nobody_to_ask_change_nothing(
     assert not (own / "forgotten").exists()
 
 
+@pytest.mark.slow
 def test_a_forgotten_source_leaves_its_post_and_names_nothing_there(
     brought: Path, own: Path, imgbatch: Callable[..., Done]
 ) -> None:
@@ -224,6 +227,7 @@ def test_a_forgotten_source_leaves_its_post_and_names_nothing_there(
     assert rows(own, "post_media", *columns)[-1] == (THIRD, "forgotten", None, None, None)
 
 
+@pytest.mark.slow
 def test_posts_past_their_time_go_and_that_is_logged(
     own: Path, imgbatch: Callable[..., Done]
 ) -> None:

@@ -54,6 +54,7 @@ def before(monkeypatch: pytest.MonkeyPatch) -> Before:
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES)
 def test_an_export_that_is_cut_at_first_loses_and_doubles_nothing(
     tmp_path: Path, before: Before, policy: str
@@ -72,6 +73,7 @@ def test_an_export_that_is_cut_at_first_loses_and_doubles_nothing(
     assert (counts["new"], counts["removed"], counts["absent"]) == (0, 0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_post_that_another_table_lacks_stays_in_its_own(
     tmp_path: Path, before: Before, policy: str
@@ -115,6 +117,7 @@ def test_a_table_that_has_another_name_by_now_keeps_its_posts(
     assert (counts["new"], counts["removed"]) == (0, 0)
 
 
+@pytest.mark.slow
 def test_a_post_that_leaves_takes_the_stone_of_its_own_file(tmp_path: Path, before: Before) -> None:
     write(tmp_path / "in/a.csv", "1,7,one,", "2,7,two,")
     before(tmp_path, "forget")
@@ -134,6 +137,7 @@ def test_a_post_that_leaves_takes_the_stone_of_its_own_file(tmp_path: Path, befo
     assert told(tmp_path) == [("1", "one", "present"), ("2", "of b", "present")]
 
 
+@pytest.mark.slow
 def test_posts_that_lie_there_with_and_without_a_mark_become_one(
     tmp_path: Path, before: Before, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +157,7 @@ def _leave(spill: Any, _: Any) -> None:
     spill.run("CREATE TABLE remarked (seq BIGINT, stored VARCHAR)")
 
 
+@pytest.mark.slow
 def test_a_column_of_platforms_may_say_the_name_of_a_format_and_no_stone_is_of_it(
     tmp_path: Path,
 ) -> None:

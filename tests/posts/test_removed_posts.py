@@ -65,6 +65,7 @@ def named(own: Path, *words: str) -> list[str]:
     return [p.name for p, found in said.items() if any(w in t for t in found for w in words)]
 
 
+@pytest.mark.slow
 def test_they_leave_with_their_sources_history_and_report_and_never_come_back(
     dump: Path, tmp_path: Path
 ) -> None:
@@ -115,6 +116,7 @@ def interrupt(dump: Path, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             bring(dump, own, FORGET)
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_before_it_is_done_leaves_it_on_record_for_the_next(
     dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,6 +130,7 @@ def test_a_run_that_ends_before_it_is_done_leaves_it_on_record_for_the_next(
     assert {one["status"] for one in records(dataset.store)} == {"finished"}
 
 
+@pytest.mark.slow
 def test_what_is_on_record_waits_for_a_run_by_the_same_policy(
     dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +178,7 @@ def both(folder: Path, policy: str) -> None:
     bring(folder / "b", folder / "own", said, add_input=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mark", "forget"])
 def test_a_post_that_another_input_has_still_stays(shared: Path, policy: str) -> None:
     own, said = shared / "own", f'removed = "{policy}"'
@@ -196,6 +200,7 @@ def test_a_post_that_another_input_has_still_stays(shared: Path, policy: str) ->
     assert verify(Dataset.open(str(own))).problems == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mark", "forget"])
 def test_a_post_stays_that_another_input_had_before_it_was_cut(shared: Path, policy: str) -> None:
     own, said = shared / "own", f'removed = "{policy}"'
@@ -207,6 +212,7 @@ def test_a_post_stays_that_another_input_had_before_it_was_cut(shared: Path, pol
     assert rows(own, "posts", "post_id", "state") == [(FIRST, "present"), (SECOND, "present")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mark", "forget"])
 def test_a_post_that_no_input_has_leaves(shared: Path, policy: str) -> None:
     own, said = shared / "own", f'removed = "{policy}"'
@@ -218,6 +224,7 @@ def test_a_post_that_no_input_has_leaves(shared: Path, policy: str) -> None:
     assert present == [THIRD]
 
 
+@pytest.mark.slow
 def test_which_inputs_have_a_forgotten_post_is_told_no_more(
     shared: Path, imgbatch: Callable[..., Done]
 ) -> None:
@@ -230,6 +237,7 @@ def test_which_inputs_have_a_forgotten_post_is_told_no_more(
     assert proof.problems == []
 
 
+@pytest.mark.slow
 def test_each_input_of_a_former_version_is_read_once_more(
     shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,6 +249,7 @@ def test_each_input_of_a_former_version_is_read_once_more(
         assert read == [is_due, is_due]
 
 
+@pytest.mark.slow
 def test_where_nobody_knows_what_another_input_has_nothing_is_removed(
     shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -126,6 +126,7 @@ def test_a_table_that_is_read_again_beside_another_changes_its_own_posts(two: Pa
     assert len(gaps(own, "same-id-in-other-table")) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", [[], ["--platform", "table"]])
 def test_a_takedown_by_id_reaches_the_posts_of_both_tables(
     two: Path, monkeypatch: pytest.MonkeyPatch, platform: Sequence[str]
@@ -156,6 +157,7 @@ def test_posts_past_their_time_leave_one_table_and_not_the_other(tmp_path: Path)
     assert len(found.marks) == 1
 
 
+@pytest.mark.slow
 def test_a_post_of_a_platform_that_two_inputs_have_is_one_and_that_is_counted(
     tmp_path: Path,
 ) -> None:
@@ -282,6 +284,7 @@ def test_a_file_that_is_called_as_a_post_is_that_of_its_own_table(tmp_path: Path
     assert len({source for (source,) in rows(own, "post_media", "source_id")}) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["keep", "mark", "forget"])
 def test_a_table_that_is_cut_when_it_gets_another_name_is_not_doubled(
     tmp_path: Path, policy: str
@@ -311,6 +314,7 @@ def test_a_new_row_of_a_table_is_none_of_one_that_is_gone(tmp_path: Path) -> Non
     assert sorted(text for _, text in told(own)) == ["berlin 1", "berlin 2", "paris 1", "paris 2"]
 
 
+@pytest.mark.slow
 def test_a_takedown_by_a_plain_id_holds_for_pseudonyms_under_another_name_of_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imgbatch: Callable[..., Done]
 ) -> None:

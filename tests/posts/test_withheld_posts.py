@@ -34,6 +34,7 @@ def two_accounts(tmp_path: Path, said: str = FORGET) -> tuple[Path, Path]:
     return folder, tmp_path / "own"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "said",
     [
@@ -134,6 +135,7 @@ def test_what_another_input_has_stays_while_its_file_is_not_read(
     assert ids(own) == {FIRST, SECOND, FOURTH, FIFTH}
 
 
+@pytest.mark.slow
 def test_posts_that_are_marked_removed_withhold_nothing(tmp_path: Path) -> None:
     folder, own = two_accounts(tmp_path, 'removed = "mark"')
     (folder / "b.jsonl").unlink()
@@ -148,6 +150,7 @@ def test_posts_that_are_marked_removed_withhold_nothing(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_file_that_is_read_as_another_format_is_not_silent(tmp_path: Path) -> None:
     folder, own = tmp_path / "in", tmp_path / "own"
     folder.mkdir()
@@ -160,6 +163,7 @@ def test_a_file_that_is_read_as_another_format_is_not_silent(tmp_path: Path) -> 
     assert (summary.posts["removed"], ids(own)) == (2, {"11"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "said"),
     [

@@ -57,6 +57,7 @@ def test_no_hostile_name_or_tag_runs_even_without_the_policy(tmp_path: Path, pag
     assert all(text in shown for text in (*HOSTILE, HOSTILE_MAKE, HOSTILE_MODEL))
 
 
+@pytest.mark.slow
 def test_the_policy_stops_what_escaping_would_miss(tmp_path: Path, page: Page) -> None:
     # The same attack as markup: it runs where the policy is taken out, so this test can fail.
     attack = f"<img src=x onerror=\"document.title='PWNED'\"><script>{'document.title=1'}</script>"
@@ -68,6 +69,7 @@ def test_the_policy_stops_what_escaping_would_miss(tmp_path: Path, page: Page) -
     assert "<title>&lt;i&gt;my corpus" not in dom
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 500])
 def test_a_screenshot_shows_the_pictures_and_nothing_is_cut_at_the_side(
     tmp_path: Path, page: Page, width: int

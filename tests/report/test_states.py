@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pytest
 from PIL import Image
 
 from imgbatch import analyzers
@@ -128,6 +129,7 @@ def test_a_video_is_shown_by_its_first_frame_with_its_length(tmp_path: Path) -> 
     )
 
 
+@pytest.mark.slow
 def test_100_000_rows_take_seconds_little_memory_and_a_small_page(tmp_path: Path) -> None:
     dataset = _synthetic(tmp_path)
     tracemalloc.start()

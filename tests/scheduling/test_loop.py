@@ -176,6 +176,7 @@ def test_a_disk_that_is_full_ends_no_loop_and_its_tick_stays_due(
     assert events == ["began", "ended"]
 
 
+@pytest.mark.slow
 def test_a_process_that_told_of_a_full_disk_is_tried_on_and_not_given_up(
     tmp_path: Path, hook: tuple[str, list[bytes], list[int]]
 ) -> None:

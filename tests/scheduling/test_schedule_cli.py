@@ -51,6 +51,7 @@ def add(imgbatch: Callable[..., Done], *words: str, every: str = "Mon 03:00") ->
     return imgbatch("schedule", "add", "weekly", *given, *words)
 
 
+@pytest.mark.slow
 def test_status_tells_the_last_result_and_the_next_time(
     tmp_path: Path, imgbatch: Callable[..., Done]
 ) -> None:
@@ -140,6 +141,7 @@ def test_what_holds_a_secret_is_not_kept_and_that_is_said(
     assert "hook-secret" not in imgbatch("schedule", "list", "--json").stdout
 
 
+@pytest.mark.slow
 def test_a_damaged_one_is_shown_beside_the_others_and_can_be_removed(
     tmp_path: Path, imgbatch: Callable[..., Done]
 ) -> None:

@@ -118,6 +118,7 @@ def test_forget_takes_the_pages_out_with_the_report(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_a_search_in_a_bucket_fetches_photo_table_and_thumbnails_from_there(
     bucket: str, tmp_path: Path
 ) -> None:

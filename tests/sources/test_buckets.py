@@ -93,6 +93,7 @@ def tarred(members: dict[str, bytes], mode: Any) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 def test_a_zip_of_a_thousand_members_of_which_ten_are_new_costs_few_requests(
     server: Counting, url: str, tmp_path: Path
 ) -> None:
@@ -167,6 +168,7 @@ def pictures(count: int, side: int) -> dict[str, bytes]:
     return {f"{n:04}.png": encoded(shot, "PNG", compress_level=1) for n, shot in enumerate(shots)}
 
 
+@pytest.mark.slow
 def test_a_run_reads_a_compressed_tar_of_many_shards_once_and_hands_each_on_as_it_goes(
     server: Counting, url: str, tmp_path: Path
 ) -> None:

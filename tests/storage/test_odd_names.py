@@ -106,6 +106,7 @@ def test_all_else_is_not_odd(key: str) -> None:
     assert not is_odd(key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["", "p//q+%2F/"])
 def test_every_name_is_listed_once_and_read_by_its_name_and_by_its_address(
     place: str, prefix: str

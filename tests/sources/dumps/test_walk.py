@@ -182,6 +182,7 @@ def test_a_document_of_many_items_takes_the_memory_of_a_few() -> None:
     assert peak < 2_000_000
 
 
+@pytest.mark.slow
 def test_many_short_lists_take_the_memory_of_a_few() -> None:
     def listed(number: int) -> str:
         rows = [{f"key{number}": place, "text": "x" * 200} for place in range(3)]
