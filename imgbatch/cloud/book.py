@@ -6,19 +6,17 @@ whose spot price has changed gets a new line. What came and went between two loo
 events that tell of it, and counted at the dearest price that it can have had. One that went while
 nobody looked, and of whose end nothing is told, is `ledger.last_seen`.
 
-No machine is ever counted at the price of another type. One whose own is not known counts as dearer
-than any that a cloud rents, so that a budget holds, until it is known: then the line is put right.
-A run ends where that lasts (`unpriced`).
+A machine whose price is not known counts as dearer than any that a cloud rents (`rates`), so that a
+budget holds, until it is known: then the line is put right. A run ends where that lasts.
 """
 
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from imgbatch.cloud import Price, ledger
-from imgbatch.cloud.offers import unpriced
+from imgbatch.cloud import ledger
+from imgbatch.cloud.rates import UNKNOWN, Rates
 from imgbatch.cloud.trouble import PRICE_FIX, no_price
 from imgbatch.errors import CloudError
 
@@ -27,23 +25,17 @@ if TYPE_CHECKING:
 
     from imgbatch.cloud import Event, Market, Member
     from imgbatch.cloud.deployment import Deployment
+    from imgbatch.cloud.rates import Role
 
-Role = Literal["head", "worker"]
-PRICES_SECONDS = 300.0
 # Who looked longer ago than that does not know when a machine went that is not there any more.
 LOOKED_SECONDS = 120.0
-# The same while a price lacks: a cloud that did not answer once may answer the next time.
-AGAIN_SECONDS = 60.0
-# Dollars an hour that no machine costs (the dearest of AWS, with 32 TB of memory, are at some 400;
-# from memory): of one whose price nobody knows.
-UNKNOWN = 500.0
 
 
 class Book:
     """Every machine of a run, with what it costs.
 
     Args:
-        market: asked for prices every five minutes, and every minute while one lacks.
+        market: asked for prices (`rates`).
         deployment: whose head and pool it is.
         pool: by name.
         head_since: from when the head's hours count; None: from its launch.
@@ -55,9 +47,6 @@ class Book:
     Attributes:
         lines: the ledger.
         region: where prices hold.
-        unpriced: types of the deployment, or of machines that are there, without a known price: no
-            budget can be kept with them.
-        unpriced_since: from when on there are such; None: there are none.
     """
 
     def __init__(
@@ -73,29 +62,22 @@ class Book:
     ) -> None:
         self.lines = list(lines)
         self.region = deployment.region
-        self._market = market
         self._head_since = head_since
         self._looked, self._until = looked, until
-        self._types = {
-            "head": deployment.head.machines,
-            "worker": deployment.pools[pool].machines,
-        }
+        self._rates = Rates(market, deployment, pool, self.lines)
         self._spot = deployment.pools[pool].spot
-        self._disks = {
-            "head": deployment.head.disk_gib,
-            "worker": deployment.pools[pool].disk_gib,
-        }
-        self._besides: dict[str, float] = {}
-        self._prices = [_told_by(line, self.region) for line in self.lines if _is_price(line)]
-        self._asked: float | None = None
-        self._asked_for: frozenset[tuple[str, bool]] = frozenset()
-        # What the cloud said that the region does not have, and what has come all the same.
-        self._lacking: set[str] = set()
-        self._came: set[str] = set()
         # Machines whose own type was not told.
         self._untyped: set[str] = set()
-        self.unpriced: list[str] = []
-        self.unpriced_since: float | None = None
+
+    @property
+    def unpriced(self) -> list[str]:
+        """Types of the deployment, or of machines that are there, without a known price."""
+        return self._rates.unpriced
+
+    @property
+    def unpriced_since(self) -> float | None:
+        """From when on there are such; None: there are none."""
+        return self._rates.unpriced_since
 
     def spent(self, now: float) -> float:
         """Return dollars so far, at most; before the first look, of what a head before us saw."""
@@ -116,7 +98,7 @@ class Book:
         open_ones = [x for x in self.lines if x.end is None and x.role == "worker"]
         if open_ones:
             return max(line.dollars + line.besides for line in open_ones)
-        return self._dearest("worker")[0] + self._beside("worker")
+        return self._rates.dearest("worker")[0] + self._rates.beside("worker")
 
     @property
     def guesses(self) -> bool:
@@ -143,7 +125,7 @@ class Book:
             events: of the pool, that were not told before.
             now: by the cloud's clock.
         """
-        self._price([*heads, *members], now)
+        fresh = self._rates.look([*heads, *members], now)
         ends = {e.machine: e.at for e in events if e.machine and e.kind in ("ended", "preempted")}
         here = {member.machine for member in (*heads, *members)} - ends.keys()
         self._unseen(here | ends.keys(), now)
@@ -153,7 +135,8 @@ class Book:
         for member in members:
             self._open(member, "worker", None)
         self._missed(events, ends, here)
-        self._reprice(now)
+        if fresh:
+            self._reprice(now)
         # From here on they are there for as long as this head renews the lease.
         self._looked, self._until = now, math.inf
 
@@ -196,8 +179,8 @@ class Book:
         if not type_:
             # One whose type is not told is of its group: it counts as the dearest of that.
             self._untyped.add(machine)
-            type_ = self._dearest(role)[1]
-        price = self._of(type_, zone, spot=spot)
+            type_ = self._rates.dearest(role)[1]
+        price = self._rates.of(type_, zone, spot=spot)
         line = ledger.Line(
             machine=machine,
             role=role,
@@ -206,7 +189,7 @@ class Book:
             spot=spot,
             start=start,
             dollars=price.dollars if price else UNKNOWN,
-            besides=self._beside(role),
+            besides=self._rates.beside(role),
             priced=price.source if price else "unknown",
         )
         self.lines.append(line)
@@ -220,11 +203,9 @@ class Book:
                 self._end(lambda x: ends.get(x.machine))
 
     def _reprice(self, now: float) -> None:
-        if self._asked != now:
-            return
         self.lines = [self._righted(line) for line in self.lines]
         going = [line for line in self.lines if line.end is None]
-        prices = [self._of(line.type, line.zone, spot=line.spot) for line in going]
+        prices = [self._rates.of(line.type, line.zone, spot=line.spot) for line in going]
         changed = [
             line
             for line, price in zip(going, prices, strict=True)
@@ -239,77 +220,9 @@ class Book:
         """Return a line at the price that is known by now, where it was begun without one."""
         if line.priced != "unknown":
             return line
-        type_ = self._dearest(line.role)[1] if line.machine in self._untyped else line.type
-        price = self._of(type_, line.zone, spot=line.spot)
+        type_ = self._rates.dearest(line.role)[1] if line.machine in self._untyped else line.type
+        price = self._rates.of(type_, line.zone, spot=line.spot)
         if price is None:
             return line
         known = {"type": type_, "dollars": price.dollars, "priced": price.source}
         return line.model_copy(update=known)
-
-    def _price(self, here: Sequence[Member], now: float) -> None:
-        """Have prices of all that may come and of all that is there; note what has none."""
-        wanted = {
-            *((type_, False) for type_ in self._types["head"]),
-            *((type_, self._spot) for type_ in self._types["worker"]),
-            *((member.type, member.spot) for member in here if member.type),
-        }
-        self._came |= {member.type for member in here}
-        wait = AGAIN_SECONDS if self.unpriced else PRICES_SECONDS
-        old = self._asked is None or now - self._asked >= wait
-        if old or not wanted <= self._asked_for:
-            self._ask(wanted, now)
-        self.unpriced = sorted(unpriced(self._prices, wanted) - (self._lacking - self._came))
-        if not self.unpriced:
-            self.unpriced_since = None
-        elif self.unpriced_since is None:
-            self.unpriced_since = now
-
-    def _ask(self, wanted: set[tuple[str, bool]], now: float) -> None:
-        """Ask for prices; a type that the market is silent about keeps what it told before.
-
-        So does one that the region was said to lack: a market forgets that, and is not always
-        answered.
-        """
-        found = self._market.prices(sorted({type_ for type_, _ in wanted}), self.region)
-        told = {(price.type, price.spot) for price in found}
-        kept = [price for price in self._prices if (price.type, price.spot) not in told]
-        self._prices = [*found, *kept]
-        unknown = unpriced(self._prices, wanted)
-        lacks = self._market.lacks(sorted(unknown), self.region) if unknown else []
-        self._lacking = (self._lacking | set(lacks)) & unknown
-        self._asked, self._asked_for = now, frozenset(wanted)
-
-    def _of(self, type_: str, zone: str, *, spot: bool) -> Price | None:
-        """Return the price of a machine: in its zone, else the dearest that it may have.
-
-        None: nobody knows one. No spot machine costs more than the same on demand; the other way
-        round nothing is told.
-        """
-        own = [price for price in self._prices if price.type == type_]
-        kind = [price for price in own if price.spot == spot] or (own if spot else [])
-        exact = [price for price in kind if price.zone == zone and zone]
-        return max(exact or kind, key=lambda price: price.dollars, default=None)
-
-    def _dearest(self, role: Role) -> tuple[float, str]:
-        """Return dollars an hour and the type of the dearest machine of a role that may come."""
-        types, spot = self._types[role], role == "worker" and self._spot
-        prices = [(self._of(type_, "", spot=spot), type_) for type_ in types]
-        known = [(price.dollars, type_) for price, type_ in prices if price]
-        return max(known, default=(UNKNOWN, types[0]))
-
-    def _beside(self, role: Role) -> float:
-        if role not in self._besides:
-            self._besides[role] = self._market.besides(self._disks[role], self.region)
-        return self._besides[role]
-
-
-def _is_price(line: ledger.Line) -> bool:
-    """Return whether a line tells what a machine costs that is there."""
-    return line.end is None and line.priced != "unknown"
-
-
-def _told_by(line: ledger.Line, region: str) -> Price:
-    """Return the price that an open line has: the last that is known of its type and market."""
-    assert line.priced != "unknown"
-    day = datetime.fromtimestamp(line.start, UTC).strftime("%Y-%m-%d")
-    return Price(line.type, region, line.zone, line.spot, line.dollars, day, line.priced)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imgbatch.cloud import Member
-from imgbatch.cloud.book import PRICES_SECONDS, UNKNOWN, Book
+from imgbatch.cloud.book import Book
 from imgbatch.cloud.ending import UNPRICED_SECONDS
+from imgbatch.cloud.rates import PRICES_SECONDS, UNKNOWN
 from imgbatch.errors import CloudError
 from tests.cloud.fake import NOON, REGION, ZONES, FakeCloud, FakeMarket, deployment
 from tests.cloud.night import Night
