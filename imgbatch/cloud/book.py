@@ -40,7 +40,8 @@ class Book:
         pool: by name.
         head_since: from when the head's hours count; None: from its launch.
         lines: that a head before us wrote; what those cost that go on is known by them.
-        looked: when that head looked last; seconds since 1970.
+        looked: when that head looked last, or when a run was taken that had none; seconds since
+            1970. What was there by then and has no line is another run's; None: nothing is.
         until: by when the machines of these lines were gone at the latest, had nobody taken the
             lease again.
 
@@ -64,6 +65,8 @@ class Book:
         self.region = deployment.region
         self._head_since = head_since
         self._looked, self._until = looked, until
+        self._taken = None if self.lines else looked
+        self._others: set[str] | None = None
         self._rates = Rates(market, deployment, pool, self.lines)
         self._spot = deployment.pools[pool].spot
         # Machines whose own type was not told.
@@ -125,17 +128,21 @@ class Book:
             events: of the pool, that were not told before.
             now: by the cloud's clock.
         """
-        fresh = self._rates.look([*heads, *members], now)
+        asked = self._rates.look([*heads, *members], now)
+        if self._others is None:
+            self._others = self._of_others([*heads, *members])
+        for member in heads:
+            self._open(member, "head", self._head_since)
+        for member in members:
+            # One that another run left here is ours from when we came.
+            since = self._taken if member.machine in self._others else None
+            self._open(member, "worker", since)
         ends = {e.machine: e.at for e in events if e.machine and e.kind in ("ended", "preempted")}
         here = {member.machine for member in (*heads, *members)} - ends.keys()
         self._unseen(here | ends.keys(), now)
         self._end(lambda x: None if x.machine in here else min(now, ends.get(x.machine, now)))
-        for member in heads:
-            self._open(member, "head", self._head_since)
-        for member in members:
-            self._open(member, "worker", None)
         self._missed(events, ends, here)
-        if fresh:
+        if asked:
             self._reprice(now)
         # From here on they are there for as long as this head renews the lease.
         self._looked, self._until = now, math.inf
@@ -165,9 +172,20 @@ class Book:
             for line, end in zip(self.lines, ends, strict=True)
         ]
 
+    def _of_others(self, here: Sequence[Member]) -> set[str]:
+        """Return the machines of the first look that no head of this run can have asked for.
+
+        Clouds list a machine for minutes after its end. Of later looks nobody has to know: one that
+        was launched since is this run's, whatever the head's clock says of the moment.
+        """
+        looked = -math.inf if self._looked is None else self._looked
+        own = {line.machine for line in self.lines}
+        return {x.machine for x in here if x.since <= looked and x.machine not in own}
+
     def _open(self, member: Member, role: Role, since: float | None) -> None:
         own = [line for line in self.lines if line.machine == member.machine]
-        if any(line.end is None for line in own) or (own and member.state == "leaving"):
+        known = own or member.machine in (self._others or ())
+        if any(line.end is None for line in own) or (known and member.state == "leaving"):
             return
         # One that was not listed for once goes on where it ended.
         start = max([member.since, since or 0.0, *(line.end or 0.0 for line in own)])

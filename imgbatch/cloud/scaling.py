@@ -92,7 +92,7 @@ class Scaler:
             order.pool,
             head_since=head_since,
             lines=lines,
-            looked=former.seen if former else None,
+            looked=former.seen if former else now,
             until=_left_by(order, former, now),
         )
         self.crossing = Crossing(order.tariff, former.traffic if former else None)

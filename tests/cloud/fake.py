@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 NOON = 1_800_000_000.0
 STEP_SECONDS = 5.0
 LOOK_SECONDS = 60.0
-LEAVING_SECONDS = 20.0
+# AWS lists a machine with GPUs as shutting down for a minute and more.
+LEAVING_SECONDS = 90.0
 TRY_SECONDS = 30.0
 HOUR = 3600.0
 REGION = "xx-north-1"
