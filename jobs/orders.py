@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from imgbatch.cloud.deployment import Deployment
 
 # A lease that another head did not renew for so long is that of a dead one: it does so nine times.
-# And what a cloud does not tell of one run's machines for so long holds no other run up.
 DEAD_SECONDS = 180.0
+# So many times what became of one run's machines is asked for: some three minutes in which the
+# cloud does all else. What it never tells holds no other run up.
+SETTLE_TRIES = 18
 # A run that ends sooner than that could not begin.
 LEAST_SECONDS = 120.0
 MOMENT = "%Y-%m-%d %H:%M UTC"
@@ -70,7 +72,7 @@ class Orders:
         self._machine, self._say = machine, say
         self._lease: Holding | None = None
         self._other: tuple[str, int] | None = None
-        self._unsettled: tuple[str, float] | None = None
+        self._unsettled = ("", 0)
         self.out: float | None = None
 
     # -- what is known of an order -----------------------------------------------------------------
@@ -136,7 +138,7 @@ class Orders:
             Whether its ledger has this head's hours: those after it are the next run's.
 
         Raises:
-            CloudError: what became of its machines is not told yet; it is asked again for a while.
+            CloudError: what became of its machines is not told yet; it is asked again.
         """
         lines = self._settled(order, former, told.at)
         if lines is not None:
@@ -148,8 +150,9 @@ class Orders:
     def _settled(self, order: Order, former: State | None, now: float) -> list[ledger.Line] | None:
         """Close the ledger of an order that is over.
 
-        Its own pool may never answer, while those of what waits behind it do: so it is asked for
-        some minutes, and then what is known without it counts.
+        Its own pool may never answer, while those of what waits behind it do: so it is asked some
+        times, and then what is known without it counts. Times, not seconds: while the cloud is out
+        altogether, nobody asks.
 
         Raises:
             CloudError: it is asked again.
@@ -159,9 +162,9 @@ class Orders:
         try:
             return closing.settle(run, order, former, now, self._say)
         except CloudError as error:
-            if self._unsettled is None or self._unsettled[0] != run:
-                self._unsettled = run, now
-            if now - self._unsettled[1] < DEAD_SECONDS:
+            tries = self._unsettled[1] + 1 if self._unsettled[0] == run else 1
+            self._unsettled = run, tries
+            if tries < SETTLE_TRIES:
                 raise
             self._say(f"what became of the machines of {run} is not told: {error}")
         return Closing(control, deployment).settle(run, order, former, now, self._say)

@@ -220,6 +220,28 @@ def test_a_pool_that_tells_nothing_of_a_run_that_is_over_holds_no_other_run_up(
     assert found.dollars < bill <= found.dollars + found.unseen < bill + 1.0
 
 
+def test_an_outage_between_two_refusals_leaves_no_ledger_that_the_cloud_could_have_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night, order, bill = killed(tmp_path, hours=1)
+    night.cloud.now += 2 * HOUR
+    events, refused = night.cloud.groups.events, []
+
+    def throttled(group: str, since: float) -> list[Event]:
+        if group == night.group() and len(refused) < 2:
+            refused.append(night.cloud.now)
+            raise CloudError("asked too often")
+        return events(group, since)
+
+    # All of it, for longer than a pool's own silence would be waited for.
+    night.cloud.down = lambda now: bool(refused) and 0 < now - refused[0] < 5 * MINUTE
+    monkeypatch.setattr(night.cloud.groups, "events", throttled)
+    night.order(hours=3)
+    night.until_quiet()
+    assert refused[1] - refused[0] >= 5 * MINUTE
+    assert closed(night, order, bill).phase == "deadline"
+
+
 def untold(night: Night) -> None:
     """Have the cloud know nothing of what was, as where groups were made anew."""
     for group in night.cloud.state.values():
