@@ -222,7 +222,8 @@ class Orders:
             lease = self._control.lease()
         theirs = lease if lease and lease.head_machine != self._machine else None
         other = (theirs.head_machine, theirs.beat) if theirs else None
-        if self.out is None or (other and other != self._other):
+        # Or since a moment that is yet to come: the clock was fast, and is set.
+        if self.out is None or self.out > now or (other and other != self._other):
             self.out = now
         self._other = other
         return now - self.out

@@ -138,6 +138,7 @@ class Scale:
         lease.until = head_until
         self.told = False
         self._armed = self._listed = -math.inf
+        self._now = now
         self._ending: float | None = None
         self._boots: dict[str, str] = {}
         self._reports: set[str] | None = None
@@ -173,6 +174,9 @@ class Scale:
         Raises:
             FencedError: another head leads.
         """
+        if now < self._now:
+            self._set_back(now)
+        self._now = now
         self._keep(now)
         work = self._work(now)
         if work.ended is None and self._ending is not None:
@@ -180,6 +184,16 @@ class Scale:
         self._step(now, work)
         self._tell(now)
         return HASTE_SECONDS if self._awaited(work) else TICK_SECONDS
+
+    def _set_back(self, now: float) -> None:
+        """Go on after the clock was fast and is set: nothing waits for what it told to come again.
+
+        The lease sees to itself.
+        """
+        self._say(f"the clock was set back by {self._now - now:.0f} s")
+        self._armed, self._listed = min(self._armed, now), min(self._listed, now)
+        self._ending = self._ending and min(self._ending, now)
+        self._scaler.set_back(now)
 
     def _awaited(self, work: Work) -> bool:
         """Whether somebody waits for the first shard, and not for the cloud to have a machine."""
@@ -292,7 +306,7 @@ class Scale:
     def _tell(self, now: float) -> None:
         """Put ledger and state; the ledger first, so that no state tells of what it lacks."""
         if self.state.over:
-            self._scaler.book.close(now)
+            self._scaler.book.close(now + self._scaler.ahead)
             self._scaler.took("ended", now)
             steps = self._scaler.steps
             self.state = self.state.model_copy(update={"steps": steps, "per_hour": 0.0})

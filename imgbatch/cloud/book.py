@@ -152,6 +152,13 @@ class Book:
         self._unseen((), now)
         self._end(lambda _: now)
 
+    def set_back(self, now: float) -> None:
+        """Go on after the head's clock was fast and is set: nothing was after now."""
+        self.lines = [ledger.set_back(line, now) for line in self.lines]
+        moments = (self._looked, self._taken, self._head_since)
+        self._looked, self._taken, self._head_since = (at and min(at, now) for at in moments)
+        self._rates.set_back(now)
+
     def _unseen(self, told: Collection[str], now: float) -> None:
         """End what went since the last look, where that is long ago and nothing is told of it."""
         looked, until = self._looked, min(now, self._until)
@@ -166,11 +173,9 @@ class Book:
 
     def _end(self, at: Callable[[ledger.Line], float | None]) -> None:
         """Close lines that go on, at the moment that is said of each; None: it goes on."""
-        ends = [at(line) if line.end is None else None for line in self.lines]
-        self.lines = [
-            line if end is None else line.model_copy(update={"end": max(line.start, end)})
-            for line, end in zip(self.lines, ends, strict=True)
-        ]
+        ends = {line.machine: at(line) for line in self.lines if line.end is None}
+        told = {machine: end for machine, end in ends.items() if end is not None}
+        self.lines = ledger.ended(self.lines, told)
 
     def _of_others(self, here: Sequence[Member]) -> set[str]:
         """Return the machines of the first look that no head of this run can have asked for.

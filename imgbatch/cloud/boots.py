@@ -78,6 +78,11 @@ class Boots:
         found = sorted((since, m) for m, since in self._idle.items() if m in machines)
         return [machine for since, machine in found if now - since >= IDLE_SECONDS]
 
+    def set_back(self, now: float) -> None:
+        """Go on after the head's clock was fast and is set: what is timed by it begins anew."""
+        for times in (self._joined, self._last, self._idle, self._seen):
+            times.update({machine: min(at, now) for machine, at in times.items()})
+
     @property
     def stuck(self) -> bool:
         """Whether more machines would not come up either, as it looks."""

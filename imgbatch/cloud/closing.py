@@ -136,13 +136,8 @@ class Closing:
             ]
         except DeploymentError:
             return lines
-        ends = {e.machine: e.at for e in events if e.kind in ("ended", "preempted")}
-        lines = [
-            x.model_copy(update={"end": max(x.start, min(now, ends[x.machine]))})
-            if x.end is None and x.machine in ends
-            else x
-            for x in lines
-        ]
+        gone = [e for e in events if e.kind in ("ended", "preempted") and e.machine in known]
+        lines = ledger.ended(lines, {e.machine: min(now, e.at) for e in gone})
         if market is None:
             return lines
         book = Book(market, own, order.pool, lines=lines, looked=looked, until=until)

@@ -58,6 +58,10 @@ class Crossing:
         while len(self._paid) > 1 and now - self._paid[1][0] >= PACE_SECONDS:
             self._paid.popleft()
 
+    def set_back(self, now: float) -> None:
+        """Go on after the head's clock was fast and is set: its pace begins anew."""
+        self._paid = deque((min(at, now), paid) for at, paid in self._paid)
+
     @property
     def per_hour(self) -> float:
         """Dollars an hour at the pace of the last minute; 0 before there is one."""

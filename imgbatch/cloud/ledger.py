@@ -19,7 +19,7 @@ from imgbatch.errors import SettingsError
 from imgbatch.settings import Settings, check
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 LEDGER = "ledger.jsonl"
 HOUR = 3600.0
@@ -110,6 +110,31 @@ def spent(lines: Iterable[Line], now: float) -> float:
 def at_most(lines: Iterable[Line], now: float) -> float:
     """Return the same with what nobody saw: what a budget goes by."""
     return sum(line.cost(now) + line.unseen for line in lines)
+
+
+def ended(lines: Iterable[Line], ends: Mapping[str, float]) -> list[Line]:
+    """Return lines in which no machine goes beyond its end.
+
+    One may have been begun or closed after that: by a head whose clock is fast.
+
+    Args:
+        lines: of any machines.
+        ends: of machines that are gone; seconds since 1970.
+    """
+    return [_until(line, ends[line.machine]) if line.machine in ends else line for line in lines]
+
+
+def _until(line: Line, end: float) -> Line:
+    if line.end is not None and line.end <= end:
+        return line
+    known = {"start": min(line.start, end), "end": end, "unsure": 0.0}
+    return line.model_copy(update=known)
+
+
+def set_back(line: Line, now: float) -> Line:
+    """Return a line without moments that are yet to come: the clock that told them was fast."""
+    end = None if line.end is None else min(line.end, now)
+    return line.model_copy(update={"start": min(line.start, now), "end": end})
 
 
 def last_seen(line: Line, seen: float, until: float) -> Line:

@@ -89,6 +89,11 @@ class Rates:
             self.unpriced_since = now
         return asked
 
+    def set_back(self, now: float) -> None:
+        """Go on after the head's clock was fast and is set: ask anew."""
+        self._asked = None
+        self.unpriced_since = self.unpriced_since and min(self.unpriced_since, now)
+
     def _ask(self, wanted: set[tuple[str, bool]], now: float) -> None:
         """Ask for prices; a type that the market is silent about keeps what it told before.
 

@@ -40,7 +40,7 @@ from imgbatch.cloud.ending import (
 from imgbatch.cloud.work import LAST_SECONDS, Work, affordable, wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from imgbatch.cloud import Cloud, Event, Member
     from imgbatch.cloud.control import Order, Phase
@@ -152,6 +152,16 @@ class Scaler:
             state = state.model_copy(update={"phase": "draining", "code": None})
         return state.model_copy(update={"reason": state.reason or reason})
 
+    def set_back(self, now: float) -> None:
+        """Go on after the head's clock was fast and is set: what was noted by it is not to come."""
+        self.crossing.set_back(now)
+        now += self.ahead
+        self._from, self._looked = min(self._from, now), min(self._looked, now)
+        if self.ending:
+            self.ending = replace(self.ending, since=min(self.ending.since, now))
+        self._boots.set_back(now)
+        self.book.set_back(now)
+
     def give_up(self, reason: str, code: int, now: float) -> None:
         """End the run: the cloud will never do what is needed, and its machines are to leave."""
         self._given_up = True
@@ -185,9 +195,10 @@ class Scaler:
         """Return the machines of the pool; price and count all that there are."""
         groups = self._cloud.groups
         heads, members = groups.members(self._head), groups.members(self._group)
-        told = self._told(self._group)
+        here = {member.machine for member in (*heads, *members)}
+        told = self._told(self._group, here)
         if self.book.gone(heads):
-            told += self._told(self._head)
+            told += self._told(self._head, here)
         news = [event for event in told if event not in self._events]
         # The cloud's clock counts: a head whose clock is behind would think that it has time left.
         moments = [*(member.since for member in (*heads, *members)), *(event.at for event in news)]
@@ -201,16 +212,18 @@ class Scaler:
         self._looked = now
         return [member for member in members if member.state != "leaving"]
 
-    def _told(self, group: str) -> list[Event]:
+    def _told(self, group: str, here: Collection[str]) -> list[Event]:
         """Return what happened in a group since the last look.
 
         What that look did not know yet is news, though it came to pass before: the head before us
-        told by its own clock when it looked, and clouds tell late.
+        told by its own clock when it looked, and clouds tell late. Of a machine that is not there
+        any more all is asked: by a clock that is fast, its end is long ago.
         """
         going = {line.machine for line in self.book.lines if line.end is None}
+        gone = [x.start for x in self.book.lines if x.machine in going and x.machine not in here]
         return [
             event
-            for event in self._cloud.groups.events(group, self._from - LATE_SECONDS)
+            for event in self._cloud.groups.events(group, min([self._from - LATE_SECONDS, *gone]))
             if event.at > self._from or (event.machine in going and event.kind in GONE)
         ]
 
