@@ -99,12 +99,13 @@ def _posts(brought: Mapping[str, Any]) -> list[str]:
 
 def _suspects(brought: Mapping[str, Any]) -> list[str]:
     """Return the files for whose sake no post counts as removed."""
-    named = brought.get("suspects", [])[:NAMED]
-    if not named:
+    suspects = brought.get("suspects")
+    if not suspects:
         return []
-    more = brought["gaps"]["suspect-file"] - len(named)
+    named = suspects["files"][:NAMED]
+    more = suspects["count"] - len(named)
     return [
-        f"  {len(named) + more:>9,}  metadata files may hold posts that were not read",
+        f"  {suspects['count']:>9,}  metadata files may hold posts that were not read",
         "             no post counts as removed until they are whole or gone (suspect-file):",
         *(f"             {address}" for address in named),
         *([f"             and {more:,} more: see post_gaps"] if more else []),

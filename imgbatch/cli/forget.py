@@ -134,12 +134,15 @@ def named(source: list[str] | None, sources_from: str | None) -> list[Given]:
 def _refuse_unknown(dataset: Dataset, one_by_one: list[Given], known: Known) -> None:
     """Refuse what was typed wrong. A list is another matter: most of a platform's is not here."""
     from imgbatch.dataset import tombstones
+    from imgbatch.dataset.forget import is_left
     from imgbatch.dataset.given import similar
 
     stones = tombstones.read(dataset.store)
     typed = {one.source_id for one in one_by_one}
     for one in known.unknown:
-        if one.source_id in typed and one.source_id not in stones:
+        if one.source_id not in typed or one.source_id in stones:
+            continue
+        if not is_left(dataset, one):
             raise SettingsError(
                 f"{one.text} is no source of {dataset.url}{similar(dataset, one)}",
                 "Nothing was changed. With --missing-ok it is kept out for the future anyway.",

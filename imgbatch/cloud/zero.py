@@ -24,7 +24,6 @@ from imgbatch.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
-    from imgbatch.cloud.control import Order
     from imgbatch.cloud.launch import Place
 
 STEP = 5.0
@@ -69,15 +68,14 @@ def to_zero(
         StorageError: all are gone, and the queue or the lease still says otherwise.
     """
     control = place.control
-    orders: dict[str, Order] = {}
-    with _heard(say):
-        orders = {order.run: order for order in control.orders(say)}
-        runs = list(dict.fromkeys([*runs, *marked(control)]))
     with _heard(say):
         # First: a head that comes up by itself must not work at it again.
         _mark(place, runs, clock)
     left = _emptied(place, say, clock)
-    # Once more: who could not write it before says so now, and has the order in the queue.
+    # Once more: what could not be read or written before is an error now, and orders are in the
+    # queue still.
+    orders = {order.run: order for order in control.orders(say)}
+    runs = list(dict.fromkeys([*runs, *marked(control)]))
     _mark(place, runs, clock)
     _patiently(partial(_release, place, left), say, clock)
     # Of those that wait too: one of them may have been at work.

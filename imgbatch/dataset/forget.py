@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from imgbatch.dataset import Dataset, Part, Table
+    from imgbatch.dataset.given import Given
     from imgbatch.dataset.tombstones import Tombstones
 
 COMPLETED = "completes what was begun"
@@ -141,6 +142,13 @@ def complete(dataset: Dataset) -> Audit | None:
     return forget(dataset, known, reason=COMPLETED)
 
 
+def is_left(dataset: Dataset, one: Given) -> bool:
+    """Tell whether labels, logs or files of the past name a source that the tables lack."""
+    addresses = frozenset() if one.address is None else frozenset({one.address})
+    words = frozenset({one.source_id})
+    return scrub.traced(dataset, Needles(tombstones.Tombstones(), words, addresses))
+
+
 def _refuse_strange(dataset: Dataset) -> None:
     """Look at the names of all parts: of a strange one nobody knows what it holds."""
     for folder in scrub.all_tables(dataset):
@@ -160,13 +168,14 @@ def _forget(dataset: Dataset, known: Known, told: KnownPosts, audit: Audit) -> N
     media = post_marks.media_marks(dataset, known.ids)
     stones = tombstones.add(store, audit.run, ids | media | told.names, told.platforms)
     audit.write(store)
-    if begun or audit.former or known.addresses or told.here or all(one in former for one in ids):
-        posts_gone = PostIds(stones, platforms_of(before) | stones.platforms)
-        alone = _of_nobody(begun, known, told)
-        _take_out(dataset, _all_needles(known, posts_gone), audit, alone=alone)
+    needles = _all_needles(known, PostIds(stones, platforms_of(before) | stones.platforms))
+    here = known.addresses or told.here or all(one in former for one in ids)
+    # What a run took out, as INPUT lacks it, has labels and former rows still.
+    if begun or audit.former or here or scrub.traced(dataset, needles):
+        _take_out(dataset, needles, audit, alone=_of_nobody(begun, known, told))
     else:
         # A photo that a search was asked with is on its page, and no source of the dataset.
-        audit.files += scrub.pages(store, _all_needles(known, PostIds(stones, stones.platforms)))
+        audit.files += scrub.pages(store, needles)
     finish(store, audit, begun)
 
 

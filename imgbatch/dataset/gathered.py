@@ -31,7 +31,7 @@ from imgbatch.dataset.same_ids import (
     one_of_each,
 )
 from imgbatch.dataset.spill import Spill, quoted
-from imgbatch.dataset.suspects import WITHHELD, Seen, suspect
+from imgbatch.dataset.suspects import REMOVALS, WITHHELD, Seen, Suspects, suspect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,7 +45,6 @@ MEDIA_ROWS = pa.schema([SEQ, *MEDIUM])
 GAP_ROWS = SCHEMAS[GAPS]
 # What is made anew of all inputs each time; all other gaps are what reading one came to.
 OURS = ("unmatched-medium", "unmatched-source")
-REMOVALS = "withheld-removals"
 # Columns in which a post is the same whatever file it was read from.
 PLACES = ("seq", "raw_ref", "dump", "input", "state")
 HELD = "posts that this export lacks and another input has; they stay"
@@ -93,7 +92,7 @@ class Gathered:
         self.input = input_
         self._spill = Spill()
         self.counts = Counts()
-        self.suspects: list[str] = []
+        self.suspects = Suspects()
         for name, schema in (("read", POST_ROWS), ("media_read", MEDIA_ROWS), ("gap", GAP_ROWS)):
             self._spill.fill(name, schema, [])
 
@@ -133,7 +132,7 @@ class Gathered:
         remember(self._spill, self._dataset)
         follow(self._spill, self.input, listed)
         self.suspects = suspect(self._spill, self.input, seen or Seen())
-        damage = damage or (WITHHELD if self.suspects else "")
+        damage = damage or (WITHHELD if self.suspects.count else "")
         self._count_changes()
         self._leave_out(without)
         of_other_inputs(self._spill, self.input, whole=not damage)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 REPORT = "report"
 TEXTS = ("logs", "runs")
-TABLES = (MANIFEST, "tables", "groups", *posts.TABLES)
+LABELS = "groups"
+TABLES = (MANIFEST, "tables", LABELS, *posts.TABLES)
+READERS = 4
 DELTA_LOG = "_delta_log"
 BLANK = "(forgotten)"
 
@@ -54,6 +57,26 @@ def strays(dataset: Dataset, kept: Collection[str] = ()) -> Iterator[str]:
         for name in names_below(dataset.store, root):
             if name not in held and DELTA_LOG not in name.split("/"):
                 yield name
+
+
+def traced(dataset: Dataset, needles: Needles) -> bool:
+    """Tell whether what a run leaves behind names a source or a post that the tables lack.
+
+    Those are labels, logs, records of runs, what a repair put aside, and files that no snapshot
+    holds: a source that left INPUT is there still.
+    """
+    left = {name for root in (*TEXTS, ASIDE, LABELS) for name in names_below(dataset.store, root)}
+    left.update(strays(dataset))
+    rows = [name for name in sorted(left) if DELTA_LOG not in name.split("/")]
+
+    def look(name: str) -> bool:
+        try:
+            return _names(needles, name, dataset.store.get(name))
+        except FileNotFoundError:
+            return False  # it went meanwhile
+
+    with ThreadPoolExecutor(READERS) as pool:
+        return any(pool.map(look, rows))
 
 
 def vacuum(dataset: Dataset, kept: Collection[str] = ()) -> int:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from imgbatch import __version__
 from imgbatch.dataset import posts, tombstones
 from imgbatch.dataset.gathered import Counts, Gathered
-from imgbatch.dataset.suspects import Seen
+from imgbatch.dataset.suspects import Seen, Suspects
 from imgbatch.posts.damage import Noted
 from imgbatch.posts.found import (
     Found,
@@ -61,18 +61,18 @@ SHARED_SINCE = 2
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """What the step came to; `suspects` are addresses of the files of `Gathered`."""
+    """What the step came to; `suspects` has addresses."""
 
     formats: tuple[str, ...]
     counts: Counts
-    suspects: tuple[str, ...]
+    suspects: Suspects
     seconds: float
 
     def record(self) -> dict[str, Any]:
         """Return all of it, as `runs/<run>.json` and `--json` say it."""
         told = {"formats": list(self.formats), **asdict(self.counts), "seconds": self.seconds}
         # By address, so that a takedown of the file finds it.
-        return {**told, "suspects": list(self.suspects)} if self.suspects else told
+        return {**told, "suspects": asdict(self.suspects)} if self.suspects.count else told
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,8 @@ def bring(
         if settings.removed == "forget":
             posts.vacuum(dataset)
         seconds = round(time.monotonic() - start, 3)
-        suspects = tuple(map(found.dump.address, gathered.suspects))
+        files = tuple(map(found.dump.address, gathered.suspects.files))
+        suspects = Suspects(gathered.suspects.count, files)
         return Brought(found.formats, gathered.counts, suspects, seconds)
 
 
@@ -218,6 +219,7 @@ def _read(
             seen=Seen(
                 there=partial(_there, found.dump),
                 gave=gave,
+                asked=() if settings.form == "auto" else found.formats,
                 first=not made or gathered.input not in made["inputs"],
             ),
             pieces=pieces,

@@ -353,7 +353,7 @@ def test_an_order_that_nobody_can_read_keeps_no_machine_alive(
     left = empty(scene.place, say=said.append, clock=scene.clock)
     assert set(left.values()) == {0}
     assert scene.nothing_runs()
-    assert NEXT in said[0]
+    assert any(NEXT in line for line in said)
 
 
 def test_an_order_that_nobody_can_read_is_named_with_what_takes_it_away(tmp_path: Path) -> None:

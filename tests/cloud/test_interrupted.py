@@ -299,3 +299,31 @@ def test_a_head_that_took_the_stopped_run_as_the_last_machine_went_ends_it_and_k
     assert night.state(night.orders[1]).phase == "done"
     heads = [rented for rented in night.cloud.rented if rented.group == night.head_group]
     assert len(heads) == 2
+
+
+def test_a_bucket_that_fails_at_the_first_listing_costs_no_ledger_and_no_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night, order = at_work(tmp_path)
+    waits = night.order(dataset="data")
+    runs = [order.run, waits.run]
+    real, failed = night.control.orders, []
+
+    def once(*words: Callable[[str], None]) -> list[Order]:
+        if not failed:
+            failed.append(words)
+            raise StorageError("the bucket is away", "Later.")
+        return real(*words)
+
+    monkeypatch.setattr(night.control, "orders", once)
+    with pytest.raises(StorageError):
+        to_zero(place(night), runs, lambda _: None, FakeClock(night.cloud))
+    assert night.cloud.alive() == []
+    assert night.control.waiting() == runs
+    bill = night.cloud.bill()
+    night.cloud.now += 2 * HOUR
+    to_zero(place(night), runs, lambda _: None, FakeClock(night.cloud))
+    assert night.control.waiting() == []
+    assert [night.state(one).phase for one in (order, waits)] == ["stopped", "stopped"]
+    found = cost_of(night.control, order.run, now=lambda: night.cloud.now)
+    assert (found.dollars, found.unseen) == (pytest.approx(bill, abs=0.001), 0.0)

@@ -14,12 +14,13 @@ from imgbatch import crew
 from imgbatch.dataset import MANIFEST, SOURCES, Dataset
 from imgbatch.dataset.audit import Audit, records
 from imgbatch.dataset.commit import take_number
-from imgbatch.dataset.forget import forget
+from imgbatch.dataset.forget import forget, is_left
 from imgbatch.dataset.forgotten import verify_forgotten
 from imgbatch.dataset.given import given, given_lines, look_up, similar
 from imgbatch.dataset.posts_forgotten import look_up as look_up_posts
 from imgbatch.dataset.verify import verify
 from imgbatch.errors import BusyError, DamageError, FencedError, SettingsError
+from imgbatch.grouping import Wish, group
 from imgbatch.observe.history import history
 from imgbatch.observe.logs import LogFile, logger
 from imgbatch.records import source_id_of
@@ -151,6 +152,22 @@ def test_a_source_that_was_removed_before_still_has_rows_in_a_former_table(tmp_p
     assert source_id_of(address(tmp_path, "rocket.jpg")) in left
     assert take_down(tmp_path, "rocket.jpg", "lies.jpg").rows["classic"] == 1
     assert proof(tmp_path, "rocket.jpg") == []
+
+
+def test_a_source_that_a_run_took_out_leaves_labels_and_former_files_too(tmp_path: Path) -> None:
+    corpus.make(tmp_path / "in")
+    recipe = "[media]\n[analyzers.hashes]\n"
+    run(tmp_path, recipe=recipe)
+    group(Wish(dataset_of(tmp_path).url, "duplicates"), Limits(), say=str)
+    (tmp_path / "in/rocket.jpg").unlink()
+    run(tmp_path, recipe=recipe)
+    known = look_up(dataset_of(tmp_path), [given(address(tmp_path, "rocket.jpg"))])
+    assert known.unknown
+    assert is_left(dataset_of(tmp_path), known.unknown[0])
+    # Beside one that never was: it takes nothing from the other.
+    assert take_down(tmp_path, "rocket.jpg", "never.jpg").rows["duplicates"] == 1
+    assert proof(tmp_path, "rocket.jpg") == []
+    assert not is_left(dataset_of(tmp_path), known.unknown[0])
 
 
 def test_all_sources_can_be_forgotten(place: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from imgbatch.sources.dumps import Gap
+from imgbatch.sources.dumps.unread import CUT, unread
 from imgbatch.summary_lines import run_lines
 from tests.posts.made import Tweet, bring, rows, write_dump
 
@@ -65,7 +68,8 @@ def test_while_a_file_is_silent_no_post_counts_as_removed(tmp_path: Path) -> Non
         assert ids(own) == {FIRST, SECOND, THIRD, FOURTH}
         assert summary.posts
         assert summary.posts["gaps"]["withheld-removals"] == 3
-        assert summary.posts["suspects"] == [f"{folder.as_uri()}/b.jsonl"]
+        named = {"count": 1, "files": (f"{folder.as_uri()}/b.jsonl",)}
+        assert summary.posts["suspects"] == named
     told = "\n".join(run_lines(summary))
     assert "1  metadata files may hold posts that were not read" in told
     assert f"{folder.as_uri()}/b.jsonl" in told
@@ -219,6 +223,58 @@ def test_a_file_that_was_broken_from_the_start_and_broke_otherwise_is_suspect(
     write_dump(folder / "a.jsonl", [Tweet(FIRST)])
     bring(folder, own, FORGET)
     assert (ids(own), suspects(own)) == ({FIRST, SECOND}, ["cut.json"])
+
+
+def test_a_file_that_the_recipe_reads_no_more_withholds_and_says_why(tmp_path: Path) -> None:
+    folder, own = tmp_path / "in", tmp_path / "own"
+    folder.mkdir()
+    row = "{0},2024-01-01 00:00:00,u,b,{0},https://example.org/{0}.jpg,1704067200\n"
+    (folder / "posts.csv").write_text(HEADER + row.format(11))
+    write_dump(folder / "a.jsonl", [Tweet(FIRST), Tweet(SECOND)])
+    bring(folder, own, FORGET)
+    write_dump(folder / "a.jsonl", [Tweet(FIRST)])
+    for _ in range(2):
+        bring(folder, own, f'dump = "twarc2"\n{FORGET}')
+        assert ids(own) == {FIRST, SECOND, "11"}
+        gaps = rows(own, "post_gaps", "kind", "ref", "message")
+        (why,) = (gap for gap in gaps if gap[0] == "suspect-file")
+        assert why[1] == "posts.csv"
+        assert "as another format now" in why[2]
+    (folder / "posts.csv").unlink()
+    bring(folder, own, f'dump = "twarc2"\n{FORGET}')
+    assert ids(own) == {FIRST}
+
+
+def test_a_run_counts_the_files_of_its_own_input(tmp_path: Path) -> None:
+    first, own = two_accounts(tmp_path)
+    for file in first.iterdir():
+        file.write_text('{"note": "of something else"}\n')
+    bring(first, own, FORGET)
+    second = tmp_path / "other"
+    second.mkdir()
+    write_dump(second / "c.jsonl", [Tweet(FIFTH)])
+    bring(second, own, FORGET, add_input=True)
+    (second / "c.jsonl").write_bytes(b"")
+    told = run_lines(bring(second, own, FORGET))
+    assert any("1  metadata files may hold posts" in line for line in told)
+    assert not any("more: see post_gaps" in line for line in told)
+
+
+def test_a_file_that_was_broken_before_its_size_was_told_withholds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, own = tmp_path / "in", tmp_path / "own"
+    folder.mkdir()
+    (folder / "cut.json").write_bytes(b'{"a": [1, ')
+    write_dump(folder / "a.jsonl", [Tweet(FIRST), Tweet(SECOND)])
+    with monkeypatch.context() as former:
+        gap: Callable[..., Gap] = lambda kind, ref, line, _: Gap(kind, ref, line, CUT)  # noqa: E731
+        former.setattr(sys.modules[unread.__module__], "Gap", gap)
+        bring(folder, own, FORGET)
+    assert rows(own, "post_gaps", "kind", "message") == [("broken-file", CUT)]
+    write_dump(folder / "a.jsonl", [Tweet(FIRST)])
+    bring(folder, own, FORGET)
+    assert (ids(own), suspects(own)) == ({FIRST}, [])
 
 
 @pytest.mark.slow
