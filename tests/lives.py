@@ -150,8 +150,9 @@ class Scene:
             f"verify after it was killed {when} call {at}: {said(dataset).read_text()}"
         )
         for life, expected in self.then:
-            assert self.life(dataset, life, expected) == 0, (
-                f"killed {when} call {at}, then {life}: {said(dataset).read_text()}"
+            code = self.life(dataset, life, expected)
+            assert code == 0, (
+                f"killed {when} call {at}, then {life}: {code}: {said(dataset).read_text()}"
             )
         shutil.rmtree(dataset)
 
