@@ -267,8 +267,11 @@ def test_a_file_that_was_broken_before_its_size_was_told_withholds_nothing(
     folder.mkdir()
     (folder / "cut.json").write_bytes(b'{"a": [1, ')
     write_dump(folder / "a.jsonl", [Tweet(FIRST), Tweet(SECOND)])
+
+    def gap(kind: str, ref: str, line: int | None, _: str) -> Gap:
+        return Gap(kind, ref, line, CUT)
+
     with monkeypatch.context() as former:
-        gap: Callable[..., Gap] = lambda kind, ref, line, _: Gap(kind, ref, line, CUT)  # noqa: E731
         former.setattr(sys.modules[unread.__module__], "Gap", gap)
         bring(folder, own, FORGET)
     assert rows(own, "post_gaps", "kind", "message") == [("broken-file", CUT)]
