@@ -141,23 +141,36 @@ class _Export:
         if not self._listed:
             self._seen.add(found.path[:3])
             self._listed = True
-        message, line = found.value, found.line
+        _, message, line = found
         message_id = text_id(message.get("id")) if isinstance(message, dict) else None
         if message_id is None:
             return Gap("no-id", self._name, line, "a message without id")
-        kind = message.get("type")
-        if kind == "service" and "photo" not in message:
-            words = "service messages (joins, pins, calls) are no posts"
-            self._counted.note("unread", words, self._name, line)
+        told = message.get
+        author, name = told("from_id"), told("from")
+        moment, said = told("date_unixtime"), told("text")
+        plain = told("type") == "message" and None not in (author, name, moment, said)
+        if not plain and not self._is_post(message, line):
             return None
-        if kind == "unsupported":
-            words = "messages of a kind that Telegram does not export"
-            self._counted.note("unread", words, self._name, line)
+        if self._chat is None:
+            self._counted.no_id("id of the chat", self._name, line)
         else:
-            for field in SERVICE if kind == "service" else MESSAGE:
-                if message.get(field) is None:
-                    self._counted.missing(field, self._name, line)
-        return self._post(message, message_id, line)
+            message_id = f"{self._chat}/{message_id}"
+        post = Post(message_id, "telegram", ref(self._name, line))
+        post.author_id = text_id(author) or text_id(told("actor_id"))
+        post.author_name = text(name) or text(told("actor")) or text(told("author"))
+        post.created_at, post.time_source = unix_time(moment), "date_unixtime"
+        if post.created_at is None:
+            post.created_at, post.time_source = self._local(message, line)
+        post.text = said if type(said) is str and said else _text(message)
+        if "reply_to_message_id" in message:
+            post.reply_to = self._reply(message)
+        if "reactions" in message or "poll" in message or "forwarded_from" in message:
+            post.metrics = _metrics(message)
+        if "photo" in message or "file" in message:
+            post.media = _media(message)
+        elif "mime_type" in message or "width" in message:
+            self._counted.missing("photo or file", self._name, line)
+        return post
 
     def other(self, found: Found) -> None:
         """Note anything else: a chat's `name`, `type` and `id` come before its messages."""
@@ -187,31 +200,21 @@ class _Export:
             if (key, "list", STEP) not in self._seen:
                 self._counted.missing(key, self._name)
 
-    def _post(self, message: dict[str, Any], message_id: str, line: int) -> Post:
-        chat, told = self._chat, message.get
-        if chat is None:
-            self._counted.no_id("id of the chat", self._name, line)
-        else:
-            message_id = f"{chat}/{message_id}"
-        post = Post(message_id, "telegram", ref(self._name, line))
-        post.author_id = text_id(told("from_id")) or text_id(told("actor_id"))
-        post.author_name = text(told("from")) or text(told("actor")) or text(told("author"))
-        post.created_at = unix_time(told("date_unixtime"))
-        if post.created_at is not None:
-            post.time_source = "date_unixtime"
-        else:
-            post.created_at, post.time_source = self._local(message, line)
-        said = told("text")
-        post.text = said if type(said) is str and said else _text(message)
-        if "reply_to_message_id" in message:
-            post.reply_to = self._reply(message)
-        if "reactions" in message or "poll" in message or "forwarded_from" in message:
-            post.metrics = _metrics(message)
-        if "photo" in message or "file" in message:
-            post.media = _media(message)
-        elif "mime_type" in message or "width" in message:
-            self._counted.missing("photo or file", self._name, line)
-        return post
+    def _is_post(self, message: dict[str, Any], line: int) -> bool:
+        """Tell whether a message is a post; count what it lacks, or that it is none."""
+        kind = message.get("type")
+        if kind == "service" and "photo" not in message:
+            words = "service messages (joins, pins, calls) are no posts"
+            self._counted.note("unread", words, self._name, line)
+            return False
+        if kind == "unsupported":
+            words = "messages of a kind that Telegram does not export"
+            self._counted.note("unread", words, self._name, line)
+            return True
+        for field in SERVICE if kind == "service" else MESSAGE:
+            if message.get(field) is None:
+                self._counted.missing(field, self._name, line)
+        return True
 
     def _reply(self, message: dict[str, Any]) -> str | None:
         """Return the id of the message that is replied to; it may lie in another chat."""
@@ -239,10 +242,12 @@ def _file(
     dump: Dump, name: str, counted: Counted, ambiguous: frozenset[str]
 ) -> Iterator[Post | Gap]:
     export = _Export(name, counted, ambiguous)
+    messages: Path = MESSAGES  # all messages of a chat have the same path
     for found in values(dump, name, _whole):
         if isinstance(found, Gap):
             yield found
-        elif found.path[-2:] == MESSAGES:
+        elif found.path is messages or found.path[-2:] == MESSAGES:
+            messages = found.path
             if (told := export.message(found)) is not None:
                 yield told
         else:

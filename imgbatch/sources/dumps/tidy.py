@@ -24,7 +24,8 @@ def tidy(post: Post) -> None:
     ]  # fmt: skip
     for medium in post.media:
         texts += (medium.url, medium.path, medium.key, medium.alt_text)
-    if _good("".join(filter(None, texts))):
+    said = "".join(filter(None, texts))
+    if "\0" not in said and (said.isascii() or _is_utf8(said)):
         return
     for name in TEXTS:
         value = getattr(post, name)
@@ -33,11 +34,7 @@ def tidy(post: Post) -> None:
     post.media = tuple(_clean(medium) for medium in post.media)
 
 
-def _good(text: str) -> bool:
-    if "\0" in text:
-        return False
-    if text.isascii():
-        return True
+def _is_utf8(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -10,11 +10,11 @@ written one item a line, or indented, is a gap, and reading goes on with the nex
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from imgbatch.errors import SourceError
 from imgbatch.sources.dumps.posts import Gap
-from imgbatch.sources.dumps.window import SPACE_OR_COMMA, BrokenError, Window
+from imgbatch.sources.dumps.window import SPACE_OR_COMMA, BrokenError, Found, Path, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,23 +25,10 @@ if TYPE_CHECKING:
     # What the walk gives: of many items what yields them, so that not each goes up all levels.
     Given: TypeAlias = "Found | Gap | Iterator[Found]"
 
-Path = tuple[str, ...]
+__all__ = ["STEP", "Found", "Path", "items", "pairs", "values"]
 
 DEEPEST = 32
 STEP = "*"
-
-
-class Found(NamedTuple):
-    """A value of a document.
-
-    Attributes:
-        path: the names that lead to it; STEP for an item of a list.
-        line: where it begins, from 1.
-    """
-
-    path: Path
-    value: Any
-    line: int
 
 
 def values(dump: Dump, name: str, whole: Callable[[Path], bool]) -> Iterator[Found | Gap]:
@@ -190,16 +177,12 @@ class _Walk:
         while (first := text.peek(SPACE_OR_COMMA)) != "]":
             if first == "{" and whole:
                 yield self._item(path)
-                yield self._alike(path)
+                yield text.alike(path)
             elif first in ("", "}", ":"):
                 raise BrokenError("a list does not end", cut=not first)
             else:
                 yield from self.value(path)
         text.take("]")
-
-    def _alike(self, path: Path) -> Iterator[Found]:
-        for line, value in self._text.alike():
-            yield Found(path, value, line)
 
     def _item(self, path: Path) -> Found | Gap:
         """Decode an item; one that is broken is passed over where the next can be told."""

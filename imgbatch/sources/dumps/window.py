@@ -2,18 +2,21 @@
 
 Decision, 2026-11: no ijson: it gives the items of one path, while a chat's id stands above its
 messages; it counts no lines, and after a broken item it gives up. Here json's own decoder works on
-a moving window, and orjson where the end of an item can be guessed: items of a list are written
-alike, so what parted the last two is looked for. A guess is never believed, only tried: of what
-begins an item one piece alone is a whole JSON object, as no object begins with another. Drawback: a
-value must fit ITEM_CHARS, and its beginning is decoded again for each piece that it grows by.
+a moving window, and orjson where the end of items can be guessed: items of a list are written
+alike, so what parted the last two is looked for. A guess is never believed, only tried: what lies
+between two such places must be a list of as many items as there are pieces; else each piece is
+tried, and of what begins an item one piece alone is a whole JSON object, as no object begins with
+another. Drawback: a value must fit ITEM_CHARS, and its beginning is decoded again for each piece
+that it grows by.
 """
 
 from __future__ import annotations
 
 import codecs
+import contextlib
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -21,10 +24,12 @@ from imgbatch.errors import SourceError
 from imgbatch.sources.dumps.posts import HOLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from io import BufferedReader
 
 PIECE = 2**16
+# As many items as lie in so many characters are decoded at once, and are in memory then.
+BATCH = 2**15
 # The longest value that is decoded whole: metadata of one post, all its comments included.
 ITEM_CHARS = 2**26
 # So much of the space before an item is kept: its indent is no longer.
@@ -48,12 +53,28 @@ BEFORE = re.compile(r"[^\[{]{0,200}?=\s*(?=[\[{])")
 PARTED = re.compile(r"([ \t\r\n]*,[ \t\r\n]*)\{[ \t\r\n]*\"[^\"\\]{1,64}\"")
 
 
+Path = tuple[str, ...]
+
+
 class BrokenError(Exception):
     """The text is no JSON from here on; or it ends early."""
 
     def __init__(self, message: str, *, cut: bool = False) -> None:
         super().__init__(message)
         self.cut = cut
+
+
+class Found(NamedTuple):
+    """A value of a document.
+
+    Attributes:
+        path: the names that lead to it; STEP for an item of a list.
+        line: where it begins, from 1.
+    """
+
+    path: Path
+    value: Any
+    line: int
 
 
 class Window:
@@ -146,28 +167,39 @@ class Window:
             self._before = ""
             return value
 
-    def alike(self) -> Iterator[tuple[int, Any]]:
-        """Yield (line, value) of the items from here that are parted as this one and the next."""
+    def alike(self, path: Path) -> Iterator[Found]:
+        """Yield the items of a list from here that are parted as this one and the next.
+
+        As many as fit a batch are decoded at once, or one by one where any of them is broken.
+        """
         parted = PARTED.match(self._text, self._at)
         if parted is None:
             return
         mark, space = "}" + parted[0], len(parted[1])
+        begins, breaks = parted[0][space:], mark.count("\n")
         while True:
             start = self._at + space
-            # No further than that: behind a long item the window is long, and this once an item.
-            end = self._text.find(mark, start, self._at + 2 * PIECE) + 1
-            if not end:
+            end = self._text.rfind(mark, start, start + BATCH)
+            if end < 0:
+                # No further than that: behind a long item the window is long.
+                end = self._text.find(mark, start, start + 2 * PIECE)
+            if end < 0:
                 # A whole piece without it: the list has ended, or its items are longer than that.
                 if len(self._text) - self._at > PIECE or not self._more():
                     return
                 continue
-            try:
-                value = orjson.loads(self._text[start:end])
-            except orjson.JSONDecodeError:
-                return
+            pieces = self._text[start + len(begins) : end].split(mark)
+            found = _decoded(f"[{self._text[start:end]}}}]", pieces, begins)
             self._line += self._text.count("\n", self._counted, start)
-            self._counted, self._at = start, end
-            yield self._line, value
+            count = 0
+            for count, value in enumerate(found, 1):
+                yield Found(path, value, self._line)
+                self._line += pieces[count - 1].count("\n") + breaks
+            taken = sum(map(len, pieces[:count])) + count * len(mark)
+            self._line -= parted[1].count("\n")  # the text stands before them
+            self._at = self._counted = start + taken - space
+            if count < len(pieces):
+                return
 
     def pass_over(self) -> bool:
         """Move to the next item of an indented list, or to where the list ends.
@@ -230,6 +262,30 @@ class Window:
         self._text = "".join(pieces)
         self._at = self._counted = 0
         return len(self._text) > len(kept)
+
+
+def _decoded(items: str, pieces: list[str], begins: str) -> Iterable[Any]:
+    """Decode items that are a list, of which each is parted from the next; else as far as one can.
+
+    Args:
+        items: all of them, as a list.
+        pieces: what lies between what they all begin with and their last bracket.
+        begins: what they begin with.
+    """
+    with contextlib.suppress(orjson.JSONDecodeError):
+        found: list[Any] = orjson.loads(items)
+        if len(found) == len(pieces):
+            return found
+    return _one_by_one(pieces, begins)
+
+
+def _one_by_one(pieces: list[str], begins: str) -> Iterator[Any]:
+    for piece in pieces:
+        try:
+            value = orjson.loads(f"{begins}{piece}}}")
+        except orjson.JSONDecodeError:
+            return
+        yield value
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -131,7 +131,7 @@ def test_items_that_are_tried_where_they_may_end_are_those_that_a_plain_reading_
     text = json.dumps({"messages": items}, indent=indent, separators=parted)
     found = walked(text)
     assert repr(given(found)) == repr(json.loads(text)["messages"])
-    monkeypatch.setattr("imgbatch.sources.dumps.window.Window.alike", lambda _: ())
+    monkeypatch.setattr("imgbatch.sources.dumps.window.Window.alike", lambda *_: ())
     assert repr(walked(text)) == repr(found)
 
 
