@@ -75,6 +75,7 @@ class Child:
 
     def _begin(self) -> None:
         self._began = time.monotonic()
+        self._swept = False
         self._process = subprocess.Popen(  # noqa: S603 - our own words
             self._words,
             env=dict(self._environment),
@@ -107,6 +108,7 @@ class Child:
         code = self._process.poll()
         if code is None:
             return None
+        self._sweep()
         self._deaths = 1 if now - self._began > LONG_SECONDS else self._deaths + 1
         if not self._again(code) or self._deaths > AGAIN:
             self.code = code
@@ -127,6 +129,12 @@ class Child:
         self.tell(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(END_SECONDS)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self._sweep()
         self._process.wait()
+
+    def _sweep(self) -> None:
+        """End what it started, once: later its number may be that of others."""
+        if not self._swept:
+            self._swept = True
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)

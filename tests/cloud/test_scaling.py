@@ -8,6 +8,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from imgbatch.cloud.control import Control, Order
@@ -163,6 +164,29 @@ def test_a_child_that_a_signal_kills_begins_again_and_one_that_ends_by_itself_do
     until(lambda: other.look() is not None)
     assert other.code == 13
     other.end()
+
+
+def has_ended(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_what_a_child_leaves_behind_ends_with_it_and_nobody_who_gets_its_number_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    diary = Diary()
+    words = ["sh", "-c", "sleep 60 & echo $!; exit 13"]
+    found = Child(words, dict(os.environ), diary.write, lambda _: False)
+    until(lambda: found.look() == 13)
+    until(diary.read)
+    left = int(diary.read())
+    until(lambda: has_ended(left))
+    ended = []
+    monkeypatch.setattr(os, "killpg", lambda *words: ended.append(words))
+    found.end()
+    assert ended == []
 
 
 def test_a_child_that_dies_again_and_again_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
