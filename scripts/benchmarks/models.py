@@ -121,7 +121,8 @@ def _peer(setting: Setting, made: Path, folder: Path, count: int) -> float:
     """
     out = setting.fresh("peer-ray-torch")
     command = module("peer_ray_torch", made / "resnet50.pth", folder, out)
-    ended = run_child(command, log=setting.log("peer-ray-torch"), environment=SILENT)
+    environment = {**SILENT, "PYTHONPATH": str(setting.out / "peers" / "pandas")}
+    ended = run_child(command, log=setting.log("peer-ray-torch"), environment=environment)
     if ended.answer["rows"] != count:
         raise SystemExit(f"bench: Ray Data wrote {ended.answer['rows']} rows of {count}")
     return count / ended.seconds
