@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 JOBS = Path(__file__).parent / "jobs"
-ASIDE = [Path(__file__).parent / name for name in ("cloud", "infra", "test_chaos.py")]
+ASIDE = [Path(__file__).parent / name for name in ("cloud", "infra")]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,8 +44,7 @@ def pytest_collection_finish() -> None:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark what starts Rays, and what mostly waits for a cloud: side by side with their like they
-    would wait for each other's cores, or server. Runs that are killed make three streams of one
-    length of them.
+    would wait for each other's cores, or server.
     """
     if item.path.is_relative_to(JOBS):
         item.add_marker(pytest.mark.ray)

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["moto", "moto_process"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray]
+# Its Ray mostly waits for Terraform, as all that stand beside it do.
+pytestmark = pytest.mark.slow
 
 NAME = "end2end"
 VARIABLES = {
