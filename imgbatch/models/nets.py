@@ -153,7 +153,7 @@ class OnnxEngine:
     ResNet50 on 4 cores with other work on them: 77 ms of CPU a picture in place of 90 to 140, 24
     to 36 pictures/s in place of 15 to 27; and 340 MB less in all, since fewer pictures' layers are
     held at once. Not two pictures at a time either: all wait for the thread that ends last, and of
-    1,000 photographs ResNet50 took 1.09 times as long (three pairs). Drawback: one picture alone
+    1,000 photographs ResNet50 took 1.10 times as long (three pairs). Drawback: one picture alone
     takes as long as one core takes for it.
 
     Where memory runs out, fewer threads do it, down to one: what a batch takes is decided by how
