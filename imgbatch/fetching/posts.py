@@ -12,6 +12,8 @@ import sqlite3
 import tempfile
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from msgspec import structs
+
 from imgbatch.dataset.same_ids import DIFFERING, SAYING
 from imgbatch.errors import LinkError
 from imgbatch.fetching.kept import POSTS, put_changed
@@ -145,7 +147,7 @@ def _encoded(line: dict[str, Any]) -> bytes:
 def _line(name: str, post: Post, dump: Dump, links: Links) -> dict[str, Any]:
     created = None if post.created_at is None else post.created_at.isoformat()
     return {
-        **{f.name: getattr(post, f.name) for f in dataclasses.fields(post)},
+        **structs.asdict(post),
         "created_at": created,
         "metrics": dict(post.metrics),
         "dump": name,
@@ -154,7 +156,7 @@ def _line(name: str, post: Post, dump: Dump, links: Links) -> dict[str, Any]:
 
 
 def _medium(post: Post, medium: Media, dump: Dump, links: Links) -> dict[str, Any]:
-    record = {**dataclasses.asdict(medium), "path": None}
+    record = {**structs.asdict(medium), "path": None}
     if _is_here(dump, post, medium):
         return {**record, "status": IN_DUMP}
     if not medium.url:

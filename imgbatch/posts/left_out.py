@@ -6,8 +6,9 @@ how many posts were left out is a gap.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from imgbatch.dataset.post_marks import (
     FORGOTTEN,
@@ -81,9 +82,7 @@ def _without(post: Post, stones: Tombstones, before: str) -> Post:
         return Media(one.index, one.kind, status=FORGOTTEN)
 
     media = tuple(medium(place, one) for place, one in places(post.media))
-    return dataclasses.replace(
-        post, reply_to=kept["reply_to"], repost_of=kept["repost_of"], media=media
-    )
+    return replace(post, reply_to=kept["reply_to"], repost_of=kept["repost_of"], media=media)
 
 
 def _covered(stones: Tombstones, before: str, name: str | None) -> bool:

@@ -17,10 +17,11 @@ to a dataset, and apply no list of deleted posts to it.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from msgspec.structs import replace
 
 from imgbatch.errors import SettingsError
 from imgbatch.platforms import unmarked
@@ -88,10 +89,10 @@ def private(post: Post, settings: PostSettings, key: bytes | None) -> Post:
     """
     found = post
     if not settings.text:
-        media = tuple(dataclasses.replace(one, alt_text=None) for one in found.media)
-        found = dataclasses.replace(found, text=None, media=media)
+        media = tuple(replace(one, alt_text=None) for one in found.media)
+        found = replace(found, text=None, media=media)
     if not settings.names or settings.pseudonyms:
-        found = dataclasses.replace(found, author_name=None, url=None)
+        found = replace(found, author_name=None, url=None)
     if settings.pseudonyms:
         assert key is not None, "whoever asks for pseudonyms has read the key"
         found = _hidden(found, key)
@@ -103,9 +104,9 @@ def _hidden(post: Post, key: bytes) -> Post:
         return None if own is None else pseudonym(key, kind, post.platform, own)
 
     def medium(one: Media) -> Media:
-        return dataclasses.replace(one, key=of("medium", one.key))
+        return replace(one, key=of("medium", one.key))
 
-    return dataclasses.replace(
+    return replace(
         post,
         post_id=pseudonym(key, "post", post.platform, post.post_id),
         author_id=of("author", post.author_id),

@@ -17,13 +17,13 @@ import json
 import shutil
 import tracemalloc
 from copy import deepcopy
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from imgbatch.platforms import unmarked
 from imgbatch.sources import dumps

@@ -8,8 +8,9 @@ Threads and Bluesky, `map_item`, and what the downloaders write into .metadata.j
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from imgbatch.errors import SourceError
 from imgbatch.sources.dumps import lines, separated

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,11 +21,10 @@ FURTHER = f"further ones after {MOST} of different words"
 MediaKind = Literal["image", "video", "audio", "other"]
 
 
-@dataclass(slots=True)
-class Media:
+class Media(Struct):
     """One medium of a post, in the post's order.
 
-    Not frozen, as Post is not: making a frozen one takes four times as long.
+    A Struct, as Post is: made from keywords in a quarter of the time that a dataclass takes.
 
     Attributes:
         index: its place in the post, from 0.
@@ -52,8 +53,7 @@ class Media:
     sha256: str | None = None
 
 
-@dataclass(slots=True)
-class Post:
+class Post(Struct):
     """One post, message, submission or record of a dump.
 
     Attributes:
@@ -79,7 +79,7 @@ class Post:
     url: str | None = None
     reply_to: str | None = None
     repost_of: str | None = None
-    metrics: Mapping[str, int] = field(default_factory=dict)
+    metrics: Mapping[str, int] = {}
     media: tuple[Media, ...] = ()
 
 

@@ -255,11 +255,11 @@ class _Reader:
     def _media(self, cell: Any, alt_text: str | None) -> tuple[Media, ...]:
         found: list[Media] = []
         for said in media_in(cell):
-            medium = Media(len(found), kind_of(said, self._kind))
-            medium.alt_text = alt_text
+            kind = kind_of(said, self._kind)
             if "://" in said and URL.match(said) and not said.startswith(LOCAL_SCHEME):
-                medium.url = said
+                medium = Media(len(found), kind, url=said, alt_text=alt_text)
             else:
-                medium.path = _inside(said, self._own)
+                path = _inside(said, self._own)
+                medium = Media(len(found), kind, path=path, alt_text=alt_text)
             found.append(medium)
         return tuple(found)

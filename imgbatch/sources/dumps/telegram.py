@@ -13,34 +13,31 @@ their own here too. A forward names its origin without an id: it is counted in `
 
 from __future__ import annotations
 
-import re
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from imgbatch.errors import SourceError
 from imgbatch.sources.dumps._telegram_chats import called, is_export, of_peer, shared, space_of
-from imgbatch.sources.dumps.names import base, ref
-from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
-from imgbatch.sources.dumps.values import (
-    at,
-    count,
-    listed,
-    number,
-    objects,
-    text,
-    text_id,
-    unix_time,
+from imgbatch.sources.dumps._telegram_message import (
+    Message,
+    alone,
+    media_of,
+    metrics_of,
+    text_of,
+    together,
 )
+from imgbatch.sources.dumps.names import base, ref
+from imgbatch.sources.dumps.posts import Counted, Gap, Post
 from imgbatch.sources.dumps.values import iso_time as local_time
+from imgbatch.sources.dumps.values import text, text_id, unix_time
 from imgbatch.sources.dumps.walk import STEP, Found, values
-from imgbatch.sources.names import claims_media, claims_video
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
     from imgbatch.sources.dumps.dump import Dump
-    from imgbatch.sources.dumps.posts import Asked, MediaKind
+    from imgbatch.sources.dumps.posts import Asked
     from imgbatch.sources.dumps.walk import Path
 
 TITLE = "Telegram Desktop export"
@@ -52,28 +49,12 @@ YIELDS = (
 
 HEAD = 2**16
 LOOKED_AT = 20
-SKIPPED = re.compile(
-    r"\((?:File|Photo|Video) (not included|exceeds maximum size|unavailable)\b[^)]*\)$"
-)
-STATUSES = {
-    "not included": "not-included",
-    "exceeds maximum size": "too-large",
-    "unavailable": "unavailable",
-}
-KINDS: dict[str, MediaKind] = {
-    "video_message": "video",
-    "video_file": "video",
-    "animation": "video",
-    "voice_message": "audio",
-    "audio_file": "audio",
-}
 MESSAGES = ("messages", STEP)
 # Lists of an account that hold files and are no messages.
 BESIDE = (("profile_pictures",), ("stories",))
 CHATS: tuple[Path, ...] = ((), ("chats", "list", STEP), ("left_chats", "list", STEP))
 LISTS = (("chats",), ("left_chats",), ("chats", "list"), ("left_chats", "list"))
-FILES = ("photo", "file")
-MESSAGE = ("type", "date_unixtime", "from_id", "from", "text")
+MESSAGE = ("type", "date_unixtime", "from_id", "from_", "text")
 SERVICE = ("date_unixtime", "actor_id", "actor")
 CHAT_WORDS = ("name", "type", "id")
 
@@ -141,36 +122,39 @@ class _Export:
         if not self._listed:
             self._seen.add(found.path[:3])
             self._listed = True
-        _, message, line = found
-        message_id = text_id(message.get("id")) if isinstance(message, dict) else None
+        _, value, line = found
+        message = value if type(value) is Message else alone(value)
+        message_id = text_id(message.id)
         if message_id is None:
             return Gap("no-id", self._name, line, "a message without id")
-        told = message.get
-        author, name = told("from_id"), told("from")
-        moment, said = told("date_unixtime"), told("text")
-        plain = told("type") == "message" and None not in (author, name, moment, said)
+        author, name = message.from_id, message.from_
+        moment, said = message.date_unixtime, message.text
+        plain = message.type == "message" and None not in (author, name, moment, said)
         if not plain and not self._is_post(message, line):
             return None
         if self._chat is None:
             self._counted.no_id("id of the chat", self._name, line)
         else:
             message_id = f"{self._chat}/{message_id}"
-        post = Post(message_id, "telegram", ref(self._name, line))
-        post.author_id = text_id(author) or text_id(told("actor_id"))
-        post.author_name = text(name) or text(told("actor")) or text(told("author"))
-        post.created_at, post.time_source = unix_time(moment), "date_unixtime"
-        if post.created_at is None:
-            post.created_at, post.time_source = self._local(message, line)
-        post.text = said if type(said) is str and said else _text(message)
-        if "reply_to_message_id" in message:
-            post.reply_to = self._reply(message)
-        if "reactions" in message or "poll" in message or "forwarded_from" in message:
-            post.metrics = _metrics(message)
-        if "photo" in message or "file" in message:
-            post.media = _media(message)
-        elif "mime_type" in message or "width" in message:
+        created, source = unix_time(moment), "date_unixtime"
+        if created is None:
+            created, source = self._local(message, line)
+        media = media_of(message)
+        if not media and (message.mime_type is not None or message.width is not None):
             self._counted.missing("photo or file", self._name, line)
-        return post
+        return Post(
+            message_id,
+            "telegram",
+            ref(self._name, line),
+            author_id=text_id(author) or text_id(message.actor_id),
+            author_name=text(name) or text(message.actor) or text(message.author),
+            created_at=created,
+            time_source=source,
+            text=said if type(said) is str and said else text_of(message),
+            reply_to=self._reply(message),
+            metrics=metrics_of(message),
+            media=media,
+        )
 
     def other(self, found: Found) -> None:
         """Note anything else: a chat's `name`, `type` and `id` come before its messages."""
@@ -200,35 +184,36 @@ class _Export:
             if (key, "list", STEP) not in self._seen:
                 self._counted.missing(key, self._name)
 
-    def _is_post(self, message: dict[str, Any], line: int) -> bool:
+    def _is_post(self, message: Message, line: int) -> bool:
         """Tell whether a message is a post; count what it lacks, or that it is none."""
-        kind = message.get("type")
-        if kind == "service" and "photo" not in message:
+        if message.type == "service" and message.photo is None:
             words = "service messages (joins, pins, calls) are no posts"
             self._counted.note("unread", words, self._name, line)
             return False
-        if kind == "unsupported":
+        if message.type == "unsupported":
             words = "messages of a kind that Telegram does not export"
             self._counted.note("unread", words, self._name, line)
             return True
-        for field in SERVICE if kind == "service" else MESSAGE:
-            if message.get(field) is None:
-                self._counted.missing(field, self._name, line)
+        for field in SERVICE if message.type == "service" else MESSAGE:
+            if getattr(message, field) is None:
+                self._counted.missing(field.rstrip("_"), self._name, line)
         return True
 
-    def _reply(self, message: dict[str, Any]) -> str | None:
+    def _reply(self, message: Message) -> str | None:
         """Return the id of the message that is replied to; it may lie in another chat."""
-        target = text_id(message["reply_to_message_id"])
-        peer = text_id(message.get("reply_to_peer_id"))
+        if message.reply_to_message_id is None:
+            return None
+        target = text_id(message.reply_to_message_id)
+        peer = text_id(message.reply_to_peer_id)
         inside = of_peer(peer, self._ambiguous) if peer else self._chat
         return f"{inside}/{target}" if target and inside else target
 
-    def _local(self, message: dict[str, Any], line: int) -> tuple[datetime | None, str]:
+    def _local(self, message: Message, line: int) -> tuple[datetime | None, str]:
         """Return the moment by the exporter's clock, where a message says no other."""
-        if message.get("date_unixtime") is not None:
+        if message.date_unixtime is not None:
             self._counted.bad("date_unixtime", self._name, line)
-        created = local_time(message.get("date"))
-        if created is None and message.get("date") is not None:
+        created = local_time(message.date)
+        if created is None and message.date is not None:
             self._counted.bad("date", self._name, line)
         return created, "date: no zone, taken as UTC" if created else ""
 
@@ -243,7 +228,7 @@ def _file(
 ) -> Iterator[Post | Gap]:
     export = _Export(name, counted, ambiguous)
     messages: Path = MESSAGES  # all messages of a chat have the same path
-    for found in values(dump, name, _whole):
+    for found in values(dump, name, _whole, together):
         if isinstance(found, Gap):
             yield found
         elif found.path is messages or found.path[-2:] == MESSAGES:
@@ -253,71 +238,3 @@ def _file(
         else:
             export.other(found)
     export.ends()
-
-
-def _text(message: dict[str, Any]) -> str | None:
-    """Return a text that is a list of strings and of objects with one."""
-    for field in ("text", "text_entities"):
-        parts = listed(message.get(field))
-        told = [part.get("text") if isinstance(part, dict) else part for part in parts]
-        if found := "".join(part for part in told if isinstance(part, str)):
-            return found
-    return None
-
-
-def _metrics(message: dict[str, Any]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for reaction in objects(message.get("reactions")):
-        times = count(reaction.get("count")) or 0
-        sign = text(reaction.get("emoji")) or text(reaction.get("type")) or "other"
-        found["reactions"] = found.get("reactions", 0) + times
-        found[f"reactions {sign}"] = found.get(f"reactions {sign}", 0) + times
-    voters = count(at(message, "poll", "total_voters"))
-    if voters is not None:
-        found["voters"] = voters
-    if "forwarded_from" in message:
-        found["forwarded"] = 1
-    return found
-
-
-def _media(message: dict[str, Any]) -> tuple[Media, ...]:
-    found: list[Media] = []
-    for field in FILES:
-        value = message.get(field)
-        if type(value) is not str or not value:
-            continue
-        medium = Media(len(found), "image" if field == "photo" else _kind(message, value))
-        if value[-1] == ")":
-            medium.status = _status(value)
-        if not medium.status:
-            medium.path = value
-        medium.width = count(message.get("width"))
-        medium.height = count(message.get("height"))
-        if "file_name" in message:
-            medium.key = text(message["file_name"])
-        if "duration_seconds" in message:
-            medium.duration = number(message["duration_seconds"])
-        found.append(medium)
-    thumbnail = text(message["thumbnail"]) if "thumbnail" in message else None
-    if thumbnail and not _status(thumbnail):
-        found.append(Media(len(found), "image", path=thumbnail, key="thumbnail"))
-    return tuple(found)
-
-
-def _status(value: str) -> str:
-    found = SKIPPED.search(value)
-    return STATUSES[found[1]] if found else ""
-
-
-def _kind(message: dict[str, Any], path: str) -> MediaKind:
-    """Return what a file is: as Telegram takes it, else by its MIME type, else by its name."""
-    known = KINDS.get(str(message.get("media_type")))
-    if known:
-        return known
-    first = str(message.get("mime_type")).partition("/")[0]
-    if first in ("image", "video", "audio"):
-        return first  # type: ignore[return-value] # one of the words
-    name = text(message.get("file_name")) or path
-    if claims_media(name):
-        return "video" if claims_video(name) else "image"
-    return "other"

@@ -12,13 +12,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import msgspec
+
 from imgbatch.errors import SourceError
 from imgbatch.sources.dumps.posts import Gap
 from imgbatch.sources.dumps.window import SPACE_OR_COMMA, BrokenError, Found, Path, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from io import BufferedReader
 
     from imgbatch.sources.dumps.dump import Dump
 
@@ -31,7 +32,12 @@ DEEPEST = 32
 STEP = "*"
 
 
-def values(dump: Dump, name: str, whole: Callable[[Path], bool]) -> Iterator[Found | Gap]:
+def values(
+    dump: Dump,
+    name: str,
+    whole: Callable[[Path], bool],
+    decode: Callable[[str], list[Any]] = msgspec.json.decode,
+) -> Iterator[Found | Gap]:
     """Yield the values of a JSON document in order: scalars, and containers wanted whole or empty.
 
     Args:
@@ -39,6 +45,8 @@ def values(dump: Dump, name: str, whole: Callable[[Path], bool]) -> Iterator[Fou
         name: of the document.
         whole: tells of a path whether the container there is wanted whole. Asked once for all the
             items of a list.
+        decode: what decodes a list of the items that are wanted whole, which come as it gives them;
+            those that come alone are as `json` gives them.
 
     Yields:
         Each value, and a Gap for each thing that could not be read: `broken-line` for an item that
@@ -48,7 +56,7 @@ def values(dump: Dump, name: str, whole: Callable[[Path], bool]) -> Iterator[Fou
     """
     try:
         with dump.open(name) as file:
-            yield from _walked(file, name, whole)
+            yield from _walked(Window(file, decode), name, whole)
     except SourceError as error:
         yield Gap(error.code, name, None, str(error))
 
@@ -99,10 +107,7 @@ def _numbered(
             yield Gap("no-id", name, number + 1, f"{at}: no list")
 
 
-def _walked(
-    file: BufferedReader, name: str, whole: Callable[[Path], bool]
-) -> Iterator[Found | Gap]:
-    text = Window(file)
+def _walked(text: Window, name: str, whole: Callable[[Path], bool]) -> Iterator[Found | Gap]:
     walk = _Walk(text, name, whole)
     try:
         for found in walk.document():

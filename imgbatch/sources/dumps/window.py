@@ -2,7 +2,7 @@
 
 Decision, 2026-11: no ijson: it gives the items of one path, while a chat's id stands above its
 messages; it counts no lines, and after a broken item it gives up. Here json's own decoder works on
-a moving window, and orjson where the end of items can be guessed: items of a list are written
+a moving window, and msgspec where the end of items can be guessed: items of a list are written
 alike, so what parted the last two is looked for. A guess is never believed, only tried: what lies
 between two such places must be a list of as many items as there are pieces; else each piece is
 tried, and of what begins an item one piece alone is a whole JSON object, as no object begins with
@@ -18,16 +18,19 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import orjson
+import msgspec
 
 from imgbatch.errors import SourceError
 from imgbatch.sources.dumps.posts import HOLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from io import BufferedReader
 
 PIECE = 2**16
+# After so many guesses in a row that gave nothing, no more are made: what is in the items begins as
+# they do.
+GUESSES = 16
 # As many items as lie in so many characters are decoded at once, and are in memory then.
 BATCH = 2**15
 # The longest value that is decoded whole: metadata of one post, all its comments included.
@@ -49,6 +52,8 @@ BEGUN = re.compile(r"\s*|-|[a-zA-Z]{1,8}|\\?u?[0-9a-fA-F]{0,4}")
 DECODER = json.JSONDecoder(strict=False)
 # What may stand before a document: `window.YTD.tweets.part0 = ` and the like.
 BEFORE = re.compile(r"[^\[{]{0,200}?=\s*(?=[\[{])")
+# What msgspec raises where it is given no JSON, or what Python's own decoder alone takes.
+MISTAKEN = (msgspec.DecodeError, ValueError, RecursionError)
 # What parts an item from the next, and how that begins.
 PARTED = re.compile(r"([ \t\r\n]*,[ \t\r\n]*)\{[ \t\r\n]*\"[^\"\\]{1,64}\"")
 
@@ -86,8 +91,11 @@ class Window:
         failed: why no more of the file could be had, if so; it ends there.
     """
 
-    def __init__(self, file: BufferedReader) -> None:
+    def __init__(
+        self, file: BufferedReader, decode: Callable[[str], list[Any]] = msgspec.json.decode
+    ) -> None:
         self._file = file
+        self._decode = decode
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
         self._text = ""
         self._at = 0
@@ -97,6 +105,7 @@ class Window:
         self._counted = 0
         # The space between what was taken last and here.
         self._before = ""
+        self._mistaken = 0
         self.bad_bytes = 0
         self.holed = False
         self.failed: SourceError | None = None
@@ -173,7 +182,7 @@ class Window:
         As many as fit a batch are decoded at once, or one by one where any of them is broken.
         """
         parted = PARTED.match(self._text, self._at)
-        if parted is None:
+        if parted is None or self._mistaken >= GUESSES:
             return
         mark, space = "}" + parted[0], len(parted[1])
         begins, breaks = parted[0][space:], mark.count("\n")
@@ -188,16 +197,17 @@ class Window:
                 if len(self._text) - self._at > PIECE or not self._more():
                     return
                 continue
-            pieces = self._text[start + len(begins) : end].split(mark)
-            found = _decoded(f"[{self._text[start:end]}}}]", pieces, begins)
-            self._line += self._text.count("\n", self._counted, start)
+            items = self._text[start:end]
+            pieces = items[len(begins) :].split(mark)
+            line = self._line + self._text.count("\n", self._counted, start)
             count = 0
-            for count, value in enumerate(found, 1):
-                yield Found(path, value, self._line)
-                self._line += pieces[count - 1].count("\n") + breaks
+            for count, value in enumerate(self._decoded(items, pieces, begins), 1):
+                yield Found(path, value, line)
+                line += pieces[count - 1].count("\n") + breaks
             taken = sum(map(len, pieces[:count])) + count * len(mark)
-            self._line -= parted[1].count("\n")  # the text stands before them
+            self._line = line - parted[1].count("\n")  # the text stands before them
             self._at = self._counted = start + taken - space
+            self._mistaken = 0 if count else self._mistaken + 1
             if count < len(pieces):
                 return
 
@@ -218,6 +228,20 @@ class Window:
                 return False
         self._at = found.start()
         return True
+
+    def _decoded(self, items: str, pieces: list[str], begins: str) -> Iterable[Any]:
+        """Decode items of which each is parted from the next; else as far as one can.
+
+        Args:
+            items: all of them, but for the last bracket.
+            pieces: what lies between what they all begin with and their last bracket.
+            begins: what they begin with.
+        """
+        with contextlib.suppress(*MISTAKEN):
+            found = self._decode(f"[{items}}}]")
+            if len(found) == len(pieces):
+                return found
+        return _one_by_one(pieces, begins)
 
     def _unfinished(self, error: json.JSONDecodeError) -> bool:
         if len(self._text) - self._at > ITEM_CHARS:
@@ -264,26 +288,11 @@ class Window:
         return len(self._text) > len(kept)
 
 
-def _decoded(items: str, pieces: list[str], begins: str) -> Iterable[Any]:
-    """Decode items that are a list, of which each is parted from the next; else as far as one can.
-
-    Args:
-        items: all of them, as a list.
-        pieces: what lies between what they all begin with and their last bracket.
-        begins: what they begin with.
-    """
-    with contextlib.suppress(orjson.JSONDecodeError):
-        found: list[Any] = orjson.loads(items)
-        if len(found) == len(pieces):
-            return found
-    return _one_by_one(pieces, begins)
-
-
 def _one_by_one(pieces: list[str], begins: str) -> Iterator[Any]:
     for piece in pieces:
         try:
-            value = orjson.loads(f"{begins}{piece}}}")
-        except orjson.JSONDecodeError:
+            value = msgspec.json.decode(f"{begins}{piece}}}")
+        except MISTAKEN:
             return
         yield value
 

@@ -225,6 +225,21 @@ def test_a_broken_message_is_a_gap_with_its_line_and_the_others_are_read(tmp_pat
     assert [(gap.kind, gap.line) for gap in gaps] == [("broken-line", line)]
 
 
+def test_messages_are_the_same_posts_whether_they_come_many_at_once_or_each_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    export = json.loads((FIXTURE / "channel" / "result.json").read_text("utf-8"))
+    once = export["messages"]
+    export["messages"] = [{**item, "id": n} for n in range(9) for item in once] + [None, 5, {}]
+    (tmp_path / "result.json").write_text(json.dumps(export, indent=1), "utf-8")
+    many = [found for _, found in read_all(Dump.at(str(tmp_path)), ["telegram"])]
+    monkeypatch.setattr("imgbatch.sources.dumps.window.Window.alike", lambda *_: ())
+    alone = [found for _, found in read_all(Dump.at(str(tmp_path)), ["telegram"])]
+    assert sum(isinstance(found, Post) for found in many) > 9 * 5
+    assert [found.kind for found in many if isinstance(found, Gap)].count("no-id") == 3
+    assert alone == many
+
+
 def test_a_chat_whose_messages_are_gone_is_a_gap_though_others_were_read(tmp_path: Path) -> None:
     account = json.loads((FIXTURE / "account" / "result.json").read_text())
     del account["chats"]["list"][0]["messages"]

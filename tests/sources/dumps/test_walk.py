@@ -6,11 +6,12 @@ import lzma
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from imgbatch.sources.dumps import Dump, Gap
 from imgbatch.sources.dumps.walk import STEP, Found, _walked, values
-from imgbatch.sources.dumps.window import ITEM_CHARS, PIECE
+from imgbatch.sources.dumps.window import GUESSES, ITEM_CHARS, PIECE, Window
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +21,7 @@ ITEMS = ("messages", STEP)
 
 def walked(text: bytes | str) -> list[Found | Gap]:
     data = text.encode() if isinstance(text, str) else text
-    return list(_walked(io.BytesIO(data), "x.json", lambda path: path[-2:] == ITEMS))
+    return list(_walked(Window(io.BytesIO(data)), "x.json", lambda path: path[-2:] == ITEMS))
 
 
 def given(found: list[Found | Gap]) -> list[Any]:
@@ -135,6 +136,44 @@ def test_items_that_are_tried_where_they_may_end_are_those_that_a_plain_reading_
     assert repr(walked(text)) == repr(found)
 
 
+def test_guesses_end_where_what_is_in_the_items_begins_as_they_do() -> None:
+    guesses = []
+
+    def decode(text: str) -> list[Any]:
+        guesses.append(text)
+        return list(msgspec.json.decode(text))
+
+    items = [{"id": n, "in": [{"id": 7}, {"id": 8}]} for n in range(3000)]
+    data = json.dumps({"messages": items}, separators=(",", ":")).encode()
+    text = Window(io.BytesIO(data), decode)
+    assert given(list(_walked(text, "x.json", lambda path: path == ITEMS))) == items
+    assert len(guesses) == GUESSES
+
+
+def test_one_broken_item_among_many_does_not_end_the_guesses() -> None:
+    guesses = []
+
+    def decode(text: str) -> list[Any]:
+        guesses.append(text)
+        return list(msgspec.json.decode(text))
+
+    items = [{"id": n, "t": "x" * 1000} for n in range(5000)]
+    rows = [json.dumps(item) for item in items]
+    rows[100::100] = ['{"id": broken}'] * len(rows[100::100])
+    data = ('{"messages": [\n' + ",\n".join(rows) + "\n]}").encode()
+    found = list(_walked(Window(io.BytesIO(data), decode), "x.json", lambda path: path == ITEMS))
+    whole = [item for item in items if item["id"] == 0 or item["id"] % 100]
+    assert given(found) == whole
+    assert len(gaps(found)) == len(items) - len(whole) > 2 * GUESSES
+    assert len(guesses) > 2 * GUESSES
+
+
+@pytest.mark.parametrize("number", [2**53 + 1, 2**64 + 1, -(10**30) - 1])
+def test_ids_that_are_numbers_keep_all_their_digits(number: int) -> None:
+    items = [{"id": number + n} for n in range(9)]
+    assert given(walked(json.dumps({"messages": items}))) == items
+
+
 def test_bytes_that_are_no_utf8_are_told_once_with_their_number() -> None:
     found = walked(b'{"messages": [{"t": "caf\xe9"}, {"t": "\xff \xef\xbf\xbd"}]}')
     assert given(found) == [{"t": "caf\ufffd"}, {"t": "\ufffd \ufffd"}]
@@ -173,7 +212,7 @@ def test_a_document_of_many_items_takes_the_memory_of_a_few() -> None:
     file = io.BytesIO(data)
     tracemalloc.start()
     try:
-        count = sum(1 for _ in _walked(file, "x.json", lambda path: path == ITEMS))
+        count = sum(1 for _ in _walked(Window(file), "x.json", lambda path: path == ITEMS))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -192,7 +231,7 @@ def test_many_short_lists_take_the_memory_of_a_few() -> None:
     file = io.BytesIO(data)
     tracemalloc.start()
     try:
-        count = sum(1 for _ in _walked(file, "x.json", lambda path: path[-2:] == ITEMS))
+        count = sum(1 for _ in _walked(Window(file), "x.json", lambda path: path[-2:] == ITEMS))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -205,7 +244,7 @@ def test_space_without_end_takes_no_memory() -> None:
     file = io.BytesIO(b'{"messages": [' + b" " * 2**24 + b'{"id": 1}, {"id": ]}')
     tracemalloc.start()
     try:
-        found = list(_walked(file, "x.json", lambda path: path == ITEMS))
+        found = list(_walked(Window(file), "x.json", lambda path: path == ITEMS))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

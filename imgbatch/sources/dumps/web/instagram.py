@@ -6,8 +6,9 @@ module (XIGPolaris*: partial items, without a time). `post_id` is the shortcode,
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from imgbatch.sources.dumps.posts import Media, Post
 from imgbatch.sources.dumps.values import (
