@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from imgbatch.sources.dumps.dump import Dump
-    from imgbatch.sources.dumps.posts import Asked
+    from imgbatch.sources.dumps.posts import Asked, Media
     from imgbatch.sources.dumps.walk import Path
 
 TITLE = "Telegram Desktop export"
@@ -139,8 +139,10 @@ class _Export:
         created, source = unix_time(moment), "date_unixtime"
         if created is None:
             created, source = self._local(message, line)
-        media = media_of(message)
-        if not media and (message.mime_type is not None or message.width is not None):
+        media: tuple[Media, ...] = ()
+        if message.photo is not None or message.file is not None:
+            media = media_of(message)
+        elif message.mime_type is not None or message.width is not None:
             self._counted.missing("photo or file", self._name, line)
         return Post(
             message_id,

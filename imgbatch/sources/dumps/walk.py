@@ -46,7 +46,8 @@ def values(
         whole: tells of a path whether the container there is wanted whole. Asked once for all the
             items of a list.
         decode: what decodes a list of the items that are wanted whole, which come as it gives them;
-            those that come alone are as `json` gives them.
+            those that come alone are as `json` gives them. It may let pass what `json` does not, in
+            what it leaves out.
 
     Yields:
         Each value, and a Gap for each thing that could not be read: `broken-line` for an item that

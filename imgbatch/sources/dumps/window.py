@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from io import BufferedReader
 
 PIECE = 2**16
-# After so many guesses in a row that gave nothing, no more are made: what is in the items begins as
-# they do.
-GUESSES = 16
+# After guesses in a row that gave nothing, as where what is in the items begins as they do, 1, 2, 4
+# and at most so many items are taken alone.
+ALONE = 1024
 # As many items as lie in so many characters are decoded at once, and are in memory then.
 BATCH = 2**15
 # The longest value that is decoded whole: metadata of one post, all its comments included.
@@ -52,8 +52,9 @@ BEGUN = re.compile(r"\s*|-|[a-zA-Z]{1,8}|\\?u?[0-9a-fA-F]{0,4}")
 DECODER = json.JSONDecoder(strict=False)
 # What may stand before a document: `window.YTD.tweets.part0 = ` and the like.
 BEFORE = re.compile(r"[^\[{]{0,200}?=\s*(?=[\[{])")
-# What msgspec raises where it is given no JSON, or what Python's own decoder alone takes.
-MISTAKEN = (msgspec.DecodeError, ValueError, RecursionError)
+# What msgspec raises where it is given no JSON, or what Python's own decoder alone takes; its own
+# errors are a ValueError.
+MISTAKEN = (ValueError, RecursionError)
 # What parts an item from the next, and how that begins.
 PARTED = re.compile(r"([ \t\r\n]*,[ \t\r\n]*)\{[ \t\r\n]*\"[^\"\\]{1,64}\"")
 
@@ -85,6 +86,10 @@ class Found(NamedTuple):
 class Window:
     """A window that moves over the text of a file.
 
+    Args:
+        file: the document.
+        decode: what decodes a list of items that `alike` yields.
+
     Attributes:
         bad_bytes: how many were no UTF-8 as far as it was read.
         holed: whether a run of at least HOLE NUL bytes was among them.
@@ -105,7 +110,9 @@ class Window:
         self._counted = 0
         # The space between what was taken last and here.
         self._before = ""
-        self._mistaken = 0
+        # How many items are taken alone before the next guess, and after it if it is in vain.
+        self._alone = 0
+        self._next_alone = 1
         self.bad_bytes = 0
         self.holed = False
         self.failed: SourceError | None = None
@@ -179,10 +186,14 @@ class Window:
     def alike(self, path: Path) -> Iterator[Found]:
         """Yield the items of a list from here that are parted as this one and the next.
 
-        As many as fit a batch are decoded at once, or one by one where any of them is broken.
+        As many as fit a batch are decoded at once, or one by one where any of them is broken; none
+        for a while where that gave nothing (see ALONE).
         """
+        if self._alone > 0:
+            self._alone -= 1
+            return
         parted = PARTED.match(self._text, self._at)
-        if parted is None or self._mistaken >= GUESSES:
+        if parted is None:
             return
         mark, space = "}" + parted[0], len(parted[1])
         begins, breaks = parted[0][space:], mark.count("\n")
@@ -207,7 +218,11 @@ class Window:
             taken = sum(map(len, pieces[:count])) + count * len(mark)
             self._line = line - parted[1].count("\n")  # the text stands before them
             self._at = self._counted = start + taken - space
-            self._mistaken = 0 if count else self._mistaken + 1
+            if count == 0:
+                self._alone = self._next_alone
+                self._next_alone = min(2 * self._next_alone, ALONE)
+            else:
+                self._next_alone = 1
             if count < len(pieces):
                 return
 

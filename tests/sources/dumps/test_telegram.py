@@ -73,6 +73,25 @@ def test_a_forward_is_counted_and_its_text_is_joined_of_its_parts(channel: dict[
     assert post.repost_of is None  # the export names the origin without an id
 
 
+def test_a_forward_from_who_has_no_name_is_counted(tmp_path: Path) -> None:
+    origins = [{}, {"forwarded_from": None}, {"forwarded_from": "Bo"}, {"forwarded_from": None}]
+    posts, _ = read(chat(tmp_path, *(message(n, **more) for n, more in enumerate(origins))))
+    told = [post.metrics for post in posts.values()]
+    assert told == [{}, {"forwarded": 1}, {"forwarded": 1}, {"forwarded": 1}]
+
+
+def test_a_thumbnail_without_its_file_is_a_gap(tmp_path: Path) -> None:
+    more = {"thumbnail": "a_thumb.jpg", "mime_type": "video/mp4"}
+    posts, gaps = read(chat(tmp_path, *(message(n, **more) for n in range(3))))
+    assert [post.media for post in posts.values()] == [()] * 3
+    assert [(gap.message, gap.count) for gap in gaps] == [("photo or file", 3)]
+
+
+def test_a_name_that_is_no_unicode_loses_no_message(tmp_path: Path) -> None:
+    posts, gaps = read(chat(tmp_path, *(message(n, **{"\ud800": 1}) for n in range(3))))
+    assert (len(posts), gaps) == (3, [])
+
+
 def test_an_album_is_one_post_a_picture_with_one_time(channel: dict[str, Post]) -> None:
     first, second = channel["1000000001/4"], channel["1000000001/5"]
     assert first.created_at == second.created_at
