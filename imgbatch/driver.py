@@ -190,8 +190,9 @@ class Driver:
         budget.check()
         # Where nothing is computed, the tables are as posts are joined to already.
         dump = None if todo else self._dump()
+        summary.retention = self._retention()
         # A repair is told of even where it leaves nothing to compute; it may have cost the records.
-        if todo or self._mended or dump:
+        if todo or self._mended or dump or summary.retention:
             record = asked(
                 self._request, self._recipe, self._specs, started=self._started, number=self.number
             )
@@ -217,6 +218,13 @@ class Driver:
             return None
         root = open_store(self._request.input).root
         return posts.find(self.dataset, root, self._recipe.posts, self._limits)
+
+    def _retention(self) -> dict[str, int | None] | None:
+        """Return what the recipe changes of how long posts are kept; see `posts.retention`."""
+        if not self._request.whole:
+            return None
+        root = open_store(self._request.input).root
+        return posts.retention_changed(self.dataset, root, self._recipe.posts)
 
     def _bring(self, dump: posts.Found | None) -> None:
         if dump is None:

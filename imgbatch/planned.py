@@ -62,6 +62,7 @@ class Plan:
         weights: from where the analyzers' weights would be had, or what keeps them from it.
         pace: how fast the last runs here were; None when there were none.
         posts: what bringing the posts of a dump would do; None where nothing would be brought.
+        retention: as in the run's own summary.
     """
 
     listed: int
@@ -79,12 +80,14 @@ class Plan:
     weights: list[Lying] = field(default_factory=list)
     pace: Pace | None = None
     posts: posts.Ahead | None = None
+    retention: dict[str, int | None] | None = None
 
     @property
     def nothing(self) -> bool:
         """Whether a run would do nothing at all."""
         changes = self.new or self.changed or self.removed
-        return not (changes or self.gone or self.shards or self.adopted or self.posts)
+        work = self.gone or self.shards or self.adopted or self.posts
+        return not (changes or work or self.retention)
 
     @property
     def seconds(self) -> tuple[float, float] | None:
@@ -96,7 +99,7 @@ class Plan:
     def record(self) -> dict[str, Any]:
         """Return all of it, as `--json` says it."""
         own = {item.name: getattr(self, item.name) for item in fields(self)}
-        brought = own.pop("posts")
+        brought, retention = own.pop("posts"), own.pop("retention")
         told = asdict(self.pace) if self.pace else None
         weights = [asdict(each) for each in self.weights]
         return {
@@ -106,6 +109,7 @@ class Plan:
             "seconds": self.seconds,
             "nothing": self.nothing,
             **({"posts": asdict(brought)} if brought else {}),
+            **({"retention": retention} if retention else {}),
         }
 
 
@@ -200,6 +204,7 @@ def plan_listed(
         found.posts = _posts(
             dataset, root, listed if read_posts else None, recipe, limits, work=work
         )
+        found.retention = posts.retention_changed(dataset, root, recipe.posts)
     found.pace = pace(dataset.runs(), [spec.name for spec in specs if found.tables[spec.name]])
     return found
 

@@ -99,6 +99,7 @@ class Summary:
         forgot: rows that left each table, with posts that the export lacks, by the policy `forget`;
             None where nothing was to be done.
         posts: what bringing the posts of a dump came to; None where nothing was brought.
+        retention: for how many days posts are kept now, and were before; None where that stays.
     """
 
     run: str
@@ -126,6 +127,7 @@ class Summary:
     cost: float | None = None
     forgot: dict[str, int] | None = None
     posts: dict[str, Any] | None = None
+    retention: dict[str, int | None] | None = None
 
     def add(self, finished: Finished) -> None:
         """Count a finished shard."""
@@ -143,7 +145,7 @@ class Summary:
             "outcomes": dict(self.outcomes),
             "stages": {name: round(seconds, 3) for name, seconds in self.stages.items()},
         }
-        for name in ("posts", "forgot", "by_hand", "lessened"):
+        for name in ("posts", "forgot", "by_hand", "lessened", "retention"):
             if told[name] in (None, []):
                 del told[name]
         return told

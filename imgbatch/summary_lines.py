@@ -23,11 +23,16 @@ def retried_lines(summary: Summary) -> list[str]:
 
 def run_lines(summary: Summary) -> list[str]:
     """Return what a run came to."""
-    brought = [*(_posts(summary.posts) if summary.posts else []), *_left(summary)]
+    brought = [
+        *(_posts(summary.posts) if summary.posts else []),
+        *retention_lines(summary.retention),
+        *_left(summary),
+    ]
     if not (summary.shards or summary.adopted):
         removed = f", {summary.removed:,} removed" if summary.removed else ""
         listed = f"{summary.listed:,} sources are listed, all are up to date"
-        what = "nothing to compute" if summary.by_hand else "nothing to do"
+        other = summary.by_hand or summary.retention
+        what = "nothing to compute" if other else "nothing to do"
         nothing = f"{what}: {listed}{removed} ({summary.seconds:.1f} s)"
         told = [*_mended(summary), *_lessened(summary), *_forgotten(summary)]
         return [nothing, *told, *brought]
@@ -110,6 +115,17 @@ def _suspects(brought: Mapping[str, Any]) -> list[str]:
         *(f"             {address}" for address in named),
         *([f"             and {more:,} more: see post_gaps"] if more else []),
     ]
+
+
+def retention_lines(retention: Mapping[str, int | None] | None) -> list[str]:
+    """Return for how long posts are kept, where a run changes that, as a line."""
+    if retention is None:
+        return []
+    now, before = (
+        "without end" if days is None else f"for {days:,} days"
+        for days in (retention["days"], retention["before"])
+    )
+    return [f"posts are kept {now} from this run on, {before} before: see `imgbatch retain`"]
 
 
 def _left(summary: Summary) -> list[str]:

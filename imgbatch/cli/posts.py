@@ -185,13 +185,12 @@ def _kept_days(dataset: Dataset) -> int:
     Raises:
         SettingsError: it has none.
     """
-    from imgbatch.observe.status import last_record
+    from imgbatch.posts.retention import kept_days
 
-    last = last_record(dataset, dataset.run_names())
-    found = ((last or {}).get("recipe") or {}).get("posts", {}).get("keep_days")
+    found = kept_days(dataset)
     if found is None:
         raise SettingsError(
             f"{dataset.url} has no time that its posts are kept",
             "Give --days, or set `keep_days` in the recipe's table [posts] and run.",
         )
-    return int(found)
+    return found

@@ -31,6 +31,7 @@ from imgbatch.posts.in_names import ids_of, plain_ids_of
 from imgbatch.posts.keys import media_keys, source_keys
 from imgbatch.posts.leaving import begin_to_forget
 from imgbatch.posts.left_out import left_out
+from imgbatch.posts.retention import changed as retention_changed
 from imgbatch.posts.rows import Batches
 from imgbatch.sources import dumps
 from imgbatch.sources.dumps import Gap, names
@@ -53,6 +54,7 @@ __all__ = [
     "find",
     "refuse_other_ids",
     "refuse_unknown",
+    "retention_changed",
 ]
 
 # The version of posts that tells first which of them other inputs have too.

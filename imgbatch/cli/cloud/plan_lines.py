@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from imgbatch.cloud.estimate import HOUR
 from imgbatch.cloud.transfer import FREE
 from imgbatch.report.words import counted, data_size, number
+from imgbatch.summary_lines import retention_lines
 from imgbatch.terminal import aligned
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def lines(found: Forecast) -> list[str]:
         f"to do: {read} in {counted(plan.shards, 'shard')}, of {plan.listed:,} listed",
         f"speed: {found.sample.said}",
         *(f"note: {note}" for note in found.notes),
+        *retention_lines(plan.retention),
     ]
     if plan.nothing:
         return [*told, "nothing to do: a run would cost its head's minutes and nothing else"]
