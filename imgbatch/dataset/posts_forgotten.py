@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from imgbatch.dataset import posts
-from imgbatch.dataset.former import AT_ONCE
+from imgbatch.dataset.former import AT_ONCE, BARE, KEY
 from imgbatch.dataset.post_marks import (
     SAME,
     UNTOLD,
@@ -29,7 +29,7 @@ from imgbatch.dataset.post_marks import (
 from imgbatch.dataset.posts import MEDIA, POSTS, SCHEMAS
 from imgbatch.dataset.posts_meant import names_of, of_posts
 from imgbatch.dataset.posts_named import beside_sources, named_sources
-from imgbatch.dataset.spill import Spill
+from imgbatch.dataset.spill import Spill, quoted
 from imgbatch.platforms import MARKED
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ POSTS_NOW = (
 UNMARKED = f"regexp_replace(lower(p.platform), '{MARKED}', '\\1')"
 NAMED = f"({PLATFORM}, {UNMARKED})"
 MEANT = f"(g.platform = '' OR g.platform IN {NAMED})"
+# Seconds of up to 8 digits, in microseconds.
+FEW_DIGITS = 10**14
 MEDIA_NOW = ("platform", "post_id", "source_id", "status")
 
 
@@ -212,12 +214,31 @@ def older(
     """
     with _opened(dataset) as spill:
         spill.run(
-            "CREATE TABLE gone AS SELECT platform, post_id FROM post WHERE created_at < ?",
+            f"CREATE TABLE gone AS SELECT {KEY} FROM post WHERE created_at < ? "
+            f"AND NOT {_misread(dataset)}",
             [int(before * 1e6)],
         )
-        timeless = _one(spill, "SELECT count(*) FROM post WHERE created_at IS NULL")
+        timeless = _one(
+            spill,
+            f"SELECT count(*) FROM post WHERE created_at IS NULL OR {_misread(dataset)}",
+        )
         in_names = of_posts(dataset, _gone_from(spill))
         return _known(dataset, spill, _gone(spill), ids, in_names), timeless
+
+
+def _misread(dataset: Dataset) -> str:
+    """Return the condition that a post's time may be a day or a year that was read as seconds.
+
+    A former version did so; the next run of its input reads it again.
+    """
+    made = posts.record(dataset) if POSTS in posts.here(dataset) else None
+    inputs = made["inputs"].items() if made else ()
+    then = [name for name, own in inputs if own.get("version", 0) < posts.DAYS_SINCE]
+    read_then = ", ".join(map(quoted, then)) or "''"
+    return (
+        f"(input IN ({read_then}) AND dump IN ({BARE}) "
+        f"AND coalesce(created_at, -1) BETWEEN 0 AND {FEW_DIGITS})"
+    )
 
 
 def _gone(spill: Spill) -> set[tuple[str, str]]:

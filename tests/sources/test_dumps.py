@@ -34,6 +34,7 @@ from imgbatch.sources.dumps import (
     window,
 )
 from imgbatch.sources.dumps._cells import media_in
+from imgbatch.sources.dumps._usual import moment
 from imgbatch.storage import open_store
 from tests.contracts.dumps import fixture
 from tests.sources.crafted import Packed, tar_bytes, zip_bytes
@@ -462,10 +463,33 @@ def test_times_are_utc_before_1970_too_and_none_where_no_calendar_holds_them() -
     assert written == datetime(1969, 7, 20, 20, 17, 40, tzinfo=UTC)
     for wrong in ("Sun Jux 20 20:17:40 +0000 1969", "Sun Jul 20", 5, None):
         assert values.x_time(wrong) is None
-    for wrong in (1e300, float("nan"), "soon", True, None, [], 10**400):
+    for wrong in (1e300, float("nan"), "soon", True, None, [], 10**400, 0, 0.0, "0", "-0"):
         assert values.unix_time(wrong) is None
     for wrong in ("0001-01-01T00:00:00+14:00", "32.13.2021", 5):
         assert values.iso_time(wrong) is None
+
+
+@pytest.mark.parametrize("day", [20231224, "20231224", 20231224.0, "20231224.0", " 20231224 "])
+def test_a_day_in_a_record_is_one_as_a_number_too(day: Any) -> None:
+    assert moment(day) == datetime(2023, 12, 24, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        2023, "2023", 2023.0, "2023.0", "23", 231224, 45284, "45284.5", 0, "0", 24122023,
+        "24122023", "24.12.2023", "24.12", "24/12/2023", "24-12-2023", "1-2-2023", 20230231,
+        "20230231", 20231224.5, 99_999_999,
+    ],
+)  # fmt: skip
+def test_a_number_of_few_digits_in_a_record_is_no_seconds(wrong: Any) -> None:
+    assert moment(wrong) is None
+
+
+def test_seconds_in_a_record_are_those_from_1973_on_and_those_before_1970() -> None:
+    assert moment(10**8) == moment("100000000") == datetime(1973, 3, 3, 9, 46, 40, tzinfo=UTC)
+    assert moment(-86_400) == moment("-86400.0") == datetime(1969, 12, 31, tzinfo=UTC)
+    assert moment(1_703_376_000_000) == moment(1_703_376_000) == moment("2023-12-24")
 
 
 def test_ids_keep_their_digits_or_are_none() -> None:

@@ -7,13 +7,20 @@ has counts.
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from imgbatch.sources.dumps.values import count, iso_time, text_id, unix_time, written_time
+from imgbatch.sources.dumps.values import (
+    count,
+    iso_time,
+    number,
+    text_id,
+    unix_time,
+    written_time,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime
 
 POST_ID = ("post_id", "id", "tweet_id", "message_id", "item_id", "video_id", "shortcode", "uid")
 AUTHOR_ID = ("author_id", "user_id", "owner_id", "channel_id", "account_id", "author_fullname")
@@ -40,6 +47,9 @@ METRIC = re.compile(
 )
 
 DAY = re.compile(r"^(19|20)\d{2}(0[1-9]|1[0-2])[0-3]\d$")
+# Seconds between them are numbers of up to 8 digits.
+FEW_DIGITS_FROM = datetime.fromtimestamp(0, UTC)
+FEW_DIGITS_TO = datetime.fromtimestamp(10**8, UTC)
 WRITTEN = "%a %b %d %H:%M:%S %z %Y"
 
 
@@ -91,14 +101,25 @@ def plain(field: str) -> str:
 def moment(value: Any) -> datetime | None:
     """Return the moment that a field holds, in UTC where it names no zone.
 
-    Seconds or milliseconds since 1970, ISO 8601 (also 20231224), X's old form, or a datetime.
+    Seconds or milliseconds since 1970, ISO 8601 (also 20231224), X's old form, or a datetime. A
+    number of up to 8 digits is no seconds, which would be of before March 1973: it is a day as in
+    20231224, or no moment, as a bare year is none. Seconds before 1970 have a minus.
     """
     if isinstance(value, str):
         if value[4:5] == "-" or DAY.match(value.strip()):
             return iso_time(value)
     elif hasattr(value, "isoformat"):
         return iso_time(value.isoformat())
-    return unix_time(value) or iso_time(value) or written_time(value, WRITTEN)
+    found = unix_time(value)
+    if found is None:
+        return iso_time(value) or written_time(value, WRITTEN)
+    return _day(value) if FEW_DIGITS_FROM <= found < FEW_DIGITS_TO else found
+
+
+def _day(value: Any) -> datetime | None:
+    """Return the day that a number of few digits is, if it is one; a table may have it as 2.0."""
+    told = f"{number(value):.10g}"
+    return iso_time(told) if DAY.match(told) else None
 
 
 def words(row: Mapping[str, Any], field: str) -> str | None:

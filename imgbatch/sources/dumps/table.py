@@ -7,7 +7,7 @@ Paths are relative to the table's folder; those that begin with that folder's ow
 machine are taken as such, others that begin with `/` as from the root of the dump. Rows of the
 same id in one file are pieces of one post: their media add up (see PIECES). A row that names no
 platform has its id within its file: post 1 of another file is another post. An id that lost its
-digits in a spreadsheet (1.5E+18) is none.
+digits in a spreadsheet (1.5E+18) is none. A time is what `_usual.moment` takes for one.
 """
 
 from __future__ import annotations

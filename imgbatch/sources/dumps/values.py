@@ -124,15 +124,16 @@ def objects(value: Any) -> list[dict[str, Any]]:
 def unix_time(value: Any) -> datetime | None:
     """Return the moment of seconds since 1970 in UTC: a number, or one as text; before 1970 too.
 
-    Numbers that no calendar holds as seconds are taken as milliseconds.
+    Numbers that no calendar holds as seconds are taken as milliseconds. 0 is no time: exporters
+    write it where they know none.
     """
     try:
         if type(value) is str or type(value) is int:
-            return datetime.fromtimestamp(int(value), UTC)
+            return datetime.fromtimestamp(whole, UTC) if (whole := int(value)) else None
     except (ValueError, OverflowError, OSError):
         pass  # a fraction, milliseconds or no number
     seconds = number(value)
-    if seconds is None:
+    if not seconds:
         return None
     if abs(seconds) >= SECONDS:
         seconds /= 1000
