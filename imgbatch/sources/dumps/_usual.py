@@ -113,7 +113,8 @@ def moment(value: Any) -> datetime | None:
     found = unix_time(value)
     if found is None:
         return iso_time(value) or written_time(value, WRITTEN)
-    return _day(value) if FEW_DIGITS_FROM <= found < FEW_DIGITS_TO else found
+    # In this order: by far the most are told by the first look.
+    return found if found >= FEW_DIGITS_TO or found < FEW_DIGITS_FROM else _day(value)
 
 
 def _day(value: Any) -> datetime | None:

@@ -47,6 +47,8 @@ MEDIA = (
     "path", "img", "img_url",
 )  # fmt: skip
 TEXTS = ("author_id", "author_name", "text", "lang", "url", "reply_to", "repost_of")
+# Ids that are not the post's own: the post stays where they have lost their digits.
+OTHERS = ("author_id", "reply_to", "repost_of")
 TABLES_LOOKED_AT = 5
 MAYBE = 0.3
 
@@ -198,6 +200,7 @@ class _Reader:
         self._created_at = place.get(said.created_at)
         told = said._asdict()
         self._texts = [(field, place[told[field]]) for field in TEXTS if told[field]]
+        self._others = [(field, at) for field, at in self._texts if field in OTHERS]
         self._metrics = [(column, place[column]) for column in metrics]
 
     def posts(self) -> Iterator[Post | Gap]:
@@ -219,11 +222,12 @@ class _Reader:
         for field, at in self._texts:
             told = row[at]
             setattr(post, field, told if type(told) is str and told else word(told))
-        if is_rounded(post.author_id):
-            post.author_id = None
-            self._counted.bad(self._said.author_id, self._name, line)
-        elif post.author_id is None and self._said.author_id:
-            self._counted.missing(self._said.author_id, self._name, line)
+        for field, at in self._others:
+            told = row[at]
+            # Looked at only where it may be so: a call for each would cost every row.
+            rounded = "+" in told if type(told) is str else type(told) is float
+            if rounded or (post.author_id is None and field == "author_id"):
+                self._check_other(post, field, told, line)
         if self._created_at is not None:
             post.created_at = moment(row[self._created_at])
             if post.created_at is not None:
@@ -236,8 +240,7 @@ class _Reader:
                 metrics[column] = number
         post.metrics = metrics
         if self._medium is not None and row[self._medium]:
-            alt_text = None if self._alt_text is None else word(row[self._alt_text])
-            post.media = self._media(row[self._medium], alt_text)
+            post.media = self._media(row[self._medium], row)
         return post
 
     def _no_id(self, told: Any, line: int) -> None:
@@ -248,11 +251,21 @@ class _Reader:
         else:
             self._counted.note("no-id", column, self._name, line)
 
+    def _check_other(self, post: Post, field: str, told: Any, line: int) -> None:
+        """Take an id out that has lost its digits; count it, or an author who has none."""
+        column = getattr(self._said, field)
+        if is_rounded(told):
+            setattr(post, field, None)
+            self._counted.bad(column, self._name, line)
+        elif field == "author_id" and post.author_id is None:
+            self._counted.missing(column, self._name, line)
+
     def _no_time(self, told: Any, line: int) -> None:
         note = self._counted.missing if told is None or told == "" else self._counted.bad
         note(self._said.created_at, self._name, line)
 
-    def _media(self, cell: Any, alt_text: str | None) -> tuple[Media, ...]:
+    def _media(self, cell: Any, row: Row) -> tuple[Media, ...]:
+        alt_text = None if self._alt_text is None else word(row[self._alt_text])
         found: list[Media] = []
         for said in media_in(cell):
             kind = kind_of(said, self._kind)
