@@ -24,6 +24,7 @@ from imgbatch.dataset.joining import KEYS, bring_sources, each, join
 from imgbatch.dataset.post_columns import GAPS, POSTS, SCHEMAS
 from imgbatch.dataset.post_parts import rows_by_part
 from imgbatch.dataset.same_ids import (
+    drop_nameless,
     follow,
     held_elsewhere,
     of_other_inputs,
@@ -131,6 +132,7 @@ class Gathered:
         one_of_each(self._spill, pieces or {})
         remember(self._spill, self._dataset)
         follow(self._spill, self.input, listed)
+        drop_nameless(self._spill, self.input)
         self.suspects = suspect(self._spill, self.input, seen or Seen())
         damage = damage or (WITHHELD if self.suspects.count else "")
         self._count_changes()

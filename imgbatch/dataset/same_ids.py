@@ -2,6 +2,7 @@
 
     one_of_each(...)       of what was read: pieces of a post add up, else the last stays
     follow(...)            posts of a table that has another name now keep their place
+    drop_nameless(...)     what was a file's post by its id alone is that of a platform now
     of_other_inputs(...)   a platform's post is the same wherever it comes from: the last stays
     held_elsewhere(...)    and what that one lacks later, another may have still
     of_other_tables(...)   a table's post is not: all stay (see `imgbatch.platforms`)
@@ -44,6 +45,10 @@ OTHER_TABLE = (
 )
 # What pieces of one post have to agree in.
 SAYING = ("text", "author_id", "author_name")
+# Of a post of which a dump has files, and says neither platform nor anything else.
+NAMELESS = "unknown"
+# An id as `pseudonyms = true` makes it: another one for each platform.
+HIDDEN = "^[0-9a-f]{32}$"
 # A platform without the mark of a file or a dump.
 FORM = f"regexp_replace(platform, '{MARKED}', '\\1')"
 
@@ -154,6 +159,35 @@ def follow(spill: Spill, input_: str, listed: Listed) -> None:
             f"WHERE {name}.seq = followed.seq"
         )
     spill.run("DROP TABLE followed")
+
+
+def drop_nameless(spill: Spill, input_: str) -> None:
+    """Take posts without a platform out of `former` that came now with theirs, and their media.
+
+    4CAT's zips say whose a file is by the post's id alone. Where no format read that post, or none
+    asked for its files, as before version 3, it was a post of its own: it is not removed.
+
+    Args:
+        spill: where all of it lies.
+        input_: that was read.
+    """
+    its = f"input = {quoted(input_)}"
+    named = f"SELECT * FROM post WHERE {its} AND platform <> {quoted(NAMELESS)}"
+    same_file = (
+        "m.source_url IS NOT DISTINCT FROM n.source_url "
+        "AND m.local_path IS NOT DISTINCT FROM n.local_path"
+    )
+    spill.run(
+        f"CREATE TABLE named AS SELECT seq FROM former f ANTI JOIN post USING ({KEY}) "
+        f"WHERE {its} AND platform = {quoted(NAMELESS)} AND (post_id IN (SELECT post_id FROM "
+        f"({named})) OR (regexp_matches(post_id, '{HIDDEN}') "
+        "AND seq IN (SELECT seq FROM former_medium) AND seq NOT IN (SELECT n.seq "
+        f"FROM former_medium n ANTI JOIN (FROM medium SEMI JOIN ({named}) USING (seq)) m "
+        f"ON {same_file})))"
+    )
+    for table in ("former", "former_medium"):
+        spill.run(f"DELETE FROM {table} WHERE seq IN (FROM named)")
+    spill.run("DROP TABLE named")
 
 
 def _unlisted(spill: Spill, its: str, listed: Listed) -> list[str]:

@@ -9,6 +9,8 @@ A format is a module of this folder, its name with `_` for `-` (`fourcat` is 4ca
     files(dump) -> Iterator[str]                 the metadata files that `read` reads, sorted
     read(dump, asked) -> Iterator[Post | Gap]    streams; a missing field is counted, never raised
     posts_of(name) -> str | None                 optional: the post's id in a media file's name
+    link(dump, linked) -> Iterator[Gap]          optional: notes in a `Linked` which files are of
+                                                 which posts, whatever format reads these posts
     PIECES: bool                                 optional: media of posts of the same id add up
     IDS_WITHIN: "file" | "dump"                  optional: how far ids of posts go that name no
                                                  platform: the format's name stands for it then
@@ -21,6 +23,7 @@ is taken unasked. Drawback: sniffing a dump of several formats lists their files
 
 from __future__ import annotations
 
+from contextlib import closing
 from heapq import merge
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
@@ -29,6 +32,7 @@ from imgbatch.errors import DumpError, SourceError
 from imgbatch.platforms import marked
 from imgbatch.settings import nearest
 from imgbatch.sources.dumps.dump import Dump
+from imgbatch.sources.dumps.linked import Linked
 from imgbatch.sources.dumps.posts import EMPTY, Asked, Counted, Gap, Media, Plain, Post
 from imgbatch.sources.dumps.tidy import tidy
 from imgbatch.sources.dumps.unread import NESTED, unread
@@ -182,18 +186,35 @@ def read_all(
     Raises:
         DumpError: no such format.
     """
-    for name in names:
-        own = _Marks(dump, name)
-        for found in load(name).read(dump, asked or Plain()):
-            if isinstance(found, Post):
-                tidy(found)
-                if found.platform == own.form:
-                    found.platform = own.of(found.raw_ref)
-            yield name, found
+    with closing(Linked()) as linked:
+        linking = [name for name in names if hasattr(load(name), "link")]
+        for name in linking:
+            for gap in load(name).link(dump, linked):  # type: ignore[attr-defined]
+                yield name, gap
+        for name in names:
+            for found in _read(dump, name, asked or Plain(), linked):
+                yield name, found
+        for post in linked.left():
+            tidy(post)
+            yield linking[0], post
     if names:
         taken = merge(*(load(name).files(dump) for name in names))
         for gap in unread(dump, taken):
             yield names[0], gap
+
+
+def _read(dump: Dump, name: str, asked: Asked, linked: Linked) -> Iterator[Post | Gap]:
+    """Yield what one format reads, with the files that others know of its posts."""
+    own = _Marks(dump, name)
+    for found in load(name).read(dump, asked):
+        if isinstance(found, Post):
+            # Another file means another post by an id that counts within its own.
+            if not own.form:
+                linked.give(found)
+            tidy(found)
+            if found.platform == own.form:
+                found.platform = own.of(found.raw_ref)
+        yield found
 
 
 class _Marks:

@@ -10,21 +10,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgspec.structs import replace
-
 from imgbatch.errors import SourceError
-from imgbatch.sources.dumps import lines, separated
+from imgbatch.sources.dumps import lines, separated, zips_4cat
 from imgbatch.sources.dumps.csv_4cat import Rows, host_of
-from imgbatch.sources.dumps.names import base, ending, ref
+from imgbatch.sources.dumps.names import base, ending
 from imgbatch.sources.dumps.posts import Counted, Gap, Post
 from imgbatch.sources.dumps.values import at, text, text_id
 from imgbatch.sources.dumps.web import Place, note_unknown, platform_of, post_of
-from imgbatch.sources.dumps.zips_4cat import Linked, linked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imgbatch.sources.dumps.dump import Dump
+    from imgbatch.sources.dumps.linked import Linked
     from imgbatch.sources.dumps.posts import Asked
 
 TITLE = "4CAT"
@@ -61,25 +59,24 @@ def files(dump: Dump) -> Iterator[str]:
             yield name
 
 
+def link(dump: Dump, linked: Linked) -> Iterator[Gap]:
+    """Note which files of all zips are of which posts; yield what cannot be read of it."""
+    for name in files(dump):
+        if _form(dump, name) == "beside":
+            yield from zips_4cat.link(dump, name, linked)
+
+
 def read(dump: Dump, asked: Asked) -> Iterator[Post | Gap]:
-    """Yield the posts of all datasets with the files of all zips; then those of zips alone."""
+    """Yield the posts of all datasets."""
     del asked  # nothing to choose
     counted = Counted()
-    zips = Linked()
-    try:
-        for name in files(dump):
-            if _form(dump, name) == "beside":
-                yield from linked(dump, name, zips)
-        for name in files(dump):
-            form = _form(dump, name)
-            if form == "csv":
-                yield from _table(dump, name, zips, counted)
-            elif form == "json":
-                yield from _items(dump, name, zips, counted)
-            yield from counted.gaps()
-        yield from _unnamed(zips)
-    finally:
-        zips.close()
+    for name in files(dump):
+        form = _form(dump, name)
+        if form == "csv":
+            yield from _table(dump, name, counted)
+        elif form == "json":
+            yield from _items(dump, name, counted)
+        yield from counted.gaps()
 
 
 def _form(dump: Dump, name: str) -> str:
@@ -104,17 +101,13 @@ def _is_item(item: Item) -> bool:
     return isinstance(item.get("__import_meta"), dict) or "4CAT_metadata" in item
 
 
-def _table(dump: Dump, name: str, zips: Linked, counted: Counted) -> Iterator[Post | Gap]:
+def _table(dump: Dump, name: str, counted: Counted) -> Iterator[Post | Gap]:
     table = Rows(name, separated.header(dump, name), counted)
     for found in separated.rows(dump, name):
-        if isinstance(found, Gap):
-            yield found
-        else:
-            post = table.post(*found)
-            yield post if zips.empty or isinstance(post, Gap) else _joined(post, zips)
+        yield found if isinstance(found, Gap) else table.post(*found)
 
 
-def _items(dump: Dump, name: str, zips: Linked, counted: Counted) -> Iterator[Post | Gap]:
+def _items(dump: Dump, name: str, counted: Counted) -> Iterator[Post | Gap]:
     for found in lines.objects(dump, name):
         if isinstance(found, Gap):
             yield found
@@ -126,8 +119,7 @@ def _items(dump: Dump, name: str, zips: Linked, counted: Counted) -> Iterator[Po
             host = host_of(text(at(meta, "source_platform_url")) or "")
             platform = host or base(name).partition("-")[0]
         place = Place(name, line, platform_of(platform), counted)
-        post = post_of(item, place) or _bare(item, place)
-        yield post if zips.empty or isinstance(post, Gap) else _joined(post, zips)
+        yield post_of(item, place) or _bare(item, place)
 
 
 def _bare(item: Item, place: Place) -> Post | Gap:
@@ -141,26 +133,3 @@ def _bare(item: Item, place: Place) -> Post | Gap:
     if post_id is None:
         return Gap("no-id", place.name, place.line, "an item without id")
     return Post(post_id, place.platform or "unknown", place.ref)
-
-
-def _joined(post: Post, zips: Linked) -> Post:
-    """Give a post the files that zips say are its own: by URL, else as further media."""
-    files = zips.take(post.post_id)
-    if not files:
-        return post
-    by_url = {medium.url: medium for medium in files if medium.url}
-    named = [by_url.get(medium.url or "") for medium in post.media]
-    media = [
-        medium if file is None else replace(medium, path=file.path, status=file.status)
-        for medium, file in zip(post.media, named, strict=True)
-    ]
-    # Covers and frames, and what a row does not show of a video with several files.
-    media += [medium for medium in files if all(medium is not file for file in named)]
-    post.media = tuple(replace(medium, index=index) for index, medium in enumerate(media))
-    return post
-
-
-def _unnamed(zips: Linked) -> Iterator[Post]:
-    """Yield the posts that zips name and no dataset here holds, with nothing but their files."""
-    for post_id, name, line in zips.left():
-        yield Post(post_id, "unknown", ref(name, line), media=tuple(zips.files(post_id)))

@@ -1,0 +1,96 @@
+"""Enters: which files are of which posts, by their ids alone. Leaves: the posts with these files.
+
+4CAT's zips of media say so, and not where the posts stand: in a dataset of its own, or in the
+export of another collector that 4CAT was given. So whatever format reads a post, it is asked here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from imgbatch.sources.dumps.names import ref
+from imgbatch.sources.dumps.posts import Media, Post
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Linked:
+    """Which files are of which post, in a temporary file of SQLite's: zips may name millions."""
+
+    def __init__(self) -> None:
+        self._files = sqlite3.connect("")
+        self._files.executescript(
+            "CREATE TABLE files (post_id, kind, url, path, status, sha256, name, line, taken);"
+            "CREATE INDEX by_post ON files (post_id);"
+        )
+        self._empty = True
+
+    def add(self, post_id: str, medium: Media, name: str, line: int) -> None:
+        """Note that a file is of a post, as a metadata file says on a line."""
+        self._empty = False
+        self._files.execute(
+            "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",
+            (
+                post_id,
+                medium.kind,
+                medium.url,
+                medium.path,
+                medium.status,
+                medium.sha256,
+                name,
+                line,
+            ),
+        )
+
+    def give(self, post: Post) -> None:
+        """Give a post the files that are its own: by URL where it has none, else as further media.
+
+        The same post may come several times, and has them each time.
+        """
+        if self._empty:
+            return
+        files = self._of(post.post_id)
+        if not files:
+            return
+        self._files.execute("UPDATE files SET taken = 1 WHERE post_id = ?", (post.post_id,))
+        by_url = {medium.url: medium for medium in files if medium.url}
+        named = [None if one.path else by_url.get(one.url or "") for one in post.media]
+        media = [
+            medium if file is None else replace(medium, path=file.path, status=file.status)
+            for medium, file in zip(post.media, named, strict=True)
+        ]
+        had = {medium.url for medium in post.media if medium.path}
+        # Covers and frames, and what a row does not show of a video with several files.
+        media += [
+            medium
+            for medium in files
+            if all(medium is not file for file in named) and (medium.path or medium.url not in had)
+        ]
+        post.media = tuple(replace(medium, index=index) for index, medium in enumerate(media))
+
+    def left(self) -> Iterator[Post]:
+        """Yield the posts that nobody read, with nothing but their files."""
+        for post_id, name, line in self._files.execute(
+            "SELECT post_id, name, min(line) FROM files WHERE taken = 0 "
+            "GROUP BY post_id ORDER BY post_id"
+        ):
+            yield Post(post_id, "unknown", ref(name, line), media=tuple(self._of(post_id)))
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._files.close()
+
+    def _of(self, post_id: str) -> list[Media]:
+        """Return the files of a post, in the order in which they were noted."""
+        found = self._files.execute(
+            "SELECT kind, url, path, status, sha256 FROM files WHERE post_id = ? ORDER BY rowid",
+            (post_id,),
+        )
+        return [
+            Media(index, kind, url=url, path=path, status=status, sha256=sha256)
+            for index, (kind, url, path, status, sha256) in enumerate(found)
+        ]

@@ -1,0 +1,145 @@
+"""Files that a zip of 4CAT says are of a post, which another collector's export has."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from imgbatch.dataset import Dataset, posts
+from imgbatch.dataset.forgotten import verify_forgotten
+from imgbatch.dataset.verify import verify
+from imgbatch.platforms import unmarked
+from imgbatch.sources import dumps
+from tests.corpus import PHOTOS
+from tests.posts.made import bring, rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.posts.made import Done
+
+CODE, OTHER = "Caaaaaaaa11", "Cbbbbbbbb22"
+PICTURE = "111_222_333_n.jpg"
+URL = f"https://scontent.cdninstagram.com/v/{PICTURE}?stp=1"
+POLICIES = ("keep", "mark", "forget")
+
+
+def export(folder: Path, *codes: str) -> None:
+    """Write what Zeeschuimer exports of posts of one picture each."""
+    folder.mkdir(exist_ok=True)
+    lines = []
+    for code in codes:
+        item = {
+            "code": code,
+            "taken_at": 1_700_000_000,
+            "media_type": 1,
+            "caption": {"text": f"said {code}"},
+            "user": {"id": "5001", "username": "ada"},
+            "image_versions2": {"candidates": [{"url": URL}]},
+        }
+        line = {"source_platform": "instagram.com", "item_id": code, "data": item}
+        lines.append(json.dumps(line) + "\n")
+    name = "zeeschuimer-export-instagram.com-2023-11-14T221320.ndjson"
+    (folder / name).write_text("".join(lines))
+
+
+def pack(folder: Path, *codes: str) -> None:
+    """Write the zip that 4CAT makes of one picture of these posts."""
+    folder.mkdir(exist_ok=True)
+    told = {URL: {"filename": PICTURE, "success": True, "post_ids": list(codes)}}
+    with zipfile.ZipFile(folder / "images-0a1b2c.zip", "w") as packed:
+        packed.writestr(PICTURE, PHOTOS["rocket.jpg"].read_bytes())
+        packed.writestr(".metadata.json", json.dumps(told))
+
+
+def read(folder: Path, said: str = "") -> dict[str, Any]:
+    summary = bring(folder / "in", folder / "own", said).posts
+    assert summary is not None
+    assert verify(Dataset.open(str(folder / "own"))).problems == []
+    return summary
+
+
+def told(folder: Path) -> tuple[list[tuple[str, str, str]], list[tuple[str, str]]]:
+    """Return platform, id and state of the posts, and platform and status of their media."""
+    own = folder / "own"
+    return (
+        rows(own, "posts", "platform", "post_id", "state"),
+        rows(own, "post_media", "platform", "status"),
+    )
+
+
+ONE = ([("instagram", CODE, "present")], [("instagram", "matched")])
+
+
+def test_a_post_of_another_collector_has_the_files_of_4cats_zip(
+    tmp_path: Path, imgbatch: Callable[..., Done]
+) -> None:
+    export(tmp_path / "in", CODE)
+    pack(tmp_path / "in", CODE)
+    read(tmp_path)
+    assert told(tmp_path) == ONE
+    own = tmp_path / "own"
+    assert rows(own, "posts", "text") == [(f"said {CODE}",)]
+    assert rows(own, "post_media", "joined_by") == [("metadata",)]
+    words = ("--post-id", CODE, "--platform", "instagram", "--yes")
+    assert imgbatch("forget", own, *words).returncode == 0
+    assert rows(own, "post_media") == []
+    proof = verify_forgotten(Dataset.open(str(own)), of_posts=[("instagram", CODE)])
+    assert proof.problems == []
+    read(tmp_path)
+    assert told(tmp_path) == ([], [])
+
+
+def test_a_post_that_nobody_read_stays_with_its_files(tmp_path: Path) -> None:
+    export(tmp_path / "in", CODE)
+    pack(tmp_path / "in", CODE, OTHER)
+    read(tmp_path)
+    assert told(tmp_path)[0] == [*ONE[0], ("unknown", OTHER, "present")]
+
+
+def test_a_row_of_a_table_is_not_the_post_that_a_zip_names(tmp_path: Path) -> None:
+    pack(tmp_path, "1")
+    (tmp_path / "rows.csv").write_text("id,image\n1,https://elsewhere.example/a.jpg\n")
+    asked = dumps.Plain(media_column="image")
+    found = list(dumps.read_all(dumps.Dump.at(str(tmp_path)), ["table", "4cat"], asked))
+    read = [(unmarked(p.platform), p) for _, p in found if isinstance(p, dumps.Post)]
+    paths = {(where, medium.path) for where, post in read for medium in post.media}
+    assert paths == {("table", None), ("unknown", "//images-0a1b2c.zip!/111_222_333_n.jpg")}
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_post_that_a_former_version_had_twice_is_one_and_none_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str, *, hidden: bool
+) -> None:
+    (tmp_path / "key").write_text("0123456789abcdef" * 4)
+    monkeypatch.setenv("IMGBATCH_PSEUDONYM_KEY_FILE", str(tmp_path / "key"))
+    said = f'removed = "{policy}"\npseudonyms = {str(hidden).lower()}'
+    export(tmp_path / "in", CODE)
+    pack(tmp_path / "in", CODE)
+    with monkeypatch.context() as former:
+        former.setattr(posts, "VERSION", posts.VERSION - 1)
+        former.setattr(dumps.Linked, "give", lambda *_: None)
+        read(tmp_path, said)
+    assert [platform for platform, *_ in told(tmp_path)[0]] == ["instagram", "unknown"]
+    counts = read(tmp_path, said)
+    assert [platform for platform, *_ in told(tmp_path)[0]] == ["instagram"]
+    assert told(tmp_path)[1] == ONE[1]
+    assert (counts["new"], counts["removed"], counts["absent"]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_the_posts_of_a_zip_that_came_first_are_not_removed_when_the_export_comes(
+    tmp_path: Path, policy: str
+) -> None:
+    said = f'removed = "{policy}"'
+    pack(tmp_path / "in", CODE)
+    read(tmp_path, said)
+    assert told(tmp_path)[0] == [("unknown", CODE, "present")]
+    export(tmp_path / "in", CODE)
+    assert read(tmp_path, said)["removed"] == 0
+    assert told(tmp_path) == ONE
