@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from imgbatch.dataset.former import BARE, FILE, KEY, MEDIUM, THEN, remember
 from imgbatch.dataset.joining import KEYS, bring_sources, each, join
+from imgbatch.dataset.mistaken import drop_mistaken
 from imgbatch.dataset.post_columns import GAPS, POSTS, SCHEMAS
 from imgbatch.dataset.post_parts import rows_by_part
 from imgbatch.dataset.same_ids import (
@@ -133,6 +134,7 @@ class Gathered:
         remember(self._spill, self._dataset)
         follow(self._spill, self.input, listed)
         drop_nameless(self._spill, self.input)
+        drop_mistaken(self._spill, self.input)
         self.suspects = suspect(self._spill, self.input, seen or Seen())
         damage = damage or (WITHHELD if self.suspects.count else "")
         self._count_changes()

@@ -1,9 +1,10 @@
 """X API v2 as twarc2 writes it, one JSON object a line: pages of posts, or flattened posts.
 
 A page is {data, includes, meta, errors, __twarc}: authors, media and referenced posts stand in
-`includes`, by id; `twarc2 flatten` puts them into each post. Confirmed in twarc's expansions.py
-(which keys are joined, and what a flattened post looks like). No media are in such a dump; who
-downloads them keeps the basename of the URL.
+`includes`, by id; `twarc2 flatten` puts them into each post. Pages of users (followers, ...), lists
+and counts differ in `data` alone, and are no posts. Confirmed in twarc's expansions.py (which keys
+are joined, and what a flattened post looks like) and command2.py (what else it writes). No media
+are in such a dump; who downloads them keeps the basename of the URL.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ KINDS: dict[str, MediaKind] = {"photo": "image", "video": "video", "animated_gif
 # Of a flattened post at least so many.
 FLAT = ("author_id", "conversation_id", "public_metrics", "edit_history_tweet_ids", "created_at")
 FLAT_LEAST = 3
+# What only posts have, and what users, lists, jobs, spaces and counts have and posts never.
+POSTED = ("text", "author_id", "conversation_id", "edit_history_tweet_ids", "referenced_tweets")
+OTHER = ("username", "name", "tweet_count", "host_ids", "state")
 LOOKED_AT = 20
 
 Tweet = dict[str, Any]
@@ -89,12 +93,17 @@ def _is_ours(item: Tweet | None) -> bool:
     if item is None:
         return False
     if "__twarc" in item and any(key in item for key in ("data", "errors", "id", "meta")):
-        return True
+        return not any(map(_is_other, (_tweets(item) or [])[:1]))
     if "data" in item and ("includes" in item or at(item, "meta", "newest_id") is not None):
         tweet = at(item, "data", 0) or item["data"]
         return isinstance(tweet, dict) and "id" in tweet and "text" in tweet
     flat = sum(key in item for key in FLAT)
     return "id" in item and "text" in item and flat >= FLAT_LEAST
+
+
+def _is_other(item: Tweet) -> bool:
+    """Tell whether an item is no post: a user, a list, a space, a job, a count."""
+    return any(key in item for key in OTHER) and not any(key in item for key in POSTED)
 
 
 class _Included:
@@ -121,6 +130,9 @@ def _page(page: Tweet, name: str, line: int, counted: Counted) -> Iterator[Post 
         counted.no_id("data: no posts, and nothing says that there are none", name, line)
     elif isinstance(listed := page.get("data"), list) and len(tweets) < len(listed):
         counted.no_id("data: an item that is no object", name, line)
+    if any(map(_is_other, tweets)):
+        counted.note("unread", "data: users, lists or counts, and no posts", name, line)
+        tweets = [tweet for tweet in tweets if not _is_other(tweet)]
     included = _Included(page)
     if included.media.keys() - _named([*tweets, *included.tweets.values()]):
         counted.missing("attachments.media_keys", name, line)

@@ -202,6 +202,37 @@ def test_twarc2_reads_a_file_that_begins_with_an_empty_page(tmp_path: Path) -> N
     assert "no-id" not in {each.kind for each in found if isinstance(each, Gap)}
 
 
+TWARC = {"__twarc": {"version": "2"}}
+USER = {"id": "501", "username": "bob", "name": "Bob", "public_metrics": {"tweet_count": 3}}
+LIST = {"id": "77", "name": "birds", "owner_id": "501", "created_at": "2021-03-04T05:06:07.000Z"}
+COUNT = {"start": "2021-03-04T00:00:00Z", "end": "2021-03-05T00:00:00Z", "tweet_count": 5}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"data": [USER], "meta": {"result_count": 1}},
+        {"data": [USER], "includes": {"tweets": [{"id": "1", "text": "pinned"}]}},
+        {"data": [COUNT], "meta": {"total_tweet_count": 5}},
+        {"data": [LIST]},
+        {"data": {"id": "1zqKVXPQhvZJB", "state": "live"}},
+        USER,
+    ],
+)
+def test_what_else_twarc2_writes_is_no_post(tmp_path: Path, page: dict[str, object]) -> None:
+    said = {"data": [{"id": "1", "text": "said"}], **TWARC}
+    other = json.dumps({**page, **TWARC}) + "\n"
+    (tmp_path / "a.jsonl").write_text(other)
+    (tmp_path / "b.jsonl").write_text(json.dumps(said) + "\n" + other)
+    dump = Dump.at(str(tmp_path))
+    assert list(dumps.load("twarc2").files(dump)) == ["b.jsonl"]
+    found = [each for _, each in dumps.read_all(dump, ["twarc2"])]
+    assert [each.post_id for each in found if isinstance(each, Post)] == ["1"]
+    kinds = {(each.kind, each.ref) for each in found if isinstance(each, Gap)}
+    assert {("unread", "a.jsonl"), ("unread", "b.jsonl")} <= kinds
+    assert "no-id" not in {kind for kind, _ in kinds}
+
+
 @pytest.mark.parametrize("meta", [200, "newest_id", [1], None])
 def test_twarc2_bears_any_meta(tmp_path: Path, meta: object) -> None:
     (tmp_path / "api.json").write_text(json.dumps({"data": [1, 2], "meta": meta}))
