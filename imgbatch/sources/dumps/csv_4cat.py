@@ -28,7 +28,8 @@ MEDIA: tuple[tuple[tuple[str, ...], MediaKind], ...] = (
 METRICS = re.compile(
     r"^(num_\w+|\w+_count|likes|comments|shares|plays|views|reposts|replies|quotes)$"
 )
-LINKS = ("link", "url", "tiktok_url", "post_url")
+# A comment has its own address beside that of the post.
+LINKS = ("comment_url", "link", "url", "tiktok_url", "post_url")
 HOST = re.compile(r"^https?://(?:www\.|m\.)?([^/?#:]+)")
 HOSTS = {"bsky.app": "bluesky", "t.me": "telegram", "youtu.be": "youtube"}
 SCHEME = len("https://")

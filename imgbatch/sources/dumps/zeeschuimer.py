@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 TITLE = "Zeeschuimer"
 RECOGNISED = "lines of JSON with source_platform, item_id and data"
 YIELDS = (
-    "posts of X, Instagram, Threads and TikTok with the URLs of their media; of other platforms "
-    "the ids alone"
+    "posts of X, Instagram, Threads and TikTok with the URLs of their media, and comments on them; "
+    "of other platforms the ids alone"
 )
 
 ENDINGS = ("ndjson", "jsonl", "json")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -140,6 +140,96 @@ def test_an_item_of_instagram_without_code_is_damage_unless_it_is_of_a_story(
     found = [each for _, each in dumps.read_all(Dump.at(str(tmp_path)), [name])]
     assert [each.kind for each in found if isinstance(each, Gap)] == [kind]
     assert sum(isinstance(each, Post) for each in found) == 1
+
+
+TIKTOK = {
+    "id": "7300000000000000999",
+    "cid": "7300000000000000999",
+    "aweme_id": "7300000000000000001",
+    "text": "a comment",
+    "create_time": 1_614_834_367,
+    "user": {"unique_id": "bob"},
+    "digg_count": 3,
+}
+INSTAGRAM = {
+    "id": "17900000000000001",
+    "pk": "17900000000000001",
+    "comment_id": "17900000000000001",
+    "text": "a comment",
+    "created_at": 1_614_834_367,
+    "user": {"id": "bob", "unique_id": "bob"},
+    "post_id": "3001",
+    "post_shortcode": "CaA1",
+    "post_url": "https://www.instagram.com/p/CaA1/",
+    "parent_comment_id": None,
+}
+X = {
+    "id": "1367000000000000009",
+    "comment_id": "1367000000000000009",
+    "text": "a comment",
+    "legacy": {
+        "id_str": "1367000000000000009",
+        "full_text": "a comment",
+        "created_at": "Thu Mar 04 05:06:07 +0000 2021",
+        "in_reply_to_status_id_str": "1367000000000000001",
+        "user_id_str": "bob",
+    },
+    "core": {"user_results": {"result": {"core": {"screen_name": "bob"}}}},
+}
+
+
+@pytest.mark.parametrize("name", ["zeeschuimer", "4cat"])
+@pytest.mark.parametrize(
+    ("module", "item", "more", "answers"),
+    [
+        ("tiktok-comments", TIKTOK, {}, "7300000000000000001"),
+        ("tiktok-comments", TIKTOK, {"reply_id": "0"}, "7300000000000000001"),
+        ("tiktok-comments", TIKTOK, {"reply_id": "7300000000000000998"}, "7300000000000000998"),
+        ("instagram-comments", INSTAGRAM, {}, "CaA1"),
+        ("instagram-comments", INSTAGRAM, {"post_shortcode": None}, "3001"),
+        ("instagram-comments", INSTAGRAM, {"parent_comment_id": "1790"}, "1790"),
+        ("twitter-comments", X, {}, "1367000000000000001"),
+    ],
+)
+def test_a_comment_says_what_it_answers_and_has_no_address_but_its_own(
+    tmp_path: Path,
+    name: str,
+    module: str,
+    item: dict[str, Any],
+    more: dict[str, Any],
+    answers: str,
+) -> None:
+    item = {**item, **more}
+    told = {"source_platform": module, "item_id": item["id"]}
+    line = {**told, "data": item} if name == "zeeschuimer" else {**item, "__import_meta": told}
+    (tmp_path / f"{module}-1.ndjson").write_text(json.dumps(line) + "\n")
+    found = [each for _, each in dumps.read_all(Dump.at(str(tmp_path)), [name])]
+    (post,) = found
+    assert isinstance(post, Post)
+    assert (post.post_id, post.reply_to) == (item["id"], answers)
+    assert (post.author_id, post.author_name, post.text) == ("bob", "bob", "a comment")
+    assert (post.created_at, post.media) == (AT, ())
+    assert post.url == (f"https://x.com/bob/status/{item['id']}" if "legacy" in item else None)
+
+
+@pytest.mark.parametrize("user", [None, "bob", {}])
+def test_a_comment_without_author_or_time_is_a_gap(tmp_path: Path, user: object) -> None:
+    item = {**TIKTOK, "user": user, "create_time": None, "aweme_id": None}
+    line = {"source_platform": "tiktok-comments", "item_id": item["id"], "data": item}
+    (tmp_path / "a.ndjson").write_text(json.dumps(line) + "\n")
+    found = [each for _, each in dumps.read_all(Dump.at(str(tmp_path)), ["zeeschuimer"])]
+    missing = {each.message for each in found if isinstance(each, Gap)}
+    assert missing == {"user.uid", "user.unique_id", "create_time", "aweme_id"}
+
+
+def test_a_comment_in_a_table_of_4cat_has_its_own_address(tmp_path: Path) -> None:
+    url = "https://m.tiktok.com/v/7300000000000000001.html"
+    header = "id,thread_id,author,body,timestamp,post_url,comment_url"
+    row = f"1,2,ada,said,2021-03-04 05:06:07,{url},{url}?share_comment_id=1"
+    (tmp_path / "tiktok-comments-search-1.csv").write_text(f"{header}\n{row}\n")
+    found = [each for _, each in dumps.read_all(Dump.at(str(tmp_path)), ["4cat"])]
+    posts = [(each.platform, each.url) for each in found if isinstance(each, Post)]
+    assert posts == [("tiktok", f"{url}?share_comment_id=1")]
 
 
 def test_4cat_gives_posts_the_files_that_zips_say_are_theirs(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Instagram and Threads as their web pages get them: item lists, graph nodes, Polaris media.
 
-Confirmed in 4CAT's instagram and threads modules (both shapes, ads) and in Zeeschuimer's instagram
-module (XIGPolaris*: partial items, without a time). `post_id` is the shortcode, as in 4CAT.
+Confirmed in 4CAT's instagram and threads modules (both shapes, ads) and in Zeeschuimer's modules
+instagram (XIGPolaris*: partial items, without a time) and instagram-comments. `post_id` is the
+shortcode, as in 4CAT.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def instagram_post(item: Item, place: Place) -> Post | None:
     """Return the post of an item, None where it holds none (as stories' frames without code)."""
     post_id = text_id(item.get("code")) or text_id(item.get("shortcode"))
     if post_id is None:
-        return None
+        return _comment(item, place) if "comment_id" in item else None
     if item.get("product_type") == "ad":
         place.counted.note("bad-field", "product_type: an advertisement", place.name, place.line)
     if "caption" not in item and "edge_media_to_caption" not in item:
@@ -71,6 +72,29 @@ def instagram_post(item: Item, place: Place) -> Post | None:
         repost_of=text_id(at(item, "text_post_app_info", "share_info", "reposted_post", "code")),
         metrics=_metrics(item),
         media=_media(item, place),
+    )
+
+
+def _comment(item: Item, place: Place) -> Post | None:
+    """Return a comment as Zeeschuimer writes it; the address that it has is that of its post."""
+    post_id = text_id(item.get("comment_id"))
+    if post_id is None:
+        return None
+    raw = item.get("created_at")
+    created = place.wanted("created_at", unix_time(raw), raw)
+    # The other id of a post is none that posts go by here.
+    post = text_id(item.get("post_shortcode")) or text_id(item.get("post_id"))
+    return Post(
+        post_id=post_id,
+        platform=place.platform,
+        raw_ref=place.ref,
+        author_id=place.wanted("user.id", text_id(at(item, "user", "id"))),
+        author_name=place.wanted("user.unique_id", text(at(item, "user", "unique_id"))),
+        created_at=created,
+        time_source="created_at (unix)" if created else "",
+        text=place.wanted("text", text(item.get("text"))),
+        reply_to=place.wanted("post_id", text_id(item.get("parent_comment_id")) or post),
+        metrics=counts(item, "comment_like_count", "child_comment_count"),
     )
 
 

@@ -1,7 +1,8 @@
 """TikTok as its web page gets it: items of the API, and those that stand in the page.
 
-Confirmed in 4CAT's tiktok module (author as object or text, covers, stats). The URLs of videos and
-covers expire within hours, so files are joined by the id in their names.
+Confirmed in 4CAT's modules tiktok (author as object or text, covers, stats) and tiktok_comments
+(what a comment answers), and in Zeeschuimer's (a comment's `id` is its `cid`). The URLs of videos
+and covers expire within hours, so files are joined by the id in their names.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ Item = dict[str, Any]
 
 
 def tiktok_post(item: Item, place: Place) -> Post | None:
-    """Return the post of an item, None where it has no id."""
+    """Return the post of an item, which may be a comment; None where it has no id."""
+    if "cid" in item and "aweme_id" in item:
+        return _comment(item, place)
     post_id = text_id(item.get("id"))
     if post_id is None:
         return None
@@ -57,8 +60,33 @@ def tiktok_post(item: Item, place: Place) -> Post | None:
     )
 
 
+def _comment(item: Item, place: Place) -> Post | None:
+    """Return a comment on a video, or on another comment; it has no page of its own."""
+    post_id = text_id(item.get("cid")) or text_id(item.get("id"))
+    if post_id is None:
+        return None
+    name = text(at(item, "user", "unique_id"))
+    raw = item.get("create_time")
+    created = place.wanted("create_time", unix_time(raw), raw)
+    answers = _other(item.get("reply_id")) or text_id(item.get("aweme_id"))
+    return Post(
+        post_id=post_id,
+        platform="tiktok",
+        raw_ref=place.ref,
+        author_id=place.wanted("user.uid", text_id(at(item, "user", "uid")) or name),
+        author_name=place.wanted("user.unique_id", name),
+        created_at=created,
+        time_source="create_time (unix)" if created else "",
+        text=place.wanted("text", text(item.get("text"))),
+        lang=text(item.get("comment_language")),
+        url=text(at(item, "share_info", "url")),
+        reply_to=place.wanted("aweme_id", answers),
+        metrics=counts(item, "digg_count", "reply_comment_total"),
+    )
+
+
 def _other(value: Any) -> str | None:
-    """Return the id of the video that this one answers; 0 stands for none."""
+    """Return the id of what this one answers; 0 stands for none."""
     found = text_id(value)
     return None if found == "0" else found
 
