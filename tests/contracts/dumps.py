@@ -243,6 +243,15 @@ class Suite:
         for post in after:
             check(post)
 
+    @pytest.mark.parametrize("coding", ["utf-16-le", "utf-16-be"])
+    def test_what_windows_writes_as_utf_16_gives_the_same(
+        self, name: str, folder: Path, coding: str
+    ) -> None:
+        before = self.read(name, folder)
+        for path, data in texts(folder):
+            path.write_bytes(f"\ufeff{data.decode('utf-8-sig')}".encode(coding))
+        assert self.read(name, folder) == before
+
     def test_a_file_that_nobody_can_look_into_is_told_and_changes_nothing(
         self, name: str, folder: Path
     ) -> None:

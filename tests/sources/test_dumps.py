@@ -331,6 +331,38 @@ def test_a_document_is_the_same_however_it_is_cut_into_pieces(
     assert gaps(found) == []
 
 
+SAID = "caf\u00e9 \u4e0a \U0001f600"
+WINDOWS = "".join(f'{{"id": "{n}", "text": "{SAID}"}}\r\n' for n in range(4000))
+
+
+@pytest.mark.parametrize("coding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_lines_of_utf_16_are_those_of_utf_8(tmp_path: Path, coding: str, *, packed: bool) -> None:
+    written = f"\ufeff{WINDOWS}".encode(coding)
+    data = gzip.compress(written, mtime=0) if packed else written
+    found = list(lines.objects(there(tmp_path, {"a.jsonl": data}), "a.jsonl"))
+    items = [each[1] for each in found if not isinstance(each, Gap)]
+    assert [item["id"] for item in items] == [str(n) for n in range(4000)]
+    assert {item["text"] for item in items} == {SAID}
+    assert gaps(found) == []
+
+
+@pytest.mark.parametrize("cut", [1, 3, 9])
+def test_lines_of_utf_16_that_are_cut_say_so(tmp_path: Path, cut: int) -> None:
+    data = WINDOWS.encode("utf-16")[: -4 - cut]
+    found = list(lines.objects(there(tmp_path, {"a.jsonl": data}), "a.jsonl"))
+    assert sum(not isinstance(each, Gap) for each in found) == 3999
+    assert ("cut-line", 4000) in gaps(found)
+
+
+def test_half_a_character_of_utf_16_loses_no_line(tmp_path: Path) -> None:
+    text = '{"id": "1"}\n{"id": "2", "text": "\ud800"}\n{"id": "3"}\n'
+    data = b"\xff\xfe" + text.encode("utf-16-le", "surrogatepass")
+    found = list(lines.objects(there(tmp_path, {"a.jsonl": data}), "a.jsonl"))
+    assert [each[1]["id"] for each in found if not isinstance(each, Gap)] == ["1", "2", "3"]
+    assert [kind for kind, _ in gaps(found)] == ["bad-bytes"]
+
+
 ITEMS = (walk.STEP,)
 TABLE = 'id,body\n1,one\n2,"two\nlines, and a comma"\n3,three\n'
 

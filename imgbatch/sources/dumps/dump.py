@@ -170,8 +170,8 @@ class Dump:
     def open(self, name: str) -> BufferedReader:
         """Open a file as a stream of what it holds: gz, bz2, xz and zstd are unpacked by content.
 
-        It is read in pieces and not seekable; the caller closes it. The first member of a
-        compressed tar takes a pass over that (see `spooled`).
+        UTF-16 is given as UTF-8. It is read in pieces and not seekable; the caller closes it. The
+        first member of a compressed tar takes a pass over that (see `spooled`).
 
         Raises:
             SourceError: it cannot be had, from its reads too.

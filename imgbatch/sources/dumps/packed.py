@@ -1,5 +1,7 @@
 """Enters: a file's bytes. Leaves: the bytes that it holds, unpacked by content, in pieces.
 
+What its mark says to be UTF-16, as Windows' PowerShell and spreadsheets write it, leaves as UTF-8.
+
 Reddit's files ask for a zstd window of 2 GiB, and so they get it: the memory of reading one is
 what its writer chose, whatever its length.
 """
@@ -7,6 +9,7 @@ what its writer chose, whatever its length.
 from __future__ import annotations
 
 import bz2
+import codecs
 import gzip
 import io
 import lzma
@@ -25,14 +28,37 @@ WINDOW = 2**31
 BUFFER = 2**18
 # A zstd block of some bytes may stand for 128 KiB: little is put in at once, so little comes out.
 PIECE = 2**12
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+# No UTF-8: stands for what was cut in the middle of a character.
+HALF = b"\xff"
 
 
 def unpacked(file: BinaryIO) -> io.BufferedReader:
     """Return a file as a stream of what it holds; closing that closes the file.
 
     Raises:
-        ArchiveError: archive.corrupt or archive.truncated, from its reads.
+        ArchiveError: archive.corrupt or archive.truncated, from its reads too.
     """
+    stream = _unpacked(file)
+    try:
+        if stream.peek(2)[:2] not in UTF_16:
+            return stream
+    except BaseException:
+        stream.close()
+        raise
+    return io.BufferedReader(Pieces(_as_utf_8(stream), stream), BUFFER)
+
+
+def _as_utf_8(file: io.BufferedReader) -> Iterator[bytes]:
+    """Yield what a file of UTF-16 says; what is no text in it is no UTF-8 either."""
+    decoder = codecs.getincrementaldecoder("utf-16")("surrogatepass")
+    while data := file.read1(BUFFER):
+        yield decoder.decode(data).encode("utf-8", "surrogatepass")
+    if decoder.getstate()[0]:
+        yield HALF
+
+
+def _unpacked(file: BinaryIO) -> io.BufferedReader:
     buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(_raw(file))
     compression = compression_of(buffered.peek(HEAD_BYTES)[:HEAD_BYTES])
     stream: BinaryIO

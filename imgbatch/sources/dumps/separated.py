@@ -77,7 +77,7 @@ def rows(dump: Dump, name: str) -> Iterator[Row | Gap]:
 
 def _header(name: str, head: bytes) -> tuple[list[str], str]:
     """Return the names of the columns, and what parts them."""
-    text = head.decode(_coding(head), "replace").replace("\0", "")
+    text = head.decode("utf-8-sig", "replace").replace("\0", "")
     text = text.lstrip("\r\n")
     first = text.partition("\n")[0]
     delimiter = "\t" if ending(name) == "tsv" else max(DELIMITERS, key=first.count)
@@ -92,11 +92,6 @@ def _first(rows: Iterator[list[str]]) -> list[str]:
         return []
 
 
-def _coding(head: bytes) -> str:
-    """Return how a file is written by its first bytes: spreadsheets write UTF-16 too."""
-    return "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-
-
 def _is_open(fields: list[str]) -> bool:
     """Tell whether a row goes to the end of the file for a quotation mark that never ends."""
     return any(field.endswith(NUL) for field in fields)
@@ -109,7 +104,6 @@ class _Table:
         self._file = file
         self._name = name
         self._counted = counted
-        self._coding = _coding(head)
         names, delimiter = _header(name, head)
         self._width = len(names)
         # A row by itself, or the end of a field that began with a quotation mark and had none; of
@@ -154,7 +148,7 @@ class _Table:
 
     def _blocks(self) -> Iterator[Iterable[str]]:
         """Yield the lines of the file, those of a block together."""
-        decoder = codecs.getincrementaldecoder(self._coding)("replace")
+        decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
         kept = ""
         while data := self._file.read1(BLOCK):
             kept += decoder.decode(data)

@@ -34,6 +34,9 @@ def kind_of(folder: Path, name: str, data: bytes) -> str:
         ("a.json", LONG + b"]}}\n"),
         ("a.json.gz", gzip.compress(LONG + b"]}}\n", 1)),
         ("a.csv", b"a,b\n"),
+        ("a.jsonl", '{"a": 1}\r\n'.encode("utf-16")),
+        ("a.json", (LONG + b"]}}\n").decode().encode("utf-16")),
+        ("a.json", b"\xfe\xff" + (LONG + b"]}}\n").decode().encode("utf-16-be")),
     ],
 )
 def test_what_is_whole_is_not_broken(tmp_path: Path, name: str, data: bytes) -> None:
@@ -55,6 +58,8 @@ def test_what_is_whole_is_not_broken(tmp_path: Path, name: str, data: bytes) -> 
         ("a.json.gz", gzip.compress(LONG[:-1], 1)),
         ("a.json", b"[" + LONG),
         ("a.csv", b"id,imag"),
+        ("a.jsonl", '{"a": [1'.encode("utf-16")),
+        ("a.json", '{"a": 1, "b'.encode("utf-16")),
     ],
 )
 def test_what_is_cut_is_broken(tmp_path: Path, name: str, data: bytes) -> None:
