@@ -172,7 +172,10 @@ def drop_nameless(spill: Spill, input_: str) -> None:
         input_: that was read.
     """
     its = f"input = {quoted(input_)}"
-    named = f"SELECT * FROM post WHERE {its} AND platform <> {quoted(NAMELESS)}"
+    named = (
+        f"SELECT * FROM post WHERE {its} AND platform <> {quoted(NAMELESS)} "
+        f"AND NOT regexp_matches(platform, '{MARKED}')"
+    )
     same_file = (
         "m.source_url IS NOT DISTINCT FROM n.source_url "
         "AND m.local_path IS NOT DISTINCT FROM n.local_path"

@@ -143,3 +143,16 @@ def test_the_posts_of_a_zip_that_came_first_are_not_removed_when_the_export_come
     export(tmp_path / "in", CODE)
     assert read(tmp_path, said)["removed"] == 0
     assert told(tmp_path) == ONE
+
+
+def test_a_row_of_a_table_is_not_the_post_that_a_zip_named_before(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    said = 'dump = "{0}"\nmedia_column = "image"'
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/rows.csv").write_text("id,image\n1,https://elsewhere.example/a.jpg\n")
+    pack(tmp_path / "in", "1")
+    bring(tmp_path / "in", own, 'dump = "4cat"')
+    (tmp_path / "in/images-0a1b2c.zip").unlink()
+    bring(tmp_path / "in", own, said.format("table"))
+    found = {unmarked(platform) for (platform,) in rows(own, "posts", "platform")}
+    assert found == {"table", "unknown"}
