@@ -65,11 +65,14 @@ def one_of_each(spill: Spill, pieces: Mapping[str, str]) -> None:
         f"max_by(raw_ref, seq) AS raw_ref FROM read GROUP BY {KEY}"
     )
     same_file = f"{_file('read.raw_ref')} = {_file('last.raw_ref')}"
+    same_folder = f"{_folder('read.raw_ref')} = {_folder('last.raw_ref')}"
     spill.run(
-        "CREATE TABLE kept AS SELECT read.seq AS piece, last.seq AS seq FROM read "
+        "CREATE TABLE kept AS SELECT read.seq AS piece, last.seq AS seq, "
+        f"read.dump IN ({_those(pieces, '')}) AS by_folder FROM read "
         f"JOIN last USING ({KEY}) WHERE read.seq = last.seq OR (read.dump = last.dump "
         f"AND (read.dump IN ({_those(pieces, 'dump')}) "
-        f"OR (read.dump IN ({_those(pieces, 'file')}) AND {same_file})))"
+        f"OR (read.dump IN ({_those(pieces, 'file')}) AND {same_file}) "
+        f"OR (read.dump IN ({_those(pieces, '')}) AND {same_folder})))"
     )
     spill.run("CREATE TABLE post AS FROM read SEMI JOIN last USING (seq)")
     _add_up(spill)
@@ -90,6 +93,10 @@ def _file(column: str) -> str:
     return f"regexp_replace({column}, ':[0-9]+$', '')"
 
 
+def _folder(column: str) -> str:
+    return f"regexp_replace({column}, '[^/]*$', '')"
+
+
 def _add_up(spill: Spill) -> None:
     """Take the media of the posts that stay, and of their other pieces, each file once."""
     if not _one(spill, "SELECT count(*) FROM kept WHERE piece <> seq"):
@@ -100,7 +107,9 @@ def _add_up(spill: Spill) -> None:
         f"ORDER BY piece, media_idx) - 1)::INTEGER AS media_idx, {MEDIUM} FROM ("
         "SELECT m.* REPLACE (k.seq AS seq), k.piece FROM media_read m "
         "JOIN kept k ON m.seq = k.piece QUALIFY row_number() OVER ("
-        "PARTITION BY k.seq, media_key, source_url, local_path "
+        # A file that a folder's metadata tell of twice may have had another address each time.
+        "PARTITION BY k.seq, media_key, local_path, "
+        "CASE WHEN NOT by_folder OR local_path IS NULL THEN source_url END "
         "ORDER BY k.piece, media_idx) = 1)"
     )
     differ = " OR ".join(

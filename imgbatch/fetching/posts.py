@@ -21,7 +21,7 @@ from imgbatch.fetching.urls import canonical
 from imgbatch.posts.keys import file_of
 from imgbatch.posts.left_out import left_out
 from imgbatch.sources.dumps import Counted, Gap, Post, ids_within, in_pieces, read_all
-from imgbatch.sources.dumps.names import resolve
+from imgbatch.sources.dumps.names import folder, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -94,8 +94,9 @@ def write_posts(store: Store, dump: Dump, told: Told, links: Links) -> tuple[int
 
 def _whose(name: str, post: Post) -> str:
     """Return what all pieces of a post have, and those of no other."""
-    file = file_of(post.raw_ref) if ids_within(name) == "file" else ""
-    return json.dumps([post.platform, post.post_id, file])
+    within = ids_within(name)
+    place = {"file": file_of(post.raw_ref), "dump": ""}.get(within, folder(post.raw_ref))
+    return json.dumps([post.platform, post.post_id, place])
 
 
 class _Pieces:

@@ -16,6 +16,7 @@ A format is a module of this folder, its name with `_` for `-` (`fourcat` is 4ca
                                                  platform: the format's name stands for it then
 
 A format with IDS_WITHIN is one of `imgbatch.platforms.FORMS`; so far go the pieces of a post, too.
+Without it they go as far as the folder of the metadata file, which paths of media are relative to.
 
 Decision, 2026-11: `files` is the format's own, and of two formats that read the same file neither
 is taken unasked. Drawback: sniffing a dump of several formats lists their files once more.

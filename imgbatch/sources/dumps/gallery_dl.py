@@ -10,8 +10,9 @@ post that quotes, not the quoted one. Which other keys there are is up to the si
 named here is taken by the words that most extractors use.
 
 The metadata files of a post's media follow each other in the order of names, as gallery-dl names
-them, and are one post here. Drawback: with a file name of the user's own that parts them, a post
-comes once for each part.
+them, and are one post here. With a file name of the user's own that parts them, such as
+`{num}_{tweet_id}`, a post comes once for each part, and the parts are pieces of it. Drawback: of
+parts in several folders the last one stays, as does a post that was downloaded to several.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from imgbatch.sources.dumps.dump import Dump
     from imgbatch.sources.dumps.posts import Asked, Post
 
-__all__ = ["RECOGNISED", "TITLE", "YIELDS", "files", "posts_of", "read", "recognise"]
+__all__ = ["PIECES", "RECOGNISED", "TITLE", "YIELDS", "files", "posts_of", "read", "recognise"]
 
 TITLE = "gallery-dl"
 RECOGNISED = (
@@ -46,6 +47,8 @@ YIELDS = (
     "posts of X, Instagram, Reddit, TikTok and other sites with all their files, by the name of "
     "the metadata file; reposts name their original"
 )
+
+PIECES = True
 
 HEAD = 2**18
 # Sites whose ids are known to stand in each record.
