@@ -2,11 +2,13 @@
 
     former          rows of posts, numbered downwards from -1
     former_medium   rows of media, by these numbers
-    remarked        seq and stored: of the rows that were stored under another platform, which
+    remarked        seq, stored and stored_id: of the rows that were stored under another platform
+                    or id, which
     gaps_then       rows of gaps
 
 Before ids counted within a file, posts of all tables were of the platform `table`. Each row says
-which file it was read from, so what its platform would be now is known, and not guessed.
+which file it was read from, so what its platform would be now is known, and not guessed. What other
+ids some formats gave their posts, `former_ids` knows.
 """
 
 # ruff: noqa: S608 - statements are put together of names and words of this room; values are quoted
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from imgbatch.dataset import posts
+from imgbatch.dataset.former_ids import rename
 from imgbatch.dataset.post_columns import GAPS, MEDIA, POSTS, SCHEMAS, TIME
 from imgbatch.dataset.spill import quoted
 from imgbatch.platforms import FORMS, marked
@@ -51,7 +54,7 @@ def remember(spill: Spill, dataset: Dataset) -> None:
     """Make the four tables of what is committed.
 
     Args:
-        spill: where they are made.
+        spill: where they are made, with the tables `post` and `medium` of what was read.
         dataset: whose posts; none where it has none.
     """
     spill.fill("posts_then", THEN[POSTS], _then(dataset, POSTS))
@@ -70,6 +73,7 @@ def remember(spill: Spill, dataset: Dataset) -> None:
     spill.run("DROP TABLE media_then")
     made = posts.record(dataset) if dataset.table(POSTS).exists else None
     _mark(spill, {name: own["before"] for name, own in made["inputs"].items()} if made else {})
+    rename(spill)
 
 
 def _then(dataset: Dataset, name: str) -> Iterator[pa.RecordBatch]:
@@ -100,7 +104,8 @@ def _mark(spill: Spill, before: Mapping[str, str]) -> None:
     places = spill.batches(f"SELECT DISTINCT input, dump, {FILE} FROM former WHERE {bare}")
     spill.fill("marks", MARKS, (_marks(rows, before) for rows in places))
     spill.run(
-        "CREATE TABLE remarked AS SELECT f.seq, f.platform AS stored, m.platform, f.post_id "
+        "CREATE TABLE remarked AS SELECT f.seq, f.platform AS stored, f.post_id AS stored_id, "
+        "m.platform, f.post_id "
         f"FROM (SELECT *, {FILE} AS file FROM former WHERE {bare}) f "
         "JOIN marks m ON m.input = f.input AND m.form = f.dump AND m.file = f.file"
     )

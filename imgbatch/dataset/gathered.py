@@ -126,7 +126,7 @@ class Gathered:
             damage: why nothing counts as removed this time; "": no reason is known.
             seen: by this it may not count either; see `suspect`.
             pieces: formats in which posts of the same id are pieces of one: their media add up;
-                and how far they go, `file` or `dump`.
+                and how far they go, `file`, `dump`, or "": the folder of the metadata file.
             without: columns that are not to be kept any more, of posts that were not read again.
         """
         self._spill.run(f"CREATE TABLE gave AS SELECT DISTINCT {FILE} AS file FROM read")
@@ -178,9 +178,10 @@ class Gathered:
         # A tombstone of a format's name alone would be one of its posts in every file.
         told = f"AND platform NOT IN ({BARE})" if removed == "forget" else ""
         spill.run(
-            f"CREATE TABLE leaving AS SELECT a.{KEY}, coalesce(stored, a.platform) AS stored, seq, "
+            f"CREATE TABLE leaving AS SELECT a.{KEY}, coalesce(stored, a.platform) AS stored, "
+            "coalesce(stored_id, a.post_id) AS stored_id, seq, "
             f"state FROM (FROM absent WHERE {its} {told}) a LEFT JOIN "
-            "(SELECT seq, stored FROM remarked) USING (seq) "
+            "(SELECT seq, stored, stored_id FROM remarked) USING (seq) "
             f"WHERE NOT {held_elsewhere(self.input)}"
         )
         leave = self._one("SELECT count(*) FROM leaving")
@@ -205,9 +206,9 @@ class Gathered:
             by platform and id as the dataset has them still, those that they would have now.
         """
         # Where removals were withheld, the same posts are kept.
-        left = f"SELECT stored, {KEY} FROM leaving ANTI JOIN post USING ({KEY})"
+        left = f"SELECT stored, stored_id, {KEY} FROM leaving ANTI JOIN post USING ({KEY})"
         columns = (column.to_pylist() for column in self._spill.read(left).columns)
-        return {(was, own): (now, own) for was, now, own in zip(*columns, strict=True)}
+        return {(was, had): (now, own) for was, had, now, own in zip(*columns, strict=True)}
 
     def staying(self) -> list[tuple[str, str]]:
         """Return posts that stay and have the id of one that leaves."""

@@ -6,7 +6,7 @@ Levels, in this order; a medium that one of them finds is not asked about by the
     stem       the metadata file is of this post alone, and the medium lies beside it by its name
     basename   the last part of the medium's address is the file's name, or but for its extension
     id         the file's name holds the post's id; several files go to several media by the
-               numbers behind it
+               numbers behind it. Of formats in BY_KEY, first: it holds the medium's own id
     hash       the digest that the dump says is that of a source's bytes
 
 Where several files of different content would do, none is taken: a wrong row is worse than none.
@@ -84,6 +84,8 @@ OUTCOME = pa.schema(
     [(n, pa.string()) for n in ("source_id", "version", "kind", "status", "sha256")]
 )
 LISTED = pa.schema([(name, pa.string()) for name in ("source_id", "version", "input", "address")])
+# Formats that put into the names of files what `media_key` says.
+BY_KEY = ("yt-dlp",)
 NOWHERE, INPUT, ANYWHERE = 0, 1, 2
 FAR = f"m.reach = {ANYWHERE}"
 NEAR = f"m.reach = {INPUT} AND m.input = s.input"
@@ -98,6 +100,7 @@ LEVELS = (
     ("basename", f"NOT m.common AND m.base = s.base AND m.input = s.input AND s.media AND {FREE}"),
     ("basename", f"NOT m.common AND m.base = s.base AND s.media AND {FAR}"),
     ("basename", f"NOT m.common AND m.leaf = s.leaf AND s.media AND {ALIKE} AND ({NEAR} OR {FAR})"),
+    ("key", ""),
     ("id", ""),
     ("hash", "m.sha256 = s.sha256"),
 )
@@ -151,9 +154,12 @@ def join(spill: Spill) -> None:
     for level, condition in LEVELS:
         if condition:
             _try(spill, condition)
+        elif level == "key":
+            _try_keys(spill)
         else:
             _try_ids(spill)
-        spill.run(f"INSERT INTO found SELECT id, sid, '{level}' FROM tried WHERE n = 1")
+        said = "id" if level == "key" else level
+        spill.run(f"INSERT INTO found SELECT id, sid, '{said}' FROM tried WHERE n = 1")
         spill.run("INSERT INTO vague SELECT id FROM tried WHERE n > 1")
         spill.run("DELETE FROM undone WHERE id IN (SELECT id FROM tried WHERE n = 1)")
     _close(spill)
@@ -173,8 +179,8 @@ def _open(spill: Spill) -> None:
     )
     spill.run("CREATE TABLE counted AS SELECT seq, count(*) AS n FROM medium GROUP BY seq")
     spill.run(
-        "CREATE TABLE undone AS SELECT m.id, seq, m.post_id, media_idx, kind, m.input, sha256, "
-        "k.name, k.inner, k.stem, k.base, k.leaf, k.reach, c.base IS NOT NULL AS common, "
+        "CREATE TABLE undone AS SELECT m.id, seq, m.post_id, media_key, media_idx, kind, m.input, "
+        "sha256, k.name, k.inner, k.stem, k.base, k.leaf, k.reach, c.base IS NOT NULL AS common, "
         "a.file IS NOT NULL AS alone, n FROM medium m JOIN counted USING (seq) "
         "JOIN keys k USING (id) LEFT JOIN common c ON k.base = c.base "
         "LEFT JOIN alone a ON a.file = k.file AND a.input = m.input"
@@ -188,6 +194,20 @@ def _try(spill: Spill, condition: str) -> None:
         "CREATE OR REPLACE TABLE tried AS SELECT m.id, arg_min(s.sid, s.name) AS sid, "
         "count(DISTINCT coalesce(s.sha256, s.source_id)) AS n "
         f"FROM undone m JOIN source s ON {condition} GROUP BY m.id"
+    )
+
+
+def _try_keys(spill: Spill) -> None:
+    """Find the files that hold a medium's own id, where it is not the post's."""
+    forms = ", ".join(f"'{form}'" for form in BY_KEY)
+    spill.run(
+        "CREATE OR REPLACE TABLE tried AS SELECT m.id, arg_min(s.sid, s.name) AS sid, "
+        "count(DISTINCT coalesce(s.sha256, s.source_id)) AS n FROM undone m "
+        f"JOIN (SELECT seq, dump FROM post WHERE dump IN ({forms})) p USING (seq) "
+        "JOIN source_ids i ON i.post_id = m.media_key AND m.media_key <> m.post_id "
+        f"JOIN source s ON s.sid = i.sid AND {ALIKE} "
+        f"WHERE (i.reach = {ANYWHERE} OR s.input = m.input) "
+        "AND (i.dump IS NULL OR i.dump = p.dump) GROUP BY m.id"
     )
 
 

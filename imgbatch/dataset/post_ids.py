@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from imgbatch.dataset.post_marks import is_forgotten
+from imgbatch.dataset.post_marks import has_stone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,7 +73,7 @@ class PostIds:
 
     def is_one(self, word: str) -> bool:
         """Tell whether a word is the id of a forgotten post."""
-        return any(is_forgotten(self.stones, platform, word) for platform in self.platforms)
+        return any(has_stone(self.stones, platform, word) for platform in self.platforms)
 
     def _looked(self, text: str) -> bool:
         return any(map(self.is_one, words(text)))

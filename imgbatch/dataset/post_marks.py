@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from imgbatch.dataset.tombstones import Tombstones
 
 FORGOTTEN = "forgotten"
+# What Reddit's submissions begin with.
+SUBMISSION = "t3_"
 # What people write into tables; readers of known formats say x.
 SAME = {"twitter": "x", "twitter.com": "x", "x.com": "x"}
 # Of posts whose dump does not say where they are from.
@@ -47,9 +49,14 @@ def mark(platform: str, post_id: str) -> str:
 
 
 def is_forgotten(stones: Tombstones, platform: str | None, post_id: str | None) -> bool:
-    """Tell whether a post has a tombstone."""
+    """Tell whether a post has a tombstone, by either form of its id."""
     if post_id is None or not stones.hashes:
         return False
+    return any(has_stone(stones, platform, own) for own in _ids(platform, post_id))
+
+
+def has_stone(stones: Tombstones, platform: str | None, post_id: str) -> bool:
+    """Tell whether a post has a tombstone by this very id."""
     # The name as it stands: so were tombstones made before one platform had one name.
     names = _names(platform)
     marks = {mark("", post_id), *(mark(name, post_id) for name in names)}
@@ -87,12 +94,22 @@ def medium_mark(platform: str, post_id: str, place: int) -> str:
 
 def is_medium_forgotten(stones: Tombstones, platform: str, post_id: str, place: int) -> bool:
     """Tell whether the source of a post's medium is forgotten, as far as the medium tells."""
-    return any(medium_mark(name, post_id, place) in stones for name in _names(platform))
+    ids = _ids(platform, post_id)
+    names = _names(platform)
+    return any(medium_mark(name, own, place) in stones for name in names for own in ids)
 
 
 def _names(platform: str | None) -> set[str]:
     """Return what a platform is called, with and without the mark of a file or dump."""
     return {platform or "", unmarked(platform or "")}
+
+
+def _ids(platform: str | None, post_id: str) -> tuple[str, ...]:
+    """Return an id and, of Reddit's, its other form: datasets of before have the bare one."""
+    if platform != "reddit":
+        return (post_id,)
+    bare = post_id.removeprefix(SUBMISSION)
+    return post_id, bare if bare != post_id else SUBMISSION + post_id
 
 
 def media_marks(dataset: Dataset, sources: Iterable[str]) -> frozenset[str]:

@@ -19,8 +19,10 @@ import pyarrow as pa
 
 from imgbatch.dataset import posts
 from imgbatch.dataset.former import AT_ONCE, BARE, KEY
+from imgbatch.dataset.joining import BY_KEY
 from imgbatch.dataset.post_marks import (
     SAME,
+    SUBMISSION,
     UNTOLD,
     author_mark,
     mark,
@@ -63,7 +65,14 @@ NAMED = f"({PLATFORM}, {UNMARKED})"
 MEANT = f"(g.platform = '' OR g.platform IN {NAMED})"
 # Seconds of up to 8 digits, in microseconds.
 FEW_DIGITS = 10**14
-MEDIA_NOW = ("platform", "post_id", "source_id", "status")
+# Reddit's submissions have the same ids without this, in lists and in datasets of before.
+ALSO = (
+    f"p.post_id = (CASE WHEN starts_with(g.own, '{SUBMISSION}') "
+    f"THEN substr(g.own, {len(SUBMISSION) + 1}) ELSE '{SUBMISSION}' || g.own END) "
+    "AND p.platform = 'reddit' AND g.platform IN ('', 'reddit')"
+)
+MEDIA_NOW = ("platform", "post_id", "media_key", "source_id", "status")
+FORMS_BY_KEY = ", ".join(f"'{form}'" for form in BY_KEY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +141,14 @@ def look_up(
         spill.run(
             "CREATE TABLE gone AS SELECT DISTINCT p.platform, p.post_id FROM post p "
             f"JOIN given g ON g.own = p.post_id AND {MEANT} "
+            f"UNION SELECT p.platform, p.post_id FROM post p JOIN given g ON {ALSO} "
             "UNION SELECT p.platform, p.post_id FROM post p "
             f"JOIN people a ON a.own = p.author_id AND a.platform IN {NAMED}"
         )
         unknown = _one(
             spill,
             "SELECT count(*) FROM given g WHERE NOT EXISTS (FROM gone p "
-            f"WHERE g.own = p.post_id AND {MEANT})",
+            f"WHERE g.own = p.post_id AND {MEANT}) AND NOT EXISTS (FROM gone p WHERE {ALSO})",
         )
         meant = set(wanted) | (_gone(spill) if people else set())
         in_names = of_posts(dataset, _gone_from(spill), wanted, plain)
@@ -246,9 +256,23 @@ def _gone(spill: Spill) -> set[tuple[str, str]]:
 
 
 def _gone_from(spill: Spill) -> Iterator[tuple[Any, ...]]:
-    """Yield of the posts in the table `gone` platform, id, input and format."""
+    """Yield of the posts in the table `gone` platform, id, input and format.
+
+    And the same of what names of files have instead: ids of their media, or a part of theirs.
+    """
     gone = "FROM post SEMI JOIN gone USING (platform, post_id)"
-    for batch in spill.batches(f"SELECT platform, post_id, input, dump {gone}"):
+    media = (
+        f"SELECT DISTINCT platform, media_key, input, dump FROM ({gone} WHERE "
+        f"dump IN ({FORMS_BY_KEY})) JOIN medium USING (platform, post_id) "
+        "WHERE media_key IS NOT NULL AND media_key <> 'thumbnail' AND media_key <> post_id"
+    )
+    # Names of files lack what Reddit's ids begin with.
+    bare = (
+        f"SELECT platform, substr(post_id, {len(SUBMISSION) + 1}), input, dump {gone} "
+        f"WHERE platform = 'reddit' AND starts_with(post_id, '{SUBMISSION}')"
+    )
+    own = f"SELECT platform, post_id, input, dump {gone}"
+    for batch in spill.batches(f"{own} UNION ALL {media} UNION ALL {bare}"):
         yield from _pairs(batch)
 
 

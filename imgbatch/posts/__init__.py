@@ -57,8 +57,9 @@ __all__ = [
     "retention_changed",
 ]
 
-# The version of posts that tells first which of them other inputs have too.
-SHARED_SINCE = 2
+# The version of posts that tells first which of them other inputs have too: before the third, one
+# post had several ids.
+SHARED_SINCE = 3
 
 
 @dataclass(frozen=True, slots=True)

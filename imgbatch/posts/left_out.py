@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from imgbatch.dataset.joining import BY_KEY
 from imgbatch.dataset.post_marks import (
     FORGOTTEN,
     is_author_forgotten,
@@ -49,7 +50,7 @@ def left_out(
     for name, one in found:
         if isinstance(one, Gap):
             yield name, one
-        elif is_post_forgotten(stones, one):
+        elif is_post_forgotten(stones, one) or (name in BY_KEY and _was_forgotten(stones, one)):
             count += 1
             if gave is not None:
                 gave.add(file_of(one.raw_ref))
@@ -64,6 +65,11 @@ def is_post_forgotten(stones: Tombstones, post: Post) -> bool:
     return is_forgotten(stones, post.platform, post.post_id) or is_author_forgotten(
         stones, post.platform, post.author_id
     )
+
+
+def _was_forgotten(stones: Tombstones, post: Post) -> bool:
+    """Tell whether a post has the tombstone of a time when its video's id stood for it."""
+    return any(is_forgotten(stones, post.platform, one.key) for one in post.media)
 
 
 def _without(post: Post, stones: Tombstones, before: str) -> Post:

@@ -154,7 +154,10 @@ def test_posts_that_lie_there_with_and_without_a_mark_become_one(
 
 
 def _leave(spill: Any, _: Any) -> None:
-    spill.run("CREATE TABLE remarked (seq BIGINT, stored VARCHAR)")
+    spill.run(
+        "CREATE TABLE remarked (seq BIGINT, stored VARCHAR, stored_id VARCHAR, "
+        "platform VARCHAR, post_id VARCHAR)"
+    )
 
 
 @pytest.mark.slow

@@ -116,7 +116,7 @@ def test_a_column_of_media_beside_another_format_is_refused(folder: Path, tmp_pa
 
 def test_formats_say_whether_posts_come_in_pieces_and_how_far_ids_go() -> None:
     known = dumps.formats()
-    pieces = ["gallery-dl", "img2dataset", "table"]
+    pieces = ["gallery-dl", "yt-dlp", "img2dataset", "table"]
     assert [name for name in known if dumps.in_pieces(name)] == pieces
     # Platforms know marks of these alone.
     assert {name for name in known if dumps.ids_within(name)} == set(FORMS)

@@ -6,6 +6,7 @@ import base64
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from imgbatch.sources.dumps._reddit_ids import is_comment, whole
 from imgbatch.sources.dumps.beside import kind_of, together
 from imgbatch.sources.dumps.names import base, folder, ref
 from imgbatch.sources.dumps.posts import Media, Post
@@ -30,7 +31,7 @@ PLATFORMS = {"twitter": "x"}
 TEXTS = ("content", "desc", "caption", "text", "title")
 # {tweet_id}_{num}, {sidecar_media_id}_{media_id}, {id}_{num}, {id} {num} {title}: the id is first.
 NUMBERED = re.compile(r"^(\d{5,})(_\d+)?$")
-REDDIT = re.compile(r"^([a-z0-9]{5,8}) (?:\d\d )?\S")
+REDDIT = re.compile(r"^([a-z0-9]{5,9})(?:[ _-]|$)")
 METRICS = (
     "favorite_count", "quote_count", "reply_count", "retweet_count", "bookmark_count", "view_count",
     "likes", "like_count", "comment_count", "repost_count", "reblogs_count", "favourites_count",
@@ -59,12 +60,14 @@ class Record(NamedTuple):
 def posts_of(name: str) -> str | None:
     """Return the post's id in a file's name; Instagram's numbers as their shortcodes."""
     stem = unquote(base(name)).partition(".")[0]
+    if "/reddit/" in f"/{name}":
+        found = REDDIT.match(stem)
+        return whole(found[1]) if found else None
     found = NUMBERED.match(stem)
     if found:
         instagram = "/instagram/" in f"/{name}"
         return shortcode(int(found[1])) if instagram else found[1]
-    found = REDDIT.match(stem) if "/reddit/" in f"/{name}" else None
-    return found[1] if found else None
+    return None
 
 
 def shortcode(media_id: int) -> str | None:
@@ -77,7 +80,10 @@ def shortcode(media_id: int) -> str | None:
 def id_of(item: Item) -> str | None:
     """Return the id of the post that a record is of."""
     keys = ("tweet_id", "post_shortcode", "post_id", "status_id", "id", "gallery_id", "shortcode")
-    return next((found for key in keys if (found := text_id(item.get(key)))), None)
+    found = next((found for key in keys if (found := text_id(item.get(key)))), None)
+    if found is not None and item.get("category") == "reddit":
+        return whole(found, comment=is_comment(item))
+    return found
 
 
 def post_of(dump: Dump, post_id: str, records: list[Record], counted: Counted) -> Post:
@@ -120,7 +126,8 @@ def _other(value: Any) -> str | None:
 
 
 def _crossposted(item: Item) -> str | None:
-    return (text(item.get("crosspost_parent")) or "").removeprefix("t3_") or None
+    found = text_id(item.get("crosspost_parent"))
+    return None if found is None else whole(found)
 
 
 def _time(item: Item, place: str, counted: Counted) -> tuple[Any, str]:

@@ -18,6 +18,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.sources.dumps import lines
+from imgbatch.sources.dumps._reddit_ids import SUBMISSION, is_comment, whole
 from imgbatch.sources.dumps._reddit_media import media_of
 from imgbatch.sources.dumps.names import base, ref, stem
 from imgbatch.sources.dumps.posts import Counted, Gap, Post
@@ -40,7 +41,6 @@ YIELDS = (
 ENDINGS = ("jsonl", "ndjson", "json", "zst", "xz", "bz2", "gz", "")
 # A month's file; without extension when it was unpacked.
 MONTH = re.compile(r"^R[SC]_(v2_)?\d{4}-\d{2}(\.|$)")
-SUBMISSION, COMMENT = "t3_", "t1_"
 SITE = "https://www.reddit.com"
 LOOKED_AT = 20
 METRICS = ("score", "ups", "downs", "num_comments", "num_crossposts", "gilded", "controversiality")
@@ -111,7 +111,7 @@ def _post(row: Row, name: str, line: int, counted: Counted) -> Post | Gap:
     bare = text_id(row.get("id"))
     if bare is None:
         return Gap("no-id", name, line, "a submission or comment without id")
-    comment = "link_id" in row or "body" in row
+    comment = is_comment(row)
     created = _time(row, name, line, counted)
     author = text(row.get("author"))
     if author is None:
@@ -121,7 +121,7 @@ def _post(row: Row, name: str, line: int, counted: Counted) -> Post | Gap:
     if known and author_id is None:
         counted.missing("author_fullname", name, line)
     return Post(
-        post_id=(COMMENT if comment else SUBMISSION) + bare,
+        post_id=whole(bare, comment=comment),
         platform="reddit",
         raw_ref=ref(name, line),
         author_id=author_id,

@@ -7,6 +7,9 @@ its metadata; `ext` is that before merging; `upload_date` is the day in UTC, `ti
 whether `uploader_id` is a handle or a number is up to the site. youtube-dl, which this grew from,
 writes the same keys.
 
+Which post a video is of, `_yt_dlp_ids` says. Several videos of one post are pieces of it. Drawback:
+of pieces in several folders (a file name of the user's own, by title or number) the last one stays.
+
 Comments and an uncleaned playlist's entries are walked, so however many, they take no memory.
 """
 
@@ -17,6 +20,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.errors import SourceError
+from imgbatch.sources.dumps._yt_dlp_ids import author_of, platform_of, post_id_of
 from imgbatch.sources.dumps.beside import Beside, beside, together
 from imgbatch.sources.dumps.names import base, folder, ref
 from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
@@ -46,6 +50,8 @@ YIELDS = (
     "comments counted; an uncleaned playlist by its entries where nothing else lies beside it"
 )
 
+PIECES = True
+
 ENDING = ".info.json"
 HEAD = 2**13
 LOOKED_AT = 20
@@ -58,7 +64,6 @@ BRACKETED = re.compile(r"\[([^\[\]]+)\]$")
 DASHED = re.compile(r"-([0-9A-Za-z_-]{11})$")
 PART = re.compile(r"(\.f[\w-]+)\.(\w+)$")
 FORMAT = re.compile(r"\.f[\w-]+$")
-PLATFORMS = {"twitter": "x", "youtubetab": "youtube", "youtubeclip": "youtube"}
 METRICS = (
     "view_count", "like_count", "dislike_count", "comment_count", "repost_count", "save_count",
     "concurrent_view_count",
@@ -139,12 +144,13 @@ def _file(dump: Dump, name: str, counted: Counted) -> Iterator[Post | Gap]:
 
 def _video(dump: Dump, info: Info, where: Where, stem: str | None) -> Iterator[Post | Gap]:
     name, line, place, counted = where
-    post_id = text_id(info.get("id"))
+    platform = platform_of(info)
+    post_id = post_id_of(info, platform)
     if post_id is None:
         yield Gap("no-id", name, line, "a video without id")
         return
     created, source = _time(info, place, counted)
-    author_id = text_id(info.get("channel_id")) or text_id(info.get("uploader_id"))
+    author_id, author_name = author_of(info, platform)
     extractor = text(info.get("extractor_key")) or text(info.get("ie_key"))
     for field, value in (
         ("title", info.get("title")),
@@ -155,16 +161,15 @@ def _video(dump: Dump, info: Info, where: Where, stem: str | None) -> Iterator[P
             counted.missing(field, place)
     if extractor is None and text(info.get("extractor")) is None:
         counted.no_id("extractor: from where the video is", place)
-    platform = (extractor or text(info.get("extractor")) or "unknown").lower().partition(":")[0]
     yield Post(
         post_id=post_id,
-        platform=PLATFORMS.get(platform, platform),
+        platform=platform,
         raw_ref=ref(name, line),
         author_id=author_id,
-        author_name=text(info.get("uploader")) or text(info.get("channel")),
+        author_name=author_name,
         created_at=created,
         time_source=source,
-        text=_text(info),
+        text=_text(info, platform),
         lang=text(info.get("language")),
         url=text(info.get("webpage_url")) or text(info.get("original_url")),
         metrics={key: found for key in METRICS if (found := count(info.get(key))) is not None},
@@ -186,9 +191,14 @@ def _time(info: Info, place: str, counted: Counted) -> tuple[Any, str]:
     return None, ""
 
 
-def _text(info: Info) -> str | None:
-    """Return title and description; a title that is the description's beginning says nothing."""
+def _text(info: Info, platform: str) -> str | None:
+    """Return title and description; a title that is the description's beginning says nothing.
+
+    Nor does what is made of the author's name, the description and the video's number, as on X.
+    """
     title, description = text(info.get("title")), text(info.get("description"))
+    if platform == "x" and description is not None:
+        return description
     if title is None or description is None:
         return title or description
     begun = " ".join(title.rstrip(".\u2026 ").split())

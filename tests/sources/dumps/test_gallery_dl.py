@@ -140,13 +140,19 @@ def test_reddit_has_title_and_text_and_a_crosspost_its_original(tmp_path: Path) 
         "num": 0,
     }
     saved(tmp_path / "13abcde Two hills.jpg.json", item, "13abcde Two hills.jpg")
-    post = read(tmp_path)[0]["13abcde"]
+    post = read(tmp_path)[0]["t3_13abcde"]
     assert post.text == "Two hills\n\nwith words"
     assert (post.author_id, post.author_name) == ("t2_9005", "ada")
-    assert (post.time_source, post.repost_of) == ("created_utc", "13zzzzz")
+    assert (post.time_source, post.repost_of) == ("created_utc", "t3_13zzzzz")
     assert post.url == "https://www.reddit.com/r/madeup/comments/13abcde/x/"
     assert post.metrics == {"score": 12, "num_comments": 3}
     assert post.media[0].url == "https://i.redd.it/13abcde.jpg"
+
+
+def test_a_comment_of_reddit_is_no_submission(tmp_path: Path) -> None:
+    item = {"category": "reddit", "id": "jabcdef", "body": "said", "link_id": "t3_13abcde"}
+    saved(tmp_path / "jabcdef said.jpg.json", item)
+    assert list(read(tmp_path)[0]) == ["t1_jabcdef"]
 
 
 def test_tiktok_has_its_nested_author_and_counts(tmp_path: Path) -> None:
@@ -263,8 +269,9 @@ def test_a_date_that_is_none_is_a_gap(tmp_path: Path) -> None:
     [
         ("twitter/ada/1654773000000000001_2.jpg", "1654773000000000001"),
         ("instagram/ada/3097000000000000001_3097000000000000002.jpg", "Cr6wt4tOAAB"),
-        ("reddit/madeup/13abcde 01 Two hills.jpg", "13abcde"),
-        ("reddit/madeup/13abcde Two hills.jpg", "13abcde"),
+        ("reddit/madeup/13abcde 01 Two hills.jpg", "t3_13abcde"),
+        ("reddit/madeup/13abcde Two hills.jpg", "t3_13abcde"),
+        ("reddit/madeup/13abcde_2.jpg", "t3_13abcde"),
         ("tiktok/ada/holiday.mp4", None),
         ("photo_1.jpg", None),
     ],

@@ -146,6 +146,51 @@ def test_the_platform_is_that_of_the_extractor(tmp_path: Path, key: str, platfor
     assert read(tmp_path)[0]["1"].platform == platform
 
 
+X = "https://twitter.com/ada/status/1600000000000000001"
+REDDIT = "https://www.reddit.com/r/made/comments/6rrwyj/up/"
+CARD = {"display_id": "1600000000000000001"}
+
+
+@pytest.mark.parametrize(
+    ("key", "info", "post"),
+    [
+        ("Twitter", CARD | {"webpage_url": X}, "x 1600000000000000001"),
+        ("Twitter", {"webpage_url": f"{X}/video/2"}, "x 1600000000000000001"),
+        ("Twitter", {}, "x m1"),
+        ("TwitterBroadcast", {"display_id": "1"}, "twitterbroadcast m1"),
+        ("Reddit", {"display_id": "6rrwyj"}, "reddit t3_6rrwyj"),
+        ("Reddit", {"webpage_url": REDDIT}, "reddit t3_6rrwyj"),
+        ("Reddit", {"webpage_url": "https://v.redd.it/m1"}, "reddit m1"),
+        ("Instagram", {"webpage_url": "https://instagram.com/ada/p/Ca-A_1/"}, "instagram Ca-A_1"),
+        ("Instagram", {"webpage_url": "https://instagram.com/reel/Ca1?x"}, "instagram Ca1"),
+        ("Instagram", {"webpage_url": "https://instagram.com/stories/ada/17"}, "instagram m1"),
+        ("TelegramEmbed", {"channel_id": "ada"}, "telegram ada/m1"),
+        ("TikTok", {"display_id": "other"}, "tiktok m1"),
+    ],
+)
+def test_the_post_is_not_its_medium(
+    tmp_path: Path, key: str, info: dict[str, Any], post: str
+) -> None:
+    saved(tmp_path, "v [m1]", {"id": "m1", "extractor_key": key, **info}, ".mp4")
+    (found,) = read(tmp_path)[0].values()
+    assert f"{found.platform} {found.post_id}" == post
+    assert (found.media[0].key, found.media[0].path) == ("m1", "v [m1].mp4")
+
+
+def test_a_subreddit_is_no_author(tmp_path: Path) -> None:
+    info = {"id": "m1", "extractor_key": "Reddit", "display_id": "6rrwyj", "channel_id": "made"}
+    saved(tmp_path, "a", {**info, "uploader": "ada"})
+    saved(tmp_path, "b", {**info, "display_id": "6rrwyk", "uploader": "[deleted]"})
+    posts, _ = read(tmp_path)
+    assert [(p.author_id, p.author_name) for p in posts.values()] == [(None, "ada"), (None, None)]
+
+
+def test_a_title_that_is_made_of_name_and_number_says_nothing(tmp_path: Path) -> None:
+    info = {"id": "m1", "extractor_key": "Twitter", "title": "Ada - said #2", "description": "said"}
+    saved(tmp_path, "a", info)
+    assert read(tmp_path)[0]["m1"].text == "said"
+
+
 @pytest.mark.parametrize(
     ("name", "video"),
     [

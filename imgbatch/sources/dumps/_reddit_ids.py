@@ -1,0 +1,24 @@
+"""Reddit's ids, as formats write them: `t3_` before a submission's, `t1_` before a comment's."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SUBMISSION, COMMENT = "t3_", "t1_"
+WHOLE = re.compile(r"t\d_")
+
+
+def is_comment(item: Mapping[str, Any]) -> bool:
+    """Tell whether Reddit's fields are those of a comment."""
+    return "link_id" in item or "body" in item
+
+
+def whole(bare: str, *, comment: bool = False) -> str:
+    """Return an id with what says which kind of thing it is of; one that has it as it is."""
+    if WHOLE.match(bare):
+        return bare
+    return (COMMENT if comment else SUBMISSION) + bare
