@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from imgbatch.dataset.post_columns import OTHER_COPY
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -84,7 +86,8 @@ def _posts(brought: Mapping[str, Any]) -> list[str]:
     formats = " and ".join(brought["formats"]) or "no metadata is left"
     counts = ", ".join(f"{brought[word]:,} {word}" for word in ("new", "changed", "removed"))
     gone = f", {brought['absent']:,} are no longer in it" if brought["absent"] else ""
-    media = brought["media"]
+    media = {name: count for name, count in brought["media"].items() if name != OTHER_COPY}
+    more = brought["media"].get(OTHER_COPY, 0)
     matched = media.get("matched", 0)
     others = [f"{count:,} {name}" for name, count in media.items() if name != "matched"]
     lines = [
@@ -93,9 +96,11 @@ def _posts(brought: Mapping[str, Any]) -> list[str]:
     ]
     if others:
         lines.append(f"             not matched: {', '.join(others)}")
+    if more:
+        lines.append(f"  {more:>9,}  files more are named by other copies of posts alone")
     if brought["sources"]:
         lines.append(f"  {brought['sources']:>9,}  media sources belong to no post")
-    told = ("unmatched-medium", "unmatched-source")
+    told = ("unmatched-medium", "unmatched-source", OTHER_COPY)
     gaps = [f"{count:,} {kind}" for kind, count in brought["gaps"].items() if kind not in told]
     if gaps:
         lines.append(f"             gaps: {', '.join(gaps)}")

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
+from imgbatch.dataset.copies import BEARER, add_up, changed_media, lend, lend_absent
 from imgbatch.dataset.former import BARE, FILE, KEY, MEDIUM, THEN, remember
 from imgbatch.dataset.joining import KEYS, bring_sources, each, join
 from imgbatch.dataset.mistaken import drop_mistaken
-from imgbatch.dataset.post_columns import GAPS, POSTS, SCHEMAS
+from imgbatch.dataset.post_columns import GAPS, OTHER_COPY, POSTS, SCHEMAS
 from imgbatch.dataset.post_parts import rows_by_part
 from imgbatch.dataset.same_ids import (
     drop_nameless,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from imgbatch.dataset import Dataset
+    from imgbatch.dataset.copies import Exact
     from imgbatch.dataset.same_ids import Listed
 
 SEQ = pa.field("seq", pa.int64())
@@ -113,6 +115,7 @@ class Gathered:
         removed: Removed,
         *,
         listed: Listed,
+        exact: Exact,
         damage: str = "",
         seen: Seen | None = None,
         pieces: Mapping[str, str] | None = None,
@@ -123,6 +126,7 @@ class Gathered:
         Args:
             removed: what becomes of posts of this input that were not read again.
             listed: see `follow`.
+            exact: see `imgbatch.dataset.copies`.
             damage: why nothing counts as removed this time; "": no reason is known.
             seen: by this it may not count either; see `suspect`.
             pieces: formats in which posts of the same id are pieces of one: their media add up;
@@ -135,6 +139,7 @@ class Gathered:
         follow(self._spill, self.input, listed)
         drop_nameless(self._spill, self.input)
         drop_mistaken(self._spill, self.input)
+        lend(self._spill, self.input, exact)
         self.suspects = suspect(self._spill, self.input, seen or Seen())
         damage = damage or (WITHHELD if self.suspects.count else "")
         self._count_changes()
@@ -152,13 +157,13 @@ class Gathered:
     def _count_changes(self) -> None:
         counts = self.counts
         counts.new = self._one(f"SELECT count(*) FROM post ANTI JOIN former USING ({KEY})")
-        names = [f.name for f in POST_ROWS if f.name not in (*PLACES, "platform", "post_id")]
+        # Media are compared by what they say.
+        besides = (*PLACES, "platform", "post_id", "n_media")
+        names = [f.name for f in POST_ROWS if f.name not in besides]
         differ = " OR ".join(f"a.{n} IS DISTINCT FROM b.{n}" for n in names)
-        own = ", ".join(f.name for f in MEDIUM if f.name != "input")
         counts.changed = self._one(
             f"SELECT count(*) FROM (SELECT {KEY} FROM post a JOIN former b USING ({KEY}) "
-            f"WHERE {differ} OR b.state = 'removed' UNION SELECT {KEY} FROM "
-            f"(SELECT {own} FROM medium EXCEPT SELECT {own} FROM former_medium) "
+            f"WHERE {differ} OR b.state = 'removed' UNION SELECT {KEY} FROM ({changed_media()}) "
             f"SEMI JOIN former USING ({KEY}))"
         )
 
@@ -194,7 +199,11 @@ class Gathered:
             counts.removed, counts.absent = leave, counts.absent - leave
             spill.run("DELETE FROM absent WHERE seq IN (SELECT seq FROM leaving)")
         spill.run("INSERT INTO post BY NAME FROM absent")
-        spill.run("INSERT INTO medium BY NAME FROM former_medium SEMI JOIN absent USING (seq)")
+        spill.run(
+            "INSERT INTO medium BY NAME FROM former_medium SEMI JOIN absent USING (seq) "
+            f"WHERE status <> {quoted(OTHER_COPY)}"
+        )
+        lend_absent(spill)
         for name in ("absent", "former", "former_medium", "remarked"):
             spill.run(f"DROP TABLE {name}")
         counts.posts = self._one("SELECT count(*) FROM post")
@@ -243,15 +252,22 @@ class Gathered:
         """
         spill = self._spill
         spill.run("ALTER TABLE medium RENAME TO unnumbered")
-        spill.run("CREATE TABLE medium AS SELECT row_number() OVER () AS id, * FROM unnumbered")
+        spill.run(
+            "CREATE TABLE medium AS SELECT row_number() OVER () AS id, * FROM "
+            "(SELECT seq AS winner, * FROM unnumbered UNION ALL BY NAME "
+            "SELECT * EXCLUDE (raw_ref) FROM spare)"
+        )
         spill.run("DROP TABLE unnumbered")
+        spill.run(
+            f"CREATE VIEW bearer AS SELECT {BEARER} FROM post UNION ALL SELECT {BEARER} FROM copies"
+        )
         asked = (
             "SELECT id, m.input, raw_ref, local_path, source_url FROM medium m "
-            "JOIN post USING (seq)"
+            "JOIN bearer USING (seq)"
         )
         spill.fill("keys", KEYS, each(spill.batches(asked), keys))
         bring_sources(spill, self._dataset, named, ids)
-        join(spill)
+        join(spill, add_up)
         self._tell_gaps()
         self._count()
 

@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from imgbatch.dataset import MANIFEST, SOURCES
+from imgbatch.dataset.post_columns import OTHER_COPY
 from imgbatch.platforms import MARKED, unmarked
 
 if TYPE_CHECKING:
@@ -145,10 +146,14 @@ def each(
         yield from made(pa.Table.from_batches([batch])).to_batches()
 
 
-def join(spill: Spill) -> None:
-    """Make table `joined` of tables post, medium, keys, source and source_ids: see MEDIA.
+def join(spill: Spill, settle: Callable[[Spill], None]) -> None:
+    """Make table `joined` of tables bearer, medium, keys, source and source_ids: see MEDIA.
 
     And table `counted`: of each post with media, how many it has.
+
+    Args:
+        spill: where they lie; `bearer` has posts, and other copies of them.
+        settle: makes of `medium` and `found` those that the posts have.
     """
     _open(spill)
     for level, condition in LEVELS:
@@ -162,6 +167,7 @@ def join(spill: Spill) -> None:
         spill.run(f"INSERT INTO found SELECT id, sid, '{said}' FROM tried WHERE n = 1")
         spill.run("INSERT INTO vague SELECT id FROM tried WHERE n > 1")
         spill.run("DELETE FROM undone WHERE id IN (SELECT id FROM tried WHERE n = 1)")
+    settle(spill)
     _close(spill)
 
 
@@ -170,7 +176,7 @@ def _open(spill: Spill) -> None:
     # Of one post alone: what its metadata file is called says something of its media.
     spill.run(
         "CREATE TABLE alone AS SELECT input, regexp_replace(raw_ref, ':[0-9]+$', '') AS file "
-        "FROM post GROUP BY ALL HAVING count(*) = 1"
+        "FROM bearer WHERE raw_ref <> '' GROUP BY ALL HAVING count(*) = 1"
     )
     # Many addresses end alike, such as /ID/720.mp4: such an end names no file.
     spill.run(
@@ -219,7 +225,7 @@ def _try_ids(spill: Spill) -> None:
     spill.run(
         "CREATE TABLE claim AS SELECT p.seq, platform, sid, s.name, s.kind, "
         "coalesce(s.sha256, s.source_id) AS content, min(place) AS place "
-        "FROM post p SEMI JOIN counted USING (seq) JOIN source_ids i USING (post_id) "
+        "FROM bearer p SEMI JOIN counted USING (seq) JOIN source_ids i USING (post_id) "
         f"JOIN source s USING (sid) WHERE (i.reach = {ANYWHERE} OR s.input = p.input) "
         "AND (i.dump IS NULL OR i.dump = p.dump) "
         # Post 1 of a table is not what another input calls 1.
@@ -258,8 +264,9 @@ def _close(spill: Spill) -> None:
         "ON m.common AND m.base = s.base AND s.media"
     )
     spill.run(
-        "CREATE TABLE joined AS SELECT m.* EXCLUDE (id, seq, status), "
-        "CASE WHEN s.sid IS NOT NULL THEN 'matched' WHEN m.status <> '' THEN m.status "
+        "CREATE TABLE joined AS SELECT m.* EXCLUDE (id, seq, winner, status), "
+        f"CASE WHEN m.status = '{OTHER_COPY}' THEN m.status "
+        "WHEN s.sid IS NOT NULL THEN 'matched' WHEN m.status <> '' THEN m.status "
         "WHEN v.id IS NOT NULL THEN 'ambiguous' WHEN local_path IS NOT NULL THEN 'missing' "
         "WHEN source_url IS NOT NULL THEN 'linked' ELSE 'missing' END AS status, "
         "coalesce(f.level, '') AS joined_by, s.source_id, s.version "

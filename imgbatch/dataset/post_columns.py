@@ -13,6 +13,9 @@ OTHER_INPUT = "same-id-in-other-input"
 # posts; one whose posts are rows that were read of another; one that may hold what was not read.
 BROKEN, NONE_HERE = "broken-file", "no-posts"
 DUPLICATE, SUSPECT = "duplicate-posts", "suspect-file"
+# Of a file that another copy of a post names: its medium's status; and the kind of gap that tells
+# in which metadata file, by its message, such a copy is.
+OTHER_COPY = "other-copy"
 TIME = pa.timestamp("us", tz="UTC")
 TEXT = pa.string()
 SUMMARIES = {
@@ -62,7 +65,7 @@ SCHEMAS = {
             _field("reply_to", TEXT, "id of the post that this one answers", "for no answer"),
             _field("repost_of", TEXT, "id of the post that this one shares", "for no share"),
             _field("metrics", TEXT, "counts by the platform's own names, as JSON"),
-            _field("n_media", pa.int32(), "rows of this post in post_media"),
+            _field("n_media", pa.int32(), "rows of this post in post_media, without other-copy"),
             _field("state", TEXT, "present in the last export, or removed from it"),
             _field("raw_ref", TEXT, "metadata file and line that the post was read from"),
             _field("dump", TEXT, "format of the dump"),
@@ -87,8 +90,9 @@ SCHEMAS = {
                 "status",
                 TEXT,
                 "matched: a source holds it; missing: the file that the dump names is not there; "
-                "linked: there is an address only; ambiguous: several files may be it; else why "
-                "the dump has no file",
+                "linked: there is an address only; ambiguous: several files may be it; other-copy: "
+                "a source holds it, and another copy of the post names it, not the newest; else "
+                "why the dump has no file",
             ),
             _field("joined_by", TEXT, "metadata, stem, basename, id or hash; empty if unmatched"),
             _field("source_id", TEXT, "the source, as in every table", "if unmatched"),
@@ -103,6 +107,7 @@ SCHEMAS = {
                 TEXT,
                 "unmatched-medium, unmatched-source; duplicate-posts, differing-rows, "
                 "same-id-in-other-input, same-id-in-other-table: what ids came more than once; "
+                "other-copy: of a post, the metadata file of a copy that is not the newest; "
                 "withheld-removals: how many posts that an export lacks stay, and suspect-file: "
                 "why; or what is missing or broken in a metadata file",
             ),

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgbatch.dataset import posts
+from imgbatch.dataset.post_columns import OTHER_COPY
 from imgbatch.dataset.posts import MEDIA
 from imgbatch.platforms import unmarked
 
@@ -121,7 +122,10 @@ def media_marks(dataset: Dataset, sources: Iterable[str]) -> frozenset[str]:
     found: set[str] = set()
     if not len(wanted) or MEDIA not in posts.here(dataset):
         return frozenset()
-    for batch in dataset.table(MEDIA).batches(["platform", "post_id", "media_idx", "source_id"]):
+    # What stands behind a post's own media has no place that the next reading knows.
+    own = pc.field("status") != OTHER_COPY
+    columns = ["platform", "post_id", "media_idx", "source_id"]
+    for batch in dataset.table(MEDIA).batches(columns, own):
         ours = batch.filter(pc.is_in(batch.column("source_id"), value_set=wanted))
         media = zip(*(ours.column(at).to_pylist() for at in range(3)), strict=True)
         found.update(medium_mark(*one) for one in media)

@@ -30,11 +30,12 @@ SOURCES = pa.schema([("source_id", pa.string()), ("version", pa.string())])
 TWICE = "SELECT count(*) FROM (SELECT {0} FROM {1} GROUP BY ALL HAVING count(*) > 1)"
 COUNTED = (
     "SELECT count(*) FROM posts p LEFT JOIN (SELECT platform, post_id, count(*) AS n "
-    "FROM post_media GROUP BY ALL) m USING (platform, post_id) "
+    "FROM post_media WHERE status <> 'other-copy' GROUP BY ALL) m USING (platform, post_id) "
     "WHERE p.n_media <> coalesce(m.n, 0)"
 )
 HALF = (
-    "SELECT count(*) FROM post_media WHERE (status = 'matched') <> (source_id IS NOT NULL) "
+    "SELECT count(*) FROM post_media "
+    "WHERE (status IN ('matched', 'other-copy')) <> (source_id IS NOT NULL) "
     "OR (source_id IS NULL) <> (version IS NULL)"
 )
 CHECKS = {

@@ -16,10 +16,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from imgbatch.dataset import posts
 from imgbatch.dataset.former import AT_ONCE, BARE, KEY
 from imgbatch.dataset.joining import BY_KEY
+from imgbatch.dataset.post_columns import GAPS, OTHER_COPY
 from imgbatch.dataset.post_marks import (
     SAME,
     SUBMISSION,
@@ -73,6 +75,9 @@ ALSO = (
 )
 MEDIA_NOW = ("platform", "post_id", "media_key", "source_id", "status")
 FORMS_BY_KEY = ", ".join(f"'{form}'" for form in BY_KEY)
+# Of a gap that tells in which metadata file another copy of a post is.
+COPIES = pa.schema([(name, pa.string()) for name in ("ref", "message", "input")])
+WHOSE = "file.ref = gone.platform || ' ' || gone.post_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,7 @@ class KnownPosts:
         authors_here: how many of them have posts here.
         untold: how many posts here do not say which platform they are from, by what stands there.
         doubtful: how many of these have an author by an id that was given.
-        files: addresses of the metadata files that they were read from.
+        files: addresses of the metadata files that have them, or copies of them.
         platforms: that their marks name; "": any.
     """
 
@@ -283,6 +288,13 @@ def _opened(dataset: Dataset) -> Iterator[Spill]:
         for name, own, columns in ((POSTS, "post", POSTS_NOW), (MEDIA, "medium", MEDIA_NOW)):
             schema = pa.schema([_plain(SCHEMAS[name].field(column)) for column in columns])
             spill.fill(own, schema, _rows(dataset, name, schema))
+        copy = pc.field("kind") == OTHER_COPY
+        spill.fill("copy", COPIES, _rows(dataset, GAPS, COPIES, copy))
+        spill.run(
+            "CREATE VIEW file AS SELECT platform || ' ' || post_id AS ref, input, "
+            "regexp_replace(raw_ref, ':[0-9]+$', '') AS file FROM post "
+            "UNION ALL SELECT ref, input, message FROM copy"
+        )
         yield spill
 
 
@@ -292,9 +304,11 @@ def _plain(field: pa.Field) -> pa.Field:
     return pa.field(field.name, kind)
 
 
-def _rows(dataset: Dataset, name: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _rows(
+    dataset: Dataset, name: str, schema: pa.Schema, where: pc.Expression | None = None
+) -> Iterator[pa.RecordBatch]:
     if name in posts.here(dataset):
-        for batch in dataset.table(name).batches(schema.names, at_once=AT_ONCE):
+        for batch in dataset.table(name).batches(schema.names, where, at_once=AT_ONCE):
             yield from pa.Table.from_batches([batch]).cast(schema).to_batches()
 
 
@@ -368,7 +382,7 @@ def _with_named(
 
 
 def _files(dataset: Dataset, spill: Spill, *, alone: bool = False) -> frozenset[str]:
-    """Return the addresses of the metadata files that the posts in the table `gone` are of.
+    """Return the addresses of the metadata files that have the posts in the table `gone`.
 
     Args:
         dataset: whose posts.
@@ -377,10 +391,10 @@ def _files(dataset: Dataset, spill: Spill, *, alone: bool = False) -> frozenset[
     """
     made = posts.record(dataset) if POSTS in posts.here(dataset) else None
     before = {name: own["before"] for name, own in made["inputs"].items()} if made else {}
-    file = "SELECT DISTINCT input, regexp_replace(raw_ref, ':[0-9]+$', '') AS file FROM post"
-    told = f"{file} SEMI JOIN gone USING (platform, post_id)"
+    theirs = f"FROM file SEMI JOIN gone ON {WHOSE}"
+    told = f"SELECT DISTINCT input, file {theirs}"
     if alone:
-        told += f" EXCEPT {file} ANTI JOIN gone USING (platform, post_id)"
+        told += f" EXCEPT SELECT input, file FROM file ANTI JOIN gone ON {WHOSE}"
     pairs = (one for batch in spill.batches(told) for one in _pairs(batch))
     return frozenset(before.get(name, f"{name}/") + file for name, file in pairs)
 

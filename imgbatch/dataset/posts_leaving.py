@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from imgbatch import __version__
 from imgbatch.dataset import posts
 from imgbatch.dataset.parts import put_table, read_part
-from imgbatch.dataset.post_columns import OTHER_INPUT
+from imgbatch.dataset.post_columns import OTHER_COPY, OTHER_INPUT
 from imgbatch.dataset.post_marks import FORGOTTEN, is_author_forgotten, is_forgotten
 from imgbatch.dataset.posts import GAPS, MEDIA, POSTS, SCHEMAS
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 UNMATCHED_MEDIUM, UNMATCHED_SOURCE = "unmatched-medium", "unmatched-source"
 # Of a medium whose source is forgotten: all that names it, or tells what it shows.
 # Gaps that name a post, or its medium.
-OF_POSTS = (UNMATCHED_MEDIUM, OTHER_INPUT)
+OF_POSTS = (UNMATCHED_MEDIUM, OTHER_INPUT, OTHER_COPY)
 NAMING = ("media_key", "source_url", "local_path", "sha256", "alt_text", "source_id", "version")
 REFERENCES = ("reply_to", "repost_of")
 
@@ -209,6 +209,10 @@ def _media(rows: pa.Table, stones: Tombstones, listed: list[dict[str, Any]]) -> 
     gone = pa.array(_is_gone(stones, rows, "post_id"), pa.bool_())
     kept = rows.filter(pc.invert(gone))
     bad = stones.among(kept["source_id"]).combine_chunks()
+    # A file that only other copies of a post name is no medium that would be missed.
+    missed = pc.invert(pc.and_(bad, pc.equal(kept["status"], OTHER_COPY)))
+    kept = kept.filter(missed)
+    bad = bad.filter(missed.combine_chunks())
     for name in NAMING:
         kept = _blank(kept, name, bad)
     for name, word in (("status", FORGOTTEN), ("joined_by", "")):

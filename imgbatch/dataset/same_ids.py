@@ -1,6 +1,7 @@
 """Posts with the same id enter, in a `Spill`: which of them are one post, and which are several.
 
-    one_of_each(...)       of what was read: pieces of a post add up, else the last stays
+    one_of_each(...)       of what was read: pieces of a post add up, else the last stays, and
+                           files that other copies have are kept for it (`copies`)
     follow(...)            posts of a table that has another name now keep their place
     drop_nameless(...)     what was a file's post by its id alone is that of a platform now
     of_other_inputs(...)   a platform's post is the same wherever it comes from: the last stays
@@ -16,8 +17,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from imgbatch.dataset.copies import keep_apart
 from imgbatch.dataset.former import FILE, KEY
-from imgbatch.dataset.post_columns import DUPLICATE, MEDIA, OTHER_INPUT, SCHEMAS
+from imgbatch.dataset.post_columns import DUPLICATE, MEDIA, OTHER_COPY, OTHER_INPUT, SCHEMAS
 from imgbatch.dataset.spill import quoted
 from imgbatch.platforms import FORMS, MARKED, marked
 
@@ -81,12 +83,21 @@ def one_of_each(spill: Spill, pieces: Mapping[str, str]) -> None:
         f"INSERT INTO gap SELECT {quoted(DUPLICATE)}, {_file('raw_ref')}, NULL, {quoted(TWICE)}, "
         "count(*), input FROM read WHERE seq NOT IN (SELECT piece FROM kept) GROUP BY ALL"
     )
+    keep_apart(spill)
+    spill.run(
+        f"INSERT INTO gap SELECT {quoted(OTHER_COPY)}, {_ref('c')}, NULL, {_file('c.raw_ref')}, "
+        "count(*), c.input FROM copies c GROUP BY ALL"
+    )
     for name in ("read", "media_read", "last", "kept"):
         spill.run(f"DROP TABLE {name}")
 
 
 def _those(pieces: Mapping[str, str], within: str) -> str:
     return ", ".join(quoted(name) for name, far in pieces.items() if far == within) or "''"
+
+
+def _ref(table: str) -> str:
+    return f"{table}.platform || ' ' || {table}.post_id"
 
 
 def _file(column: str) -> str:
@@ -240,9 +251,15 @@ def of_other_inputs(spill: Spill, input_: str, *, whole: bool) -> None:
         f"count(*), f.input FROM post p JOIN former f USING ({KEY}) "
         f"WHERE f.input <> {quoted(input_)} AND f.state = 'present' GROUP BY ALL"
     )
+    spill.run(
+        f"INSERT INTO gap SELECT {quoted(OTHER_COPY)}, {_ref('p')}, NULL, {_file('f.raw_ref')}, "
+        f"1, f.input FROM post p JOIN former f USING ({KEY}) "
+        f"WHERE f.input <> {quoted(input_)} AND f.state = 'present'"
+    )
     if not whole:
+        kinds = f"{quoted(OTHER_INPUT)}, {quoted(OTHER_COPY)}"
         spill.run(
-            f"INSERT INTO gap FROM gaps_then WHERE kind = {quoted(OTHER_INPUT)} "
+            f"INSERT INTO gap FROM gaps_then WHERE kind IN ({kinds}) "
             f"AND input = {quoted(input_)} AND ref NOT IN (SELECT {REF} FROM post)"
         )
 

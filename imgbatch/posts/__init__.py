@@ -28,7 +28,7 @@ from imgbatch.posts.found import (
     refuse_unknown,
 )
 from imgbatch.posts.in_names import ids_of, plain_ids_of
-from imgbatch.posts.keys import media_keys, source_keys
+from imgbatch.posts.keys import exact_paths, media_keys, source_keys
 from imgbatch.posts.leaving import begin_to_forget
 from imgbatch.posts.left_out import left_out
 from imgbatch.posts.retention import changed as retention_changed
@@ -218,6 +218,7 @@ def _read(
         gathered.settle(
             settings.removed,
             listed=partial(_listed, found.dump, whole=noted.listed),
+            exact=exact_paths,
             damage=why or _unknown(made, gathered.input),
             seen=Seen(
                 there=partial(_there, found.dump),

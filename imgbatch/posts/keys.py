@@ -81,6 +81,19 @@ def media_keys(before: Mapping[str, str]) -> Callable[[pa.Table], pa.Table]:
     return made
 
 
+def exact_paths(rows: pa.Table) -> pa.Table:
+    """Return rows of `copies.SPARE` whose paths mean the same beside any metadata file."""
+    pairs = zip(rows["local_path"].to_pylist(), rows["raw_ref"].to_pylist(), strict=True)
+    found = [_exact(path, file_of(raw_ref)) if path else path for path, raw_ref in pairs]
+    at = rows.schema.get_field_index("local_path")
+    return rows.set_column(at, rows.schema.field(at), pa.array(found, pa.string()))
+
+
+def _exact(path: str, file: str) -> str:
+    name = names.resolve(path, file)
+    return path if name is None else names.exact(name)
+
+
 def _medium(
     before: Mapping[str, str],
     at: int,

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.gathered import Gathered
-from imgbatch.posts.keys import media_keys, source_ids, source_keys
+from imgbatch.posts.keys import exact_paths, media_keys, source_ids, source_keys
 from imgbatch.posts.rows import Batches
 from imgbatch.sources.dumps import Gap, Media, Post
 from imgbatch.storage import open_store
@@ -36,7 +36,7 @@ def joined(
     found: Sequence[tuple[str, Post | Gap]] = [(form, post) for post in posts]
     for rows in Batches(root).of(found):
         gathered.take(*rows)
-    gathered.settle("keep", listed=lambda _: None)
+    gathered.settle("keep", listed=lambda _: None, exact=exact_paths)
     gathered.join(media_keys({}), source_keys({}), source_ids(namers or {}))
     media = pa.concat_tables([rows for _, rows in gathered.rows()["post_media"]])
     order = [(name, "ascending") for name in ("platform", "post_id", "media_idx")]

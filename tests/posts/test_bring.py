@@ -235,9 +235,14 @@ def test_of_two_dumps_with_the_same_ids_the_one_read_last_stays(own: Path, dump:
     assert summary.posts is not None
     assert summary.posts["gaps"]["duplicate-posts"] == 2
     assert rows(own, "posts", "text", "raw_ref")[0] == ("later", "zz.jsonl:1")
-    assert rows(own, "post_media", "post_id", "source_url") == [
-        (FIRST, "https://pbs.twimg.com/media/FfSecond22.jpg")
-    ]
+    found = rows(own, "post_media", "post_id", "status", "source_url")
+    assert found[0] == (FIRST, "matched", "https://pbs.twimg.com/media/FfSecond22.jpg")
+    # Files of the copies that did not stay are theirs all the same.
+    assert {(own_id, status) for own_id, status, _ in found[1:]} == {
+        (FIRST, "other-copy"),
+        (SECOND, "other-copy"),
+    }
+    assert rows(own, "posts", "n_media")[:2] == [(1,), (0,)]
     assert verify(Dataset.open(str(own))).problems == []
 
 

@@ -1,0 +1,190 @@
+"""Copies of posts enter, in a `Spill`; their files leave with the posts that stay.
+
+    keep_apart(...)   of what was read: copies that did not stay, and their media, each file once
+    lend(...)         and those of other inputs
+    lend_absent(...)  and those of posts that were not read again
+    add_up(...)       once all are joined: a copy's file takes the place of a medium that has none;
+                      any other comes behind the post's own media, with the status `other-copy`
+
+A copy is joined as a post of its own: where it was read tells which files are beside it.
+
+Decision, 2026-11: each file that some copy of a post has is a row of `post_media`, as long as the
+copy is there. So a takedown finds it, and it is not counted as nobody's. Drawback: of a post that
+ten exports bring with its picture there are ten rows, and whoever counts pictures leaves out nine,
+by their status.
+"""
+
+# ruff: noqa: S608 - statements are put together of names and words of this room; values are quoted
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from imgbatch.dataset.former import KEY, MEDIUM
+from imgbatch.dataset.joining import each
+from imgbatch.dataset.post_columns import OTHER_COPY
+from imgbatch.dataset.spill import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from imgbatch.dataset.spill import Spill
+
+    # Takes and gives rows of SPARE; their paths mean the same wherever they are said, then.
+    Exact = Callable[[pa.Table], pa.Table]
+
+# Of a medium: the number of its copy, that of the post which stays, and where the copy was read.
+SPARE = pa.schema(
+    [
+        ("seq", pa.int64()),
+        ("winner", pa.int64()),
+        ("raw_ref", pa.string()),
+        *((f.name, f.type) for f in MEDIUM),
+    ]
+)
+NAMES = [f.name for f in MEDIUM]
+BEARER = "seq, platform, post_id, input, dump, raw_ref"
+# By these two media are one file, where their metadata files are in one folder.
+FILE = ("media_key", "source_url", "local_path", "sha256")
+# What a medium says, whatever its place and its fate.
+SAYS = ", ".join(
+    n for n in NAMES if n not in ("platform", "post_id", "media_idx", "status", "input")
+)
+COPY = quoted(OTHER_COPY)
+# Below the numbers of all posts, read now or before.
+BELOW = -(2**40)
+
+
+def keep_apart(spill: Spill) -> None:
+    """Make tables `copies` and `inexact` of what was read; see `one_of_each`."""
+    spill.run(
+        f"CREATE TABLE copies AS SELECT {_of('r', BEARER.split(', '))}, l.seq AS winner "
+        f"FROM read r JOIN last l USING ({KEY}) ANTI JOIN kept k ON k.piece = r.seq"
+    )
+    same = " AND ".join(f"o.{name} IS NOT DISTINCT FROM m.{name}" for name in FILE)
+    where = "regexp_replace({0}.raw_ref, '[^/]*$', '')"
+    spill.run(
+        f"CREATE TABLE inexact AS SELECT m.seq, m.winner, m.raw_ref, {_of('m', NAMES)} FROM "
+        f"(SELECT m.*, c.winner, c.raw_ref, {where.format('c')} AS folder FROM media_read m "
+        "JOIN copies c USING (seq) WHERE m.status = '') m ANTI JOIN "
+        f"(SELECT m.*, {where.format('p')} AS folder FROM medium m JOIN post p USING (seq) "
+        "WHERE m.status = '') o "
+        f"ON o.seq = m.winner AND o.folder = m.folder AND {same} "
+        f"QUALIFY row_number() OVER (PARTITION BY m.winner, m.folder, {_of('m', FILE)} "
+        "ORDER BY m.seq DESC, m.media_idx) = 1"
+    )
+
+
+def lend(spill: Spill, input_: str, exact: Exact) -> None:
+    """Make table `spare` of these, and of media in `former_medium` that other inputs brought.
+
+    Args:
+        spill: where all of it lies.
+        input_: that was read.
+        exact: see `Exact`.
+    """
+    spill.run(
+        f"CREATE TABLE lent AS SELECT p.seq AS winner, f.raw_ref, {_of('m', NAMES)} "
+        "FROM former_medium m JOIN former f USING (seq) JOIN post p ON p.platform = f.platform "
+        f"AND p.post_id = f.post_id WHERE m.input <> {quoted(input_)} "
+        f"AND m.status IN ('', {COPY})"
+    )
+    _number(spill, "inexact")
+    spill.fill("spare", SPARE, each(spill.batches("FROM inexact"), exact))
+    spill.run("DROP TABLE inexact")
+
+
+def lend_absent(spill: Spill) -> None:
+    """Put into `spare` what copies of the posts in `absent` had; the rest is theirs."""
+    spill.run(
+        f"CREATE TABLE lent AS SELECT m.seq AS winner, f.raw_ref, {_of('m', NAMES)} "
+        f"FROM former_medium m JOIN absent f USING (seq) WHERE m.status = {COPY}"
+    )
+    _number(spill, "spare")
+
+
+def _number(spill: Spill, table: str) -> None:
+    """Move `lent` into a table of media, by copies that are numbered downwards."""
+    lowest = f"least({BELOW}, (SELECT coalesce(min(seq), 0) FROM copies))"
+    # What lay beside its metadata file is not known any more, but for the path.
+    spill.run(
+        f"CREATE TABLE numbered AS SELECT {lowest} - row_number() OVER () AS seq, * FROM "
+        "(SELECT DISTINCT winner, platform, post_id, input FROM lent)"
+    )
+    spill.run("INSERT INTO copies BY NAME SELECT n.*, '' AS dump, '' AS raw_ref FROM numbered n")
+    spill.run(
+        f"INSERT INTO {table} BY NAME SELECT n.seq, l.* REPLACE ('' AS status) FROM lent l "
+        "JOIN numbered n ON n.winner = l.winner AND n.input = l.input"
+    )
+    spill.run("DROP TABLE numbered")
+    spill.run("DROP TABLE lent")
+
+
+def changed_media() -> str:
+    """Return the query of the posts in `post` that have other media than in `former_medium`.
+
+    A file of a copy changes nothing: neither where it stands in for a medium, nor behind them.
+    """
+    own = ", ".join(name for name in NAMES if name != "input")
+    same = " AND ".join(f"s.{n} IS NOT DISTINCT FROM f.{n}" for n in SAYS.split(", "))
+    lent = f"spare s ON s.platform = f.platform AND s.post_id = f.post_id AND {same}"
+    return (
+        f"SELECT {KEY} FROM (SELECT {own} FROM medium EXCEPT SELECT {own} FROM former_medium) a "
+        f"ANTI JOIN (SELECT {_of('f', [*KEY.split(', '), 'media_idx'])} FROM former_medium f "
+        f"SEMI JOIN {lent}) b USING ({KEY}, media_idx) "
+        f"UNION SELECT {KEY} FROM (SELECT {_of('f', own.split(', '))} FROM former_medium f "
+        f"ANTI JOIN {lent} WHERE f.status <> {COPY} EXCEPT SELECT {own} FROM medium) "
+        f"SEMI JOIN post USING ({KEY})"
+    )
+
+
+def add_up(spill: Spill) -> None:
+    """Settle, of `medium` and `found`, what copies have; and count anew what each post has."""
+    if spill.first("SELECT 1 FROM spare LIMIT 1") is None:
+        return
+    spill.run(
+        "CREATE TABLE lender AS SELECT m.*, sid FROM medium m JOIN found USING (id) "
+        "WHERE m.seq <> m.winner"
+    )
+    # By the platform's id of a medium; else by its place.
+    spill.run(
+        "CREATE TABLE stand_in AS SELECT id, own, media_idx FROM (SELECT l.id, u.id AS own, "
+        "u.media_idx FROM lender l JOIN medium u ON u.seq = l.winner AND u.kind = l.kind "
+        "AND (u.media_key = l.media_key OR ((u.media_key IS NULL OR l.media_key IS NULL) "
+        "AND u.media_idx = l.media_idx)) WHERE u.id NOT IN (SELECT id FROM found) "
+        "QUALIFY row_number() OVER (PARTITION BY u.id ORDER BY l.seq DESC, l.media_idx) = 1) "
+        "QUALIFY row_number() OVER (PARTITION BY id ORDER BY media_idx) = 1"
+    )
+    spill.run(
+        "CREATE TABLE behind AS SELECT id, winner, sid FROM lender l "
+        "ANTI JOIN stand_in USING (id) ANTI JOIN (SELECT m.winner, f.sid FROM medium m "
+        "JOIN found f USING (id) WHERE m.seq = m.winner OR id IN (SELECT id FROM stand_in)) h "
+        "ON h.winner = l.winner AND h.sid = l.sid "
+        "QUALIFY row_number() OVER (PARTITION BY winner, sid ORDER BY seq DESC, media_idx) = 1"
+    )
+    last = "SELECT seq, max(media_idx) AS last FROM medium WHERE seq = winner GROUP BY seq"
+    spill.run(
+        "CREATE TABLE placed AS SELECT id, media_idx, '' AS status FROM stand_in UNION ALL "
+        "SELECT b.id, (coalesce(last, -1) + row_number() OVER (PARTITION BY b.winner ORDER BY "
+        f"s.name))::INTEGER, {COPY} FROM behind b JOIN source s USING (sid) "
+        f"LEFT JOIN ({last}) l ON l.seq = b.winner"
+    )
+    spill.run("ALTER TABLE medium RENAME TO all_media")
+    spill.run(
+        "CREATE TABLE medium AS FROM all_media WHERE seq = winner "
+        "AND id NOT IN (SELECT own FROM stand_in) UNION ALL BY NAME "
+        "SELECT m.* REPLACE (winner AS seq, p.media_idx AS media_idx, p.status AS status) "
+        "FROM all_media m JOIN placed p USING (id)"
+    )
+    spill.run(
+        "CREATE OR REPLACE TABLE counted AS SELECT seq, count(*) AS n FROM medium "
+        f"WHERE status <> {COPY} GROUP BY seq"
+    )
+    for name in ("lender", "stand_in", "behind", "placed", "all_media"):
+        spill.run(f"DROP TABLE {name}")
+
+
+def _of(table: str, names: tuple[str, ...] | list[str]) -> str:
+    return ", ".join(f"{table}.{name}" for name in names)

@@ -1,0 +1,194 @@
+"""Several copies of one post: the newest says what it says, and no file of any copy is lost."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from imgbatch.dataset import Dataset
+from imgbatch.dataset.verify import verify
+from tests.posts.made import bring, photo, rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.posts.made import Done
+
+NOT_INCLUDED = "(File not included. Change data exporting settings to download.)"
+JANUARY, FEBRUARY = "ChatExport_2024-01-01", "ChatExport_2024-02-01"
+PICTURE = "photos/photo_2@01-01-2024_10-00-00.jpg"
+
+
+def export(folder: Path, text: str, photo_: str) -> None:
+    """Write a channel of two messages, the second with a photograph."""
+    day = {"type": "message", "date": "2024-01-01T10:00:00", "date_unixtime": "1704103200"}
+    of = {"from": "Channel", "from_id": "channel1234567890"}
+    second = {"id": 2, **day, **of, "text": text, "photo": photo_, "width": 640, "height": 480}
+    messages = [{"id": 1, **day, **of, "text": "first"}, second]
+    told = {"name": "Channel", "type": "public_channel", "id": 1234567890, "messages": messages}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "result.json").write_text(json.dumps(told))
+
+
+def media(own: Path) -> list[tuple[int, str, bool]]:
+    """Return place, status and whether a source is named, of every medium."""
+    found = rows(own, "post_media", "media_idx", "status", "source_id")
+    return [(place, status, source is not None) for place, status, source in found]
+
+
+def sources(own: Path) -> set[str]:
+    found = Dataset.open(str(own)).read("sources", columns=["address"])["address"].to_pylist()
+    return {address.partition("/in/")[2] for address in found}
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Path:
+    """Two exports of one channel, of which the first has the photograph."""
+    photo(tmp_path / "in" / JANUARY / PICTURE)
+    export(tmp_path / "in" / JANUARY, "second", PICTURE)
+    export(tmp_path / "in" / FEBRUARY, "edited", NOT_INCLUDED)
+    bring(tmp_path / "in", tmp_path / "own")
+    return tmp_path
+
+
+def test_a_copy_without_a_file_does_not_displace_one_that_has_it(two: Path) -> None:
+    own = two / "own"
+    assert dict(rows(own, "posts", "post_id", "text"))["1234567890/2"] == "edited"
+    assert media(own) == [(0, "matched", True)]
+    assert not [kind for (kind,) in rows(own, "post_gaps", "kind") if kind == "unmatched-source"]
+    assert verify(Dataset.open(str(own))).problems == []
+
+
+def test_a_takedown_reaches_the_files_of_every_copy(
+    two: Path, imgbatch: Callable[..., Done]
+) -> None:
+    own = two / "own"
+    words = ("--post-id", "1234567890/2", "--platform", "telegram")
+    done = imgbatch("forget", own, *words, "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    assert (done.said["posts"], done.said["sources"]) == (1, 1)
+    for export_ in (JANUARY, FEBRUARY):
+        assert f"{export_}/result.json" in done.stdout
+    assert f"{JANUARY}/{PICTURE}" not in sources(own)
+    assert verify(Dataset.open(str(own))).problems == []
+    copies = [ref for kind, ref in rows(own, "post_gaps", "kind", "ref") if kind == "other-copy"]
+    assert copies == ["telegram 1234567890/1"]
+
+
+def test_the_files_that_two_copies_have_both_go_with_the_post(
+    two: Path, imgbatch: Callable[..., Done]
+) -> None:
+    own = two / "own"
+    photo(two / "in" / FEBRUARY / PICTURE, "china.jpg")
+    export(two / "in" / FEBRUARY, "edited", PICTURE)
+    bring(two / "in", own)
+    assert media(own) == [(0, "matched", True), (1, "other-copy", True)]
+    assert verify(Dataset.open(str(own))).problems == []
+    done = imgbatch("forget", own, "--post-id", "1234567890/2", "--yes", "--json")
+    assert (done.said["posts"], done.said["sources"]) == (1, 2)
+    assert not [name for name in sources(own) if name.endswith(".jpg")]
+    assert verify(Dataset.open(str(own))).problems == []
+
+
+def test_a_forgotten_file_of_another_copy_leaves_its_row(
+    two: Path, imgbatch: Callable[..., Done]
+) -> None:
+    own = two / "own"
+    photo(two / "in" / FEBRUARY / PICTURE, "china.jpg")
+    export(two / "in" / FEBRUARY, "edited", PICTURE)
+    bring(two / "in", own)
+    found = rows(own, "post_media", "status", "source_id")
+    other = dict(found)["other-copy"]
+    done = imgbatch("forget", own, "--source", other, "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    assert media(own) == [(0, "matched", True)]
+    assert verify(Dataset.open(str(own))).problems == []
+    photo(two / "in/another.jpg", "flower.jpg")
+    bring(two / "in", own)
+    assert media(own) == [(0, "matched", True)]
+
+
+def test_a_second_reading_changes_nothing(two: Path) -> None:
+    own = two / "own"
+    before = media(own), rows(own, "post_media"), rows(own, "post_gaps")
+    photo(two / "in/another.jpg", "flower.jpg")
+    summary = bring(two / "in", own).posts
+    assert summary is not None
+    assert (summary["new"], summary["changed"], summary["removed"]) == (0, 0, 0)
+    assert (media(own), rows(own, "post_media")) == before[:2]
+    assert bring(two / "in", own).posts is None
+
+
+def fetched(out: Path, *media: dict[str, object]) -> None:
+    """Write what a fetch wrote of one post that several weekly files have."""
+    (out / "fetched").mkdir(parents=True, exist_ok=True)
+    (out / "fetched/about.json").write_text("{}")
+    post = {"post_id": "C1", "platform": "instagram", "author_id": "7", "created_at": None}
+    told = [{**post, "text": f"week {n}", "media": [one]} for n, one in enumerate(media, 1)]
+    (out / "posts.jsonl").write_text("".join(json.dumps(one) + "\n" for one in told))
+
+
+def test_a_link_that_is_dead_by_now_does_not_take_the_file_of_an_earlier_week(
+    tmp_path: Path, imgbatch: Callable[..., Done]
+) -> None:
+    own, path = tmp_path / "own", "media/aa/0123-4567.jpg"
+    photo(tmp_path / "in" / path)
+    week1 = {"kind": "image", "key": "11", "url": "https://a.example/1.jpg?s=1", "path": path}
+    week2 = {"kind": "image", "key": "11", "url": "https://a.example/1.jpg?s=2"}
+    fetched(tmp_path / "in", week1)
+    bring(tmp_path / "in", own)
+    fetched(tmp_path / "in", week1, {**week2, "status": "link.denied"})
+    summary = bring(tmp_path / "in", own).posts
+    assert summary is not None
+    assert (summary["posts"], summary["changed"], summary["sources"]) == (1, 1, 0)
+    assert media(own) == [(0, "matched", True)]
+    assert rows(own, "posts", "text") == [("week 2",)]
+    assert bring(tmp_path / "in", own).posts is None
+    done = imgbatch("forget", own, "--post-id", "C1", "--yes", "--json")
+    assert (done.said["posts"], done.said["sources"]) == (1, 1)
+
+
+def test_a_post_keeps_the_files_that_another_input_has(
+    tmp_path: Path, imgbatch: Callable[..., Done]
+) -> None:
+    own = tmp_path / "own"
+    photo(tmp_path / "in/a" / JANUARY / PICTURE)
+    export(tmp_path / "in/a" / JANUARY, "second", PICTURE)
+    export(tmp_path / "in/b" / FEBRUARY, "edited", NOT_INCLUDED)
+    bring(tmp_path / "in/a", own)
+    bring(tmp_path / "in/b", own, add_input=True)
+    assert media(own) == [(0, "matched", True)]
+    # Read again, in either order; then b has the message no more.
+    for name in ("a", "b"):
+        photo(tmp_path / "in" / name / "another.jpg", "flower.jpg", tail=name.encode())
+        summary = bring(tmp_path / "in" / name, own).posts
+        assert summary is not None
+        assert media(own) == [(0, "matched", True)]
+        assert verify(Dataset.open(str(own))).problems == []
+    shutil.rmtree(tmp_path / "in/b" / FEBRUARY)
+    bring(tmp_path / "in/b", own)
+    assert media(own) == [(0, "matched", True)]
+    done = imgbatch("forget", own, "--post-id", "1234567890/2", "--yes", "--json")
+    assert (done.said["posts"], done.said["sources"]) == (1, 1)
+    assert f"{JANUARY}/result.json" in done.stdout
+
+
+def test_what_a_copy_had_besides_stays_while_its_post_is_not_read_again(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    for month, name in ((JANUARY, "rocket.jpg"), (FEBRUARY, "china.jpg")):
+        photo(tmp_path / "in" / month / PICTURE, name)
+        export(tmp_path / "in" / month, month, PICTURE)
+    bring(tmp_path / "in", own)
+    both = [(0, "matched", True), (1, "other-copy", True)]
+    assert media(own) == both
+    for month in (JANUARY, FEBRUARY):
+        (tmp_path / "in" / month / "result.json").unlink()
+    summary = bring(tmp_path / "in", own).posts
+    assert summary is not None
+    assert summary["absent"] == 2
+    assert media(own) == both
+    assert verify(Dataset.open(str(own))).problems == []
