@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 SEQ = pa.field("seq", pa.int64())
 POST_ROWS = pa.schema([SEQ, *THEN[POSTS]])
+# Of a post as it was read, too: that it is a part of one, by the dump's own word.
+READ_ROWS = pa.schema([*POST_ROWS, pa.field("partial", pa.bool_())])
 MEDIA_ROWS = pa.schema([SEQ, *MEDIUM])
 GAP_ROWS = SCHEMAS[GAPS]
 # What is made anew of all inputs each time; all other gaps are what reading one came to.
@@ -97,7 +99,7 @@ class Gathered:
         self._spill = Spill()
         self.counts = Counts()
         self.suspects = Suspects()
-        for name, schema in (("read", POST_ROWS), ("media_read", MEDIA_ROWS), ("gap", GAP_ROWS)):
+        for name, schema in (("read", READ_ROWS), ("media_read", MEDIA_ROWS), ("gap", GAP_ROWS)):
             self._spill.fill(name, schema, [])
 
     def close(self) -> None:
@@ -105,7 +107,7 @@ class Gathered:
         self._spill.close()
 
     def take(self, posts: pa.Table, media: pa.Table, gaps: pa.Table) -> None:
-        """Take rows of POST_ROWS, MEDIA_ROWS and GAP_ROWS; `seq` grows in the order of reading."""
+        """Take rows of READ_ROWS, MEDIA_ROWS and GAP_ROWS; `seq` grows in the order of reading."""
         for name, rows in (("read", posts), ("media_read", media), ("gap", gaps)):
             if rows.num_rows:
                 self._spill.add(name, rows)

@@ -1,7 +1,7 @@
 """Posts with the same id enter, in a `Spill`: which of them are one post, and which are several.
 
-    one_of_each(...)       of what was read: pieces of a post add up, else the last stays, and
-                           files that other copies have are kept for it (`copies`)
+    one_of_each(...)       of what was read: pieces of a post add up, else the last stays (the
+                           last whole one), and files of other copies are kept for it (`copies`)
     follow(...)            posts of a table that has another name now keep their place
     drop_nameless(...)     what was a file's post by its id alone is that of a platform now
     of_other_inputs(...)   a platform's post is the same wherever it comes from: the last stays
@@ -45,6 +45,8 @@ OTHER_TABLE = (
     "posts whose ids are those of posts in other tables too; all stay. A column platform says that "
     "ids count everywhere"
 )
+# A part of a post comes before each whole copy, whenever it was read.
+NEWEST = f"CASE WHEN partial THEN seq - {2**40} ELSE seq END"
 # What pieces of one post have to agree in.
 SAYING = ("text", "author_id", "author_name")
 # Of a post of which a dump has files, and says neither platform nor anything else.
@@ -63,8 +65,9 @@ def one_of_each(spill: Spill, pieces: Mapping[str, str]) -> None:
         pieces: see `Gathered.settle`.
     """
     spill.run(
-        f"CREATE TABLE last AS SELECT max(seq) AS seq, {KEY}, max_by(dump, seq) AS dump, "
-        f"max_by(raw_ref, seq) AS raw_ref FROM read GROUP BY {KEY}"
+        f"CREATE TABLE last AS SELECT max_by(seq, {NEWEST}) AS seq, {KEY}, "
+        f"max_by(dump, {NEWEST}) AS dump, max_by(raw_ref, {NEWEST}) AS raw_ref "
+        f"FROM read GROUP BY {KEY}"
     )
     same_file = f"{_file('read.raw_ref')} = {_file('last.raw_ref')}"
     same_folder = f"{_folder('read.raw_ref')} = {_folder('last.raw_ref')}"
@@ -76,7 +79,9 @@ def one_of_each(spill: Spill, pieces: Mapping[str, str]) -> None:
         f"OR (read.dump IN ({_those(pieces, 'file')}) AND {same_file}) "
         f"OR (read.dump IN ({_those(pieces, '')}) AND {same_folder})))"
     )
-    spill.run("CREATE TABLE post AS FROM read SEMI JOIN last USING (seq)")
+    spill.run(
+        "CREATE TABLE post AS SELECT * EXCLUDE (partial) FROM read SEMI JOIN last USING (seq)"
+    )
     _add_up(spill)
     # By file: that it gave posts shows in no row.
     spill.run(

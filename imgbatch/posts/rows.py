@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from imgbatch.dataset.gathered import GAP_ROWS, MEDIA_ROWS, POST_ROWS
+from imgbatch.dataset.gathered import GAP_ROWS, MEDIA_ROWS, READ_ROWS
 from imgbatch.sources.dumps import Gap
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ Rows = tuple[pa.Table, pa.Table, pa.Table]
 
 
 class Batches:
-    """Turns posts and gaps into rows of POST_ROWS, MEDIA_ROWS and GAP_ROWS.
+    """Turns posts and gaps into rows of READ_ROWS, MEDIA_ROWS and GAP_ROWS.
 
     Args:
         input_: the root that they are read from.
@@ -87,6 +87,7 @@ class Batches:
                 text(post.raw_ref),
                 dump,
                 self._input,
+                post.partial,
             )
         )
         for place, medium in places(post.media):
@@ -115,7 +116,7 @@ class Batches:
 
     def _full(self) -> Rows:
         made = (
-            _table(self._posts, POST_ROWS),
+            _table(self._posts, READ_ROWS),
             _table(self._media, MEDIA_ROWS),
             _table(self._gaps, GAP_ROWS),
         )

@@ -192,3 +192,34 @@ def test_what_a_copy_had_besides_stays_while_its_post_is_not_read_again(tmp_path
     assert summary["absent"] == 2
     assert media(own) == both
     assert verify(Dataset.open(str(own))).problems == []
+
+
+def shown(file: Path, **said: object) -> None:
+    """Write what a researcher's browser was shown: one reel."""
+    line = {"source_platform": "instagram.com", "item_id": "C1", "timestamp_collected": 1}
+    data = {"code": "C1", "id": "11_7", "media_type": 2, **said}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({**line, "data": data}) + "\n")
+
+
+@pytest.mark.parametrize("whole_is", ["20240101", "20240108"])
+def test_a_part_of_a_post_never_stands_for_a_whole_copy(tmp_path: Path, whole_is: str) -> None:
+    own, name = tmp_path / "own", "zeeschuimer-export-instagram.com-{0}.ndjson"
+    cover = {"image_versions2": {"candidates": [{"url": "https://a.example/cover.jpg"}]}}
+    shown(tmp_path / "in" / name.format("20240104"), _zs_partial=True, **cover)
+    bring(tmp_path / "in", own)
+    # What is there of a post is better than nothing.
+    assert rows(own, "posts", "text") == [(None,)]
+    shown(
+        tmp_path / "in" / name.format(whole_is),
+        **cover,
+        caption={"text": "whole"},
+        taken_at=1704103200,
+        user={"pk": "7", "username": "ada", "full_name": "Ada"},
+        video_versions=[{"url": "https://a.example/reel.mp4"}],
+    )
+    bring(tmp_path / "in", own)
+    ((text, created, author),) = rows(own, "posts", "text", "created_at", "author_name")
+    assert (text, created is not None, author) == ("whole", True, "ada")
+    assert rows(own, "post_media", "source_url") == [("https://a.example/reel.mp4",)]
+    assert bring(tmp_path / "in", own).posts is None

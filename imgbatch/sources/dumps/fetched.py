@@ -95,6 +95,7 @@ def _post(item: dict[str, Any], name: str, line: int, counted: Counted) -> Post 
         repost_of=text_id(item.get("repost_of")),
         metrics={key: n for key, value in known if (n := count(value)) is not None},
         media=tuple(_medium(index, m) for index, m in enumerate(objects(item.get("media")))),
+        partial=item.get("partial") is True,
     )
 
 

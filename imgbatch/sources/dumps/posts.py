@@ -65,6 +65,8 @@ class Post(Struct):
         time_source: the field and unit that `created_at` was read from.
         reply_to, repost_of: ids of other posts.
         metrics: likes, shares, views, ..., by the dump's own names.
+        partial: the collector saw a part of the post only, and says so; it stays only where no
+            whole copy of the post is there.
     """
 
     post_id: str
@@ -81,6 +83,7 @@ class Post(Struct):
     repost_of: str | None = None
     metrics: Mapping[str, int] = {}
     media: tuple[Media, ...] = ()
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

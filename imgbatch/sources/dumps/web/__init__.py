@@ -28,6 +28,9 @@ READERS: dict[str, Callable[[dict[str, Any], Place], Post | None]] = {
     "tiktok": tiktok_post,
     "bluesky": bluesky_post,
 }
+# Zeeschuimer's mark of an item that a page showed a part of, such as the cover of a reel; it never
+# puts one in the place of a whole item.
+PARTIAL = "_zs_partial"
 # An item of these goes by the id of its post, whatever its shape.
 SAME_IDS = ("tiktok",)
 # How collectors name the platforms: the site's address, or a module's name.
@@ -51,7 +54,10 @@ def platform_of(name: str) -> str:
 def post_of(item: dict[str, Any], place: Place) -> Post | None:
     """Return the post of an item, None where its shape is not known."""
     reader = READERS.get(place.platform)
-    return reader(item, place) if reader else None
+    post = reader(item, place) if reader else None
+    if post is not None and item.get(PARTIAL) is True:
+        post.partial = True
+    return post
 
 
 def note_unknown(item: dict[str, Any], place: Place) -> None:
