@@ -6,7 +6,6 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from imgbatch.dataset.post_columns import OTHER_COPY
 from imgbatch.observe.bound import WRITING, grouped, meaning
 from imgbatch.observe.life import DIED, ENDED, SILENT, age_of
 from imgbatch.observe.progress import clock
@@ -40,6 +39,8 @@ def status(record: Mapping[str, Any]) -> list[str]:
     ]
     lines += [_labels(name, made) for name, made in record["groups"].items()]
     if brought := record.get("posts"):
+        from imgbatch.dataset.post_columns import OTHER_COPY
+
         media = {name: n for name, n in brought["media"].items() if name != OTHER_COPY}
         said = f"{media.get('matched', 0):,} of {sum(media.values()):,} media matched"
         lines.append(f"  posts: {brought['posts']:,}, {said}")

@@ -190,7 +190,7 @@ def read_all(
     with closing(Linked()) as linked:
         linking = [name for name in names if hasattr(load(name), "link")]
         for name in linking:
-            for gap in load(name).link(dump, linked):  # type: ignore[attr-defined]
+            for gap in load(name).link(dump, linked):  # type: ignore[attr-defined] # just asked for
                 yield name, gap
         for name in names:
             for found in _read(dump, name, asked or Plain(), linked):
