@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imgbatch.dataset.post_columns import OTHER_COPY
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -83,6 +81,8 @@ def _lessened(summary: Summary) -> list[str]:
 
 def _posts(brought: Mapping[str, Any]) -> list[str]:
     """Return what bringing posts came to as lines."""
+    from imgbatch.dataset.post_columns import OTHER_COPY  # noqa: PLC0415 - help loads no pyarrow
+
     formats = " and ".join(brought["formats"]) or "no metadata is left"
     counts = ", ".join(f"{brought[word]:,} {word}" for word in ("new", "changed", "removed"))
     gone = f", {brought['absent']:,} are no longer in it" if brought["absent"] else ""
