@@ -209,7 +209,7 @@ def _try_keys(spill: Spill) -> None:
     spill.run(
         "CREATE OR REPLACE TABLE tried AS SELECT m.id, arg_min(s.sid, s.name) AS sid, "
         "count(DISTINCT coalesce(s.sha256, s.source_id)) AS n FROM undone m "
-        f"JOIN (SELECT seq, dump FROM post WHERE dump IN ({forms})) p USING (seq) "
+        f"JOIN (SELECT seq, dump FROM bearer WHERE dump IN ({forms})) p USING (seq) "
         "JOIN source_ids i ON i.post_id = m.media_key AND m.media_key <> m.post_id "
         f"JOIN source s ON s.sid = i.sid AND {ALIKE} "
         f"WHERE (i.reach = {ANYWHERE} OR s.input = m.input) "
