@@ -14,10 +14,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from imgbatch.dataset.post_columns import HIDDEN
+from imgbatch.dataset.spill import quoted
+
 if TYPE_CHECKING:
     from imgbatch.dataset.spill import Spill
 
-PSEUDONYM = "'^[0-9a-f]{32}$'"
+PSEUDONYM = quoted(HIDDEN)
 FORMS = "('gallery-dl', 'yt-dlp')"
 PLATFORMS = "('x', 'reddit', 'instagram', 'telegram')"
 SAME_PLATFORM = (

@@ -16,6 +16,8 @@ DUPLICATE, SUSPECT = "duplicate-posts", "suspect-file"
 # Of a file that another copy of a post names: its medium's status; and the kind of gap that tells
 # in which metadata file, by its message, such a copy is.
 OTHER_COPY = "other-copy"
+# An id as `pseudonyms = true` makes it: another one for each platform.
+HIDDEN = "^[0-9a-f]{32}$"
 TIME = pa.timestamp("us", tz="UTC")
 TEXT = pa.string()
 SUMMARIES = {

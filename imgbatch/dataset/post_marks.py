@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from imgbatch.dataset import posts
 from imgbatch.dataset.post_columns import OTHER_COPY
 from imgbatch.dataset.posts import MEDIA
-from imgbatch.platforms import unmarked
+from imgbatch.platforms import SUBMISSION, unmarked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from imgbatch.dataset.tombstones import Tombstones
 
 FORGOTTEN = "forgotten"
-# What Reddit's submissions begin with.
-SUBMISSION = "t3_"
 # What people write into tables; readers of known formats say x.
 SAME = {"twitter": "x", "twitter.com": "x", "x.com": "x"}
 # Of posts whose dump does not say where they are from.

@@ -24,7 +24,6 @@ from imgbatch.dataset.joining import BY_KEY
 from imgbatch.dataset.post_columns import GAPS, OTHER_COPY
 from imgbatch.dataset.post_marks import (
     SAME,
-    SUBMISSION,
     UNTOLD,
     author_mark,
     mark,
@@ -34,7 +33,7 @@ from imgbatch.dataset.posts import MEDIA, POSTS, SCHEMAS
 from imgbatch.dataset.posts_meant import names_of, of_posts
 from imgbatch.dataset.posts_named import beside_sources, named_sources
 from imgbatch.dataset.spill import Spill, quoted
-from imgbatch.platforms import MARKED
+from imgbatch.platforms import MARKED, SUBMISSION
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from imgbatch.dataset.copies import keep_apart
 from imgbatch.dataset.former import FILE, KEY
-from imgbatch.dataset.post_columns import DUPLICATE, MEDIA, OTHER_COPY, OTHER_INPUT, SCHEMAS
+from imgbatch.dataset.post_columns import DUPLICATE, HIDDEN, MEDIA, OTHER_COPY, OTHER_INPUT, SCHEMAS
 from imgbatch.dataset.spill import quoted
 from imgbatch.platforms import FORMS, MARKED, marked
 
@@ -51,8 +51,6 @@ NEWEST = f"CASE WHEN partial THEN seq - {2**40} ELSE seq END"
 SAYING = ("text", "author_id", "author_name")
 # Of a post of which a dump has files, and says neither platform nor anything else.
 NAMELESS = "unknown"
-# An id as `pseudonyms = true` makes it: another one for each platform.
-HIDDEN = "^[0-9a-f]{32}$"
 # A platform without the mark of a file or a dump.
 FORM = f"regexp_replace(platform, '{MARKED}', '\\1')"
 

@@ -79,13 +79,19 @@ def test_a_takedown_reaches_the_files_of_every_copy(
     assert copies == ["telegram 1234567890/1"]
 
 
-def test_the_files_that_two_copies_have_both_go_with_the_post(
-    two: Path, imgbatch: Callable[..., Done]
-) -> None:
+def with_another_picture(two: Path) -> Path:
+    """Return the dataset, brought again with a picture of February's own for the post."""
     own = two / "own"
     photo(two / "in" / FEBRUARY / PICTURE, "china.jpg")
     export(two / "in" / FEBRUARY, "edited", PICTURE)
     bring(two / "in", own)
+    return own
+
+
+def test_the_files_that_two_copies_have_both_go_with_the_post(
+    two: Path, imgbatch: Callable[..., Done]
+) -> None:
+    own = with_another_picture(two)
     assert media(own) == [(0, "matched", True), (1, "other-copy", True)]
     assert verify(Dataset.open(str(own))).problems == []
     done = imgbatch("forget", own, "--post-id", "1234567890/2", "--yes", "--json")
@@ -97,10 +103,7 @@ def test_the_files_that_two_copies_have_both_go_with_the_post(
 def test_a_forgotten_file_of_another_copy_leaves_its_row(
     two: Path, imgbatch: Callable[..., Done]
 ) -> None:
-    own = two / "own"
-    photo(two / "in" / FEBRUARY / PICTURE, "china.jpg")
-    export(two / "in" / FEBRUARY, "edited", PICTURE)
-    bring(two / "in", own)
+    own = with_another_picture(two)
     found = rows(own, "post_media", "status", "source_id")
     other = dict(found)["other-copy"]
     done = imgbatch("forget", own, "--source", other, "--yes", "--json")

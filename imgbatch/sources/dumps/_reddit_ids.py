@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from imgbatch.platforms import SUBMISSION
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SUBMISSION, COMMENT = "t3_", "t1_"
+COMMENT = "t1_"
 WHOLE = re.compile(r"t\d_")
 
 

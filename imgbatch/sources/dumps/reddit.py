@@ -17,8 +17,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from imgbatch.platforms import SUBMISSION
 from imgbatch.sources.dumps import lines
-from imgbatch.sources.dumps._reddit_ids import SUBMISSION, is_comment, whole
+from imgbatch.sources.dumps._reddit_ids import is_comment, whole
 from imgbatch.sources.dumps._reddit_media import media_of
 from imgbatch.sources.dumps.names import base, ref, stem
 from imgbatch.sources.dumps.posts import Counted, Gap, Post
