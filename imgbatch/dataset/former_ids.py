@@ -1,6 +1,7 @@
 """Posts of before enter, in a `Spill`; those that had another id then have that of today.
 
     gallery-dl   called Reddit's posts by their bare ids, without t3_
+    4CAT         called Reddit's submissions and comments so
     yt-dlp       gave each video of X, Reddit and Instagram as a post by the medium's own id, and
                  Telegram's messages by their numbers alone
 
@@ -34,6 +35,13 @@ BARE = (
     "WHERE f.dump = 'gallery-dl' AND f.platform = 'reddit' "
     f"AND NOT regexp_matches(f.post_id, '^t[0-9]_|' || {PSEUDONYM})"
 )
+# Of a row whose file is not read now it is not known which of both it is.
+BY_ROW = (
+    "SELECT f.seq, f.platform, p.post_id, f.raw_ref = p.raw_ref FROM former f "
+    "JOIN post p ON p.platform = f.platform AND p.post_id IN ('t1_' || f.post_id, "
+    "'t3_' || f.post_id) AND p.input = f.input AND p.dump = f.dump "
+    "WHERE f.dump = '4cat' AND f.platform = 'reddit'"
+)
 BY_MEDIUM = (
     "SELECT f.seq, p.platform, p.post_id, f.raw_ref = p.raw_ref FROM former f "
     f"JOIN medium m ON m.media_key = f.post_id JOIN post p ON p.seq = m.seq AND {SAME_PLATFORM} "
@@ -57,7 +65,8 @@ def rename(spill: Spill) -> None:
     """
     spill.run(
         f"CREATE TABLE renamed AS SELECT n.*, f.platform AS stored, f.post_id AS stored_id, "
-        f"f.state FROM ({BARE} UNION ALL {BY_MEDIUM} UNION ALL {BY_PLACE}) n "
+        f"f.state FROM ({BARE} UNION ALL {BY_ROW} UNION ALL {BY_MEDIUM} UNION ALL "
+        f"{BY_PLACE}) n "
         "JOIN former f USING (seq) WHERE (n.platform, n.own) <> (f.platform, f.post_id) "
         "QUALIFY row_number() OVER (PARTITION BY seq ORDER BY same DESC, own) = 1"
     )

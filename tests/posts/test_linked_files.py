@@ -13,6 +13,7 @@ from imgbatch.dataset.forgotten import verify_forgotten
 from imgbatch.dataset.verify import verify
 from imgbatch.platforms import unmarked
 from imgbatch.sources import dumps
+from imgbatch.sources.dumps import csv_4cat
 from tests.corpus import PHOTOS
 from tests.posts.made import bring, rows
 
@@ -156,3 +157,50 @@ def test_a_row_of_a_table_is_not_the_post_that_a_zip_named_before(tmp_path: Path
     bring(tmp_path / "in", own, said.format("table"))
     found = {unmarked(platform) for (platform,) in rows(own, "posts", "platform")}
     assert found == {"table", "unknown"}
+
+
+def reddit(folder: Path) -> None:
+    """Write what 4CAT made of a submission of Reddit and a comment, and the zip of its picture."""
+    folder.mkdir(exist_ok=True)
+    (folder / "reddit-search-0a1b2c.csv").write_text(
+        "id,thread_id,timestamp,body,author,image_url\n"
+        f"abc12,abc12,2021-03-04 05:06:07,said,ada,{URL}\n"
+        "def34,abc12,2021-03-04 05:06:08,too,bob,\n"
+    )
+    pack(folder, "abc12")
+
+
+WHOLE = [("reddit", "t1_def34", "present"), ("reddit", "t3_abc12", "present")]
+
+
+def test_a_post_of_reddit_has_one_id_in_4cat_and_elsewhere(tmp_path: Path) -> None:
+    reddit(tmp_path / "in")
+    item = {
+        "id": "abc12",
+        "author": "ada",
+        "subreddit": "sky",
+        "title": "said",
+        "created_utc": 1_614_834_367,
+        "url": URL,
+    }
+    (tmp_path / "in" / "RS_2021-03.jsonl").write_text(json.dumps(item) + "\n")
+    read(tmp_path)
+    assert told(tmp_path)[0] == WHOLE
+    assert told(tmp_path)[1] == [("reddit", "matched")]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_posts_of_reddit_that_4cat_gave_bare_ids_before_are_not_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str
+) -> None:
+    said = f'removed = "{policy}"'
+    reddit(tmp_path / "in")
+    with monkeypatch.context() as former:
+        former.setattr(posts, "VERSION", posts.VERSION - 1)
+        former.setattr(csv_4cat, "whole", lambda post_id, **_: post_id)
+        read(tmp_path, said)
+    assert [post_id for _, post_id, _ in told(tmp_path)[0]] == ["abc12", "def34"]
+    counts = read(tmp_path, said)
+    assert told(tmp_path)[0] == WHOLE
+    assert told(tmp_path)[1] == [("reddit", "matched")]
+    assert (counts["new"], counts["removed"], counts["absent"]) == (0, 0, 0)

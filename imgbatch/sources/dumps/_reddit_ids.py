@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 COMMENT = "t1_"
-WHOLE = re.compile(r"t\d_")
+WHOLE = re.compile(r"^t\d_")
 
 
 def is_comment(item: Mapping[str, Any]) -> bool:
@@ -19,8 +19,13 @@ def is_comment(item: Mapping[str, Any]) -> bool:
     return "link_id" in item or "body" in item
 
 
-def whole(bare: str, *, comment: bool = False) -> str:
+def whole(post_id: str, *, comment: bool = False) -> str:
     """Return an id with what says which kind of thing it is of; one that has it as it is."""
-    if WHOLE.match(bare):
-        return bare
-    return (COMMENT if comment else SUBMISSION) + bare
+    if WHOLE.match(post_id):
+        return post_id
+    return (COMMENT if comment else SUBMISSION) + post_id
+
+
+def bare(post_id: str) -> str:
+    """Return an id without what says which kind of thing it is of."""
+    return WHOLE.sub("", post_id, count=1)

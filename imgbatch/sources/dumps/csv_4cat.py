@@ -9,6 +9,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from imgbatch.sources.dumps._reddit_ids import whole
 from imgbatch.sources.dumps.names import base, ref
 from imgbatch.sources.dumps.posts import Gap, Media, Post
 from imgbatch.sources.dumps.values import count, iso_time, number, unix_time
@@ -68,6 +69,7 @@ class Rows:
         self._links = _there(place, *LINKS)
         self._metrics = [(column, place[column]) for column in place if METRICS.match(column)]
         self._media = [(_there(place, *group), kind) for group, kind in MEDIA]
+        self._thread = place.get("thread_id", len(header))
         self._attached = place.get("attachment_filename", len(header))
         self._attached_type = place.get("attachment_type", len(header))
         # 4CAT names its files after the data source: tiktok-search-....csv
@@ -81,7 +83,11 @@ class Rows:
         if not post_id:
             return Gap("no-id", self._name, line, "a row without id")
         url = _first(row, self._links)
-        post = Post(post_id, self._platform_of(row, url), ref(self._name, line))
+        platform = self._platform_of(row, url)
+        if platform == "reddit":
+            # A thread has its submission's id; what has another than its thread is a comment.
+            post_id = whole(post_id, comment=row[self._thread].strip() != post_id)
+        post = Post(post_id, platform, ref(self._name, line))
         # Where a platform's rows have no id of the author, the name is what tells authors apart.
         post.author_id = _first(row, self._authors)
         if post.author_id is None:

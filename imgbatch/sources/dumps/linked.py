@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from imgbatch.sources.dumps._reddit_ids import bare
 from imgbatch.sources.dumps.names import ref
 from imgbatch.sources.dumps.posts import Media, Post
 
@@ -54,9 +55,13 @@ class Linked:
         if self._empty:
             return
         files = self._of(post.post_id)
+        own = post.post_id
+        if not files and post.platform == "reddit":
+            own = bare(post.post_id)  # as 4CAT has it in its dataset and zips
+            files = self._of(own)
         if not files:
             return
-        self._files.execute("UPDATE files SET taken = 1 WHERE post_id = ?", (post.post_id,))
+        self._files.execute("UPDATE files SET taken = 1 WHERE post_id = ?", (own,))
         by_url = {medium.url: medium for medium in files if medium.url}
         named = [None if one.path else by_url.get(one.url or "") for one in post.media]
         media = [
