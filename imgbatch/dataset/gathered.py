@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from imgbatch.dataset.copies import BEARER, add_up, changed_media, lend, lend_absent
 from imgbatch.dataset.former import BARE, FILE, KEY, MEDIUM, THEN, remember
+from imgbatch.dataset.in_part import stand_behind
 from imgbatch.dataset.joining import KEYS, bring_sources, each, join
 from imgbatch.dataset.mistaken import drop_mistaken
 from imgbatch.dataset.post_columns import GAPS, OTHER_COPY, POSTS, SCHEMAS
@@ -141,6 +142,7 @@ class Gathered:
         follow(self._spill, self.input, listed)
         drop_nameless(self._spill, self.input)
         drop_mistaken(self._spill, self.input)
+        stand_behind(self._spill, self.input)
         lend(self._spill, self.input, exact)
         self.suspects = suspect(self._spill, self.input, seen or Seen())
         damage = damage or (WITHHELD if self.suspects.count else "")

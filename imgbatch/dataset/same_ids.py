@@ -38,6 +38,7 @@ MEDIUM = ", ".join(f.name for f in SCHEMAS[MEDIA] if f.name not in (*JOINING, "m
 LAST = "of each the one that was read last stays"
 DIFFERING = f"rows of one post that name another author or text; {LAST}"
 HAS_TOO = f"the post is in this input too; {LAST}"
+HAS_PART = "a part of the post is in this input too; what the other says stays"
 TWICE = f"posts that came more than once; {LAST}"
 # A post as gaps call it.
 REF = "platform || ' ' || post_id"
@@ -80,6 +81,7 @@ def one_of_each(spill: Spill, pieces: Mapping[str, str]) -> None:
     spill.run(
         "CREATE TABLE post AS SELECT * EXCLUDE (partial) FROM read SEMI JOIN last USING (seq)"
     )
+    spill.run("CREATE TABLE in_part AS SELECT seq FROM read SEMI JOIN last USING (seq) WHERE partial")
     _add_up(spill)
     # By file: that it gave posts shows in no row.
     spill.run(
@@ -234,7 +236,7 @@ def _unlisted(spill: Spill, its: str, listed: Listed) -> list[str]:
 
 
 def of_other_inputs(spill: Spill, input_: str, *, whole: bool) -> None:
-    """Tell in `gap` of each post in `post` that `former` has of another input, which that is.
+    """Tell in `gap` of each post that was read and that `former` has of another input, which.
 
     The row leaves that input, and its export has the post still. So the gap is of that input, and
     lasts until it is read again; as does one of the file that gave it.
@@ -245,26 +247,32 @@ def of_other_inputs(spill: Spill, input_: str, *, whole: bool) -> None:
         whole: False: what it lacks it may have all the same, as far as it had it before.
     """
     spill.run(
-        f"INSERT INTO gap SELECT {quoted(OTHER_INPUT)}, {REF}, NULL, {quoted(HAS_TOO)}, 1, f.input "
-        f"FROM post p JOIN former f USING ({KEY}) "
-        f"WHERE f.input <> {quoted(input_)} AND f.state = 'present'"
+        "CREATE TABLE twice AS SELECT platform, post_id, f.raw_ref, f.input, "
+        f"{quoted(HAS_TOO)} AS message "
+        f"FROM post JOIN former f USING ({KEY}) "
+        f"WHERE f.input <> {quoted(input_)} AND f.state = 'present' "
+        f"UNION ALL SELECT {KEY}, raw_ref, input, {quoted(HAS_PART)} FROM behind_others"
     )
     spill.run(
-        f"INSERT INTO gap SELECT {quoted(DUPLICATE)}, {_file('f.raw_ref')}, NULL, {quoted(TWICE)}, "
-        f"count(*), f.input FROM post p JOIN former f USING ({KEY}) "
-        f"WHERE f.input <> {quoted(input_)} AND f.state = 'present' GROUP BY ALL"
+        f"INSERT INTO gap SELECT {quoted(OTHER_INPUT)}, {REF}, NULL, message, 1, input FROM twice"
     )
     spill.run(
-        f"INSERT INTO gap SELECT {quoted(OTHER_COPY)}, {_ref('p')}, NULL, {_file('f.raw_ref')}, "
-        f"1, f.input FROM post p JOIN former f USING ({KEY}) "
-        f"WHERE f.input <> {quoted(input_)} AND f.state = 'present'"
+        f"INSERT INTO gap SELECT {quoted(DUPLICATE)}, {_file('raw_ref')}, NULL, {quoted(TWICE)}, "
+        "count(*), input FROM twice GROUP BY ALL"
+    )
+    spill.run(
+        f"INSERT INTO gap SELECT {quoted(OTHER_COPY)}, {REF}, NULL, {_file('raw_ref')}, 1, input "
+        "FROM twice"
     )
     if not whole:
         kinds = f"{quoted(OTHER_INPUT)}, {quoted(OTHER_COPY)}"
         spill.run(
             f"INSERT INTO gap FROM gaps_then WHERE kind IN ({kinds}) "
-            f"AND input = {quoted(input_)} AND ref NOT IN (SELECT {REF} FROM post)"
+            f"AND input = {quoted(input_)} AND ref NOT IN "
+            f"(SELECT {REF} FROM post UNION ALL SELECT {REF} FROM behind_others)"
         )
+    for name in ("twice", "behind_others"):
+        spill.run(f"DROP TABLE {name}")
 
 
 def held_elsewhere(input_: str) -> str:

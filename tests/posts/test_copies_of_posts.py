@@ -226,3 +226,56 @@ def test_a_part_of_a_post_never_stands_for_a_whole_copy(tmp_path: Path, whole_is
     assert (text, created is not None, author) == ("whole", True, "ada")
     assert rows(own, "post_media", "source_url") == [("https://a.example/reel.mp4",)]
     assert bring(tmp_path / "in", own).posts is None
+
+
+def test_a_part_of_a_post_in_another_input_never_stands_for_a_whole_copy(
+    tmp_path: Path, imgbatch: Callable[..., Done]
+) -> None:
+    own, name = tmp_path / "own", "zeeschuimer-export-instagram.com-20240104.ndjson"
+    one, other = tmp_path / "in/a", tmp_path / "in/b"
+    shown(
+        one / name,
+        caption={"text": "whole"},
+        taken_at=1704103200,
+        user={"pk": "7", "username": "ada", "full_name": "Ada"},
+        video_versions=[{"url": "https://a.example/reel.mp4"}],
+    )
+    bring(one, own)
+    cover = {"image_versions2": {"candidates": [{"url": "https://a.example/cover.jpg"}]}}
+    shown(other / name, _zs_partial=True, **cover)
+    photo(other / "cover.jpg")
+    counts = bring(other, own, add_input=True).posts
+    assert counts is not None
+    assert (counts["new"], counts["changed"], counts["removed"], counts["posts"]) == (0, 0, 0, 1)
+    whole = ([("whole", f"file://{one}")], [("matched", True)])
+
+    def now() -> tuple[object, object]:
+        found = rows(own, "post_media", "status", "source_id")
+        return (
+            rows(own, "posts", "text", "input"),
+            sorted((status, source is not None) for status, source in found),
+        )
+
+    assert now() == whole
+    gaps = rows(own, "post_gaps", "kind", "ref", "input")
+    there = [(kind, ref) for kind, ref, input_ in gaps if input_ == f"file://{other}"]
+    copy = [("other-copy", "instagram C1"), ("same-id-in-other-input", "instagram C1")]
+    assert [found for found in there if found in copy] == copy
+    assert ("duplicate-posts", name) in there
+    # Each is read again, whatever came first.
+    for folder in (other, one, other):
+        photo(folder / "another.jpg", "flower.jpg", tail=str(len(list(own.rglob("*")))).encode())
+        again = bring(folder, own).posts
+        assert again is not None
+        assert (again["new"], again["changed"], again["removed"]) == (0, 0, 0)
+        assert now() == whole
+        assert without_files(rows(own, "post_gaps", "kind", "ref", "input")) == without_files(gaps)
+        assert verify(Dataset.open(str(own))).problems == []
+    done = imgbatch("forget", own, "--post-id", "C1", "--yes", "--json")
+    assert (done.said["posts"], done.said["sources"]) == (1, 1)
+    for folder in (one, other):
+        assert f"{folder}/{name}" in done.stdout
+
+
+def without_files(gaps: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    return [gap for gap in gaps if gap[0] != "unmatched-source"]
