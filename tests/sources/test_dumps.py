@@ -511,11 +511,24 @@ def test_a_day_in_a_record_is_one_as_a_number_too(day: Any) -> None:
     [
         2023, "2023", 2023.0, "2023.0", "23", 231224, 45284, "45284.5", 0, "0", 24122023,
         "24122023", "24.12.2023", "24.12", "24/12/2023", "24-12-2023", "1-2-2023", 20230231,
-        "20230231", 20231224.5, 99_999_999,
+        "20230231", 20231224.5, 99_999_999, 202313241530, 20231224250000, "99999999999999",
+        10**11, 10**17, 10**25,
     ],
 )  # fmt: skip
-def test_a_number_of_few_digits_in_a_record_is_no_seconds(wrong: Any) -> None:
+def test_a_number_that_would_be_long_past_or_far_ahead_is_no_seconds(wrong: Any) -> None:
     assert moment(wrong) is None
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        20231224153000, "20231224153000", 20231224153000.0, 202312241530, "202312241530.0",
+        1_703_431_800, 1_703_431_800_000, 1_703_431_800_000_000, "1703431800000000000",
+        1_703_431_800_000_000_000,
+    ],
+)  # fmt: skip
+def test_a_moment_in_a_record_is_one_as_a_number_too(told: Any) -> None:
+    assert moment(told) == datetime(2023, 12, 24, 15, 30, tzinfo=UTC)
 
 
 def test_seconds_in_a_record_are_those_from_1973_on_and_those_before_1970() -> None:

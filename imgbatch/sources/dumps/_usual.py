@@ -50,6 +50,12 @@ DAY = re.compile(r"^(19|20)\d{2}(0[1-9]|1[0-2])[0-3]\d$")
 # Seconds between them are numbers of up to 8 digits.
 FEW_DIGITS_FROM = datetime.fromtimestamp(0, UTC)
 FEW_DIGITS_TO = datetime.fromtimestamp(10**8, UTC)
+# What would be later, as seconds or milliseconds, was not meant as either.
+MANY_DIGITS_FROM = datetime(2200, 1, 1, tzinfo=UTC)
+# A day as in 20231224, and to the minute and second, by how many digits it has.
+STAMPS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+# Of a second, as tables of pandas and Parquet have them in columns of whole numbers.
+FRACTIONS = {16: 10**6, 19: 10**9}
 WRITTEN = "%a %b %d %H:%M:%S %z %Y"
 
 
@@ -101,9 +107,10 @@ def plain(field: str) -> str:
 def moment(value: Any) -> datetime | None:
     """Return the moment that a field holds, in UTC where it names no zone.
 
-    Seconds or milliseconds since 1970, ISO 8601 (also 20231224), X's old form, or a datetime. A
-    number of up to 8 digits is no seconds, which would be of before March 1973: it is a day as in
-    20231224, or no moment, as a bare year is none. Seconds before 1970 have a minus.
+    Seconds, milliseconds, microseconds or nanoseconds since 1970, ISO 8601 (also 20231224), X's old
+    form, or a datetime. A number of up to 8 digits is no seconds, which would be of before March
+    1973: it is a day as in 20231224, or no moment, as a bare year is none; one of 12 or 14 digits
+    is a minute or second as in 20231224153000, or none. Seconds before 1970 have a minus.
     """
     if isinstance(value, str):
         if value[4:5] == "-" or DAY.match(value.strip()):
@@ -112,15 +119,24 @@ def moment(value: Any) -> datetime | None:
         return iso_time(value.isoformat())
     found = unix_time(value)
     if found is None:
-        return iso_time(value) or written_time(value, WRITTEN)
+        return iso_time(value) or written_time(value, WRITTEN) or _by_digits(value)
     # In this order: by far the most are told by the first look.
-    return found if found >= FEW_DIGITS_TO or found < FEW_DIGITS_FROM else _day(value)
+    if FEW_DIGITS_TO <= found < MANY_DIGITS_FROM or found < FEW_DIGITS_FROM:
+        return found
+    return _by_digits(value)
 
 
-def _day(value: Any) -> datetime | None:
-    """Return the day that a number of few digits is, if it is one; a table may have it as 2.0."""
-    told = f"{number(value):.10g}"
-    return iso_time(told) if DAY.match(told) else None
+def _by_digits(value: Any) -> datetime | None:
+    """Return the moment of a number that is known by its length; a table may have it as 2.0."""
+    told = number(value)
+    if told is None or told < 0 or told % 1:
+        return None
+    digits = f"{told:.0f}"
+    if len(digits) in FRACTIONS:
+        return unix_time(int(digits) / FRACTIONS[len(digits)])
+    if len(digits) not in STAMPS or not DAY.match(digits[:8]):
+        return None
+    return written_time(digits, STAMPS[len(digits)])
 
 
 def words(row: Mapping[str, Any], field: str) -> str | None:
