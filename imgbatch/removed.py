@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.forget import complete
+from imgbatch.recount import recount
 from imgbatch.report import rewrite_report
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def forget_removed(url: str, recipe: Recipe) -> dict[str, int] | None:
     if recipe.posts.removed != "forget":
         return None
     dataset = Dataset.open(url)
-    audit = complete(dataset)
+    audit = complete(dataset, recount)
     if audit is None:
         return None
     rewrite_report(dataset, audit.report)

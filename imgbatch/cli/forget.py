@@ -80,6 +80,7 @@ def forget(
     from imgbatch.dataset.given import Given, look_up
     from imgbatch.dataset.posts_forgotten import look_up as look_up_posts
     from imgbatch.posts.in_names import ids_in_names
+    from imgbatch.recount import recount
     from imgbatch.report import rewrite_report
 
     one_by_one = named(source, None)
@@ -103,7 +104,7 @@ def forget(
     if not yes:
         ask(opened, known, found, fetched, former=former, as_json=json)
     left = leave_fetched(fetched, gone.plain)
-    audit = take_out(opened, known, of_posts=found, former=former, reason=reason)
+    audit = take_out(opened, known, of_posts=found, former=former, reason=reason, recount=recount)
     rewrite_report(opened, audit.report)
     others = gone.others
     told = ", ".join(f"{count:,} {name}" for name, count in others.most_common())

@@ -62,8 +62,9 @@ def status(record: Mapping[str, Any]) -> list[str]:
 def _labels(name: str, made: Mapping[str, Any]) -> str:
     """Return what labels there are as a line."""
     said = f"  groups {name}: {counted(made['groups'], 'group')} of {made['grouped']:,} rows"
-    old = f", older than {' and '.join(made['stale'])}: group again" if made["stale"] else ""
-    return said + old
+    gone = f", made of {made['left']:,} rows too that were forgotten" if made["left"] else ""
+    old = f", older than {' and '.join(made['stale'])}" if made["stale"] else ""
+    return said + gone + old + (": group again" if gone or old else "")
 
 
 def going(run: Mapping[str, Any]) -> list[str]:

@@ -154,6 +154,7 @@ def retain(
     from imgbatch.dataset.given import Given, look_up
     from imgbatch.dataset.posts_forgotten import older
     from imgbatch.posts.in_names import ids_in_names
+    from imgbatch.recount import recount
     from imgbatch.report import rewrite_report
 
     opened = Dataset.open(dataset)
@@ -173,7 +174,8 @@ def retain(
         say(json, "retained", record, [said, *notes, *fetched_lines(left)])
         return
     day = time.strftime("%Y-%m-%d", time.gmtime(before))
-    audit = forget(opened, known, of_posts=found, reason=f"retention: {kept} days, before {day}")
+    reason = f"retention: {kept} days, before {day}"
+    audit = forget(opened, known, of_posts=found, reason=reason, recount=recount)
     rewrite_report(opened, audit.report)
     more = {"days": kept, "timeless": timeless}
     tell("retained", known, found, audit, left, more, notes, as_json=json)

@@ -11,18 +11,16 @@ What it was and did is told by `imgbatch.dataset.audit`.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from imgbatch.dataset import (
     MANIFEST,
     SOURCES,
     groups,
     labels,
-    manifest,
+    labels_leaving,
     post_marks,
     posts,
     posts_leaving,
@@ -37,28 +35,24 @@ from imgbatch.dataset.audit import (
     records,
     report_kind,
 )
-from imgbatch.dataset.changes import GONE, Changes
 from imgbatch.dataset.commit import check_ours, take_number
 from imgbatch.dataset.given import Known
 from imgbatch.dataset.lock import RunLock
 from imgbatch.dataset.needles import Needles
-from imgbatch.dataset.parts import put_table, read_part
 from imgbatch.dataset.post_ids import PostIds
 from imgbatch.dataset.posts_forgotten import KnownPosts
-from imgbatch.dataset.shards import read_rows
+from imgbatch.dataset.rows_leaving import leave_manifest, leave_table
 from imgbatch.errors import SettingsError
 from imgbatch.settings import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from imgbatch.dataset import Dataset, Part, Table
+    from imgbatch.dataset import Dataset
     from imgbatch.dataset.given import Given
-    from imgbatch.dataset.tombstones import Tombstones
+    from imgbatch.dataset.labels_leaving import Recount
 
 COMPLETED = "completes what was begun"
-OURS = "imgbatch."
-READERS = 8
 
 
 def forget(
@@ -68,6 +62,7 @@ def forget(
     of_posts: KnownPosts | None = None,
     former: bool = False,
     reason: str | None = None,
+    recount: Recount = labels_leaving.as_they_are,
 ) -> Audit:
     """Take sources and posts out of a dataset for good, and complete what was interrupted.
 
@@ -81,6 +76,8 @@ def forget(
         former: whatever is named, all that stands behind former states leaves as well: files that
             no snapshot holds, what a repair put aside, and labels of rows that are no more.
         reason: kept in the audit record.
+        recount: tells again what is left of groups that lose rows: `imgbatch.recount`, where labels
+            may be there. By default their other columns stay as they are.
 
     Raises:
         SettingsError: the reason names a source or a post.
@@ -101,7 +98,7 @@ def forget(
     _refuse_strange(dataset)
     lock = RunLock.take(store, audit.run, expires=Limits().lock_seconds)
     try:
-        _forget(dataset, known, told, audit)
+        _forget(dataset, known, told, audit, recount)
     finally:
         lock.release()
     return audit
@@ -123,8 +120,12 @@ def begin(dataset: Dataset, told: KnownPosts, *, reason: str) -> None:
     audit.write(dataset.store)
 
 
-def complete(dataset: Dataset) -> Audit | None:
+def complete(dataset: Dataset, recount: Recount) -> Audit | None:
     """Do what is on record as begun; None where nothing is.
+
+    Args:
+        dataset: which it leaves.
+        recount: as for `forget`.
 
     Raises:
         BusyError, FencedError, StorageError: as for `forget`; it stays on record.
@@ -139,7 +140,7 @@ def complete(dataset: Dataset) -> Audit | None:
         gone = rows.filter(stones.among(rows["source_id"]))
         there.update(zip(*(column.to_pylist() for column in gone.columns), strict=True))
     known = Known(frozenset(there), frozenset(there.values()), unknown=(), twins=())
-    return forget(dataset, known, reason=COMPLETED)
+    return forget(dataset, known, reason=COMPLETED, recount=recount)
 
 
 def is_left(dataset: Dataset, one: Given) -> bool:
@@ -155,7 +156,9 @@ def _refuse_strange(dataset: Dataset) -> None:
         dataset.table(folder).parts()
 
 
-def _forget(dataset: Dataset, known: Known, told: KnownPosts, audit: Audit) -> None:
+def _forget(
+    dataset: Dataset, known: Known, told: KnownPosts, audit: Audit, recount: Recount
+) -> None:
     store = dataset.store
     before = records(store)
     begun = [record for record in before if record["status"] == "begun"]
@@ -172,7 +175,7 @@ def _forget(dataset: Dataset, known: Known, told: KnownPosts, audit: Audit) -> N
     here = known.addresses or told.here or all(one in former for one in ids)
     # What a run took out, as INPUT lacks it, has labels and former rows still.
     if begun or audit.former or here or scrub.traced(dataset, needles):
-        _take_out(dataset, needles, audit, alone=_of_nobody(begun, known, told))
+        _take_out(dataset, needles, audit, recount, alone=_of_nobody(begun, known, told))
     else:
         # A photo that a search was asked with is on its page, and no source of the dataset.
         audit.files += scrub.pages(store, needles)
@@ -200,13 +203,16 @@ def _of_nobody(begun: Iterable[Mapping[str, Any]], known: Known, told: KnownPost
     return not (before or known.ids or told.marks or told.names or told.sources)
 
 
-def _take_out(dataset: Dataset, needles: Needles, audit: Audit, *, alone: bool) -> None:
+def _take_out(
+    dataset: Dataset, needles: Needles, audit: Audit, recount: Recount, *, alone: bool
+) -> None:
     """Take out what needles find.
 
     Args:
         dataset: which it leaves.
         needles: of sources and posts.
         audit: what is counted.
+        recount: tells again what is left of groups.
         alone: no source and no post is named, so files beside labels that stay do so too.
     """
     store, stones = dataset.store, needles.stones
@@ -217,7 +223,7 @@ def _take_out(dataset: Dataset, needles: Needles, audit: Audit, *, alone: bool) 
     audit.lines += scrub.texts(store, needles)
     audit.files += scrub.aside(store, needles)
     scrub.report(store)
-    audit.rows[MANIFEST] += _leave_manifest(dataset, stones, audit.run, number)
+    audit.rows[MANIFEST] += leave_manifest(dataset, stones, audit.run, number)
     shards = {part.shard: part for part in dataset.table(MANIFEST).parts().values()}
     # Before the tables of sources: a post must not point at rows that are gone.
     audit.rows.update(posts_leaving.leave(dataset, stones, run=audit.run, number=number))
@@ -225,14 +231,16 @@ def _take_out(dataset: Dataset, needles: Needles, audit: Audit, *, alone: bool) 
     for folder in sorted(others, key=lambda f: (f.endswith(f"/{SOURCES}"), f)):
         if folder.startswith(f"{groups.FOLDER}/"):
             name = folder.removeprefix(f"{groups.FOLDER}/")
-            gone = labels.leave(dataset, name, stones, run=audit.run, number=number)
+            gone = labels_leaving.leave(
+                dataset, name, stones, recount, run=audit.run, number=number
+            )
         else:
-            gone = _leave_table(dataset, folder, shards, stones, (audit.run, number))
+            gone = leave_table(dataset, folder, shards, stones, (audit.run, number))
         audit.rows[folder.rpartition("/")[2]] += gone
         audit.write(store)
     if audit.former:
         for name in labels.outdated(dataset):
-            labels.empty(dataset, name, run=audit.run, number=number)
+            labels_leaving.empty(dataset, name, run=audit.run, number=number)
         audit.files += scrub.all_aside(store)
     # What no snapshot holds may be what a run that took over is about to commit.
     check_ours(dataset, number)
@@ -251,77 +259,3 @@ def _named(known: Known, told: KnownPosts) -> Needles:
     none = tombstones.Tombstones()
     own = tombstones.Tombstones(hashes=frozenset(map(none.hash, told.marks)))
     return _all_needles(known, PostIds(own, told.platforms))
-
-
-def _leave_manifest(dataset: Dataset, stones: Tombstones, run: str, number: int) -> int:
-    """Make a new generation of each shard that holds a forgotten source; return how many left."""
-    table = dataset.table(MANIFEST)
-    gone = GONE.empty_table()
-    for batch in table.batches(GONE.names) if table.exists else ():
-        rows = pa.Table.from_batches([batch])
-        gone = pa.concat_tables([gone, rows.filter(stones.among(rows["source_id"]))])
-    changes = Changes.of_rows(removed=gone)
-    if not changes.nothing:
-        manifest.freeze(dataset, changes, limits=Limits(), run=run, number=number)
-    return int(gone.num_rows)
-
-
-def _leave_table(
-    dataset: Dataset,
-    folder: str,
-    shards: Mapping[str, Part],
-    stones: Tombstones,
-    fence: tuple[str, int],
-) -> int:
-    """Write the parts of a table again that hold a forgotten source; return how many rows left."""
-    table = dataset.table(folder)
-
-    def leave(part: Part) -> tuple[int, Part | None, Part]:
-        own = shards.get(part.shard)
-        if own is not None and own.label == part.label:
-            return 0, part, part  # it holds exactly the sources that the manifest has
-        rows, _ = read_part(dataset.store, part)
-        gone = stones.of_rows(rows)
-        count = int(pc.sum(gone).as_py() or 0)
-        if own is None and folder.startswith("tables/"):
-            return count, None, part  # of a shard that is no more
-        listed = None if own is None else read_rows(dataset, own.path)
-        if own is not None and listed is not None and _is_whole(part, listed):
-            stem = f"{own.label}-{part.fingerprint}"
-            return count, _again(dataset, table, stem, rows, _of_sources(rows, listed)), part
-        kept = rows.filter(pc.invert(gone))
-        return count, _again(dataset, table, part.stem, rows, kept) if count else part, part
-
-    with ThreadPoolExecutor(READERS) as pool:
-        left = list(pool.map(leave, table.parts().values()))
-    adds = [new for _, new, part in left if new is not None and new.path != part.path]
-    removes = [part for _, new, part in left if new is None or new.path != part.path]
-    if removes:
-        run, number = fence
-        table.commit(adds, removes, fence=number, run=run)
-    return sum(count for count, _, _ in left)
-
-
-def _is_whole(part: Part, listed: pa.Table) -> bool:
-    """Tell whether a part has the rows of all sources that are left in its shard.
-
-    Such a part is carried over to their generation: no run has anything to do for it. Any other
-    keeps its generation, and the next run goes on from it.
-    """
-    return bool(pc.max(listed["touched"]).as_py() <= part.generation)
-
-
-def _again(dataset: Dataset, table: Table, stem: str, rows: pa.Table, kept: pa.Table) -> Part:
-    """Write the kept rows of a part, with the provenance that the part itself names."""
-    told = {
-        key.decode().removeprefix(OURS): value.decode()
-        for key, value in (rows.schema.metadata or {}).items()
-        if key.decode().startswith(OURS)
-    }
-    return put_table(dataset.store, table.name, stem, kept, told)
-
-
-def _of_sources(rows: pa.Table, listed: pa.Table) -> pa.Table:
-    at = pc.index_in(rows["source_id"], value_set=listed["source_id"])
-    same = pc.equal(listed["version"].take(at), rows["version"])
-    return rows.filter(pc.fill_null(same, fill_value=False))

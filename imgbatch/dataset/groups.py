@@ -72,7 +72,7 @@ def record(table: Table) -> dict[str, Any] | None:
     Returns:
         run, number, grouper, version, settings, tables (of each that was read its version,
         fingerprint, rows and state), rows, groups: how many, grouped: rows that are in one, files,
-        finished, imgbatch: its version.
+        finished, imgbatch: its version. left: how many rows a takedown took out since, if any.
     """
     for commit in table.history():
         if SAID in commit:

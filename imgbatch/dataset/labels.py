@@ -1,11 +1,10 @@
-"""Labels are looked at by verify, and lose forgotten sources: what a run does for other tables.
+"""Labels are looked at by verify: what a run does for other tables. They leave in `labels_leaving`.
 
-check   damage: a part that is not as committed, a row twice, rows of sources that are not
-        there. Labels that are older than their tables are no damage: they are said to be stale,
-        and how many of their rows are of sources that left since.
-leave   rows of forgotten sources go. A group that is named after one is named after another.
-empty   all rows go: of labels that are outdated, on request.
-files   what lies beside labels that are as they were made.
+check     damage: a part that is not as committed, a row twice, rows of sources that are not
+          there. Labels that are older than their tables are no damage: they are said to be stale,
+          and how many of their rows are of sources that left since.
+outdated  labels of rows that are no more.
+files     what lies beside labels that are as they were made.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ import pyarrow.compute as pc
 from imgbatch.dataset import SOURCES, groups
 from imgbatch.dataset.damage import STRANGE
 from imgbatch.dataset.leftovers import unnamed
-from imgbatch.dataset.ordered import in_order
 from imgbatch.dataset.parts import read_part
 from imgbatch.errors import DamageError, DatasetError
 
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from imgbatch.dataset import Dataset, Table
-    from imgbatch.dataset.tombstones import Tombstones
 
 KEYS = ("source_id", "version", "picture_id", "region_id")
 OF_NONE = "are of sources that are not there, or of other versions"
@@ -85,6 +82,8 @@ def _check(dataset: Dataset, name: str, made: Mapping[str, Any], found: Checked)
         return  # verify names the table whose log it is itself
     if stale:
         since = f"{' and '.join(stale)} changed since"
+        if left := made.get("left", 0):
+            since += f", made of {left:,} rows too that were forgotten"
         if dead := _dead(dataset, whole):
             since += f", {dead:,} of {whole.num_rows:,} rows {OF_NONE}"
         found.notes.append(f"{where}: stale, {since}: {again}`")
@@ -159,34 +158,6 @@ def _orphans(dataset: Dataset, table: Table, made: Mapping[str, Any] | None) -> 
     return [name for name in unnamed(dataset, table) if name not in own]
 
 
-def leave(dataset: Dataset, name: str, stones: Tombstones, *, run: str, number: int) -> int:
-    """Write labels again without forgotten sources, in rows and in names; return how many left.
-
-    Args:
-        dataset: which the labels are of.
-        name: as below `groups/`.
-        stones: of forgotten sources.
-        run: who commits.
-        number: under which.
-    """
-    table = dataset.table(groups.path_of(name))
-    parts = table.parts()
-    if not parts:
-        return 0
-    rows = groups.read(dataset, name)
-    kept = rows.filter(pc.invert(stones.of_rows(rows)))
-    kept, renamed = _renamed(kept, stones)
-    gone: int = rows.num_rows - kept.num_rows
-    if gone or renamed:
-        made = groups.record(table) or {}
-        told = {**made, "run": run, "number": number}
-        again = groups.write(dataset, table.name, in_order(kept), told)
-        column = next(name for name in kept.column_names if name not in KEYS)
-        said = {groups.SAID: json.dumps({**made, **groups.counted(kept, column)})}
-        table.commit(again, list(parts.values()), fence=number, run=run, said=said)
-    return gone
-
-
 def outdated(dataset: Dataset) -> list[str]:
     """Return the names of labels made of rows that are no more: their table was made otherwise.
 
@@ -225,46 +196,3 @@ def _is_outdated(dataset: Dataset, made: Mapping[str, Any]) -> bool:
         if own != SOURCES and read["fingerprint"] not in {part.fingerprint for part in parts}:
             return True
     return False
-
-
-def empty(dataset: Dataset, name: str, *, run: str, number: int) -> None:
-    """Take all rows out of labels.
-
-    The files that held them are for the caller to delete.
-
-    Args:
-        dataset: which the labels are of.
-        name: as below `groups/`.
-        run: who commits.
-        number: under which.
-    """
-    table = dataset.table(groups.path_of(name))
-    parts = list(table.committed().values())
-    if parts:
-        none = {"rows": 0, "groups": 0, "grouped": 0, "files": []}
-        said = {groups.SAID: json.dumps({**(groups.record(table) or {}), **none})}
-        table.commit([], parts, fence=number, run=run, said=said)
-
-
-def _renamed(rows: pa.Table, stones: Tombstones) -> tuple[pa.Table, int]:
-    """Name what is named after a forgotten picture after another that has the same name."""
-    key = [column for column in KEYS if column in rows.column_names][-1]
-    count = 0
-    for at, column in enumerate(rows.schema):
-        if column.name in KEYS or not pa.types.is_string(column.type):
-            continue
-        names = pa.chunked_array([pc.unique(rows[column.name]).drop_null()])
-        bad = names.filter(stones.among(names)).combine_chunks()
-        if not len(bad):
-            continue
-        some = rows.filter(pc.is_in(rows[column.name], value_set=bad)).sort_by(key)
-        taken = set(names.to_pylist())
-        other: dict[str, str] = {}
-        for name, own in zip(some[column.name].to_pylist(), some[key].to_pylist(), strict=True):
-            if own not in taken:
-                other.setdefault(name, own)
-        place = pc.index_in(rows[column.name], value_set=pa.array(other, pa.string()))
-        given = pa.array(other.values(), pa.string()).take(place)
-        rows = rows.set_column(at, column, pc.if_else(pc.is_valid(place), given, rows[column.name]))
-        count += len(bad)
-    return rows, count

@@ -15,6 +15,16 @@ A grouper whose labels stay where they are when rows are added exports one more:
                differs from what the labels were made with that are there, the grouping is refused,
                unless labels are to be made anew: they would move, and nobody asked for it.
 
+A grouper whose columns tell of other rows of the group (how many, which is best) exports what tells
+them again when some were forgotten:
+
+    left       a function of labels, of what is known of them, and of the settings: the same labels
+               as they are now. It gets all rows that are left of groups which lost some, and of
+               each table that it READS one row for each of them, all null where there is none.
+    ALONE      True where a group comes out the same whatever lies outside of it, but for what was
+               near to none: such groups are grouped again by `group`, from their rows alone, and
+               `left` is asked only for those whose inputs are not there any more.
+
 What `group` returns has the keys of what it labels (some of KEYS, `source_id` and `version` first)
 and then COLUMNS, exactly, one row per key. It depends on the rows alone: never on their order, on
 how they lie in parts, or on how many workers there are.

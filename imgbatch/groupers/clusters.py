@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from imgbatch.groupers import Context, Tables
     from imgbatch.vectors.centers import Centers
 
-__all__ = ["COLUMNS", "FITTED_BY", "READS", "VERSION", "Settings", "group"]
+__all__ = ["COLUMNS", "FITTED_BY", "READS", "VERSION", "Settings", "group", "left"]
 
 VERSION = 1
 NO_VECTOR = "where there is no vector"
@@ -122,6 +122,14 @@ def group(tables: Tables, settings: Settings, context: Context) -> pa.Table:
     with threadpool_limits(1, "blas"):
         found = tables.over(settings.table, label)
     return _described(found if former is None else _kept(found, former), settings)
+
+
+def left(labels: pa.Table, known: Mapping[str, pa.Table], settings: Settings) -> pa.Table:  # noqa: ARG001 - as groupers export it
+    """Return what is left of clusters: ranks and exemplars of the rows that are there.
+
+    Distances and silhouettes stay those to centers that were made of the forgotten rows too.
+    """
+    return _described(labels, settings)
 
 
 def _fit(tables: Tables, settings: Settings, context: Context) -> tuple[Centers, dict[str, Any]]:

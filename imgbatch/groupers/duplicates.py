@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from imgbatch.analyzers import Column
-from imgbatch.groupers import _names, _near, _stars
+from imgbatch.groupers import KEYS, _names, _near, _stars
 from imgbatch.settings import Settings as BaseSettings
 
 if TYPE_CHECKING:
@@ -58,17 +58,21 @@ COLUMNS = (
         pa.int16(),
         "Bits in which its hashes differ from those of the picture in the group's middle",
         range=f"0-{_near.BITS_OF_ALL}",
-        missing="the picture has no copy",
+        missing="the picture has no copy, or the one in the middle was forgotten and its hashes are"
+        " not there to find another",
     ),
     Column(
         "turns",
         pa.int8(),
         "Quarter turns against the clock that bring it to lie as the picture in the middle does",
         range="0-3",
-        missing="the picture has no copy",
+        missing="as for `distance`",
     ),
 )
 HASHES = ("dhash", "dhash_vertical", "phash")
+# Of a picture's id the digits that are its source's.
+ID_LENGTH = 32
+ALONE = True
 
 
 class Settings(BaseSettings):
@@ -100,6 +104,42 @@ def group(tables: Tables, settings: Settings, context: Context) -> pa.Table:
     context.say(f"{len(distinct):,} distinct hashes: {len(pairs):,} pairs are near")
     found = _stars.stars(distinct, pairs, settings.distance)
     return _labels(pictures, _Grouped.of(pictures, place, found), context.former)
+
+
+def left(labels: pa.Table, known: Mapping[str, pa.Table], settings: Settings) -> pa.Table:  # noqa: ARG001 - as groupers export it
+    """Return what is left of groups some of whose pictures have no hashes to be grouped by again.
+
+    The best one stays the best. Where it was forgotten, it is the best of those whose outcome is
+    there; where none is, the one with the smallest id.
+    """
+    keys = labels.select([key for key in KEYS if key in labels.column_names])
+    _, group, size = np.unique(
+        _numbers(labels["group_id"]), return_inverse=True, return_counts=True
+    )
+    told = known["sources"]
+    sha256 = told["sha256"].cast(pa.string())
+    frame = pc.utf8_slice_codeunits(labels["picture_id"], ID_LENGTH)
+    bytes_ = pc.binary_join_element_wise(pc.coalesce(sha256, labels["source_id"]), frame, "")
+    _, twin, twins = np.unique(_numbers(bytes_), return_inverse=True, return_counts=True)
+    former = {name: labels[name].to_numpy() for name in ("is_best", "same_bytes")}
+    best = _best(group, _order(told, first=former["is_best"]))
+    alone = size[group] == 1
+    unknown = sha256.is_null().to_numpy()
+    same = former["same_bytes"] & np.where(unknown, ~alone, twins[twin] > 1)
+    at_middle = (pc.fill_null(labels["distance"], -1).to_numpy() == 0) & (
+        pc.fill_null(labels["turns"], -1).to_numpy() == 0
+    )
+    says_nothing = alone | (np.bincount(group, at_middle)[group] == 0)
+    none = {name: pa.scalar(None, labels[name].type) for name in ("group_id", "distance", "turns")}
+    columns: dict[str, Any] = {
+        "group_id": pc.if_else(pa.array(alone), none["group_id"], labels["group_id"]),
+        "group_size": pa.array(size[group], pa.int32()),
+        "is_best": pa.array(best),
+        "same_bytes": pa.array(same),
+        "distance": pc.if_else(pa.array(says_nothing), none["distance"], labels["distance"]),
+        "turns": pc.if_else(pa.array(says_nothing), none["turns"], labels["turns"]),
+    }
+    return pa.table({**{key: keys[key] for key in keys.column_names}, **columns})
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,16 +174,31 @@ def _read(tables: Tables) -> _Pictures:
     # An unfinished run may have left hashes without an outcome: such a source is like no other.
     content = _numbers(pc.coalesce(known["sha256"], whole["source_id"]))
     frame = np.concatenate(frames)
-    sides = [
-        pc.fill_null(known[side], 0).to_numpy().astype(np.int64) for side in ("width", "height")
-    ]
-    size = pc.fill_null(known["size"], 0).to_numpy()
     return _Pictures(
         whole,
         content * (int(frame.max(initial=0)) + 1) + frame,
         np.concatenate(codes),
-        np.lexsort((np.arange(len(frame)), -size, -sides[0] * sides[1])),
+        _order(known),
     )
+
+
+def _order(known: pa.Table, first: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+    """Return the places of pictures from the best to the worst; what is not known is 0."""
+    width, height, size = (
+        pc.fill_null(known[name].cast(pa.int64()), 0).to_numpy()
+        for name in ("width", "height", "size")
+    )
+    rest = np.arange(len(size)), -size, -width * height
+    found: NDArray[np.int64] = np.lexsort(rest if first is None else (*rest, ~first))
+    return found
+
+
+def _best(group: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which pictures are the first of their group."""
+    found = np.zeros(len(group), bool)
+    _, first = np.unique(group[order], return_index=True)
+    found[order[first]] = True
+    return found
 
 
 def _numbers(texts: pa.ChunkedArray) -> NDArray[np.int64]:
@@ -215,15 +270,12 @@ class _Grouped:
 
 def _labels(pictures: _Pictures, found: _Grouped, former: pa.Table | None) -> pa.Table:
     alone = found.size == 1
-    best = np.zeros(len(alone), bool)
-    _, first = np.unique(found.group[pictures.order], return_index=True)
-    best[pictures.order[first]] = True
     columns: dict[str, Any] = {
         "group_id": _names.named(
             pictures.keys["picture_id"], np.where(alone, -1, found.group), former, "group_id"
         ),
         "group_size": pa.array(found.size, pa.int32()),
-        "is_best": pa.array(best),
+        "is_best": pa.array(_best(found.group, pictures.order)),
         "same_bytes": pa.array(found.twins > 1),
         "distance": pa.array(found.distance.astype(np.int16), mask=alone),
         "turns": pa.array(found.turns, mask=alone),

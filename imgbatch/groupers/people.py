@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
 from imgbatch.analyzers import Column
@@ -60,16 +61,22 @@ COLUMNS = (
         pa.float32(),
         "Cosine distance to the person's middle face",
         range="0 to the threshold",
-        missing="no person",
+        missing="no person, or its middle face was forgotten and no embeddings are there to find"
+        " another",
         mark="biometric",
     ),
-    Column("is_middle", pa.bool_(), "It is the middle face of its person; one for each"),
+    Column(
+        "is_middle",
+        pa.bool_(),
+        "It is the middle face of its person; one for each that has a distance",
+    ),
     Column(
         "linked",
         pa.bool_(),
         "It was good enough to link people; others are only given to people that are there",
     ),
 )
+ALONE = True
 ROUNDS = 4
 NO_ONE = -1
 
@@ -135,6 +142,27 @@ def group(tables: Tables, settings: Settings, context: Context) -> pa.Table:
     distance = _given(faces.vectors, place, people, middles, threshold)
     context.say(f"{len(middles):,} people in {int((people >= 0).sum()):,} faces")
     return _table(faces, people, middles, distance, context.former)
+
+
+def left(labels: pa.Table, known: Mapping[str, pa.Table], settings: Settings) -> pa.Table:  # noqa: ARG001 - as groupers export it
+    """Return what is left of people some of whose faces have no embedding to be grouped by again.
+
+    Of whom too few faces are left that link is nobody any more.
+    """
+    names = labels["person"].combine_chunks().dictionary_encode().indices.to_numpy()
+    _, person, sizes = np.unique(names, return_inverse=True, return_counts=True)
+    middle, linked = (labels[name].to_numpy() for name in ("is_middle", "linked"))
+    nobody = (np.bincount(person, linked) < settings.faces)[person]
+    far = nobody | (np.bincount(person, middle) == 0)[person]
+    none = {name: pa.scalar(None, labels[name].type) for name in ("person", "distance")}
+    columns = {
+        "person": pc.if_else(pa.array(nobody), none["person"], labels["person"]),
+        "person_size": pa.array(sizes[person].astype(np.int32), mask=nobody),
+        "distance": pc.if_else(pa.array(far), none["distance"], labels["distance"]),
+        "is_middle": pa.array(middle & ~nobody),
+        "linked": labels["linked"],
+    }
+    return pa.table({**{key: labels[key] for key in KEYS if key in labels.column_names}, **columns})
 
 
 def _threshold(made: Mapping[str, Any]) -> float:

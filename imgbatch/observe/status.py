@@ -75,14 +75,18 @@ def grouping(dataset: Dataset) -> dict[str, str] | None:
 
 
 def labelled(dataset: Dataset) -> dict[str, dict[str, Any]]:
-    """Return what labels there are: rows, groups, settings, and what they are older than."""
+    """Return what labels there are: rows, groups, settings, and what they are older than.
+
+    `left` are the rows that they were made of and a takedown took out since.
+    """
     found = {}
     for name in groups.names(dataset):
         made = groups.record(dataset.table(groups.path_of(name))) or {}
         told = {key: made[key] for key in ("grouper", "settings", "groups", "grouped", "finished")}
         parts = dataset.table(groups.path_of(name)).committed().values()
         rows = sum(part.rows for part in parts)
-        found[name] = {**told, "rows": rows, "stale": groups.stale(dataset, made)}
+        told |= {"rows": rows, "left": made.get("left", 0)}
+        found[name] = {**told, "stale": groups.stale(dataset, made)}
     return found
 
 

@@ -43,6 +43,7 @@ class Labels:
         summary: what its grouper says of itself.
         settings: in words.
         stale: tables that have changed since.
+        left: rows that were forgotten since.
         groups, grouped: how many, and rows in one.
         largest: groups by rows, where they are few enough to be named.
         sizes: rows of a group, over all groups.
@@ -54,6 +55,7 @@ class Labels:
     settings: str
     finished: str
     stale: tuple[str, ...]
+    left: int
     rows: int
     groups: int
     grouped: int
@@ -91,6 +93,7 @@ def _labels(
         settings=", ".join(f"{key} {value}" for key, value in made["settings"].items()),
         finished=made["finished"],
         stale=tuple(made["stale"]),
+        left=made["left"],
         rows=rows.num_rows,
         groups=len(sizes),
         grouped=grouped.num_rows,

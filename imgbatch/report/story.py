@@ -22,7 +22,7 @@ from imgbatch.report.thumbnails import HEIGHT, Thumbnail
 from imgbatch.report.thumbnails import thumbnails as make_thumbnails
 from imgbatch.report.timeline import TimeLine, time_lines
 from imgbatch.report.weights import limited
-from imgbatch.report.words import number, share
+from imgbatch.report.words import counted, number, share
 from imgbatch.settings import MediaSettings, read_limits
 
 if TYPE_CHECKING:
@@ -172,6 +172,12 @@ def _old(labels: Sequence[Labels]) -> list[str]:
         f"The groups {one.name} are older than the table {' and '.join(one.stale)}: group again."
         for one in labels
         if one.stale
+    ] + [
+        f"The groups {one.name} were made of {counted(one.left, 'row')} too that were forgotten "
+        "since. They are counted without these; what is measured from centers that were made of "
+        "them changes when they are grouped again."
+        for one in labels
+        if one.left
     ]
 
 

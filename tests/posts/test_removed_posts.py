@@ -106,7 +106,7 @@ def test_a_source_that_the_export_lacks_too_leaves_no_history(dump: Path, tmp_pa
 def interrupt(dump: Path, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bring the later export, and let another run take the lock before the forget does."""
 
-    def busy(_: Dataset) -> None:
+    def busy(*_: object) -> None:
         if records(Dataset.open(str(own)).store):
             raise BusyError("another run took the lock at that moment")
 
