@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from imgbatch.dataset import Dataset
     from imgbatch.dataset.audit import Audit
     from imgbatch.dataset.given import Given, Known
-    from imgbatch.dataset.posts_forgotten import KnownPosts
+    from imgbatch.dataset.posts_theirs import KnownPosts
     from imgbatch.fetching.takedown import TakenOut
 
 PROVE = "prove it: imgbatch verify DATASET --forgotten, with the same names"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from imgbatch.dataset import Dataset
     from imgbatch.dataset.given import Known
-    from imgbatch.dataset.posts_forgotten import KnownPosts
+    from imgbatch.dataset.posts_theirs import KnownPosts
     from imgbatch.fetching.takedown import TakenOut
 
 SHOWN = 10

@@ -22,7 +22,7 @@ from imgbatch.errors import DamageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from imgbatch.dataset.posts_forgotten import KnownPosts
+    from imgbatch.dataset.posts_theirs import KnownPosts
     from imgbatch.storage import Store
 
 PAGE = f"{scrub.REPORT}/index.html"

@@ -40,7 +40,7 @@ from imgbatch.dataset.given import Known
 from imgbatch.dataset.lock import RunLock
 from imgbatch.dataset.needles import Needles
 from imgbatch.dataset.post_ids import PostIds
-from imgbatch.dataset.posts_forgotten import KnownPosts
+from imgbatch.dataset.posts_theirs import KnownPosts
 from imgbatch.dataset.rows_leaving import leave_manifest, leave_table
 from imgbatch.errors import SettingsError
 from imgbatch.settings import Limits
