@@ -100,7 +100,7 @@ def _posts(brought: Mapping[str, Any]) -> list[str]:
         lines.append(f"  {more:>9,}  files more are named by other copies of posts alone")
     if brought["sources"]:
         lines.append(f"  {brought['sources']:>9,}  media sources belong to no post")
-    told = ("unmatched-medium", "unmatched-source", OTHER_COPY)
+    told = ("unmatched-medium", "unmatched-source")
     gaps = [f"{count:,} {kind}" for kind, count in brought["gaps"].items() if kind not in told]
     if gaps:
         lines.append(f"             gaps: {', '.join(gaps)}")

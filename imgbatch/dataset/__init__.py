@@ -7,7 +7,8 @@
       tables/<analyzer>/       the analyzers' rows
       tables/<analyzer>_regions/  what was found in pictures, where it looks for such
       groups/<name>/           labels: one row per thing that a grouper labelled
-      posts/ post_media/ post_gaps/  of a dump: its posts, their media joined to sources, and gaps
+      posts/ post_media/ post_copies/ post_gaps/  of a dump: posts, media joined to sources, where
+                               else posts were read, and gaps
       outcomes.parquet         how many sources of each part of `sources` came to what; derived
       logs/<run>/*.jsonl       structured logs
       runs/<run>.json          what a run was asked, did and took

@@ -5,6 +5,8 @@
     lend_absent(...)  and those of posts that were not read again
     add_up(...)       once all are joined: a copy's file takes the place of a medium that has none;
                       any other comes behind the post's own media, with the status `other-copy`
+    note_read(...)    where else a post was read, and of whom and when that says it is: a table
+    keep_copies(...)  `copy`, with what was known of this before and holds still
 
 A copy is joined as a post of its own: where it was read tells which files are beside it.
 
@@ -22,9 +24,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from imgbatch.dataset.former import KEY, MEDIUM
+from imgbatch.dataset.former import COPY, FILE, KEY, MEDIUM
 from imgbatch.dataset.joining import each
-from imgbatch.dataset.post_columns import OTHER_COPY
+from imgbatch.dataset.post_columns import OTHER_COPY, VAGUE_COPY
 from imgbatch.dataset.spill import quoted
 
 if TYPE_CHECKING:
@@ -35,24 +37,29 @@ if TYPE_CHECKING:
     # Takes and gives rows of SPARE; their paths mean the same wherever they are said, then.
     Exact = Callable[[pa.Table], pa.Table]
 
-# Of a medium: the number of its copy, that of the post which stays, and where the copy was read.
+# Of a medium: the number of its copy, that of the post which stays, where the copy was read, and
+# where it was read before, what it was joined to.
 SPARE = pa.schema(
     [
         ("seq", pa.int64()),
         ("winner", pa.int64()),
         ("raw_ref", pa.string()),
         *((f.name, f.type) for f in MEDIUM),
+        ("was", pa.string()),
+        ("was_by", pa.string()),
     ]
 )
 NAMES = [f.name for f in MEDIUM]
 BEARER = "seq, platform, post_id, input, dump, raw_ref"
 # By these two media are one file, where their metadata files are in one folder.
-FILE = ("media_key", "source_url", "local_path", "sha256")
+SAME_FILE = ("media_key", "source_url", "local_path", "sha256")
 # What a medium says, whatever its place and its fate.
 SAYS = ", ".join(
     n for n in NAMES if n not in ("platform", "post_id", "media_idx", "status", "input")
 )
-COPY = quoted(OTHER_COPY)
+COPY_STATUS = quoted(OTHER_COPY)
+LENT = [*NAMES, "was", "was_by"]
+VAGUE = "media that several files may be, and that the newest copy lacks or has otherwise"
 # Below the numbers of all posts, read now or before.
 BELOW = -(2**40)
 
@@ -63,16 +70,17 @@ def keep_apart(spill: Spill) -> None:
         f"CREATE TABLE copies AS SELECT {_of('r', BEARER.split(', '))}, l.seq AS winner "
         f"FROM read r JOIN last l USING ({KEY}) ANTI JOIN kept k ON k.piece = r.seq"
     )
-    same = " AND ".join(f"o.{name} IS NOT DISTINCT FROM m.{name}" for name in FILE)
+    same = " AND ".join(f"o.{name} IS NOT DISTINCT FROM m.{name}" for name in SAME_FILE)
     where = "regexp_replace({0}.raw_ref, '[^/]*$', '')"
     spill.run(
-        f"CREATE TABLE inexact AS SELECT m.seq, m.winner, m.raw_ref, {_of('m', NAMES)} FROM "
+        f"CREATE TABLE inexact AS SELECT m.seq, m.winner, m.raw_ref, {_of('m', NAMES)}, "
+        "NULL::VARCHAR AS was, NULL::VARCHAR AS was_by FROM "
         f"(SELECT m.*, c.winner, c.raw_ref, {where.format('c')} AS folder FROM media_read m "
         "JOIN copies c USING (seq) WHERE m.status = '') m ANTI JOIN "
         f"(SELECT m.*, {where.format('p')} AS folder FROM medium m JOIN post p USING (seq) "
         "WHERE m.status = '') o "
         f"ON o.seq = m.winner AND o.folder = m.folder AND {same} "
-        f"QUALIFY row_number() OVER (PARTITION BY m.winner, m.folder, {_of('m', FILE)} "
+        f"QUALIFY row_number() OVER (PARTITION BY m.winner, m.folder, {_of('m', SAME_FILE)} "
         "ORDER BY m.seq DESC, m.media_idx) = 1"
     )
 
@@ -86,10 +94,10 @@ def lend(spill: Spill, input_: str, exact: Exact) -> None:
         exact: see `Exact`.
     """
     spill.run(
-        f"CREATE TABLE lent AS SELECT p.seq AS winner, f.raw_ref, {_of('m', NAMES)} "
+        f"CREATE TABLE lent AS SELECT p.seq AS winner, f.raw_ref, {_of('m', LENT)} "
         "FROM former_medium m JOIN former f USING (seq) JOIN post p ON p.platform = f.platform "
         f"AND p.post_id = f.post_id WHERE m.input <> {quoted(input_)} "
-        f"AND m.status IN ('', {COPY})"
+        f"AND m.status IN ('', {COPY_STATUS})"
     )
     _number(spill, "inexact")
     spill.fill("spare", SPARE, each(spill.batches("FROM inexact"), exact))
@@ -99,8 +107,8 @@ def lend(spill: Spill, input_: str, exact: Exact) -> None:
 def lend_absent(spill: Spill) -> None:
     """Put into `spare` what copies of the posts in `absent` had; the rest is theirs."""
     spill.run(
-        f"CREATE TABLE lent AS SELECT m.seq AS winner, f.raw_ref, {_of('m', NAMES)} "
-        f"FROM former_medium m JOIN absent f USING (seq) WHERE m.status = {COPY}"
+        f"CREATE TABLE lent AS SELECT m.seq AS winner, f.raw_ref, {_of('m', LENT)} "
+        f"FROM former_medium m JOIN absent f USING (seq) WHERE m.status = {COPY_STATUS}"
     )
     _number(spill, "spare")
 
@@ -115,11 +123,43 @@ def _number(spill: Spill, table: str) -> None:
     )
     spill.run("INSERT INTO copies BY NAME SELECT n.*, '' AS dump, '' AS raw_ref FROM numbered n")
     spill.run(
-        f"INSERT INTO {table} BY NAME SELECT n.seq, l.* REPLACE ('' AS status) FROM lent l "
+        f"INSERT INTO {table} BY NAME SELECT n.seq, l.* REPLACE ('' AS status, "
+        # Behind the post's own media it had a place that says nothing of its own.
+        f"CASE WHEN status <> {COPY_STATUS} THEN media_idx END AS media_idx) FROM lent l "
         "JOIN numbered n ON n.winner = l.winner AND n.input = l.input"
     )
     spill.run("DROP TABLE numbered")
     spill.run("DROP TABLE lent")
+
+
+def note_read(spill: Spill) -> None:
+    """Make table `copy` of what was read: of each post the copies and pieces, but for the last."""
+    said = f"{KEY}, {', '.join(n for n in COPY if n != 'raw_ref')}"
+    spill.run(
+        f"CREATE TABLE copy AS SELECT {KEY}, {', '.join(COPY)} FROM ("
+        f"SELECT {said}, {FILE} AS file, min(raw_ref) AS raw_ref FROM read ANTI JOIN last "
+        "USING (seq) GROUP BY ALL) c ANTI JOIN "
+        f"(SELECT {said}, {FILE} AS file FROM read SEMI JOIN last USING (seq)) l ON "
+        + " AND ".join(f"c.{n} IS NOT DISTINCT FROM l.{n}" for n in ("file", *said.split(", ")))
+    )
+
+
+def keep_copies(spill: Spill, input_: str, *, whole: bool) -> None:
+    """Put into `copy` what `former_copy` says of other inputs, and of posts that were not read.
+
+    Args:
+        spill: with tables `post` and `behind_others` of what was read.
+        input_: that was read.
+        whole: False: what it lacks it may have all the same.
+    """
+    its = f"c.input = {quoted(input_)}"
+    read = f"(SELECT {KEY} FROM post UNION ALL SELECT {KEY} FROM behind_others)"
+    stays = f"f.input = {quoted(input_)}" if whole else "true"
+    spill.run(
+        f"INSERT INTO copy BY NAME SELECT {KEY}, {_of('c', COPY)} FROM former_copy c "
+        f"JOIN (SELECT seq, {KEY}, input FROM former) f USING (seq) "
+        f"WHERE NOT {its} OR ({stays} AND ({KEY}) NOT IN {read})"
+    )
 
 
 def changed_media() -> str:
@@ -133,9 +173,9 @@ def changed_media() -> str:
     return (
         f"SELECT {KEY} FROM (SELECT {own} FROM medium EXCEPT SELECT {own} FROM former_medium) a "
         f"ANTI JOIN (SELECT {_of('f', [*KEY.split(', '), 'media_idx'])} FROM former_medium f "
-        f"SEMI JOIN {lent}) b USING ({KEY}, media_idx) "
+        f"SEMI JOIN {lent} WHERE f.status <> {COPY_STATUS}) b USING ({KEY}, media_idx) "
         f"UNION SELECT {KEY} FROM (SELECT {_of('f', own.split(', '))} FROM former_medium f "
-        f"ANTI JOIN {lent} WHERE f.status <> {COPY} EXCEPT SELECT {own} FROM medium) "
+        f"ANTI JOIN {lent} WHERE f.status <> {COPY_STATUS} EXCEPT SELECT {own} FROM medium) "
         f"SEMI JOIN post USING ({KEY})"
     )
 
@@ -144,6 +184,17 @@ def add_up(spill: Spill) -> None:
     """Settle, of `medium` and `found`, what copies have; and count anew what each post has."""
     if spill.first("SELECT 1 FROM spare LIMIT 1") is None:
         return
+    # A copy that was read before is not known by its own metadata file any more.
+    spill.run(
+        "INSERT INTO found SELECT m.id, s.sid, m.was_by FROM medium m JOIN source s "
+        "ON s.source_id = m.was ANTI JOIN found f ON f.id = m.id WHERE m.seq <> m.winner"
+    )
+    spill.run(
+        f"INSERT INTO gap SELECT {quoted(VAGUE_COPY)}, platform || ' ' || post_id, NULL, "
+        f"{quoted(VAGUE)}, count(*), input FROM (SELECT DISTINCT id FROM vague) "
+        "JOIN medium m USING (id) ANTI JOIN found USING (id) "
+        "WHERE m.seq <> m.winner GROUP BY ALL"
+    )
     spill.run(
         "CREATE TABLE lender AS SELECT m.*, sid FROM medium m JOIN found USING (id) "
         "WHERE m.seq <> m.winner"
@@ -168,7 +219,7 @@ def add_up(spill: Spill) -> None:
     spill.run(
         "CREATE TABLE placed AS SELECT id, media_idx, '' AS status FROM stand_in UNION ALL "
         "SELECT b.id, (coalesce(last, -1) + row_number() OVER (PARTITION BY b.winner ORDER BY "
-        f"s.name))::INTEGER, {COPY} FROM behind b JOIN source s USING (sid) "
+        f"s.name))::INTEGER, {COPY_STATUS} FROM behind b JOIN source s USING (sid) "
         f"LEFT JOIN ({last}) l ON l.seq = b.winner"
     )
     spill.run("ALTER TABLE medium RENAME TO all_media")
@@ -180,7 +231,7 @@ def add_up(spill: Spill) -> None:
     )
     spill.run(
         "CREATE OR REPLACE TABLE counted AS SELECT seq, count(*) AS n FROM medium "
-        f"WHERE status <> {COPY} GROUP BY seq"
+        f"WHERE status <> {COPY_STATUS} GROUP BY seq"
     )
     for name in ("lender", "stand_in", "behind", "placed", "all_media"):
         spill.run(f"DROP TABLE {name}")

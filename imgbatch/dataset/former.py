@@ -1,9 +1,10 @@
 """A dataset enters; its posts of before leave, in a `Spill`, under the platforms of today.
 
     former          rows of posts, numbered downwards from -1
-    former_medium   rows of media, by these numbers
+    former_medium   rows of media, by these numbers; `was` and `was_by`: what they were joined to
     remarked        seq, stored and stored_id: of the rows that were stored under another platform
                     or id, which
+    former_copy     rows of their copies, by these numbers
     gaps_then       rows of gaps
 
 Before ids counted within a file, posts of all tables were of the platform `table`. Each row says
@@ -21,7 +22,7 @@ import pyarrow as pa
 
 from imgbatch.dataset import posts
 from imgbatch.dataset.former_ids import rename
-from imgbatch.dataset.post_columns import GAPS, MEDIA, POSTS, SCHEMAS, TIME
+from imgbatch.dataset.post_columns import COPIES, GAPS, MEDIA, POSTS, SCHEMAS, TIME
 from imgbatch.dataset.spill import quoted
 from imgbatch.platforms import FORMS, marked
 
@@ -37,12 +38,19 @@ BARE = ", ".join(map(quoted, FORMS))
 # Of a medium, what the join says; any other status is what the dump said.
 JOINED = ("matched", "missing", "linked", "ambiguous")
 MEDIUM = [f for f in SCHEMAS[MEDIA] if f.name not in ("joined_by", "source_id", "version")]
-# Times are numbers here: DuckDB would ask which time zone a session is in.
+# Of a copy of a post, besides whose it is.
+COPY = [f.name for f in SCHEMAS[COPIES] if f.name not in ("platform", "post_id")]
+
+
+def _numbers(schema: pa.Schema) -> pa.Schema:
+    # Times are numbers here: DuckDB would ask which time zone a session is in.
+    return pa.schema([f if f.type != TIME else pa.field(f.name, pa.int64()) for f in schema])
+
+
 THEN = {
-    POSTS: pa.schema(
-        [f if f.type != TIME else pa.field(f.name, pa.int64()) for f in SCHEMAS[POSTS]]
-    ),
+    POSTS: _numbers(SCHEMAS[POSTS]),
     MEDIA: SCHEMAS[MEDIA].remove_metadata(),
+    COPIES: _numbers(SCHEMAS[COPIES]),
     GAPS: SCHEMAS[GAPS],
 }
 MARKS = pa.schema([(name, pa.string()) for name in ("input", "form", "file", "platform")])
@@ -51,7 +59,7 @@ AT_ONCE = 4 * 2**20
 
 
 def remember(spill: Spill, dataset: Dataset) -> None:
-    """Make the four tables of what is committed.
+    """Make these tables of what is committed.
 
     Args:
         spill: where they are made, with the tables `post` and `medium` of what was read.
@@ -59,6 +67,7 @@ def remember(spill: Spill, dataset: Dataset) -> None:
     """
     spill.fill("posts_then", THEN[POSTS], _then(dataset, POSTS))
     spill.fill("media_then", THEN[MEDIA], _then(dataset, MEDIA))
+    spill.fill("copies_then", THEN[COPIES], _then(dataset, COPIES))
     spill.fill("gaps_then", THEN[GAPS], _then(dataset, GAPS))
     names = ", ".join(f.name for f in SCHEMAS[POSTS])
     spill.run(
@@ -66,11 +75,16 @@ def remember(spill: Spill, dataset: Dataset) -> None:
     )
     columns = ", ".join(_as_told(f.name) for f in MEDIUM)
     spill.run(
-        f"CREATE TABLE former_medium AS SELECT seq, {columns} FROM media_then AS m "
+        f"CREATE TABLE former_medium AS SELECT seq, {columns}, m.source_id AS was, "
+        "m.joined_by AS was_by FROM media_then AS m "
         f"JOIN (SELECT seq, {KEY} FROM former) USING ({KEY})"
     )
-    spill.run("DROP TABLE posts_then")
-    spill.run("DROP TABLE media_then")
+    spill.run(
+        f"CREATE TABLE former_copy AS SELECT seq, {', '.join(f'c.{n}' for n in COPY)} "
+        f"FROM copies_then c JOIN (SELECT seq, {KEY} FROM former) USING ({KEY})"
+    )
+    for name in ("posts_then", "media_then", "copies_then"):
+        spill.run(f"DROP TABLE {name}")
     made = posts.record(dataset) if dataset.table(POSTS).exists else None
     _mark(spill, {name: own["before"] for name, own in made["inputs"].items()} if made else {})
     rename(spill)

@@ -204,11 +204,13 @@ class Gathered:
             spill.run("DELETE FROM absent WHERE seq IN (SELECT seq FROM leaving)")
         spill.run("INSERT INTO post BY NAME FROM absent")
         spill.run(
-            "INSERT INTO medium BY NAME FROM former_medium SEMI JOIN absent USING (seq) "
+            "INSERT INTO medium BY NAME SELECT * EXCLUDE (was, was_by) FROM former_medium "
+            "SEMI JOIN absent USING (seq) "
             f"WHERE status <> {quoted(OTHER_COPY)}"
         )
         lend_absent(spill)
-        for name in ("absent", "former", "former_medium", "remarked"):
+        spill.run(f"DELETE FROM copy WHERE ({KEY}) NOT IN (SELECT {KEY} FROM post)")
+        for name in ("absent", "former", "former_medium", "former_copy", "remarked"):
             spill.run(f"DROP TABLE {name}")
         counts.posts = self._one("SELECT count(*) FROM post")
 
@@ -236,7 +238,8 @@ class Gathered:
         yield from self._spill.batches(
             f"SELECT DISTINCT source_id, NULL AS input, NULL AS file FROM joined {present} "
             f"USING ({KEY}) WHERE source_id IS NOT NULL UNION ALL SELECT DISTINCT NULL, input, "
-            "regexp_replace(raw_ref, ':[0-9]+$', '') FROM post WHERE state = 'present'"
+            f"{FILE} FROM (FROM post WHERE state = 'present') UNION ALL SELECT DISTINCT NULL, "
+            f"input, {FILE} FROM copy {present} USING ({KEY})"
         )
 
     def join(

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imgbatch.dataset.copies import BEARER, NAMES
-from imgbatch.dataset.former import KEY
+from imgbatch.dataset.former import COPY, KEY
 from imgbatch.dataset.spill import quoted
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def stand_behind(spill: Spill, input_: str) -> None:
     """Move such posts out of `post` and `medium`; make a table `behind_others` of them.
 
-    Their files come as those of any other copy do; `behind_others` has seq, KEY, and raw_ref.
+    Their files come as those of any other copy do; `behind_others` says where they were read.
 
     Args:
         spill: with the tables post, medium, former, copies, inexact, and `in_part`, the numbers
@@ -31,11 +31,11 @@ def stand_behind(spill: Spill, input_: str) -> None:
     """
     spill.run(
         f"CREATE TABLE behind_others AS SELECT p.*, f.seq AS winner FROM "
-        f"(SELECT {BEARER} FROM post SEMI JOIN in_part USING (seq)) p "
+        f"(SELECT seq, {KEY}, {', '.join(COPY)} FROM post SEMI JOIN in_part USING (seq)) p "
         f"JOIN (SELECT seq, {KEY} FROM former WHERE input <> {quoted(input_)} "
         f"AND state = 'present') f USING ({KEY})"
     )
-    spill.run("INSERT INTO copies BY NAME FROM behind_others")
+    spill.run(f"INSERT INTO copies BY NAME SELECT {BEARER}, winner FROM behind_others")
     columns = ", ".join(f"m.{name}" for name in NAMES)
     spill.run(
         f"INSERT INTO inexact BY NAME SELECT m.seq, b.winner, b.raw_ref, {columns} "

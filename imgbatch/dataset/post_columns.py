@@ -1,21 +1,21 @@
-"""The columns of the three tables of posts, and what each means: the codebook reads it here."""
+"""The columns of the four tables of posts, and what each means: the codebook reads it here."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-POSTS, MEDIA, GAPS = "posts", "post_media", "post_gaps"
+POSTS, MEDIA, COPIES, GAPS = "posts", "post_media", "post_copies", "post_gaps"
 # In the order in which they are committed: a reader who finds a post finds its media too.
-TABLES = (GAPS, MEDIA, POSTS)
+TABLES = (GAPS, COPIES, MEDIA, POSTS)
 # The kind of gap that tells of a post that another input has too.
 OTHER_INPUT = "same-id-in-other-input"
 # Of a metadata file that no format reads and that is damaged; one that says itself that it holds no
 # posts; one whose posts are rows that were read of another; one that may hold what was not read.
 BROKEN, NONE_HERE = "broken-file", "no-posts"
 DUPLICATE, SUSPECT = "duplicate-posts", "suspect-file"
-# Of a file that another copy of a post names: its medium's status; and the kind of gap that tells
-# in which metadata file, by its message, such a copy is.
-OTHER_COPY = "other-copy"
+# The status of a medium whose file another copy of the post names; and the kind of gap that tells
+# of such a medium that several files may be it.
+OTHER_COPY, VAGUE_COPY = "other-copy", "ambiguous-copy"
 # An id as `pseudonyms = true` makes it: another one for each platform.
 HIDDEN = "^[0-9a-f]{32}$"
 TIME = pa.timestamp("us", tz="UTC")
@@ -23,6 +23,7 @@ TEXT = pa.string()
 SUMMARIES = {
     POSTS: "One row per post of a dump",
     MEDIA: "One row per medium of a post, joined to the source that holds it",
+    COPIES: "Where else posts were read: one row per file that has another copy or piece of one",
     GAPS: "What a dump does not tell, and what found no counterpart",
 }
 
@@ -102,6 +103,23 @@ SCHEMAS = {
             _INPUT,
         ]
     ),
+    COPIES: pa.schema(
+        [
+            _PLATFORM,
+            _POST_ID,
+            _field(
+                "author_id",
+                TEXT,
+                "the author as that copy says, or a pseudonym",
+                _UNTOLD,
+                _OF_PEOPLE,
+            ),
+            _field("created_at", TIME, "when the post was made as that copy says, UTC", _UNTOLD),
+            _field("raw_ref", TEXT, "metadata file and line that it was read from, the first"),
+            _field("dump", TEXT, "format of the dump"),
+            _INPUT,
+        ]
+    ),
     GAPS: pa.schema(
         [
             _field(
@@ -109,7 +127,8 @@ SCHEMAS = {
                 TEXT,
                 "unmatched-medium, unmatched-source; duplicate-posts, differing-rows, "
                 "same-id-in-other-input, same-id-in-other-table: what ids came more than once; "
-                "other-copy: of a post, the metadata file of a copy that is not the newest; "
+                "ambiguous-copy: media of a copy that is not the newest, each of which several "
+                "files may be; "
                 "withheld-removals: how many posts that an export lacks stay, and suspect-file: "
                 "why; or what is missing or broken in a metadata file",
             ),

@@ -1,4 +1,4 @@
-"""Tables post, counted, joined and gap of a `Spill` enter; rows of the three tables leave, by part.
+"""Tables of a `Spill` enter, of posts, media, copies and gaps; their rows leave, by part.
 
 Decision, 2026-11: large tables are sorted a sixteenth at a time. DuckDB sorts on the disk, and the
 memory that it takes to merge grows with what is sorted all the same: 3 million posts with their
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from imgbatch.dataset.post_columns import GAPS, MEDIA, POSTS, SCHEMAS
+from imgbatch.dataset.post_columns import COPIES, GAPS, MEDIA, POSTS, SCHEMAS
 from imgbatch.dataset.posts import digits_for, digits_of, stem_of
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from imgbatch.dataset.spill import Spill
 
 KEY = "platform, post_id"
+# Of copies: the order of those of one post.
+PLACE = "input, raw_ref, dump, author_id, created_at"
 DIGITS = "0123456789abcdef"
 COUNTED = "coalesce(n, 0)::INTEGER AS n_media FROM post LEFT JOIN counted USING (seq)"
 GAPS_IN_ORDER = (
@@ -47,6 +49,11 @@ def rows_by_part(spill: Spill, dataset: Dataset) -> dict[str, Iterator[tuple[str
             f"{posts}, {COUNTED} WHERE {{0}} ORDER BY part, {KEY}",
         ),
         MEDIA: ("joined", hashed, f"* FROM joined WHERE {{0}} ORDER BY part, {KEY}, media_idx"),
+        COPIES: (
+            "copy",
+            hashed,
+            f"* FROM copy WHERE {{0}} ORDER BY part, {KEY}, {PLACE}",
+        ),
         GAPS: ("gap", "md5(kind || ref)", GAPS_IN_ORDER),
     }
     found = {}

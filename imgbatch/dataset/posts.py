@@ -1,7 +1,8 @@
-"""Posts enter and leave: three Delta tables of the dataset, and what their commit says of them.
+"""Posts enter and leave: four Delta tables of the dataset, and what their commit says of them.
 
     DATASET/posts/         one row per post
     DATASET/post_media/    one row per medium of a post; source_id and version where a source has it
+    DATASET/post_copies/   where else a post was read: other copies and pieces, of all inputs
     DATASET/post_gaps/     what could not be read, and what is unmatched on either side
 
 A part holds the rows of some posts, chosen by a hash of their ids: `NN-<sha256, 8>.parquet`. It is
@@ -22,7 +23,7 @@ from imgbatch import __version__
 from imgbatch.dataset import MANIFEST, SOURCES
 from imgbatch.dataset.part import Part
 from imgbatch.dataset.parts import packed
-from imgbatch.dataset.post_columns import GAPS, MEDIA, POSTS, SCHEMAS, SUMMARIES, TABLES
+from imgbatch.dataset.post_columns import COPIES, GAPS, MEDIA, POSTS, SCHEMAS, SUMMARIES, TABLES
 from imgbatch.dataset.state import state
 from imgbatch.dataset.tombstones import names_below
 from imgbatch.errors import FencedError
@@ -35,7 +36,18 @@ if TYPE_CHECKING:
     from imgbatch.dataset import Dataset
     from imgbatch.settings import PostSettings
 
-__all__ = ["GAPS", "MEDIA", "POSTS", "SCHEMAS", "TABLES", "Made", "commit", "here", "record"]
+__all__ = [
+    "COPIES",
+    "GAPS",
+    "MEDIA",
+    "POSTS",
+    "SCHEMAS",
+    "TABLES",
+    "Made",
+    "commit",
+    "here",
+    "record",
+]
 
 # What the commit of posts says of them, beside its run and digests.
 SAID = "posts"
@@ -64,7 +76,7 @@ class Made:
 
 
 def here(dataset: Dataset) -> list[str]:
-    """Return those of the three tables that the dataset has, as it is now."""
+    """Return those of the four tables that the dataset has, as it is now."""
     found = []
     for name in TABLES:
         table = dataset.table(name)
@@ -194,7 +206,7 @@ def unsettle(dataset: Dataset, *, run: str, number: int) -> None:
 
 
 def strays(dataset: Dataset) -> list[str]:
-    """Return the names of files of the three tables that their snapshots do not hold."""
+    """Return the names of files of the four tables that their snapshots do not hold."""
     found = []
     for name in TABLES:
         held = {f"{name}/{path}" for path in dataset.table(name).parts()}

@@ -44,6 +44,9 @@ CHECKS = {
     "SELECT count(*) FROM post_media ANTI JOIN posts USING (platform, post_id)": (
         "media are of no post"
     ),
+    "SELECT count(*) FROM post_copies ANTI JOIN posts USING (platform, post_id)": (
+        "copies are of no post"
+    ),
     COUNTED: "posts have not as many media as they say",
     HALF: "media are matched to no source, or not matched to one",
 }
@@ -71,7 +74,7 @@ class Checked:
 
 
 def check(dataset: Dataset) -> Checked:
-    """Read all three tables and check them against their commits, each other and the manifest."""
+    """Read all four tables and check them against their commits, each other and the manifest."""
     found = Checked()
     here = posts.here(dataset)
     made = posts.record(dataset) if here else None
@@ -83,7 +86,8 @@ def check(dataset: Dataset) -> Checked:
         return found
     with contextlib.closing(Spill()) as spill:
         for name in posts.TABLES:
-            rows = _whole(dataset, name, found)
+            # Of before version 4 there is none of copies.
+            rows = _whole(dataset, name, found) if name in here else iter(())
             spill.fill(name, posts.SCHEMAS[name].remove_metadata(), rows)
         _reconcile(dataset, spill, made, found)
     return found

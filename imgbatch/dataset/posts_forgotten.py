@@ -93,7 +93,8 @@ def look_up(
             "CREATE TABLE gone AS SELECT DISTINCT p.platform, p.post_id FROM post p "
             f"JOIN given g ON g.own = p.post_id AND {MEANT} "
             f"UNION SELECT p.platform, p.post_id FROM post p JOIN given g ON {ALSO} "
-            "UNION SELECT p.platform, p.post_id FROM post p "
+            # Of several copies one may say whose a post is, and the newest not.
+            "UNION SELECT p.platform, p.post_id FROM reading p "
             f"JOIN people a ON a.own = p.author_id AND a.platform IN {NAMED}"
         )
         unknown = count_of(
@@ -136,7 +137,7 @@ def look_up_rows(
 def _with_authors(known: KnownPosts, spill: Spill) -> KnownPosts:
     """Add how many of the authors in the table `people` were found, and where they might be."""
     here = (
-        "SELECT count(*) FROM people a WHERE EXISTS (FROM post p "
+        "SELECT count(*) FROM people a WHERE EXISTS (FROM reading p "
         f"WHERE a.own = p.author_id AND a.platform IN {NAMED})"
     )
     others = ", ".join(f"'{name}'" for name in UNTOLD)
@@ -174,15 +175,17 @@ def older(
         what it knows of them, and how many posts have no time, and so no end.
     """
     with opened(dataset) as spill:
+        told = f"CASE WHEN NOT {_misread(dataset)} THEN created_at END"
+        # Where the newest copy of a post does not say when it was made, another may.
         spill.run(
-            f"CREATE TABLE gone AS SELECT {KEY} FROM post WHERE created_at < ? "
-            f"AND NOT {_misread(dataset)}",
-            [int(before * 1e6)],
+            f"CREATE TABLE aged AS SELECT {KEY}, coalesce(own, copied) AS made FROM "
+            f"(SELECT {KEY}, {told} AS own FROM post) LEFT JOIN "
+            f"(SELECT {KEY}, max({told}) AS copied FROM copy GROUP BY ALL) USING ({KEY})"
         )
-        timeless = count_of(
-            spill,
-            f"SELECT count(*) FROM post WHERE created_at IS NULL OR {_misread(dataset)}",
+        spill.run(
+            f"CREATE TABLE gone AS SELECT {KEY} FROM aged WHERE made < ?", [int(before * 1e6)]
         )
+        timeless = count_of(spill, "SELECT count(*) FROM aged WHERE made IS NULL")
         in_names = of_posts(dataset, gone_from(spill))
         return known_of(dataset, spill, gone_in(spill), ids, in_names), timeless
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,7 @@ import pyarrow.compute as pc
 from imgbatch import __version__
 from imgbatch.dataset import posts
 from imgbatch.dataset.parts import put_table, read_part
-from imgbatch.dataset.post_columns import OTHER_COPY, OTHER_INPUT
+from imgbatch.dataset.post_columns import COPIES, OTHER_COPY, OTHER_INPUT, VAGUE_COPY
 from imgbatch.dataset.post_marks import FORGOTTEN, is_author_forgotten, is_forgotten
 from imgbatch.dataset.posts import GAPS, MEDIA, POSTS, SCHEMAS
 
@@ -30,11 +31,12 @@ if TYPE_CHECKING:
     from imgbatch.dataset.tombstones import Tombstones
 
 UNMATCHED_MEDIUM, UNMATCHED_SOURCE = "unmatched-medium", "unmatched-source"
-# Of a medium whose source is forgotten: all that names it, or tells what it shows.
 # Gaps that name a post, or its medium.
-OF_POSTS = (UNMATCHED_MEDIUM, OTHER_INPUT, OTHER_COPY)
+OF_POSTS = (UNMATCHED_MEDIUM, OTHER_INPUT, VAGUE_COPY)
+# Of a medium whose source is forgotten: all that names it, or tells what it shows.
 NAMING = ("media_key", "source_url", "local_path", "sha256", "alt_text", "source_id", "version")
 REFERENCES = ("reply_to", "repost_of")
+LINE = re.compile(r":[0-9]+$")
 
 
 def leave(dataset: Dataset, stones: Tombstones, *, run: str, number: int) -> dict[str, int]:
@@ -51,12 +53,17 @@ def leave(dataset: Dataset, stones: Tombstones, *, run: str, number: int) -> dic
     made = posts.record(dataset) if here else None
     before = {name: own["before"] for name, own in made["inputs"].items()} if made else {}
     without: dict[str, Callable[[pa.Table, Tombstones, list[dict[str, Any]]], pa.Table]]
-    without = {POSTS: _posts, MEDIA: _media, GAPS: partial(_gaps, before=before)}
+    without = {
+        POSTS: _posts,
+        MEDIA: _media,
+        COPIES: partial(_copies, before=before),
+        GAPS: partial(_gaps, before=before),
+    }
     gone: dict[str, int] = {}
     listed: list[dict[str, Any]] = []
     changed = False
     # Media first: what they lose has to be listed among the gaps.
-    for name in (name for name in (MEDIA, GAPS, POSTS) if name in here):
+    for name in (name for name in (MEDIA, GAPS, COPIES, POSTS) if name in here):
         cut = _cut(dataset, name, without[name], stones, listed)
         gone[name] = cut.gone
         _count(made["counts"] if made else {}, name, cut.counted)
@@ -173,6 +180,8 @@ def _counted(name: str, rows: pa.Table) -> Counter[str]:
     if name == MEDIA:
         return Counter(rows["status"].to_pylist())
     found: Counter[str] = Counter()
+    if name == COPIES:
+        return found
     for kind, count in _pairs(rows.select(["kind", "count"])):
         found[kind] += count
     return found
@@ -190,7 +199,7 @@ def _count(counts: dict[str, Any], name: str, own: Counter[str]) -> None:
         counts["posts"] = own["posts"]
     elif name == MEDIA:
         counts["media"] = dict(own.most_common())
-    else:
+    elif name == GAPS:
         counts["gaps"] = dict(own.most_common())
         counts["sources"] = own[UNMATCHED_SOURCE]
 
@@ -230,6 +239,18 @@ def _media(rows: pa.Table, stones: Tombstones, listed: list[dict[str, Any]]) -> 
         for one in kept.filter(pc.equal(kept["status"], FORGOTTEN)).to_pylist()
     ]
     return kept
+
+
+def _copies(
+    rows: pa.Table, stones: Tombstones, _: list[dict[str, Any]], before: Mapping[str, str]
+) -> pa.Table:
+    """Return copies of posts that stay, read from files that do."""
+    files = _pairs(rows.select(["input", "raw_ref"]))
+    gone = [
+        went or stones.covers(before.get(input_, f"{input_}/") + LINE.sub("", raw_ref))
+        for went, (input_, raw_ref) in zip(_gone(stones, rows), files, strict=True)
+    ]
+    return rows.filter(pc.invert(pa.array(gone, pa.bool_())))
 
 
 def _gaps(

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgbatch.dataset import MANIFEST, posts
-from imgbatch.dataset.posts import MEDIA, POSTS
+from imgbatch.dataset.posts import COPIES, MEDIA, POSTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -107,7 +107,8 @@ def beside_sources(dataset: Dataset, files: Collection[str], taken: Collection[s
 
 
 def _starts(address: str) -> Iterator[str]:
-    """Yield what stands before each mark in the last part of an address."""
+    """Yield an address, and what stands before each mark in its last part."""
+    yield address
     base = address.rfind("/") + 1
     yield from (address[:at] for at in range(base + 1, len(address)) if address[at] in BESIDE)
 
@@ -136,19 +137,39 @@ def _of_others(
         by_file[input_, name].add(source_id)
     asked = {post_id for _, post_id in by_post} | by_word.keys()
     names = pa.array(sorted({name for _, name in by_file}), pa.string())
+    wanted = pa.array(sorted(asked), pa.string())
     kept: set[str] = set()
-    columns = ["platform", "post_id", "state", "raw_ref", "input"]
-    for batch in dataset.table(POSTS).batches(columns):
-        file = pc.replace_substring_regex(batch["raw_ref"], LINE, "")
-        one_of = pc.is_in(batch["post_id"], value_set=pa.array(sorted(asked), pa.string()))
-        near = pc.or_(one_of, pc.is_in(file, value_set=names))
-        rows = pa.Table.from_batches([batch]).set_column(3, "raw_ref", file)
-        rows = rows.filter(pc.and_(near, pc.equal(batch["state"], "present")))
-        for platform, post_id, _, name, input_ in _pairs(rows):
-            if stays(platform, post_id):
-                kept.update(by_post.get((platform, post_id), ()), by_word.get(post_id, ()))
-                kept.update(by_file.get((input_, name), ()))
+    there = pc.field("state") == "present"
+    for platform, post_id, name, input_ in _read_from(dataset, POSTS, names, wanted, there):
+        if stays(platform, post_id):
+            kept.update(by_post.get((platform, post_id), ()), by_word.get(post_id, ()))
+            kept.update(by_file.get((input_, name), ()))
+    # A file has not only what the newest copy of a post says.
+    for platform, post_id, name, input_ in (
+        _read_from(dataset, COPIES, names) if COPIES in here else ()
+    ):
+        if stays(platform, post_id):
+            kept.update(by_file.get((input_, name), ()))
     return kept
+
+
+def _read_from(
+    dataset: Dataset,
+    table: str,
+    names: pa.Array,
+    ids: pa.Array | None = None,
+    where: pc.Expression | None = None,
+) -> Iterator[tuple[str, str, str, str]]:
+    """Yield platform, id, metadata file and input of rows of some files, or with some ids."""
+    columns = ["platform", "post_id", "raw_ref", "input"]
+    for batch in dataset.table(table).batches(columns, where):
+        file = pc.replace_substring_regex(batch["raw_ref"], LINE, "")
+        near = pc.is_in(file, value_set=names)
+        if ids is not None:
+            near = pc.or_(near, pc.is_in(batch["post_id"], value_set=ids))
+        yield from _pairs(
+            pa.Table.from_batches([batch]).set_column(2, "raw_ref", file).filter(near)
+        )
 
 
 def _joined(dataset: Dataset, found: Collection[str]) -> Iterator[tuple[str, str, str]]:

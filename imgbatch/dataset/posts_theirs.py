@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgbatch.dataset import posts
-from imgbatch.dataset.former import AT_ONCE
+from imgbatch.dataset.former import AT_ONCE, FILE
 from imgbatch.dataset.joining import BY_KEY
-from imgbatch.dataset.post_columns import GAPS, OTHER_COPY
+from imgbatch.dataset.post_columns import COPIES, GAPS, VAGUE_COPY
 from imgbatch.dataset.post_marks import (
     mark,
     platform_of,
@@ -49,9 +49,10 @@ POSTS_NOW = (
 )
 MEDIA_NOW = ("platform", "post_id", "media_key", "source_id", "status")
 FORMS_BY_KEY = ", ".join(f"'{form}'" for form in BY_KEY)
-# Of a gap that tells in which metadata file another copy of a post is.
-COPIES = pa.schema([(name, pa.string()) for name in ("ref", "message", "input")])
-WHOSE = "file.ref = gone.platform || ' ' || gone.post_id"
+# Of a copy or piece of a post, as of the post itself.
+COPIES_NOW = ("platform", "post_id", "author_id", "created_at", "raw_ref", "dump", "input")
+VAGUE_COPIES = "FROM vague JOIN gone ON ref = gone.platform || ' ' || gone.post_id"
+VAGUE_NOW = pa.schema([("ref", pa.string()), ("count", pa.int64())])
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +104,10 @@ def gone_in(spill: Spill) -> set[tuple[str, str]]:
 def gone_from(spill: Spill) -> Iterator[tuple[Any, ...]]:
     """Yield of the posts in the table `gone` platform, id, input and format.
 
-    And the same of what names of files have instead: ids of their media, or a part of theirs.
+    As each copy of theirs has it. And the same of what names of files have instead: ids of their
+    media, or a part of theirs.
     """
-    gone = "FROM post SEMI JOIN gone USING (platform, post_id)"
+    gone = "FROM reading SEMI JOIN gone USING (platform, post_id)"
     media = (
         f"SELECT DISTINCT platform, media_key, input, dump FROM ({gone} WHERE "
         f"dump IN ({FORMS_BY_KEY})) JOIN medium USING (platform, post_id) "
@@ -125,15 +127,18 @@ def gone_from(spill: Spill) -> Iterator[tuple[Any, ...]]:
 def opened(dataset: Dataset) -> Iterator[Spill]:
     """Bring posts and media, as far as they are asked for, onto the disk."""
     with contextlib.closing(Spill()) as spill:
-        for name, own, columns in ((POSTS, "post", POSTS_NOW), (MEDIA, "medium", MEDIA_NOW)):
+        for name, own, columns in (
+            (POSTS, "post", POSTS_NOW),
+            (MEDIA, "medium", MEDIA_NOW),
+            (COPIES, "copy", COPIES_NOW),
+        ):
             schema = pa.schema([_plain(SCHEMAS[name].field(column)) for column in columns])
             spill.fill(own, schema, _rows(dataset, name, schema))
-        copy = pc.field("kind") == OTHER_COPY
-        spill.fill("copy", COPIES, _rows(dataset, GAPS, COPIES, copy))
+        vague = pc.field("kind") == VAGUE_COPY
+        spill.fill("vague", VAGUE_NOW, _rows(dataset, GAPS, VAGUE_NOW, vague))
         spill.run(
-            "CREATE VIEW file AS SELECT platform || ' ' || post_id AS ref, input, "
-            "regexp_replace(raw_ref, ':[0-9]+$', '') AS file FROM post "
-            "UNION ALL SELECT ref, input, message FROM copy"
+            f"CREATE VIEW reading AS SELECT {', '.join(COPIES_NOW)}, {FILE} AS file FROM "
+            f"(FROM copy UNION ALL SELECT {', '.join(COPIES_NOW)} FROM post)"
         )
         yield spill
 
@@ -177,7 +182,8 @@ def known_of(
         names=names_of(gone_from(spill)),
         here=here,
         sources=frozenset(own),
-        vague=count_of(spill, f"SELECT count(*) FROM {theirs} WHERE status = 'ambiguous'"),
+        vague=count_of(spill, f"SELECT count(*) FROM {theirs} WHERE status = 'ambiguous'")
+        + count_of(spill, f"SELECT coalesce(sum(count), 0) {VAGUE_COPIES}"),
         shared=count_of(spill, "SELECT count(*) FROM theirs") - len(own),
         shares=count_of(spill, shares),
         files=_files(dataset, spill),
@@ -207,7 +213,8 @@ def _with_named(
         one
         for batch in spill.batches(
             "SELECT post_id FROM medium SEMI JOIN gone USING (platform, post_id) "
-            "WHERE status = 'ambiguous'"
+            "WHERE status = 'ambiguous' "
+            f"UNION ALL SELECT post_id {VAGUE_COPIES}"
         )
         for (one,) in tuples_of(batch)
     ]
@@ -231,10 +238,9 @@ def _files(dataset: Dataset, spill: Spill, *, alone: bool = False) -> frozenset[
     """
     made = posts.record(dataset) if POSTS in posts.here(dataset) else None
     before = {name: own["before"] for name, own in made["inputs"].items()} if made else {}
-    theirs = f"FROM file SEMI JOIN gone ON {WHOSE}"
-    told = f"SELECT DISTINCT input, file {theirs}"
+    told = "SELECT DISTINCT input, file FROM reading SEMI JOIN gone USING (platform, post_id)"
     if alone:
-        told += f" EXCEPT SELECT input, file FROM file ANTI JOIN gone ON {WHOSE}"
+        told += " EXCEPT SELECT input, file FROM reading ANTI JOIN gone USING (platform, post_id)"
     pairs = (one for batch in spill.batches(told) for one in tuples_of(batch))
     return frozenset(before.get(name, f"{name}/") + file for name, file in pairs)
 

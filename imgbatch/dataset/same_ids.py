@@ -17,9 +17,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imgbatch.dataset.copies import keep_apart
-from imgbatch.dataset.former import FILE, KEY
-from imgbatch.dataset.post_columns import DUPLICATE, HIDDEN, MEDIA, OTHER_COPY, OTHER_INPUT, SCHEMAS
+from imgbatch.dataset.copies import keep_apart, keep_copies, note_read
+from imgbatch.dataset.former import COPY, FILE, KEY
+from imgbatch.dataset.post_columns import DUPLICATE, HIDDEN, MEDIA, OTHER_INPUT, SCHEMAS
 from imgbatch.dataset.spill import quoted
 from imgbatch.platforms import FORMS, MARKED, marked
 
@@ -81,7 +81,9 @@ def one_of_each(spill: Spill, pieces: Mapping[str, str]) -> None:
     spill.run(
         "CREATE TABLE post AS SELECT * EXCLUDE (partial) FROM read SEMI JOIN last USING (seq)"
     )
-    spill.run("CREATE TABLE in_part AS SELECT seq FROM read SEMI JOIN last USING (seq) WHERE partial")
+    spill.run(
+        "CREATE TABLE in_part AS SELECT seq FROM read SEMI JOIN last USING (seq) WHERE partial"
+    )
     _add_up(spill)
     # By file: that it gave posts shows in no row.
     spill.run(
@@ -89,20 +91,13 @@ def one_of_each(spill: Spill, pieces: Mapping[str, str]) -> None:
         "count(*), input FROM read WHERE seq NOT IN (SELECT piece FROM kept) GROUP BY ALL"
     )
     keep_apart(spill)
-    spill.run(
-        f"INSERT INTO gap SELECT {quoted(OTHER_COPY)}, {_ref('c')}, NULL, {_file('c.raw_ref')}, "
-        "count(*), c.input FROM copies c GROUP BY ALL"
-    )
+    note_read(spill)
     for name in ("read", "media_read", "last", "kept"):
         spill.run(f"DROP TABLE {name}")
 
 
 def _those(pieces: Mapping[str, str], within: str) -> str:
     return ", ".join(quoted(name) for name, far in pieces.items() if far == within) or "''"
-
-
-def _ref(table: str) -> str:
-    return f"{table}.platform || ' ' || {table}.post_id"
 
 
 def _file(column: str) -> str:
@@ -247,11 +242,10 @@ def of_other_inputs(spill: Spill, input_: str, *, whole: bool) -> None:
         whole: False: what it lacks it may have all the same, as far as it had it before.
     """
     spill.run(
-        "CREATE TABLE twice AS SELECT platform, post_id, f.raw_ref, f.input, "
-        f"{quoted(HAS_TOO)} AS message "
-        f"FROM post JOIN former f USING ({KEY}) "
+        f"CREATE TABLE twice AS SELECT {KEY}, {', '.join(f'f.{n}' for n in COPY)}, "
+        f"{quoted(HAS_TOO)} AS message FROM post JOIN former f USING ({KEY}) "
         f"WHERE f.input <> {quoted(input_)} AND f.state = 'present' "
-        f"UNION ALL SELECT {KEY}, raw_ref, input, {quoted(HAS_PART)} FROM behind_others"
+        f"UNION ALL SELECT {KEY}, {', '.join(COPY)}, {quoted(HAS_PART)} FROM behind_others"
     )
     spill.run(
         f"INSERT INTO gap SELECT {quoted(OTHER_INPUT)}, {REF}, NULL, message, 1, input FROM twice"
@@ -260,14 +254,11 @@ def of_other_inputs(spill: Spill, input_: str, *, whole: bool) -> None:
         f"INSERT INTO gap SELECT {quoted(DUPLICATE)}, {_file('raw_ref')}, NULL, {quoted(TWICE)}, "
         "count(*), input FROM twice GROUP BY ALL"
     )
-    spill.run(
-        f"INSERT INTO gap SELECT {quoted(OTHER_COPY)}, {REF}, NULL, {_file('raw_ref')}, 1, input "
-        "FROM twice"
-    )
+    spill.run("INSERT INTO copy BY NAME SELECT * EXCLUDE (message) FROM twice")
+    keep_copies(spill, input_, whole=whole)
     if not whole:
-        kinds = f"{quoted(OTHER_INPUT)}, {quoted(OTHER_COPY)}"
         spill.run(
-            f"INSERT INTO gap FROM gaps_then WHERE kind IN ({kinds}) "
+            f"INSERT INTO gap FROM gaps_then WHERE kind = {quoted(OTHER_INPUT)} "
             f"AND input = {quoted(input_)} AND ref NOT IN "
             f"(SELECT {REF} FROM post UNION ALL SELECT {REF} FROM behind_others)"
         )

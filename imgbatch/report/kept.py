@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.dataset import posts
-from imgbatch.dataset.posts import MEDIA, POSTS
+from imgbatch.dataset.posts import COPIES, MEDIA, POSTS
 
 if TYPE_CHECKING:
     from imgbatch.dataset import Dataset
@@ -19,6 +19,8 @@ IDS = {
     (POSTS, "repost_of"),
     (MEDIA, "post_id"),
     (MEDIA, "media_key"),
+    (COPIES, "post_id"),
+    (COPIES, "author_id"),
 }
 
 

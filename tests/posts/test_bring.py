@@ -380,6 +380,8 @@ def test_a_run_that_was_overtaken_commits_no_posts(own: Path, dump: Path) -> Non
 def test_a_damaged_part_is_named_and_read_again_from_the_dump(
     own: Path, dump: Path, table: str
 ) -> None:
+    write_dump(dump / "zz.jsonl", [Tweet(SECOND, "later")])
+    bring(dump, own)
     before = {name: rows(own, name) for name in posts.TABLES}
     (name,) = parts(own)[table]
     file = own / table / name
@@ -437,7 +439,7 @@ def test_posts_are_exported_and_told_in_the_report(brought: Path, tmp_path: Path
     write_report(dataset)
     page = (brought / "own/report/index.html").read_text("utf-8")
     assert 'id="posts"' in page
-    people = "posts.author_id, posts.author_name, posts.text"
+    people = "post_copies.author_id, posts.author_id, posts.author_name, posts.text"
     assert f"It holds who people are and what they wrote: {people}." in page
     assert "what a model perceives" not in page
     codebook = (brought / "own/report/codebook.csv").read_text("utf-8")
