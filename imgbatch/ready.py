@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from imgbatch import analyzers
 from imgbatch.errors import MissingExtraError, WeightsError
 from imgbatch.models import registry, weights
+from imgbatch.models.remedies import name_of
 from imgbatch.models.sessions import onnx_device
 from imgbatch.models.terms import terms
 from imgbatch.models.weights import How, Own, Wanted
@@ -110,7 +111,7 @@ def loads(name: str, settings: Settings) -> list[Need]:
         WeightsError: weights of the user's own have no digest.
     """
     return [
-        Need(name, weights.name_of(wanted), digest, wanted)
+        Need(name, name_of(wanted), digest, wanted)
         for key, digest in analyzers.weights(name, settings).items()
         if (wanted := _wanted(key, digest, settings)) is not None
     ]

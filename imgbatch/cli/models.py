@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,10 +14,8 @@ from imgbatch.terminal import Json, say
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgbatch.models.audit import Kept
     from imgbatch.models.download import Listener
-    from imgbatch.models.registry import Licence, Model
-    from imgbatch.models.weights import Had, Wanted
+    from imgbatch.models.weights import Wanted
 
 Names = Annotated[
     list[str] | None,
@@ -26,23 +25,28 @@ OfRecipe = Annotated[
     str | None, typer.Option("--recipe", help="All that this recipe needs, besides.")
 ]
 Sha256 = Annotated[
-    str, typer.Option("--sha256", help="Digest of the file, where NAME is a URL of your own.")
+    str | None,
+    typer.Option(
+        "--sha256",
+        metavar="DIGEST",
+        help="What the file of the one NAME must have, in full; a URL of your own needs it.",
+    ),
 ]
-HOW = {"there": "was there already", "mirror": "came from the mirror", "url": "came from its URL"}
 # A pipe gets whole lines, for grep.
 WIDE = 200
-WHOLE_DIGEST = 64
+DIGEST = re.compile("[0-9a-f]{64}")
 CELLS = ("name", "task", "input", "size", "here", "licence")
 
 
 def list_(*, json: Json = False) -> None:
     """List the models that imgbatch can get, and which are on this machine."""
+    from imgbatch.cli import models_lines
     from imgbatch.models.registry import known
 
     models = known()
     if json:
         for model in models:
-            say(json, "model", _record(model), [])
+            say(json, "model", models_lines.record(model), [])
         return
     from rich.console import Console
     from rich.table import Table
@@ -51,7 +55,7 @@ def list_(*, json: Json = False) -> None:
     for cell in CELLS:
         table.add_column(cell, justify="right" if cell in ("input", "size") else "left")
     for model in models:
-        table.add_row(*_cells(model))
+        table.add_row(*models_lines.cells(model))
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = WIDE
@@ -61,39 +65,31 @@ def list_(*, json: Json = False) -> None:
 
 def show(name: Annotated[str, typer.Argument(metavar="NAME")], *, json: Json = False) -> None:
     """Show what a model is, where it comes from, its licence, and whether it is here."""
+    from imgbatch.cli import models_lines
     from imgbatch.models import cache
     from imgbatch.models.registry import find
     from imgbatch.models.weights import file_of
 
     model = find(name)
-    path = cache.path_of(file_of(model))
-    record = _record(model)
-    whole = len(model.sha256) == WHOLE_DIGEST
-    lies = "on this machine" if record["here"] else "not on this machine; it would lie"
-    lines = [
-        f"{model.name}: {model.task}, {model.loader} {model.builder} {model.variant}".rstrip(),
-        f"  from      {model.url}",
-        f"  size      {_size(model)}",
-        f"  sha256    {model.sha256}{'' if whole else '... (published so)'}",
-        f"  input     {_input(model)}",
-        *_licence(model.licence),
-        f"  here      {lies} at {path}",
-    ]
-    say(json, "model", {**record, "path": str(path)}, lines)
+    record = {**models_lines.record(model), "path": str(cache.path_of(file_of(model)))}
+    say(json, "model", record, models_lines.shown(model))
 
 
 def pull(
-    names: Names = None, *, recipe: OfRecipe = None, sha256: Sha256 = "", json: Json = False
+    names: Names = None, *, recipe: OfRecipe = None, sha256: Sha256 = None, json: Json = False
 ) -> None:
     """Bring weights to this machine, and verify them. What is here already stays."""
+    from imgbatch.cli import models_lines
     from imgbatch.models.weights import get
 
-    for name, wanted in _all(names or [], recipe, sha256):
+    for name, wanted, vouched in _all(names or [], recipe, sha256):
         with _listening(name, wanted, shown=not json) as listener:
             # A copy that the user has at hand is taken, whatever a mirror has.
-            had = get(wanted, mirrored=not wanted.url.startswith("file:"), listener=listener)
-        record = {**_pulled(name, had), **_allowed(wanted)}
-        say(json, "pulled", record, _pulled_lines(name, wanted, had))
+            mirrored = not wanted.url.startswith("file:")
+            had = get(wanted, sha256=vouched, mirrored=mirrored, listener=listener)
+        record = {"name": name, "path": str(had.path), "how": had.how, "damaged": had.damaged}
+        record |= models_lines.allowed(wanted)
+        say(json, "pulled", record, models_lines.pulled(name, wanted, had))
 
 
 def push(
@@ -103,25 +99,25 @@ def push(
     ],
     *,
     recipe: OfRecipe = None,
-    sha256: Sha256 = "",
+    sha256: Sha256 = None,
     json: Json = False,
 ) -> None:
     """Put weights into a store, from where workers read them: set IMGBATCH_MODEL_MIRROR to it."""
+    from imgbatch.cli import models_lines
     from imgbatch.models.mirror import push as send
 
     *names, store = words
-    for name, wanted in _all(names, recipe, sha256):
+    for name, wanted, vouched in _all(names, recipe, sha256):
         with _listening(name, wanted, shown=not json) as listener:
-            pushed = send(wanted, store, listener)
+            pushed = send(wanted, store, listener, sha256=vouched)
         record = {"name": name, "address": pushed.address, "sent": pushed.sent}
-        record |= _allowed(wanted)
-        said = "is in the store now" if pushed.sent else "was in the store already"
-        lines = [f"{name} {said}: {pushed.address}", *_terms(wanted), *_own(wanted)]
-        say(json, "pushed", record, lines)
+        record |= models_lines.allowed(wanted)
+        say(json, "pushed", record, models_lines.pushed(name, wanted, pushed))
 
 
 def verify(*, json: Json = False) -> None:
     """Read all weights of this machine again, and name what is damaged. Nothing is changed."""
+    from imgbatch.cli import models_lines
     from imgbatch.errors import WeightsError
     from imgbatch.models import cache
     from imgbatch.models.audit import audit
@@ -133,7 +129,7 @@ def verify(*, json: Json = False) -> None:
         "files": [{"path": str(k.path), "size": k.size, "state": k.state} for k in found],
         "damaged": len(damaged),
     }
-    say(json, "verified", record, _verified_lines(found))
+    say(json, "verified", record, models_lines.verified(found))
     if damaged:
         raise WeightsError(
             f"{len(damaged)} damaged in {cache.folder()}",
@@ -141,8 +137,11 @@ def verify(*, json: Json = False) -> None:
         )
 
 
-def _all(names: list[str], recipe: str | None, sha256: str) -> list[tuple[str, Wanted]]:
-    """Return what the command line asks for, by what it is called there; without a secret."""
+def _all(names: list[str], recipe: str | None, sha256: str | None) -> list[tuple[str, Wanted, str]]:
+    """Return what the command line asks for: its name there, without a secret; what; its digest.
+
+    The digest is the one that the command line says; "" where it says none.
+    """
     from imgbatch import analyzers, settings
     from imgbatch.errors import SettingsError
     from imgbatch.ready import needs
@@ -153,12 +152,34 @@ def _all(names: list[str], recipe: str | None, sha256: str) -> list[tuple[str, W
             "no model is asked for",
             "Name models, or a recipe with --recipe; for push, the store stands after them.",
         )
-    found = {scrub(name): _wanted(name, sha256) for name in names}
+    vouched = _vouched(names, sha256)
+    found = {(scrub(name), _wanted(name, vouched)): vouched for name in names}
     if recipe is not None:
         text = settings.recipe_text(recipe)
         read = settings.read_recipe(text, settings_of=analyzers.settings_of)
-        found |= {need.name: need.wanted for need in needs(read)}
-    return list(found.items())
+        for need in needs(read):
+            found.setdefault((need.name, need.wanted), "")
+    return [(name, wanted, digest) for (name, wanted), digest in found.items()]
+
+
+def _vouched(names: list[str], sha256: str | None) -> str:
+    """Return the digest that the command line says of its one NAME; "" where it says none."""
+    from imgbatch.errors import SettingsError
+
+    if sha256 is None:
+        return ""
+    if len(names) != 1:
+        count = f"{len(names)} are named" if names else "none is named"
+        raise SettingsError(
+            f"--sha256 is the digest of one file, and {count}",
+            "Ask for each by itself, with its own digest; a recipe says those of its weights.",
+        )
+    if not DIGEST.fullmatch(sha256):
+        raise SettingsError(
+            f"--sha256 {sha256!r} is no digest: 64 hex digits, in small letters",
+            "`sha256sum FILE` shows it.",
+        )
+    return sha256
 
 
 def _wanted(name: str, sha256: str) -> Wanted:
@@ -177,7 +198,8 @@ def _wanted(name: str, sha256: str) -> Wanted:
     path = Path(name)
     if path.is_file() and (path.suffix or path.parent != Path()):
         digest = cache.digest(path)
-        copied = of_file(digest, path.absolute().as_uri())
+        # One with another digest than it is said to have is no copy: whoever gets it says so.
+        copied = of_file(digest, path.absolute().as_uri()) if sha256 in ("", digest) else None
         return copied or check(Own, {"url": name, "sha256": sha256 or digest}, where="weights")
     return find(name)
 
@@ -196,83 +218,3 @@ def _listening(name: str, wanted: Wanted, *, shown: bool) -> Iterator[Listener |
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(name, total=getattr(wanted, "size", 0) or None)
         yield lambda done: progress.update(task, completed=done)
-
-
-def _record(model: Model) -> dict[str, Any]:
-    from imgbatch.models import cache
-    from imgbatch.models.weights import file_of
-
-    return {**model.model_dump(mode="json"), "here": cache.path_of(file_of(model)).is_file()}
-
-
-def _cells(model: Model) -> tuple[str, ...]:
-    here = "yes" if _record(model)["here"] else ""
-    licence = f"{model.licence.name}{' *' if model.licence.limits else ''}"
-    return (model.name, model.task, str(model.input), _size(model), here, licence)
-
-
-def _size(model: Model) -> str:
-    from imgbatch.report.words import data_size
-
-    return data_size(model.size) if model.size else "not told"
-
-
-def _input(model: Model) -> str:
-    if not model.resize:
-        return f"{model.input} pixels"
-    return (
-        f"{model.input} x {model.input} pixels, the centre of a shorter side of {model.resize}, "
-        f"{model.interpolation}"
-    )
-
-
-def _licence(licence: Licence) -> list[str]:
-    lines = [f"  licence   {licence.name}: {licence.url}"]
-    return [*lines, f"  limits    {licence.limits}"] if licence.limits else lines
-
-
-def _pulled(name: str, had: Had) -> dict[str, Any]:
-    return {"name": name, "path": str(had.path), "how": had.how, "damaged": had.damaged}
-
-
-def _pulled_lines(name: str, wanted: Wanted, had: Had) -> list[str]:
-    damaged = ["  what lay in the cache was damaged, and was replaced"] if had.damaged else []
-    return [f"{name} {HOW[had.how]}: {had.path}", *damaged, *_terms(wanted)]
-
-
-def _terms(wanted: Wanted) -> list[str]:
-    """Return what a user must know of a licence, whenever weights are moved."""
-    from imgbatch.models.terms import OWN, terms
-
-    licence = terms(wanted)
-    return [] if licence == OWN else _licence(licence)
-
-
-def _allowed(wanted: Wanted) -> dict[str, str]:
-    """Return the same for a record, as a run's says it."""
-    from imgbatch.models.terms import terms
-
-    licence = terms(wanted)
-    return {"licence": licence.name, "limits": licence.limits}
-
-
-def _own(wanted: Wanted) -> list[str]:
-    """Return how a recipe names weights of the user's own."""
-    from imgbatch.models.registry import Model
-    from imgbatch.storage.secrets import scrub
-
-    if isinstance(wanted, Model):
-        return []
-    return [f'  in a recipe: {{ url = "{scrub(wanted.url)}", sha256 = "{wanted.sha256}" }}']
-
-
-def _verified_lines(found: list[Kept]) -> list[str]:
-    from imgbatch.models import cache
-    from imgbatch.report.words import data_size
-
-    if not found:
-        return [f"no weights in {cache.folder()}"]
-    lines = [f"  {k.state:<10}  {data_size(k.size):>9}  {k.path}" for k in found]
-    whole = [k for k in found if k.state == "whole"]
-    total = data_size(sum(k.size for k in whole))
-    return [*lines, f"{len(whole)} of {len(found)} are whole ({total})"]

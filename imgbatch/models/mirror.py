@@ -32,16 +32,22 @@ class Pushed:
     sent: bool
 
 
-def push(wanted: Wanted, url: str, listener: Listener | None = None) -> Pushed:
+def push(wanted: Wanted, url: str, listener: Listener | None = None, *, sha256: str = "") -> Pushed:
     """Put weights into the store at a URL; what is there already is read, and left if it is whole.
+
+    Args:
+        wanted: which.
+        url: of the store.
+        listener: told how much of it is here, while it comes.
+        sha256: as for `get`.
 
     Raises:
         WeightsError: they cannot be had here.
         StorageError, PermissionError: the store does not take them.
     """
-    had = get(wanted, mirrored=False, listener=listener)
+    had = get(wanted, sha256=sha256, mirrored=False, listener=listener)
     file, store = file_of(wanted), open_store(url)
-    sent = not _is_whole(store, file.key, file.sha256)
+    sent = not _is_whole(store, file.key, sha256 or file.sha256)
     if sent:
         store.put_file(file.key, str(had.path))
     return Pushed(store.address(file.key), sent)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
@@ -18,19 +17,21 @@ from imgbatch.attempts import Patience, attempt
 from imgbatch.errors import ImgbatchError, StorageError, WeightsError
 from imgbatch.models import cache, download
 from imgbatch.models.registry import Model
+from imgbatch.models.remedies import lacking, local, name_of, other
 from imgbatch.settings import Settings
 from imgbatch.storage import open_store
-from imgbatch.storage.addresses import unquote
 from imgbatch.storage.secrets import scrub
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from imgbatch.models.download import Listener
     from imgbatch.settings import Limits
 
 # The context of a dump that goes into a fingerprint: where weights lie decides over no row.
 FINGERPRINT = "fingerprint"
+PUBLISHED = "Give the digest of the file that you mean; without one, the published digest decides."
 
 
 class Own(Settings):
@@ -84,7 +85,7 @@ def digest_of(wanted: Wanted) -> str:
     """
     if wanted.sha256:
         return wanted.sha256
-    path = _local(wanted)
+    path = local(wanted)
     if path is None or not path.is_file():
         raise WeightsError(
             f"weights {name_of(wanted)} have no sha256",
@@ -131,17 +132,21 @@ def where(wanted: Wanted) -> How:
             return "mirror"
         download.look(wanted.url)
     except (StorageError, PermissionError, WeightsError) as error:
-        raise _lacking(wanted, mirror, error) from (
+        raise lacking(wanted, mirror, error) from (
             error if isinstance(error, ImgbatchError) else None
         )
     return "url"
 
 
-def get(wanted: Wanted, *, mirrored: bool = True, listener: Listener | None = None) -> Had:
+def get(
+    wanted: Wanted, *, sha256: str = "", mirrored: bool = True, listener: Listener | None = None
+) -> Had:
     """Return a verified file of weights, and how it was had.
 
     Args:
         wanted: which.
+        sha256: the digest in full that it must have besides: what is published of one may be its
+            first digits. "": none.
         mirrored: to take it from the mirror, where one is set; else from its URL in any case.
         listener: told how much of it is there, while it comes.
 
@@ -149,14 +154,17 @@ def get(wanted: Wanted, *, mirrored: bool = True, listener: Listener | None = No
         WeightsError: it cannot be had, or is not what it should be; says what to do.
     """
     file = file_of(wanted)
+    asked = sha256 or file.sha256
+    if not asked.startswith(file.sha256):
+        raise other(name_of(wanted), file.sha256, asked, PUBLISHED)
     if here := _here(wanted, file):
-        return Had(here, "there")
+        return Had(_held(here, asked), "there")
     path = cache.path_of(file)
     with cache.writing(path) as begun:
         # Another process may have got it while this one waited.
         damaged = path.is_file() and not cache.is_whole(path, file.sha256)
         if path.is_file() and not damaged:
-            return Had(path, "there")
+            return Had(_held(path, asked), "there")
         if damaged:
             path.unlink()
         mirror = cache.told().model_mirror if mirrored else ""
@@ -164,9 +172,20 @@ def get(wanted: Wanted, *, mirrored: bool = True, listener: Listener | None = No
             write = partial(download.from_store, open_store(mirror), file.key, begun, listener)
         else:
             write = partial(download.from_url, wanted.url, begun, listener)
-        _complete(wanted, file, begun, mirror, write)
+        _complete(wanted, asked, begun, mirror, write)
         cache.finish(begun, path)
     return Had(path, "mirror" if mirror else "url", damaged=damaged)
+
+
+def _held(path: Path, asked: str) -> Path:
+    """Return a file of the cache that has a digest.
+
+    Raises:
+        WeightsError: it has what is published of its digest, and another one in full; it stays.
+    """
+    if not cache.is_whole(path, asked):
+        raise other(str(path), cache.digest(path), asked, PUBLISHED)
+    return path
 
 
 def file_of(wanted: Wanted) -> cache.File:
@@ -187,33 +206,31 @@ def path_of(wanted: Wanted) -> Path:
     Raises:
         WeightsError: the user's own have no digest.
     """
-    return _local(wanted) or cache.path_of(file_of(wanted))
-
-
-def name_of(wanted: Wanted) -> str:
-    """Return what messages call it, and what `imgbatch models pull` takes; without a secret."""
-    return wanted.name if isinstance(wanted, Model) else scrub(wanted.url)
+    return local(wanted) or cache.path_of(file_of(wanted))
 
 
 def _complete(
-    wanted: Wanted, file: cache.File, begun: Path, mirror: str, write: Callable[[], None]
+    wanted: Wanted, asked: str, begun: Path, mirror: str, write: Callable[[], None]
 ) -> None:
     """Write the partial file whole; one that was continued and is wrong is begun anew, once."""
     for continued in (begun.exists(), False):
         if not continued:
             begun.unlink(missing_ok=True)
         _patiently(write, wanted, begun, mirror)
-        if cache.is_whole(begun, file.sha256):
+        if cache.is_whole(begun, asked):
             return
         if not continued:
             break
     found = cache.digest(begun)
     begun.unlink()
     came = f"the mirror {mirror}" if mirror else scrub(wanted.url)
-    raise WeightsError(
-        f"{name_of(wanted)} from {came} has sha256 {found}, not {file.sha256}: it is not used",
+    replaced = (
         "Whoever keeps it replaced it, or it is damaged there. Ask them, or push it anew: "
-        "`imgbatch models push NAME STORE-URL`.",
+        "`imgbatch models push NAME STORE-URL`."
+    )
+    published = found.startswith(digest_of(wanted))
+    raise other(
+        f"{name_of(wanted)} from {came}", found, asked, PUBLISHED if published else replaced
     )
 
 
@@ -227,7 +244,7 @@ def _patiently(write: Callable[[], None], wanted: Wanted, begun: Path, mirror: s
         except (StorageError, PermissionError, WeightsError) as error:
             if isinstance(error, StorageError) and error.retryable and _size(begun) > before:
                 continue
-            raise _lacking(wanted, mirror, error) from (
+            raise lacking(wanted, mirror, error) from (
                 error if isinstance(error, ImgbatchError) else None
             )
         return
@@ -237,60 +254,27 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _lacking(wanted: Wanted, mirror: str, error: Exception) -> WeightsError:
-    name = name_of(wanted)
-    return WeightsError(
-        f"{name} is not on this machine and cannot be had: {error}", _remedy(wanted, mirror)
-    )
-
-
-def _remedy(wanted: Wanted, mirror: str) -> str:
-    name, url = name_of(wanted), scrub(wanted.url)
-    if isinstance(wanted, Own):
-        name += f" --sha256 {wanted.sha256}"
-    if mirror:
-        return (
-            f"From a machine that reaches {url}: `imgbatch models push {name} {mirror}`. "
-            "IMGBATCH_MODEL_MIRROR is set, so nothing else is asked."
-        )
-    elsewhere = (
-        f"Or from a machine that reaches it: `imgbatch models push {name} STORE-URL`, and here "
-        "IMGBATCH_MODEL_MIRROR=STORE-URL."
-    )
-    if _local(wanted) is not None:
-        return f"Put the file there, or name the path where it is. {elsewhere}"
-    copy = " (with a copy of the file: `pull FILE`)" if isinstance(wanted, Model) else ""
-    return f"Once {url} can be reached from here: `imgbatch models pull {name}`{copy}. {elsewhere}"
-
-
 def _here(wanted: Wanted, file: cache.File) -> Path | None:
     """Return the verified file, where it is on this machine.
 
     Raises:
         WeightsError: the user's own file is another one than the digest says, or may not be read.
     """
-    local, path = _local(wanted), cache.path_of(file)
+    own, path = local(wanted), cache.path_of(file)
     try:
-        if local is None or not local.is_file():
+        if own is None or not own.is_file():
             return path if path.is_file() and cache.is_whole(path, file.sha256) else None
-        if cache.is_whole(local, file.sha256):
-            return local
-        found = cache.digest(local)
+        if cache.is_whole(own, file.sha256):
+            return own
+        found = cache.digest(own)
     except OSError as error:
         raise WeightsError(
-            f"{local or path} cannot be read: {error.strerror or error}",
+            f"{own or path} cannot be read: {error.strerror or error}",
             "Permit it, or give another folder with IMGBATCH_MODEL_CACHE.",
         ) from error
-    raise WeightsError(
-        f"{local} has sha256 {found}, not {file.sha256}: it is not used",
+    raise other(
+        str(own),
+        found,
+        file.sha256,
         "Give the digest of the file that you mean, or put that file there.",
     )
-
-
-def _local(wanted: Wanted) -> Path | None:
-    """Return the path of a user's own file of this machine, which is used where it lies."""
-    if isinstance(wanted, Model):
-        return None
-    if wanted.url.startswith("file://"):
-        return Path(unquote(wanted.url.removeprefix("file://")))
-    return None if "://" in wanted.url else Path(wanted.url).expanduser()

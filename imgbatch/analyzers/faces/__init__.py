@@ -36,7 +36,8 @@ from imgbatch.models.faces import crops, detectors
 from imgbatch.models.faces.heads import OwnHead
 from imgbatch.models.faces.packs import Pack
 from imgbatch.models.faces.parts import Attributes, Pose, Recognition
-from imgbatch.models.weights import digest_of, name_of
+from imgbatch.models.remedies import name_of
+from imgbatch.models.weights import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,7 +11,8 @@ from imgbatch.analyzers import Column
 from imgbatch.models.faces import detectors
 from imgbatch.models.faces.heads import Head
 from imgbatch.models.faces.parts import GENDERS, perceived_names
-from imgbatch.models.weights import Own, digest_of, name_of
+from imgbatch.models.remedies import name_of
+from imgbatch.models.weights import Own, digest_of
 from imgbatch.settings import Settings as BaseSettings
 
 COUNTS_ONLY = ("none", "count")
