@@ -24,6 +24,7 @@ from pydantic import Field, field_validator, model_validator
 from imgbatch.analyzers import Column, Needs
 from imgbatch.errors import WeightsError
 from imgbatch.models.choice import Choice, digests, network
+from imgbatch.models.classes import tell_apart
 from imgbatch.models.nets import SHARE, Prepared, batch_size, fitted, net_of
 from imgbatch.models.registry import imagenet_labels, wordnet_ids
 
@@ -40,6 +41,7 @@ VERSION = 1
 # float32 stays within 1e-5 on one machine, float16 and bfloat16 within this on different GPUs.
 TOLERANCE = 5e-3
 TASK: Final = "classification"
+FEWEST = 2
 UNNAMED = "weights of your own, and `classes` does not name them"
 COLUMNS = (
     Column("label", pa.string(), "The likeliest class", missing=UNNAMED),
@@ -109,8 +111,6 @@ class Settings(Choice):
     def _of_own_weights(self) -> Settings:
         if self.classes and self.weights is None:
             raise ValueError("classes names those of weights of your own, and there are none")
-        if not all(name.strip() for name in self.classes):
-            raise ValueError("a name in classes is empty")
         return self
 
 
@@ -196,9 +196,18 @@ def _names(settings: Settings, count: int) -> tuple[tuple[str, ...], tuple[str, 
     """Return labels and WordNet ids of so many classes; () where there are none.
 
     Raises:
-        WeightsError: the weights have another number of classes.
+        WeightsError: the weights have another number of classes, or less than two; own names do not
+            tell them apart.
     """
+    if count < FEWEST:
+        raise WeightsError(
+            f"the weights of {settings.model} have one class: it would have probability 1 in every "
+            "picture",
+            "Train it with two outputs or more, one for what else a picture may show; a sigmoid's "
+            "one output is not enough. `embed` takes such weights as they are.",
+        )
     labels = settings.classes if settings.weights else imagenet_labels()
+    tell_apart(settings.classes)
     if labels and len(labels) != count:
         raise WeightsError(
             f"the weights of {settings.model} have {count} classes, and {len(labels)} are named",

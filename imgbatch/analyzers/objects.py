@@ -24,6 +24,7 @@ from pydantic import Field, field_validator, model_validator
 
 from imgbatch.analyzers import Column, Needs
 from imgbatch.errors import SettingsError, WeightsError
+from imgbatch.models.classes import tell_apart
 from imgbatch.models.devices import cuda_devices, need
 from imgbatch.models.registry import find, known
 from imgbatch.models.weights import Own, digest_of
@@ -45,6 +46,7 @@ VERSION = 1
 TOLERANCE = 5e-3
 TASK: Final = "detection"
 BATCH = 8
+FEWEST = 2  # the ground, and one that is found
 COLUMNS = (
     Column("n_objects", pa.int32(), "Objects found, up to `max_regions`", range=">= 0"),
     Column(
@@ -246,10 +248,18 @@ def _own_names(settings: Settings, classes: int) -> tuple[str, ...]:
     """Return the names of the classes of own weights, the ground's first; () where they have none.
 
     Raises:
-        WeightsError: the weights have another number of classes.
+        WeightsError: the weights have another number of classes, or none beside the ground; the
+            names do not tell them apart.
     """
+    if classes < FEWEST:
+        raise WeightsError(
+            f"the weights of {settings.model} know no class beside the ground, which is class 0: "
+            "nothing would be found",
+            "Train it with one class more than there are kinds of objects: theirs are 1, 2, ...",
+        )
     if not settings.classes:
         return ()
+    tell_apart(settings.classes)
     if len(settings.classes) != classes - 1:
         raise WeightsError(
             f"the weights of {settings.model} have {classes - 1} classes beside the ground, and "

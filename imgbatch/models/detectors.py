@@ -25,8 +25,7 @@ from torchvision import models
 from imgbatch.errors import WeightsError
 from imgbatch.models import devices
 from imgbatch.models.batches import Batches
-from imgbatch.models.networks import fill, plain
-from imgbatch.models.state import load_state
+from imgbatch.models.networks import fill, tensors
 from imgbatch.models.weights import digest_of, fetch
 
 if TYPE_CHECKING:
@@ -145,7 +144,7 @@ def loaded(model: Model, weights: Model | Own) -> tuple[nn.Module, int]:
     Raises:
         WeightsError: as for `detector_of`.
     """
-    return build(model.builder, plain(load_state(fetch(weights))))
+    return build(model.builder, tensors(fetch(weights)))
 
 
 def build(builder: str, state: dict[str, Tensor]) -> tuple[nn.Module, int]:

@@ -128,7 +128,8 @@ def main(order: Order) -> None:
     """Export one network, and compare what ONNX Runtime makes of it with what torch does.
 
     Raises:
-        SettingsError, WeightsError: as for `networks.built`; or the two differ.
+        SettingsError, WeightsError: as for `networks.built`; or what it gives of a picture is no
+            number; or the two differ.
     """
     import torch  # noqa: PLC0415 - in the child only
 
@@ -172,6 +173,13 @@ def _run(path: str, pictures: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
 def _compare(
     order: Order, right: list[NDArray[np.float32]], found: list[NDArray[np.float32]]
 ) -> None:
+    if not all(np.isfinite(output).all() for output in right):
+        raise WeightsError(
+            f"{order.builder} gives NaN or infinite numbers of a picture in torch, and its weights "
+            "hold none",
+            "They do not fit together: a variance below 0, or numbers too large for float32. Take "
+            "another checkpoint; `preprocess` says what mean and std it was trained with.",
+        )
     for mine, theirs in zip(found, right, strict=True):
         scale = max(1.0, float(np.abs(theirs).max()))
         apart = float(np.abs(mine - theirs).max()) / scale

@@ -113,13 +113,18 @@ def classifier(builder: str, path: Path) -> tuple[nn.Module, str]:
             f"torchvision has no network {builder!r} that can be loaded from a state alone"
             f"{nearest(builder, [name for name in names if name not in REFUSED])}"
         )
-    state = plain(load_state(path))
+    state = tensors(path)
     with torch.device("meta"):
         head = last_layer(models.get_model(builder))
     if f"{head}.weight" not in state:
         raise WeightsError(
             f"{path.name} is not of {builder}: it lacks {head}.weight{_has(state)}",
             f"Save all of it: `torch.save(model.state_dict(), FILE)`, of torchvision's {builder}.",
+        )
+    if not state[f"{head}.weight"].numel():
+        raise WeightsError(
+            f"{path.name} has no class: {head}.weight is empty",
+            "Take a checkpoint of a network that was trained.",
         )
     network = models.get_model(builder, weights=None, num_classes=len(state[f"{head}.weight"]))
     fill(network, state, said=f"{path.name} is not of {builder}")
@@ -156,7 +161,7 @@ def clip(builder: str, path: Path) -> Any:
         )
     with _without_its_warning():
         network = open_clip.create_model(builder, pretrained=None, load_weights=False)
-    fill(network, plain(load_state(path)), said=f"{path.name} is not of {builder}")
+    fill(network, tensors(path), said=f"{path.name} is not of {builder}")
     return network.eval()
 
 
@@ -202,12 +207,29 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], *, said: str) -> None:
     network.load_state_dict(dict(state))
 
 
-def plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return weights in float32, under the names that they have without any wrapping."""
-    return {
+def tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file in float32, under the names that they have without any wrapping.
+
+    Raises:
+        WeightsError: as for `load_state`; or one of them holds what is no number.
+        MissingExtraError: torch is not installed.
+    """
+    state = {
         name.removeprefix(WRAPPED): value.float() if value.is_floating_point() else value
-        for name, value in state.items()
+        for name, value in load_state(path).items()
     }
+    broken = [
+        f"{name} ({count:,} of {value.numel():,})"
+        for name, value in state.items()
+        if value.is_floating_point() and (count := int((~value.isfinite()).sum()))
+    ]
+    if broken:
+        raise WeightsError(
+            f"{path.name} holds NaN or infinite numbers: {_some(broken)}",
+            "The weights themselves are broken: the training diverged, or they were saved in a "
+            "type that is too short for them. Take a checkpoint from before that.",
+        )
+    return state
 
 
 def _some(names: list[str]) -> str:

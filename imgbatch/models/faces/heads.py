@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from imgbatch.errors import WeightsError
+from imgbatch.models.classes import tell_apart
 from imgbatch.models.faces import crops
 from imgbatch.models.faces.parts import finite, fixed_batch, perceived, perceived_names, softmax
 from imgbatch.models.sessions import onnx_session
@@ -122,6 +123,7 @@ class OwnHead:
         )
 
     def _check_classes(self) -> None:
+        tell_apart(self._head.classes)
         blank = np.zeros((self._side, self._side, 3), np.uint8)
         found = self._outputs([blank]).shape[1]
         if found != len(self._head.classes):
