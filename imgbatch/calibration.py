@@ -19,6 +19,7 @@ from imgbatch.cloud.former import measured
 from imgbatch.cloud.speeds import CORE, Sample
 from imgbatch.dataset import Dataset
 from imgbatch.errors import RunError
+from imgbatch.models import registry
 from imgbatch.ready import PACKAGE
 from imgbatch.trial import network, parts, trial
 
@@ -101,7 +102,18 @@ def _lacking(weights: Sequence[Lying]) -> list[str]:
             return [f"no sample was run here: {each.error}; to do: {each.remedy}"]
     names = [each.name for each in weights]
     said = f"no sample was run here: {', '.join(names)} not on this machine"
-    return [f"{said}; `imgbatch models pull {' '.join(names)}` first makes this plan surer"]
+    return [f"{said}; {pulling(names)} first makes this plan surer"]
+
+
+def pulling(names: Sequence[str]) -> str:
+    """Return the command that brings weights here; the user's own need a digest, which is theirs.
+
+    Args:
+        names: of models of the registry, or where the user's own lie.
+    """
+    known = {model.name for model in registry.known()}
+    asked = " ".join(names) if known.issuperset(names) else "--recipe RECIPE"
+    return f"`imgbatch models pull {asked}`"
 
 
 def priors(recipe: Recipe) -> Sample:

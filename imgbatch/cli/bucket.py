@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -31,7 +32,8 @@ def create(
     if bucket.exists():
         lines = [f"{url} is there already; nothing was changed"]
         changes = bucket.changes()
-        lines += _lines(changes, "would change: `imgbatch bucket harden " + url + " --yes`", {})
+        mend = f"`imgbatch bucket harden {shlex.quote(url)} --yes`"
+        lines += _lines(changes, f"would change: {mend}", {})
         say(json, "bucket", _record(url, changes, {}, created=False, made=False), lines)
         return
     bucket.create(region)
@@ -67,7 +69,9 @@ def _refuse_missing(url: str, bucket: Bucket) -> None:
     from imgbatch.errors import StorageError
 
     if not bucket.exists():
-        raise StorageError(f"{url}: there is no such bucket", f"`imgbatch bucket create {url}`")
+        raise StorageError(
+            f"{url}: there is no such bucket", f"`imgbatch bucket create {shlex.quote(url)}`"
+        )
 
 
 def _make(changes: list[Change]) -> dict[str, str]:

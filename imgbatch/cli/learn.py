@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, Any
 
 import typer
@@ -55,7 +56,7 @@ def fit(
     )
     path = out or f"{model}-{on}.skops"
     record = learn(wish, path, read_limits(), say=lambda text: typer.echo(text, err=True))
-    say(json, "fitted", record, [*_lines(record), f"next: imgbatch apply {dataset} {path}"])
+    say(json, "fitted", record, [*_lines(record), next_line(dataset, path)])
 
 
 def apply(
@@ -73,6 +74,11 @@ def apply(
 
     settings = {"model": model, "sha256": digest_of(model)}
     terminal.group(Wish(dataset, "learned", settings, name, anew=anew), here, as_json=json)
+
+
+def next_line(dataset: str, path: str) -> str:
+    """Return what labels a dataset by the model that was just fitted."""
+    return f"next: imgbatch apply {shlex.quote(dataset)} {shlex.quote(path)}"
 
 
 def _lines(record: dict[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ nothing here can be out of date but the place itself.
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -109,7 +110,8 @@ def find(name: str | None) -> Deployment:
     except FileNotFoundError as error:
         raise DeploymentError(
             f"deployment {chosen!r} is not at {known.control} any more",
-            f"Was it destroyed from another laptop? `rm {_note(chosen)}` forgets it; "
+            "Was it destroyed from another laptop? "
+            f"`rm {shlex.quote(str(_note(chosen)))}` forgets it; "
             f"`scripts/cloud up {known.cloud} --name {chosen}` makes it anew.",
         ) from error
 
@@ -140,5 +142,5 @@ def _read(note: Path) -> Known:
     except ValueError as error:
         raise DeploymentError(
             f"{note} is no JSON: {error}",
-            f"`rm {note}`, then `imgbatch cloud connect CONTROL_URL`.",
+            f"`rm {shlex.quote(str(note))}`, then `imgbatch cloud connect CONTROL_URL`.",
         ) from error

@@ -11,6 +11,7 @@ import getpass
 import json
 import math
 import os
+import shlex
 import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -235,10 +236,11 @@ def _environment(environment: Mapping[str, str], deployment: Deployment) -> dict
         if name.startswith(ENVIRONMENT_PREFIX) and name not in _OWN
     }
     mirror = found.get(MIRROR)
+    place = f"{deployment.bucket}/{MODELS}"
     if mirror and mirror.partition("://")[0] not in KINDS:
         raise SettingsError(
             f"{MIRROR}={mirror} is on this laptop, where rented machines do not see it",
-            f"`imgbatch models push --recipe RECIPE {deployment.bucket}/{MODELS}`, and unset it: "
+            f"`imgbatch models push --recipe RECIPE {shlex.quote(place)}`, and unset it: "
             "that place is the default.",
         )
     return found

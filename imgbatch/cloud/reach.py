@@ -25,6 +25,7 @@ from imgbatch.errors import (
     RunError,
 )
 from imgbatch.models.download import look_in
+from imgbatch.models.remedies import pushing
 from imgbatch.models.weights import file_of
 from imgbatch.ready import needs
 from imgbatch.storage import open_store
@@ -157,8 +158,7 @@ def _weights(order: Order) -> Iterator[Check]:
         try:
             look_in(open_store(mirror), file_of(need.wanted).key)
         except (RunError, PermissionError) as error:
-            fix = f"`imgbatch models push {need.name} {mirror}`"
-            yield Check(name, "failed", str(error), fix)
+            yield Check(name, "failed", str(error), pushing(need.wanted, mirror))
         else:
             yield Check(name, "ok", f"in {mirror}")
 

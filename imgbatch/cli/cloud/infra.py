@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from dataclasses import asdict
 from functools import partial
@@ -213,6 +214,7 @@ def _record(root: Root, plan: Plan) -> dict[str, Any]:
 
 
 def _up_lines(root: Root, made: Deployment) -> list[str]:
+    control = f"{made.control}{root.backend.options}"
     month = f"about {sum(made.standing.values()):.2f} dollars a month with nothing running"
     alarm = (
         f"budget alarm: letters at 50, 80 and 100% of {made.alarm:g} a month of the whole account"
@@ -224,6 +226,6 @@ def _up_lines(root: Root, made: Deployment) -> list[str]:
         f"{made.name} is up in {made.region}: {made.bucket}; {month}",
         alarm,
         f"what it is to be stands in {root.state.file}: edit it, then run the same command again",
-        f"from another laptop: imgbatch cloud connect '{made.control}{root.backend.options}'",
+        f"from another laptop: imgbatch cloud connect {shlex.quote(control)}",
         f"next: scripts/image {made.name}; then imgbatch cloud plan INPUT DATASET --recipe RECIPE",
     ]

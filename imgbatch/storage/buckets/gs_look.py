@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
@@ -85,7 +86,9 @@ def _asked(client: Any, bucket: str) -> Iterator[Finding]:
         return
     yield from clock(said.headers.get("Date"))
     if said.status_code == HTTPStatus.NOT_FOUND:
-        remedy = f"Check the name; `imgbatch bucket create gs://{bucket}` makes it."
+        remedy = (
+            f"Check the name; `imgbatch bucket create {shlex.quote(f'gs://{bucket}')}` makes it."
+        )
         yield Finding("bucket", "failed", f"there is no bucket {bucket}", remedy, blocks=True)
     elif said.status_code == HTTPStatus.UNAUTHORIZED:
         yield Finding("credentials", "failed", scrub(said.text[:200]), AGAIN, blocks=True)
@@ -182,9 +185,8 @@ def _versioning(found: Any, prefix: str, rules: list[dict[str, Any]]) -> Finding
     if ends:
         return Finding("versioning", "ok", f"on; former versions go after {min(ends)} days")
     text = "on, and former versions stay for ever: each lock, log and forgotten source is kept"
-    remedy = (
-        f"`imgbatch bucket harden gs://{found.name}/{prefix}` ends them after {FORMER_DAYS} days."
-    )
+    url = shlex.quote(f"gs://{found.name}/{prefix}")
+    remedy = f"`imgbatch bucket harden {url}` ends them after {FORMER_DAYS} days."
     return Finding("versioning", "warning", text, remedy)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -188,4 +189,4 @@ def _source(of: boto3.Session, method: str) -> str:
 
 
 def _profile(of: boto3.Session) -> str:
-    return "" if of.profile_name == "default" else f" --profile {of.profile_name}"
+    return "" if of.profile_name == "default" else f" --profile {shlex.quote(of.profile_name)}"

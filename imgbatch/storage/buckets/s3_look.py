@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError, SSLError
@@ -130,7 +131,9 @@ def _missing(api: Any, bucket: str) -> Finding:
         names = []  # may well be forbidden; then there is nothing to suggest
     if close := difflib.get_close_matches(bucket, names, n=3, cutoff=0.5):
         near = f"Did you mean {' or '.join(close)}? "
-    remedy = f"{near}Check the name; `imgbatch bucket create s3://{bucket}` makes it."
+    remedy = (
+        f"{near}Check the name; `imgbatch bucket create {shlex.quote(f's3://{bucket}')}` makes it."
+    )
     return Finding("bucket", "failed", f"there is no bucket {bucket}", remedy, blocks=True)
 
 
@@ -226,9 +229,10 @@ def _versioning(
     ]
     if ends:
         return Finding("versioning", "ok", f"on; former versions go after {min(ends)} days")
+    url = f"s3://{bucket}/{prefix}"
     text = "on, and former versions stay for ever: each lock, log and forgotten source is kept"
     remedy = (
-        f"`imgbatch bucket harden s3://{bucket}/{prefix}` ends them after {FORMER_DAYS} days. "
+        f"`imgbatch bucket harden {shlex.quote(url)}` ends them after {FORMER_DAYS} days. "
         "`imgbatch forget` needs s3:ListBucketVersions and s3:DeleteObjectVersion here."
     )
     return Finding("versioning", "warning", text, remedy)
