@@ -57,10 +57,12 @@ class Examiner:
         self._analyzers = {
             name: module.Analyzer(recipe.analyzers[name]) for name, module in self._modules.items()
         }
-        self._batches = {
-            name: analyzers.needs_of(module, recipe.analyzers[name]).batch
+        needs = {
+            name: analyzers.needs_of(module, recipe.analyzers[name])
             for name, module in self._modules.items()
         }
+        self._batches = {name: need.batch for name, need in needs.items()}
+        self._full_size = frozenset(name for name, need in needs.items() if need.full_size)
         self._locks = {name: threading.Lock() for name in self._modules}
 
     def shard(self, shift: Shift) -> ShardRows:
@@ -68,7 +70,15 @@ class Examiner:
         names = {analyzer_of(name) for name in shift.work.tables if name != SOURCES}
         log = self._log.bind(shard=shift.work.shard.label)
         rows = {name: self._rows(name, log) for name in self._modules if name in names}
-        return ShardRows(rows, shift, self._media, self._gate, log, self._watch)
+        return ShardRows(
+            rows,
+            shift,
+            self._media,
+            self._gate,
+            log,
+            self._watch,
+            full_size=self._full_size,
+        )
 
     def _rows(self, name: str, log: FilteringBoundLogger) -> PictureRows | SequenceRows:
         module = self._modules[name]
@@ -91,6 +101,9 @@ class ShardRows:
 
     The same bytes twice in a shard are decoded once: who comes second waits for the first's outcome
     and gets copies of its rows.
+
+    Args:
+        full_size: the analyzers that see pictures in full size too.
     """
 
     def __init__(
@@ -101,8 +114,11 @@ class ShardRows:
         gate: Gate,
         log: FilteringBoundLogger,
         watch: Watch,
+        *,
+        full_size: frozenset[str],
     ) -> None:
         self._rows = rows
+        self._full_size = full_size
         self._shift = shift
         self._settings = settings
         self._gate = gate
@@ -167,9 +183,10 @@ class ShardRows:
         decoder = media.decoder(blob.head) if blob.size else None
         if decoder is None:
             return not_media(source, blob, sha256)
-        with timings.stage("decode"):
-            opened = decoder.decode(blob, self._settings, self._gate)
         needs = self._shift.needs[place]
+        full_size = not self._full_size.isdisjoint(needs)
+        with timings.stage("decode"):
+            opened = decoder.decode(blob, self._settings, self._gate, full_size=full_size)
         mine = [(name, rows) for name, rows in self._rows.items() if name in needs]
         count = 0
         with contextlib.closing(opened.pictures) as pictures:

@@ -7,7 +7,8 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     import numpy as np
     from numpy.typing import NDArray
@@ -134,12 +135,17 @@ class Picture:
         frame: 0 for an image; 0, 1, 2, ... over the sampled frames of a video.
         time: seconds from the video's start, None for an image.
         facts: of its source. `facts.width` is the full size, `pixels.shape` the decoded one.
+        whole: gives the same picture as a block's value, in full size: decoded then, and counted in
+            the gate until the block ends. At most one such block at a time in a thread, and for a
+            frame of a video only before the next is asked for. None unless the decoder was asked
+            for it.
     """
 
     pixels: NDArray[np.uint8]
     frame: int
     time: float | None
     facts: Facts
+    whole: Callable[[], AbstractContextManager[NDArray[np.uint8]]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

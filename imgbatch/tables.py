@@ -125,12 +125,12 @@ def _sources_spec(media: MediaSettings) -> TableSpec:
 def _specs(recipe: Recipe, name: str) -> list[TableSpec]:
     """Return the main table of an analyzer, and that of its regions where it has them."""
     module = analyzers.load(name)
-    needed = analyzers.needs_of(module, recipe.analyzers[name]).min_side
-    if needed > recipe.media.min_side:
+    needed = analyzers.needs_of(module, recipe.analyzers[name])
+    if needed.min_side > recipe.media.min_side:
         raise SettingsError(
-            f"analyzer {name} needs pictures of at least {needed} pixels, and "
+            f"analyzer {name} needs pictures of at least {needed.min_side} pixels, and "
             f"[media] min_side is {recipe.media.min_side}",
-            f"Set min_side = {needed} or more in [media], or leave {name} out.",
+            f"Set min_side = {needed.min_side} or more in [media], or leave {name} out.",
         )
     settings = recipe.analyzers[name]
     weights = analyzers.weights(name, settings)
@@ -140,6 +140,7 @@ def _specs(recipe: Recipe, name: str) -> list[TableSpec]:
         "settings": settings.model_dump(mode="json", context=FINGERPRINT),
         # Only where there are some: the fingerprints of the others stay what they were.
         **({"weights": weights} if weights else {}),
+        **({"full_size": True} if needed.full_size else {}),
         **_media_seed(recipe.media),
     }
 

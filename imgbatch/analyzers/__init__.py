@@ -43,6 +43,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
@@ -53,9 +54,12 @@ from imgbatch.settings import Settings, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from types import ModuleType
 
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from imgbatch.records import Picture
 
@@ -92,6 +96,8 @@ class Needs:
 
     Attributes:
         min_side: a recipe that decodes the shorter side smaller than this is refused.
+        full_size: it sees pictures in full size besides, whatever the recipe decodes: `whole` of
+            this file gives them. Part of the fingerprint.
         batch: how many prepared pictures `infer` gets at most; never seen in the rows.
         gpu: share of one GPU that its worker takes, 0 to 1. All analyzers of a recipe are in the
             same worker, and on the same GPU. On Ray only.
@@ -107,6 +113,7 @@ class Needs:
     """
 
     min_side: int = 0
+    full_size: bool = False
     batch: int = 1
     gpu: float = 0.0
     gpu_if_any: float = 0.0
@@ -252,6 +259,22 @@ def needs_of(module: Module, settings: Settings) -> Needs:
     return found
 
 
+def whole(picture: Picture) -> AbstractContextManager[NDArray[np.uint8]]:
+    """Give a picture in full size, as a block's value, for an analyzer that needs it so.
+
+    (height, width, 3) uint8, RGB, upright. It may have to be decoded again, and its bytes count as
+    in flight until the block ends: leave it soon, and keep copies only. One block at a time.
+
+    Raises:
+        DecodeError: it cannot be decoded in full size.
+    """
+    if picture.whole is not None:
+        return picture.whole()
+    facts = picture.facts
+    assert picture.pixels.shape[:2] == (facts.height, facts.width), "its Needs lack `full_size`"
+    return nullcontext(picture.pixels)
+
+
 def needs_of_all(chosen: Mapping[str, Settings]) -> list[Needs]:
     """Return what each of a recipe's analyzers adds to a worker: a shared network counts once."""
     found: dict[Hashable, Needs] = {}
@@ -303,6 +326,7 @@ def describe(name: str) -> Mapping[str, Any]:
         "grain": module.GRAIN,
         "version": module.VERSION,
         "min_side": needs.min_side,
+        "full_size": needs.full_size,
         "gpu": needs.gpu,
         "gpu_if_any": needs.gpu_if_any,
         "memory": needs.memory,

@@ -62,6 +62,8 @@ def needed(about: Mapping[str, Any]) -> list[str]:
     words = []
     if about["min_side"]:
         words.append(f"pictures of at least {about['min_side']} pixels")
+    if about["full_size"]:
+        words.append("pictures in full size, which are decoded once more for it")
     if about["memory"]:
         words.append(f"{data_size(about['memory'])} of memory beyond what decoding takes")
     if about["gpu"]:

@@ -1,7 +1,7 @@
 """Bytes to Pictures, by what the bytes are and never by their name.
 
 A decoder is one module of this folder that exports `claims(head) -> bool` and
-`decode(blob, settings, gate) -> Media`.
+`decode(blob, settings, gate, full_size=...) -> Media`.
 """
 
 from __future__ import annotations
@@ -102,8 +102,16 @@ class Decoder(Protocol):
     def claims(self, head: bytes) -> bool:
         """Say whether these first bytes begin a file of this decoder's."""
 
-    def decode(self, blob: Blob, settings: MediaSettings, gate: Gate) -> Media:
+    def decode(
+        self, blob: Blob, settings: MediaSettings, gate: Gate, *, full_size: bool = False
+    ) -> Media:
         """Read the header; pictures are decoded as they are asked for.
+
+        Args:
+            blob: bytes that it claims.
+            settings: what `Picture.pixels` are.
+            gate: caps decoded bytes in flight.
+            full_size: pictures can be had in full size besides (`Picture.whole`).
 
         Raises:
             DecodeError: the bytes are not a usable picture or video.

@@ -14,6 +14,8 @@ header is not by the standard, and was read as libjpeg reads it), `exif.corrupt`
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from imgbatch.errors import DecodeError
@@ -27,7 +29,7 @@ from imgbatch.media.sniff import declared_size, format_of, unreadable_format_of
 from imgbatch.records import Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
     from imgbatch.media import Blob, Gate
     from imgbatch.media.header import Header
@@ -51,7 +53,7 @@ def claims(head: bytes) -> bool:
     return format_of(head) is not None or unreadable_format_of(head) is not None
 
 
-def decode(blob: Blob, settings: MediaSettings, gate: Gate) -> Media:
+def decode(blob: Blob, settings: MediaSettings, gate: Gate, *, full_size: bool = False) -> Media:
     """Read the header of a still image; its one picture is decoded when it is asked for.
 
     Raises:
@@ -68,7 +70,8 @@ def decode(blob: Blob, settings: MediaSettings, gate: Gate) -> Media:
         raise DecodeError("decode.bomb", f"{name} header asks for too much memory") from error
     except DecodeError as error:
         raise _named_truncation(error, blob, name) from error
-    return Media(header.facts, _pictures(blob, header, settings, gate), header.notes)
+    pictures = _pictures(blob, header, settings, gate, full_size=full_size)
+    return Media(header.facts, pictures, header.notes)
 
 
 def _format(blob: Blob) -> str:
@@ -94,35 +97,58 @@ def _named_truncation(error: DecodeError, blob: Blob, name: str) -> DecodeError:
 
 
 def _pictures(
-    blob: Blob, header: Header, settings: MediaSettings, gate: Gate
+    blob: Blob, header: Header, settings: MediaSettings, gate: Gate, *, full_size: bool
 ) -> Generator[Picture, None, None]:
-    size = target_size(*header.stored, settings.min_side)
-    peak = _peak_bytes(blob, header, size, settings)
-    try:
-        pixels = _pixels(blob, header, size, settings, gate=gate, peak=peak)
-    except MemoryError:
-        pixels = None
-    if pixels is None:
-        # Neighbours may have taken the memory: what a file comes to must not depend on them.
+    with _decoded(blob, header, settings, gate, header.notes) as decoded:
+        pixels = decoded
+    whole = None
+    if full_size:
+        whole = partial(_whole, pixels, blob, header, settings, gate)
+    yield Picture(pixels, 0, None, header.facts, whole)
+
+
+@contextmanager
+def _whole(
+    pixels: RGB, blob: Blob, header: Header, settings: MediaSettings, gate: Gate
+) -> Iterator[RGB]:
+    """Give a picture in full size: `pixels` where they are, else decoded anew."""
+    if target_size(*header.stored, settings.min_side) == header.stored:
+        yield pixels
+        return
+    settings = settings.model_copy(update={"min_side": max(header.stored)})
+    # What there is to note was noted when it was decoded first.
+    with _decoded(blob, header, settings, gate, []) as decoded:
+        yield decoded
+
+
+@contextmanager
+def _decoded(
+    blob: Blob, header: Header, settings: MediaSettings, gate: Gate, notes: list[str]
+) -> Iterator[RGB]:
+    """Give upright pixels; the gate holds their place until the block ends."""
+    peak = _peak_bytes(blob, header, settings)
+    with ExitStack() as held:
+        held.enter_context(gate.hold(peak))
         try:
-            pixels = _pixels(blob, header, size, settings, gate=gate, peak=ALONE)
-        except MemoryError as error:
-            raise DecodeError("decode.bomb", "not enough memory, decoded alone") from error
-    yield Picture(upright(pixels, header.orientation), 0, None, header.facts)
+            pixels = _pixels(blob, header, settings, notes)
+        except MemoryError:
+            pixels = None
+        if pixels is None:
+            # Neighbours may have taken the memory: what a file comes to must not depend on them.
+            held.close()
+            held.enter_context(gate.hold(ALONE))
+            try:
+                pixels = _pixels(blob, header, settings, notes)
+            except MemoryError as error:
+                raise DecodeError("decode.bomb", "not enough memory, decoded alone") from error
+        yield upright(pixels, header.orientation)
 
 
-def _pixels(
-    blob: Blob,
-    header: Header,
-    size: tuple[int, int],
-    settings: MediaSettings,
-    *,
-    gate: Gate,
-    peak: int,
-) -> RGB:
+def _pixels(blob: Blob, header: Header, settings: MediaSettings, notes: list[str]) -> RGB:
     name = header.facts.format
+    size = target_size(*header.stored, settings.min_side)
     eighths = eighths_of(*header.stored, settings.min_side)
-    with gate.hold(peak), decoder_errors(f"{name} pixels"):
+    with decoder_errors(f"{name} pixels"):
         if header.scans is not None:
             return decode_jpeg(
                 blob.read(),
@@ -131,25 +157,26 @@ def _pixels(
                 eighths=eighths,
                 scans=header.scans,
                 exact=settings.exact,
-                notes=header.notes,
+                notes=notes,
             )
         with blob.open() as file:
             image = open_plugin(name, file)
             if image.size != header.stored:
                 raise DecodeError("decode.corrupt", f"opened twice: {image.size}, {header.stored}")
             image.load()
-            pixels = scaled_rgb(
-                image, size, eighths=eighths, alpha=settings.alpha, notes=header.notes
-            )
+            pixels = scaled_rgb(image, size, eighths=eighths, alpha=settings.alpha, notes=notes)
             if name == "HEIF" and has_zeros(file):
-                header.notes.append("decode.hole")
+                notes.append("decode.hole")
             return pixels
 
 
-def _peak_bytes(blob: Blob, header: Header, size: tuple[int, int], settings: MediaSettings) -> int:
+def _peak_bytes(blob: Blob, header: Header, settings: MediaSettings) -> int:
     """Estimate how many bytes exist at once while the picture is decoded."""
     facts, (wide, high) = header.facts, header.stored
+    size = target_size(wide, high, settings.min_side)
     full, result = wide * high, 3 * size[0] * size[1]
+    if header.orientation != 1:
+        result *= 2  # as stored, and turned
     held = 0 if blob.data is not None else blob.size
     if header.scans is not None:
         coefficients = 0 if header.scans.single else int(2 * full * header.scans.samples)

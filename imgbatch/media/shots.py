@@ -60,6 +60,8 @@ class Shot(NamedTuple):
         pixels: (height, width, 3) uint8, RGB, upright, contiguous, scaled.
         width, height: before scaling, as shown.
         mode: FFmpeg's name of the decoder's pixel format.
+        frame: it itself, where the camera keeps it.
+        orientation: how its pixels were turned, as EXIF's Orientation.
         notes: `rotation:ignored` (not a right angle), `alpha:drop`, `hdr:pq` and `hdr:hlg` (levels
             are as stored, without tone mapping).
     """
@@ -69,6 +71,8 @@ class Shot(NamedTuple):
     height: int
     mode: str
     notes: tuple[str, ...]
+    frame: VideoFrame | None
+    orientation: int
 
 
 class Camera:
@@ -76,11 +80,15 @@ class Camera:
 
     Args:
         min_side: of `[media]`.
+        keeps: frames stay with their shots, which can be had in full size then.
     """
 
-    def __init__(self, min_side: int) -> None:
+    def __init__(self, min_side: int, *, keeps: bool = False) -> None:
         self._min_side = min_side
+        self._keeps = keeps
         self._reformatter = VideoReformatter()
+        # Each remembers what it prepared for one size.
+        self._full_reformatter = VideoReformatter()
         self._orientations: dict[int, int | None] = {}
 
     def take(self, frame: VideoFrame) -> Shot:
@@ -89,18 +97,8 @@ class Camera:
         Raises:
             av.FFmpegError: swscale does not know the pixel format.
         """
-        wide, high = target_size(frame.width, frame.height, self._min_side)
-        rgb = self._reformatter.reformat(
-            frame,
-            wide,
-            high,
-            PLANES,
-            src_colorspace=_matrix(frame),
-            dst_colorspace=Colorspace.ITU709,
-            dst_color_range=ColorRange.JPEG,
-            interpolation=SCALING,
-            threads=1,
-        )
+        size = target_size(frame.width, frame.height, self._min_side)
+        rgb = _rgb(self._reformatter, frame, size)
         pixels = cast("NDArray[np.uint8]", rgb.to_ndarray())
         orientation = self._orientation(rgb)
         crossed = orientation is not None and orientation >= 5  # noqa: PLR2004 - 5 to 8 exchange sides
@@ -110,7 +108,23 @@ class Camera:
             height=frame.width if crossed else frame.height,
             mode=frame.format.name,
             notes=_notes(frame, orientation),
+            frame=frame if self._keeps else None,
+            orientation=orientation or 1,
         )
+
+    def whole(self, shot: Shot) -> NDArray[np.uint8]:
+        """Return the pixels of a shot in full size, turned alike: of any camera that keeps frames.
+
+        Raises:
+            av.FFmpegError: as `take`.
+        """
+        frame = shot.frame
+        assert frame is not None, "a camera that does not keep frames has no shot in full size"
+        size = frame.width, frame.height
+        if target_size(*size, self._min_side) == size:
+            return shot.pixels
+        rgb = _rgb(self._full_reformatter, frame, size)
+        return upright(cast("NDArray[np.uint8]", rgb.to_ndarray()), shot.orientation)
 
     def _orientation(self, rgb: VideoFrame) -> int | None:
         # PyAV ties a frame and its side data into a cycle, so that only the garbage collector frees
@@ -118,6 +132,20 @@ class Camera:
         if rgb.rotation not in self._orientations:
             self._orientations[rgb.rotation] = _orientation(rgb)
         return self._orientations[rgb.rotation]
+
+
+def _rgb(reformatter: VideoReformatter, frame: VideoFrame, size: tuple[int, int]) -> VideoFrame:
+    """Return a frame as RGB of that width and height."""
+    return reformatter.reformat(
+        frame,
+        *size,
+        PLANES,
+        src_colorspace=_matrix(frame),
+        dst_colorspace=Colorspace.ITU709,
+        dst_color_range=ColorRange.JPEG,
+        interpolation=SCALING,
+        threads=1,
+    )
 
 
 def _notes(frame: VideoFrame, orientation: int | None) -> tuple[str, ...]:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from imgbatch.media.packets import Group, groups
 from imgbatch.media.sampling import Decoding, Sample
-from imgbatch.media.shots import Camera
 from imgbatch.media.timeline import Clock
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from imgbatch.media.packets import Role
     from imgbatch.media.sampling import Reading
+    from imgbatch.media.shots import Camera
     from imgbatch.media.timeline import Timeline
 
 # Fixed, not the machine's cores: which lane decoded what must not differ between machines.
@@ -56,10 +56,10 @@ class Decoded(NamedTuple):
 class Lane:
     """A thread and a decoder that decode group after group."""
 
-    def __init__(self, decoder: VideoCodecContext, timeline: Timeline, min_side: int) -> None:
+    def __init__(self, decoder: VideoCodecContext, timeline: Timeline, camera: Camera) -> None:
         self._decoder = decoder
         self._timeline = timeline
-        self._camera = Camera(min_side)
+        self._camera = camera
         self._thread = ThreadPoolExecutor(1, "imgbatch-video")
 
     def submit(self, task: Task) -> Future[Decoded]:
@@ -99,7 +99,7 @@ class Ticks:
         rate: ticks per second.
         role_of: tells what a packet proves.
         lanes: where groups are decoded.
-        picture_bytes: of one decoded picture.
+        picture_bytes: of one decoded picture, and of its frame where that is kept.
     """
 
     def __init__(
@@ -176,19 +176,21 @@ class Ticks:
 
 @contextmanager
 def lanes_of(
-    reading: Reading, min_side: int, another_decoder: Callable[[], VideoCodecContext]
+    reading: Reading,
+    another_decoder: Callable[[], VideoCodecContext],
+    another_camera: Callable[[], Camera],
 ) -> Iterator[list[Lane]]:
     """Open the lanes of a video; they end with the block.
 
     Args:
         reading: the video.
-        min_side: of `[media]`.
         another_decoder: makes a decoder like the stream's own.
+        another_camera: makes a camera like the reading's own.
     """
     lanes: list[Lane] = []
     try:
         while len(lanes) < LANES:
-            lanes.append(Lane(another_decoder(), reading.timeline, min_side))
+            lanes.append(Lane(another_decoder(), reading.timeline, another_camera()))
         yield lanes
     finally:
         for lane in lanes:

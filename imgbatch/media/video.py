@@ -7,7 +7,7 @@ stays silent: that is PyAV's default, and nothing global is changed here.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -29,10 +29,13 @@ from imgbatch.records import Facts, Picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
+    from contextlib import AbstractContextManager
 
+    import numpy as np
     from av.container import InputContainer
     from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
+    from numpy.typing import NDArray
 
     from imgbatch.media import Blob, Gate
     from imgbatch.media.sampling import Sample
@@ -46,6 +49,8 @@ HELD_FRAMES = 8
 # number is fixed, whatever the cores: with more than one, FFmpeg conceals damage in another way.
 SLICE_THREADS = 4
 READ_BYTES = 2**18
+# Of a pixel in full size, while FFmpeg's planes become rows of RGB, and these are turned.
+FULL_BYTES = 9
 # AVI has no presentation stamps, and from packets of these codecs FFmpeg cannot tell the order.
 REORDERED = frozenset({"h264", "hevc"})
 
@@ -55,7 +60,7 @@ def claims(head: bytes) -> bool:
     return demuxer_of(head) is not None
 
 
-def decode(blob: Blob, settings: MediaSettings, gate: Gate) -> Media:
+def decode(blob: Blob, settings: MediaSettings, gate: Gate, *, full_size: bool = False) -> Media:
     """Open a video; its frames are sampled as `settings.video` says.
 
     Times count from the first frame that the video stream shows: (stamp - first stamp) times the
@@ -63,13 +68,15 @@ def decode(blob: Blob, settings: MediaSettings, gate: Gate) -> Media:
 
     The first sampled frame is decoded at once (only it tells how the video is turned). The gate is
     held from here until the pictures are exhausted or closed: for the frames that decoders hold,
-    the picture handed out, and for `fps` the pictures and packets that wait. A caller that keeps
+    the picture handed out (also in full size, where that can be had), and for `fps` the pictures
+    and packets that wait. A caller that keeps
     pictures holds more, and must not ask the gate for more meanwhile.
 
     Args:
         blob: bytes for which `claims` is true.
         settings: sampling, decode size, largest picture.
         gate: caps decoded bytes in flight.
+        full_size: pictures can be had in full size besides.
 
     Returns:
         Media whose `pictures` is a generator; closing it closes file and decoder. Notes:
@@ -84,13 +91,13 @@ def decode(blob: Blob, settings: MediaSettings, gate: Gate) -> Media:
         FetchError: fetch.failed, the file itself could not be read.
     """
     notes: list[str] = []
-    steps = _steps(blob, settings, gate, notes)
+    steps = _steps(blob, settings, gate, notes, full_size=full_size)
     facts = cast("Facts", next(steps))
     return Media(facts, cast("Generator[Picture]", steps), notes)
 
 
 def _steps(
-    blob: Blob, settings: MediaSettings, gate: Gate, notes: list[str]
+    blob: Blob, settings: MediaSettings, gate: Gate, notes: list[str], *, full_size: bool
 ) -> Generator[Facts | Picture]:
     """Yield the facts, then the pictures: one generator, so that one `close` frees everything."""
     with _boundary(), blob.open() as file:
@@ -102,19 +109,25 @@ def _steps(
             stream = _video_stream(container)
             _prepare(stream, settings, threads=SLICE_THREADS)
             _ignore_others(container, stream)
-            with gate.hold(_working_set(stream.codec_context, settings, blob.size)):
+            camera = partial(Camera, settings.min_side, keeps=full_size)
+            picture_bytes = _picture_bytes(stream.codec_context, settings, full_size=full_size)
+            whole = FULL_BYTES * _area(stream.codec_context) if full_size else 0
+            working_set = _working_set(stream.codec_context, settings, blob.size, picture_bytes)
+            with gate.hold(working_set + whole):
                 timeline = _timeline(stream)
                 reading = Reading(
                     container,
                     stream,
-                    camera=Camera(settings.min_side),
+                    camera=camera(),
                     timeline=timeline,
                     splice=Splice(round(1 / timeline.unit), round(timeline.gap / timeline.unit)),
                     stamped=demuxer != "avi" or stream.codec_context.name not in REORDERED,
                 )
                 another = partial(_another_decoder, blob, demuxer, settings)
-                with _sampled(reading, settings, another) as samples:
-                    yield from _pictures(reading, samples, settings, notes, cut=cut)
+                with _sampled(reading, settings, another, camera, picture_bytes) as samples:
+                    yield from _pictures(
+                        reading, samples, settings, notes, cut=cut, full_size=full_size
+                    )
 
 
 @contextmanager
@@ -190,16 +203,26 @@ def _timeline(stream: VideoStream) -> Timeline:
     return Timeline(stream.time_base or gap, gap)
 
 
-def _picture_bytes(decoder: VideoCodecContext, settings: MediaSettings) -> int:
-    wide, high = target_size(decoder.width, decoder.height, settings.min_side)
-    return wide * high * 3
+def _area(decoder: VideoCodecContext) -> int:
+    return decoder.width * decoder.height
 
 
-def _working_set(decoder: VideoCodecContext, settings: MediaSettings, size: int) -> int:
-    """Return how many bytes decoders' frames, pictures and waiting packets take."""
+def _frame_bytes(decoder: VideoCodecContext) -> int:
     bits = decoder.format.padded_bits_per_pixel if decoder.format else 24
-    held = decoder.width * decoder.height * bits // 8 * HELD_FRAMES
-    picture = _picture_bytes(decoder, settings)
+    return _area(decoder) * bits // 8
+
+
+def _picture_bytes(decoder: VideoCodecContext, settings: MediaSettings, *, full_size: bool) -> int:
+    """Return how many bytes a picture takes, with the frame that it is kept for."""
+    wide, high = target_size(decoder.width, decoder.height, settings.min_side)
+    return wide * high * 3 + (_frame_bytes(decoder) if full_size else 0)
+
+
+def _working_set(
+    decoder: VideoCodecContext, settings: MediaSettings, size: int, picture: int
+) -> int:
+    """Return how many bytes decoders' frames, pictures and waiting packets take."""
+    held = _frame_bytes(decoder) * HELD_FRAMES
     if settings.video.sample != "fps" or reader_of(decoder) is None:
         return held + picture
     packets = min(size, (LANES + 2) * GROUP_BYTES)
@@ -208,19 +231,23 @@ def _working_set(decoder: VideoCodecContext, settings: MediaSettings, size: int)
 
 @contextmanager
 def _sampled(
-    reading: Reading, settings: MediaSettings, another_decoder: Callable[[], VideoCodecContext]
+    reading: Reading,
+    settings: MediaSettings,
+    another_decoder: Callable[[], VideoCodecContext],
+    another_camera: Callable[[], Camera],
+    picture_bytes: int,
 ) -> Iterator[Iterator[Sample]]:
     role_of = reader_of(reading.decoder)
     if settings.video.sample != "fps" or role_of is None or not reading.stamped:
         yield sample(reading, settings.video)
         return
-    with lanes_of(reading, settings.min_side, another_decoder) as lanes:
+    with lanes_of(reading, another_decoder, another_camera) as lanes:
         ticks = Ticks(
             reading,
             rate_of(settings.video),
             role_of=role_of,
             lanes=lanes,
-            picture_bytes=_picture_bytes(reading.decoder, settings),
+            picture_bytes=picture_bytes,
         )
         yield ticks.samples()
 
@@ -232,6 +259,7 @@ def _pictures(
     notes: list[str],
     *,
     cut: bool,
+    full_size: bool,
 ) -> Generator[Facts | Picture]:
     facts = None
     for n, (shot, time) in enumerate(samples):
@@ -243,10 +271,16 @@ def _pictures(
             notes.extend([*_aspect(reading.stream), *shot.notes])
             yield facts
         notes.extend(note for note in shot.notes if note not in notes)
-        yield Picture(shot.pixels, n, float(time), facts)
+        whole = partial(_whole, reading.camera, shot) if full_size else None
+        yield Picture(shot.pixels, n, float(time), facts, whole)
     if facts is None:
         raise _nothing(reading, settings, cut=cut)
     notes.extend(reading.notes(cut=cut))
+
+
+def _whole(camera: Camera, shot: Shot) -> AbstractContextManager[NDArray[np.uint8]]:
+    """Give a frame in full size; the gate holds its place with the video's."""
+    return nullcontext(camera.whole(shot))
 
 
 def _nothing(reading: Reading, settings: MediaSettings, *, cut: bool) -> DecodeError:

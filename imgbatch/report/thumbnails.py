@@ -171,14 +171,19 @@ def _made(found: Mapping[int, Thumbnail]) -> dict[int, Thumbnail]:
 
 
 def pictures_at(
-    frames: Collection[int], blob: Blob, settings: MediaSettings, gate: Gate
+    frames: Collection[int],
+    blob: Blob,
+    settings: MediaSettings,
+    gate: Gate,
+    *,
+    full_size: bool = False,
 ) -> Generator[Picture]:
     """Decode a source as far as needed; yield its pictures of some frames, up to FAR."""
     decoder = media.decoder(blob.head)
     if decoder is None:
         return
     last = min(max(frames), FAR)
-    opened = decoder.decode(blob, settings, gate)
+    opened = decoder.decode(blob, settings, gate, full_size=full_size)
     with contextlib.closing(opened.pictures) as pictures:
         for picture in pictures:
             if picture.frame in frames:

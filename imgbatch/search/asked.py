@@ -195,9 +195,10 @@ def _analysed(space: Space, photo: str, stones: Tombstones, limits: Limits) -> l
         raise _forgotten(space, photo)
     recipe = space.recipe()
     weights.adopt(limits)
-    analyzer = analyzers.load(space.analyzer).Analyzer(recipe.analyzers[space.analyzer])
+    module, settings = analyzers.load(space.analyzer), recipe.analyzers[space.analyzer]
+    analyzer, needs = module.Analyzer(settings), analyzers.needs_of(module, settings)
     try:
-        picture = _decoded(source, recipe.media, limits)
+        picture = _decoded(source, recipe.media, limits, full_size=needs.full_size)
     except SourceError as error:
         raise SearchError(f"{photo}: {error.code}: {error}", READABLE) from error
     try:
@@ -265,7 +266,7 @@ def _single(dataset: Dataset, photo: str) -> Source:
     return source
 
 
-def _decoded(source: Source, settings: Any, limits: Limits) -> Picture:
+def _decoded(source: Source, settings: Any, limits: Limits, *, full_size: bool) -> Picture:
     """Return the first picture of a source.
 
     Raises:
@@ -273,7 +274,8 @@ def _decoded(source: Source, settings: Any, limits: Limits) -> Picture:
     """
     blob = fetch(source, limits=limits)
     gate = ByteGate(limits.decoded_bytes)
-    with contextlib.closing(pictures_at((0,), blob, settings, gate)) as pictures:
+    found = pictures_at((0,), blob, settings, gate, full_size=full_size)
+    with contextlib.closing(found) as pictures:
         picture = next(pictures, None)
     if picture is None:
         raise SearchError(f"{source.address} is no picture and no video", READABLE)

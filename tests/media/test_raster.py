@@ -538,6 +538,61 @@ def test_the_gate_is_held_while_decoding_and_free_when_the_picture_is_out(name: 
     assert gate.asked[-1] >= WIDE * HIGH * 3
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_reduced_picture_can_be_had_in_full_size_within_the_gate(name: str) -> None:
+    gate, small = WatchedGate(), MediaSettings(min_side=16)
+    (exact,) = raster.decode(Blob.of(FORMATS[name]), FULL, WatchedGate()).pictures
+    media = raster.decode(Blob.of(FORMATS[name]), small, gate, full_size=True)
+    (picture,) = media.pictures
+    notes = list(media.notes)
+    assert picture.pixels.shape[0] < HIGH
+    assert picture.whole is not None
+    for _ in range(2):
+        with picture.whole() as pixels:
+            assert gate.held == 1
+            assert gate.asked[-1] >= pixels.nbytes
+            assert np.array_equal(pixels, exact.pixels)
+        assert gate.held == 0
+    assert media.notes == notes
+    (unasked,) = raster.decode(Blob.of(FORMATS[name]), small, gate).pictures
+    assert unasked.whole is None
+
+
+def test_a_picture_that_is_decoded_in_full_is_not_decoded_again() -> None:
+    gate = WatchedGate()
+    (picture,) = raster.decode(Blob.of(FORMATS["jpeg"]), FULL, gate, full_size=True).pictures
+    asked = len(gate.asked)
+    assert picture.whole is not None
+    with picture.whole() as pixels:
+        assert pixels is picture.pixels
+    assert len(gate.asked) == asked
+
+
+@pytest.mark.parametrize("fails", ["the first time", "always"])
+def test_memory_for_the_full_size_is_tried_for_alone_too(
+    monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    gate, decode_jpeg = WatchedGate(), raster.decode_jpeg
+    small = MediaSettings(min_side=16)
+    (picture,) = raster.decode(Blob.of(FORMATS["jpeg"]), small, gate, full_size=True).pictures
+    assert picture.whole is not None
+
+    def short_of_memory(*args: Any, **options: Any) -> Any:
+        if fails == "always" or gate.asked[-1] != raster.ALONE:
+            raise MemoryError
+        return decode_jpeg(*args, **options)
+
+    monkeypatch.setattr(raster, "decode_jpeg", short_of_memory)
+    if fails == "always":
+        with pytest.raises(DecodeError, match="not enough memory, decoded alone"), picture.whole():
+            pass
+    else:
+        with picture.whole() as pixels:
+            assert pixels.shape == (HIGH, WIDE, 3)
+            assert gate.held == 1
+    assert gate.held == 0
+
+
 def test_memory_that_others_took_is_tried_again_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     gate = WatchedGate()
     decode_jpeg = raster.decode_jpeg

@@ -672,6 +672,28 @@ def test_the_gate_is_held_for_the_decoders_frames() -> None:
     assert gate.held == 0
 
 
+@pytest.mark.parametrize("sample", ["fps", "every_n", "scene", "keyframes"])
+def test_frames_can_be_had_in_full_size_and_the_gate_is_held_for_them(sample: str) -> None:
+    data, gate = clip(ENCODINGS["h264-transport-stream"]), Gate()
+    settings = MediaSettings(min_side=16, video=VideoSettings(sample=sample, fps=5))  # type: ignore[arg-type]
+    whole = opened(data, sample=sample, fps=5).pictures
+    media = video.decode(Blob.of(data), settings, gate, full_size=True)
+    reduced = video.decode(Blob.of(data), settings, Gate(), full_size=False).pictures
+    count = 0
+    for picture, small, full in zip(media.pictures, reduced, whole, strict=True):
+        assert picture.whole is not None
+        assert small.whole is None
+        with picture.whole() as pixels:
+            assert np.array_equal(pixels, full.pixels)
+        assert np.array_equal(picture.pixels, small.pixels)
+        assert picture.pixels.shape[0] < HEIGHT
+        count += 1
+    assert count > 1
+    # A frame that is kept, and its planes and rows of RGB.
+    assert gate.asked[0] >= WIDTH * HEIGHT * (video.HELD_FRAMES * 3 // 2 + 3 // 2 + 9)
+    assert gate.held == 0
+
+
 @pytest.mark.parametrize("size", [(640, 480), (1280, 720)])
 @pytest.mark.parametrize(("luma", "grey"), [(16, 0), (126, 128), (235, 255)])
 def test_grey_of_a_frame_is_as_bright_as_it_says(
