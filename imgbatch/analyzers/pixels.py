@@ -13,6 +13,12 @@ them: `np.reshape(pixels, shape)` gives the picture back.
                                                     { name = "resize", width = 224, height = 224 },
                                                   ]
 
+Decision, 2026-11: steps begin with the picture in full size, whatever the recipe decodes, as those
+of `imgbatch preprocess` do: a crop of so many pixels would else show more of a large picture than
+of a small one, by what [media] says. Drawback: a picture that is decoded smaller is decoded twice.
+Without steps, [media] min_side must be at least what is flattened, so that nothing is enlarged that
+was reduced before.
+
 Decision, 2026-11: 16-bit numbers, though no value is above 255. Delta Lake has no unsigned bytes,
 and reads those above 127 as negative. Drawback: twice the memory when a table is read; in the files
 the two are the same.
@@ -26,7 +32,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, field_validator, model_validator
 
-from imgbatch.analyzers import Column, Needs
+from imgbatch.analyzers import Column, Needs, whole
 from imgbatch.errors import SettingsError
 from imgbatch.preprocess import apply_steps, grayscale, read_steps, stretch, to_rgb
 from imgbatch.preprocess.augment import Augment
@@ -38,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from imgbatch.analyzers import Row
+    from imgbatch.preprocess.color import Pixels
     from imgbatch.preprocess.steps import FixedStep
     from imgbatch.records import Picture
 
@@ -53,7 +60,7 @@ COLUMNS = (
         "pixels",
     ),
 )
-NEEDS = Needs()
+NEEDS = Needs(min_side=28)
 # Numbers of a row: 295 x 295 RGB. A shard of 1,000 then holds half a gigabyte at most.
 MOST = 2**18
 
@@ -66,7 +73,8 @@ class Settings(BaseSettings):
         height: the same.
         mode: `L` for luma, `RGB` for three channels.
         kernel: what stretches it: nearest, box, bilinear, bicubic, lanczos.
-        steps: what is done before, as the `[[steps]]` of a preprocess recipe, in that order.
+        steps: what is done before, as the `[[steps]]` of a preprocess recipe, in that order; they
+            begin with the full size.
     """
 
     width: int = Field(default=28, ge=1, le=4096)
@@ -100,6 +108,13 @@ class Settings(BaseSettings):
         return tuple(fixed)
 
 
+def needs(settings: Settings) -> Needs:
+    """Return what it needs: the full size for steps, else pictures that are not enlarged."""
+    if settings.steps:
+        return Needs(full_size=True)
+    return Needs(min_side=max(settings.width, settings.height))
+
+
 class Analyzer:
     """Flattens pictures."""
 
@@ -108,8 +123,13 @@ class Analyzer:
 
     def prepare(self, picture: Picture) -> Row:
         """Return the picture's row."""
+        if not self.settings.steps:
+            return self._flattened(picture.pixels)
+        with whole(picture) as pixels:
+            return self._flattened(apply_steps(self.settings.steps, pixels))
+
+    def _flattened(self, pixels: Pixels) -> Row:
         settings = self.settings
-        pixels = apply_steps(settings.steps, picture.pixels)
         pixels = grayscale(pixels) if settings.mode == "L" else to_rgb(pixels)
         if pixels.shape[:2] != (settings.height, settings.width):
             pixels = stretch(

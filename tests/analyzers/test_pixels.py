@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from imgbatch import analyzers
 from imgbatch.dataset import Dataset
@@ -15,7 +16,9 @@ from imgbatch.dataset.verify import verify
 from imgbatch.errors import SettingsError
 from imgbatch.preprocess import cosine_similarity
 from imgbatch.settings import read_recipe
+from imgbatch.tables import table_specs
 from tests.corpus import PHOTOS, run_inline
+from tests.media.clips import Encoding, encode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,6 +81,78 @@ def test_a_chain_of_steps_gives_what_pillow_gives(tmp_path: Path) -> None:
 def _cosine(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
     a, b = (side.ravel().astype(np.float64) for side in (one, other))
     return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+CENTER = (
+    '[analyzers.pixels]\nwidth = 96\nheight = 64\nmode = "RGB"\n'
+    'steps = [{ name = "crop_center", width = 96, height = 64 }]\n'
+)
+
+
+def grained(width: int, height: int) -> NDArray[np.uint8]:
+    """Return a picture in which every scale has something to show."""
+    grain = np.random.default_rng(5).integers(0, 256, (height // 4, width // 4, 3), dtype=np.uint8)
+    return np.repeat(np.repeat(grain, 4, axis=0), 4, axis=1)
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "turned.jpg"])
+def test_steps_begin_with_the_full_size_whatever_the_recipe_decodes(
+    tmp_path: Path, ending: str
+) -> None:
+    file = tmp_path / f"in/a.{ending}"
+    file.parent.mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 8 if ending.startswith("turned") else 1
+    Image.fromarray(grained(1600, 1200)).save(file, quality=95, exif=exif)
+    with Image.open(file) as image:
+        shown = ImageOps.exif_transpose(image).convert("RGB")
+    left, top = (shown.width - 96) // 2, (shown.height - 64) // 2
+    cut = np.array(shown.crop((left, top, left + 96, top + 64))).astype(int)
+    for media in ("", "[media]\nmin_side = 500\n", "[media]\nexact = true\n"):
+        recipe = f"{media}{CENTER}[analyzers.quality]\n"
+        (found,) = flattened(file.parent, recipe).values()
+        # Pillow's libjpeg may round its chroma otherwise.
+        assert np.abs(found - cut).max() <= (0 if ending == "png" else 3), media
+
+
+@pytest.mark.parametrize("sampling", ["sample = 'every_n'\nevery_n = 1", "sample = 'fps'"])
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_steps_begin_with_the_full_frames_of_a_video(
+    tmp_path: Path, sampling: str, rotation: int
+) -> None:
+    grey = np.repeat(grained(1280, 960)[..., :1], 3, axis=2)
+    drawn = [np.roll(grey, 16 * n, axis=1) for n in range(3)]
+    stamps = (0, 1000, 2000)
+    exact = Encoding("mp4", "libx264", "qp=0 g=2", stamps=stamps, pix_fmt="yuv444p")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.mp4").write_bytes(encode(drawn, exact, rotation=rotation))
+    run_inline(tmp_path / "in", tmp_path / "d", recipe=f"{CENTER}[media.video]\n{sampling}\n")
+    rows = Dataset.open(str(tmp_path / "d")).read("pixels").sort_by("frame").to_pylist()
+    assert len(rows) == len(drawn)
+    for row, frame in zip(rows, drawn, strict=True):
+        shown = np.rot90(frame, rotation // 90)
+        top, left = (shown.shape[0] - 64) // 2, (shown.shape[1] - 96) // 2
+        cut = shown[top : top + 64, left : left + 96].astype(int)
+        # Through YUV and back.
+        assert np.abs(np.reshape(row["pixels"], row["shape"]) - cut).max() <= 4
+
+
+def test_a_recipe_that_decodes_smaller_than_what_is_flattened_is_refused() -> None:
+    table_specs(read("[analyzers.pixels]\nwidth = 256\nheight = 20\n"))
+    with pytest.raises(SettingsError, match="pixels needs pictures of at least 300 pixels"):
+        table_specs(read("[analyzers.pixels]\nwidth = 20\nheight = 300\n"))
+    # Where there are steps, these begin with the full size.
+    table_specs(read(f"{CENTER}[media]\nmin_side = 16\n"))
+
+
+def test_rows_of_reduced_pictures_and_of_full_ones_have_other_fingerprints() -> None:
+    def made_of(text: str) -> dict[str, object]:
+        (spec,) = (spec for spec in table_specs(read(text)) if spec.name == "pixels")
+        found: dict[str, object] = json.loads(spec.metadata["made_of"])
+        return found
+
+    assert made_of(CENTER)["full_size"] is True
+    assert "full_size" not in made_of("[analyzers.pixels]\n")
 
 
 def test_values_above_127_survive_the_table_and_other_readers(tmp_path: Path) -> None:
