@@ -51,6 +51,7 @@ def test_analyzers_tell_what_each_needs() -> None:
         (
             "faces",
             [
+                "pictures in full size, which are decoded once more for it",
                 "67.1 MB of memory beyond what decoding takes",
                 "weights: ultraface-rfb-320 (1.27 MB, `imgbatch models pull ultraface-rfb-320`)",
                 "packages: onnxruntime (`scripts/setup models`)",

@@ -7,6 +7,8 @@ import json
 import math
 import warnings
 import zipfile
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -38,7 +40,15 @@ from tests.media.clips import Encoding, encode
 pytest.importorskip("onnxruntime", reason="the extra `models` is not installed")
 pytest.importorskip("insightface", reason="the extra `models` is not installed")
 
-from imgbatch.analyzers.faces import BATCH, Analyzer, Settings, regions, shared_out, weights
+from imgbatch.analyzers.faces import (
+    BATCH,
+    Analyzer,
+    Settings,
+    needs,
+    regions,
+    shared_out,
+    weights,
+)
 from imgbatch.models.faces.heads import Head, OwnHead
 from imgbatch.models.faces.packs import Pack
 from tests import facemodels
@@ -72,10 +82,11 @@ def of_pack(pack: Path) -> dict[str, Any]:
     return {"detector": "pack", "weights": facemodels.own(pack), "sides": (640,)}
 
 
-def seen(pixels: NDArray[np.uint8], *, full: tuple[int, int] | None = None) -> Picture:
-    height, width = pixels.shape[:2]
-    width, height = full or (width, height)
-    return Picture(pixels, 0, None, Facts("image", "PNG", "RGB", width, height))
+def seen(pixels: NDArray[np.uint8], *, times: int = 1) -> Picture:
+    """Return a picture; `times`: of a source that is so many times as large."""
+    whole = np.repeat(np.repeat(pixels, times, axis=0), times, axis=1)
+    facts = Facts("image", "PNG", "RGB", whole.shape[1], whole.shape[0])
+    return Picture(pixels, 0, None, facts, lambda: nullcontext(whole))
 
 
 def rows(pictures: Sequence[Picture], **settings: Any) -> list[Row]:
@@ -123,7 +134,7 @@ def test_boxes_are_in_pixels_of_the_full_size_however_small_it_was_decoded(
     of_pack: dict[str, Any],
 ) -> None:
     small = facemodels.red_squares((WIDE, HIGH), SQUARES)
-    (row,) = rows([seen(small, full=(WIDE * 4, HIGH * 4))], **of_pack)
+    (row,) = rows([seen(small, times=4)], **of_pack)
     drawn = [tuple(4 * edge for edge in square) for square in sorted(SQUARES)]
     assert np.allclose(boxes(row["regions"]), drawn, atol=1e-2)
     assert max(r["landmarks"].max() for r in row["regions"]) > WIDE
@@ -248,6 +259,67 @@ def test_faces_in_a_turned_video_lie_upright_on_each_sampled_frame(
     for row, (x, y, width, height) in zip(found, places, strict=True):
         # Red is not quite pure in a video's colors, so that the made detector counts too few.
         assert np.allclose(boxes([row]), [(y, 1280 - x - width, height, width)], atol=6)
+
+
+# --- Full size -----------------------------------------------------------------------------------
+
+# A face of 400 pixels, and one of 200: at an eighth, as they are decoded, 25 are left of it.
+LARGE, SMALL = (600, 400, 400, 440), (2400, 1000, 200, 240)
+
+
+def large() -> NDArray[np.uint8]:
+    """Return a picture of 12 megapixels with two made faces full of lines."""
+    pixels = facemodels.red_squares((4000, 3000), [LARGE, SMALL])
+    pixels[:, ::10, 0] = np.where(pixels[:, ::10, 0] == 255, 150, pixels[:, ::10, 0])
+    return pixels
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_a_face_is_measured_and_recognised_in_full_size_whatever_is_decoded(
+    tmp_path: Path, of_pack: dict[str, Any], ending: str
+) -> None:
+    file = tmp_path / f"in/a.{ending}"
+    file.parent.mkdir()
+    Image.fromarray(large()).save(file, quality=95, subsampling=0, compress_level=1)
+    with Image.open(file) as image:
+        whole = np.array(image)
+    found = {}
+    settings = Settings(**of_pack, recognition=True)
+    (recognition,) = Analyzer(settings)._parts
+    for min_side in (256, 700, 3000):
+        dataset = tmp_path / str(min_side)
+        run(file.parent, dataset, settings, tmp_path / "cache", min_side=min_side)
+        found[min_side] = sorted(table(dataset, "faces_regions"), key=lambda row: row["x"])
+    for rows_ in found.values():
+        assert len(rows_) == 2
+        for row, of_full in zip(rows_, found[3000], strict=True):
+            x, y, width, height = (row[k] for k in ("x", "y", "width", "height"))
+            own = crops.sharpness(whole, np.array([x, y, x + width, y + height]))
+            assert row["sharpness"] == pytest.approx(own, rel=0.02)
+            assert row["sharpness"] == pytest.approx(of_full["sharpness"], rel=0.1)
+            cut = crops.aligned(whole, np.reshape(row["landmarks"], (5, 2)), 112)
+            assert cut is not None
+            (told,) = recognition.run([cut])
+            assert np.dot(row["embedding"], told["embedding"]) > 0.9999
+            # The detector looks at another size, and sets the box a little otherwise.
+            assert np.dot(row["embedding"], of_full["embedding"]) > 0.99
+        assert min(row["sharpness"] for row in rows_) > 20  # what `people` asks for
+
+
+def test_nothing_is_decoded_in_full_where_nothing_of_a_face_is_measured(
+    of_pack: dict[str, Any],
+) -> None:
+    def whole() -> AbstractContextManager[NDArray[np.uint8]]:
+        raise AssertionError("decoded in full")
+
+    def shown(squares: Sequence[tuple[int, int, int, int]]) -> Picture:
+        return replace(seen(facemodels.red_squares((WIDE, HIGH), squares), times=2), whole=whole)
+
+    assert rows([shown([])], **of_pack)[0]["n_faces"] == 0
+    for output in ("count", "boxes"):
+        assert rows([shown(SQUARES)], **of_pack, output=output)[0]["n_faces"] == len(SQUARES)
+        assert not needs(Settings(**of_pack, output=output)).full_size
+    assert needs(Settings(**of_pack)).full_size
 
 
 # --- What sees cut-out faces ---------------------------------------------------------------------

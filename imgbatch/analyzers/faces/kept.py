@@ -61,7 +61,7 @@ MEASURES = (
     Column(
         "sharpness",
         pa.float32(),
-        "Variance of the Laplacian of the box's luma, scaled to 112 x 112 pixels",
+        "Variance of the Laplacian of the box's luma, scaled from full size to 112 x 112 pixels",
         "squared grey levels",
         "0 and more",
         "the box lies outside of the picture",
