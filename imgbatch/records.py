@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Literal
 
@@ -112,6 +113,7 @@ class Facts:
         duration: seconds, videos only.
         frame_rate: average frames per second, videos only.
         codec: videos only.
+        pixel_aspect: how wide a pixel is to its height, as shown; other than 1 for videos only.
     """
 
     kind: Literal["image", "video"]
@@ -124,6 +126,7 @@ class Facts:
     duration: float | None = None
     frame_rate: float | None = None
     codec: str | None = None
+    pixel_aspect: Fraction = Fraction(1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

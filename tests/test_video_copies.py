@@ -5,9 +5,11 @@ The detector of these tests finds a red square, exactly: it is fooled where a te
 
 from __future__ import annotations
 
+import json
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -15,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imgbatch.copies import write_copies
 from imgbatch.copies.carry import Seen, carried
 from imgbatch.copies.video import copy_video
 from imgbatch.errors import DecodeError, PreprocessError
@@ -22,7 +25,8 @@ from imgbatch.media import Blob, video
 from imgbatch.media.encode import VideoFile
 from imgbatch.media.gate import ByteGate
 from imgbatch.preprocess.masks import mask
-from imgbatch.settings import MediaSettings, VideoSettings
+from imgbatch.settings import Limits, MediaSettings, VideoSettings
+from tests.media.clips import Encoding, encode, pictures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,6 +84,46 @@ def red_left(path: Path) -> list[int]:
     return [
         int(((p.pixels[:, :, 0].astype(int) - p.pixels[:, :, 1]) > 60).sum()) for p in frames(path)
     ]
+
+
+def look_of(path: Path) -> tuple[tuple[int, int], Fraction | None]:
+    """Return the size of a video's frames, and how wide one of their pixels is to its height."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        return (stream.width, stream.height), stream.sample_aspect_ratio
+
+
+# As stored, turned for show, the steps, and what the copy is to be.
+LOOKS = [
+    (Fraction(4, 3), 0, [], (96, 64), Fraction(4, 3)),
+    (Fraction(4, 3), 90, [], (64, 96), Fraction(3, 4)),
+    (Fraction(4, 3), 180, [], (96, 64), Fraction(4, 3)),
+    (Fraction(4, 3), 0, [{"name": "rotate", "degrees": 90, "expand": True}], (64, 96), (3, 4)),
+    (Fraction(4, 3), 90, [{"name": "rotate", "degrees": -90, "expand": True}], (96, 64), (4, 3)),
+    (Fraction(16, 11), 0, [{"name": "crop_center", "width": 31, "height": 21}], (32, 22), (16, 11)),
+    (None, 0, [], (96, 64), 1),
+]
+
+
+@pytest.mark.parametrize(("aspect", "rotation", "steps", "size", "shown"), LOOKS)
+def test_pixels_that_are_not_square_stay_as_wide_as_they_are(
+    tmp_path: Path, aspect: Any, rotation: int, steps: Any, size: Any, shown: Any
+) -> None:
+    (tmp_path / "in").mkdir()
+    made = Encoding("mp4", "libx264", frames=5)
+    data = encode(pictures(5), made, rotation=rotation, aspect=aspect)
+    (tmp_path / "in/a.mp4").write_bytes(data)
+    tables = "".join(f"[[steps]]\n{_toml(step)}" for step in steps)
+    text = f'{tables}[output]\nvideos = "mp4"\n'
+    write_copies(str(tmp_path / "in"), str(tmp_path / "out"), text, limits=Limits(threads=1))
+    (copy,) = (tmp_path / "out").rglob("*.mp4")
+    expected = Fraction(*shown) if isinstance(shown, tuple) else Fraction(shown)
+    found_size, found = look_of(copy)
+    assert (found_size, found or Fraction(1)) == (size, expected)
+
+
+def _toml(step: dict[str, object]) -> str:
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in step.items())
 
 
 TIMES = [n / 10 for n in range(30)]

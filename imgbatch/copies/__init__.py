@@ -31,6 +31,8 @@ A recipe that masks faces says so in its first step, and who finds them in `[fac
 
 Decision, 2026-11: copies start from full-size pixels, decoded exactly, never from the scaled
 pixels that analyzers see: what the steps say is all that happened. Drawback: slower than a run.
+Pixels of a video that are not square stay so, and its whole copy says how wide they are; steps
+count them as they are. Copies of single frames are images, which do not say it.
 Copies carry no EXIF, so no camera, date, position or embedded thumbnail leaves with them, and
 copies of videos no tags, subtitles or data streams.
 

@@ -20,6 +20,7 @@ from imgbatch.errors import RunError, SourceError, StorageError
 from imgbatch.media.gate import ByteGate
 from imgbatch.outcomes import not_media
 from imgbatch.preprocess import apply_steps, fixed_steps, to_rgb
+from imgbatch.preprocess.steps import Rotate
 from imgbatch.settings import MediaSettings, VideoSettings
 
 if TYPE_CHECKING:
@@ -183,6 +184,7 @@ class Copier:
             change=partial(self._changed, source),
             masking=None if look is None or self._mask is None else (look, self._mask.carry),
             crf=self._output.crf,
+            turned=_on_its_side(self._steps),
         )
 
     def _changed(self, source: Source, picture: Picture, faces: Sequence[Box] | None) -> Pixels:
@@ -190,6 +192,15 @@ class Copier:
             self._steps, source_id=source.source_id, frame=picture.frame, faces=faces
         )
         return to_rgb(apply_steps(steps, picture.pixels))
+
+
+def _on_its_side(steps: Sequence[Step]) -> bool:
+    """Say whether steps turn a picture by a quarter: a pixel's width is then its height.
+
+    By another angle pixels stay as wide as they were: no other shape can be told of them.
+    """
+    quarters = [step.degrees / 90 for step in steps if isinstance(step, Rotate)]
+    return sum(turn.is_integer() and turn % 2 == 1 for turn in quarters) % 2 == 1
 
 
 def _is_video(decoder: Decoder) -> bool:

@@ -52,6 +52,7 @@ def copy_video(
     change: Change,
     masking: tuple[Look, float] | None,
     crf: int,
+    turned: bool = False,
 ) -> VideoCopy:
     """Write the copy of a video.
 
@@ -62,6 +63,7 @@ def copy_video(
         change: makes the copy's (height, width, 3) RGB pixels of a frame and its faces.
         masking: who finds faces, and for how many seconds one is carried; None: they stay.
         crf: of the encoder.
+        turned: what is changed lies on its side then, and so do pixels that are not square.
 
     Raises:
         DecodeError: the video cannot be decoded, or was another at second sight.
@@ -72,7 +74,9 @@ def copy_video(
     with VideoFile(path, crf=crf) as file:
         for picture, boxes in _frames(open_media(), seen, masking):
             pixels = change(picture, boxes)
-            file.add(pixels, picture.time or 0)
+            aspect = picture.facts.pixel_aspect
+            shown = 1 / aspect if turned else aspect
+            file.add(pixels, picture.time or 0, pixel_aspect=shown)
             copied.frames += 1
             copied.height, copied.width = pixels.shape[:2]
             copied.masked = None if boxes is None else (copied.masked or 0) + bool(boxes)

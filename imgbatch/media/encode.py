@@ -1,7 +1,7 @@
 """Upright RGB pixels with their times enter; an MP4 file with one H.264 stream leaves.
 
-Nothing else goes along: no sound, no subtitles, no data streams, no tags (title, date, place,
-device), no rotation. The same frames give the same file.
+Nothing else goes along but how wide a pixel is: no sound, no subtitles, no data streams, no tags
+(title, date, place, device), no rotation: frames are upright. The same frames give the same file.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # MPEG's own clock: a time is kept to 6 microseconds.
 TICKS = 90_000
+SQUARE = Fraction(1)
 # One thread, and nothing that depends on the processor: the same frames give the same bytes. With
 # x264's macroblock tree they do not: encodings of a small clip differed (23 of 60; none of 150
 # without), though the frames handed over were the same.
@@ -67,19 +68,22 @@ class VideoFile:
         finally:
             self._container.close()
 
-    def add(self, pixels: NDArray[np.uint8], time: float) -> None:
+    def add(
+        self, pixels: NDArray[np.uint8], time: float, *, pixel_aspect: Fraction = SQUARE
+    ) -> None:
         """Add the next frame, to be shown from a time on.
 
         Args:
             pixels: (height, width, 3) RGB.
             time: seconds since the first frame.
+            pixel_aspect: how wide a pixel is to its height; that of the first frame holds for all.
 
         Raises:
             PreprocessError: preprocess.size, its size is not that of the first.
         """
         if self._stream is None:
             self._shape = pixels.shape
-            self._stream = self._begin(pixels)
+            self._stream = self._begin(pixels, pixel_aspect)
         if pixels.shape != self._shape:
             raise PreprocessError(
                 "preprocess.size", f"a frame of {pixels.shape} after one of {self._shape}"
@@ -88,13 +92,15 @@ class VideoFile:
         self._last = max(round(time * TICKS), self._last + 1)
         self._container.mux(self._stream.encode(self._frame(pixels)))
 
-    def _begin(self, pixels: NDArray[np.uint8]) -> VideoStream:
+    def _begin(self, pixels: NDArray[np.uint8], pixel_aspect: Fraction) -> VideoStream:
         stream = self._container.add_stream("libx264", options=ENCODER)
         height, width = pixels.shape[:2]
         context = stream.codec_context
         context.width, context.height = width + width % 2, height + height % 2
         context.pix_fmt = "yuv420p"
         context.time_base = Fraction(1, TICKS)
+        if pixel_aspect != SQUARE:
+            context.sample_aspect_ratio = pixel_aspect
         context.options = {**ENCODER, "crf": str(self._crf)}
         context.thread_type, context.thread_count = ThreadType.SLICE, 1
         context.colorspace = context.color_primaries = context.color_trc = BT709

@@ -304,6 +304,7 @@ def _bomb(width: int, height: int, settings: MediaSettings) -> DecodeError:
 
 def _facts(reading: Reading, shot: Shot) -> Facts:
     stream = reading.stream
+    aspect = stream.sample_aspect_ratio or Fraction(1)
     return Facts(
         kind="video",
         format=reading.container.format.name,
@@ -313,6 +314,7 @@ def _facts(reading: Reading, shot: Shot) -> Facts:
         duration=_duration(reading.container, stream),
         frame_rate=float(stream.average_rate) if stream.average_rate else None,
         codec=reading.decoder.codec.canonical_name,
+        pixel_aspect=1 / aspect if shot.orientation >= 5 else aspect,  # noqa: PLR2004 - 5 to 8 exchange sides
     )
 
 
