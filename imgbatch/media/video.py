@@ -19,11 +19,11 @@ from av.stream import Discard, Disposition
 from imgbatch.errors import DecodeError, FetchError, SourceError
 from imgbatch.media import Media
 from imgbatch.media.containers import demuxer_of, is_cut
-from imgbatch.media.packets import GROUP_BYTES, reader_of
-from imgbatch.media.pixels import target_size
+from imgbatch.media.packets import reader_of
+from imgbatch.media.room import room
 from imgbatch.media.sampling import Reading, rate_of, sample
 from imgbatch.media.shots import Camera
-from imgbatch.media.ticks import LANES, WAITING_BYTES, Ticks, lanes_of
+from imgbatch.media.ticks import Ticks, lanes_of
 from imgbatch.media.timeline import Splice, Timeline
 from imgbatch.records import Facts, Picture
 
@@ -42,15 +42,10 @@ if TYPE_CHECKING:
     from imgbatch.media.shots import Shot
     from imgbatch.settings import MediaSettings
 
-# Frames that a decoder holds for prediction and reordering. H.264 and HEVC allow 16, but only in
-# small pictures; at full size their levels allow 4 to 6.
-HELD_FRAMES = 8
 # The slices of one frame are decoded side by side; frames one after another, see sampling.py. The
 # number is fixed, whatever the cores: with more than one, FFmpeg conceals damage in another way.
 SLICE_THREADS = 4
 READ_BYTES = 2**18
-# Of a pixel in full size, while FFmpeg's planes become rows of RGB, and these are turned.
-FULL_BYTES = 9
 # AVI has no presentation stamps, and from packets of these codecs FFmpeg cannot tell the order.
 REORDERED = frozenset({"h264", "hevc"})
 
@@ -110,10 +105,8 @@ def _steps(
             _prepare(stream, settings, threads=SLICE_THREADS)
             _ignore_others(container, stream)
             camera = partial(Camera, settings.min_side, keeps=full_size)
-            picture_bytes = _picture_bytes(stream.codec_context, settings, full_size=full_size)
-            whole = FULL_BYTES * _area(stream.codec_context) if full_size else 0
-            working_set = _working_set(stream.codec_context, settings, blob.size, picture_bytes)
-            with gate.hold(working_set + whole):
+            needed = room(stream.codec_context, settings, blob.size, full_size=full_size)
+            with gate.hold(needed.bytes):
                 timeline = _timeline(stream)
                 reading = Reading(
                     container,
@@ -124,7 +117,7 @@ def _steps(
                     stamped=demuxer != "avi" or stream.codec_context.name not in REORDERED,
                 )
                 another = partial(_another_decoder, blob, demuxer, settings)
-                with _sampled(reading, settings, another, camera, picture_bytes) as samples:
+                with _sampled(reading, settings, another, camera, needed.picture) as samples:
                     yield from _pictures(
                         reading, samples, settings, notes, cut=cut, full_size=full_size
                     )
@@ -201,32 +194,6 @@ def _timeline(stream: VideoStream) -> Timeline:
     rate = stream.average_rate or stream.guessed_rate
     gap = 1 / rate if rate else Fraction(1, 25)
     return Timeline(stream.time_base or gap, gap)
-
-
-def _area(decoder: VideoCodecContext) -> int:
-    return decoder.width * decoder.height
-
-
-def _frame_bytes(decoder: VideoCodecContext) -> int:
-    bits = decoder.format.padded_bits_per_pixel if decoder.format else 24
-    return _area(decoder) * bits // 8
-
-
-def _picture_bytes(decoder: VideoCodecContext, settings: MediaSettings, *, full_size: bool) -> int:
-    """Return how many bytes a picture takes, with the frame that it is kept for."""
-    wide, high = target_size(decoder.width, decoder.height, settings.min_side)
-    return wide * high * 3 + (_frame_bytes(decoder) if full_size else 0)
-
-
-def _working_set(
-    decoder: VideoCodecContext, settings: MediaSettings, size: int, picture: int
-) -> int:
-    """Return how many bytes decoders' frames, pictures and waiting packets take."""
-    held = _frame_bytes(decoder) * HELD_FRAMES
-    if settings.video.sample != "fps" or reader_of(decoder) is None:
-        return held + picture
-    packets = min(size, (LANES + 2) * GROUP_BYTES)
-    return held * (LANES + 1) + max(picture, WAITING_BYTES) + packets
 
 
 @contextmanager

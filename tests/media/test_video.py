@@ -24,6 +24,7 @@ from av.video.reformatter import Interpolation
 from imgbatch.errors import DecodeError, FetchError
 from imgbatch.media import Blob, video
 from imgbatch.media.packets import Group, Role, groups, reader_of
+from imgbatch.media.room import HELD_FRAMES
 from imgbatch.media.shots import Camera
 from imgbatch.media.ticks import LANES
 from imgbatch.media.timeline import Clock, Timeline
@@ -236,7 +237,7 @@ def test_ticks_of_a_codec_without_proof_decode_in_order() -> None:
     gate = Gate()
     settings = MediaSettings(min_side=16, video=VideoSettings(sample="fps"))
     video.decode(Blob.of(clip(ENCODINGS["vp8-webm"])), settings, gate)
-    assert gate.asked == [WIDTH * HEIGHT * 3 // 2 * video.HELD_FRAMES + 24 * 16 * 3]
+    assert gate.asked == [WIDTH * HEIGHT * 3 // 2 * HELD_FRAMES + 24 * 16 * 3]
 
 
 @pytest.mark.parametrize(
@@ -667,7 +668,7 @@ def test_the_gate_is_held_for_the_decoders_frames() -> None:
     gate = Gate()
     media = video.decode(Blob.of(clip(TINY)), MediaSettings(min_side=16), gate)
     frame, picture = WIDTH * HEIGHT * 3 // 2, 24 * 16 * 3
-    assert gate.asked == [frame * video.HELD_FRAMES + picture]
+    assert gate.asked == [frame * HELD_FRAMES + picture]
     list(media.pictures)
     assert gate.held == 0
 
@@ -690,7 +691,7 @@ def test_frames_can_be_had_in_full_size_and_the_gate_is_held_for_them(sample: st
         count += 1
     assert count > 1
     # A frame that is kept, and its planes and rows of RGB.
-    assert gate.asked[0] >= WIDTH * HEIGHT * (video.HELD_FRAMES * 3 // 2 + 3 // 2 + 9)
+    assert gate.asked[0] >= WIDTH * HEIGHT * (HELD_FRAMES * 3 // 2 + 3 // 2 + 9)
     assert gate.held == 0
 
 

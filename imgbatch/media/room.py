@@ -1,0 +1,54 @@
+"""An opened video's decoder enters; how many bytes it and its pictures take at once leaves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from imgbatch.media.packets import GROUP_BYTES, reader_of
+from imgbatch.media.pixels import target_size
+from imgbatch.media.ticks import LANES, WAITING_BYTES
+
+if TYPE_CHECKING:
+    from av.video.codeccontext import VideoCodecContext
+
+    from imgbatch.settings import MediaSettings
+
+# Frames that a decoder holds for prediction and reordering. H.264 and HEVC allow 16, but only in
+# small pictures; at full size their levels allow 4 to 6.
+HELD_FRAMES = 8
+# Of a pixel in full size, while FFmpeg's planes become rows of RGB, and these are turned.
+FULL_BYTES = 9
+
+
+class Room(NamedTuple):
+    """What the gate is to hold.
+
+    Attributes:
+        bytes: of decoders' frames, pictures and waiting packets.
+        picture: of one decoded picture, and of its frame where that is kept for the full size.
+    """
+
+    bytes: int
+    picture: int
+
+
+def room(
+    decoder: VideoCodecContext, settings: MediaSettings, size: int, *, full_size: bool
+) -> Room:
+    """Return how much memory a video takes while its pictures are decoded.
+
+    Args:
+        decoder: of its stream.
+        settings: what its pictures are.
+        size: of the file, in bytes.
+        full_size: frames are kept, and one of them is had in full size too.
+    """
+    area = decoder.width * decoder.height
+    frame = area * (decoder.format.padded_bits_per_pixel if decoder.format else 24) // 8
+    wide, high = target_size(decoder.width, decoder.height, settings.min_side)
+    picture = wide * high * 3 + (frame if full_size else 0)
+    held, whole = frame * HELD_FRAMES, area * FULL_BYTES if full_size else 0
+    if settings.video.sample != "fps" or reader_of(decoder) is None:
+        return Room(held + picture + whole, picture)
+    packets = min(size, (LANES + 2) * GROUP_BYTES)
+    return Room(held * (LANES + 1) + max(picture, WAITING_BYTES) + packets + whole, picture)
