@@ -429,6 +429,8 @@ def test_lines_without_a_label_are_left_out_counted_and_said(made: Path, tmp_pat
         ("filepath,label\n0.png,\n1.png,\n", "no line with a label"),
         ("filepath,class\n0.png,0\n", "has filepath, class"),
         ("filepath,label\n", "no line below its header"),
+        ('filepath,label\n0.png,"0\n1.png,1\n', "line 2: a quote is not closed"),
+        ("filepath,label\n0.png,0\n1.png,1,2\n", "line 3: 3 cells, and the header has 2"),
         ("filepath,label\n0.png,0\n1.png,1\n300.png,7\n", "learned from and judged by"),
         ("filepath,label\n0.png,0\n1.png,1\n", "8 that nothing was learned of, such as '2'"),
         ("filepath,label\ncut.png,0\n", "0 rows of 0 class"),

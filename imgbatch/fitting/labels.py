@@ -4,30 +4,31 @@
     train/5/00001.png,5     0f3c...,protest            s3://bucket/a.jpg,protest
 
 A source is named by its id, its address, or by the end of its address: as many steps of the path as
-make it unique. Lines without a label are left out, and counted.
+make it unique. Lines without a label are left out, and counted. The file is UTF-8 and as RFC 4180 has
+it: a line that is not is refused (see `fitting.lines`), for what it says may be of other sources.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imgbatch.dataset import SOURCES
 from imgbatch.errors import LabelsError
+from imgbatch.fitting.lines import Line, lines_of
 from imgbatch.storage.addresses import unquote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from imgbatch.dataset import Dataset
 
 NAMES = ("source_id", "address", "source", "filepath", "path", "file", "filename", "name")
 LABEL = "label"
 SHOWN = 3
+READABLE = "Give a CSV in UTF-8; a spreadsheet saves one as `CSV UTF-8`."
 
 
 # A name of a source, cut where its path is; an id is one step.
@@ -67,37 +68,52 @@ def read_labels(path: str) -> Labels:
     """Read a CSV of labels.
 
     Raises:
-        LabelsError: it cannot be read, lacks a column, or says two things of one source.
+        LabelsError: it cannot be read, has a line that is none, lacks a column or has it twice, or
+            says two things of one source.
     """
     try:
         data = Path(path).read_bytes()
-        rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"))))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise LabelsError(f"{path} cannot be read as a CSV: {error}") from error
-    name = next((n for n in NAMES if rows and n in rows[0]), None)
-    if name is None or LABEL not in rows[0]:
-        columns = ", ".join(map(str, rows[0])) if rows else "no line below its header"
-        raise LabelsError(
-            f"{path} has {columns}",
-            f"It needs the column {LABEL} and one that names sources: {', '.join(NAMES)}.",
-        )
+        text = data.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabelsError(f"{path} cannot be read as a CSV: {error}", READABLE) from error
+    header, *lines = list(lines_of(text, path)) or [Line(1, ())]
+    name = _named_by(path, header.cells, lines)
     named: dict[Steps, Labelled] = {}
     unlabelled = 0
-    for line, row in enumerate(rows, start=2):
-        one = Labelled((row[name] or "").strip(), (row[LABEL] or "").strip())
+    for line in lines:
+        row = dict(zip(header.cells, line.cells, strict=True))
+        one = Labelled(row[name].strip(), row[LABEL].strip())
         if not one.label:
             unlabelled += 1
         else:
             former = named.setdefault(_steps(one.name), one)
             if former.label != one.label or not one.name:
                 raise LabelsError(
-                    f"{path}, line {line}: {one.name or 'no source'} is {one.label!r}"
+                    f"{path}, line {line.number}: {one.name or 'no source'} is {one.label!r}"
                     + (f", and {former.label!r} before" if one.name else ""),
                     "Mend the line.",
                 )
     if not named:
         raise LabelsError(f"{path} has no line with a label")
     return Labels(path, hashlib.sha256(data).hexdigest(), named, unlabelled)
+
+
+def _named_by(path: str, header: Sequence[str], lines: Sequence[Line]) -> str:
+    """Return the column that names sources; look whether no field of it swallowed lines."""
+    name = next((n for n in NAMES if lines and n in header), None)
+    if name is None or LABEL not in header:
+        columns = ", ".join(header) if lines else "no line below its header"
+        raise LabelsError(
+            f"{path} has {columns}",
+            f"It needs the column {LABEL} and one that names sources: {', '.join(NAMES)}. A comma "
+            "parts columns.",
+        )
+    for column in (name, LABEL):
+        if header.count(column) > 1:
+            raise LabelsError(f"{path} has the column {column} twice", "Take one of them out.")
+        for line in lines:
+            line.refuse_swallowed(path, header.index(column))
+    return name
 
 
 def match(labels: Labels, dataset: Dataset) -> dict[str, Labelled]:
