@@ -49,7 +49,7 @@ def told(labels: Labels) -> dict[str, str]:
         (HEADER + "0.png,0\n1.png,1\n2.pn", 4),
         (HEADER + "\n\r\n0.png,0\n\n1.png\n", 6),
         # Lines that a field holds count too.
-        ("filepath,note,label\n0.png,\"a\nb\r\nc\",0\n1.png,1\n", 5),
+        ('filepath,note,label\n0.png,"a\nb\r\nc",0\n1.png,1\n', 5),
     ],
 )
 def test_a_line_that_is_no_line_of_the_table_is_refused_by_its_number(
@@ -94,7 +94,7 @@ def test_another_separator_is_told_what_it_should_be(tmp_path: Path) -> None:
 
 
 def test_the_line_of_a_second_label_is_that_of_the_file(tmp_path: Path) -> None:
-    with pytest.raises(LabelsError, match="line 6: a.png is 'y', and 'x' before"):
+    with pytest.raises(LabelsError, match=r"line 6: a\.png is 'y', and 'x' before"):
         read(tmp_path, 'filepath,label,note\n\na.png,x,"1\n2"\n\na.png,y,\n')
 
 

@@ -93,6 +93,7 @@ def _lines(found: Found, rows: list[dict[str, Any]], written: list[str]) -> list
 
     space = found.space
     lines = [f"{found.compared:,} vectors of table {space.table} (model {space.model}) compared"]
+    lines += [f"noticed: {shown(text, 1000)}" for text in found.noticed]
     if found.pointless:
         lines.append(f"{found.pointless:,} more have no direction: all zero")
     for number, query in enumerate(found.queries):

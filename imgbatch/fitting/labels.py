@@ -4,8 +4,8 @@
     train/5/00001.png,5     0f3c...,protest            s3://bucket/a.jpg,protest
 
 A source is named by its id, its address, or by the end of its address: as many steps of the path as
-make it unique. Lines without a label are left out, and counted. The file is UTF-8 and as RFC 4180 has
-it: a line that is not is refused (see `fitting.lines`), for what it says may be of other sources.
+make it unique. Lines without a label are left out, and counted. The file is UTF-8 and as RFC 4180
+has it: a line that is not is refused (see `fitting.lines`); it may speak of other sources.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Enters: a CSV's text. Leaves: its lines, each with as many cells as the header; or what is wrong.
 
-Decision, 2026-11: no reader of the standard library. Those forgive: a quote that nothing closes takes
-the lines below it into its field, and cells too many or too few are dropped or made up. Of labels
-that is other labels. Drawback: what is no CSV after RFC 4180 is refused where others guess right.
+Decision, 2026-11: no reader of the standard library. Those forgive: a quote that nothing closes
+takes the lines below it into its field, and cells too many or too few are dropped or made up. Of
+labels that is other labels. Drawback: what is no CSV after RFC 4180 is refused where others guess
+right.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Enters: a dataset and a photo, or words. Leaves: the pictures or faces that are most similar.
 
     open_space   the vectors of one table, all made alike          (space)
-    ask          the photo's own vector, made the same way         (asked)
+    ask          the photo's own vector, made the same way         (asked, now, outside, query)
     nearest      the cosine with every vector, the best kept       (cosine)
     hits, page   a table, or a page of thumbnails                  (hits, page)
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from imgbatch.dataset.state import unlocked
 from imgbatch.errors import SearchError
 from imgbatch.models.faces import thresholds
-from imgbatch.search.asked import Query, ask, ask_words
+from imgbatch.search.asked import ask, ask_words
 from imgbatch.search.cosine import nearest
 from imgbatch.search.hits import sources_of, table_of
 from imgbatch.search.space import Space, open_space
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from imgbatch.dataset import Dataset
     from imgbatch.records import Source
+    from imgbatch.search.query import Query
     from imgbatch.settings import Limits
 
 __all__ = ["Found", "face", "like", "look", "text"]
@@ -64,6 +65,11 @@ class Found:
     pointless: int
     threshold: float | None = None
 
+    @property
+    def noticed(self) -> Sequence[str]:
+        """What is to be told of what was asked with: it is not, or may not be, what a run saw."""
+        return list(dict.fromkeys(query.noticed for query in self.queries if query.noticed))
+
     def record(self) -> dict[str, Any]:
         """Return what was asked and of what, for JSON."""
         return {
@@ -76,6 +82,7 @@ class Found:
             "threshold": self.threshold,
             "compared": self.compared,
             "pointless": self.pointless,
+            "noticed": self.noticed,
         }
 
 
@@ -177,7 +184,7 @@ def look(
         column=space.column,
         key=space.key,
         k=k,
-        leave=[query.own for query in queries],
+        leave=[{*query.former, *filter(None, [query.own])} for query in queries],
     )
     if not any(one.rows.num_rows for one in found.best):
         raise SearchError(

@@ -23,7 +23,7 @@ import threadpoolctl
 from imgbatch.errors import SearchError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -68,7 +68,7 @@ def nearest(
     column: str,
     key: str,
     k: int,
-    leave: Sequence[str | None],
+    leave: Sequence[Collection[str]],
 ) -> Nearest:
     """Return the k rows that are most similar to each query, by the cosine.
 
@@ -78,7 +78,7 @@ def nearest(
         column: holds the vectors.
         key: the column that names a row; ties are broken by it.
         k: how many rows, at least 1.
-        leave: for each query the name of a row to leave out: the photo that was asked with.
+        leave: for each query the names of rows to leave out: of the photo that was asked with.
 
     Raises:
         SearchError: a vector has another length than the queries.
@@ -95,7 +95,7 @@ def _pass(
     column: str,
     key: str,
     k: int,
-    leave: Sequence[str | None],
+    leave: Sequence[Collection[str]],
 ) -> Nearest:
     asked = np.stack([query / np.linalg.norm(query) for query in queries])
     kept = [_Kept(own, leaves, key, k) for own, leaves in zip(queries, leave, strict=True)]
@@ -139,7 +139,9 @@ def as_matrix(column: pa.Array, length: int) -> NDArray[np.float32] | NDArray[np
 class _Kept:
     """The best rows so far for one query."""
 
-    def __init__(self, query: NDArray[np.float64], leave: str | None, key: str, k: int) -> None:
+    def __init__(
+        self, query: NDArray[np.float64], leave: Collection[str], key: str, k: int
+    ) -> None:
         self._query = query
         self._leave = leave
         self._key = key
@@ -154,8 +156,8 @@ class _Kept:
         rough: NDArray[np.float64],
     ) -> None:
         """Take the rows that may be among the best."""
-        # One more than k: the row that is left out may be among them.
-        count = self._k + 1
+        # More than k: the rows that are left out may be among them.
+        count = self._k + len(self._leave)
         floor = -np.inf if len(self._similarity) < self._k else self._similarity[-1]
         if len(rough) > count:
             floor = max(floor, float(np.partition(rough, -count)[-count]))
@@ -168,8 +170,9 @@ class _Kept:
         # One root of both, so that a vector and itself give 1 and not nearly 1.
         exact = np.einsum("ij,j->i", wide, self._query) / np.sqrt(squares)
         found = pa.Table.from_batches([rows]).take(at)
-        if self._leave is not None:
-            others = pc.not_equal(found[self._key], self._leave).to_numpy()
+        if self._leave:
+            ours = pa.array(sorted(self._leave), found[self._key].type)
+            others = pc.invert(pc.is_in(found[self._key], ours)).to_numpy()
             found, exact = found.filter(others), exact[others]
         self._merge(found, np.clip(exact, -1.0, 1.0))
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from imgbatch.search import Found
-    from imgbatch.search.asked import Query
+    from imgbatch.search.query import Query
     from imgbatch.settings import Limits
 
 FOLDER = "report/search"

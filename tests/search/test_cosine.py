@@ -26,7 +26,7 @@ def batches_of(vectors: np.ndarray, size: int) -> list[pa.RecordBatch]:
 def search(
     batches: list[pa.RecordBatch], queries: np.ndarray, k: int, leave: str | None = None
 ) -> Nearest:
-    own = [leave] * len(queries)
+    own = [{leave} if leave else set()] * len(queries)
     return nearest(batches, list(queries), column="vector", key="picture_id", k=k, leave=own)
 
 
