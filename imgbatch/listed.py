@@ -13,6 +13,7 @@ from imgbatch.errors import SettingsError
 from imgbatch.records import Source
 from imgbatch.sources.tables import is_table, open_table
 from imgbatch.storage import open_store
+from imgbatch.storage.addresses import lies_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -124,12 +125,12 @@ def _counted(found: Iterable[Source], listener: Listener) -> Iterator[Source]:
 
 
 def refuse_nested(root: str, inner: str) -> None:
-    """Refuse an input that holds the dataset.
+    """Refuse an input that holds the dataset, be it by way of a link.
 
     Raises:
         SettingsError: it does.
     """
-    if f"{inner}/".startswith(f"{root}/"):
+    if lies_in(inner, root):
         raise SettingsError(
             f"DATASET {inner} lies inside INPUT {root}: its tables would become sources",
             "Put the dataset beside the input, not in it.",

@@ -59,6 +59,7 @@ from imgbatch.errors import DatasetError, SettingsError, SourceError
 from imgbatch.models.weights import adopt
 from imgbatch.sources import fetch, open_input, read_stream
 from imgbatch.storage import open_store
+from imgbatch.storage.addresses import lies_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -170,7 +171,7 @@ def _delete_others(store: Store, written: set[str]) -> None:
 
 
 def _refuse_nested(root: str, inner: str) -> None:
-    if f"{inner}/".startswith(f"{root}/"):
+    if lies_in(inner, root):
         raise SettingsError(
             f"OUT {inner} lies inside INPUT {root}: the copies would become sources",
             "Put the copies beside the input, not in it.",

@@ -15,6 +15,7 @@ from imgbatch.dataset.spill import Spill
 from imgbatch.dataset.state import unlocked
 from imgbatch.errors import SettingsError
 from imgbatch.storage import open_store
+from imgbatch.storage.addresses import lies_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,7 +65,7 @@ def export(dataset: Dataset, out: str, *, form: Format) -> dict[str, int]:
 
 def _refuse_inside(dataset: str, out: str, names: Iterable[str]) -> None:
     # Of files, not of OUT: the folder that the dataset lies in is as good as any other.
-    if any(f"{out}/{name}".startswith(f"{dataset}/") for name in names):
+    if any(lies_in(f"{out}/{name}", dataset) for name in names):
         raise SettingsError(
             f"OUT {out} would put files into DATASET {dataset}, which is not theirs",
             "Give a folder beside the dataset, not in it.",

@@ -29,6 +29,7 @@ from imgbatch.fetching.web import backend_of
 from imgbatch.settings import read_limits
 from imgbatch.sources.dumps import Dump, choose
 from imgbatch.storage import open_store
+from imgbatch.storage.addresses import lies_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -163,12 +164,10 @@ def _fetch(
 
 
 def _refuse_nested(root: str, out: str) -> None:
-    for inner, outer in ((out, root), (root, out)):
-        if f"{inner}/".startswith(f"{outer}/"):
-            raise SettingsError(
-                f"OUT {out} and the dump {root} lie in one another",
-                "Give an OUT beside the dump.",
-            )
+    if lies_in(out, root) or lies_in(root, out):
+        raise SettingsError(
+            f"OUT {out} and the dump {root} lie in one another", "Give an OUT beside the dump."
+        )
 
 
 def _collect(store: Store, dump: Dump, told: Told, wish: Wish, links: Links) -> None:

@@ -33,6 +33,8 @@ from imgbatch.errors import LabelsError
 from imgbatch.fitting.labels import Labelled, match, read_labels
 from imgbatch.learners import file, kinds
 from imgbatch.learners.scores import scores, strengths
+from imgbatch.storage import open_store
+from imgbatch.storage.addresses import lies_in
 from imgbatch.vectors.columns import matrix
 
 if TYPE_CHECKING:
@@ -101,12 +103,14 @@ def fit(
     Raises:
         SettingsError: no such model or setting.
         LabelsError: the labels name unknown sources, say two things of one, or one class only;
-            those to judge by have no vector; or OUT cannot be written. Nothing was written.
+            those to judge by have no vector; or OUT lies in the dataset or cannot be written. Nothing
+            was written.
         GroupError: the table is not there, empty, or made in several ways.
         BusyError: a takedown or a run went by while it was read.
     """
     kind = kinds.read_kind(wish.model, wish.settings)
     dataset = Dataset.open(wish.dataset)
+    _refuse_inside(dataset, out)
     said = {role: read_labels(path) for role, path in _files(wish).items()}
     with unlocked(dataset):
         sources = {role: match(labels, dataset) for role, labels in said.items()}
@@ -153,6 +157,14 @@ def _files(wish: FitWish) -> dict[str, str]:
 
 def _column(table: str) -> str:
     return PIXELS if table == PIXELS else EMBEDDING
+
+
+def _refuse_inside(dataset: Dataset, out: str) -> None:
+    if lies_in(open_store("/").address(str(Path(out).absolute()).lstrip("/")), dataset.url):
+        raise LabelsError(
+            f"--out {out} lies in DATASET {dataset.url}, which a model is no part of",
+            "Give a place beside the dataset.",
+        )
 
 
 def _refuse_overlap(sources: Mapping[str, Mapping[str, Labelled]]) -> None:

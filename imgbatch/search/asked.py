@@ -24,8 +24,9 @@ from imgbatch.models.choice import Choice
 from imgbatch.models.clip import text_embeddings
 from imgbatch.observe.explain import ids_of
 from imgbatch.search.now import look
-from imgbatch.search.outside import READABLE, Outside, followed, single
+from imgbatch.search.outside import READABLE, Outside, single
 from imgbatch.search.query import Query, pointing
+from imgbatch.storage.addresses import followed
 
 if TYPE_CHECKING:
     from imgbatch.dataset import Dataset

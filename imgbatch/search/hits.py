@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from imgbatch.dataset.shards import find
 from imgbatch.errors import SettingsError
 from imgbatch.storage import locate, open_store
+from imgbatch.storage.addresses import lies_in
 
 if TYPE_CHECKING:
     from imgbatch.dataset import Dataset
@@ -75,7 +76,7 @@ def check_out(dataset: Dataset, out: str) -> str:
         SettingsError: it is none of FORMS, or the file would lie in the dataset, where no takedown
             would look for it.
     """
-    if open_store(out).root.startswith(f"{dataset.url}/"):
+    if lies_in(open_store(out).root, dataset.url):
         raise SettingsError(
             f"--out {out} lies in DATASET {dataset.url}, which it is no part of",
             "Give a place beside the dataset; --html puts a page into it.",

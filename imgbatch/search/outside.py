@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from imgbatch.report.thumbnails import pictures_at
 from imgbatch.search.query import Query, pointing
 from imgbatch.sources import fetch, open_input
 from imgbatch.storage import open_store
-from imgbatch.storage.addresses import unquote
+from imgbatch.storage.addresses import followed
 
 if TYPE_CHECKING:
     from imgbatch.dataset import Dataset
@@ -109,14 +108,6 @@ def _of_analysis(space: Space, row: dict[str, Any], photo: str) -> list[Query]:
         label = photo if face is None else f"face {place} of {photo}"
         found.append(Query(label, np.asarray(vector, np.float64), region=face))
     return found
-
-
-def followed(address: str) -> str:
-    """Return the address of the file that a link of this machine leads to, in the end."""
-    scheme, _, rest = address.partition("://")
-    if scheme != "file":
-        return address
-    return open_store("/").address(str(Path(unquote(rest)).resolve()).lstrip("/"))
 
 
 def single(dataset: Dataset, photo: str) -> Source:

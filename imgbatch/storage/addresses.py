@@ -1,4 +1,4 @@
-"""Object names to the readable part of an address, and back without loss."""
+"""Object names to the readable part of an address, and back without loss; which lie in which."""
 
 from __future__ import annotations
 
@@ -35,3 +35,22 @@ def unquote(text: str) -> str:
     if "%" not in text:
         return text
     return os.fsdecode(_QUOTED.sub(lambda found: bytes([int(found[1], 16)]), text.encode("utf-8")))
+
+
+def followed(address: str) -> str:
+    """Return the address that links of this machine lead to in the end, and others as they are."""
+    scheme, _, rest = address.partition("://")
+    if scheme != "file":
+        return address
+    return "file://" + quote(os.path.realpath(unquote(rest) or "/")).rstrip("/")
+
+
+def lies_in(address: str, outer: str) -> bool:
+    """Return whether a place is another one, or lies below it, by its name or by way of links.
+
+    Args:
+        address: of an object or a folder, canonical; it need not be there.
+        outer: of a folder, canonical.
+    """
+    pairs = (address, outer), (followed(address), followed(outer))
+    return any(f"{one}/".startswith(f"{other}/") for one, other in pairs)
