@@ -119,7 +119,11 @@ def classify(
     dataset: DatasetUrl,
     *,
     prompts: Annotated[
-        str, typer.Option(metavar="FILE", help="One per line: `label: prompt`, or a prompt.")
+        str,
+        typer.Option(
+            metavar="FILE",
+            help="One per line: `label: prompt`, with a blank after the colon, or a prompt.",
+        ),
     ],
     on: Annotated[
         str, typer.Option(metavar="TABLE", help="Whose embeddings: of a CLIP model.")

@@ -103,8 +103,8 @@ def fit(
     Raises:
         SettingsError: no such model or setting.
         LabelsError: the labels name unknown sources, say two things of one, or one class only;
-            those to judge by have no vector; or OUT lies in the dataset or cannot be written. Nothing
-            was written.
+            those to judge by have no vector; or OUT lies in the dataset or cannot be written.
+            Nothing was written.
         GroupError: the table is not there, empty, or made in several ways.
         BusyError: a takedown or a run went by while it was read.
     """

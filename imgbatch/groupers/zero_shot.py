@@ -17,6 +17,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,10 @@ COLUMNS = (
 )
 KEYS = ("source_id", "version", "picture_id")
 EMBEDDING = "embedding"
-MARK = ": "
+MARK = re.compile(r":\s")
+# A colon that may have been meant for one: not of a time or a ratio (12:30), nor of a URL; and that
+# of Chinese and Japanese keyboards.
+UNMARKED = re.compile("(?<!\\d):(?!//)|:(?!\\d|//)|\uff1a")
 LABELS = 2
 REPORT, MODEL = "prompts.csv", "model.json"
 # Cosines that are looked at together: 32 MiB in double precision.
@@ -73,8 +77,8 @@ class Settings(BaseSettings):
     """What the labels look like.
 
     Attributes:
-        prompts: each `label: prompt`, or a prompt that is its own label; several for one label are
-            averaged. `imgbatch classify` reads them from a file.
+        prompts: each `label: prompt`, with a blank after the colon, or a prompt that is its own
+            label; several for one label are averaged. `imgbatch classify` reads them from a file.
         table: whose embeddings: of the analyzer `clip`, or of another that runs a CLIP model.
     """
 
@@ -98,20 +102,21 @@ def READS(settings: Settings) -> Mapping[str, Sequence[str]]:  # noqa: N802 - wh
 def read_prompts(lines: Sequence[str]) -> list[Prompt]:
     """Read prompts, one per line: `label: prompt`, or a prompt alone. Empty lines and # are none.
 
+    The first colon that a blank follows parts them. A line with another colon alone is refused, as
+    `label:prompt` would be a label of its own, but for those of times, ratios and URLs.
+
     Raises:
-        GroupError: there are fewer than two labels, or something is said twice or not at all.
+        GroupError: there are fewer than two labels, something is said twice or not at all, or a
+            colon has no blank after it.
     """
     found: dict[Prompt, None] = {}
-    for line in lines:
+    for number, line in enumerate(lines, 1):
         text = line.strip()
         if not text or text.startswith("#"):
             continue
-        label, _, prompt = text.partition(MARK) if MARK in text else (text, MARK, text)
-        one = Prompt(label.strip(), prompt.strip())
-        if not one.label or not one.text or text.endswith(MARK.strip()):
-            raise GroupError(f"{text!r} is not LABEL: PROMPT", "Write both, or a prompt alone.")
+        one = _prompt(text, f"line {number}: {text!r}")
         if one in found:
-            raise GroupError(f"the prompt {text!r} comes twice", "Take one of them out.")
+            raise GroupError(f"line {number}: the prompt {text!r} comes twice", "Take one out.")
         found[one] = None
     if len({one.label for one in found}) < LABELS:
         raise GroupError(
@@ -121,6 +126,20 @@ def read_prompts(lines: Sequence[str]) -> list[Prompt]:
             'protest" and "other: a photo of a street".',
         )
     return list(found)
+
+
+def _prompt(text: str, said: str) -> Prompt:
+    mark = MARK.search(text)
+    if mark is None and not text.endswith(":") and UNMARKED.search(text):
+        raise GroupError(
+            f"{said} has a colon without a blank after it",
+            "Write a blank after the colon between a label and its prompt. A prompt alone that holds "
+            f'such a colon is written twice: "{text}: {text}".',
+        )
+    label, prompt = (text[: mark.start()], text[mark.end() :]) if mark else (text, text)
+    if not label.strip() or not prompt.strip() or text.endswith(":"):
+        raise GroupError(f"{said} is not LABEL: PROMPT", "Write both, or a prompt alone.")
+    return Prompt(label.strip(), prompt.strip())
 
 
 def group(tables: Tables, settings: Settings, context: Context) -> pa.Table:

@@ -288,6 +288,13 @@ def test_the_commands_work_from_a_terminal(made: Made, tmp_path: Path) -> None:
         (["cat: a cat", "cat: a cat", "dog: a dog"], "comes twice"),
         (["cat:", "dog: a dog"], "is not LABEL: PROMPT"),
         ([": a cat", "dog: a dog"], "is not LABEL: PROMPT"),
+        (["", "cat: a cat", "dog:a dog"], "line 3: 'dog:a dog' has a colon without a blank"),
+        (["cat:a cat", "dog:a dog"], "line 1: 'cat:a cat' has a colon"),
+        (["cat: a cat", "dog :a dog at 12:30"], "line 2: .* has a colon"),
+        (["cat: a cat", "dog:12 dogs"], "line 2: .* has a colon"),
+        (["cat: a cat", "2020:a dog"], "line 2: .* has a colon"),
+        (["cat: a cat", "dog：a dog"], "line 2: .* has a colon"),  # noqa: RUF001 - as it is typed
+        (["cat: a cat", "dog:", "a house"], "line 2: 'dog:' is not LABEL: PROMPT"),
     ],
 )
 def test_prompts_that_label_nothing_are_refused(lines: list[str], match: str) -> None:
@@ -315,11 +322,22 @@ def test_many_prompts_are_read_without_comparing_each_with_each(
 
 
 def test_a_prompt_alone_is_its_own_label_and_a_colon_inside_a_word_is_none() -> None:
-    found = read_prompts(["a clock at 10:30", "  other:  any: thing "])
+    alone = ["a clock at 10:30", "a page of https://example.org/a", "a screen of 16:9"]
+    found = read_prompts([*alone, "  other:  any: thing ", "tab:\ta tab", "at 9:30: 9:30 at night"])
     assert [(one.label, one.text) for one in found] == [
-        ("a clock at 10:30", "a clock at 10:30"),
+        *((text, text) for text in alone),
         ("other", "any: thing"),
+        ("tab", "a tab"),
+        ("at 9:30", "9:30 at night"),
     ]
+
+
+def test_a_prompt_with_a_colon_is_read_as_its_remedy_says() -> None:
+    with pytest.raises(GroupError) as caught:
+        read_prompts(["a sign: a sign", "a page of :root"])
+    assert '"a page of :root: a page of :root"' in caught.value.remedy
+    *_, found = read_prompts(["a sign: a sign", "a page of :root: a page of :root"])
+    assert (found.label, found.text) == ("a page of :root", "a page of :root")
 
 
 @pytest.mark.parametrize(
