@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SAMPLE = {"kmeans": 50_000, "minibatch": 50_000, "hdbscan": 10_000}
 DIMENSIONS = {"kmeans": 200, "minibatch": 200, "hdbscan": 50}
+LEAST = 2  # rows of a cluster that hdbscan finds
+_LARGER = "a larger sample: --set sample=N"
 RANGE = re.compile(r"(\d+)(?:-(\d+)(?:/(\d+))?)?")
 
 
@@ -51,7 +53,7 @@ class Settings(BaseSettings):
     sample: int | None = Field(default=None, ge=2)
     score_sample: int = Field(default=5000, ge=2, le=50_000)
     stability: int = Field(default=5, ge=0, le=100)
-    smallest: int = Field(default=20, ge=2)
+    smallest: int = Field(default=20, ge=LEAST)
     neighbours: int | None = Field(default=None, ge=1)
     exemplars: int = Field(default=20, ge=0)
 
@@ -111,31 +113,59 @@ def FITTED_BY(settings: Settings) -> Mapping[str, Any]:  # noqa: N802 - as `clus
     return {**found, "k": settings.k, "score_sample": settings.score_sample}
 
 
-def enough(vectors: NDArray[np.float32], settings: Settings) -> None:
+def enough(vectors: NDArray[np.float32], settings: Settings, rows: int) -> None:
     """Look whether there are as many vectors as what is asked for takes.
+
+    Args:
+        vectors: that are fitted on, (m, d).
+        settings: what is asked for.
+        rows: of the table. Where that are more than are fitted on, a larger sample may help.
 
     Raises:
         GroupError: there are not, or not as many different ones.
     """
     place = f"{settings.table}.{settings.column}"
-    rows = len(vectors)
-    if not rows:
+    drawn = rows > settings.rows
+    if not len(vectors) and drawn:
+        raise GroupError(
+            f"of {rows:,} rows of {place} about {settings.rows:,} are drawn to fit on, and none of "
+            "them has a vector",
+            f"Nothing was written. Give {_LARGER}, or look at the status of the rows.",
+        )
+    if not len(vectors):
         raise GroupError(
             f"{place} holds no vector: there is nothing to group",
             "Nothing was written. Look at the status of its rows, or name another table.",
         )
     if settings.method == "hdbscan":
-        if settings.smallest > rows:
-            raise GroupError(
-                f"smallest is {settings.smallest}, and {place} gives {rows:,} vectors",
-                f"Nothing was written. Give --set smallest={max(2, rows // 10)} or less.",
-            )
+        _enough_for_density(len(vectors), settings, place, drawn=drawn)
         return
     wanted = settings.counts[-1]
-    found = rows if wanted > rows else distinct(vectors, wanted)
+    found = len(vectors) if wanted > len(vectors) else distinct(vectors, wanted)
     if found < wanted:
-        different = "" if wanted > rows else f", of which {found:,} differ"
+        different = "" if wanted > len(vectors) else f", of which {found:,} differ"
         raise GroupError(
-            f"K is {settings.k}, and {place} gives {rows:,} vectors to fit on{different}",
-            f"Nothing was written. Give --set k={found} or less, or a larger sample.",
+            f"K is {settings.k}, and {place} gives {len(vectors):,} vectors to fit on{different}",
+            f"Nothing was written. Give {_less('k', found, 1, drawn=drawn)}.",
         )
+
+
+def _enough_for_density(count: int, settings: Settings, place: str, *, drawn: bool) -> None:
+    if count < LEAST:
+        more = f"Give {_LARGER}" if drawn else "Bring more pictures: `imgbatch run INPUT DATASET`"
+        raise GroupError(
+            f"{place} gives one vector to fit on, and hdbscan groups what lies close together",
+            f"Nothing was written. {more}.",
+        )
+    if settings.smallest > count:
+        fitting = max(LEAST, count // 10)
+        raise GroupError(
+            f"smallest is {settings.smallest}, and {place} gives {count:,} vectors to fit on",
+            f"Nothing was written. Give {_less('smallest', fitting, LEAST, drawn=drawn)}.",
+        )
+
+
+def _less(name: str, value: int, least: int, *, drawn: bool) -> str:
+    """Return what to set, and what else helps."""
+    said = f"--set {name}={value}" + (" or less" if value > least else "")
+    return f"{said}, or {_LARGER}" if drawn else said

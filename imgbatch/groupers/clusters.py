@@ -139,7 +139,7 @@ def _fit(tables: Tables, settings: Settings, context: Context) -> tuple[Centers,
     drawn = partial(_drawn, column=settings.column, seed=settings.seed, bound=bound)
     found = tables.over(settings.table, drawn)
     vectors = unpacked(found[VECTOR]) if found.num_rows else np.zeros((0, 0), np.float32)
-    enough(vectors, settings)
+    enough(vectors, settings, rows)
     context.say(f"fitting {settings.method} on {len(vectors):,} of {rows:,} rows")
     space = fit_space(vectors, settings.dimensions, settings.seed)
     sample = space.project(vectors)

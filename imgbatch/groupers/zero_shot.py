@@ -30,7 +30,7 @@ from pydantic import Field
 from imgbatch import analyzers
 from imgbatch.analyzers import Column
 from imgbatch.errors import GroupError, SettingsError
-from imgbatch.models.choice import Choice
+from imgbatch.models.choice import Choice, network
 from imgbatch.models.clip import logit_scale, text_embeddings
 from imgbatch.settings import Settings as BaseSettings
 from imgbatch.settings import check
@@ -133,8 +133,8 @@ def _prompt(text: str, said: str) -> Prompt:
     if mark is None and not text.endswith(":") and UNMARKED.search(text):
         raise GroupError(
             f"{said} has a colon without a blank after it",
-            "Write a blank after the colon between a label and its prompt. A prompt alone that holds "
-            f'such a colon is written twice: "{text}: {text}".',
+            "Write a blank after the colon between a label and its prompt. A prompt alone that "
+            f'holds such a colon is written twice: "{text}: {text}".',
         )
     label, prompt = (text[: mark.start()], text[mark.end() :]) if mark else (text, text)
     if not label.strip() or not prompt.strip() or text.endswith(":"):
@@ -190,14 +190,17 @@ def _spoken(
     model: Choice, prompts: Sequence[Prompt], table: str
 ) -> tuple[NDArray[np.float64], float]:
     """Return the embeddings of the prompts, (prompts, dimension), and the model's scale."""
+    said = f"the embeddings of table {table} cannot be compared with these words"
+    try:
+        network(model, "clip")
+    except SettingsError as error:
+        raise GroupError(f"{said}: {error}", NEEDED) from error
     try:
         found = text_embeddings(model, [one.text for one in prompts])
         return found.astype(np.float64), logit_scale(model)
-    except SettingsError as error:
-        raise GroupError(
-            f"the embeddings of table {table} cannot be compared with these words: {error}",
-            NEEDED,
-        ) from error
+    except SettingsError as error:  # of a prompt: another table does not read it either
+        remedy = f"Nothing was written. {error.remedy}"
+        raise GroupError(f"{said}: {error}", remedy) from error
 
 
 def _pieces(tables: Tables, name: str, prompts: int) -> Iterator[pa.RecordBatch]:

@@ -41,7 +41,8 @@ def text_embeddings(chosen: Choice | str, texts: Sequence[str]) -> NDArray[np.fl
         (number of texts, dimension), each row of length 1.
 
     Raises:
-        SettingsError: there is no such CLIP model; a text is longer than it reads, or empty.
+        SettingsError: a text is longer than the model reads, or empty (its remedy is about that);
+            there is no such CLIP model.
         WeightsError: its weights cannot be had, or do not fit.
         MissingExtraError: torch or open_clip is not installed.
     """
@@ -94,9 +95,11 @@ def _check(texts: Sequence[str], tokenizer: Any) -> None:
     for text in texts:
         count = len(tokenizer.encode(text))
         if not text.strip():
-            raise SettingsError("a text to compare pictures with is empty")
+            raise SettingsError(
+                "a text to compare pictures with is empty", "Say what the pictures show."
+            )
         if count > most:
             raise SettingsError(
                 f"the model reads {most} tokens, and {text[:40]!r}... has {count}",
-                "A token is a word or a part of one. Say it shorter.",
+                "Say it shorter: a token is a word or a part of one.",
             )

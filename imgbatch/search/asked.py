@@ -20,7 +20,7 @@ from imgbatch.dataset.given import ID
 from imgbatch.dataset.shards import source_of
 from imgbatch.errors import MissingExtraError, SearchError, SettingsError, WeightsError
 from imgbatch.models import weights
-from imgbatch.models.choice import Choice
+from imgbatch.models.choice import Choice, network
 from imgbatch.models.clip import text_embeddings
 from imgbatch.observe.explain import ids_of
 from imgbatch.search.now import look
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from imgbatch.settings import Limits
 
 PICTURE_ID = re.compile(r"([0-9a-f]{32})-(\d+)")
+SHOWN = 60
 AS_IT_WAS = "asked with it as the run saw it"
 WORDS = (
     "Words are compared with the vectors of a CLIP model: --on clip. Where there is no such table, "
@@ -147,13 +148,18 @@ def ask_words(space: Space, words: str, limits: Limits) -> Query:
     """
     weights.adopt(limits)
     model = space.recipe().analyzers[space.analyzer]
-    said = f"table {space.table} (model {space.named}) cannot be asked {words!r}"
+    shown = words if len(words) <= SHOWN else f"{words[:SHOWN]}..."
+    said = f"table {space.table} (model {space.named}) cannot be asked {shown!r}"
     if not isinstance(model, Choice):
         raise SearchError(f"{said}: {space.analyzer} knows no words", WORDS)
     try:
-        [vector] = text_embeddings(model, [words])
+        network(model, "clip")
     except SettingsError as error:
         raise SearchError(f"{said}: {error}", WORDS) from error
+    try:
+        [vector] = text_embeddings(model, [words])
+    except SettingsError as error:  # of the words: another table does not read them either
+        raise SearchError(f"{said}: {error}", error.remedy) from error
     return Query(words, np.asarray(vector, np.float64))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
@@ -205,6 +206,58 @@ def test_what_cannot_be_grouped_is_refused_and_nothing_is_written(
     with pytest.raises(GroupError, match=told):
         beside.group("clusters", Made({"embed": pictures(vectors)}), **asked)
     assert beside.files == {}
+
+
+@pytest.mark.parametrize("vectors", [[[0.5, 1.0]], [None, [0.5, 1.0]]])
+def test_one_vector_is_too_few_for_hdbscan_whatever_is_set(beside: Beside, vectors: Any) -> None:
+    table = Made({"embed": pictures(vectors)})
+    for smallest in (2, 20):
+        with pytest.raises(GroupError, match=r"one vector") as caught:
+            beside.group("clusters", table, method="hdbscan", smallest=smallest)
+        assert "smallest" not in caught.value.remedy
+        assert "imgbatch run INPUT DATASET" in caught.value.remedy
+    assert beside.files == {}
+
+
+@pytest.mark.parametrize(
+    ("count", "asked"),
+    [
+        (2, {"method": "hdbscan"}),
+        (19, {"method": "hdbscan"}),
+        (1, {"k": 4}),
+        (3, {"k": "4-5"}),
+        (1, {"k": 2, "method": "minibatch"}),
+    ],
+)
+def test_what_is_told_to_do_about_too_few_vectors_works(
+    beside: Beside, count: int, asked: dict[str, Any]
+) -> None:
+    table = Made({"embed": pictures([[float(i), 1.0] for i in range(count)])})
+    with pytest.raises(GroupError) as caught:
+        beside.group("clusters", table, **asked)
+    # All were drawn: there is no larger sample.
+    assert "sample" not in caught.value.remedy
+    [(name, value)] = re.findall(r"--set (\w+)=(\d+)", caught.value.remedy)
+    least = (name, value) in {("k", "1"), ("smallest", "2")}
+    assert ("or less" in caught.value.remedy) != least
+    assert beside.group("clusters", table, **{**asked, name: int(value)}).num_rows == count
+
+
+@pytest.mark.parametrize("asked", [{"method": "hdbscan"}, {"k": 50}])
+def test_a_sample_that_takes_too_few_is_told_as_the_cause(
+    beside: Beside, asked: dict[str, Any]
+) -> None:
+    table = Made({"embed": pictures([[float(i), 1.0] for i in range(200)])})
+    # About two rows of two hundred are drawn: none by one seed in seven, one by two of seven.
+    told = set()
+    for seed in range(60):
+        with pytest.raises(GroupError) as caught:
+            beside.group("clusters", table, **asked, sample=2, seed=seed)
+        assert "larger sample" in caught.value.remedy
+        assert "to group" not in str(caught.value)
+        assert "INPUT" not in caught.value.remedy
+        told.add(re.sub(r"\d+", "n", f"{caught.value}"))
+    assert any("none of them" in text for text in told)
 
 
 def test_a_draw_for_the_silhouettes_that_takes_no_row_leaves_them_out(beside: Beside) -> None:

@@ -138,6 +138,11 @@ def test_what_words_cannot_be_asked_of_is_said(
 ) -> None:
     with pytest.raises(SearchError, match=match) as caught:
         text(made.dataset, words, made.limits, on=on)
+    # Another table helps where the table is wrong, and not where the words are.
+    wrong_words = {" ": "Say what", "very " * 100: "Say it shorter"}.get(words)
+    remedy = caught.value.remedy
+    assert remedy.startswith(wrong_words) if wrong_words else "--on" in remedy or "table" in remedy
+    assert len(str(caught.value)) < 300
     assert caught.value.exit_code == 25
 
 
@@ -356,4 +361,7 @@ def test_what_cannot_be_labelled_is_said_and_nothing_is_written(
     with pytest.raises(RunError, match=match) as caught:
         group(wish, made.limits, spread=here, say=lambda _: None)
     assert caught.value.exit_code == 24
+    if "tokens" in match:
+        assert "Say it shorter" in caught.value.remedy
+        assert "[analyzers.clip]" not in caught.value.remedy
     assert "zero_shot-wrong" not in groups.names(made.dataset)
