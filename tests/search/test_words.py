@@ -298,7 +298,7 @@ def test_the_commands_work_from_a_terminal(made: Made, tmp_path: Path) -> None:
         (["cat: a cat", "dog :a dog at 12:30"], "line 2: .* has a colon"),
         (["cat: a cat", "dog:12 dogs"], "line 2: .* has a colon"),
         (["cat: a cat", "2020:a dog"], "line 2: .* has a colon"),
-        (["cat: a cat", "dog：a dog"], "line 2: .* has a colon"),  # noqa: RUF001 - as it is typed
+        (["cat: a cat", "dog\uff1aa dog"], "line 2: .* has a colon"),
         (["cat: a cat", "dog:", "a house"], "line 2: 'dog:' is not LABEL: PROMPT"),
     ],
 )
