@@ -7,6 +7,8 @@ form `{"delete": {"tweet": {"id": ...}}}`) and of batch compliance (`{"id": ...,
 of all posts of an author, unless a later line takes it back (`user_undelete`). What is no deletion
 (an account that is protected, a place that is taken back) is counted by its name.
 
+A CSV is read strictly: a line that a stray quote or a missing comma hides is a deletion not done.
+
 Decision, 2026-11: `user_protect` and `user_suspend` are not applied: they come and go, and to
 forget is for good. Drawback: who has to suppress such authors names their posts himself.
 """
@@ -36,6 +38,14 @@ INNER = ("status", "tweet", "user")
 SHOWN = 5
 BOM = "\ufeff"
 DELIMITERS = ",;\t|"
+UNEVEN = (
+    "Mend the line: a field with a comma (or whatever parts the columns) is put into quotes, and one "
+    "without a value keeps its comma. Nothing was changed."
+)
+STRAY = (
+    'Take the quotes out, or write each quote that a field holds twice: "say ""no""". If the field '
+    "does have so many lines, leave its column out: that of the ids is enough. Nothing was changed."
+)
 # What is no part of an id on a line of its own: the line is a row or a list then.
 PARTS = re.compile(r"[;|\[\]{}]")
 FORMS = (
@@ -108,20 +118,68 @@ def _rows(lines: list[str], first: int) -> Iterator[tuple[int, str, str]]:
     """Yield of each row its line, what happened, and the id of what it happened to.
 
     Raises:
-        SettingsError: a quotation mark never ends, or a field is too long.
+        SettingsError: a quotation mark never ends, or takes lines of the table into its field; a
+            row has more or fewer cells than the header; or a field is too long.
     """
-    header = lines[first : first + 1]
-    column = _column(header)
+    delimiter = _delimiter(lines[first : first + 1])
     # Strict: what stands behind a quotation mark that never ends would be one row without a word.
-    reader = csv.DictReader(lines[first:], delimiter=_delimiter(header), strict=True)
+    texts = (line + "\n" for line in lines[first:])
+    reader = csv.reader(texts, delimiter=delimiter, strict=True)
+    begun = first
     try:
-        reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
+        header = [name.strip().lower() for name in next(reader)]
+        own = header.index(_column(lines[first : first + 1]) or "")
+        begun += reader.line_num
         for row in reader:
-            yield first + reader.line_num, _action(row), _id(row.get(column))
+            number, begun = begun + 1, first + reader.line_num
+            if not row or (len(row) == 1 and row[0].isspace()):
+                continue
+            _refuse_uneven(row, len(header), number)
+            for place, cell in enumerate(row):
+                _refuse_swallowed(cell, place, (len(header), own), delimiter, number)
+            yield number, _action(dict(zip(header, row, strict=True))), _id(row[own])
     except csv.Error as error:
         raise SettingsError(
             f"no CSV from line {first + reader.line_num}: {error}", FORMS
         ) from error
+
+
+def _refuse_uneven(row: list[str], width: int, number: int) -> None:
+    """Refuse a row of which nobody knows which cell is which.
+
+    Raises:
+        SettingsError: it has more or fewer cells than the header.
+    """
+    if len(row) != width:
+        cells = f"{len(row)} cells" if len(row) > 1 else "1 cell"
+        raise SettingsError(f"line {number}: {cells}, and the header has {width}", UNEVEN)
+
+
+def _refuse_swallowed(
+    cell: str, place: int, table: tuple[int, int], delimiter: str, number: int
+) -> None:
+    """Refuse a cell that reads as lines of the table, as it does between two stray quotes.
+
+    Args:
+        cell: of a row.
+        place: which of its cells.
+        table: how many cells a row has, and which of them is the id.
+        delimiter: between cells.
+        number: the row's first line.
+
+    Raises:
+        SettingsError: its first line ends a row, its last one begins one, and ids stand in these.
+    """
+    width, own = table
+    told = [line.split(delimiter) for line in cell.split("\n")]
+    counts = [len(cells) for cells in told]
+    if len(told) < 2 or counts != [width - place, *[width] * (len(told) - 2), place + 1]:  # noqa: PLR2004 - one line swallows none
+        return
+    told[0] = [""] * place + told[0]
+    if any(_id(cells[own]) for cells in told if own < len(cells)):
+        raise SettingsError(
+            f"line {number}: {len(told)} lines stand between two quotes, as one field", STRAY
+        )
 
 
 def _each(lines: list[str]) -> Iterator[tuple[int, str, str]]:

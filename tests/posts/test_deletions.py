@@ -94,3 +94,37 @@ def test_a_line_that_names_nothing_changes_nothing(text: str) -> None:
 def test_a_table_that_is_none_changes_nothing(text: str) -> None:
     with pytest.raises(SettingsError, match="no CSV from line"):
         read_deletions(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "why"),
+    [
+        ("id,reason\n1,spam\n2\n3,spam\n", 3, "1 cell, and the header has 2"),
+        ("id,reason\n1,spam\n2,spam, twice\n", 3, "3 cells, and the header has 2"),
+        ("# week 7\nid;reason\n1;a;b\n", 3, "3 cells, and the header has 2"),
+        ('id,text\n1,"of two\nlines"\n2,a,b\n', 4, "3 cells, and the header has 2"),
+        ("id\n1,2\n", 2, "2 cells, and the header has 1"),
+        ('id,note\n1,"stray\n2,b\n3,stray"\n4,c\n', 2, "3 lines stand between two quotes"),
+        ('id,note\n1,a\n2,"b\n3,c"\n', 3, "2 lines stand between two quotes"),
+        ('note;id;more\nx;1;"y\nz;2;y"\n', 2, "2 lines stand between two quotes"),
+    ],
+)
+def test_a_line_of_a_table_that_would_not_be_done_changes_nothing(
+    text: str, line: int, why: str
+) -> None:
+    with pytest.raises(SettingsError, match=f"line {line}: {why}") as refused:
+        read_deletions(text)
+    assert "Nothing was changed" in str(refused.value.remedy)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'id,text\n1,"two\nlines"\n2,"a, b"\n',
+        'id,text\n1,"two lines\nand, as one may, commas"\n2,b\n',
+        'text,id\n"hello\nworld, good bye",1\nb,2\n',
+        "id,text\n1,\n\n  \n2,b\n",
+    ],
+)
+def test_texts_of_several_lines_are_no_lines_of_the_table(text: str) -> None:
+    assert read_deletions(text).ids == ["1", "2"]

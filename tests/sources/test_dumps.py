@@ -14,7 +14,7 @@ import struct
 import tarfile
 import zipfile
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import pytest
 import zstandard
@@ -35,6 +35,7 @@ from imgbatch.sources.dumps import (
 )
 from imgbatch.sources.dumps._cells import media_in
 from imgbatch.sources.dumps._usual import moment
+from imgbatch.sources.dumps.packed import unpacked
 from imgbatch.storage import open_store
 from tests.contracts.dumps import fixture
 from tests.sources.crafted import Packed, tar_bytes, zip_bytes
@@ -345,6 +346,34 @@ def test_lines_of_utf_16_are_those_of_utf_8(tmp_path: Path, coding: str, *, pack
     assert [item["id"] for item in items] == [str(n) for n in range(4000)]
     assert {item["text"] for item in items} == {SAID}
     assert gaps(found) == []
+
+
+class Slow(io.RawIOBase):
+    """A file that gives one byte at a time, as a socket may."""
+
+    def __init__(self, data: bytes) -> None:
+        self._file = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read(1)
+        buffer[: len(data)] = data
+        return len(data)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("text", ["", "a", "a\u4e0a\n" * 99])
+def test_a_file_that_comes_byte_by_byte_is_what_its_first_bytes_say(
+    text: str, *, packed: bool
+) -> None:
+    for written in (text.encode(), text.encode("utf-16")):
+        data = gzip.compress(written, mtime=0) if packed else written
+        file = Slow(data)
+        with unpacked(cast("BinaryIO", file)) as stream:
+            assert stream.read().decode() == text
+        assert file.closed
 
 
 @pytest.mark.parametrize("cut", [1, 3, 9])

@@ -12,8 +12,10 @@ import bz2
 import codecs
 import gzip
 import io
+import itertools
 import lzma
 import zlib
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import zstandard
@@ -41,7 +43,8 @@ def unpacked(file: BinaryIO) -> io.BufferedReader:
     """
     stream = _unpacked(file)
     try:
-        if stream.peek(2)[:2] not in UTF_16:
+        stream, head = _begun(stream, len(UTF_16[0]))
+        if head not in UTF_16:
             return stream
     except BaseException:
         stream.close()
@@ -60,7 +63,8 @@ def _as_utf_8(file: io.BufferedReader) -> Iterator[bytes]:
 
 def _unpacked(file: BinaryIO) -> io.BufferedReader:
     buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(_raw(file))
-    compression = compression_of(buffered.peek(HEAD_BYTES)[:HEAD_BYTES])
+    buffered, head = _begun(buffered, HEAD_BYTES)
+    compression = compression_of(head)
     stream: BinaryIO
     if compression is None:
         return buffered
@@ -73,6 +77,17 @@ def _unpacked(file: BinaryIO) -> io.BufferedReader:
     else:
         stream = cast("BinaryIO", Pieces(_zstd(buffered)))
     return io.BufferedReader(_Unpacked(stream, buffered), BUFFER)
+
+
+def _begun(stream: io.BufferedReader, count: int) -> tuple[io.BufferedReader, bytes]:
+    """Return a stream that is still at its begin, and its first bytes: fewer only where it ends."""
+    head = stream.peek(count)[:count]
+    if len(head) >= count:
+        return stream, head
+    # A read may give less than there is.
+    head = stream.read(count)
+    pieces = itertools.chain([head] if head else [], iter(partial(stream.read1, BUFFER), b""))
+    return io.BufferedReader(Pieces(pieces, stream), BUFFER), head
 
 
 def _raw(file: BinaryIO) -> io.RawIOBase:
