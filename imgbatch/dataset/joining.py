@@ -180,9 +180,20 @@ def _open(spill: Spill) -> None:
     )
     # Many addresses end alike, such as /ID/720.mp4: such an end names no file.
     spill.run(
-        "CREATE TABLE common AS SELECT base FROM keys WHERE base IS NOT NULL "
+        "CREATE TABLE alike AS SELECT base FROM keys WHERE base IS NOT NULL "
         "GROUP BY base HAVING count(DISTINCT spot) > 1"
     )
+    # Of copies of a post one speaks, that which has most of them: signed addresses are others in
+    # each export.
+    spill.run(
+        "CREATE TABLE common AS SELECT base FROM (SELECT base, winner, seq, spot FROM keys "
+        "SEMI JOIN alike USING (base) JOIN medium USING (id)) SEMI JOIN (SELECT base, winner, "
+        "arg_max(seq, 2 * n + (seq = winner)::INTEGER) AS seq FROM (SELECT base, winner, seq, "
+        "count(DISTINCT spot) AS n FROM keys SEMI JOIN alike USING (base) JOIN medium USING (id) "
+        "GROUP BY ALL) GROUP BY ALL) USING (base, winner, seq) "
+        "GROUP BY base HAVING count(DISTINCT spot) > 1"
+    )
+    spill.run("DROP TABLE alike")
     spill.run("CREATE TABLE counted AS SELECT seq, count(*) AS n FROM medium GROUP BY seq")
     spill.run(
         "CREATE TABLE undone AS SELECT m.id, seq, m.post_id, media_key, media_idx, kind, m.input, "

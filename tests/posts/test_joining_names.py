@@ -15,6 +15,8 @@ from tests.posts.made import RECIPE, bring, photo, rows
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from imgbatch.sources.dumps import Post
+
 FIRST, SECOND, THIRD = (f"730000000000000000{at}" for at in (1, 2, 3))
 FILES = (
     f"in/ids/{FIRST}_1.webp",
@@ -211,3 +213,26 @@ def test_pseudonyms_join_what_plain_ids_join(
     ]
     for table_ in ("posts", "post_media"):
         assert all(len(own) == 32 for (own,) in rows(tmp_path / "hidden", table_, "post_id"))
+
+
+def signed(week: int, *names: str, post_id: str = "P") -> Post:
+    """Return a post of a weekly export, whose addresses are signed anew each time."""
+    urls = (f"https://cdn.example/{name}?sig={week}" for name in names)
+    media = (image(at, url=url) for at, url in enumerate(urls))
+    return post(*media, post_id=post_id, ref=f"week{week}.csv:1")
+
+
+def test_copies_of_a_post_with_signed_addresses_leave_a_name_to_it(corpus: Path) -> None:
+    own = ("matched", "basename", "beach.jpg")
+    assert joined(corpus, [signed(1, "a/beach.jpg"), signed(2, "a/beach.jpg")]) == [own]
+    # Of the copies one may have several, or have them elsewhere.
+    assert joined(corpus, [signed(1, "b/beach.jpg"), signed(2, "a/beach.jpg")]) == [own]
+    two = ("a/beach.jpg", "b/beach.jpg")
+    assert joined(corpus, [signed(1, *two), signed(2, *two)]) == [VAGUE] * 2
+    assert joined(corpus, [signed(1, *two), signed(2, "a/beach.jpg")]) == [VAGUE]
+
+
+def test_posts_of_two_exports_leave_a_name_to_none_of_them(corpus: Path) -> None:
+    posts = [signed(week, "a/beach.jpg") for week in (1, 2)]
+    other = signed(1, "b/beach.jpg", post_id="Q")
+    assert joined(corpus, [*posts, other]) == [VAGUE] * 2
