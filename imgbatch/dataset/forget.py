@@ -21,7 +21,7 @@ from imgbatch.dataset import (
     groups,
     labels,
     labels_leaving,
-    post_marks,
+    medium_marks,
     posts,
     posts_leaving,
     scrub,
@@ -168,7 +168,7 @@ def _forget(
     audit.report = next(kind for kind in ("pictures", "plain", "none") if kind in kinds)
     former = tombstones.read(store)
     ids = known.ids | told.marks
-    media = post_marks.media_marks(dataset, known.ids)
+    media = medium_marks.media_marks(dataset, known.ids)
     stones = tombstones.add(store, audit.run, ids | media | told.names, told.platforms)
     audit.write(store)
     needles = _all_needles(known, PostIds(stones, platforms_of(before) | stones.platforms))

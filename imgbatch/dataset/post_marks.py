@@ -2,9 +2,9 @@
 
 A forgotten post has a tombstone beside those of sources (`imgbatch.dataset.tombstones`): the keyed
 hash of `post PLATFORM ID`, or of `post  ID` where nobody said which platform; an author all of
-whose posts are deleted has one of `author PLATFORM ID`, and a medium whose source is forgotten of
-`medium PLATFORM ID PLACE`. So a dump that holds it still brings it back no more. Where its id in
-the name of a source meant it alone, in its own input, `name INPUT ID` tells.
+whose posts are deleted has one of `author PLATFORM ID`; of media whose sources are forgotten, see
+`imgbatch.dataset.medium_marks`. So a dump that holds it still brings it back no more. Where its id
+in the name of a source meant it alone, in its own input, `name INPUT ID` tells.
 
 Decision, 2026-11: one platform by several names is one here, and stays in the tables what its dump
 calls it. Rows by another name would be other posts: of a table that was brought before, each would
@@ -15,18 +15,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from imgbatch.dataset import posts
-from imgbatch.dataset.post_columns import OTHER_COPY
-from imgbatch.dataset.posts import MEDIA
 from imgbatch.platforms import SUBMISSION, unmarked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
-    from imgbatch.dataset import Dataset
     from imgbatch.dataset.tombstones import Tombstones
 
 FORGOTTEN = "forgotten"
@@ -86,16 +79,9 @@ def name_mark(input_: str, post_id: str) -> str:
     return f"name {input_} {post_id}"
 
 
-def medium_mark(platform: str, post_id: str, place: int) -> str:
-    """Return what the tombstone of a post's medium is made of."""
-    return f"medium {platform} {post_id} {place}"
-
-
-def is_medium_forgotten(stones: Tombstones, platform: str, post_id: str, place: int) -> bool:
-    """Tell whether the source of a post's medium is forgotten, as far as the medium tells."""
-    ids = _ids(platform, post_id)
-    names = _names(platform)
-    return any(medium_mark(name, own, place) in stones for name in names for own in ids)
+def called(platform: str, post_id: str) -> Iterator[tuple[str, str]]:
+    """Yield by what platforms and ids a post may have been marked."""
+    return ((name, own) for name in _names(platform) for own in _ids(platform, post_id))
 
 
 def _names(platform: str | None) -> set[str]:
@@ -109,22 +95,3 @@ def _ids(platform: str | None, post_id: str) -> tuple[str, ...]:
         return (post_id,)
     bare = post_id.removeprefix(SUBMISSION)
     return post_id, bare if bare != post_id else SUBMISSION + post_id
-
-
-def media_marks(dataset: Dataset, sources: Iterable[str]) -> frozenset[str]:
-    """Return what the tombstones of the media are made of that are joined to some sources.
-
-    What joined them, the last part of an address say, names the source no more when it is gone.
-    """
-    wanted = pa.array(sorted(sources), pa.string())
-    found: set[str] = set()
-    if not len(wanted) or MEDIA not in posts.here(dataset):
-        return frozenset()
-    # What stands behind a post's own media has no place that the next reading knows.
-    own = pc.field("status") != OTHER_COPY
-    columns = ["platform", "post_id", "media_idx", "source_id"]
-    for batch in dataset.table(MEDIA).batches(columns, own):
-        ours = batch.filter(pc.is_in(batch.column("source_id"), value_set=wanted))
-        media = zip(*(ours.column(at).to_pylist() for at in range(3)), strict=True)
-        found.update(medium_mark(*one) for one in media)
-    return frozenset(found)

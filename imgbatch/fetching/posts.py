@@ -40,7 +40,7 @@ IN_DUMP, NOT_FETCHED = "in-dump", "not-fetched"
 def told(dump: Dump, names: Sequence[str], asked: Asked | None, stones: Tombstones) -> Told:
     """Return what a dump tells, without posts that were taken out of OUT."""
     found = read_all(dump, names, asked)
-    return left_out(found, stones, dump.address("")) if stones else found
+    return left_out(found, stones, dump) if stones else found
 
 
 def linked(dump: Dump, told: Told, kinds: Sequence[str]) -> Iterator[tuple[str, bool]]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from imgbatch import __version__
 from imgbatch.dataset import posts, tombstones
 from imgbatch.dataset.gathered import Counts, Gathered
+from imgbatch.dataset.places_then import PlacesThen
 from imgbatch.dataset.suspects import Seen, Suspects
 from imgbatch.posts.damage import Noted
 from imgbatch.posts.found import (
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from imgbatch.dataset import Dataset
-    from imgbatch.dataset.tombstones import Tombstones
     from imgbatch.records import Source
     from imgbatch.settings import Limits, PostSettings
     from imgbatch.sources.dumps import Dump, Post
@@ -121,8 +121,7 @@ def bring(
     posts.here(dataset)
     made = posts.record(dataset)
     with contextlib.closing(Gathered(dataset, input_)) as gathered:
-        stones = tombstones.read(dataset.store)
-        _read(gathered, found, settings, stones, made=made, say=say)
+        _read(gathered, found, settings, dataset, made=made, say=say)
         own = {
             "formats": list(found.formats),
             "settings": lasting(settings),
@@ -177,8 +176,7 @@ def ahead(
         return None
     refuse_other_ids(dataset, settings)
     with contextlib.closing(Gathered(dataset, input_)) as gathered:
-        stones = tombstones.read(dataset.store)
-        read = _read(gathered, found, settings, stones, made=made)
+        read = _read(gathered, found, settings, dataset, made=made)
         got = gathered.counts
         return Ahead(found.formats, read, got.new, got.changed, got.removed, got.absent)
 
@@ -196,19 +194,21 @@ def _read(
     gathered: Gathered,
     found: Found,
     settings: PostSettings,
-    stones: Tombstones,
+    dataset: Dataset,
     *,
     made: Mapping[str, Any] | None,
     say: Callable[[str], None] | None = None,
 ) -> int:
     """Read all posts and settle them with those of before; return how many were read."""
     batches = Batches(gathered.input)
+    stones = tombstones.read(dataset.store)
     gave: set[str] = set()
     with contextlib.closing(found.dump):
         noted = Noted(dumps.read_all(found.dump, found.formats, settings))
         kept = _private(noted, settings)
         if stones:
-            kept = left_out(kept, stones, found.dump.address(""), gave)
+            then = PlacesThen(dataset, gathered.input)
+            kept = left_out(kept, stones, found.dump, gave, then)
         for rows in batches.of(kept):
             gathered.take(*rows)
             if say:

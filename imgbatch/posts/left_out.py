@@ -6,26 +6,26 @@ how many posts were left out is a gap.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from imgbatch.dataset.joining import BY_KEY
-from imgbatch.dataset.post_marks import (
-    FORGOTTEN,
-    is_author_forgotten,
-    is_forgotten,
-    is_medium_forgotten,
-)
+from imgbatch.dataset.medium_marks import has_marks, is_marked, is_place_marked
+from imgbatch.dataset.medium_words import Words, file_word, name_in, path_word, words_of
+from imgbatch.dataset.post_marks import FORGOTTEN, is_author_forgotten, is_forgotten
 from imgbatch.posts.keys import file_of
-from imgbatch.posts.rows import places
+from imgbatch.posts.rows import places, text
+from imgbatch.posts.telling import Reach, reach
 from imgbatch.sources.dumps import Gap, Media, names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+    from imgbatch.dataset.places_then import PlacesThen
     from imgbatch.dataset.tombstones import Tombstones
-    from imgbatch.sources.dumps import Post
+    from imgbatch.sources.dumps import Dump, Post
 
 KIND = "forgotten-posts"
 MESSAGE = "posts that were forgotten, and are in the dump still"
@@ -34,16 +34,18 @@ MESSAGE = "posts that were forgotten, and are in the dump still"
 def left_out(
     found: Iterable[tuple[str, Post | Gap]],
     stones: Tombstones,
-    before: str,
+    dump: Dump,
     gave: set[str] | None = None,
+    then: PlacesThen | None = None,
 ) -> Iterator[tuple[str, Post | Gap]]:
     """Pass on what was not forgotten.
 
     Args:
         found: posts and gaps of a dump, with the format that each is of.
         stones: of what was forgotten.
-        before: what the addresses of the dump's files begin with.
+        dump: that they are read from.
         gave: takes the file of each post that does not leave: it is not empty.
+        then: tells what marks of former versions mean, where there may be any.
     """
     count = 0
     name = ""
@@ -55,7 +57,7 @@ def left_out(
             if gave is not None:
                 gave.add(file_of(one.raw_ref))
         else:
-            yield name, _without(one, stones, before)
+            yield name, _without(one, stones, dump, then)
     if count:
         yield name, Gap(KIND, "", None, MESSAGE, count)
 
@@ -72,24 +74,71 @@ def _was_forgotten(stones: Tombstones, post: Post) -> bool:
     return any(is_forgotten(stones, post.platform, one.key) for one in post.media)
 
 
-def _without(post: Post, stones: Tombstones, before: str) -> Post:
+def _without(post: Post, stones: Tombstones, dump: Dump, then: PlacesThen | None) -> Post:
     """Return a post that names no forgotten one, and no file that was."""
     kept = {
         name: None if is_forgotten(stones, post.platform, own) else own
         for name, own in (("reply_to", post.reply_to), ("repost_of", post.repost_of))
     }
-    file = file_of(post.raw_ref)
-
-    def medium(place: int, one: Media) -> Media:
-        if not is_medium_forgotten(stones, post.platform, post.post_id, place) and not (
-            one.path and _covered(stones, before, names.resolve(one.path, file))
-        ):
-            return one
-        return Media(one.index, one.kind, status=FORGOTTEN)
-
-    media = tuple(medium(place, one) for place, one in places(post.media))
+    gone = _gone(post, stones, dump, then)
+    media = tuple(
+        Media(one.index, one.kind, status=FORGOTTEN) if place in gone else one
+        for place, one in places(post.media)
+    )
     return replace(post, reply_to=kept["reply_to"], repost_of=kept["repost_of"], media=media)
 
 
-def _covered(stones: Tombstones, before: str, name: str | None) -> bool:
-    return name is not None and stones.covers(before + name)
+def _gone(post: Post, stones: Tombstones, dump: Dump, then: PlacesThen | None) -> set[int]:
+    """Return the places of the media whose sources are forgotten, as far as the media tell.
+
+    A medium whose path is that of a file which is there has its source, whatever else it says.
+    """
+    file, whose = file_of(post.raw_ref), (post.platform, post.post_id)
+    at = {
+        place: names.resolve(one.path, file) if one.path else None
+        for place, one in places(post.media)
+    }
+    gone = {place for place, name in at.items() if _covered(stones, dump, name)}
+    known = has_marks(stones, *whose)
+    before = {place for place in at if then and is_place_marked(stones, *whose, place)}
+    if not (known or before):
+        return gone
+    told = {place: _words(one, place, file, dump) for place, one in places(post.media)}
+    likely = Counter(word for words in told.values() for word in words.likely)
+    for place, words in told.items():
+        name = at[place]
+        if place in gone or (name is not None and dump.has(name)):
+            continue
+        once = {word for word in words.likely if likely[word] == 1}
+        marked = known and is_marked(stones, *whose, words.sure | once)
+        if marked or (
+            then and place in before and then.mean(*whose, post.raw_ref, words, dump.has)
+        ):
+            gone.add(place)
+    return gone
+
+
+def _covered(stones: Tombstones, dump: Dump, name: str | None) -> bool:
+    return name is not None and stones.covers(dump.address(name))
+
+
+def _words(one: Media, place: int, file: str, dump: Dump) -> Words:
+    """Return what a medium is told by, without what tells nothing."""
+    path = text(one.path)
+    name = names.resolve(path, file) if path else None
+    paths = [path_word(dump.address(""), file, path)] if path else []
+    words = words_of(
+        place=place,
+        kind=one.kind,
+        key=text(one.key),
+        url=text(one.url),
+        paths=[*paths, file_word(dump.address(name))] if name else paths,
+        sha256=one.sha256.lower() if one.sha256 else None,
+    )
+    # photo.jpg is another one at each host.
+    vague = {
+        word
+        for word in words.likely
+        if (own := name_in(word)) and reach(own) is Reach.NOWHERE
+    }
+    return Words(words.sure, words.likely - vague)

@@ -14,14 +14,13 @@ from imgbatch import planned
 from imgbatch.__main__ import main
 from imgbatch.dataset import Dataset, posts, tombstones
 from imgbatch.dataset.joining import SOURCE_IDS, bring_sources
+from imgbatch.dataset.medium_marks import is_place_marked
 from imgbatch.dataset.post_columns import OTHER_INPUT
 from imgbatch.dataset.post_marks import (
     author_mark,
     is_author_forgotten,
     is_forgotten,
-    is_medium_forgotten,
     mark,
-    medium_mark,
 )
 from imgbatch.dataset.posts_forgotten import older
 from imgbatch.dataset.spill import Spill
@@ -349,12 +348,12 @@ def test_pseudonyms_in_names_are_made_once_however_many_tables_there_are(tmp_pat
 
 
 def test_what_was_forgotten_of_a_table_stays_so_with_the_mark_of_its_file(tmp_path: Path) -> None:
-    marks = {mark("table", "1"), author_mark("table", "7"), medium_mark("table", "2", 0)}
+    marks = {mark("table", "1"), author_mark("table", "7"), "medium table 2 0"}
     stones = tombstones.add(open_store(str(tmp_path)), "forgotten", marks)
     now = marked("table", "file:///a/posts.csv")
     assert [is_forgotten(stones, now, own) for own in "12"] == [True, False]
     assert [is_author_forgotten(stones, now, own) for own in "78"] == [True, False]
-    assert [is_medium_forgotten(stones, now, "2", place) for place in (0, 1)] == [True, False]
+    assert [is_place_marked(stones, now, "2", place) for place in (0, 1)] == [True, False]
 
 
 def test_pseudonyms_are_the_same_whatever_file_an_id_counts_within() -> None:
