@@ -27,6 +27,7 @@ import pyarrow as pa
 from imgbatch.dataset.former import COPY, FILE, KEY, MEDIUM
 from imgbatch.dataset.joining import each
 from imgbatch.dataset.post_columns import OTHER_COPY, VAGUE_COPY
+from imgbatch.dataset.post_marks import FORGOTTEN
 from imgbatch.dataset.spill import quoted
 
 if TYPE_CHECKING:
@@ -199,12 +200,13 @@ def add_up(spill: Spill) -> None:
         "CREATE TABLE lender AS SELECT m.*, sid FROM medium m JOIN found USING (id) "
         "WHERE m.seq <> m.winner"
     )
-    # By the platform's id of a medium; else by its place.
+    # By the platform's id of a medium; else by its place. A forgotten one does not say which it was.
     spill.run(
         "CREATE TABLE stand_in AS SELECT id, own, media_idx FROM (SELECT l.id, u.id AS own, "
         "u.media_idx FROM lender l JOIN medium u ON u.seq = l.winner AND u.kind = l.kind "
         "AND (u.media_key = l.media_key OR ((u.media_key IS NULL OR l.media_key IS NULL) "
         "AND u.media_idx = l.media_idx)) WHERE u.id NOT IN (SELECT id FROM found) "
+        f"AND u.status <> {quoted(FORGOTTEN)} "
         "QUALIFY row_number() OVER (PARTITION BY u.id ORDER BY l.seq DESC, l.media_idx) = 1) "
         "QUALIFY row_number() OVER (PARTITION BY id ORDER BY media_idx) = 1"
     )
