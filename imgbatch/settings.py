@@ -80,8 +80,9 @@ class PostSettings(Settings):
             was, `mark` it as removed, or `forget` it, as `imgbatch forget` does: with its sources
             and all history of the dataset; no later export brings it back, but for a table of
             another name. What another input has stays.
-        keep_days: posts older than so many days are deleted by `imgbatch retain`; a run records
-            what its recipe says, though nothing else is to be done.
+        keep_days: posts of INPUT older than so many days are deleted by `imgbatch retain`; a run
+            records what its recipe says, though nothing else is to be done. Of a post that several
+            inputs have, the shortest holds.
     """
 
     dump: str = Field(default="auto", min_length=1)

@@ -140,7 +140,11 @@ def retain(
     *,
     days: Annotated[
         int | None,
-        typer.Option(min=1, help="How long posts are kept; `keep_days` of the last recipe else."),
+        typer.Option(
+            min=1,
+            help="How long posts are kept; else `keep_days` of each input's last recipe, and of a "
+            "post that several inputs have the shortest.",
+        ),
     ] = None,
     fetched: FetchedTo = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
@@ -156,41 +160,56 @@ def retain(
     from imgbatch.posts.in_names import ids_in_names
     from imgbatch.recount import recount
     from imgbatch.report import rewrite_report
+    from imgbatch.storage import open_store
 
     opened = Dataset.open(dataset)
-    kept = days or _kept_days(opened)
-    before = time.time() - kept * DAY
-    found, timeless = older(opened, before, ids=ids_in_names(opened))
+    by_input = {} if days else _kept_days(opened)
+    now = time.time()
+    moments = {root: now - kept * DAY for root, kept in by_input.items()}
+    all_days = sorted({days} if days else set(by_input.values()))
+    shortest = now - all_days[0] * DAY
+    found, timeless = older(opened, moments or shortest, ids=ids_in_names(opened))
     notes = [f"{timeless:,} posts have no time, and stay"] if timeless else []
     check_fetched(fetched)
     known = look_up(opened, [Given(one, one) for one in sorted(found.sources)])
     if not yes and (found.here or fetched):
         ask(opened, known, found, fetched, as_json=json)
-    left = leave_fetched(fetched, frozenset(), before)
+    # Of which input a fetch is nobody knows, unless its OUT is one itself.
+    marks = found.marks if by_input else frozenset()
+    left = [
+        one
+        for out in fetched or ()
+        for one in leave_fetched([out], marks, moments.get(open_store(out).root, shortest))
+    ]
+    told = {"days": all_days[0], "inputs": by_input} if by_input else {"days": days}
     if not found.here:
-        said = f"nothing to do: no post is older than {kept} days"
-        record: dict[str, Any] = {"posts": 0, "days": kept, "timeless": timeless}
+        said = f"nothing to do: no post is older than {' or '.join(map(str, all_days))} days"
+        record: dict[str, Any] = {"posts": 0, **told, "timeless": timeless}
         record["fetched"] = [asdict(one) for one in left]
         say(json, "retained", record, [said, *notes, *fetched_lines(left)])
         return
-    day = time.strftime("%Y-%m-%d", time.gmtime(before))
-    reason = f"retention: {kept} days, before {day}"
+    reasons = (f"{kept} days, before {_day(now - kept * DAY)}" for kept in all_days)
+    reason = f"retention: {'; '.join(reasons)}"
     audit = forget(opened, known, of_posts=found, reason=reason, recount=recount)
     rewrite_report(opened, audit.report)
-    more = {"days": kept, "timeless": timeless}
+    more = {**told, "timeless": timeless}
     tell("retained", known, found, audit, left, more, notes, as_json=json)
 
 
-def _kept_days(dataset: Dataset) -> int:
-    """Return `keep_days` of the recipe that ran last.
+def _day(moment: float) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(moment))
+
+
+def _kept_days(dataset: Dataset) -> dict[str, int]:
+    """Return `keep_days` of the recipe that each input had last, by its root.
 
     Raises:
-        SettingsError: it has none.
+        SettingsError: none has any.
     """
     from imgbatch.posts.retention import kept_days
 
     found = kept_days(dataset)
-    if found is None:
+    if not found:
         raise SettingsError(
             f"{dataset.url} has no time that its posts are kept",
             "Give --days, or set `keep_days` in the recipe's table [posts] and run.",

@@ -57,6 +57,8 @@ PLATFORM = (
 UNMARKED = f"regexp_replace(lower(p.platform), '{MARKED}', '\\1')"
 NAMED = f"({PLATFORM}, {UNMARKED})"
 MEANT = f"(g.platform = '' OR g.platform IN {NAMED})"
+# Until when posts of an input are old, in microseconds.
+MOMENT = pa.schema([("input", pa.string()), ("until", pa.int64())])
 # Seconds of up to 8 digits, in microseconds.
 FEW_DIGITS = 10**14
 # Reddit's submissions have the same ids without this, in lists and in datasets of before.
@@ -162,17 +164,18 @@ def _given(wanted: list[tuple[str, str]]) -> list[pa.RecordBatch]:
 
 
 def older(
-    dataset: Dataset, before: float, *, ids: IdsInNames | None = None
+    dataset: Dataset, before: float | Mapping[str, float], *, ids: IdsInNames | None = None
 ) -> tuple[KnownPosts, int]:
     """Find out what a dataset knows of posts from before a moment.
 
     Args:
         dataset: where to look.
-        before: seconds since 1970.
+        before: seconds since 1970; or these by the root of an input: of a post that several have,
+            the latest holds, and one that none of them has is not meant.
         ids: as for `look_up`.
 
     Returns:
-        what it knows of them, and how many posts have no time, and so no end.
+        what it knows of them, and how many posts that are meant have no time, and so no end.
     """
     with opened(dataset) as spill:
         told = f"CASE WHEN NOT {_misread(dataset)} THEN created_at END"
@@ -182,12 +185,23 @@ def older(
             f"(SELECT {KEY}, {told} AS own FROM post) LEFT JOIN "
             f"(SELECT {KEY}, max({told}) AS copied FROM copy GROUP BY ALL) USING ({KEY})"
         )
-        spill.run(
-            f"CREATE TABLE gone AS SELECT {KEY} FROM aged WHERE made < ?", [int(before * 1e6)]
-        )
-        timeless = count_of(spill, "SELECT count(*) FROM aged WHERE made IS NULL")
+        meant = _until(spill, before)
+        spill.run(f"CREATE TABLE gone AS SELECT {KEY} FROM {meant} WHERE made < until")
+        timeless = count_of(spill, f"SELECT count(*) FROM {meant} WHERE made IS NULL")
         in_names = of_posts(dataset, gone_from(spill))
         return known_of(dataset, spill, gone_in(spill), ids, in_names), timeless
+
+
+def _until(spill: Spill, before: float | Mapping[str, float]) -> str:
+    """Return what to ask for the posts in `aged` that are meant, and until when each is old."""
+    if isinstance(before, int | float):
+        return f"(SELECT *, {int(before * 1e6)} AS until FROM aged)"
+    columns = [list(before), [int(moment * 1e6) for moment in before.values()]]
+    spill.fill("moment", MOMENT, pa.table(columns, schema=MOMENT).to_batches())
+    latest = (
+        f"SELECT {KEY}, max(until) AS until FROM reading JOIN moment USING (input) GROUP BY ALL"
+    )
+    return f"(FROM aged JOIN ({latest}) USING ({KEY}))"
 
 
 def _misread(dataset: Dataset) -> str:

@@ -137,8 +137,6 @@ def _words(one: Media, place: int, file: str, dump: Dump) -> Words:
     )
     # photo.jpg is another one at each host.
     vague = {
-        word
-        for word in words.likely
-        if (own := name_in(word)) and reach(own) is Reach.NOWHERE
+        word for word in words.likely if (own := name_in(word)) and reach(own) is Reach.NOWHERE
     }
     return Words(words.sure, words.likely - vague)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import pytest
 
 from imgbatch.dataset import Dataset
 from imgbatch.summary_lines import run_lines
-from tests.posts.made import RECIPE, Tweet, bring, photo, write_dump
+from tests.posts.made import RECIPE, Tweet, bring, photo, rows, write_dump
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from tests.posts.made import Done
 
+AUDITS = "forgotten/*.json"
 OLD = "2020-03-04T05:06:07.000Z"
 
 
@@ -91,12 +93,67 @@ def test_runs_over_samples_and_over_inputs_without_posts_leave_it_as_it_is(folde
     bring(folder / "photos", folder / "own", add_input=True)
     bring(folder / "in", folder / "own", "keep_days = 99", limit=1, add_input=True)
     assert records(folder) == last
-    assert bring(folder / "in", folder / "own", add_input=True).retention == {
-        "days": None,
-        "before": 30,
+    assert bring(folder / "in", folder / "own", "keep_days = 7", add_input=True).retention == {
+        "days": 7,
+        "before": None,
     }
 
 
 def test_a_first_run_has_nothing_to_change(folder: Path) -> None:
     shutil.rmtree(folder / "own")
     assert bring(folder / "in", folder / "own", "keep_days = 30").retention is None
+
+
+def test_each_input_has_its_own_time_and_none_is_recorded_twice(
+    folder: Path, imgbatch: Callable[..., Done], said: Callable[..., str]
+) -> None:
+    other = Tweet("18", "two", when=OLD)
+    (folder / "other").mkdir()
+    write_dump(folder / "other/tweets.jsonl", [other])
+    said("run", "keep_days = 36500")
+    assert bring(folder / "other", folder / "own", add_input=True).retention is None
+    said("run", "keep_days = 36500")
+    last = records(folder)
+    for _ in range(2):
+        assert "nothing to do" in said("run", "keep_days = 36500")
+        assert "nothing to do" in said("plan", "keep_days = 36500")
+        assert bring(folder / "other", folder / "own", add_input=True).retention is None
+    assert records(folder) == last
+    kept = imgbatch("retain", folder / "own", "--yes", "--json")
+    assert (kept.returncode, kept.said["days"], kept.said["posts"]) == (0, 36500, 0)
+    assert list(kept.said["inputs"].values()) == [36500]
+
+    bring(folder / "other", folder / "own", "keep_days = 30", add_input=True)
+    kept = imgbatch("retain", folder / "own", "--yes", "--json")
+    assert (kept.returncode, kept.said["days"], kept.said["posts"]) == (0, 30, 1)
+    assert sorted(kept.said["inputs"].values()) == [30, 36500]
+    assert rows(folder / "own", "posts", "post_id") == [("17",)]
+    reasons = [json.loads(one.read_text())["reason"] for one in (folder / "own").glob(AUDITS)]
+    assert [one.count("days, before") for one in reasons] == [2]
+    again = imgbatch("retain", folder / "own", "--yes")
+    assert "no post is older than 30 or 36500 days" in again.stdout
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_a_post_of_several_inputs_the_shortest_time_holds(
+    folder: Path, imgbatch: Callable[..., Done], *, turned: bool
+) -> None:
+    for name in ("one", "two"):
+        (folder / name).mkdir()
+        write_dump(folder / name / "tweets.jsonl", [Tweet("17", "one", when=OLD)])
+    days = ("keep_days = 30", "")
+    for name, line in zip(("one", "two"), days[::-1] if turned else days, strict=True):
+        bring(folder / name, folder / "own", line, add_input=True)
+    kept = imgbatch("retain", folder / "own", "--yes", "--json")
+    assert (kept.returncode, kept.said["days"], kept.said["posts"]) == (0, 30, 1)
+    assert rows(folder / "own", "posts") == []
+
+
+def test_what_a_sample_was_asked_for_is_not_how_long_posts_are_kept(
+    folder: Path, imgbatch: Callable[..., Done], said: Callable[..., str]
+) -> None:
+    said("run", "keep_days = 36500")
+    photo(folder / "in/AA.jpg", "china.jpg")
+    bring(folder / "in", folder / "own", "keep_days = 30", limit=1)
+    kept = imgbatch("retain", folder / "own", "--yes", "--json")
+    assert (kept.said["days"], kept.said["posts"]) == (36500, 0)
