@@ -200,7 +200,8 @@ def add_up(spill: Spill) -> None:
         "CREATE TABLE lender AS SELECT m.*, sid FROM medium m JOIN found USING (id) "
         "WHERE m.seq <> m.winner"
     )
-    # By the platform's id of a medium; else by its place. A forgotten one does not say which it was.
+    # By the platform's id of a medium; else by its place. What is forgotten has none to stand in
+    # for it: nothing says which it was.
     spill.run(
         "CREATE TABLE stand_in AS SELECT id, own, media_idx FROM (SELECT l.id, u.id AS own, "
         "u.media_idx FROM lender l JOIN medium u ON u.seq = l.winner AND u.kind = l.kind "

@@ -52,7 +52,7 @@ class Words:
         return not any(word.startswith(PLACE) for word in self.sure)
 
 
-def words_of(  # noqa: PLR0913 - one argument per column
+def words_of(
     *,
     place: int,
     kind: str,
@@ -65,8 +65,11 @@ def words_of(  # noqa: PLR0913 - one argument per column
 
     Args:
         place: in its post.
-        kind, key, url, sha256: as tables have them.
+        kind: as tables have it, and so are the others.
+        key: the platform's id of it.
+        url: its address.
         paths: what `path_word` and `file_word` give for its path.
+        sha256: of its bytes, as the dump says.
     """
     told = (("key", key), ("url", url), ("bytes", sha256))
     sure = {f"{name} {_plain(own)}" for name, own in told if own} | set(map(_plain, paths))

@@ -36,9 +36,9 @@ class _Then:
 class PlacesThen:
     """Tells which media the marks of datasets of before mean; looks only when it is asked.
 
-    In the copy that the tables show they hold. In one of another file it says nothing, as long as the former file is there.
-    Where that cannot be told, as a file was written anew, say, or has another name, it holds but
-    for a medium that the tables show joined to a source.
+    In the copy that the tables show they hold. In one of another file they say nothing, as long as
+    the former file is there. Where that cannot be told, as a file was written anew, say, or has
+    another name, they hold but for a medium that the tables show joined to a source.
 
     Args:
         dataset: as it is before the run.
@@ -76,7 +76,9 @@ class PlacesThen:
         """Tell whether a medium is meant whose place has a mark.
 
         Args:
-            platform, post_id, raw_ref: of its post, as it is read.
+            platform: of its post, as it is read.
+            post_id: of that.
+            raw_ref: where that stands.
             words: what it is told by.
             listed: tells whether a file of the dump is there.
         """

@@ -39,8 +39,8 @@ SHOWN = 5
 BOM = "\ufeff"
 DELIMITERS = ",;\t|"
 UNEVEN = (
-    "Mend the line: a field with a comma (or whatever parts the columns) is put into quotes, and one "
-    "without a value keeps its comma. Nothing was changed."
+    "Mend the line: a field with a comma (or whatever parts the columns) is put into quotes, and "
+    "one without a value keeps its comma. Nothing was changed."
 )
 STRAY = (
     'Take the quotes out, or write each quote that a field holds twice: "say ""no""". If the field '

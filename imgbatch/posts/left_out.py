@@ -21,7 +21,7 @@ from imgbatch.posts.telling import Reach, reach
 from imgbatch.sources.dumps import Gap, Media, names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from imgbatch.dataset.places_then import PlacesThen
     from imgbatch.dataset.tombstones import Tombstones

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imgbatch.dataset import Dataset, forget, medium_marks
+from imgbatch.dataset.medium_words import words_of
 from imgbatch.dataset.verify import verify
-from tests.posts.made import bring, photo, rows
+from tests.posts.made import Tweet, bring, photo, rows, write_dump
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -184,6 +185,46 @@ def test_a_mark_of_before_holds_in_a_file_that_was_written_anew_but_for_what_has
     assert (None in found) is not turned
     forgotten("--post-id", POST)
     assert photos(folder) == set()
+
+
+def test_it_is_known_again_by_pseudonyms_too(
+    folder: Path, forgotten: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "key").write_text("0123456789abcdef" * 4)
+    monkeypatch.setenv("IMGBATCH_PSEUDONYM_KEY_FILE", str(folder / "key"))
+    one, own = Tweet(POST, media=["x.jpg", "y.jpg"]), folder / "own"
+    write_dump(folder / "in/tweets.jsonl", [one])
+    bring(folder / "in", own, "pseudonyms = true")
+    assert rows(own, "post_media", "status") == [("matched",)] * 2
+    forgotten("in/y.jpg")
+    # As the first of the two, at another address.
+    page = (folder / "in/tweets.jsonl").read_text()
+    key, other = f"3_{POST}0", f"3_{POST}1"
+    turned = page.replace(f'"{key}", "{other}"', f'"{other}", "{key}"')
+    (folder / "in/tweets.jsonl").write_text(turned.replace("y.jpg", "z.jpg"))
+    assert turned != page
+    bring(folder / "in", own, "pseudonyms = true")
+    assert rows(own, "post_media", "status") == [("forgotten",), ("matched",)]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shared"),
+    [
+        ("https://a.example/p/Ab3dE9fGh.jpg?s=1", "https://a.example/p/Ab3dE9fGh.jpg?s=2", 2),
+        ("https://a.example/p/Ab3dE9fGh.jpg:orig", "https://b.example/p/Ab3dE9fGh?format=jpg", 1),
+        ("https://A.example/p/1.jpg#x", "https://a.example/p/1.mp4", 1),
+        ("https://a.example/p/1.jpg", "https://a.example/q/1.jpg", 0),
+        ("https://a.example/", "https://a.example/", 0),
+        ("http://[", "http://[", 0),
+    ],
+)
+def test_addresses_are_alike_as_far_as_their_paths_are(one: str, other: str, shared: int) -> None:
+    words = [
+        words_of(place=0, kind="image", key=None, url=url, paths=(), sha256=None)
+        for url in (one, other)
+    ]
+    assert len(words[0].likely & words[1].likely) == shared
+    assert (words[0].sure == words[1].sure) is (one == other)
 
 
 def test_words_of_what_stays_are_not_marked(folder: Path) -> None:
