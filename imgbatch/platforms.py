@@ -18,8 +18,8 @@ import re
 
 # Formats with no platform of their own, and what their ids count within.
 FORMS = {"table": "file", "img2dataset": "dump", "webdataset": "dump"}
-# What the ids of Reddit's submissions begin with.
-SUBMISSION = "t3_"
+# What the ids of Reddit's submissions and comments begin with.
+SUBMISSION, COMMENT = "t3_", "t1_"
 # As DuckDB reads it too; the group is the format.
 MARKED = rf"^({'|'.join(FORMS)})-[0-9a-f]{{8}}$"
 _MARKED = re.compile(MARKED)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imgbatch.dataset import Dataset
+from imgbatch.dataset.audit import records
 from imgbatch.dataset.forget import complete
+from imgbatch.posts.leaving import FORMER
 from imgbatch.recount import recount
 from imgbatch.report import rewrite_report
 
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def forget_removed(url: str, recipe: Recipe) -> dict[str, int] | None:
-    """Complete what is on record as begun (see `imgbatch.posts.leaving`), by the policy `forget`.
+    """Complete what is on record as begun (see `imgbatch.posts.leaving`).
+
+    By any policy but `forget` that is what a run began itself, and no command of the user's.
 
     Args:
         url: of a dataset that no run is at work on: a forget takes its own lock.
@@ -26,11 +30,17 @@ def forget_removed(url: str, recipe: Recipe) -> dict[str, int] | None:
     Raises:
         BusyError, FencedError, StorageError: as for `forget`; the next run completes it.
     """
-    if recipe.posts.removed != "forget":
-        return None
     dataset = Dataset.open(url)
+    if recipe.posts.removed != "forget" and not _began(dataset):
+        return None
     audit = complete(dataset, recount)
     if audit is None:
         return None
     rewrite_report(dataset, audit.report)
     return {name: rows for name, rows in audit.rows.items() if rows}
+
+
+def _began(dataset: Dataset) -> bool:
+    """Tell whether a run began to forget posts that were forgotten before, by other ids."""
+    told = records(dataset.store)
+    return any(one["status"] == "begun" and one.get("reason") == FORMER for one in told)

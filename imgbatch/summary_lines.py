@@ -137,7 +137,8 @@ def _left(summary: Summary) -> list[str]:
     if summary.forgot is None:
         return []
     rows = ", ".join(f"{count:,} of {name}" for name, count in summary.forgot.items())
-    return [f"posts that the export lacks were forgotten for good{rows and f'; rows left: {rows}'}"]
+    whose = "that the export lacks, or that were forgotten by other ids before,"
+    return [f"posts {whose} left for good{rows and f'; rows left: {rows}'}"]
 
 
 def _forgotten(summary: Summary) -> list[str]:

@@ -14,6 +14,7 @@ from imgbatch.cli.forget_lines import (
     fetched_lines,
     former_lines,
     input_lines,
+    older_lines,
     post_lines,
     record_of,
     twin_lines,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from imgbatch.dataset.posts_theirs import KnownPosts
     from imgbatch.fetching.takedown import TakenOut
 
+AGAIN = "forget the same posts once more"
 PROVE = "prove it: imgbatch verify DATASET --forgotten, with the same names"
 
 NamedSources = Annotated[
@@ -78,6 +80,7 @@ def forget(
     from imgbatch.dataset import Dataset
     from imgbatch.dataset.forget import forget as take_out
     from imgbatch.dataset.given import Given, look_up
+    from imgbatch.dataset.posts import read_before
     from imgbatch.dataset.posts_forgotten import look_up as look_up_posts
     from imgbatch.posts.in_names import ids_in_names
     from imgbatch.recount import recount
@@ -108,9 +111,11 @@ def forget(
     rewrite_report(opened, audit.report)
     others = gone.others
     told = ", ".join(f"{count:,} {name}" for name, count in others.most_common())
-    notes = [f"{others.total():,} lines tell of no deletion, and change nothing: {told}"]
-    more = {"other_lines": others.total(), "others": dict(others)}
-    tell("forgotten", known, found, audit, left, more, notes if others else [], as_json=json)
+    lines = [f"{others.total():,} lines tell of no deletion, and change nothing: {told}"]
+    older = read_before(opened) if gone.plain else []
+    notes = [*(lines if others else []), *older_lines(older, AGAIN)]
+    more = {"other_lines": others.total(), "others": dict(others), "older_inputs": older}
+    tell("forgotten", known, found, audit, left, more, notes, as_json=json)
 
 
 def named(source: list[str] | None, sources_from: str | None) -> list[Given]:
@@ -156,6 +161,7 @@ def _refuse_unknown_posts(
     """Refuse the id of a post that was typed wrong; see `_refuse_unknown`."""
     from imgbatch.dataset import tombstones
     from imgbatch.dataset.post_marks import is_forgotten
+    from imgbatch.dataset.posts import read_before
     from imgbatch.dataset.posts_forgotten import look_up
     from imgbatch.posts.in_names import ids_in_names
 
@@ -166,9 +172,11 @@ def _refuse_unknown_posts(
             continue
         found = look_up(dataset, named.posts, ids=ids_in_names(dataset), plain=named.ids)
         if not (found.here or found.sources):
+            older = older_lines(read_before(dataset), "forget it")
             raise SettingsError(
                 f"{text} is no post of {dataset.url}",
-                "Nothing was changed. With --missing-ok it is kept out for the future anyway.",
+                "Nothing was changed. With --missing-ok it is kept out for the future anyway."
+                + "".join(f" {line.strip()}" for line in older),
             )
 
 

@@ -81,6 +81,27 @@ def post_lines(posts: KnownPosts) -> list[str]:
     return lines
 
 
+def older_lines(inputs: list[str], then: str) -> list[str]:
+    """Say that inputs were read by a version that may call the given posts something else.
+
+    Args:
+        inputs: as `posts.read_before` gives them.
+        then: what is to be done when they were read again.
+    """
+    if not inputs:
+        return []
+    said = (
+        f"WARNING: {len(inputs):,} inputs were read last by an older version, which had other ids "
+        "for some posts, and knew less of their files; what it calls otherwise is still there:"
+    )
+    return [
+        said,
+        *(f"  {name}" for name in inputs[:SHOWN]),
+        *([f"  and {len(inputs) - SHOWN:,} more"] if inputs[SHOWN:] else []),
+        f"of each that there still is, run it again, and then {then}",
+    ]
+
+
 def author_lines(posts: KnownPosts) -> list[str]:
     """Say which of the given authors have posts, and where nobody knows whether they do."""
     if not posts.authors:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -67,7 +68,7 @@ def given_posts(
         SettingsError: lines of it name no post, or the dataset has pseudonyms and there is no key.
     """
     from imgbatch.dataset import posts as kept
-    from imgbatch.dataset.post_marks import author_mark, mark, platform_of
+    from imgbatch.dataset.post_marks import REDDIT, author_mark, mark, other_forms, platform_of
     from imgbatch.platforms import unmarked
     from imgbatch.posts import privacy
     from imgbatch.posts.deletions import PLATFORM, Deletions, read_deletions
@@ -98,14 +99,18 @@ def given_posts(
             platforms = sorted({wanted} | {p for p in platforms if platform_of(p) == wanted})
         # Pseudonyms themselves may be named too: whoever reads the tables sees nothing else.
         shown = [("", own) for own in ids if _is_pseudonym(own)]
-        posts = [(p, privacy.pseudonym(key, "post", p, own)) for p in platforms for own in ids]
-        given = (own for _ in platforms for own in ids)
-        names |= {hidden: own for (_, hidden), own in zip(posts, given, strict=True)}
+        posts = []
+        for there, own in itertools.product(platforms, ids):
+            # What a pseudonym is of does not show: it is looked for in each form of the id.
+            forms = other_forms(own) if platform_of(there) == REDDIT else ()
+            hidden = [privacy.pseudonym(key, "post", there, form) for form in (own, *forms)]
+            posts += [(there, one) for one in hidden]
+            names |= dict.fromkeys(hidden, own)
         posts += shown
         # Pseudonyms are of the platform by the name that the dump has for it.
-        there = {where} | {p for p in here if platform_of(p) == where}
+        theirs = {where} | {p for p in here if platform_of(p) == where}
         authors = [
-            (p, privacy.pseudonym(key, "author", p, own)) for p in there for own in read.authors
+            (p, privacy.pseudonym(key, "author", p, own)) for p in theirs for own in read.authors
         ]
     return Takedown(posts, authors, names, plain, read.others)
 

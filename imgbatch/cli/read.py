@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imgbatch.cli.forget import NamedSources, SourcesFrom, named
-from imgbatch.cli.forget_lines import author_lines, doubt
+from imgbatch.cli.forget_lines import author_lines, doubt, older_lines
 from imgbatch.cli.posts import DeletedPosts, NamedPosts, OfPlatform, Takedown, given_posts
 from imgbatch.terminal import BY_HAND, DatasetUrl, Json, say
 
@@ -106,6 +106,7 @@ def _verify_forgotten(
     as_json: bool,
 ) -> None:
     from imgbatch.dataset.forgotten import DIGEST, verify_forgotten
+    from imgbatch.dataset.posts import read_before
     from imgbatch.dataset.posts_forgotten import look_up
     from imgbatch.errors import DamageError
     from imgbatch.posts.in_names import ids_in_names
@@ -125,16 +126,22 @@ def _verify_forgotten(
     if authors.doubtful and not sure:
         proof.problems.append(doubt(authors))
     what = "forgotten sources and posts" if gone.posts or gone.authors else "forgotten sources"
+    older = read_before(dataset) if gone.plain else []
     looked = f"{proof.objects:,} objects were read whole, for {proof.tombstones:,} {what}"
     record = {
         "tombstones": proof.tombstones,
         "objects": proof.objects,
         "problems": proof.problems,
+        "older_inputs": older,
     }
-    lines = [looked, *author_lines(authors), *(f"problem: {problem}" for problem in proof.problems)]
-    say(
-        as_json, "verified", record, lines if proof.problems else [*lines, "verified: none is left"]
-    )
+    lines = [
+        looked,
+        *author_lines(authors),
+        *older_lines(older, "verify once more"),
+        *(f"problem: {problem}" for problem in proof.problems),
+    ]
+    verified = "verified: none is left" + (" by these names" if older else "")
+    say(as_json, "verified", record, lines if proof.problems else [*lines, verified])
     if proof.problems:
         raise DamageError(
             f"{len(proof.problems)} traces of forgotten sources in {dataset.url}",

@@ -2,14 +2,14 @@
 
     former          rows of posts, numbered downwards from -1
     former_medium   rows of media, by these numbers; `was` and `was_by`: what they were joined to
-    remarked        seq, stored and stored_id: of the rows that were stored under another platform
-                    or id, which
     former_copy     rows of their copies, by these numbers
+    remarked        seq, stored and stored_id: of the rows that were stored under another platform,
+                    by which it was
     gaps_then       rows of gaps
 
 Before ids counted within a file, posts of all tables were of the platform `table`. Each row says
 which file it was read from, so what its platform would be now is known, and not guessed. What other
-ids some formats gave their posts, `former_ids` knows.
+ids formats gave their posts, they know themselves; see `former_ids`.
 """
 
 # ruff: noqa: S608 - statements are put together of names and words of this room; values are quoted
@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from imgbatch.dataset import posts
-from imgbatch.dataset.former_ids import rename
 from imgbatch.dataset.post_columns import COPIES, GAPS, MEDIA, POSTS, SCHEMAS, TIME
 from imgbatch.dataset.spill import quoted
 from imgbatch.platforms import FORMS, marked
@@ -87,7 +86,6 @@ def remember(spill: Spill, dataset: Dataset) -> None:
         spill.run(f"DROP TABLE {name}")
     made = posts.record(dataset) if dataset.table(POSTS).exists else None
     _mark(spill, {name: own["before"] for name, own in made["inputs"].items()} if made else {})
-    rename(spill)
 
 
 def _then(dataset: Dataset, name: str) -> Iterator[pa.RecordBatch]:

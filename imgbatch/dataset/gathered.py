@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from imgbatch.dataset.copies import BEARER, add_up, changed_media, lend, lend_absent
 from imgbatch.dataset.former import BARE, FILE, KEY, MEDIUM, THEN, remember
+from imgbatch.dataset.former_ids import NAME_ROWS, rename
 from imgbatch.dataset.in_part import stand_behind
 from imgbatch.dataset.joining import KEYS, bring_sources, each, join
 from imgbatch.dataset.mistaken import drop_mistaken
@@ -50,10 +51,13 @@ POST_ROWS = pa.schema([SEQ, *THEN[POSTS]])
 READ_ROWS = pa.schema([*POST_ROWS, pa.field("partial", pa.bool_())])
 MEDIA_ROWS = pa.schema([SEQ, *MEDIUM])
 GAP_ROWS = SCHEMAS[GAPS]
+TAKEN = {"read": READ_ROWS, "media_read": MEDIA_ROWS, "gap": GAP_ROWS, "called": NAME_ROWS}
 # What is made anew of all inputs each time; all other gaps are what reading one came to.
 OURS = ("unmatched-medium", "unmatched-source")
 # Columns in which a post is the same whatever file it was read from.
 PLACES = ("seq", "raw_ref", "dump", "input", "state")
+# Tables of what was before, and of what becomes of it.
+FORMER = ("absent", "former", "former_medium", "former_copy", "remarked", "gone_before")
 HELD = "posts that this export lacks and another input has; they stay"
 Removed = Literal["keep", "mark", "forget"]
 
@@ -100,16 +104,16 @@ class Gathered:
         self._spill = Spill()
         self.counts = Counts()
         self.suspects = Suspects()
-        for name, schema in (("read", READ_ROWS), ("media_read", MEDIA_ROWS), ("gap", GAP_ROWS)):
+        for name, schema in TAKEN.items():
             self._spill.fill(name, schema, [])
 
     def close(self) -> None:
         """Remove everything."""
         self._spill.close()
 
-    def take(self, posts: pa.Table, media: pa.Table, gaps: pa.Table) -> None:
-        """Take rows of READ_ROWS, MEDIA_ROWS and GAP_ROWS; `seq` grows in the order of reading."""
-        for name, rows in (("read", posts), ("media_read", media), ("gap", gaps)):
+    def take(self, posts: pa.Table, media: pa.Table, gaps: pa.Table, names: pa.Table) -> None:
+        """Take rows as TAKEN has them; `seq` grows in the order of reading."""
+        for name, rows in zip(TAKEN, (posts, media, gaps, names), strict=True):
             if rows.num_rows:
                 self._spill.add(name, rows)
 
@@ -139,6 +143,7 @@ class Gathered:
         self._spill.run(f"CREATE TABLE gave AS SELECT DISTINCT {FILE} AS file FROM read")
         one_of_each(self._spill, pieces or {})
         remember(self._spill, self._dataset)
+        rename(self._spill, self.input)
         follow(self._spill, self.input, listed)
         drop_nameless(self._spill, self.input)
         drop_mistaken(self._spill, self.input)
@@ -202,6 +207,9 @@ class Gathered:
         if removed == "forget":
             counts.removed, counts.absent = leave, counts.absent - leave
             spill.run("DELETE FROM absent WHERE seq IN (SELECT seq FROM leaving)")
+        # What was forgotten by its id of today, and has that of then here, leaves in any case.
+        spill.run("INSERT INTO leaving BY NAME FROM gone_before")
+        counts.removed += self._one("SELECT count(*) FROM gone_before")
         spill.run("INSERT INTO post BY NAME FROM absent")
         spill.run(
             "INSERT INTO medium BY NAME SELECT * EXCLUDE (was, was_by) FROM former_medium "
@@ -210,12 +218,12 @@ class Gathered:
         )
         lend_absent(spill)
         spill.run(f"DELETE FROM copy WHERE ({KEY}) NOT IN (SELECT {KEY} FROM post)")
-        for name in ("absent", "former", "former_medium", "former_copy", "remarked"):
+        for name in FORMER:
             spill.run(f"DROP TABLE {name}")
         counts.posts = self._one("SELECT count(*) FROM post")
 
     def leaving(self) -> dict[tuple[str, str], tuple[str, str]]:
-        """Return the posts that `settle` took out to be forgotten.
+        """Return the posts that `settle` took out to be forgotten, or that were before.
 
         Returns:
             by platform and id as the dataset has them still, those that they would have now.
@@ -227,7 +235,9 @@ class Gathered:
 
     def staying(self) -> list[tuple[str, str]]:
         """Return posts that stay and have the id of one that leaves."""
-        return _pairs(self._spill.read(f"SELECT {KEY} FROM post SEMI JOIN leaving USING (post_id)"))
+        left = f"FROM leaving ANTI JOIN post USING ({KEY})"
+        told = f"SELECT {KEY} FROM post SEMI JOIN ({left}) USING (post_id)"
+        return _pairs(self._spill.read(told))
 
     def has(self) -> Iterator[pa.RecordBatch]:
         """Yield, after `join`, what present posts have: ids of sources, and metadata files.

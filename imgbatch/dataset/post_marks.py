@@ -13,9 +13,11 @@ count as new and its former self as removed. Drawback: a query over both has to 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from imgbatch.platforms import SUBMISSION, unmarked
+from imgbatch.dataset.post_columns import HIDDEN
+from imgbatch.platforms import COMMENT, SUBMISSION, unmarked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 FORGOTTEN = "forgotten"
 # What people write into tables; readers of known formats say x.
 SAME = {"twitter": "x", "twitter.com": "x", "x.com": "x"}
+# Of Reddit's ids, what says the kind of a post; of pseudonyms, what they look like.
+REDDIT, KINDS = "reddit", (SUBMISSION, COMMENT)
+HASH = re.compile(HIDDEN)
 # Of posts whose dump does not say where they are from.
 UNTOLD = ("unknown", "table", "webdataset", "img2dataset")
 
@@ -47,12 +52,42 @@ def is_forgotten(stones: Tombstones, platform: str | None, post_id: str | None) 
     return any(has_stone(stones, platform, own) for own in _ids(platform, post_id))
 
 
-def has_stone(stones: Tombstones, platform: str | None, post_id: str) -> bool:
-    """Tell whether a post has a tombstone by this very id."""
+def was_forgotten(
+    stones: Tombstones, platform: str, former: tuple[str, str], input_: str | None
+) -> bool:
+    """Tell whether a post has a tombstone by what a former version called it.
+
+    Args:
+        stones: of the dataset.
+        platform: of the post, as it is called now.
+        former: platform and id of then.
+        input_: that it is read from. Numbers of messages counted within no platform: where nobody
+            said which platform was meant, one of that input was, if any.
+    """
+    was, had = former
+    if not stones.hashes:
+        return False
+    untold = was == platform or HASH.match(had) is not None
+    return has_stone(stones, was, had, untold=untold or name_mark(input_ or "", had) in stones)
+
+
+def has_stone(
+    stones: Tombstones, platform: str | None, post_id: str, *, untold: bool = True
+) -> bool:
+    """Tell whether a post has a tombstone by this very id.
+
+    Args:
+        stones: of the dataset.
+        platform: of the post.
+        post_id: as the tombstone has it.
+        untold: whether one will do of which nobody said the platform.
+    """
     # The name as it stands: so were tombstones made before one platform had one name.
     names = _names(platform)
-    marks = {mark("", post_id), *(mark(name, post_id) for name in names)}
-    return any(one in stones for one in marks | {f"post {name} {post_id}" for name in names})
+    marks = {mark(name, post_id) for name in names} | {f"post {name} {post_id}" for name in names}
+    if untold:
+        marks.add(mark("", post_id))
+    return any(one in stones for one in marks)
 
 
 def author_mark(platform: str, author_id: str) -> str:
@@ -90,8 +125,17 @@ def _names(platform: str | None) -> set[str]:
 
 
 def _ids(platform: str | None, post_id: str) -> tuple[str, ...]:
-    """Return an id and, of Reddit's, its other form: datasets of before have the bare one."""
-    if platform != "reddit":
-        return (post_id,)
-    bare = post_id.removeprefix(SUBMISSION)
-    return post_id, bare if bare != post_id else SUBMISSION + post_id
+    """Return an id and its other forms; whoever asks for any platform gets the id alone."""
+    return post_id, *(other_forms(post_id) if platform == REDDIT else ())
+
+
+def other_forms(post_id: str) -> tuple[str, ...]:
+    """Return what else a post of Reddit may be called by its id, and a pseudonym by none.
+
+    Lists, names of files and datasets of before have ids without what says the kind: of such an id
+    it is not known whether it is a submission's or a comment's.
+    """
+    if HASH.match(post_id):
+        return ()
+    kind = next((kind for kind in KINDS if post_id.startswith(kind)), None)
+    return tuple(k + post_id for k in KINDS) if kind is None else (post_id.removeprefix(kind),)

@@ -100,6 +100,13 @@ def record(dataset: Dataset) -> dict[str, Any] | None:
     return None
 
 
+def read_before(dataset: Dataset) -> list[str]:
+    """Return the inputs whose posts were read last by a former version, which may differ."""
+    made = record(dataset) if POSTS in here(dataset) else None
+    inputs = made["inputs"].items() if made else ()
+    return sorted(name for name, own in inputs if own.get("version", 0) < VERSION)
+
+
 def lessened(dataset: Dataset, input_: str, settings: PostSettings) -> list[str]:
     """Return the tables that an input's posts come to with less than they were brought with.
 

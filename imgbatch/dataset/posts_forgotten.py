@@ -19,9 +19,11 @@ import pyarrow as pa
 from imgbatch.dataset import posts
 from imgbatch.dataset.former import BARE, KEY
 from imgbatch.dataset.post_marks import (
+    REDDIT,
     SAME,
     UNTOLD,
     author_mark,
+    other_forms,
     platform_of,
 )
 from imgbatch.dataset.posts import POSTS
@@ -36,7 +38,7 @@ from imgbatch.dataset.posts_theirs import (
     tuples_of,
 )
 from imgbatch.dataset.spill import Spill, quoted
-from imgbatch.platforms import MARKED, SUBMISSION
+from imgbatch.platforms import MARKED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -46,7 +48,8 @@ if TYPE_CHECKING:
 
 __all__ = ["KnownPosts", "look_up", "look_up_rows", "older"]
 
-GIVEN = pa.schema([("platform", pa.string()), ("own", pa.string())])
+# Of posts: platform ("": any), id, and by what it was given: that may have several forms.
+GIVEN = pa.schema([(name, pa.string()) for name in ("platform", "own", "word")])
 # As `post_marks.platform_of` makes it, in SQL.
 PLATFORM = (
     "CASE "
@@ -61,12 +64,8 @@ MEANT = f"(g.platform = '' OR g.platform IN {NAMED})"
 MOMENT = pa.schema([("input", pa.string()), ("until", pa.int64())])
 # Seconds of up to 8 digits, in microseconds.
 FEW_DIGITS = 10**14
-# Reddit's submissions have the same ids without this, in lists and in datasets of before.
-ALSO = (
-    f"p.post_id = (CASE WHEN starts_with(g.own, '{SUBMISSION}') "
-    f"THEN substr(g.own, {len(SUBMISSION) + 1}) ELSE '{SUBMISSION}' || g.own END) "
-    "AND p.platform = 'reddit' AND g.platform IN ('', 'reddit')"
-)
+# Of other forms of ids, see `other_forms`.
+ALSO = f"g.own = p.post_id AND p.platform = '{REDDIT}'"
 
 
 def look_up(
@@ -89,20 +88,22 @@ def look_up(
     wanted = sorted({(platform_of(platform), own) for platform, own in given})
     people = sorted({(platform_of(platform), own) for platform, own in authors})
     with opened(dataset) as spill:
-        spill.fill("given", GIVEN, _given(wanted))
+        spill.fill("given", GIVEN, _given(wanted, plain))
+        spill.fill("also", GIVEN, _also(wanted, plain))
         spill.fill("people", GIVEN, _given(people))
         spill.run(
             "CREATE TABLE gone AS SELECT DISTINCT p.platform, p.post_id FROM post p "
             f"JOIN given g ON g.own = p.post_id AND {MEANT} "
-            f"UNION SELECT p.platform, p.post_id FROM post p JOIN given g ON {ALSO} "
+            f"UNION SELECT p.platform, p.post_id FROM post p JOIN also g ON {ALSO} "
             # Of several copies one may say whose a post is, and the newest not.
             "UNION SELECT p.platform, p.post_id FROM reading p "
             f"JOIN people a ON a.own = p.author_id AND a.platform IN {NAMED}"
         )
         unknown = count_of(
             spill,
-            "SELECT count(*) FROM given g WHERE NOT EXISTS (FROM gone p "
-            f"WHERE g.own = p.post_id AND {MEANT}) AND NOT EXISTS (FROM gone p WHERE {ALSO})",
+            "SELECT count(DISTINCT word) FROM given WHERE word NOT IN ("
+            f"SELECT word FROM given g JOIN gone p ON g.own = p.post_id AND {MEANT} "
+            f"UNION ALL SELECT word FROM also g JOIN gone p ON {ALSO})",
         )
         meant = set(wanted) | (gone_in(spill) if people else set())
         in_names = of_posts(dataset, gone_from(spill), wanted, plain)
@@ -157,9 +158,30 @@ def _with_authors(known: KnownPosts, spill: Spill) -> KnownPosts:
     )
 
 
-def _given(wanted: list[tuple[str, str]]) -> list[pa.RecordBatch]:
-    rows = [list(one) for one in zip(*wanted, strict=True)] or [[], []]
-    batches: list[pa.RecordBatch] = pa.table(rows, schema=GIVEN).to_batches()
+def _given(
+    wanted: Iterable[tuple[str, str]], plain: Mapping[str, str] | None = None
+) -> list[pa.RecordBatch]:
+    """Return rows of GIVEN; `plain` has what pseudonyms were given by."""
+    told = plain or {}
+    return _rows((platform, own, told.get(own, f"{platform} {own}")) for platform, own in wanted)
+
+
+def _also(
+    wanted: Iterable[tuple[str, str]], plain: Mapping[str, str] | None
+) -> list[pa.RecordBatch]:
+    """Return the other forms of ids that may be Reddit's, by what was given."""
+    told = plain or {}
+    return _rows(
+        (platform, form, told.get(own, f"{platform} {own}"))
+        for platform, own in wanted
+        if platform in ("", REDDIT)
+        for form in other_forms(own)
+    )
+
+
+def _rows(given: Iterable[tuple[str, str, str]]) -> list[pa.RecordBatch]:
+    columns = [list(one) for one in zip(*given, strict=True)] or [[] for _ in GIVEN]
+    batches: list[pa.RecordBatch] = pa.table(columns, schema=GIVEN).to_batches()
     return batches
 
 

@@ -132,6 +132,9 @@ class _Pieces:
             for other in others:
                 self._compare(other, last)
             last["media"] = [{**m, "index": n} for n, m in enumerate(media.values())]
+            called = [name for piece in (*others, last) for name in piece.get("former", ())]
+            if called:
+                last["former"] = [list(name) for name in dict.fromkeys(map(tuple, called))]
             yield last
         self._base.close()
 
@@ -147,8 +150,11 @@ def _encoded(line: dict[str, Any]) -> bytes:
 
 def _line(name: str, post: Post, dump: Dump, links: Links) -> dict[str, Any]:
     created = None if post.created_at is None else post.created_at.isoformat()
+    told = structs.asdict(post)
+    if not post.former:
+        del told["former"]
     return {
-        **structs.asdict(post),
+        **told,
         "created_at": created,
         "metrics": dict(post.metrics),
         "dump": name,

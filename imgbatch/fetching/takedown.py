@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from imgbatch.dataset import tombstones
 from imgbatch.dataset.lock import RunLock
-from imgbatch.dataset.post_marks import is_author_forgotten, is_forgotten, mark
+from imgbatch.dataset.post_marks import is_author_forgotten, is_forgotten, mark, was_forgotten
 from imgbatch.errors import DatasetError
 from imgbatch.fetching import kept
 from imgbatch.fetching.links import Links
 from imgbatch.fetching.posts import address_of
 from imgbatch.settings import read_limits
+from imgbatch.sources.dumps.fetched import former_of
 from imgbatch.storage import open_store
 
 if TYPE_CHECKING:
@@ -139,8 +140,11 @@ def _is_old(one: dict[str, Any], before: float | None) -> bool:
 
 
 def _is_gone(stones: Tombstones, one: dict[str, Any]) -> bool:
-    return is_forgotten(stones, one.get("platform"), one.get("post_id")) or is_author_forgotten(
-        stones, one.get("platform"), one.get("author_id")
+    where = one.get("platform")
+    return (
+        is_forgotten(stones, where, one.get("post_id"))
+        or is_author_forgotten(stones, where, one.get("author_id"))
+        or any(was_forgotten(stones, where or "", name, None) for name in former_of(one))
     )
 
 

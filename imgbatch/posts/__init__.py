@@ -30,7 +30,7 @@ from imgbatch.posts.found import (
 )
 from imgbatch.posts.in_names import ids_of, plain_ids_of
 from imgbatch.posts.keys import exact_paths, media_keys, source_keys
-from imgbatch.posts.leaving import begin_to_forget
+from imgbatch.posts.leaving import FORMER, REASON, begin_to_forget
 from imgbatch.posts.left_out import left_out
 from imgbatch.posts.retention import changed as retention_changed
 from imgbatch.posts.rows import Batches
@@ -136,8 +136,8 @@ def bring(
         if say:
             say("posts: joining media to sources")
         gathered.join(media_keys(before), source_keys(before), ids_of(formats, _hidden(settings)))
-        if settings.removed == "forget":
-            begin_to_forget(dataset, gathered, before, plain_ids_of(formats))
+        reason = REASON if settings.removed == "forget" else FORMER
+        begin_to_forget(dataset, gathered, before, plain_ids_of(formats), reason=reason)
         said = {
             "run": run,
             "version": posts.VERSION,
@@ -207,8 +207,15 @@ def _read(
         noted = Noted(dumps.read_all(found.dump, found.formats, settings))
         kept = _private(noted, settings)
         if stones:
-            then = PlacesThen(dataset, gathered.input)
-            kept = left_out(kept, stones, found.dump, gave, then)
+            kept = left_out(
+                kept,
+                stones,
+                found.dump,
+                input_=gathered.input,
+                gave=gave,
+                say=batches.leave_out,
+                then=PlacesThen(dataset, gathered.input),
+            )
         for rows in batches.of(kept):
             gathered.take(*rows)
             if say:

@@ -1,4 +1,7 @@
-"""Posts enter that an export lacks and that are to be forgotten; a record that says so leaves.
+"""Posts enter that leave, and are to be forgotten; a record that says so leaves.
+
+That are those which an export lacks, by the policy `forget`; and by any policy those which were
+forgotten by their ids of today when the dataset had them by others.
 
 A run forgets in two steps, so that no kill leaves half of it unknown: before the tables of posts
 are committed without them, their tombstones are written and a forget is on record as begun. When
@@ -25,23 +28,34 @@ if TYPE_CHECKING:
     from imgbatch.dataset.posts_named import IdsInNames
 
 REASON = "policy: a later export lacks them"
+# Of posts that were forgotten by the ids of today, and that the dataset had by those of before.
+FORMER = "forgotten before, by other ids"
 
 
 def begin_to_forget(
-    dataset: Dataset, gathered: Gathered, before: Mapping[str, str], ids: IdsInNames
+    dataset: Dataset,
+    gathered: Gathered,
+    before: Mapping[str, str],
+    ids: IdsInNames,
+    *,
+    reason: str = REASON,
 ) -> None:
-    """Put on record that the posts which an export lacks are forgotten, with what only they have.
+    """Put on record that posts which leave are forgotten, with what only they have.
 
     Args:
         dataset: still with the rows of before.
-        gathered: settled by the policy `forget`, and joined.
+        gathered: settled, and joined.
         before: what stands before the names of each input.
         ids: as for `look_up_rows`.
+        reason: REASON where the policy is `forget`, else FORMER.
     """
+    leaving = gathered.leaving()
+    if not leaving:
+        return
     stay = {(platform_of(platform), own) for platform, own in gathered.staying()}
     gone = {
         was: (platform, own)
-        for was, (platform, own) in gathered.leaving().items()
+        for was, (platform, own) in leaving.items()
         if (platform_of(platform), own) not in stay
     }
     if not gone or posts.POSTS not in posts.here(dataset):
@@ -52,4 +66,4 @@ def begin_to_forget(
     for batch in gathered.has() if kept else ():
         for source_id, input_, file in zip(*(c.to_pylist() for c in batch.columns), strict=True):
             kept.discard(source_id or source_id_of(before.get(input_, f"{input_}/") + file))
-    begin(dataset, dataclasses.replace(found, sources=frozenset(kept)), reason=REASON)
+    begin(dataset, dataclasses.replace(found, sources=frozenset(kept)), reason=reason)

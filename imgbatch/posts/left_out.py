@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from imgbatch.dataset.joining import BY_KEY
 from imgbatch.dataset.medium_marks import has_marks, is_marked, is_place_marked
 from imgbatch.dataset.medium_words import Words, file_word, name_in, path_word, words_of
-from imgbatch.dataset.post_marks import FORGOTTEN, is_author_forgotten, is_forgotten
+from imgbatch.dataset.post_marks import (
+    FORGOTTEN,
+    is_author_forgotten,
+    is_forgotten,
+    was_forgotten,
+)
 from imgbatch.posts.keys import file_of
 from imgbatch.posts.rows import places, text
 from imgbatch.posts.telling import Reach, reach
 from imgbatch.sources.dumps import Gap, Media, names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from imgbatch.dataset.places_then import PlacesThen
     from imgbatch.dataset.tombstones import Tombstones
@@ -35,7 +39,10 @@ def left_out(
     found: Iterable[tuple[str, Post | Gap]],
     stones: Tombstones,
     dump: Dump,
+    *,
+    input_: str | None = None,
     gave: set[str] | None = None,
+    say: Callable[[str, Post], None] | None = None,
     then: PlacesThen | None = None,
 ) -> Iterator[tuple[str, Post | Gap]]:
     """Pass on what was not forgotten.
@@ -44,7 +51,9 @@ def left_out(
         found: posts and gaps of a dump, with the format that each is of.
         stones: of what was forgotten.
         dump: that they are read from.
+        input_: the root that is read; None: of no dataset.
         gave: takes the file of each post that does not leave: it is not empty.
+        say: told the format and each post that does not leave.
         then: tells what marks of former versions mean, where there may be any.
     """
     count = 0
@@ -52,26 +61,25 @@ def left_out(
     for name, one in found:
         if isinstance(one, Gap):
             yield name, one
-        elif is_post_forgotten(stones, one) or (name in BY_KEY and _was_forgotten(stones, one)):
+        elif is_post_forgotten(stones, one, input_):
             count += 1
             if gave is not None:
                 gave.add(file_of(one.raw_ref))
+            if say is not None:
+                say(name, one)
         else:
             yield name, _without(one, stones, dump, then)
     if count:
         yield name, Gap(KIND, "", None, MESSAGE, count)
 
 
-def is_post_forgotten(stones: Tombstones, post: Post) -> bool:
-    """Tell whether a post has a tombstone, or its author has."""
-    return is_forgotten(stones, post.platform, post.post_id) or is_author_forgotten(
-        stones, post.platform, post.author_id
+def is_post_forgotten(stones: Tombstones, post: Post, input_: str | None = None) -> bool:
+    """Tell whether a post has a tombstone, by what it was or is called, or its author has."""
+    return (
+        is_forgotten(stones, post.platform, post.post_id)
+        or is_author_forgotten(stones, post.platform, post.author_id)
+        or any(was_forgotten(stones, post.platform, one, input_) for one in post.former)
     )
-
-
-def _was_forgotten(stones: Tombstones, post: Post) -> bool:
-    """Tell whether a post has the tombstone of a time when its video's id stood for it."""
-    return any(is_forgotten(stones, post.platform, one.key) for one in post.media)
 
 
 def _without(post: Post, stones: Tombstones, dump: Dump, then: PlacesThen | None) -> Post:
@@ -93,14 +101,19 @@ def _gone(post: Post, stones: Tombstones, dump: Dump, then: PlacesThen | None) -
 
     A medium whose path is that of a file which is there has its source, whatever else it says.
     """
-    file, whose = file_of(post.raw_ref), (post.platform, post.post_id)
+    file, called = file_of(post.raw_ref), ((post.platform, post.post_id), *post.former)
     at = {
         place: names.resolve(one.path, file) if one.path else None
         for place, one in places(post.media)
     }
     gone = {place for place, name in at.items() if _covered(stones, dump, name)}
-    known = has_marks(stones, *whose)
-    before = {place for place in at if then and is_place_marked(stones, *whose, place)}
+    known = [name for name in called if has_marks(stones, *name)]
+    before = {
+        (name, place)
+        for place in at
+        for name in called
+        if then and is_place_marked(stones, *name, place)
+    }
     if not (known or before):
         return gone
     told = {place: _words(one, place, file, dump) for place, one in places(post.media)}
@@ -110,9 +123,10 @@ def _gone(post: Post, stones: Tombstones, dump: Dump, then: PlacesThen | None) -
         if place in gone or (name is not None and dump.has(name)):
             continue
         once = {word for word in words.likely if likely[word] == 1}
-        marked = known and is_marked(stones, *whose, words.sure | once)
-        if marked or (
-            then and place in before and then.mean(*whose, post.raw_ref, words, dump.has)
+        if any(is_marked(stones, *one, words.sure | once) for one in known) or any(
+            then is not None and then.mean(*one, post.raw_ref, words, dump.has)
+            for one in called
+            if (one, place) in before
         ):
             gone.add(place)
     return gone

@@ -106,8 +106,13 @@ def _hidden(post: Post, key: bytes) -> Post:
     def medium(one: Media) -> Media:
         return replace(one, key=of("medium", one.key))
 
+    former = post.former
+    if former:
+        # As former versions made them: of the platform by its name then.
+        former = tuple((was, pseudonym(key, "post", was, own)) for was, own in former)
     return replace(
         post,
+        former=former,
         post_id=pseudonym(key, "post", post.platform, post.post_id),
         author_id=of("author", post.author_id),
         reply_to=of("post", post.reply_to),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from imgbatch.dataset.former_ids import NAME_ROWS
 from imgbatch.dataset.gathered import GAP_ROWS, MEDIA_ROWS, READ_ROWS
 from imgbatch.sources.dumps import Gap
 
@@ -24,11 +25,11 @@ MICROSECOND = timedelta(microseconds=1)
 # What fits into the table's columns of width and height.
 LARGEST = 2**31 - 1
 
-Rows = tuple[pa.Table, pa.Table, pa.Table]
+Rows = tuple[pa.Table, pa.Table, pa.Table, pa.Table]
 
 
 class Batches:
-    """Turns posts and gaps into rows of READ_ROWS, MEDIA_ROWS and GAP_ROWS.
+    """Turns posts and gaps into rows of READ_ROWS, MEDIA_ROWS, GAP_ROWS and NAME_ROWS.
 
     Args:
         input_: the root that they are read from.
@@ -46,6 +47,7 @@ class Batches:
         self._posts: list[tuple[Any, ...]] = []
         self._media: list[tuple[Any, ...]] = []
         self._gaps: list[tuple[Any, ...]] = []
+        self._names: list[tuple[Any, ...]] = []
         self._size = 0
 
     def of(self, found: Iterable[tuple[str, Post | Gap]]) -> Iterator[Rows]:
@@ -56,13 +58,24 @@ class Batches:
                 self._gaps.append((one.kind, ref, one.line, message, one.count, self._input))
             else:
                 self._add(one, dump)
-            held = max(len(self._posts), len(self._media), len(self._gaps))
+            held = max(len(self._posts), len(self._media), len(self._gaps), len(self._names))
             if held >= ROWS or self._size >= CHARACTERS:
                 yield self._full()
         yield self._full()
 
+    def leave_out(self, dump: str, post: Post) -> None:
+        """Note what former versions called a post that is forgotten, and no row of it."""
+        self._name(post, dump, gone=True)
+
+    def _name(self, post: Post, dump: str, *, gone: bool) -> None:
+        for was, had in post.former:
+            now = (text(post.raw_ref), dump, was, text(had), post.platform, text(post.post_id))
+            self._names.append((self.read, *now, gone))
+
     def _add(self, post: Post, dump: str) -> None:
         self.read += 1
+        if post.former:
+            self._name(post, dump, gone=False)
         said = text(post.text)
         metrics = json.dumps(dict(post.metrics), sort_keys=True, ensure_ascii=True)
         for told in (said, metrics, post.post_id, post.author_id, post.author_name, post.url):
@@ -119,6 +132,7 @@ class Batches:
             _table(self._posts, READ_ROWS),
             _table(self._media, MEDIA_ROWS),
             _table(self._gaps, GAP_ROWS),
+            _table(self._names, NAME_ROWS),
         )
         self._clear()
         return made

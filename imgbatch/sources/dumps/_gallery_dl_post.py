@@ -6,7 +6,7 @@ import base64
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from imgbatch.sources.dumps._reddit_ids import is_comment, whole
+from imgbatch.sources.dumps._reddit_ids import before, is_comment, whole
 from imgbatch.sources.dumps.beside import kind_of, together
 from imgbatch.sources.dumps.names import base, folder, ref
 from imgbatch.sources.dumps.posts import Media, Post
@@ -79,11 +79,15 @@ def shortcode(media_id: int) -> str | None:
 
 def id_of(item: Item) -> str | None:
     """Return the id of the post that a record is of."""
-    keys = ("tweet_id", "post_shortcode", "post_id", "status_id", "id", "gallery_id", "shortcode")
-    found = next((found for key in keys if (found := text_id(item.get(key)))), None)
+    found = _told_id(item)
     if found is not None and item.get("category") == "reddit":
         return whole(found, comment=is_comment(item))
     return found
+
+
+def _told_id(item: Item) -> str | None:
+    keys = ("tweet_id", "post_shortcode", "post_id", "status_id", "id", "gallery_id", "shortcode")
+    return next((found for key in keys if (found := text_id(item.get(key)))), None)
 
 
 def post_of(dump: Dump, post_id: str, records: list[Record], counted: Counted) -> Post:
@@ -116,6 +120,7 @@ def post_of(dump: Dump, post_id: str, records: list[Record], counted: Counted) -
         repost_of=repost_of,
         metrics=_metrics(item),
         media=tuple(_media(dump, records)),
+        former=before(_told_id(item), post_id) if category == "reddit" else (),
     )
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from imgbatch.platforms import SUBMISSION
+from imgbatch.platforms import COMMENT, SUBMISSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-COMMENT = "t1_"
 WHOLE = re.compile(r"^t\d_")
 
 
@@ -24,6 +23,16 @@ def whole(post_id: str, *, comment: bool = False) -> str:
     if WHOLE.match(post_id):
         return post_id
     return (COMMENT if comment else SUBMISSION) + post_id
+
+
+def before(told: str | None, post_id: str) -> tuple[tuple[str, str], ...]:
+    """Return what former versions called a post, as `Post.former` has it: by the id as it is told.
+
+    Args:
+        told: as the dump has it.
+        post_id: as `whole` made it.
+    """
+    return () if told is None or told == post_id else (("reddit", told),)
 
 
 def bare(post_id: str) -> str:

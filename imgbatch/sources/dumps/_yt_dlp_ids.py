@@ -30,6 +30,8 @@ PLATFORMS = {
     "youtubeclip": "youtube",
     "telegramembed": "telegram",
 }
+# Platforms that versions before 3 called by the extractor's own name.
+UNNAMED = ("telegramembed",)
 # What the id of a post is like, and where its address has it.
 IDS = {"x": re.compile(r"\d+"), "reddit": re.compile(r"[0-9a-z]+")}
 ADDRESSES = {
@@ -42,10 +44,14 @@ NOBODY = "[deleted]"
 
 def platform_of(info: Mapping[str, Any]) -> str:
     """Return where a video is from, by its extractor; `unknown` where that is not said."""
+    word = _extractor(info)
+    return PLATFORMS.get(word, word)
+
+
+def _extractor(info: Mapping[str, Any]) -> str:
     extractor = text(info.get("extractor_key")) or text(info.get("ie_key"))
     extractor = extractor or text(info.get("extractor")) or "unknown"
-    word = extractor.lower().partition(":")[0]
-    return PLATFORMS.get(word, word)
+    return extractor.lower().partition(":")[0]
 
 
 def post_id_of(info: Mapping[str, Any], platform: str) -> str | None:
@@ -65,6 +71,20 @@ def post_id_of(info: Mapping[str, Any], platform: str) -> str | None:
     if found is None:
         return own
     return whole(found[1]) if platform == "reddit" else found[1]
+
+
+def former_of(info: Mapping[str, Any], platform: str, post_id: str) -> tuple[tuple[str, str], ...]:
+    """Return what versions before 3 called the post: each video was one, by its own id.
+
+    Args:
+        info: of the video.
+        platform: of the post, as it is called now.
+        post_id: the same.
+    """
+    own = text_id(info.get("id"))
+    word = _extractor(info)
+    was = word if word in UNNAMED else platform
+    return () if own is None or (was, own) == (platform, post_id) else ((was, own),)
 
 
 def author_of(info: Mapping[str, Any], platform: str) -> tuple[str | None, str | None]:

@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from imgbatch.sources.dumps._reddit_ids import whole
+from imgbatch.sources.dumps._reddit_ids import before, whole
 from imgbatch.sources.dumps.names import base, ref
 from imgbatch.sources.dumps.posts import Gap, Media, Post
 from imgbatch.sources.dumps.values import count, iso_time, number, unix_time
@@ -83,11 +83,11 @@ class Rows:
         if not post_id:
             return Gap("no-id", self._name, line, "a row without id")
         url = _first(row, self._links)
-        platform = self._platform_of(row, url)
-        if platform == "reddit":
+        post = Post(post_id, self._platform_of(row, url), ref(self._name, line))
+        if post.platform == "reddit":
             # A thread has its submission's id; what has another than its thread is a comment.
-            post_id = whole(post_id, comment=row[self._thread].strip() != post_id)
-        post = Post(post_id, platform, ref(self._name, line))
+            post.post_id = whole(post_id, comment=row[self._thread].strip() != post_id)
+            post.former = before(post_id, post.post_id)
         # Where a platform's rows have no id of the author, the name is what tells authors apart.
         post.author_id = _first(row, self._authors)
         if post.author_id is None:

@@ -96,7 +96,15 @@ def _post(item: dict[str, Any], name: str, line: int, counted: Counted) -> Post 
         metrics={key: n for key, value in known if (n := count(value)) is not None},
         media=tuple(_medium(index, m) for index, m in enumerate(objects(item.get("media")))),
         partial=item.get("partial") is True,
+        former=former_of(item),
     )
+
+
+def former_of(item: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return what former versions called the post of a line, as `Post.former` has it."""
+    told = item.get("former")
+    pairs = (one for one in (told if isinstance(told, list) else ()) if isinstance(one, list))
+    return tuple((str(one[0]), str(one[1])) for one in pairs if len(one) == 2)  # noqa: PLR2004 - a pair
 
 
 def _medium(index: int, item: dict[str, Any]) -> Media:

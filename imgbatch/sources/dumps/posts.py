@@ -67,6 +67,8 @@ class Post(Struct):
         metrics: likes, shares, views, ..., by the dump's own names.
         partial: the collector saw a part of the post only, and says so; it stays only where no
             whole copy of the post is there.
+        former: what former versions called the post, where that was something else: platforms and
+            ids. Datasets of then have it by these, and so have their tombstones.
     """
 
     post_id: str
@@ -84,6 +86,7 @@ class Post(Struct):
     metrics: Mapping[str, int] = {}
     media: tuple[Media, ...] = ()
     partial: bool = False
+    former: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

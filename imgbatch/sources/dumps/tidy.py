@@ -23,6 +23,8 @@ def tidy(post: Post) -> None:
         post.post_id, post.platform, post.author_id, post.author_name, post.text, post.lang,
         post.url, post.reply_to, post.repost_of,
     ]  # fmt: skip
+    for _, own in post.former:
+        texts.append(own)
     for medium in post.media:
         texts += (medium.url, medium.path, medium.key, medium.alt_text)
     said = "".join(filter(None, texts))
@@ -32,6 +34,7 @@ def tidy(post: Post) -> None:
         value = getattr(post, name)
         if value is not None:
             setattr(post, name, clean(value))
+    post.former = tuple((platform, clean(own)) for platform, own in post.former)
     post.media = tuple(_clean(medium) for medium in post.media)
 
 

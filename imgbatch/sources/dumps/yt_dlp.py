@@ -20,7 +20,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.errors import SourceError
-from imgbatch.sources.dumps._yt_dlp_ids import author_of, platform_of, post_id_of
+from imgbatch.sources.dumps._yt_dlp_ids import author_of, former_of, platform_of, post_id_of
 from imgbatch.sources.dumps.beside import Beside, beside, together
 from imgbatch.sources.dumps.names import base, folder, ref
 from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
@@ -174,6 +174,7 @@ def _video(dump: Dump, info: Info, where: Where, stem: str | None) -> Iterator[P
         url=text(info.get("webpage_url")) or text(info.get("original_url")),
         metrics={key: found for key in METRICS if (found := count(info.get(key))) is not None},
         media=tuple(_media(dump, info, stem)),
+        former=former_of(info, platform, post_id),
     )
 
 
