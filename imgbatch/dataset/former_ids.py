@@ -52,7 +52,7 @@ def rename(spill: Spill, input_: str) -> None:
         f"WHERE f.input = {quoted(input_)} AND NOT EXISTS (FROM post p "
         "WHERE p.platform = f.platform AND p.post_id = f.post_id) "
         "QUALIFY row_number() OVER (PARTITION BY f.seq "
-        "ORDER BY n.raw_ref = f.raw_ref DESC, n.seq DESC) = 1"
+        "ORDER BY n.raw_ref = f.raw_ref DESC, n.gone DESC, n.seq DESC) = 1"
     )
     spill.run("DROP TABLE called")
     spill.run(

@@ -57,7 +57,7 @@ OURS = ("unmatched-medium", "unmatched-source")
 # Columns in which a post is the same whatever file it was read from.
 PLACES = ("seq", "raw_ref", "dump", "input", "state")
 # Tables of what was before, and of what becomes of it.
-FORMER = ("absent", "former", "former_medium", "former_copy", "remarked", "gone_before")
+FORMER = ("absent", "former", "former_medium", "former_copy", "remarked")
 HELD = "posts that this export lacks and another input has; they stay"
 Removed = Literal["keep", "mark", "forget"]
 
@@ -232,6 +232,10 @@ class Gathered:
         left = f"SELECT stored, stored_id, {KEY} FROM leaving ANTI JOIN post USING ({KEY})"
         columns = (column.to_pylist() for column in self._spill.read(left).columns)
         return {(was, had): (now, own) for was, had, now, own in zip(*columns, strict=True)}
+
+    def gone_before(self) -> list[tuple[str, str]]:
+        """Return those of them that were forgotten before, as the dataset has them still."""
+        return _pairs(self._spill.read("SELECT stored, stored_id FROM gone_before"))
 
     def staying(self) -> list[tuple[str, str]]:
         """Return posts that stay and have the id of one that leaves."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from imgbatch.dataset import posts
 from imgbatch.dataset.forget import begin
-from imgbatch.dataset.post_marks import platform_of
+from imgbatch.dataset.post_marks import mark, name_mark, platform_of
 from imgbatch.dataset.posts_forgotten import look_up_rows
 from imgbatch.records import source_id_of
 
@@ -61,8 +61,19 @@ def begin_to_forget(
     if not gone or posts.POSTS not in posts.here(dataset):
         return
     found = look_up_rows(dataset, gone, ids=ids)
+    before_now = [was for was in gathered.gone_before() if was in gone]
+    # By these, too: killed before its commit, the next run may read them no more.
+    marks = {mark(*was) for was in before_now if was[0] == gone[was][0]}
+    # But not by numbers that several chats have: of such posts the metadata files are read again.
+    numbers = [own for platform, own in before_now if platform != gone[platform, own][0]]
+    read_again = set(map(source_id_of, found.files)) if numbers else set()
+    found = dataclasses.replace(
+        found,
+        marks=found.marks | marks,
+        names=found.names - {name_mark(gathered.input, own) for own in numbers},
+    )
     # As it was before: whoever has one of their sources since this export keeps it.
-    kept = set(found.sources)
+    kept = set(found.sources) - read_again
     for batch in gathered.has() if kept else ():
         for source_id, input_, file in zip(*(c.to_pylist() for c in batch.columns), strict=True):
             kept.discard(source_id or source_id_of(before.get(input_, f"{input_}/") + file))

@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imgbatch.dataset import Dataset, posts
+from imgbatch import removed
+from imgbatch.dataset import Dataset, posts, tombstones
+from imgbatch.dataset.post_marks import mark
 from imgbatch.dataset.verify import verify
+from imgbatch.fetching.takedown import take_out
 from imgbatch.sources.dumps import _gallery_dl_post, yt_dlp
+from tests.fetching import given as fetching
 from tests.posts.made import bring, photo, rows
 
 if TYPE_CHECKING:
@@ -313,3 +317,64 @@ def test_another_inputs_rows_stay_until_that_input_is_read(
         ("t3_abc12", "matched"),
         ("t3_abc13", "matched"),
     ]
+
+
+def _killed(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("at", ["imgbatch.dataset.posts.commit", "imgbatch.run.forget_removed"])
+@pytest.mark.parametrize(
+    ("put", "gone", "stays"),
+    [
+        (_videos, ("x", TWEET), ("x", OTHER)),
+        (_messages, ("telegram", "chan/17"), ("telegram", "chan/18")),
+        (_submissions, ("reddit", "t3_abc12"), ("reddit", "t3_abc13")),
+    ],
+)
+def test_a_run_that_is_killed_while_such_a_post_leaves_is_completed_by_the_next(
+    tmp_path: Path,
+    before: pytest.MonkeyPatch,
+    imgbatch: Command,
+    at: str,
+    put: Callable[[Path], None],
+    gone: tuple[str, str],
+    stays: tuple[str, str],
+) -> None:
+    folder, own = tmp_path / "in", tmp_path / "own"
+    put(folder)
+    bring(folder, own)
+    before.undo()
+    # As whoever takes a list from elsewhere: the dataset knows nothing of the post by this id.
+    store = Dataset.open(str(own)).store
+    tombstones.add(store, "earlier", [mark(*gone)], [gone[0]])
+    calls: list[int] = []
+    whole = removed.forget_removed
+
+    def at_last(*given: Any) -> Any:
+        calls.append(1)
+        return whole(*given) if len(calls) == 1 else _killed()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(at, _killed if at.endswith("commit") else at_last)
+        with pytest.raises(KeyboardInterrupt):
+            bring(folder, own)
+    for _ in range(2):
+        bring(folder, own)
+        assert told(own) == [stays]
+        assert [name for name in there(own) if name in ("one.mp4", "one.jpg")] == []
+    done = imgbatch("verify", own, "--forgotten", "--post-id", gone[1], "--platform", gone[0])
+    assert done.returncode == 0, done.stdout
+
+
+def test_what_a_fetch_wrote_is_known_by_former_ids_too(tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    _messages(folder)
+    fetching.fetch(folder, out)
+    assert take_out(str(out), frozenset({mark("telegramembed", "17")})).posts == 1
+    for _ in range(2):
+        kept = [one["post_id"] for one in fetching.posts(out) if "post_id" in one]
+        assert kept == ["chan/18"]
+        fetching.fetch(folder, out)
+    bring(out, tmp_path / "own")
+    assert told(tmp_path / "own") == [("telegram", "chan/18")]
