@@ -181,7 +181,7 @@ def plan_listed(
     """
     recipe = settings.read_recipe(request.recipe, settings_of=analyzers.settings_of)
     recipe = request.told(recipe)
-    posts.refuse_unknown(recipe.posts)
+    posts.refuse_unknown(recipe.posts, open_store(request.dataset).root)
     specs = table_specs(recipe)
     # Where there is no dataset yet, one that is not written answers that nothing is there.
     dataset = Dataset.find(request.dataset) or Dataset(open_store(request.dataset))

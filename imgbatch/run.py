@@ -46,7 +46,7 @@ def run(request: Request, limits: Limits, engine: Engine, watcher: Watcher) -> S
     start = time.monotonic()
     recipe = settings.read_recipe(request.recipe, settings_of=analyzers.settings_of)
     recipe = request.told(recipe)
-    posts.refuse_unknown(recipe.posts)
+    posts.refuse_unknown(recipe.posts, open_store(request.dataset).root)
     specs = table_specs(recipe)
     refuse_busy(open_store(request.dataset))
     first = Dataset.find(request.dataset) is None

@@ -65,13 +65,15 @@ def given_posts(
 
     Raises:
         InputError: the file cannot be read.
-        SettingsError: lines of it name no post, or the dataset has pseudonyms and there is no key.
+        SettingsError: lines of it name no post, or the dataset has pseudonyms and there is no key,
+            or it is another one.
     """
     from imgbatch.dataset import posts as kept
     from imgbatch.dataset.post_marks import REDDIT, author_mark, mark, other_forms, platform_of
     from imgbatch.platforms import unmarked
     from imgbatch.posts import privacy
     from imgbatch.posts.deletions import PLATFORM, Deletions, read_deletions
+    from imgbatch.posts.found import key_of
 
     read = Deletions()
     if deleted_posts is not None:
@@ -90,7 +92,7 @@ def given_posts(
     made = kept.record(dataset) if plain and kept.here(dataset) else None
     inputs = made["inputs"].values() if made else ()
     if any(own["settings"]["pseudonyms"] for own in inputs):
-        key = privacy.read_key()
+        key = key_of(dataset)
         # Under any name of its file: the pseudonym is the same.
         here = {unmarked(one) for one in kept.platforms(dataset)}
         platforms = sorted(here)

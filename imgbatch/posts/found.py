@@ -35,13 +35,17 @@ class Found:
     formats: tuple[str, ...]
 
 
-def refuse_unknown(settings: PostSettings) -> None:
+def refuse_unknown(settings: PostSettings, root: str = "") -> None:
     """Refuse a format that there is not, before anything is listed.
+
+    Args:
+        settings: how posts are brought in.
+        root: of the dataset, which may not be there yet.
 
     Raises:
         DumpError: with the names that are near.
         SettingsError: a column of media is named, and the dump is to be no table; or ids are to be
-            pseudonyms, and there is no key.
+            pseudonyms, and there is no key, or it lies in the dataset.
     """
     if settings.media_column and settings.form != "table":
         raise SettingsError(
@@ -51,16 +55,46 @@ def refuse_unknown(settings: PostSettings) -> None:
         )
     if settings.form not in ("auto", "none"):
         dumps.load(settings.form)
-    key_mark(settings)
+    key_mark(settings, root)
 
 
-def key_mark(settings: PostSettings) -> str:
-    """Return what tells one key of pseudonyms from another, and nothing of the key itself."""
+def key_mark(settings: PostSettings, root: str = "") -> str:
+    """Return what tells one key of pseudonyms from another, and nothing of the key itself.
+
+    Args:
+        settings: "" comes of those without pseudonyms.
+        root: of the dataset that the key must not lie in; "": not looked at.
+    """
     if not settings.pseudonyms or settings.form == "none":
         return ""
     from imgbatch.posts import privacy  # noqa: PLC0415 - most dumps need none of it
 
-    return privacy.pseudonym(privacy.read_key(), "post", "", "")[:8]
+    return _mark_of(privacy.read_key(outside=root))
+
+
+def key_of(dataset: Dataset) -> bytes:
+    """Return the key of a dataset of pseudonyms: by another one no post of it would be found.
+
+    Raises:
+        SettingsError: none is named, it is of another dataset, or lies in this one.
+    """
+    from imgbatch.posts import privacy  # noqa: PLC0415 - most dumps need none of it
+
+    key = privacy.read_key(outside=dataset.url)
+    made = posts.record(dataset)
+    if any(own["key"] != _mark_of(key) for own in (made["inputs"].values() if made else ())):
+        raise _other_key(dataset, "Name the file of that key.")
+    return key
+
+
+def _mark_of(key: bytes) -> str:
+    from imgbatch.posts import privacy  # noqa: PLC0415 - most dumps need none of it
+
+    return privacy.pseudonym(key, "post", "", "")[:8]
+
+
+def _other_key(dataset: Dataset, remedy: str) -> SettingsError:
+    return SettingsError(f"{dataset.url} holds posts by pseudonyms of another key", remedy)
 
 
 def refuse_other_ids(dataset: Dataset, settings: PostSettings) -> None:
@@ -81,10 +115,7 @@ def refuse_other_ids(dataset: Dataset, settings: PostSettings) -> None:
                 f"{dataset.url} holds posts by {had}, and these would come by {has}", NEW_DATASET
             )
         if own["key"] != key_mark(settings):
-            raise SettingsError(
-                f"{dataset.url} holds posts by pseudonyms of another key",
-                "Name the file of that key, or use a new DATASET.",
-            )
+            raise _other_key(dataset, "Name the file of that key, or use a new DATASET.")
 
 
 def find(

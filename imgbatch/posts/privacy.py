@@ -26,6 +26,7 @@ from msgspec.structs import replace
 from imgbatch.errors import SettingsError
 from imgbatch.platforms import unmarked
 from imgbatch.settings import read_limits
+from imgbatch.storage.addresses import unquote
 
 if TYPE_CHECKING:
     from imgbatch.settings import PostSettings
@@ -35,35 +36,53 @@ Kind = Literal["author", "post", "medium"]
 
 LEAST_BYTES = 16
 HASH_BYTES = 16
+LOCAL_SCHEME = "file://"
 VARIABLE = "IMGBATCH_PSEUDONYM_KEY_FILE"
 MAKE = (
     f"`openssl rand -hex 32 > FILE` makes one: keep it out of the dataset, name it in {VARIABLE}."
 )
 
 
-def read_key(path: str | None = None) -> bytes:
+def read_key(path: str | None = None, *, outside: str = "") -> bytes:
     """Return the key of pseudonyms, from a file that is no part of any dataset.
 
     Args:
         path: of the file; by default what IMGBATCH_PSEUDONYM_KEY_FILE names.
+        outside: root of the dataset that it must not lie in; "": not looked at.
 
     Raises:
-        SettingsError: none is named, it cannot be read, or it is too short to keep a secret.
+        SettingsError: none is named, it cannot be read, it is too short to keep a secret, or it
+            lies in the dataset.
     """
     named = read_limits().pseudonym_key_file if path is None else path
     if not named:
         raise SettingsError("pseudonyms = true, and no file of a key is named", MAKE)
     try:
         # A line break at the end is an editor's, and no part of a key.
-        found = Path(named).expanduser().read_bytes().strip()
+        file = Path(named).expanduser()
+        found = file.read_bytes().strip()
+        inside = _lies_in(file, outside)
     except OSError as error:
         raise SettingsError(f"{VARIABLE} {named}: {error.strerror}", MAKE) from error
+    if inside:
+        raise SettingsError(
+            f"{VARIABLE} {named} lies inside of the dataset {outside}",
+            "Move it elsewhere: whoever gets the dataset could tell whose posts these are.",
+        )
     if len(found) < LEAST_BYTES:
         raise SettingsError(
             f"{VARIABLE} {named} holds {len(found)} bytes, and a key has {LEAST_BYTES} or more",
             MAKE,
         )
     return hashlib.blake2b(found, digest_size=32, person=b"imgbatch-key").digest()
+
+
+def _lies_in(file: Path, root: str) -> bool:
+    """Return whether a file lies in the folder of a root, be it by a link."""
+    if not root.startswith(LOCAL_SCHEME):
+        return False
+    folder = Path(unquote(root.removeprefix(LOCAL_SCHEME)))
+    return file.resolve().is_relative_to(folder.resolve())
 
 
 def pseudonym(key: bytes, kind: Kind, platform: str, own: str) -> str:
