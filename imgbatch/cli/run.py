@@ -148,7 +148,7 @@ def refuse_address(address: str | None) -> None:
 
 def job(name: str, *words: str) -> int:
     """Run a module of `jobs` as a child with this terminal; return its exit code."""
-    child = subprocess.Popen([sys.executable, "-m", f"jobs.{name}", *words])  # noqa: S603 - our own module, no shell
+    child = subprocess.Popen([sys.executable, "-P", "-m", f"jobs.{name}", *words])  # noqa: S603 - our own module, no shell
     while True:
         try:
             return child.wait()

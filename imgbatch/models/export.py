@@ -110,7 +110,7 @@ def _key(network: Network) -> str:
 
 
 def _in_child(order: Order) -> None:
-    words = [sys.executable, "-m", "imgbatch.models.export", json.dumps(asdict(order))]
+    words = [sys.executable, "-P", "-m", "imgbatch.models.export", json.dumps(asdict(order))]
     ended = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603 - our own module
     if ended.returncode == 0:
         return

@@ -222,7 +222,7 @@ def _state(code: int) -> str:
 
 def _command(schedule: Schedule, log: Path, lock: IO[bytes], *, shown: bool) -> int:
     """Run the command with its output in a log, and on the terminal too if it is to be shown."""
-    command = [sys.executable, "-m", "imgbatch", *schedule.words]
+    command = [sys.executable, "-P", "-m", "imgbatch", *schedule.words]
     with log.open("ab") as out:
         try:
             child = subprocess.Popen(  # noqa: S603 - our own program, no shell

@@ -39,7 +39,7 @@ def place(folder: Path, schedule: Schedule) -> None:
     Raises:
         ScheduleError: there is no such timer here, or it does not take it.
     """
-    command = [sys.executable, "-m", "imgbatch", "schedule", "run", schedule.name, "--due"]
+    command = [sys.executable, "-P", "-m", "imgbatch", "schedule", "run", schedule.name, "--due"]
     if schedule.timer == "systemd":
         units.place(schedule, folder, command)
     elif schedule.timer == "cron":

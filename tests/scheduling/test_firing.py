@@ -58,6 +58,20 @@ def test_three_weeks_of_missed_ticks_are_caught_up_once(tmp_path: Path) -> None:
     assert firing.run_due(tmp_path, schedule, now=now + made.DAY) is None
 
 
+def test_no_file_of_the_folder_where_it_was_given_is_run_in_place_of_ours(tmp_path: Path) -> None:
+    planted = tmp_path / "given"
+    (planted / "imgbatch").mkdir(parents=True)
+    (planted / "imgbatch/__main__.py").write_text("print('planted')\n")
+    (planted / "imgbatch/__init__.py").touch()
+    (planted / "queue.py").write_text("raise SystemExit('planted')\n")
+    schedule = made.schedule(tmp_path / "home", folder=str(planted))
+    record = firing.run_due(tmp_path / "home", schedule, now=time.time())
+    assert record
+    with open(record["log"]) as log:  # noqa: PTH123 - a path as text
+        said = log.read()
+    assert ("planted" in said, "standard" in said, record["code"]) == (False, True, 0)
+
+
 def test_a_schedule_made_just_now_owes_nothing(tmp_path: Path) -> None:
     now = time.time()
     schedule = made.schedule(tmp_path, since=now)

@@ -70,6 +70,19 @@ def test_each_tick_is_run_at_its_time_and_once(tmp_path: Path) -> None:
     assert follow(tmp_path, Clock(first + 1250, first + 1260)) == []
 
 
+def test_no_file_of_the_folder_where_it_was_started_is_run_in_place_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "queue.py").write_text("raise SystemExit(77)\n")
+    monkeypatch.chdir(tmp_path)
+    schedule = made.schedule(tmp_path)
+    code_of = start_process(tmp_path)(schedule)
+    while (code := code_of()) is None:
+        time.sleep(0.02)
+    told = [line["event"] for line in journal.lines(tmp_path / "daily")]
+    assert (code, told) == (0, ["began", "ended"])
+
+
 def test_what_passed_while_no_loop_was_there_is_caught_up_once(tmp_path: Path) -> None:
     now = time.time()
     schedule = made.schedule(tmp_path, since=now)
