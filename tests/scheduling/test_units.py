@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -20,11 +20,20 @@ from imgbatch.scheduling import units
 from tests.scheduling import made
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 needs_analyze = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="no systemd-analyze here"
 )
+
+
+def elapses(text: str, count: int, base: str = "now") -> set[datetime]:
+    """When systemd says that a calendar comes next."""
+    command = ["systemd-analyze", "calendar", f"--iterations={count}", f"--base-time={base}", text]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    when = re.findall(r"(?:\(in UTC\)|Next elapse|#\d+): \w{3} (\S+) (\S+) UTC", said)
+    return {datetime.fromisoformat(f"{day} {clock}+00:00") for day, clock in when}
 
 
 @needs_analyze
@@ -47,16 +56,43 @@ def test_systemd_reads_the_same_ticks(words: str, zone: str) -> None:
     cron, count = cron_of(words), 6
     found: set[datetime] = set()
     for text in units.calendars(cron, zone):
-        command = ["systemd-analyze", "calendar", f"--iterations={count}", text]
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        for day, clock in re.findall(
-            r"(?:\(in UTC\)|Next elapse|#\d+): \w{3} (\S+) (\S+) UTC", said
-        ):
-            found.add(datetime.fromisoformat(f"{day} {clock}+00:00"))
+        found |= elapses(text, count)
     expected = [
         tick.astimezone(UTC) for tick in itertools.islice(ticks(cron, zone, time.time()), count)
     ]
     assert sorted(found)[:count] == expected
+
+
+@needs_analyze
+@pytest.mark.parametrize(
+    ("cron", "zone", "day"),
+    [
+        ("30 2 * * 0", "Europe/Berlin", "2027-03-28"),
+        ("15 0 * * 0", "America/Havana", "2027-03-14"),
+        ("10 2 * * 0", "Australia/Lord_Howe", "2027-10-03"),
+        ("10 * * * *", "Europe/Berlin", "2027-10-31"),
+    ],
+)
+def test_ticks_of_an_hour_that_clocks_skip_or_repeat_are_woken(
+    tmp_path: Path, cron: str, zone: str, day: str
+) -> None:
+    begin = datetime.fromisoformat(f"{day} 00:00:00+00:00") - timedelta(hours=14)
+    lines = units.timer(made.schedule(tmp_path, cron=cron, timezone=zone)).splitlines()
+    calendars = [line.partition("=")[2] for line in lines if line.startswith("OnCalendar=")]
+    wakes = sorted(wake for text in calendars for wake in elapses(text, 200, f"{begin:%F %T} UTC"))
+    found = [tick.astimezone(UTC) for tick in within(cron, zone, begin, begin + timedelta(days=2))]
+    assert found
+    for tick in found:
+        late = next(wake for wake in wakes if wake >= tick) - tick
+        assert late <= timedelta(minutes=15), tick
+
+
+def within(cron: str, zone: str, begin: datetime, end: datetime) -> Iterator[datetime]:
+    return itertools.takewhile(lambda tick: tick < end, ticks(cron, zone, begin.timestamp()))
+
+
+def test_a_schedule_in_utc_wakes_at_its_own_times_only(tmp_path: Path) -> None:
+    assert units.timer(made.schedule(tmp_path)).count("OnCalendar=") == 1
 
 
 @needs_analyze
