@@ -89,8 +89,13 @@ def _command(command: str, text: str) -> str | None:
             timeout=SECONDS,
             check=False,
         )
-    except (OSError, subprocess.SubprocessError) as error:
-        return f"--notify-command: {error}"
+    # Errors in their own words hold the command, which often holds a secret.
+    except subprocess.TimeoutExpired:
+        return f"--notify-command took longer than {SECONDS} s"
+    except OSError as error:
+        return f"--notify-command: {error.strerror or type(error).__name__}"
+    except subprocess.SubprocessError as error:
+        return f"--notify-command: {type(error).__name__}"
     if done.returncode:
         said = done.stderr.strip().splitlines()
         return f"--notify-command ended with {done.returncode}: {said[-1] if said else ''}"

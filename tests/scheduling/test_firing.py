@@ -14,7 +14,7 @@ import pytest
 
 from imgbatch.dataset.lock import RunLock
 from imgbatch.errors import ScheduleError, SettingsError, StorageError
-from imgbatch.scheduling import firing, journal, kept
+from imgbatch.scheduling import firing, journal, kept, notice
 from imgbatch.storage import open_store
 from tests import corpus
 from tests.scheduling import made
@@ -70,6 +70,26 @@ def test_no_file_of_the_folder_where_it_was_given_is_run_in_place_of_ours(tmp_pa
     with open(record["log"]) as log:  # noqa: PTH123 - a path as text
         said = log.read()
     assert ("planted" in said, "standard" in said, record["code"]) == (False, True, 0)
+
+
+def test_a_notice_that_takes_too_long_tells_nothing_of_its_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notice, "SECONDS", 0.2)
+    schedule = made.schedule(tmp_path, notify_command="sleep 5; : token-of-chat", words=made.BADLY)
+    record = firing.run_due(tmp_path, schedule, now=time.time())
+    assert record
+    assert record["notice_failed"] == ["--notify-command took longer than 0.2 s"]
+    assert "token-of-chat" not in (tmp_path / "daily" / journal.FILE).read_text()
+
+
+def test_a_notice_that_cannot_be_started_tells_nothing_of_its_command(tmp_path: Path) -> None:
+    command = f": token-of-chat {'x' * 2**18}"  # longer than a system takes
+    schedule = made.schedule(tmp_path, notify_command=command, words=made.BADLY)
+    record = firing.run_due(tmp_path, schedule, now=time.time())
+    assert record
+    (said,) = record["notice_failed"]
+    assert ("--notify-command" in said, "token-of-chat" in said) == (True, False)
 
 
 def test_a_schedule_made_just_now_owes_nothing(tmp_path: Path) -> None:
