@@ -131,7 +131,16 @@ def start_process(folder: Path) -> Starter:
 
     def start(schedule: Schedule) -> Callable[[], int | None]:
         children[:] = [child for child in children if child.poll() is None]
-        command = [sys.executable, "-P", "-m", "imgbatch", "schedule", "run", schedule.name, "--due"]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "imgbatch",
+            "schedule",
+            "run",
+            schedule.name,
+            "--due",
+        ]
         child = subprocess.Popen(  # noqa: S603 - our own program, no shell
             command,
             stdin=subprocess.DEVNULL,

@@ -58,7 +58,7 @@ def take_away(folder: Path, name: str, timer: Timer | None) -> None:
         ScheduleError: the timer cannot be reached.
     """
     if timer == "systemd" or (timer is None and units.of_folder(folder, name)):
-        units.take_away(name)
+        units.take_away(folder, name)
     if timer == "cron" or (timer is None and which("crontab")):
         crontab.take_away(folder, name)
 
@@ -69,7 +69,7 @@ def problem(folder: Path, schedule: Schedule) -> str | None:
 
     anew = f"`imgbatch schedule remove {schedule.name}`, and add it anew"
     try:
-        if schedule.timer == "systemd" and not units.there(schedule.name):
+        if schedule.timer == "systemd" and not units.there(folder, schedule.name):
             return f"no timer of systemd wakes it: {anew}"
         if schedule.timer == "cron" and not crontab.there(folder, schedule.name):
             return f"no line of the crontab wakes it: {anew}"

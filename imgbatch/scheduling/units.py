@@ -11,8 +11,10 @@ the journal has a tick for both. Drawback: as with cron, Python starts to see th
 
 from __future__ import annotations
 
+import os
 import subprocess
 from datetime import UTC, datetime
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,42 +66,46 @@ def place(schedule: Schedule, folder: Path, command: Sequence[str]) -> None:
         ScheduleError: there is no systemd of this user, or it does not take it.
     """
     units = unit_folder()
-    name = unit_name(schedule.name)
+    name = unit_name(folder, schedule.name)
     if not alive():
         raise ScheduleError(
             "systemd does not answer this user", "Add it with --timer cron, or --timer loop."
         )
     units.mkdir(parents=True, exist_ok=True)
-    (units / f"{name}.service").write_text(service(schedule, folder, command))
-    (units / f"{name}.timer").write_text(timer(schedule))
-    _systemctl("daemon-reload")
-    _systemctl("enable", "--now", f"{name}.timer")
+    try:
+        (units / f"{name}.service").write_text(service(schedule, folder, command))
+        (units / f"{name}.timer").write_text(timer(schedule))
+        _systemctl("daemon-reload")
+        _systemctl("enable", "--now", f"{name}.timer")
+    except BaseException:
+        _asked("disable", "--now", f"{name}.timer")
+        _delete(name)
+        _asked("daemon-reload")
+        raise
 
 
-def take_away(name: str) -> None:
+def take_away(folder: Path, name: str) -> None:
     """Stop a timer and delete it. A command that is at work goes on.
 
     Raises:
         ScheduleError: systemd does not answer.
     """
-    units, unit = unit_folder(), unit_name(name)
-    if not (units / f"{unit}.timer").exists():
+    unit = unit_name(folder, name)
+    if not (unit_folder() / f"{unit}.timer").exists():
         return
     _systemctl("disable", "--now", f"{unit}.timer")
-    for kind in ("timer", "service"):
-        (units / f"{unit}.{kind}").unlink(missing_ok=True)
+    _delete(unit)
     _systemctl("daemon-reload")
 
 
 def of_folder(folder: Path, name: str) -> bool:
     """Return whether a timer wakes the schedule of a name in this folder, and not in another."""
-    path = unit_folder() / f"{unit_name(name)}.service"
-    return path.exists() and _environment(folder) in path.read_text().splitlines()
+    return _is_ours(folder, unit_name(folder, name)) is True
 
 
-def there(name: str) -> bool:
+def there(folder: Path, name: str) -> bool:
     """Return whether systemd has the timer of a schedule, and it is waiting."""
-    return _asked("is-active", f"{unit_name(name)}.timer") == "active"
+    return _asked("is-active", f"{unit_name(folder, name)}.timer") == "active"
 
 
 def alive() -> bool:
@@ -166,15 +172,44 @@ def quoted(word: str, *, of_command: bool = True) -> str:
     return f'"{text.replace("$", "$$") if of_command else text}"'
 
 
-def unit_name(name: str) -> str:
-    """Return what systemd calls a schedule."""
-    return f"imgbatch-{name}"
+def unit_name(folder: Path, name: str) -> str:
+    """Return what systemd calls a schedule.
+
+    It has one list of names for all folders: where the plain one is another folder's, or this
+    schedule has the other already, the folder's digest is added.
+    """
+    plain = f"imgbatch-{name}"
+    longer = f"{plain}.{blake2b(os.fsencode(folder), digest_size=4).hexdigest()}"
+    return longer if _is_ours(folder, plain) is False or _is_ours(folder, longer) else plain
 
 
 def unit_folder() -> Path:
     """Return where the user's own units lie."""
     config = variables("XDG_CONFIG_HOME").get("XDG_CONFIG_HOME", "~/.config")
     return Path(config).expanduser() / "systemd" / "user"
+
+
+def stamp_folder() -> Path:
+    """Return where the user's systemd keeps when a persistent timer last fired."""
+    data = variables("XDG_DATA_HOME").get("XDG_DATA_HOME", "~/.local/share")
+    return Path(data).expanduser() / "systemd" / "timers"
+
+
+def _is_ours(folder: Path, unit: str) -> bool | None:
+    """Return whether a unit is of a folder's schedule; None: there is none of that name."""
+    try:
+        text = (unit_folder() / f"{unit}.service").read_text("utf-8", "replace")
+    except FileNotFoundError:
+        return None
+    return _environment(folder) in text.splitlines()
+
+
+def _delete(unit: str) -> None:
+    """Delete the files of a timer, and what systemd remembers of it."""
+    _asked("clean", "--what=state", f"{unit}.timer")  # an older systemd cannot
+    (stamp_folder() / f"stamp-{unit}.timer").unlink(missing_ok=True)
+    for kind in ("timer", "service"):
+        (unit_folder() / f"{unit}.{kind}").unlink(missing_ok=True)
 
 
 def _environment(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""The key of pseudonyms: another one than a dataset's is refused, and one that lies inside of it."""
+"""The key of pseudonyms: that of another dataset is refused, and one that lies in its own."""
 
 from __future__ import annotations
 

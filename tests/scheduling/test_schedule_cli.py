@@ -210,6 +210,64 @@ def test_a_damaged_one_is_taken_from_whatever_timer_woke_it(
     assert "disable --now imgbatch-systemd.timer" in (tmp_path / "asked").read_text()
 
 
+@pytest.fixture
+def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stand-in for systemd's program, which refuses the words in a file; returns that file."""
+    programs, refused = tmp_path / "programs", tmp_path / "refused"
+    programs.mkdir()
+    refused.touch()
+    text = 'case "$*" in *"$(cat "$REFUSED")"*) [ -s "$REFUSED" ] && exit 1;; esac; echo running'
+    (programs / "systemctl").write_text(f"#!/bin/sh\n{text}\n")
+    (programs / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    monkeypatch.setenv("REFUSED", str(refused))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    return refused
+
+
+def test_a_timer_that_systemd_refuses_leaves_no_unit_behind(
+    tmp_path: Path, imgbatch: Callable[..., Done], systemctl: Path
+) -> None:
+    words = ["--every", "hourly", "--timer", "systemd", "--", "report", "own"]
+    for asked in ("enable", "daemon-reload"):
+        systemctl.write_text(asked)
+        done = imgbatch("schedule", "add", "hourly", *words)
+        assert (done.returncode, asked in done.stderr) == (33, True)
+        assert imgbatch("schedule", "list").stdout == "no schedule\n"
+        assert list((tmp_path / "config/systemd/user").iterdir()) == []
+    systemctl.write_text("")
+    assert imgbatch("schedule", "add", "hourly", *words).returncode == 0
+
+
+def test_one_name_in_two_folders_is_two_timers(
+    tmp_path: Path,
+    imgbatch: Callable[..., Done],
+    systemctl: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    units = tmp_path / "config/systemd/user"
+    for folder, every in (("one", "daily 03:00"), ("two", "daily 04:00")):
+        monkeypatch.setenv("IMGBATCH_SCHEDULE_FOLDER", str(tmp_path / folder))
+        words = ["--every", every, "--timer", "systemd", "--", "report", "own"]
+        done = imgbatch("schedule", "add", "daily", *words)
+        assert done.returncode == 0, done.stderr
+    assert len(list(units.iterdir())) == 4
+    assert imgbatch("schedule", "remove", "daily").returncode == 0
+    (service,) = units.glob("*.service")
+    assert (service.name, str(tmp_path / "one") in service.read_text()) == (
+        "imgbatch-daily.service",
+        True,
+    )
+    monkeypatch.setenv("IMGBATCH_SCHEDULE_FOLDER", str(tmp_path / "one"))
+    stamp = tmp_path / "data/systemd/timers/stamp-imgbatch-daily.timer"
+    stamp.parent.mkdir(parents=True)
+    stamp.touch()
+    systemctl.write_text("clean")  # as an older systemd does
+    assert imgbatch("schedule", "remove", "daily").returncode == 0
+    assert (list(units.iterdir()), stamp.exists()) == ([], False)
+
+
 def test_a_tick_that_passed_and_did_not_begin_is_a_problem(
     tmp_path: Path, imgbatch: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -21,7 +22,6 @@ from tests.scheduling import made
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 needs_analyze = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="no systemd-analyze here"
@@ -140,6 +140,7 @@ def in_namespace(tmp_path: Path, script: str) -> subprocess.CompletedProcess[str
     environment = {
         "PATH": f"{sys.prefix}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": str(tmp_path / "home"),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
         "XDG_RUNTIME_DIR": "/run/user/imgbatch",
         "IMGBATCH_SCHEDULE_FOLDER": str(tmp_path / "schedules"),
     }
@@ -170,8 +171,16 @@ systemctl --user stop imgbatch-minutely.timer
 imgbatch schedule list
 systemctl --user start imgbatch-minutely.timer
 imgbatch schedule list --json
+IMGBATCH_SCHEDULE_FOLDER=$HOME/other imgbatch schedule add minutely --every 'monthly 1 3:00' \\
+    -- recipe list
+systemctl --user list-timers --full --no-pager
+echo STAMPS
+ls "$HOME/.local/share/systemd/timers"
 imgbatch schedule remove minutely
-ls "$HOME/.config/systemd/user"
+ls "$HOME/.config/systemd/user" "$HOME/.local/share/systemd/timers"
+IMGBATCH_SCHEDULE_FOLDER=$HOME/other imgbatch schedule list
+IMGBATCH_SCHEDULE_FOLDER=$HOME/other imgbatch schedule remove minutely
+find "$HOME/.config/systemd" "$HOME/.local/share/systemd" -name '*minutely*'
 """
 
 
@@ -189,4 +198,14 @@ def test_a_timer_of_systemd_really_fires_and_is_really_gone_when_removed(tmp_pat
     tick = datetime.fromtimestamp(last["tick"], ZoneInfo("Europe/Berlin"))
     assert tick.second == 0
     assert last["began"] - last["tick"] >= 0
-    assert "imgbatch-minutely" not in told.partition("is removed")[2]
+    # One of that name in another folder has a timer of its own, which stays.
+    both, _, stamps = told.partition("STAMPS")
+    there, _, left = stamps.partition("schedule minutely is removed")
+    left, _, gone = left.partition("schedule minutely is removed")
+    (other,) = set(re.findall(r"imgbatch-minutely\.\w+\.timer", both))
+    assert "imgbatch-minutely.timer" in both
+    assert "stamp-imgbatch-minutely.timer" in there
+    assert "imgbatch-minutely.timer" not in left
+    assert other in left
+    assert "no timer of systemd wakes it" not in left
+    assert gone.strip() == ""
