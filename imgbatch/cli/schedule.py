@@ -61,6 +61,7 @@ def add(
 ) -> None:
     """Have a command of imgbatch recur on this machine; what was missed is caught up once."""
     from imgbatch.cli import schedule_lines
+    from imgbatch.cli.schedule_words import dataset_of
     from imgbatch.recurring import check_zone, cron_of, local_zone
     from imgbatch.scheduling import kept, timers, units
 
@@ -71,13 +72,13 @@ def add(
     now = time.time()
     schedule = kept.Schedule(
         name=name,
-        every=every,
+        every=" ".join(every.split()),
         cron=cron_of(every),
         timezone=zone,
         words=words,
         folder=str(Path.cwd()),
         environment=kept.environment(),
-        dataset=_dataset_of(words),
+        dataset=dataset_of(words),
         notify_command=notify_command,
         notify_url=notify_url,
         since=now,
@@ -186,29 +187,6 @@ def of_dataset(url: str) -> tuple[list[dict[str, Any]], list[str]]:
         one for one in kept.schedules(folder) if isinstance(one, kept.Damaged) or one.dataset == url
     ]
     return schedule_lines.shown(folder, found)
-
-
-def _dataset_of(words: list[str]) -> str:
-    """Return the dataset that a command works on, or "", having looked at all its words.
-
-    A typing error is told now, and not at three at night.
-
-    Raises:
-        SettingsError: it is no command that may recur.
-    """
-    from imgbatch.cli import app
-    from imgbatch.storage import open_store
-
-    if words[0] == "schedule":
-        raise SettingsError("a schedule schedules no schedule", "Give run, retry, group, ...")
-    command: Any = typer.main.get_command(app)
-    context = command.make_context("imgbatch", list(words))
-    while hasattr(command, "resolve_command"):
-        rest = [*context._protected_args, *context.args]  # noqa: SLF001 - as click's own `invoke` does
-        word, command, rest = command.resolve_command(context, rest)
-        context = command.make_context(word, rest, parent=context)
-    named = context.params.get("dataset")
-    return open_store(named).root if isinstance(named, str) else ""
 
 
 def _notes(schedule: Schedule, *, lingers: Any) -> list[str]:

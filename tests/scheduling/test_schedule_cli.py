@@ -13,6 +13,7 @@ import pytest
 
 from imgbatch.__main__ import main
 from imgbatch.scheduling import firing, kept
+from imgbatch.storage import open_store
 from tests import corpus
 from tests.scheduling import made
 
@@ -35,6 +36,7 @@ def imgbatch(
     """The command line in this process: starting Python costs more than what is tested."""
     monkeypatch.setenv("IMGBATCH_SCHEDULE_FOLDER", str(tmp_path / "schedules"))
     monkeypatch.chdir(tmp_path)
+    open_store.cache_clear()  # of `own` in another test's folder
 
     def call(*words: str | Path) -> Done:
         monkeypatch.setattr(sys, "argv", ["imgbatch", *map(str, words)])
@@ -87,6 +89,12 @@ def test_status_tells_the_last_result_and_the_next_time(
         (["--", "recipe", "shw"], 2, "shw"),
         (["--", "schedule", "list"], 10, "schedules no schedule"),
         (["--notify-url", "slack", "--", "report", "own"], 10, "is no web address"),
+        (["--", "retain", "own"], 10, "asks before it does anything"),
+        (["--", "forget", "own", "--post-id", "1"], 10, "asks before it does anything"),
+        (["--", "cloud", "run", "in", "own"], 10, "asks before it does anything"),
+        (["--", "status", "own", "--watch"], 10, "--watch"),
+        (["--", "run", "--help"], 10, "does nothing but to show help"),
+        (["--", "recipe", "--help"], 10, "does nothing but to show help"),
     ],
 )
 def test_a_typing_error_is_told_now_and_not_at_three_at_night(
@@ -94,7 +102,46 @@ def test_a_typing_error_is_told_now_and_not_at_three_at_night(
 ) -> None:
     done = add(imgbatch, *words)
     assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+    assert done.stdout == ""
     assert imgbatch("schedule", "list").stdout == "no schedule\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "s3://AKIAIOSFODNN7EXAMPLE:plantedSecretKey@bucket/x", "own"],
+        ["run", "https://b.s3.amazonaws.com/x?X-Amz-Signature=plantedSecretKey", "own"],
+        ["run", "in/plantedSecretKey", "own"],
+    ],
+)
+def test_words_that_hold_a_secret_are_refused_and_not_repeated(
+    imgbatch: Callable[..., Done],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    words: list[str],
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "plantedSecretKey")
+    done = add(imgbatch, "--", *words)
+    assert (done.returncode, "holds a secret" in done.stderr) == (10, True), done.stderr
+    assert "plantedSecretKey" not in done.stdout + done.stderr
+    assert not (tmp_path / "schedules").exists()
+
+
+def test_what_may_go_without_an_answer_may_recur(imgbatch: Callable[..., Done]) -> None:
+    for name, *words in (
+        ("one", "retain", "own", "--yes"),
+        ("two", "bucket", "harden", "s3://lab-pictures"),  # shows what it would change
+        ("three", "status", "own"),
+    ):
+        given = ["--every", "hourly", "--timer", "loop", "--", *words]
+        assert imgbatch("schedule", "add", name, *given).returncode == 0
+
+
+def test_a_line_break_in_its_times_is_a_space(
+    imgbatch: Callable[..., Done], tmp_path: Path
+) -> None:
+    assert add(imgbatch, "--", "report", "own", every="daily\n03:00").returncode == 0
+    assert kept.get(tmp_path / "schedules", "weekly").every == "daily 03:00"
 
 
 def test_times_that_are_none_are_told(imgbatch: Callable[..., Done]) -> None:
