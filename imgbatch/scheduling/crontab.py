@@ -31,7 +31,10 @@ SECONDS = 30
 QUARTER, HOUR = 15, 60
 BEGIN = "# begin: made by `imgbatch schedule`, which adds and removes lines here"
 END = "# end: made by `imgbatch schedule`"
-_BLOCK = re.compile(rf"^{re.escape(BEGIN)}\n(.*?)^{re.escape(END)}\n", re.DOTALL | re.MULTILINE)
+# Of a first mark whose last one somebody deleted, the next first one is no part.
+_BLOCK = re.compile(
+    rf"^{re.escape(BEGIN)}\n((?:(?!{re.escape(BEGIN)}$).*\n)*?){re.escape(END)}\n", re.MULTILINE
+)
 
 
 def line(schedule: Schedule, folder: Path, command: Sequence[str]) -> str:
@@ -52,9 +55,11 @@ def with_line(table: str, name: str, new: str | None) -> str:
         name: the schedule's.
         new: its line.
     """
+    # By its own mark it is found outside of the block too, whose marks somebody may have deleted.
+    texts = table.splitlines(keepends=True)
+    table = "".join(text for text in texts if not text.rstrip("\n").endswith(_mark(name)))
     found = _BLOCK.search(table)
-    ours = found[1].splitlines() if found else []
-    kept = [text for text in ours if not text.endswith(_mark(name))]
+    kept = found[1].splitlines() if found else []
     kept += [new + _mark(name)] if new else []
     block = "\n".join([BEGIN, *kept, END, ""]) if kept else ""
     if found:
@@ -84,13 +89,19 @@ def take_away(folder: Path, name: str) -> None:
         after = with_line(before, _own(folder, name), None)
         if after != before:
             _write(after)
+        if there(folder, name):
+            raise ScheduleError(
+                f"the crontab still has the line of schedule {name}",
+                "Delete it by `crontab -e`, then try again.",
+            )
 
 
 def there(folder: Path, name: str) -> bool:
-    """Return whether the crontab has the line of a schedule."""
-    found = _BLOCK.search(_read())
+    """Return whether the crontab has the line of a schedule, and cron reads it."""
     mark = _mark(_own(folder, name))
-    return any(text.endswith(mark) for text in (found[1].splitlines() if found else ()))
+    return any(
+        text.endswith(mark) and not text.lstrip().startswith("#") for text in _read().splitlines()
+    )
 
 
 def _mark(name: str) -> str:

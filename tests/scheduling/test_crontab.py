@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from imgbatch.errors import ScheduleError
+from imgbatch.scheduling import crontab
 from imgbatch.scheduling.crontab import BEGIN, END, line, with_line
 from tests.scheduling import made
 
@@ -48,6 +50,57 @@ def test_what_is_not_ours_stays_to_the_letter(theirs: str) -> None:
     left = with_line(with_line(two + "5 * * * * later\n", "s/one", None), "s/two", None)
     assert left.splitlines() == [*theirs.splitlines(), "5 * * * * later"]
     assert with_line(theirs, "s/three", None) == theirs
+
+
+def test_a_block_that_somebody_cut_has_no_line_twice_and_loses_none_of_theirs() -> None:
+    two = with_line(with_line(THEIRS, "s/one", "1 * * * * one"), "s/two", "2 * * * * two")
+    cut = two.replace(f"{END}\n", "5 * * * * later\n")
+    again = with_line(cut, "s/one", "3 * * * * one")
+    assert [text for text in again.splitlines() if "one" in text] == ["3 * * * * one # s/one"]
+    assert with_line(cut, "s/one", None).splitlines() == [
+        *THEIRS.splitlines(),
+        BEGIN,
+        "2 * * * * two # s/two",
+        "5 * * * * later",
+    ]
+    # A whole block after the cut one begins at its own mark.
+    left = with_line(with_line(again, "s/one", None), "s/two", None)
+    assert left.splitlines() == [*THEIRS.splitlines(), BEGIN, "5 * * * * later"]
+    assert with_line(f"{END}\n{two}", "s/two", None).count("two") == 0
+
+
+@pytest.fixture
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A crontab of a stand-in for cron's program, which takes nothing while `full` is there."""
+    programs, table = tmp_path / "programs", tmp_path / "table"
+    programs.mkdir()
+    script = '[ "$1" = -l ] && exec cat "$TABLE"; [ -e "$TABLE.full" ] || cat > "$TABLE"'
+    (programs / "crontab").write_text(f"#!/bin/sh\n{script}\n")
+    (programs / "crontab").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    monkeypatch.setenv("TABLE", str(table))
+    table.write_text(THEIRS)
+    return table
+
+
+def test_a_line_outside_of_the_block_is_there_and_is_removed(tmp_path: Path, table: Path) -> None:
+    schedule = made.schedule(tmp_path, timer="cron")
+    crontab.place(schedule, tmp_path, COMMAND)
+    table.write_text(table.read_text().replace(f"{END}\n", ""))
+    assert crontab.there(tmp_path, "daily")
+    crontab.take_away(tmp_path, "daily")
+    assert table.read_text() == f"{THEIRS}{BEGIN}\n"
+    crontab.place(schedule, tmp_path, COMMAND)
+    assert table.read_text().count("daily") == 2
+    table.write_text(table.read_text().replace("0,15", "# 0,15"))
+    assert not crontab.there(tmp_path, "daily")  # somebody turned it off
+
+
+def test_a_line_that_stays_is_not_said_to_be_removed(tmp_path: Path, table: Path) -> None:
+    crontab.place(made.schedule(tmp_path, timer="cron"), tmp_path, COMMAND)
+    table.with_name("table.full").touch()
+    with pytest.raises(ScheduleError, match="still"):
+        crontab.take_away(tmp_path, "daily")
 
 
 def test_the_shell_of_cron_gets_back_what_was_meant(tmp_path: Path) -> None:
