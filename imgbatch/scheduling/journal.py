@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from imgbatch.scheduling.kept import Schedule
 
 FILE = "journal.jsonl"
+# It only grows, by some 600 bytes at each tick; what is due is in its last lines.
+TAIL = 2**17
 BEGAN, ENDED, SKIPPED, TOLD = "began", "ended", "skipped", "told"
 CUT_OFF = "cut off"
 # A tick whose command was cut off, by a reboot say, is begun once more, and not again and again:
@@ -61,24 +63,48 @@ def note(own: Path, event: str, **said: Any) -> None:
         os.close(handle)
 
 
-def lines(own: Path) -> list[dict[str, Any]]:
-    """Return the journal's lines, oldest first, without one that was cut by a power failure.
-
-    What such a line said counts as not done: its tick is done again.
-    """
+def size(own: Path) -> int:
+    """Return the bytes of a journal; more than before: something came to it."""
     try:
-        texts = (own / FILE).read_text("utf-8", "replace").splitlines()
+        return (own / FILE).stat().st_size
     except FileNotFoundError:
-        return []
+        return 0
+
+
+def lines(own: Path) -> list[dict[str, Any]]:
+    """Return the journal's last lines, oldest first, without one that was cut by a power failure.
+
+    What such a line said counts as not done: its tick is done again. The last that tells of more
+    than a skipped tick is among them, however long ago it was.
+    """
+    read = TAIL
+    while True:
+        found, whole = _last(own, read)
+        if whole or any(line["event"] != SKIPPED for line in found):
+            return found
+        read *= 4
+
+
+def _last(own: Path, read: int) -> tuple[list[dict[str, Any]], bool]:
+    """Return the lines of so many last bytes of a journal, and whether these are all."""
+    try:
+        with (own / FILE).open("rb") as file:
+            start = max(0, os.fstat(file.fileno()).st_size - read)
+            file.seek(start)
+            data = file.read()
+    except FileNotFoundError:
+        return [], True
+    # What comes before the first line break is a part of a line.
+    data = data if not start else data.partition(b"\n")[2]
     found = []
-    for text in texts:
+    for text in data.decode("utf-8", "replace").splitlines():
         try:
             line = json.loads(text)
         except ValueError:
             continue
         if isinstance(line, dict) and "event" in line:
             found.append(line)
-    return found
+    return found, not start
 
 
 def due(schedule: Schedule, told: list[dict[str, Any]], now: float) -> Due | None:

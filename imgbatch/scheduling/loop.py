@@ -45,14 +45,14 @@ class Start:
 
     Attributes:
         due: the tick that it was for.
-        lines: how long the journal was.
+        size: of the journal, in bytes.
         at: seconds since 1970.
         fruitless: how many starts before it came to nothing, one after the other.
         code: tells its exit code; None: it could not be started.
     """
 
     due: journal.Due
-    lines: int
+    size: int
     at: float
     fruitless: int
     code: Callable[[], int | None] | None
@@ -162,12 +162,13 @@ class _Waking:
     def wake(self, schedule: Schedule, now: float) -> None:
         """Start a schedule's command if a tick is due, and none that was started is at it."""
         own = self._folder / schedule.name
-        told = journal.lines(own)
-        found = journal.due(schedule, told, now)
+        # Before its lines: what comes to it meanwhile is seen the next time.
+        size = journal.size(own)
+        found = journal.due(schedule, journal.lines(own), now)
         if found is None or (found.again and firing.at_work(own)):
             return
         former, fruitless = self._starts.get(schedule.name), 0
-        if former and former.lines == len(told):
+        if former and former.size == size:
             if former.due == found and 0 <= now - former.at < PAUSE:
                 return
             fruitless = 0 if former.told_itself() else former.fruitless + 1
@@ -182,7 +183,7 @@ class _Waking:
             code_of = self._start(schedule)
         except OSError as error:
             self._say(f"schedule {schedule.name}: no process can be started, not yet: {error}")
-        self._starts[schedule.name] = Start(found, len(told), now, fruitless, code_of)
+        self._starts[schedule.name] = Start(found, size, now, fruitless, code_of)
 
     def _give_up(self, schedule: Schedule, found: journal.Due, error: str) -> None:
         """Tell of a tick whose command never began, and note that it failed.

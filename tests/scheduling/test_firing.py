@@ -92,6 +92,29 @@ def test_a_notice_that_cannot_be_started_tells_nothing_of_its_command(tmp_path: 
     assert ("--notify-command" in said, "token-of-chat" in said) == (True, False)
 
 
+def test_of_a_long_journal_its_end_is_read_and_tells_the_same(tmp_path: Path) -> None:
+    schedule, now = made.schedule(tmp_path, cron="*/5 * * * *"), time.time()
+    own, tick = tmp_path / "daily", now // 300 * 300
+    old = [
+        json.dumps({"event": event, "tick": tick - 300 * back, "at": tick, "words": "x" * 300})
+        for back in range(20_000, 1, -1)
+        for event in (journal.BEGAN, journal.ENDED)
+    ]
+    (own / journal.FILE).write_text("\n\n".join(old) + "\n")
+    assert journal.due(schedule, journal.lines(own), now) == journal.Due(tick)
+    assert journal.size(own) > 16 * journal.TAIL
+    assert len(journal.lines(own)) < len(old) / 10
+    # What is at work was begun so long ago that only skipped ticks have come since.
+    journal.note(own, journal.BEGAN, tick=tick, at=tick)
+    for place in range(1, 6):
+        with (own / journal.FILE).open("a") as file:
+            said = {"event": journal.SKIPPED, "tick": tick + place, "error": "x" * journal.TAIL}
+            file.write(f"\n{json.dumps(said)}\n")
+    begun = journal.unended(journal.lines(own))
+    assert begun
+    assert begun["tick"] == tick
+
+
 def test_a_schedule_made_just_now_owes_nothing(tmp_path: Path) -> None:
     now = time.time()
     schedule = made.schedule(tmp_path, since=now)

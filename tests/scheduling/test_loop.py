@@ -83,6 +83,28 @@ def test_no_file_of_the_folder_where_it_was_started_is_run_in_place_of_ours(
     assert (code, told) == (0, ["began", "ended"])
 
 
+def test_a_long_journal_does_not_look_like_one_that_nothing_came_to(tmp_path: Path) -> None:
+    """Its end is read, so the count of lines that are read stays the same."""
+    now = time.time()
+    schedule = made.schedule(tmp_path, cron="* * * * *", since=now - 120)
+    said = {"event": journal.SKIPPED, "tick": now - 1e6, "x": "x" * 1000}
+    text = f"\n{json.dumps(said)}\n" * (3 * journal.TAIL // 1000)
+    (tmp_path / "daily" / journal.FILE).write_text(text)
+
+    def start(_: Schedule) -> Code:
+        # It ends as it should, for an older tick than the one that it was started for.
+        with (tmp_path / "daily" / journal.FILE).open("a") as file:
+            file.write(f"\n{json.dumps({**said, 'event': journal.ENDED})}\n")
+        return lambda: 0
+
+    spoken: list[str] = []
+    clock = Clock(now, now + 6 * PAUSE)
+    with pytest.raises(_OverError):
+        loop(tmp_path, start=start, say=spoken.append, clock=clock, sleep=clock.sleep)
+    assert [text for text in spoken if "tries" in text] == []
+    assert schedule.timer == "loop"
+
+
 def test_what_passed_while_no_loop_was_there_is_caught_up_once(tmp_path: Path) -> None:
     now = time.time()
     schedule = made.schedule(tmp_path, since=now)
