@@ -102,10 +102,18 @@ def check_zone(timezone: str) -> None:
         )
 
 
-def local_zone(link: str = LOCALTIME) -> str:
-    """Return the name of this machine's time zone; UTC where it has no name."""
+def local_zone(link: str = LOCALTIME, *, said: str = "") -> str:
+    """Return the name of the time zone here; UTC where it has no name.
+
+    Args:
+        link: to the machine's own.
+        said: what TZ has, which comes before it; "": nothing.
+    """
+    name = said.removeprefix(":") or link
     try:
-        name = str(Path(link).readlink()).partition("zoneinfo/")[2]
+        if name.startswith("/"):
+            path = name if "zoneinfo/" in name else str(Path(name).readlink())
+            name = path.partition("zoneinfo/")[2]
         check_zone(name)
     except (OSError, SettingsError):  # a copy in place of a link, or a zone without a city
         return "UTC"

@@ -96,6 +96,25 @@ def test_both_days_of_a_cron_are_ticks_as_every_cron_has_them() -> None:
     assert days == [30, 1, 7]
 
 
+@pytest.mark.parametrize(
+    ("said", "zone"),
+    [
+        ("America/Havana", "America/Havana"),
+        (":America/Havana", "America/Havana"),
+        ("/usr/share/zoneinfo/America/Havana", "America/Havana"),
+        ("/usr/share/zoneinfo/Asia/Calcutta", "Asia/Calcutta"),  # itself a link to another
+        ("UTC", "UTC"),
+        ("CET-1CEST", "UTC"),  # has no name
+        ("", "Europe/Berlin"),
+        (":{link}", "Europe/Berlin"),
+    ],
+)
+def test_the_users_own_zone_is_that_of_tz(tmp_path: Path, said: str, zone: str) -> None:
+    link = tmp_path / "localtime"
+    link.symlink_to("/usr/share/zoneinfo/Europe/Berlin")
+    assert local_zone(str(link), said=said.format(link=link)) == zone
+
+
 def test_the_machines_own_zone_is_the_one_of_its_link(tmp_path: Path) -> None:
     link = tmp_path / "localtime"
     link.symlink_to("/usr/share/zoneinfo/Europe/Berlin")

@@ -64,8 +64,9 @@ def add(
     from imgbatch.cli.schedule_words import dataset_of
     from imgbatch.recurring import check_zone, cron_of, local_zone
     from imgbatch.scheduling import kept, timers, units
+    from imgbatch.settings import variables
 
-    zone = timezone or local_zone()
+    zone = timezone or local_zone(said=variables("TZ").get("TZ", ""))
     check_zone(zone)
     if notify_url is not None and not notify_url.startswith(("https://", "http://")):
         raise SettingsError(f"--notify-url {notify_url!r} is no web address")

@@ -127,6 +127,14 @@ def test_words_that_hold_a_secret_are_refused_and_not_repeated(
     assert not (tmp_path / "schedules").exists()
 
 
+def test_the_users_own_time_zone_counts(
+    imgbatch: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "America/Havana")
+    given = ["--every", "daily 03:00", "--timer", "loop", "--", "report", "own"]
+    assert "(America/Havana)" in imgbatch("schedule", "add", "daily", *given).stdout
+
+
 def test_what_may_go_without_an_answer_may_recur(imgbatch: Callable[..., Done]) -> None:
     for name, *words in (
         ("one", "retain", "own", "--yes"),
