@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from imgbatch.fetching import Fetched, Progress
 
 LINE_SECONDS = 5.0
+LOST = "posts.jsonl has them no more"
+UNLINKED = "no post links to any more; --removed forget deletes them"
 
 
 def fetch(
@@ -46,6 +48,9 @@ def fetch(
         list[str] | None,
         typer.Option(help="Error class to ask for again, such as 'link.*'; may be repeated."),
     ] = None,
+    removed: Annotated[
+        str, typer.Option(help="Media that no post links to any more: keep or forget (delete).")
+    ] = "keep",
     contact: Annotated[
         str, typer.Option(help="Who asks: an address or page, told to every server.")
     ] = "",
@@ -77,6 +82,7 @@ def fetch(
         "limit": limit,
         "refresh": refresh,
         "retry": tuple(retry or ()),
+        "removed": removed,
         "contact": contact,
         **({"kinds": tuple(kind)} if kind else {}),
     }
@@ -133,4 +139,10 @@ def _lines(found: Fetched) -> list[str]:
         *(f"  {count:>9,}  {name}" for name, count in found.outcomes.items()),
         f"{found.posts:,} posts of {', '.join(found.formats)}: {found.out}",
         *([f"{found.gaps:,} gaps of the dump are kept in posts.jsonl"] if found.gaps else []),
+        *(
+            [f"{found.lost:,} posts that OUT had are not in this dump: {LOST}"]
+            if found.lost
+            else []
+        ),
+        *([f"{found.unlinked:,} files are kept that {UNLINKED}"] if found.unlinked else []),
     ]

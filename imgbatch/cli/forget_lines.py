@@ -135,6 +135,12 @@ def fetched_lines(left: list[TakenOut]) -> list[str]:
     """Say what left the folders of fetches."""
     return [
         f"{one.out}: {one.posts:,} posts, {one.urls:,} URLs and {one.files:,} files left it too"
+        + (
+            f"; nobody knows which posts {one.nobodys:,} of the URLs were of, and no post has "
+            "them now"
+            if one.nobodys
+            else ""
+        )
         for one in left
     ]
 

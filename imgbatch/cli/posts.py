@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from imgbatch.dataset import Dataset
     from imgbatch.fetching.takedown import TakenOut
+    from imgbatch.fetching.traces import Traces
 
 DAY = 24 * 3600.0
 NamedPosts = Annotated[
@@ -30,6 +31,10 @@ DeletedPosts = Annotated[
 OfPlatform = Annotated[
     str | None,
     typer.Option("--platform", help="Where these posts are from: x, telegram, ...; else any."),
+]
+LookedAtToo = Annotated[
+    list[str] | None,
+    typer.Option("--fetched", help="With --forgotten: OUT of a fetch. May be given again."),
 ]
 FetchedTo = Annotated[
     list[str] | None,
@@ -140,6 +145,15 @@ def leave_fetched(
     from imgbatch.fetching.takedown import take_out
 
     return [take_out(out, marks, before=before) for out in fetched or ()]
+
+
+def looked_at(fetched: list[str] | None, marks: frozenset[str]) -> list[Traces]:
+    """Look for forgotten posts in what fetches wrote, for those of these marks and all others."""
+    if not fetched:
+        return []
+    from imgbatch.fetching.traces import traces
+
+    return [traces(out, marks) for out in fetched]
 
 
 def retain(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,16 @@ import typer
 
 from imgbatch.cli.forget import NamedSources, SourcesFrom, named
 from imgbatch.cli.forget_lines import author_lines, doubt, older_lines
-from imgbatch.cli.posts import DeletedPosts, NamedPosts, OfPlatform, Takedown, given_posts
+from imgbatch.cli.posts import (
+    DeletedPosts,
+    LookedAtToo,
+    NamedPosts,
+    OfPlatform,
+    Takedown,
+    check_fetched,
+    given_posts,
+    looked_at,
+)
 from imgbatch.terminal import BY_HAND, DatasetUrl, Json, say
 
 if TYPE_CHECKING:
@@ -47,6 +57,7 @@ def verify(
     post_id: NamedPosts = None,
     deleted_posts: DeletedPosts = None,
     platform: OfPlatform = None,
+    fetched: LookedAtToo = None,
     json: Json = False,
 ) -> None:
     """Count everything again from the parts, and name each shard where something is off."""
@@ -58,12 +69,19 @@ def verify(
         opened = Dataset.open(dataset)
         gone = given_posts(opened, post_id, deleted_posts, platform)
         _verify_forgotten(
-            opened, source or [], sources_from, gone, sure=platform is not None, as_json=json
+            opened,
+            source or [],
+            sources_from,
+            gone,
+            fetched or [],
+            sure=platform is not None,
+            as_json=json,
         )
         return
-    if source or sources_from or post_id or deleted_posts:
+    if source or sources_from or post_id or deleted_posts or fetched:
         raise SettingsError(
-            "--source and --post-id are looked for with --forgotten only", "Add --forgotten."
+            "--source, --post-id and --fetched are looked at with --forgotten only",
+            "Add --forgotten.",
         )
     found = check(Dataset.open(dataset))
     record = {
@@ -101,6 +119,7 @@ def _verify_forgotten(
     source: list[str],
     sources_from: str | None,
     gone: Takedown,
+    fetched: list[str],
     *,
     sure: bool,
     as_json: bool,
@@ -111,6 +130,7 @@ def _verify_forgotten(
     from imgbatch.errors import DamageError
     from imgbatch.posts.in_names import ids_in_names
 
+    check_fetched(fetched)
     digests = [text for text in source if DIGEST.fullmatch(text)]
     sources = named([text for text in source if text not in digests], sources_from)
     proof = verify_forgotten(
@@ -125,6 +145,8 @@ def _verify_forgotten(
     authors = look_up(dataset, [], gone.authors)
     if authors.doubtful and not sure:
         proof.problems.append(doubt(authors))
+    left = looked_at(fetched, gone.plain)
+    proof.problems += [problem for one in left for problem in one.problems]
     what = "forgotten sources and posts" if gone.posts or gone.authors else "forgotten sources"
     older = read_before(dataset) if gone.plain else []
     looked = f"{proof.objects:,} objects were read whole, for {proof.tombstones:,} {what}"
@@ -132,10 +154,13 @@ def _verify_forgotten(
         "tombstones": proof.tombstones,
         "objects": proof.objects,
         "problems": proof.problems,
+        "fetched": [asdict(one) for one in left],
         "older_inputs": older,
     }
+    also = [f"{one.urls:,} URLs and all posts of {one.out} were looked at" for one in left]
     lines = [
         looked,
+        *also,
         *author_lines(authors),
         *older_lines(older, "verify once more"),
         *(f"problem: {problem}" for problem in proof.problems),

@@ -20,7 +20,7 @@ from imgbatch.dataset.post_columns import HIDDEN
 from imgbatch.platforms import COMMENT, SUBMISSION, unmarked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from imgbatch.dataset.tombstones import Tombstones
 
@@ -64,11 +64,16 @@ def was_forgotten(
         input_: that it is read from. Numbers of messages counted within no platform: where nobody
             said which platform was meant, one of that input was, if any.
     """
-    was, had = former
     if not stones.hashes:
         return False
-    untold = was == platform or HASH.match(had) is not None
-    return has_stone(stones, was, had, untold=untold or name_mark(input_ or "", had) in stones)
+    untold = _is_sure(platform, former) or name_mark(input_ or "", former[1]) in stones
+    return has_stone(stones, *former, untold=untold)
+
+
+def _is_sure(platform: str | None, former: tuple[str, str]) -> bool:
+    """Tell whether a former id means the post where nobody said which platform it is of."""
+    was, had = former
+    return was == platform or HASH.match(had) is not None
 
 
 def has_stone(
@@ -82,12 +87,14 @@ def has_stone(
         post_id: as the tombstone has it.
         untold: whether one will do of which nobody said the platform.
     """
+    return any(one in stones for one in _post_marks(platform, post_id, untold=untold))
+
+
+def _post_marks(platform: str | None, post_id: str, *, untold: bool = True) -> set[str]:
     # The name as it stands: so were tombstones made before one platform had one name.
     names = _names(platform)
     marks = {mark(name, post_id) for name in names} | {f"post {name} {post_id}" for name in names}
-    if untold:
-        marks.add(mark("", post_id))
-    return any(one in stones for one in marks)
+    return marks | {mark("", post_id)} if untold else marks
 
 
 def author_mark(platform: str, author_id: str) -> str:
@@ -99,9 +106,31 @@ def is_author_forgotten(stones: Tombstones, platform: str | None, author_id: str
     """Tell whether all posts of an author are."""
     if author_id is None or not stones.hashes:
         return False
+    return any(one in stones for one in _author_marks(platform, author_id))
+
+
+def _author_marks(platform: str | None, author_id: str) -> set[str]:
     names = _names(platform)
     marks = {author_mark(name, author_id) for name in names}
-    return any(one in stones for one in marks | {f"author {name} {author_id}" for name in names})
+    return marks | {f"author {name} {author_id}" for name in names}
+
+
+def marks_of(
+    platform: str | None,
+    post_id: str,
+    author_id: str | None,
+    former: Iterable[tuple[str, str]] = (),
+) -> list[str]:
+    """Return all that the tombstone of a post or its author may be made of, in order.
+
+    Where one has a tombstone, `is_forgotten`, `was_forgotten` or `is_author_forgotten` says so.
+    """
+    marks = {one for own in _ids(platform, post_id) for one in _post_marks(platform, own)}
+    for name in former:
+        marks |= _post_marks(*name, untold=_is_sure(platform, name))
+    if author_id is not None:
+        marks |= _author_marks(platform, author_id)
+    return sorted(marks)
 
 
 def name_mark(input_: str, post_id: str) -> str:

@@ -16,18 +16,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from imgbatch.dataset import tombstones
 from imgbatch.dataset.lock import RunLock
-from imgbatch.errors import DumpError, LinkError, SettingsError
-from imgbatch.fetching import kept, posts
+from imgbatch.errors import DatasetError, DumpError, LinkError, SettingsError
+from imgbatch.fetching import kept, owners, posts
 from imgbatch.fetching.asked import FetchSettings
 from imgbatch.fetching.links import Links
 from imgbatch.fetching.loop import Loop, Progress
 from imgbatch.fetching.task import Task, failed
 from imgbatch.fetching.urls import key_of
 from imgbatch.fetching.web import backend_of
+from imgbatch.posts.damage import DAMAGE
 from imgbatch.settings import read_limits
-from imgbatch.sources.dumps import Dump, choose
+from imgbatch.sources.dumps import Dump, Gap, choose
+from imgbatch.sources.dumps.unread import BROKEN
 from imgbatch.storage import open_store
 from imgbatch.storage.addresses import lies_in
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     import httpcore2
 
+    from imgbatch.dataset.tombstones import Tombstones
     from imgbatch.fetching.posts import Told
     from imgbatch.fetching.task import Row
     from imgbatch.sources.dumps import Asked
@@ -71,7 +73,9 @@ class Fetched:
         asked, bytes: URLs and bytes of this call.
         adopted: files taken as a killed fetch had left them.
         outcomes: of all URLs of the dump, those of former calls too.
-        deleted: files of OUT that a newer one replaced.
+        deleted: files of OUT that a newer one replaced, or that nobody may have any more.
+        unlinked: files of OUT that no post of the dump links to.
+        lost: posts that OUT had and the dump does not have.
     """
 
     out: str
@@ -82,6 +86,8 @@ class Fetched:
     bytes: int
     adopted: int
     deleted: int
+    unlinked: int
+    lost: int
     outcomes: dict[str, int]
     seconds: float
 
@@ -115,9 +121,8 @@ def fetch(
     if not names:
         raise DumpError(f"{dump.root} is no dump of a format that is known")
     kept.take(store)
-    lock = RunLock.take(
-        open_store(f"{store.root}/{kept.FOLDER}"), "fetch", expires=read_limits().lock_seconds
-    )
+    inner = open_store(f"{store.root}/{kept.FOLDER}")
+    lock = RunLock.take(inner, "fetch", expires=read_limits().lock_seconds)
     with contextlib.closing(dump), contextlib.closing(Links()) as links:
         try:
             return _fetch(wish, store, dump, names, links, tell, backend)
@@ -136,9 +141,19 @@ def _fetch(
 ) -> Fetched:
     started = time.monotonic()
     # The same dump goes on to hold posts that were taken out of OUT.
-    stones = tombstones.read(open_store(f"{store.root}/{kept.FOLDER}"))
+    stones = owners.with_key(store)
     told = partial(posts.told, dump, names, wish.columns, stones)
-    _collect(store, dump, told(), wish, links)
+    links.remember(kept.outcomes(store))
+    links.found(kept.files(store))
+    _had(store, stones, links)
+    whole = _collect(dump, told(), stones, wish, links)
+    # Before anything comes: of what a killed fetch leaves it is known whose it is.
+    owners.write(store, stones, links.owners())
+    if wish.settings.removed == "forget" and whole:
+        links.leave_unlinked()
+    # Whoever was killed taking posts out may have left media of theirs.
+    links.disown(lambda marks, _: owners.is_gone(stones, marks))
+    links.take_out()
     adopted = _adopt(store, links)
     settings = wish.settings
     progress = Progress(
@@ -149,6 +164,8 @@ def _fetch(
         Loop(store, links, progress, settings, backend, wish.max_failed).go(tell)
     kept.write_tables(store, links.outcomes())
     n_posts, n_gaps = posts.write_posts(store, dump, told(), links)
+    deleted = kept.tidy(store, links)
+    owners.write(store, stones, links.owners())
     return Fetched(
         out=store.root,
         formats=list(names),
@@ -157,7 +174,9 @@ def _fetch(
         asked=progress.asked,
         bytes=progress.bytes,
         adopted=adopted,
-        deleted=kept.tidy(store, links),
+        deleted=deleted,
+        unlinked=links.unlinked(),
+        lost=links.lost(),
         outcomes=links.counts(),
         seconds=time.monotonic() - started,
     )
@@ -170,13 +189,33 @@ def _refuse_nested(root: str, out: str) -> None:
         )
 
 
-def _collect(store: Store, dump: Dump, told: Told, wish: Wish, links: Links) -> None:
-    links.remember(kept.outcomes(store))
-    links.found(kept.files(store))
-    for text, wanted in posts.linked(dump, told, wish.settings.kinds):
-        links.link(posts.address_of(text), wanted=wanted)
+def _had(store: Store, stones: Tombstones, links: Links) -> None:
+    """Take note of the posts that OUT has, and of what they and former ones link to."""
+    links.own(owners.read(store, stones))
+    # It is written again: where it is damaged, or not there yet, it tells what it can.
+    with contextlib.suppress(FileNotFoundError, DatasetError):
+        for one in posts.written(store):
+            if "gap" not in one:
+                links.had([owners.hashes(stones, one)])
+                links.own(owners.of_line(stones, one))
+
+
+def _collect(dump: Dump, told: Told, stones: Tombstones, wish: Wish, links: Links) -> bool:
+    """Take note of what the dump links to; return whether all of it could be read."""
+    whole = True
+    for _, post in told:
+        if isinstance(post, Gap):
+            whole &= not post.kind.startswith((*DAMAGE, BROKEN))
+            continue
+        marks, created = owners.hashes(stones, post), owners.created(post)
+        links.has(marks)
+        for text, wanted in posts.linked(dump, post, wish.settings.kinds):
+            url = posts.address_of(text)
+            links.link(url, wanted=wanted)
+            links.own([(key_of(url), marks, created)])
     for url in links.unwanted():
         links.done(_unasked(url, LinkError("link.kind", "media of this kind are not asked for")))
+    return whole
 
 
 def _adopt(store: Store, links: Links) -> int:

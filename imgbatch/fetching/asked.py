@@ -30,6 +30,8 @@ class FetchSettings(Settings):
         limit: only the first so many URLs that are to be asked.
         refresh: ask again for what is here: is it still the same?
         retry: error classes that are asked for again, such as `link.*`.
+        removed: what becomes of media that no post of the dump links to any more: `keep` them, or
+            `forget` them; of a dump that is damaged none counts as removed.
         attempts: how often a URL is asked for while it fails in a way that may pass.
         connect_seconds: for a connection, TLS included.
         seconds: for an answer; its body may take longer while it comes faster than 8 KiB/s.
@@ -52,6 +54,7 @@ class FetchSettings(Settings):
     limit: int | None = Field(default=None, ge=1)
     refresh: bool = False
     retry: tuple[str, ...] = ()
+    removed: Literal["keep", "forget"] = "keep"
     attempts: int = Field(default=4, ge=1)
     connect_seconds: float = Field(default=10.0, gt=0)
     seconds: float = Field(default=60.0, gt=0)

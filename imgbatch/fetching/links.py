@@ -17,8 +17,9 @@ from imgbatch.fetching.task import UNASKED, Task
 from imgbatch.fetching.urls import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+    from imgbatch.fetching.owners import Owner
     from imgbatch.fetching.task import Row
 
 SCHEMA = """
@@ -29,6 +30,9 @@ SCHEMA = """
     CREATE TABLE files (key TEXT, name TEXT PRIMARY KEY) WITHOUT ROWID;
     CREATE INDEX by_key ON files (key);
     CREATE TABLE leaving (key TEXT PRIMARY KEY) WITHOUT ROWID;
+    CREATE TABLE owners (key TEXT, marks BLOB, created REAL, PRIMARY KEY (key, marks))
+        WITHOUT ROWID;
+    CREATE TABLE had (post BLOB PRIMARY KEY) WITHOUT ROWID;
 """
 # `state`: todo (to be asked), taken (being asked), known (has its outcome), left (by a limit).
 AT_ONCE = 100
@@ -73,13 +77,67 @@ class Links:
             (key_of(url), url, wanted),
         )
 
-    def leave(self, urls: Iterable[str]) -> None:
-        """Take note that a post which is taken out links to URLs."""
-        keys = [(key_of(url),) for url in urls]
-        self._base.executemany("INSERT OR IGNORE INTO leaving VALUES (?)", keys)
+    def own(self, owners: Iterable[Owner]) -> None:
+        """Take note which posts URLs belong to, or did once; see `owners`."""
+        self._base.executemany("INSERT OR IGNORE INTO owners VALUES (?, ?, ?)", owners)
+
+    def owners(self) -> Iterator[Owner]:
+        """Yield that again, of the URLs that are linked to or have an outcome, by URL."""
+        yield from self._base.execute(
+            "SELECT key, marks, created FROM owners WHERE key IN (SELECT key FROM links) "
+            "ORDER BY key, marks"
+        )
+
+    def disown(self, is_gone: Callable[[bytes, float | None], bool]) -> None:
+        """Take the posts off URLs that are gone: these leave with `take_out`.
+
+        Args:
+            is_gone: tells by the hashes of a post's marks and its date.
+        """
+        self._base.create_function("is_gone", 2, is_gone)
+        self._base.execute(
+            "INSERT OR IGNORE INTO leaving "
+            "SELECT DISTINCT key FROM owners WHERE is_gone(marks, created)"
+        )
+        self._base.execute("DELETE FROM owners WHERE is_gone(marks, created)")
+
+    def nobodys(self) -> Iterator[tuple[str, Row]]:
+        """Yield (key, outcome) where no post links to a URL, and nobody knows which one did."""
+        rows = self._base.execute(
+            "SELECT key, row FROM links WHERE linked = 0 AND row IS NOT NULL "
+            "AND key NOT IN (SELECT key FROM owners)"
+        )
+        for key, row in rows:
+            yield key, json.loads(row)
+
+    def leave(self, keys: Iterable[str]) -> None:
+        """Take note that URLs are to leave, by their keys, if no post links to them."""
+        found = [(key,) for key in keys]
+        self._base.executemany("INSERT OR IGNORE INTO leaving VALUES (?)", found)
+
+    def leave_unlinked(self) -> None:
+        """Take note that all are to leave that no post links to."""
+        self._base.execute("INSERT OR IGNORE INTO leaving SELECT key FROM links WHERE linked = 0")
+
+    def unlinked(self) -> int:
+        """Return how many files are of URLs that no post links to."""
+        statement = "SELECT count(*) FROM links WHERE linked = 0 AND file IS NOT NULL"
+        return int(self._base.execute(statement).fetchone()[0])
+
+    def had(self, posts: Iterable[bytes]) -> None:
+        """Take note of posts that OUT has, by the hashes of their marks."""
+        self._base.executemany("INSERT OR IGNORE INTO had VALUES (?)", ((one,) for one in posts))
+
+    def has(self, post: bytes) -> None:
+        """Take note of a post of the dump."""
+        self._base.execute("DELETE FROM had WHERE post = ?", (post,))
+
+    def lost(self) -> int:
+        """Return how many posts OUT has that the dump does not have."""
+        return int(self._base.execute("SELECT count(*) FROM had").fetchone()[0])
 
     def take_out(self) -> int:
-        """Let go of the outcomes of those that no other post links to; return how many."""
+        """Let go of the outcomes of those that leave and no post links to; return how many."""
         done = self._base.execute(
             "DELETE FROM links WHERE linked = 0 AND key IN (SELECT key FROM leaving)"
         )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from msgspec import structs
 
 from imgbatch.dataset.same_ids import DIFFERING, SAYING
-from imgbatch.errors import LinkError
+from imgbatch.errors import DatasetError, LinkError
 from imgbatch.fetching.kept import POSTS, put_changed
 from imgbatch.fetching.urls import canonical
 from imgbatch.posts.keys import file_of
@@ -43,17 +43,31 @@ def told(dump: Dump, names: Sequence[str], asked: Asked | None, stones: Tombston
     return left_out(found, stones, dump) if stones else found
 
 
-def linked(dump: Dump, told: Told, kinds: Sequence[str]) -> Iterator[tuple[str, bool]]:
-    """Yield (URL as the dump has it, whether it is of these kinds) of media that a dump links to.
+def linked(dump: Dump, post: Post, kinds: Sequence[str]) -> Iterator[tuple[str, bool]]:
+    """Yield (URL as the dump has it, whether it is of these kinds) of media that a post links to.
 
     Media whose files the dump has are left out.
     """
-    for _, post in told:
-        if isinstance(post, Gap):
-            continue
-        for medium in post.media:
-            if medium.url and not _is_here(dump, post, medium):
-                yield medium.url, medium.kind in kinds
+    for medium in post.media:
+        if medium.url and not _is_here(dump, post, medium):
+            yield medium.url, medium.kind in kinds
+
+
+def written(store: Store) -> Iterator[dict[str, Any]]:
+    """Yield the lines of posts.jsonl: posts and, of another shape, gaps of the dump.
+
+    Raises:
+        DatasetError: it is damaged.
+        FileNotFoundError: there is none.
+    """
+    with store.open(POSTS) as file:
+        for number, line in enumerate(file, 1):
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise DatasetError(
+                    f"{store.root}/{POSTS}, line {number}: {error}", "Fetch again first."
+                ) from error
 
 
 def _is_here(dump: Dump, post: Post, medium: Media) -> bool:
@@ -174,6 +188,11 @@ def _medium(post: Post, medium: Media, dump: Dump, links: Links) -> dict[str, An
     if not row["file"]:
         return {**record, "status": row["error_class"]}
     return {**record, "status": "", "path": row["file"], "sha256": row["sha256"]}
+
+
+def urls_of(one: dict[str, Any]) -> list[str]:
+    """Return what a line of posts.jsonl links to."""
+    return [address_of(url) for medium in one.get("media", []) if (url := medium["url"])]
 
 
 def address_of(text: str) -> str:

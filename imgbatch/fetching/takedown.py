@@ -19,17 +19,16 @@ from imgbatch.dataset import tombstones
 from imgbatch.dataset.lock import RunLock
 from imgbatch.dataset.post_marks import is_author_forgotten, is_forgotten, mark, was_forgotten
 from imgbatch.errors import DatasetError
-from imgbatch.fetching import kept
+from imgbatch.fetching import kept, owners
 from imgbatch.fetching.links import Links
-from imgbatch.fetching.posts import address_of
+from imgbatch.fetching.posts import urls_of, written
 from imgbatch.settings import read_limits
 from imgbatch.sources.dumps.fetched import former_of
 from imgbatch.storage import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from imgbatch.dataset.tombstones import Tombstones
+    from imgbatch.fetching.task import Row
     from imgbatch.storage import Store
 
 REFERENCES = ("reply_to", "repost_of")
@@ -41,8 +40,10 @@ class TakenOut:
 
     Attributes:
         posts: lines of posts.jsonl.
-        urls: outcomes of URLs that no other post links to.
+        urls: outcomes of URLs that no other post links to, theirs now or in a former export.
         files: of them, deleted.
+        nobodys: of the URLs, those of which nobody knows whose they were: no post of the last
+            export links to them, and what was fetched before `owners` were kept names no other.
         versions: former versions of objects, where the store keeps them.
     """
 
@@ -50,6 +51,7 @@ class TakenOut:
     posts: int
     urls: int
     files: int
+    nobodys: int
     versions: int
 
 
@@ -77,7 +79,8 @@ def take_out(out: str, marks: frozenset[str], *, before: float | None = None) ->
     Args:
         out: of the fetch.
         marks: of posts and authors, as `posts_forgotten.mark` makes them of plain ids.
-        before: seconds since 1970; posts that were made before go too.
+        before: seconds since 1970; posts that were made before go too. Media of which nobody knows
+            whose they were go if they were fetched before, and with any post that is named.
 
     Raises:
         DatasetError: see `check_out`; or it is damaged.
@@ -89,57 +92,60 @@ def take_out(out: str, marks: frozenset[str], *, before: float | None = None) ->
     inner = open_store(f"{store.root}/{kept.FOLDER}")
     lock = RunLock.take(inner, "forget", expires=read_limits().lock_seconds)
     try:
+        owners.with_key(store)
         old = {
-            mark(one["platform"], one["post_id"]) for one in _posts(store) if _is_old(one, before)
+            mark(one["platform"], one["post_id"])
+            for one in written(store)
+            if _is_old(owners.created(one), before)
         }
         stones = tombstones.add(inner, uuid.uuid4().hex, marks | old)
         with contextlib.closing(Links()) as links:
-            return _take_out(store, stones, links)
+            return _take_out(store, stones, links, every=bool(marks), before=before)
     finally:
         lock.release()
 
 
-def _take_out(store: Store, stones: Tombstones, links: Links) -> TakenOut:
+def _take_out(
+    store: Store, stones: Tombstones, links: Links, *, every: bool, before: float | None
+) -> TakenOut:
     links.remember(kept.outcomes(store))
     links.found(kept.files(store))
+    links.own(owners.read(store, stones))
     gone = 0
     with tempfile.TemporaryFile() as file:
-        for one in _posts(store):
-            urls = [address_of(url) for medium in one.get("media", []) if (url := medium["url"])]
-            if _is_gone(stones, one):
+        for one in written(store):
+            if "gap" not in one:
+                links.own(owners.of_line(stones, one))
+            if is_gone(stones, one):
                 gone += 1
-                links.leave(urls)
                 continue
-            for url in urls:
+            for url in urls_of(one):
                 links.link(url, wanted=False)
             file.write(json.dumps(_without(one, stones), ensure_ascii=False).encode() + b"\n")
+        nobodys = [key for key, row in links.nobodys() if every or _is_old(_at(row), before)]
+        links.leave(nobodys)
+        links.disown(lambda marks, at: owners.is_gone(stones, marks) or _is_old(at, before))
         urls_gone = links.take_out()
         kept.write_tables(store, links.outcomes())
         files = kept.tidy(store, links)
+        owners.write(store, stones, links.owners())
         kept.put_changed(store, kept.POSTS, cast("BinaryIO", file))
     former = list(store.former())
     store.erase(former)
-    return TakenOut(store.root, gone, urls_gone, files, len(former))
+    return TakenOut(store.root, gone, urls_gone, files, len(nobodys), len(former))
 
 
-def _posts(store: Store) -> Iterator[dict[str, Any]]:
-    """Yield the lines of posts.jsonl: posts and, of another shape, gaps of the dump."""
-    with store.open(kept.POSTS) as file:
-        for number, line in enumerate(file, 1):
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise DatasetError(
-                    f"{store.root}/{kept.POSTS}, line {number}: {error}", "Fetch again first."
-                ) from error
+def _at(row: Row) -> float | None:
+    said = row.get("fetched_at")
+    return datetime.fromisoformat(said).timestamp() if said else None
 
 
-def _is_old(one: dict[str, Any], before: float | None) -> bool:
-    created = one.get("created_at")
-    return bool(before and created and datetime.fromisoformat(created).timestamp() < before)
+def _is_old(created: float | None, before: float | None) -> bool:
+    return before is not None and created is not None and created < before
 
 
-def _is_gone(stones: Tombstones, one: dict[str, Any]) -> bool:
+def is_gone(stones: Tombstones, one: dict[str, Any]) -> bool:
+    """Tell whether a line of posts.jsonl is of a post that is forgotten."""
     where = one.get("platform")
     return (
         is_forgotten(stones, where, one.get("post_id"))
