@@ -404,7 +404,8 @@ class LinkError(SourceError):
     Worth another attempt: link.timeout, link.connect, link.dns, link.broken (the connection broke,
     what came is no HTTP, or a part of the file: 206), link.server (5xx), link.limited (429),
     link.unasked (its host was left alone; the next fetch asks). Final: link.missing (404),
-    link.gone (410), link.denied (401, 403, 451), link.status, link.tls, link.redirects, link.url,
+    link.gone (410), link.denied (401, 403), link.legal (451: withheld for legal
+    reasons), link.status, link.tls, link.redirects, link.url,
     link.encoding, link.empty, link.type (neither image nor video), link.unexpected (a bug, ours or
     of the HTTP engine). Not asked for, or not taken, by rule: link.robots, link.noai, link.private,
     link.too-large, link.kind.

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from imgbatch.fetching import Fetched, Progress
 
 LINE_SECONDS = 5.0
+AGAIN = "--retry 'link.*'"
+WITHDRAWN = "their hosts say now that nobody is to have them, or not for this"
 LOST = "posts.jsonl has them no more"
 UNLINKED = "no post links to any more; --removed forget deletes them"
 
@@ -128,7 +130,17 @@ def _line(progress: Progress, seconds: float) -> str:
     return f"{progress.asked:,} of {progress.of:,} URLs, {speed}{told}"
 
 
+def _failed(name: str) -> bool:
+    """Tell whether the next fetch asks for an outcome's URL only if it is told to."""
+    from imgbatch.errors import LinkError
+    from imgbatch.fetching.task import UNASKED
+
+    return name not in ("ok", "not-fetched", UNASKED) and not LinkError(name, "").by_rule
+
+
 def _lines(found: Fetched) -> list[str]:
+    kept = ", ".join(f"{count:,} {name}" for name, count in found.kept.items())
+    again = any(_failed(name) for name in found.outcomes)
     if not found.asked and not found.adopted:
         first = f"nothing to fetch: {sum(found.outcomes.values()):,} URLs have their outcome"
     else:
@@ -137,6 +149,9 @@ def _lines(found: Fetched) -> list[str]:
         first,
         *([f"{found.adopted:,} files taken as they lay here"] if found.adopted else []),
         *(f"  {count:>9,}  {name}" for name, count in found.outcomes.items()),
+        *([f"ask again for what failed: {AGAIN}"] if again else []),
+        *([f"{found.withdrawn:,} files were deleted: {WITHDRAWN}"] if found.withdrawn else []),
+        *([f"{sum(found.kept.values()):,} files are kept from before: {kept}"] if kept else []),
         f"{found.posts:,} posts of {', '.join(found.formats)}: {found.out}",
         *([f"{found.gaps:,} gaps of the dump are kept in posts.jsonl"] if found.gaps else []),
         *(

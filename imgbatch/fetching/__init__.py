@@ -22,7 +22,7 @@ from imgbatch.fetching import kept, owners, posts
 from imgbatch.fetching.asked import FetchSettings
 from imgbatch.fetching.links import Links
 from imgbatch.fetching.loop import Loop, Progress
-from imgbatch.fetching.task import Task, failed
+from imgbatch.fetching.task import UNWANTED, Task, failed
 from imgbatch.fetching.urls import key_of
 from imgbatch.fetching.web import backend_of
 from imgbatch.posts.damage import DAMAGE
@@ -74,6 +74,8 @@ class Fetched:
         adopted: files taken as a killed fetch had left them.
         outcomes: of all URLs of the dump, those of former calls too.
         deleted: files of OUT that a newer one replaced, or that nobody may have any more.
+        withdrawn: files whose hosts say now that nobody is to have them, or not for this; deleted.
+        kept: files that could not be had again, and are kept as they were, by error class.
         unlinked: files of OUT that no post of the dump links to.
         lost: posts that OUT had and the dump does not have.
     """
@@ -86,6 +88,8 @@ class Fetched:
     bytes: int
     adopted: int
     deleted: int
+    withdrawn: int
+    kept: dict[str, int]
     unlinked: int
     lost: int
     outcomes: dict[str, int]
@@ -156,9 +160,7 @@ def _fetch(
     links.take_out()
     adopted = _adopt(store, links)
     settings = wish.settings
-    progress = Progress(
-        of=links.plan(retry=settings.retry, refresh=settings.refresh, limit=settings.limit)
-    )
+    progress = Progress(of=links.plan(settings))
     if progress.of:
         backend = backend or backend_of(settings)
         Loop(store, links, progress, settings, backend, wish.max_failed).go(tell)
@@ -175,6 +177,8 @@ def _fetch(
         bytes=progress.bytes,
         adopted=adopted,
         deleted=deleted,
+        withdrawn=progress.withdrawn,
+        kept=links.kept(),
         unlinked=links.unlinked(),
         lost=links.lost(),
         outcomes=links.counts(),
@@ -214,7 +218,7 @@ def _collect(dump: Dump, told: Told, stones: Tombstones, wish: Wish, links: Link
             links.link(url, wanted=wanted)
             links.own([(key_of(url), marks, created)])
     for url in links.unwanted():
-        links.done(_unasked(url, LinkError("link.kind", "media of this kind are not asked for")))
+        links.done(_unasked(url, LinkError(UNWANTED, "media of this kind are not asked for")))
     return whole
 
 

@@ -39,6 +39,7 @@ class Host:
 
     Attributes:
         free_at: the moment from which it may be asked.
+        paused_until: the moment from which it said that it may be.
         interval: seconds between two requests.
         active: requests under way.
         tasks: to be asked next.
@@ -54,6 +55,7 @@ class Host:
     name: str
     interval: float
     free_at: float = 0.0
+    paused_until: float = 0.0
     active: int = 0
     tasks: deque[Task] = field(default_factory=deque)
     later: list[tuple[float, int, Task]] = field(default_factory=list)
@@ -99,7 +101,8 @@ class Hosts:
             task = self._next(host, now)
             if task is not None:
                 host.active += 1
-                host.free_at = max(now, host.free_at) + host.interval
+                task.slot = host.interval
+                host.free_at = max(now, host.free_at) + task.slot
                 self._arm(host)
                 return task
             self._arm(host)
@@ -109,8 +112,10 @@ class Hosts:
         """Return the seconds until a host may be asked; None while none waits for its moment."""
         return max(self._heap[0][0] - now, 0.0) if self._heap else None
 
-    def answered(self, task: Task, delay: float, error: LinkError | None, now: float) -> Host:
-        """Take note that a request is over."""
+    def answered(
+        self, task: Task, delay: float, error: LinkError | None, now: float, *, free: bool = False
+    ) -> Host:
+        """Take note that a request is over, or that there was none to be made (`free`)."""
         host = self._hosts[host_of(task.at)]
         host.active -= 1
         if error is None or error.code not in SILENCE:
@@ -119,7 +124,9 @@ class Hosts:
             host.silent_since = host.silent_since if host.silent else now
             host.silent += 1
         host.interval = max(1 / self._settings.rate, delay or host.interval)
-        self._arm(host)
+        if free:
+            host.free_at = max(host.free_at - task.slot, host.paused_until)
+        self._arm(host, anew=free)
         return host
 
     def moved(self, task: Task, to: str) -> str:
@@ -144,7 +151,8 @@ class Hosts:
         if error.after is not None or error.code == SLOW_DOWN:
             pause = max(error.after or 0.0, pause)
             if pause <= self._settings.patience:
-                host.free_at = max(host.free_at, now + pause)
+                host.paused_until = max(host.paused_until, now + pause)
+                host.free_at = max(host.free_at, host.paused_until)
         if pause > self._settings.patience or task.attempts >= self._settings.attempts:
             return False
         heapq.heappush(host.later, (now + pause, next(self._count), task))

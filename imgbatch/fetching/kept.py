@@ -50,7 +50,7 @@ POSTS = "posts.jsonl"
 OURS = re.compile(rf"^{MEDIA}/[0-9a-f]{{2}}/([0-9a-f]{{32}})-([0-9a-f]{{8}})\.[a-z0-9]+$")
 JOURNAL_SECONDS = 1.0
 ROW_GROUP = 10_000
-INTEGERS = {"bytes", "http_status", "attempts"}
+INTEGERS = {"bytes", "http_status", "attempts", "max_bytes"}
 SCHEMA = pa.schema(
     [(name, pa.int64() if name in INTEGERS else pa.string()) for name in FIELDS]
     + [("linked", pa.bool_())]

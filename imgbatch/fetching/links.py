@@ -13,12 +13,13 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from imgbatch.fetching.hosts import host_of
-from imgbatch.fetching.task import UNASKED, Task
+from imgbatch.fetching.task import FIELDS, TOO_LARGE, UNASKED, UNWANTED, Task
 from imgbatch.fetching.urls import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from imgbatch.fetching.asked import FetchSettings
     from imgbatch.fetching.owners import Owner
     from imgbatch.fetching.task import Row
 
@@ -156,25 +157,33 @@ class Links:
             "WHERE row IS NULL AND linked = 1 GROUP BY links.key"
         ).fetchall()
 
-    def plan(self, *, retry: Iterable[str], refresh: bool, limit: int | None) -> int:
+    def plan(self, settings: FetchSettings) -> int:
         """Decide what is to be asked; return how many.
 
-        Args:
-            retry: patterns of error classes, with `*`, beside what was not asked the last time.
-            refresh: what is here, too.
-            limit: at most so many, in the order of the dump.
+        It is what has no outcome, what was not asked the last time, whatever a rule kept away that
+        is another one now, and what `retry` and `refresh` name; `limit` ends it, in the order of
+        the dump.
         """
         self._base.execute("UPDATE links SET state = 'todo' WHERE wanted = 1 AND row IS NULL")
         again = "UPDATE links SET state = 'todo' WHERE wanted = 1 AND "
-        for pattern in (UNASKED, *retry):
+        # Of what no post wanted: one does now.
+        patterns = [UNASKED, UNWANTED, *settings.retry]
+        patterns += ["link.private"] if settings.allow_private else []
+        patterns += ["link.robots", "link.noai"] if settings.ignore_robots else []
+        for pattern in patterns:
             self._base.execute(f"{again} json_extract(row, '$.error_class') GLOB ?", (pattern,))
-        if refresh:
+        self._base.execute(
+            f"{again} json_extract(row, '$.error_class') = ? "
+            "AND coalesce(json_extract(row, '$.max_bytes'), 0) < ?",
+            (TOO_LARGE, settings.max_bytes),
+        )
+        if settings.refresh:
             self._base.execute(f"{again} file IS NOT NULL")
-        if limit is not None:
+        if settings.limit is not None:
             self._base.execute(
                 "UPDATE links SET state = 'left' WHERE state = 'todo' AND id NOT IN "
                 "(SELECT id FROM links WHERE state = 'todo' ORDER BY id LIMIT ?)",
-                (limit,),
+                (settings.limit,),
             )
         self._base.create_function("host_of", 1, host_of, deterministic=True)
         self._base.execute("UPDATE links SET host = host_of(url) WHERE state = 'todo'")
@@ -219,7 +228,7 @@ class Links:
         for row, linked in self._base.execute(
             "SELECT row, linked FROM links WHERE row IS NOT NULL ORDER BY url"
         ):
-            yield {**json.loads(row), "linked": bool(linked)}
+            yield {**dict.fromkeys(FIELDS), **json.loads(row), "linked": bool(linked)}
 
     def counts(self) -> dict[str, int]:
         """Return how many URLs of the dump came to what: `ok`, an error class, `not-fetched`."""
@@ -228,6 +237,14 @@ class Links:
             "WHEN json_extract(row, '$.status') = 'ok' THEN 'ok' "
             "ELSE json_extract(row, '$.error_class') END AS name, count(*) "
             "FROM links WHERE linked = 1 GROUP BY name ORDER BY count(*) DESC, name"
+        )
+        return dict(rows.fetchall())
+
+    def kept(self) -> dict[str, int]:
+        """Return of how many URLs the file is kept that could not be had again, by error class."""
+        rows = self._base.execute(
+            "SELECT json_extract(row, '$.error_class') AS name, count(*) FROM links "
+            "WHERE linked = 1 AND file IS NOT NULL AND name <> '' GROUP BY name ORDER BY name"
         )
         return dict(rows.fetchall())
 

@@ -49,12 +49,14 @@ class Progress:
     Attributes:
         of: URLs to be asked.
         asked: URLs that have their outcome.
+        withdrawn: files of theirs that were here and that nobody is to have any more.
         outcomes: how many came to `ok`, or to which error class.
     """
 
     of: int = 0
     asked: int = 0
     bytes: int = 0
+    withdrawn: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)
 
     def add(self, row: Row) -> None:
@@ -160,7 +162,7 @@ class Loop:
             raise step.fatal
         task, error = step.task, step.error
         now = time.monotonic()
-        host = self._hosts.answered(task, step.delay, error, now)
+        host = self._hosts.answered(task, step.delay, error, now, free=step.free)
         self._progress.bytes += step.bytes
         if step.moved:
             if why := self._hosts.moved(task, step.moved):
@@ -171,6 +173,7 @@ class Loop:
             return
         row = step.row if error is None else failed(task, error)
         assert row is not None, "a step has a row, an error or a place to go"
+        self._progress.withdrawn += bool(task.former.get("file") and not row["file"])
         self._keep(row)
         if (self._hosts.counted(host, error) or dead) and not host.down:
             self._leave(host, error)

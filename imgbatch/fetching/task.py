@@ -12,6 +12,13 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 # What a URL comes to whose host was left alone; the next fetch asks for it without being told.
 UNASKED = "link.unasked"
+# What no post wants of all that link to it.
+UNWANTED = "link.kind"
+TOO_LARGE = "link.too-large"
+# What says that nobody should have a file any more, or not for this. One that is only not there any
+# more, or not for us (`link.gone`, `link.denied`, `link.robots`), stays: links rot, that is why it
+# was fetched, and robots.txt speaks of what is asked for, not of what one has.
+WITHDRAWN = ("link.noai", "link.legal")
 
 
 @dataclass(slots=True)
@@ -25,6 +32,7 @@ class Task:
         former: its former outcome, {} if there is none; asked again only if it changed.
         via: every URL that was asked on the way here.
         attempts: requests that were made for it.
+        slot: seconds of its host's time that it takes.
     """
 
     url: str
@@ -33,6 +41,7 @@ class Task:
     former: Row = field(default_factory=dict)
     via: list[str] = field(default_factory=list)
     attempts: int = 0
+    slot: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,7 @@ class Step:
         delay: seconds that the host's robots.txt wants between two requests.
         fatal: what ends the whole fetch.
         bytes: that came.
+        free: no request was made.
     """
 
     task: Task
@@ -56,14 +66,17 @@ class Step:
     delay: float = 0.0
     fatal: BaseException | None = None
     bytes: int = 0
+    free: bool = False
 
 
 def failed(task: Task, error: LinkError) -> Row:
     """Return the outcome of a URL that gave nothing.
 
-    What a former fetch has of it stays: a file that was here is still the file of that URL.
+    What a former fetch has of it stays, a file that was here is still the file of that URL; but for
+    one that its host withdraws.
     """
-    former = {name: task.former[name] for name in KEPT} if task.former.get("file") else {}
+    stays = task.former.get("file") and error.code not in WITHDRAWN
+    former = {name: task.former[name] for name in KEPT} if stays else {}
     if came_from(task.former) != task.at:
         former |= dict.fromkeys(VALIDATORS)
     return {
@@ -105,6 +118,8 @@ FIELDS = (
     "last_modified",
     "attempts",
     "fetched_at",
+    # That were allowed, of a file that was too large.
+    "max_bytes",
 )
 # By which a server tells whether a file is still the same.
 VALIDATORS = ("etag", "last_modified")

@@ -12,6 +12,7 @@ Drawback: none known, pictures and videos are compressed in themselves.
 from __future__ import annotations
 
 import contextlib
+import threading
 import zlib
 from dataclasses import dataclass
 from datetime import UTC
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 SLOWEST = 8 * 1024
 SMALL_REDIRECTS = 5
 REDIRECTS = {301, 302, 303, 307, 308}
-MISSING, GONE, DENIED, TOO_MANY, SERVER_ERRORS = 404, 410, {401, 403, 451}, 429, 500
+MISSING, GONE, DENIED, LEGAL, TOO_MANY, SERVER_ERRORS = 404, 410, {401, 403}, 451, 429, 500
 PARTIAL = 206
 # How zlib is told to find out by itself whether it is gzip or zlib.
 ANY_HEADER = zlib.MAX_WBITS | 32
@@ -67,6 +68,10 @@ class Answer:
     body: Iterator[bytes]
 
 
+class _Made(threading.local):
+    count = 0
+
+
 class Web:
     """What asks servers, from any thread.
 
@@ -80,6 +85,11 @@ class Web:
         self._connections = Connections(settings, backend)
         about = f"; {settings.contact}" if settings.contact else ""
         self._agent = f"{AGENT}/{__version__} (research{about})".encode()
+        self._made = _Made()
+
+    def made(self) -> int:
+        """Return how many requests this thread has made."""
+        return self._made.count
 
     def close(self) -> None:
         """Close all connections."""
@@ -96,6 +106,7 @@ class Web:
         Raises:
             LinkError: nothing comes, not in time, or it breaks off, from the body's reads too.
         """
+        self._made.count += 1
         settings = self._settings
         waits = dict.fromkeys(("connect", "read", "write", "pool"), settings.connect_seconds)
         waits["read"] = settings.seconds
@@ -143,7 +154,7 @@ def check_status(answer: Answer) -> None:
     status = answer.status
     if status < 300:  # noqa: PLR2004 - HTTP's own
         return
-    names = {MISSING: "missing", GONE: "gone", TOO_MANY: "limited"}
+    names = {MISSING: "missing", GONE: "gone", LEGAL: "legal", TOO_MANY: "limited"}
     name = names.get(status) or ("denied" if status in DENIED else "status")
     error = LinkError(
         "link.server" if status >= SERVER_ERRORS else f"link.{name}", f"the server answers {status}"

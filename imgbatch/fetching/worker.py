@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from imgbatch.errors import ImgbatchError, LinkError, StorageError
 from imgbatch.fetching.kinds import HEAD_BYTES, kind_of
 from imgbatch.fetching.robots import forbids_ai
-from imgbatch.fetching.task import FIELDS, KEPT, Step, came_from, failed, now
+from imgbatch.fetching.task import FIELDS, KEPT, TOO_LARGE, Step, came_from, failed, now
 from imgbatch.fetching.urls import canonical, joined
 from imgbatch.fetching.web import REDIRECTS, check_status, unpacked
 from imgbatch.storage.secrets import scrub
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 MEDIA = "media"
 # A file up to this size is held in memory, a larger one in a temporary file without a name.
 IN_MEMORY = 4 * 2**20
-UNCHANGED = 304
+UNCHANGED, FIRST_ERROR = 304, 400
 
 
 class Worker:
@@ -51,6 +52,11 @@ class Worker:
 
     def step(self, task: Task) -> Step:
         """Make the next request of a task; whatever is raised comes back in the Step."""
+        before = self._web.made()
+        found = self._tried(task)
+        return replace(found, free=self._web.made() == before)
+
+    def _tried(self, task: Task) -> Step:
         try:
             return self._step(task)
         except LinkError as error:
@@ -63,7 +69,12 @@ class Worker:
             told = LinkError("link.unexpected", scrub(f"{type(error).__name__}: {error}"))
         except BaseException as error:  # noqa: BLE001 - raised again by whoever gets the step
             return Step(task, fatal=error)
-        return Step(task, error=told) if told.retryable else Step(task, row=failed(task, told))
+        if told.retryable:
+            return Step(task, error=told)
+        row = failed(task, told)
+        if told.code == TOO_LARGE:
+            row["max_bytes"] = self._settings.max_bytes
+        return Step(task, row=row)
 
     def _step(self, task: Task) -> Step:
         task.attempts += 1
@@ -74,7 +85,9 @@ class Worker:
             error.after = delay
             raise error
         with self._web.ask(url, _conditions(task)) as answer:
-            if self._robots and (word := forbids_ai(answer.tags)):
+            # An error page's own tag says nothing of the file.
+            file = answer.status < FIRST_ERROR
+            if self._robots and file and (word := forbids_ai(answer.tags)):
                 raise LinkError("link.noai", f"X-Robots-Tag: {word}")
             if answer.status in REDIRECTS and "location" in answer.headers:
                 return Step(task, moved=self._redirected(task, url, answer), delay=delay)

@@ -56,6 +56,8 @@ EXPECTED = {
     "/no/such/thing.jpg": "link.missing",
     "/expired": "link.denied",
     "/gone": "link.gone",
+    "/withheld": "link.legal",
+    "/noai-down": "link.server",
     "/broken": "link.server",
     "/noai": "link.noai",
     "/loop": "link.redirects",

@@ -52,6 +52,7 @@ class Misbehaving:
         robots: what robots.txt says, and with which status.
         edition: added to the number of every picture: raising it changes them all.
         elsewhere: where /to-elsewhere redirects to.
+        later: status and headers with which /changing answers from now on; None: it is there.
     """
 
     def __init__(self, address: str = "127.0.0.1") -> None:
@@ -61,6 +62,7 @@ class Misbehaving:
         self.robots = (404, b"")
         self.edition = 0
         self.elsewhere = ""
+        self.later: tuple[int, dict[str, str]] | None = None
         self.lock = threading.Lock()
         self.most_at_once = self.at_once = 0
         self.pause = 0.0
@@ -161,6 +163,13 @@ class _Handler(socketserver.StreamRequestHandler):
             self.picture(ETag=tag, Last_Modified=LAST_MODIFIED)
 
     do_forbidden = do_ok
+
+    def do_changing(self) -> None:
+        if self.owner.later is None:
+            self.do_ok()
+        else:
+            status, headers = self.owner.later
+            self.say(status, b"" if status == 304 else picture(self.number()), **headers)
 
     def do_dated(self) -> None:
         if self.sent.get("if-modified-since") == LAST_MODIFIED:
@@ -319,6 +328,13 @@ class _Handler(socketserver.StreamRequestHandler):
 
     def do_flaky(self) -> None:
         self.say(503) if self.times < 3 else self.picture()
+
+    def do_withheld(self) -> None:
+        self.say(451)
+
+    def do_noai_down(self) -> None:
+        """Be down, behind what says `noai` of its own page."""
+        self.say(503, X_Robots_Tag="noai")
 
     def do_broken(self) -> None:
         self.say(500)
