@@ -147,6 +147,7 @@ def _fetch(
     # The same dump goes on to hold posts that were taken out of OUT.
     stones = owners.with_key(store)
     told = partial(posts.told, dump, names, wish.columns, stones)
+    kept.tidy_partial(store)
     links.remember(kept.outcomes(store))
     links.found(kept.files(store))
     _had(store, stones, links)

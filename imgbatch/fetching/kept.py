@@ -240,6 +240,16 @@ def partial() -> Iterator[BinaryIO]:
         yield cast("BinaryIO", file)
 
 
+def tidy_partial(store: Store) -> None:
+    """Delete what writers that were killed left half written; a bucket has no such files.
+
+    But for what lies beside the lock: that is written again and again by whoever holds it.
+    """
+    if store.root.startswith("file://"):
+        found = [one for one in store.former() if one.name.rpartition("/")[0] != FOLDER]
+        store.erase(found)
+
+
 def tidy(store: Store, links: Links) -> int:
     """Delete what the tables now make needless: files that no outcome names, and the journal."""
     links.found(files(store))

@@ -16,6 +16,7 @@ import socket
 import ssl
 import threading
 import time
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import httpcore2
@@ -76,6 +77,33 @@ def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
+def _in_time(resolver: Resolve, host: str, port: int, seconds: float | None) -> list[str]:
+    """Return a host's addresses, as long as the resolver does not take too long.
+
+    The system's has no limit of its own: a thread waits for it, and goes on to where nobody else
+    waits any more.
+
+    Raises:
+        LinkError: link.dns, there are none, or not in time.
+    """
+    told: SimpleQueue[list[str] | Exception] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            told.put(resolver(host, port))
+        except Exception as error:  # noqa: BLE001 - raised again where it is waited for
+            told.put(error)
+
+    threading.Thread(target=ask, name="resolve", daemon=True).start()
+    try:
+        found = told.get(timeout=seconds)
+    except Empty:
+        raise LinkError("link.dns", f"{host} has no address after {seconds:.1f} s") from None
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
 class Checked(httpcore2.NetworkBackend):
     """Connects to checked addresses only.
 
@@ -105,14 +133,14 @@ class Checked(httpcore2.NetworkBackend):
             LinkError: link.private, none is allowed; link.dns, there is none.
             httpcore2.ConnectError, httpcore2.ConnectTimeout: none answers.
         """
-        allowed = self._checked(host, port)
+        allowed = self._checked(host, port, _left(timeout))
         for address in allowed[:-1]:
             with contextlib.suppress(httpcore2.ConnectError, httpcore2.ConnectTimeout):
                 return self._connect(address, port, timeout, local_address, socket_options)
         return self._connect(allowed[-1], port, timeout, local_address, socket_options)
 
-    def _checked(self, host: str, port: int) -> list[str]:
-        found = self._resolve(host, port)
+    def _checked(self, host: str, port: int, timeout: float | None) -> list[str]:
+        found = _in_time(self._resolve, host, port, timeout)
         allowed = [a for a in found if self._allowed(ipaddress.ip_address(a))]
         if not allowed:
             shown = ", ".join(found) or "nothing"

@@ -24,6 +24,8 @@ SIDECARS = _words(
     "json jsonl ndjson geojson js csv tsv txt text xml xmp aae md rst srt vtt ass yaml yml toml "
     "ini html htm mhtml log parquet feather arrow cls caption tags xls xlsx ods license readme"
 )
+# Of what `imgbatch fetch` wrote: its only file that has no ending.
+OWN_KEY = "/fetched/forgotten/key"
 SQUEEZED = _words("gz bz2 xz zst")
 APPLE_DOUBLE = b"\0\x05\x16\x07"
 
@@ -45,6 +47,8 @@ def archive_form(name: str) -> ArchiveForm | None:
 
 def is_sidecar(name: str) -> bool:
     """Tell whether a name is one of a file that comes beside media, such as `post.json.xz`."""
+    if name.endswith(OWN_KEY):
+        return True
     *stems, last = _extensions(name)
     return last in SIDECARS or (last in SQUEEZED and bool(stems) and stems[-1] in SIDECARS)
 

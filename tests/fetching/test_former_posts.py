@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from imgbatch.cli import app
-from imgbatch.dataset import tombstones
+from imgbatch.dataset import Dataset, tombstones
 from imgbatch.dataset.post_marks import author_mark, mark
 from imgbatch.errors import DatasetError, ImgbatchError
 from imgbatch.fetching import kept
@@ -251,3 +251,28 @@ def test_a_forget_of_a_removed_post_is_proved_of_what_was_fetched_too(
     bring(out, tmp_path / "new")
     assert rows(tmp_path / "new", "posts", "post_id") == [(SECOND,)]
     assert call("verify", str(own)).exit_code != 0
+
+
+@pytest.mark.slow
+def test_a_run_tells_no_gap_for_what_the_fetch_wrote_beside_its_posts(
+    removed: tuple[Path, str, str], tmp_path: Path
+) -> None:
+    out, *_ = removed
+    take_out(str(out), frozenset({mark("x", FIRST)}))
+    (out / "notes.json").write_text("[]")
+    bring(out, tmp_path / "own")
+    assert rows(tmp_path / "own", "post_gaps", "kind", "ref") == [("unread", "notes.json")]
+    sources = Dataset.open(str(tmp_path / "own")).read("sources", columns=["error_class"])
+    assert set(sources["error_class"].to_pylist()) == {None, "sidecar"}
+
+
+def test_what_killed_fetches_left_half_written_is_deleted_by_the_next(
+    removed: tuple[Path, str, str],
+) -> None:
+    out, *_ = removed
+    partials = [out / folder / ".imgbatch-partial-1" for folder in ("", "media", "media/ab")]
+    for partial in partials:
+        partial.parent.mkdir(exist_ok=True)
+        partial.write_bytes(b"half")
+    given.fetch(out.parent / "dump", out)
+    assert [partial for partial in partials if partial.exists()] == []

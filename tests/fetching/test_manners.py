@@ -6,8 +6,10 @@ import ipaddress
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -116,6 +118,26 @@ def test_of_several_addresses_one_that_does_not_answer_is_passed_over(server: Mi
 def test_a_host_without_address_is_told() -> None:
     with pytest.raises(LinkError, match=r"no-such-host\.invalid has no address"):
         resolve("no-such-host.invalid", 80)
+
+
+def test_a_resolver_that_does_not_answer_is_waited_for_so_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answered = threading.Event()
+
+    def slow(*_: object, **__: object) -> list[object]:
+        answered.wait(30)
+        raise OSError("nothing")
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    started = time.monotonic()
+    try:
+        with pytest.raises(LinkError, match=r"slow\.test") as told:
+            Checked(lambda _: True).connect_tcp("slow.test", 80, timeout=0.2)
+    finally:
+        answered.set()
+    assert told.value.code == "link.dns"
+    assert time.monotonic() - started < 5
 
 
 # --- robots -------------------------------------------------------------------------------------

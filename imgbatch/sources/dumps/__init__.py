@@ -9,6 +9,8 @@ A format is a module of this folder, its name with `_` for `-` (`fourcat` is 4ca
     files(dump) -> Iterator[str]                 the metadata files that `read` reads, sorted
     read(dump, asked) -> Iterator[Post | Gap]    streams; a missing field is counted, never raised
     posts_of(name) -> str | None                 optional: the post's id in a media file's name
+    postless(dump) -> Iterator[str]              optional: metadata files of the format that hold no
+                                                 post and need not be read
     link(dump, linked) -> Iterator[Gap]          optional: notes in a `Linked` which files are of
                                                  which posts, whatever format reads these posts
     PIECES: bool                                 optional: media of posts of the same id add up
@@ -199,8 +201,9 @@ def read_all(
             tidy(post)
             yield linking[0], post
     if names:
-        taken = merge(*(load(name).files(dump) for name in names))
-        for gap in unread(dump, taken):
+        taken = [load(name).files(dump) for name in names]
+        taken += [load(name).postless(dump) for name in names if hasattr(load(name), "postless")]  # type: ignore[attr-defined] # just asked for
+        for gap in unread(dump, merge(*taken)):
             yield names[0], gap
 
 

@@ -6,6 +6,7 @@ fetched from. A medium that could not be fetched has its error class as its stat
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.sources.dumps import lines
@@ -24,6 +25,11 @@ RECOGNISED = "posts.jsonl beside fetched/about.json"
 YIELDS = "the posts of the dump that was fetched, each medium with its file or why there is none"
 
 ABOUT, POSTS = "fetched/about.json", "posts.jsonl"
+OWN = re.compile(
+    r"fetched/(about\.json|lock\.json|(outcomes|owners)\.(jsonl|parquet)|journal/\d+\.jsonl"
+    r"|forgotten/[0-9a-f]{32}\.parquet)"
+)
+ENDINGS = ("json", "jsonl", "parquet")
 KINDS: tuple[MediaKind, ...] = ("image", "video", "audio", "other")
 
 
@@ -36,6 +42,14 @@ def files(dump: Dump) -> Iterator[str]:
     """Yield each posts.jsonl that has a fetched/about.json beside it."""
     for name in dump.metadata("jsonl"):
         if base(name) == POSTS and dump.has(folder(name) + ABOUT):
+            yield name
+
+
+def postless(dump: Dump) -> Iterator[str]:
+    """Yield what a fetch writes that holds no posts: what it is, outcomes, whose, what is gone."""
+    inner = [folder(file) for file in files(dump)]
+    for name in dump.metadata(*ENDINGS):
+        if any(name.startswith(one) and OWN.fullmatch(name, len(one)) for one in inner):
             yield name
 
 
