@@ -103,7 +103,7 @@ def forget(
     if not missing_ok:
         _refuse_unknown(opened, one_by_one, known)
         _refuse_unknown_posts(opened, post_id, platform)
-    check_fetched(fetched)
+    check_fetched(fetched, gone.hidden)
     if not yes:
         ask(opened, known, found, fetched, former=former, as_json=json)
     left = leave_fetched(fetched, gone.plain)

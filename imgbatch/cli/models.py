@@ -174,12 +174,13 @@ def _vouched(names: list[str], sha256: str | None) -> str:
             f"--sha256 is the digest of one file, and {count}",
             "Ask for each by itself, with its own digest; a recipe says those of its weights.",
         )
-    if not DIGEST.fullmatch(sha256):
+    digest = sha256.lower()  # some tools show capitals
+    if not DIGEST.fullmatch(digest):
         raise SettingsError(
-            f"--sha256 {sha256!r} is no digest: 64 hex digits, in small letters",
+            f"--sha256 {sha256!r} is no digest: 64 hex digits",
             "`sha256sum FILE` shows it.",
         )
-    return sha256
+    return digest
 
 
 def _wanted(name: str, sha256: str) -> Wanted:

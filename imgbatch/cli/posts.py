@@ -51,6 +51,7 @@ class Takedown:
         ids: of the posts, as they were given and as names of files have them, by those of `posts`.
         plain: what their tombstones are made of where ids are no pseudonyms.
         others: lines of the file that tell of something else, by what they call it.
+        hidden: pseudonyms that were given in place of ids.
     """
 
     posts: list[tuple[str, str]]
@@ -58,6 +59,7 @@ class Takedown:
     ids: dict[str, str]
     plain: frozenset[str]
     others: Counter[str]
+    hidden: tuple[str, ...] = ()
 
 
 def given_posts(
@@ -94,6 +96,7 @@ def given_posts(
     posts = [(platform or "", own) for own in ids]
     authors = [(where, own) for own in read.authors]
     plain = frozenset({mark(*one) for one in posts} | {author_mark(*one) for one in authors})
+    hidden: tuple[str, ...] = ()
     made = kept.record(dataset) if plain and kept.here(dataset) else None
     inputs = made["inputs"].values() if made else ()
     if any(own["settings"]["pseudonyms"] for own in inputs):
@@ -105,33 +108,39 @@ def given_posts(
             wanted = platform_of(platform)
             platforms = sorted({wanted} | {p for p in platforms if platform_of(p) == wanted})
         # Pseudonyms themselves may be named too: whoever reads the tables sees nothing else.
-        shown = [("", own) for own in ids if _is_pseudonym(own)]
+        hidden = tuple(filter(_is_pseudonym, ids))
         posts = []
         for there, own in itertools.product(platforms, ids):
             # What a pseudonym is of does not show: it is looked for in each form of the id.
             forms = other_forms(own) if platform_of(there) == REDDIT else ()
-            hidden = [privacy.pseudonym(key, "post", there, form) for form in (own, *forms)]
-            posts += [(there, one) for one in hidden]
-            names |= dict.fromkeys(hidden, own)
-        posts += shown
+            theirs = [privacy.pseudonym(key, "post", there, form) for form in (own, *forms)]
+            posts += [(there, one) for one in theirs]
+            names |= dict.fromkeys(theirs, own)
+        posts += [("", own) for own in hidden]
         # Pseudonyms are of the platform by the name that the dump has for it.
-        theirs = {where} | {p for p in here if platform_of(p) == where}
+        called = {where} | {p for p in here if platform_of(p) == where}
         authors = [
-            (p, privacy.pseudonym(key, "author", p, own)) for p in theirs for own in read.authors
+            (p, privacy.pseudonym(key, "author", p, own)) for p in called for own in read.authors
         ]
-    return Takedown(posts, authors, names, plain, read.others)
+    return Takedown(posts, authors, names, plain, read.others, hidden)
 
 
 def _is_pseudonym(text: str) -> bool:
     return len(text) == 32 and all(c in "0123456789abcdef" for c in text)  # noqa: PLR2004 - its hex digits
 
 
-def check_fetched(fetched: list[str] | None) -> None:
-    """Refuse what no fetch wrote, before anything is changed.
+def check_fetched(fetched: list[str] | None, hidden: tuple[str, ...] = ()) -> None:
+    """Refuse what no fetch wrote, and posts that it cannot know, before anything is changed.
 
     Raises:
         DatasetError: see `takedown.check_out`.
+        SettingsError: posts are named by pseudonyms, and what a fetch wrote has their ids.
     """
+    if fetched and hidden:
+        raise SettingsError(
+            f"{hidden[0]} is a pseudonym, and --fetched OUT has the ids of posts",
+            "Nothing was changed. Name these posts by the ids that their platform gave them.",
+        )
     from imgbatch.fetching.takedown import check_out
 
     for out in fetched or ():

@@ -130,7 +130,7 @@ def _verify_forgotten(
     from imgbatch.errors import DamageError
     from imgbatch.posts.in_names import ids_in_names
 
-    check_fetched(fetched)
+    check_fetched(fetched, gone.hidden)
     digests = [text for text in source if DIGEST.fullmatch(text)]
     sources = named([text for text in source if text not in digests], sources_from)
     proof = verify_forgotten(

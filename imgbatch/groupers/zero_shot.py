@@ -60,9 +60,10 @@ COLUMNS = (
 KEYS = ("source_id", "version", "picture_id")
 EMBEDDING = "embedding"
 MARK = re.compile(r":\s")
-# A colon that may have been meant for one: not of a time or a ratio (12:30), nor of a URL; and that
-# of Chinese and Japanese keyboards.
-UNMARKED = re.compile("(?<!\\d):(?!//)|:(?!\\d|//)|\uff1a")
+# A colon that may have been meant for one: not of a time or a ratio (12:30), nor of a URL.
+UNMARKED = re.compile(r"(?<!\d):(?!//)|:(?!\d|//)")
+# That of Chinese and Japanese keyboards, which parts nothing here.
+WIDE = re.compile("(?<!\\d)\uff1a|\uff1a(?!\\d)")
 LABELS = 2
 REPORT, MODEL = "prompts.csv", "model.json"
 # Cosines that are looked at together: 32 MiB in double precision.
@@ -130,6 +131,12 @@ def read_prompts(lines: Sequence[str]) -> list[Prompt]:
 
 def _prompt(text: str, said: str) -> Prompt:
     mark = MARK.search(text)
+    if mark is None and WIDE.search(text):
+        raise GroupError(
+            f"{said} has a full-width colon, which parts no label from a prompt",
+            'Write ":" and a blank in its place. A prompt alone that holds such a colon is written '
+            f'twice: "{text}: {text}".',
+        )
     if mark is None and not text.endswith(":") and UNMARKED.search(text):
         raise GroupError(
             f"{said} has a colon without a blank after it",

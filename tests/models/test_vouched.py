@@ -132,7 +132,7 @@ def test_a_file_of_the_registry_at_a_path_is_held_to_the_digest_too(
     assert not any(file.is_file() for file in tmp_path.rglob("*"))
     pulled = command(tmp_path / "cache", "pull", path, "--sha256", right, "--json")
     assert json.loads(pulled.stdout)["how"] == "url", pulled.stderr
-    again = command(tmp_path / "cache", "pull", "ultraface-rfb-320", "--sha256", right)
+    again = command(tmp_path / "cache", "pull", "ultraface-rfb-320", "--sha256", right.upper())
     assert "was there already" in again.stdout, again.stderr
 
 

@@ -86,3 +86,17 @@ def test_a_key_inside_of_the_dataset_is_refused(
     done = imgbatch("forget", own, "--post-id", OLD, "--yes")
     assert (done.returncode, "inside of the dataset" in done.stderr) == (10, True)
     assert len(rows(own, "posts")) == 2
+
+
+def test_what_a_fetch_wrote_is_asked_by_ids_and_not_by_pseudonyms(
+    tmp_path: Path, imgbatch: Callable[..., Done], keys: Callable[[str], None]
+) -> None:
+    dump(tmp_path / "in")
+    own, out = tmp_path / "own", tmp_path / "out"
+    keys("first")
+    bring(tmp_path / "in", own, SAID)
+    before = rows(own, "posts", "post_id")
+    for words in (("forget", own, "--yes"), ("verify", own, "--forgotten")):
+        done = imgbatch(*words, "--post-id", before[0][0], "--fetched", out)
+        assert (done.returncode, "is a pseudonym" in done.stderr) == (10, True), done
+    assert rows(own, "posts", "post_id") == before

@@ -298,7 +298,8 @@ def test_the_commands_work_from_a_terminal(made: Made, tmp_path: Path) -> None:
         (["cat: a cat", "dog :a dog at 12:30"], "line 2: .* has a colon"),
         (["cat: a cat", "dog:12 dogs"], "line 2: .* has a colon"),
         (["cat: a cat", "2020:a dog"], "line 2: .* has a colon"),
-        (["cat: a cat", "dog\uff1aa dog"], "line 2: .* has a colon"),
+        (["cat: a cat", "dog\uff1aa dog"], "line 2: .* has a full-width colon"),
+        (["cat: a cat", "dog\uff1a a dog"], "line 2: .* has a full-width colon"),
         (["cat: a cat", "dog:", "a house"], "line 2: 'dog:' is not LABEL: PROMPT"),
     ],
 )
@@ -327,7 +328,12 @@ def test_many_prompts_are_read_without_comparing_each_with_each(
 
 
 def test_a_prompt_alone_is_its_own_label_and_a_colon_inside_a_word_is_none() -> None:
-    alone = ["a clock at 10:30", "a page of https://example.org/a", "a screen of 16:9"]
+    alone = [
+        "a clock at 10:30",
+        "a page of https://example.org/a",
+        "a screen of 16:9",
+        "12\uff1a30",
+    ]
     found = read_prompts([*alone, "  other:  any: thing ", "tab:\ta tab", "at 9:30: 9:30 at night"])
     assert [(one.label, one.text) for one in found] == [
         *((text, text) for text in alone),
