@@ -3,6 +3,9 @@
     rows of groups that lost some -> their inputs all there: grouped again, by themselves
                                   -> not all there: what can be counted without them (`left`)
 
+Nothing is read that nobody looks at: what a grouper READS where groups can be grouped by
+themselves, what its `left` reads (LEFT_READS) where not; and of both only the rows of these groups.
+
 Only the grouper knows what its columns say of other rows, so `imgbatch.dataset.forget` is handed
 `recount` by whoever calls it. What no recount makes right (the centers of clusters, and what is
 measured from them) the record of the labels tells by `left`: how many rows they were made of that
@@ -58,6 +61,16 @@ class _Grouper:
         """The column that names the group."""
         return self.module.COLUMNS[0].name
 
+    @property
+    def reads(self) -> Mapping[str, Sequence[str]]:
+        """What groups are grouped by."""
+        return self.module.READS(self.settings)
+
+    @property
+    def left_reads(self) -> Mapping[str, Sequence[str]]:
+        """What of that is looked at where they are not grouped again."""
+        return {name: self.reads[name] for name in getattr(self.module, "LEFT_READS", ())}
+
 
 def recount(
     dataset: Dataset, made: Mapping[str, Any], labels: pa.Table, lost: pa.Array
@@ -73,11 +86,11 @@ def recount(
     some, rest = labels.filter(mine), labels.filter(pc.invert(mine))
     if not some.num_rows:
         return labels
-    known = _known(dataset, grouper.module.READS(grouper.settings), made, some)
     if getattr(grouper.module, "ALONE", False):
-        some, again = _alone(dataset, made, grouper, some, rest, known)
+        some, again = _alone(dataset, made, grouper, some, rest)
         rest = pa.concat_tables([rest, again])
     if some.num_rows:
+        known = _known(dataset, grouper.left_reads, made, some)
         beside = {name: _beside(rows, some) for name, rows in known.items()}
         told = grouper.module.left(some, beside, grouper.settings)  # type: ignore[attr-defined] # optional
         rest = pa.concat_tables([rest, told.cast(labels.schema)])
@@ -103,9 +116,9 @@ def _alone(
     grouper: _Grouper,
     some: pa.Table,
     rest: pa.Table,
-    known: Mapping[str, pa.Table],
 ) -> tuple[pa.Table, pa.Table]:
     """Group those groups again whose rows are all known; return what is not, and what is."""
+    known = _known(dataset, grouper.reads, made, some)
     torn = pc.unique(some[grouper.label].filter(pc.invert(_whole(known, some))))
     is_torn = pc.is_in(some[grouper.label], value_set=torn)
     whole, others = some.filter(pc.invert(is_torn)), some.filter(is_torn)
@@ -128,6 +141,8 @@ def _known(
         of each table its keys and what is read of it; without rows where it, or the way in which
         the labels' rows were made, is not there any more.
     """
+    if not reads:
+        return {}
     ids = pc.unique(some["source_id"])
     shards = _shards(dataset, ids)
     return {
@@ -176,7 +191,8 @@ def _rows(
     if set(wanted) <= set(schema.names):
         with contextlib.suppress(DamageError):  # `verify` names it, and a takedown goes on
             batches = list(table.batches(wanted, where, only))
-    return pa.Table.from_batches(batches, pa.schema(fields))
+    # To take rows of many chunks copies all of them, each time.
+    return pa.Table.from_batches(batches, pa.schema(fields)).combine_chunks()
 
 
 def _places(rows: pa.Table, labels: pa.Table) -> pa.ChunkedArray:
@@ -185,6 +201,13 @@ def _places(rows: pa.Table, labels: pa.Table) -> pa.ChunkedArray:
     place = pc.index_in(labels[key], value_set=rows[key].combine_chunks())
     same = pc.equal(rows["version"].take(place), labels["version"])
     return pc.if_else(pc.fill_null(same, fill_value=False), place, pa.scalar(None, place.type))
+
+
+def _in_order(rows: pa.Table, places: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return places in the order of the keys that stand there, each once."""
+    places = pc.unique(places)
+    keys = rows.select([key for key in KEYS if key in rows.column_names]).take(places)
+    return in_order(keys.append_column("place", places))["place"]
 
 
 def _beside(rows: pa.Table, labels: pa.Table) -> pa.Table:
@@ -208,15 +231,17 @@ class _Tables:
     ) -> None:
         self._dataset = dataset
         self._made = made
-        self._rows = {
-            name: in_order(rows.take(pc.unique(_places(rows, of)))) for name, rows in known.items()
-        }
+        self._rows = known
+        self._places = {name: _in_order(rows, _places(rows, of)) for name, rows in known.items()}
 
     def batches(self, name: str) -> Iterator[pa.RecordBatch]:
-        yield from self._rows[name].combine_chunks().to_batches(ROWS)
+        # Rows are put in order a batch at a time: vectors of a whole table are not held twice.
+        for start in range(0, self.count(name), ROWS):
+            some = self._rows[name].take(self._places[name].slice(start, ROWS))
+            yield from some.combine_chunks().to_batches()
 
     def count(self, name: str) -> int:
-        return int(self._rows[name].num_rows)
+        return len(self._places[name])
 
     def made_of(self, name: str) -> dict[str, Any]:
         found = made_of(self._dataset, name)

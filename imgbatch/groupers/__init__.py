@@ -20,7 +20,9 @@ them again when some were forgotten:
 
     left       a function of labels, of what is known of them, and of the settings: the same labels
                as they are now. It gets all rows that are left of groups which lost some, and of
-               each table that it READS one row for each of them, all null where there is none.
+               each table in LEFT_READS one row for each of them, all null where there is none.
+    LEFT_READS names of those tables that it READS which `left` looks at; without it, none. A
+               takedown reads no others for it: vectors of all that is left may not fit in memory.
     ALONE      True where a group comes out the same whatever lies outside of it, but for what was
                near to none: such groups are grouped again by `group`, from their rows alone, and
                `left` is asked only for those whose inputs are not there any more.

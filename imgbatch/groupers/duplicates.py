@@ -73,6 +73,7 @@ HASHES = ("dhash", "dhash_vertical", "phash")
 # Of a picture's id the digits that are its source's.
 ID_LENGTH = 32
 ALONE = True
+LEFT_READS = ("sources",)
 
 
 class Settings(BaseSettings):

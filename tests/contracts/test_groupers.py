@@ -62,6 +62,7 @@ def test_it_exports_what_a_grouper_exports(name: str) -> None:
     assert len(set(names)) == len(names)
     assert not {*names} & {*KEYS}
     assert groupers.describe(name)["summary"]
+    assert {*getattr(module, "LEFT_READS", ())} <= {*module.READS(asked(name))}
 
 
 @pytest.mark.parametrize("name", NAMES)
