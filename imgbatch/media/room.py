@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from imgbatch.media.packets import GROUP_BYTES, reader_of
 from imgbatch.media.pixels import target_size
-from imgbatch.media.ticks import LANES, WAITING_BYTES
+from imgbatch.media.ticks import LANES
 
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 HELD_FRAMES = 8
 # Of a pixel in full size, while FFmpeg's planes become rows of RGB, and these are turned.
 FULL_BYTES = 9
+# Pictures that wait for their turn, where several lanes decode.
+WAITING_BYTES = 32 * 2**20
+# The same with their frames, of which one is several times its reduced picture: at 1080p those of
+# three groups of ten seconds, one a second, and at 4K those of one.
+KEPT_BYTES = 128 * 2**20
 
 
 class Room(NamedTuple):
@@ -25,11 +30,11 @@ class Room(NamedTuple):
 
     Attributes:
         bytes: of decoders' frames, pictures and waiting packets.
-        picture: of one decoded picture, and of its frame where that is kept for the full size.
+        waiting: pictures that may wait for their turn, where several lanes decode.
     """
 
     bytes: int
-    picture: int
+    waiting: int
 
 
 def room(
@@ -46,9 +51,15 @@ def room(
     area = decoder.width * decoder.height
     frame = area * (decoder.format.padded_bits_per_pixel if decoder.format else 24) // 8
     wide, high = target_size(decoder.width, decoder.height, settings.min_side)
-    picture = wide * high * 3 + (frame if full_size else 0)
+    small = wide * high * 3
+    picture = small + (frame if full_size else 0)
     held, whole = frame * HELD_FRAMES, area * FULL_BYTES if full_size else 0
     if settings.video.sample != "fps" or reader_of(decoder) is None:
-        return Room(held + picture + whole, picture)
+        return Room(held + picture + whole, 1)
+    # As many as without their frames, as long as these leave room.
+    waiting = WAITING_BYTES // small
+    if full_size:
+        waiting = min(waiting, KEPT_BYTES // picture)
+    waiting = max(1, waiting)
     packets = min(size, (LANES + 2) * GROUP_BYTES)
-    return Room(held * (LANES + 1) + max(picture, WAITING_BYTES) + packets + whole, picture)
+    return Room(held * (LANES + 1) + waiting * picture + packets + whole, waiting)

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 # Fixed, not the machine's cores: which lane decoded what must not differ between machines.
 LANES = 4
-# Pictures that wait for their turn; a group that makes more is decoded in order.
-WAITING_BYTES = 32 * 2**20
 
 
 class Task(NamedTuple):
@@ -99,7 +97,8 @@ class Ticks:
         rate: ticks per second.
         role_of: tells what a packet proves.
         lanes: where groups are decoded.
-        picture_bytes: of one decoded picture, and of its frame where that is kept.
+        waiting: pictures that may wait for their turn, at least 1; a group that makes more is
+            decoded in order.
     """
 
     def __init__(
@@ -109,13 +108,13 @@ class Ticks:
         *,
         role_of: Callable[[bytes], Role],
         lanes: list[Lane],
-        picture_bytes: int,
+        waiting: int,
     ) -> None:
         self._reading = reading
         self._rate = rate
         self._role_of = role_of
         self._lanes = cycle(lanes)
-        self._most = max(1, WAITING_BYTES // max(1, picture_bytes))
+        self._most = waiting
         self._waiting: deque[tuple[Task, Future[Decoded]]] = deque()
         # The first runs ahead over packets, the second follows over frames and decides.
         self._planned, self._clock = Clock(rate), Clock(rate)

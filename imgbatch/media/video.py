@@ -117,7 +117,7 @@ def _steps(
                     stamped=demuxer != "avi" or stream.codec_context.name not in REORDERED,
                 )
                 another = partial(_another_decoder, blob, demuxer, settings)
-                with _sampled(reading, settings, another, camera, needed.picture) as samples:
+                with _sampled(reading, settings, another, camera, needed.waiting) as samples:
                     yield from _pictures(
                         reading, samples, settings, notes, cut=cut, full_size=full_size
                     )
@@ -202,7 +202,7 @@ def _sampled(
     settings: MediaSettings,
     another_decoder: Callable[[], VideoCodecContext],
     another_camera: Callable[[], Camera],
-    picture_bytes: int,
+    waiting: int,
 ) -> Iterator[Iterator[Sample]]:
     role_of = reader_of(reading.decoder)
     if settings.video.sample != "fps" or role_of is None or not reading.stamped:
@@ -214,7 +214,7 @@ def _sampled(
             rate_of(settings.video),
             role_of=role_of,
             lanes=lanes,
-            picture_bytes=picture_bytes,
+            waiting=waiting,
         )
         yield ticks.samples()
 

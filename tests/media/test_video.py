@@ -242,7 +242,7 @@ def test_ticks_of_a_codec_without_proof_decode_in_order() -> None:
 
 @pytest.mark.parametrize(
     "limit",
-    ["packets.GROUP_PACKETS", "packets.GROUP_BYTES", "ticks.WAITING_BYTES"],
+    ["packets.GROUP_PACKETS", "packets.GROUP_BYTES", "room.WAITING_BYTES"],
 )
 @pytest.mark.parametrize("name", ["h264-groups", "h264-transport-stream", "hevc"])
 def test_groups_that_are_too_large_are_decoded_in_order(
