@@ -18,7 +18,7 @@ from imgbatch.sources import claims_media, claims_video, is_apple_double, is_sid
 from imgbatch.timings import Timings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Mapping
 
     from structlog.typing import FilteringBoundLogger
 
@@ -62,7 +62,7 @@ class Examiner:
             for name, module in self._modules.items()
         }
         self._batches = {name: need.batch for name, need in needs.items()}
-        self._full_size = frozenset(name for name, need in needs.items() if need.full_size)
+        self._full_size = {name: need.copies for name, need in needs.items() if need.full_size}
         self._locks = {name: threading.Lock() for name in self._modules}
 
     def shard(self, shift: Shift) -> ShardRows:
@@ -103,7 +103,7 @@ class ShardRows:
     and gets copies of its rows.
 
     Args:
-        full_size: the analyzers that see pictures in full size too.
+        full_size: the analyzers that see pictures in full size too, and how many copies each makes.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class ShardRows:
         log: FilteringBoundLogger,
         watch: Watch,
         *,
-        full_size: frozenset[str],
+        full_size: Mapping[str, float],
     ) -> None:
         self._rows = rows
         self._full_size = full_size
@@ -184,9 +184,15 @@ class ShardRows:
         if decoder is None:
             return not_media(source, blob, sha256)
         needs = self._shift.needs[place]
-        full_size = not self._full_size.isdisjoint(needs)
+        copies = [some for name, some in self._full_size.items() if name in needs]
         with timings.stage("decode"):
-            opened = decoder.decode(blob, self._settings, self._gate, full_size=full_size)
+            opened = decoder.decode(
+                blob,
+                self._settings,
+                self._gate,
+                full_size=bool(copies),
+                copies=max(copies, default=0.0),
+            )
         mine = [(name, rows) for name, rows in self._rows.items() if name in needs]
         count = 0
         with contextlib.closing(opened.pictures) as pictures:

@@ -98,6 +98,8 @@ class Needs:
         min_side: a recipe that decodes the shorter side smaller than this is refused.
         full_size: it sees pictures in full size besides, whatever the recipe decodes: `whole` of
             this file gives them. Part of the fingerprint.
+        copies: of a picture in full size, that it makes at once while it has one: counted with it
+            as in flight. Never seen in the rows.
         batch: how many prepared pictures `infer` gets at most; never seen in the rows.
         gpu: share of one GPU that its worker takes, 0 to 1. All analyzers of a recipe are in the
             same worker, and on the same GPU. On Ray only.
@@ -114,6 +116,7 @@ class Needs:
 
     min_side: int = 0
     full_size: bool = False
+    copies: float = 0.0
     batch: int = 1
     gpu: float = 0.0
     gpu_if_any: float = 0.0
@@ -263,7 +266,8 @@ def whole(picture: Picture) -> AbstractContextManager[NDArray[np.uint8]]:
     """Give a picture in full size, as a block's value, for an analyzer that needs it so.
 
     (height, width, 3) uint8, RGB, upright. It may have to be decoded again, and its bytes count as
-    in flight until the block ends: leave it soon, and keep copies only. One block at a time.
+    in flight until the block ends: leave it soon, and keep copies only, as many as `copies` of its
+    Needs says. One block at a time.
 
     Raises:
         DecodeError: it cannot be decoded in full size.

@@ -15,7 +15,10 @@ them: `np.reshape(pixels, shape)` gives the picture back.
 
 Decision, 2026-11: steps begin with the picture in full size, whatever the recipe decodes, as those
 of `imgbatch preprocess` do: a crop of so many pixels would else show more of a large picture than
-of a small one, by what [media] says. Drawback: a picture that is decoded smaller is decoded twice.
+of a small one, by what [media] says. Drawback: a picture that is decoded smaller is decoded twice,
+and its steps copy it in full size: `rotate` holds five copies at once, `flip` one. The gate counts
+them, so that fewer pictures are in flight; what `resize` or `pad` make larger than the full size
+it does not count.
 Without steps, [media] min_side must be at least what is flattened, so that nothing is enlarged that
 was reduced before.
 
@@ -37,7 +40,9 @@ from imgbatch.errors import SettingsError
 from imgbatch.preprocess import apply_steps, grayscale, read_steps, stretch, to_rgb
 from imgbatch.preprocess.augment import Augment
 from imgbatch.preprocess.faces import MaskFaces
+from imgbatch.preprocess.footprint import copies
 from imgbatch.preprocess.geometry import Kernel
+from imgbatch.preprocess.steps import Grayscale, Resize
 from imgbatch.settings import Settings as BaseSettings
 
 if TYPE_CHECKING:
@@ -111,7 +116,9 @@ class Settings(BaseSettings):
 def needs(settings: Settings) -> Needs:
     """Return what it needs: the full size for steps, else pictures that are not enlarged."""
     if settings.steps:
-        return Needs(full_size=True)
+        grey = [Grayscale()] if settings.mode == "L" else []
+        last = Resize(width=settings.width, height=settings.height)
+        return Needs(full_size=True, copies=copies([*settings.steps, *grey, last]))
     return Needs(min_side=max(settings.width, settings.height))
 
 

@@ -1,7 +1,7 @@
 """Bytes to Pictures, by what the bytes are and never by their name.
 
 A decoder is one module of this folder that exports `claims(head) -> bool` and
-`decode(blob, settings, gate, full_size=...) -> Media`.
+`decode(blob, settings, gate, full_size=..., copies=...) -> Media`.
 """
 
 from __future__ import annotations
@@ -103,7 +103,13 @@ class Decoder(Protocol):
         """Say whether these first bytes begin a file of this decoder's."""
 
     def decode(
-        self, blob: Blob, settings: MediaSettings, gate: Gate, *, full_size: bool = False
+        self,
+        blob: Blob,
+        settings: MediaSettings,
+        gate: Gate,
+        *,
+        full_size: bool = False,
+        copies: float = 0.0,
     ) -> Media:
         """Read the header; pictures are decoded as they are asked for.
 
@@ -112,6 +118,8 @@ class Decoder(Protocol):
             settings: what `Picture.pixels` are.
             gate: caps decoded bytes in flight.
             full_size: pictures can be had in full size besides (`Picture.whole`).
+            copies: how many of a picture in full size are made at once while it is had so: `gate`
+                counts them too.
 
         Raises:
             DecodeError: the bytes are not a usable picture or video.

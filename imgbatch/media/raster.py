@@ -14,7 +14,7 @@ header is not by the standard, and was read as libjpeg reads it), `exif.corrupt`
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -53,7 +53,14 @@ def claims(head: bytes) -> bool:
     return format_of(head) is not None or unreadable_format_of(head) is not None
 
 
-def decode(blob: Blob, settings: MediaSettings, gate: Gate, *, full_size: bool = False) -> Media:
+def decode(
+    blob: Blob,
+    settings: MediaSettings,
+    gate: Gate,
+    *,
+    full_size: bool = False,
+    copies: float = 0.0,
+) -> Media:
     """Read the header of a still image; its one picture is decoded when it is asked for.
 
     Raises:
@@ -70,7 +77,7 @@ def decode(blob: Blob, settings: MediaSettings, gate: Gate, *, full_size: bool =
         raise DecodeError("decode.bomb", f"{name} header asks for too much memory") from error
     except DecodeError as error:
         raise _named_truncation(error, blob, name) from error
-    pictures = _pictures(blob, header, settings, gate, full_size=full_size)
+    pictures = _pictures(blob, header, settings, gate, copies if full_size else None)
     return Media(header.facts, pictures, header.notes)
 
 
@@ -97,36 +104,50 @@ def _named_truncation(error: DecodeError, blob: Blob, name: str) -> DecodeError:
 
 
 def _pictures(
-    blob: Blob, header: Header, settings: MediaSettings, gate: Gate, *, full_size: bool
+    blob: Blob, header: Header, settings: MediaSettings, gate: Gate, copies: float | None
 ) -> Generator[Picture, None, None]:
     with _decoded(blob, header, settings, gate, header.notes) as decoded:
         pixels = decoded
     whole = None
-    if full_size:
-        whole = partial(_whole, pixels, blob, header, settings, gate)
+    if copies is not None:
+        whole = partial(_whole, pixels, blob, header, settings, gate, copies)
     yield Picture(pixels, 0, None, header.facts, whole)
 
 
 @contextmanager
 def _whole(
-    pixels: RGB, blob: Blob, header: Header, settings: MediaSettings, gate: Gate
+    pixels: RGB,
+    blob: Blob,
+    header: Header,
+    settings: MediaSettings,
+    gate: Gate,
+    copies: float,
 ) -> Iterator[RGB]:
     """Give a picture in full size: `pixels` where they are, else decoded anew."""
+    area = header.stored[0] * header.stored[1]
     if target_size(*header.stored, settings.min_side) == header.stored:
-        yield pixels
+        with gate.hold(round(3 * area * copies)) if copies else nullcontext():
+            yield pixels
         return
     settings = settings.model_copy(update={"min_side": max(header.stored)})
     # What there is to note was noted when it was decoded first.
-    with _decoded(blob, header, settings, gate, []) as decoded:
+    used = blob.size + round(3 * area * (1 + copies))
+    with _decoded(blob, header, settings, gate, [], used=used) as decoded:
         yield decoded
 
 
 @contextmanager
 def _decoded(
-    blob: Blob, header: Header, settings: MediaSettings, gate: Gate, notes: list[str]
+    blob: Blob,
+    header: Header,
+    settings: MediaSettings,
+    gate: Gate,
+    notes: list[str],
+    *,
+    used: int = 0,
 ) -> Iterator[RGB]:
-    """Give upright pixels; the gate holds their place until the block ends."""
-    peak = _peak_bytes(blob, header, settings)
+    """Give upright pixels; the gate holds their place, at least `used`, until the block ends."""
+    peak = max(_peak_bytes(blob, header, settings), used)
     with ExitStack() as held:
         held.enter_context(gate.hold(peak))
         try:

@@ -38,7 +38,7 @@ class Room(NamedTuple):
 
 
 def room(
-    decoder: VideoCodecContext, settings: MediaSettings, size: int, *, full_size: bool
+    decoder: VideoCodecContext, settings: MediaSettings, size: int, copies: float | None
 ) -> Room:
     """Return how much memory a video takes while its pictures are decoded.
 
@@ -46,19 +46,22 @@ def room(
         decoder: of its stream.
         settings: what its pictures are.
         size: of the file, in bytes.
-        full_size: frames are kept, and one of them is had in full size too.
+        copies: frames are kept, and one of them is had in full size too, of which so many copies
+            are made; None: all are reduced.
     """
     area = decoder.width * decoder.height
     frame = area * (decoder.format.padded_bits_per_pixel if decoder.format else 24) // 8
     wide, high = target_size(decoder.width, decoder.height, settings.min_side)
     small = wide * high * 3
-    picture = small + (frame if full_size else 0)
-    held, whole = frame * HELD_FRAMES, area * FULL_BYTES if full_size else 0
+    picture = small + (0 if copies is None else frame)
+    # Its copies are made once it is there.
+    whole = 0 if copies is None else area * max(FULL_BYTES, round(3 * (1 + copies)))
+    held = frame * HELD_FRAMES
     if settings.video.sample != "fps" or reader_of(decoder) is None:
         return Room(held + picture + whole, 1)
     # As many as without their frames, as long as these leave room.
     waiting = WAITING_BYTES // small
-    if full_size:
+    if copies is not None:
         waiting = min(waiting, KEPT_BYTES // picture)
     waiting = max(1, waiting)
     packets = min(size, (LANES + 2) * GROUP_BYTES)

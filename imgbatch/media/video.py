@@ -55,7 +55,14 @@ def claims(head: bytes) -> bool:
     return demuxer_of(head) is not None
 
 
-def decode(blob: Blob, settings: MediaSettings, gate: Gate, *, full_size: bool = False) -> Media:
+def decode(
+    blob: Blob,
+    settings: MediaSettings,
+    gate: Gate,
+    *,
+    full_size: bool = False,
+    copies: float = 0.0,
+) -> Media:
     """Open a video; its frames are sampled as `settings.video` says.
 
     Times count from the first frame that the video stream shows: (stamp - first stamp) times the
@@ -72,6 +79,7 @@ def decode(blob: Blob, settings: MediaSettings, gate: Gate, *, full_size: bool =
         settings: sampling, decode size, largest picture.
         gate: caps decoded bytes in flight.
         full_size: pictures can be had in full size besides.
+        copies: of one in full size, that are made at once.
 
     Returns:
         Media whose `pictures` is a generator; closing it closes file and decoder. Notes:
@@ -86,13 +94,13 @@ def decode(blob: Blob, settings: MediaSettings, gate: Gate, *, full_size: bool =
         FetchError: fetch.failed, the file itself could not be read.
     """
     notes: list[str] = []
-    steps = _steps(blob, settings, gate, notes, full_size=full_size)
+    steps = _steps(blob, settings, gate, notes, copies if full_size else None)
     facts = cast("Facts", next(steps))
     return Media(facts, cast("Generator[Picture]", steps), notes)
 
 
 def _steps(
-    blob: Blob, settings: MediaSettings, gate: Gate, notes: list[str], *, full_size: bool
+    blob: Blob, settings: MediaSettings, gate: Gate, notes: list[str], copies: float | None
 ) -> Generator[Facts | Picture]:
     """Yield the facts, then the pictures: one generator, so that one `close` frees everything."""
     with _boundary(), blob.open() as file:
@@ -104,8 +112,9 @@ def _steps(
             stream = _video_stream(container)
             _prepare(stream, settings, threads=SLICE_THREADS)
             _ignore_others(container, stream)
+            full_size = copies is not None
             camera = partial(Camera, settings.min_side, keeps=full_size)
-            needed = room(stream.codec_context, settings, blob.size, full_size=full_size)
+            needed = room(stream.codec_context, settings, blob.size, copies)
             with gate.hold(needed.bytes):
                 timeline = _timeline(stream)
                 reading = Reading(

@@ -177,13 +177,14 @@ def pictures_at(
     gate: Gate,
     *,
     full_size: bool = False,
+    copies: float = 0.0,
 ) -> Generator[Picture]:
     """Decode a source as far as needed; yield its pictures of some frames, up to FAR."""
     decoder = media.decoder(blob.head)
     if decoder is None:
         return
     last = min(max(frames), FAR)
-    opened = decoder.decode(blob, settings, gate, full_size=full_size)
+    opened = decoder.decode(blob, settings, gate, full_size=full_size, copies=copies)
     with contextlib.closing(opened.pictures) as pictures:
         for picture in pictures:
             if picture.frame in frames:

@@ -84,8 +84,8 @@ class Outside:
     def _decoded(self, source: Source, blob: Blob | None) -> Picture:
         blob = blob or fetch(source, limits=self._limits)
         gate = ByteGate(self._limits.decoded_bytes)
-        media, full_size = self._recipe.media, self._needs.full_size
-        found = pictures_at((0,), blob, media, gate, full_size=full_size)
+        media, needs = self._recipe.media, self._needs
+        found = pictures_at((0,), blob, media, gate, full_size=needs.full_size, copies=needs.copies)
         with contextlib.closing(found) as pictures:
             picture = next(pictures, None)
         if picture is None:

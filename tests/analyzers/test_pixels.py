@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +17,7 @@ from imgbatch import analyzers
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.verify import verify
 from imgbatch.errors import SettingsError
+from imgbatch.media.gate import ByteGate
 from imgbatch.preprocess import cosine_similarity
 from imgbatch.settings import read_recipe
 from imgbatch.tables import table_specs
@@ -21,7 +25,7 @@ from tests.corpus import PHOTOS, run_inline
 from tests.media.clips import Encoding, encode
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
@@ -188,3 +192,104 @@ def test_settings_survive_the_record_of_a_run_and_name_a_typo() -> None:
         read('[analyzers.pixels]\nsteps = "crop_square"\n')
     with pytest.raises(SettingsError, match="1024 x 1024 L are 1,048,576 numbers a row; at most"):
         read("[analyzers.pixels]\nwidth = 1024\nheight = 1024\n")
+
+
+@pytest.mark.parametrize("media", ["", "[media]\nmin_side = 4096\n"], ids=["reduced", "full"])
+@pytest.mark.parametrize(
+    ("steps", "copies"),
+    [
+        ('{ name = "rotate", degrees = 30 }', 5),
+        ('{ name = "flip" }, { name = "rotate", degrees = 30 }', 6),
+        ('{ name = "crop_center", width = 9, height = 9 }, { name = "rotate", degrees = 30 }', 1),
+        ('{ name = "resize", width = 9, height = 9 }, { name = "rotate", degrees = 30 }', 1.4),
+    ],
+)
+def test_copies_that_steps_make_in_full_size_are_in_the_gate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: str, copies: float, media: str
+) -> None:
+    asked: list[int] = []
+    own = ByteGate.hold
+
+    def hold(gate: ByteGate, decoded_bytes: int) -> AbstractContextManager[None]:
+        asked.append(decoded_bytes)
+        return own(gate, decoded_bytes)
+
+    monkeypatch.setattr(ByteGate, "hold", hold)
+    file = tmp_path / "in/a.jpg"
+    file.parent.mkdir()
+    Image.fromarray(grained(1600, 1200)).save(file)
+    run_inline(
+        file.parent, tmp_path / "d", recipe=f"{media}[analyzers.pixels]\nsteps = [{steps}]\n"
+    )
+    full = 1600 * 1200 * 3
+    beside = 0 if media else full + file.stat().st_size
+    assert copies * full <= asked[-1] - beside <= (copies + 0.7) * full
+
+
+# In a process of its own: the peak of resident memory only ever grows.
+WATCH = """
+import sys
+from pathlib import Path
+from imgbatch import analyzers
+from imgbatch.analyzers import pixels
+from imgbatch.media import Blob, raster
+from imgbatch.media.gate import ByteGate
+from imgbatch.settings import MediaSettings, read_recipe
+
+class Asked(ByteGate):
+    most = 0
+    def hold(self, decoded_bytes):
+        Asked.most = max(Asked.most, decoded_bytes)
+        return super().hold(decoded_bytes)
+
+def status(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(l.split()[1]) * 1024 for l in lines if l.startswith(name))
+
+def show(path):
+    needs, blob = pixels.needs(settings), Blob.of(Path(path).read_bytes())
+    given = {"full_size": needs.full_size, "copies": needs.copies}
+    for picture in raster.decode(blob, MediaSettings(), Asked(1), **given).pictures:
+        pixels.Analyzer(settings).prepare(picture)
+
+settings = read_recipe(sys.argv[1], settings_of=analyzers.settings_of).analyzers["pixels"]
+show(sys.argv[2])  # loads what is loaded once
+before = status("VmRSS")
+Path("/proc/self/clear_refs").write_text("5")
+show(sys.argv[3])
+print(status("VmHWM") - before, Asked.most)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize(
+    "steps",
+    [
+        '{ name = "crop_square" }, { name = "resize", width = 224, height = 224 }',
+        '{ name = "crop_box", y1 = 0.1, x1 = 0.1, y2 = 0.9, x2 = 0.9 }, { name = "flip" }',
+        '{ name = "scale", factor = 0.5 }',
+        '{ name = "scale", factor = 1.5 }',
+        '{ name = "pad_square" }, { name = "brighten", factor = 1.5 }',
+        '{ name = "rotate", degrees = 30 }',
+        '{ name = "rotate", degrees = 45, expand = true }',
+        '{ name = "flip" }, { name = "rotate", degrees = 90 }, { name = "rotate", degrees = 5 }',
+        '{ name = "grayscale" }, { name = "rotate", degrees = 30 }',
+        '{ name = "mask", boxes = [[100, 100, 900, 900]] }',
+        '{ name = "mask", boxes = [[100, 100, 900, 900]], mode = "mosaic" }',
+        '{ name = "mask", boxes = [[100, 100, 900, 900]], mode = "blur" }',
+    ],
+)
+def test_steps_take_no_more_memory_than_the_gate_was_asked_for(
+    tmp_path: Path, steps: str, mode: str
+) -> None:
+    small, large = tmp_path / "small.jpg", tmp_path / "large.jpg"
+    Image.fromarray(grained(1200, 1100)).save(small)
+    Image.fromarray(grained(4000, 3000)).save(large)
+    recipe = f'[analyzers.pixels]\nmode = "{mode}"\nsteps = [{steps}]\n'
+    command = [sys.executable, "-c", WATCH, recipe, str(small), str(large)]
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    grown, asked = (int(word) for word in out.split())
+    assert grown <= asked + 2**23
+    assert grown >= asked / 2

@@ -568,6 +568,23 @@ def test_a_picture_that_is_decoded_in_full_is_not_decoded_again() -> None:
     assert len(gate.asked) == asked
 
 
+@pytest.mark.parametrize("min_side", [16, 4096])
+@pytest.mark.parametrize("name", FORMATS)
+def test_copies_of_the_full_size_are_asked_for_with_it(name: str, min_side: int) -> None:
+    gate, settings = WatchedGate(), MediaSettings(min_side=min_side)
+    blob = Blob.of(FORMATS[name])
+    (picture,) = raster.decode(blob, settings, gate, full_size=True, copies=50.5).pictures
+    before = len(gate.asked)
+    assert picture.whole is not None
+    with picture.whole() as pixels:
+        assert gate.held == 1
+        # At once: who holds bytes must not ask for more.
+        (asked,) = gate.asked[before:]
+        assert asked >= 50.5 * pixels.nbytes
+        assert asked <= 51.5 * pixels.nbytes + blob.size
+    assert gate.held == 0
+
+
 @pytest.mark.parametrize("fails", ["the first time", "always"])
 def test_memory_for_the_full_size_is_tried_for_alone_too(
     monkeypatch: pytest.MonkeyPatch, fails: str

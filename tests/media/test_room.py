@@ -63,13 +63,14 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counted
 
 
-def at_one_fps(*, full_size: bool) -> tuple[int, int]:
+def at_one_fps(*, full_size: bool, copies: float = 0.0) -> tuple[int, int]:
     """Sample every second of a clip; return what the gate was asked for, and the most kept."""
     gate, kept, count = Asked(), 0, 0
     settings = MediaSettings(min_side=256, video=VideoSettings(sample="fps", fps=1))
     gc.collect()
     before = frames_alive()
-    for picture in video.decode(Blob.of(slow()), settings, gate, full_size=full_size).pictures:
+    blob = Blob.of(slow())
+    for picture in video.decode(blob, settings, gate, full_size=full_size, copies=copies).pictures:
         if picture.whole is not None:
             with picture.whole() as pixels:
                 assert pixels.shape == (HEIGHT, WIDTH, 3)
@@ -101,3 +102,10 @@ def test_frames_that_wait_are_counted_in_the_gate() -> None:
     assert asked <= without + KEPT_BYTES + WIDTH * HEIGHT * FULL_BYTES
     # What a picture, that was asked for, and each decoder hold besides is counted as theirs.
     assert kept <= KEPT_BYTES // (FRAME + SMALL) + 2 * (ticks.LANES + 1)
+
+
+def test_copies_of_a_frame_in_full_size_are_counted_before_it_is_decoded() -> None:
+    asked, _ = at_one_fps(full_size=True)
+    more, _ = at_one_fps(full_size=True, copies=5)
+    # Three times its pixels, and five copies; FFmpeg's planes are gone by then.
+    assert more - asked == WIDTH * HEIGHT * (3 * (1 + 5) - FULL_BYTES)
