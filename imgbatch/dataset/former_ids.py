@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from imgbatch.dataset.post_columns import HIDDEN
 from imgbatch.dataset.spill import quoted
 
 if TYPE_CHECKING:
@@ -30,6 +31,14 @@ NAME_ROWS = pa.schema(
         *((name, TEXT) for name in ("raw_ref", "dump", "was", "had", "platform", "post_id")),
         ("gone", pa.bool_()),
     ]
+)
+# Of a row that no reading told today's name of: that it may have one of a former version, by which
+# some post of another input was called too. Of YouTube a medium's id is the post's.
+UNSURE = (
+    "dump IN ('4cat', 'fetched', 'gallery-dl', 'yt-dlp') AND (platform = 'telegramembed' "
+    f"OR (platform = 'reddit' AND NOT regexp_matches(post_id, '^t[0-9]_|{HIDDEN}')) "
+    "OR (platform IN ('x', 'instagram') AND dump <> 'gallery-dl' "
+    "AND (seq, post_id) IN (SELECT seq, media_key FROM former_medium)))"
 )
 # Tables that have rows of before by their numbers.
 THEIRS = ("former", "former_medium")

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from imgbatch.dataset.copies import BEARER, add_up, changed_media, lend, lend_absent
 from imgbatch.dataset.former import BARE, FILE, KEY, MEDIUM, THEN, remember
-from imgbatch.dataset.former_ids import NAME_ROWS, rename
+from imgbatch.dataset.former_ids import NAME_ROWS, UNSURE, rename
 from imgbatch.dataset.in_part import stand_behind
 from imgbatch.dataset.joining import KEYS, bring_sources, each, join
 from imgbatch.dataset.mistaken import drop_mistaken
@@ -59,6 +59,10 @@ PLACES = ("seq", "raw_ref", "dump", "input", "state")
 # Tables of what was before, and of what becomes of it.
 FORMER = ("absent", "former", "former_medium", "former_copy", "remarked")
 HELD = "posts that this export lacks and another input has; they stay"
+BY_FORMER = (
+    "posts that this export lacks and that have an id of a former version, which another input's "
+    "may have had; they stay until they are forgotten by hand"
+)
 Removed = Literal["keep", "mark", "forget"]
 
 
@@ -190,7 +194,7 @@ class Gathered:
         its = f"input = {quoted(self.input)}"
         counts.absent = self._one(f"SELECT count(*) FROM absent WHERE {its}")
         # A tombstone of a format's name alone would be one of its posts in every file.
-        told = f"AND platform NOT IN ({BARE})" if removed == "forget" else ""
+        told = f"AND platform NOT IN ({BARE}) AND NOT ({UNSURE})" if removed == "forget" else ""
         spill.run(
             f"CREATE TABLE leaving AS SELECT a.{KEY}, coalesce(stored, a.platform) AS stored, "
             "coalesce(stored_id, a.post_id) AS stored_id, seq, "
@@ -199,8 +203,11 @@ class Gathered:
             f"WHERE NOT {held_elsewhere(self.input)}"
         )
         leave = self._one("SELECT count(*) FROM leaving")
-        if removed != "keep" and counts.absent > leave:
-            self._say(REMOVALS, HELD, counts.absent - leave)
+        unsure = self._one(f"SELECT count(*) FROM absent WHERE {its} AND ({UNSURE})") if told else 0
+        if unsure:
+            self._say(REMOVALS, BY_FORMER, unsure)
+        if removed != "keep" and counts.absent > leave + unsure:
+            self._say(REMOVALS, HELD, counts.absent - leave - unsure)
         if removed == "mark":
             counts.removed = self._one("SELECT count(*) FROM leaving WHERE state = 'present'")
             spill.run("UPDATE absent SET state = 'removed' WHERE seq IN (SELECT seq FROM leaving)")

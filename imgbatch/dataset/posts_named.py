@@ -23,7 +23,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgbatch.dataset import MANIFEST, posts
-from imgbatch.dataset.posts import COPIES, MEDIA, POSTS
+from imgbatch.dataset.post_columns import DUPLICATE
+from imgbatch.dataset.posts import COPIES, GAPS, MEDIA, POSTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -150,7 +151,15 @@ def _of_others(
     ):
         if stays(platform, post_id):
             kept.update(by_file.get((input_, name), ()))
-    return kept
+    return kept.union(*(by_file.get(one, ()) for one in _with_copies_then(dataset)))
+
+
+def _with_copies_then(dataset: Dataset) -> Iterator[tuple[str, str]]:
+    """Yield input and name of files that had copies of posts when a former version read them."""
+    older = set(posts.read_before(dataset)) if GAPS in posts.here(dataset) else set()
+    twice = pc.field("kind") == DUPLICATE
+    for batch in dataset.table(GAPS).batches(["input", "ref"], twice) if older else ():
+        yield from (one for one in _pairs(batch) if one[0] in older)
 
 
 def _read_from(

@@ -57,9 +57,9 @@ __all__ = [
     "retention_changed",
 ]
 
-# The version of posts that tells first which of them other inputs have too: before the third, one
-# post had several ids.
-SHARED_SINCE = 3
+# The version of posts that tells first which of them other inputs have too: before it, one post had
+# several ids. It grows whenever a format gives other ids.
+SHARED_SINCE = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,9 +13,9 @@ from imgbatch.dataset import Dataset, posts, tombstones
 from imgbatch.dataset.post_marks import mark
 from imgbatch.dataset.verify import verify
 from imgbatch.fetching.takedown import take_out
-from imgbatch.sources.dumps import _gallery_dl_post, yt_dlp
+from imgbatch.sources.dumps import _gallery_dl_post, csv_4cat, yt_dlp
 from tests.fetching import given as fetching
-from tests.posts.made import bring, photo, rows
+from tests.posts.made import Tweet, bring, photo, rows, write_dump
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -317,6 +318,79 @@ def test_another_inputs_rows_stay_until_that_input_is_read(
         ("t3_abc12", "matched"),
         ("t3_abc13", "matched"),
     ]
+
+
+def _bare(folder: Path, *ids: str) -> None:
+    """Write a dump of Reddit's submissions as 4CAT did."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [f"{own},{own},2021-03-04 05:06:07,said {own},ada\n" for own in ids]
+    header = "id,thread_id,timestamp,body,author\n"
+    (folder / "reddit-search-0a1b2c.csv").write_text(header + "".join(lines))
+
+
+FORGET = 'removed = "forget"'
+
+
+def test_a_row_with_an_id_of_then_takes_no_post_of_another_input_with_it(
+    tmp_path: Path, before: pytest.MonkeyPatch
+) -> None:
+    own, one, other = tmp_path / "own", tmp_path / "a", tmp_path / "b"
+    before.setattr(csv_4cat, "whole", lambda bare, **_: bare)
+    submissions(one / "RS_2023-05.jsonl", "abc12x")
+    _bare(other, "abc12x", "abc13x")
+    video(one, MEDIA[0])
+    video(other, MEDIA[0])
+    bring(one, own, FORGET)
+    bring(other, own, FORGET, add_input=True)
+    before.undo()
+    # The other input lacks by now what this one has still; each is read again, and again.
+    _bare(other, "abc13x")
+    for file in other.glob("said*"):
+        file.unlink()
+    for again, folder in enumerate((one, other, one, other)):
+        photo(folder / f"{again}.jpg", tail=b"%d" % again)
+        bring(folder, own, FORGET)
+        assert set(told(own)) >= {("reddit", "t3_abc12x"), ("x", TWEET)}, again
+        assert f"said [{MEDIA[0]}].mp4" in there(own)
+    assert ("reddit", "t3_abc13x") in told(own)
+    assert verify(Dataset.open(str(own))).problems == []
+
+
+def test_removals_wait_until_all_inputs_have_the_ids_of_today(
+    tmp_path: Path, before: pytest.MonkeyPatch
+) -> None:
+    own, one, other = tmp_path / "own", tmp_path / "a", tmp_path / "b"
+    before.setattr(csv_4cat, "whole", lambda bare, **_: bare)
+    before.setattr(posts, "VERSION", 3)
+    submissions(one / "RS_2023-05.jsonl", "abc11x", "abc12x")
+    _bare(other, "abc12x", "abc13x")
+    bring(one, own, FORGET)
+    bring(other, own, FORGET, add_input=True)
+    before.undo()
+    submissions(one / "RS_2023-05.jsonl", "abc11x")
+    bring(one, own, FORGET)
+    bring(other, own, FORGET)
+    assert ("reddit", "t3_abc12x") in told(own)
+
+
+def test_a_takedown_before_the_next_run_leaves_a_file_with_copies_of_other_posts(
+    tmp_path: Path, before: pytest.MonkeyPatch, imgbatch: Command
+) -> None:
+    own, folder = tmp_path / "own", tmp_path / "in"
+    ids = (TWEET, OTHER)
+    for one in ids:
+        photo(folder / f"{one}.jpg", tail=one.encode())
+    write_dump(folder / f"{TWEET}.jsonl", [Tweet(one, "old", [f"{one}.jpg"]) for one in ids])
+    write_dump(folder / "zall.jsonl", [Tweet(one, "new") for one in ids])
+    with before.context() as then:
+        then.setattr(posts, "TABLES", tuple(one for one in posts.TABLES if one != posts.COPIES))
+        bring(folder, own)
+    before.undo()
+    shutil.rmtree(own / "post_copies", ignore_errors=True)
+    assert imgbatch("forget", own, "--post-id", TWEET, "--yes").returncode == 0
+    assert f"{TWEET}.jsonl" in there(own)
+    bring(folder, own)
+    assert rows(own, "post_media", "post_id", "status") == [(OTHER, "other-copy")]
 
 
 def _killed(*_: object, **__: object) -> None:
