@@ -105,11 +105,19 @@ def lend(spill: Spill, input_: str, exact: Exact) -> None:
     spill.run("DROP TABLE inexact")
 
 
-def lend_absent(spill: Spill) -> None:
-    """Put into `spare` what copies of the posts in `absent` had; the rest is theirs."""
+def lend_absent(spill: Spill, input_: str, *, whole: bool) -> None:
+    """Put into `spare` what copies of the posts in `absent` had; the rest is theirs.
+
+    Args:
+        spill: where all of it lies.
+        input_: that was read.
+        whole: of posts that another input has, it has no copies any more where it has none now.
+    """
+    its = quoted(input_)
+    gone = f"AND NOT (m.input = {its} AND f.input <> {its})" if whole else ""
     spill.run(
         f"CREATE TABLE lent AS SELECT m.seq AS winner, f.raw_ref, {_of('m', LENT)} "
-        f"FROM former_medium m JOIN absent f USING (seq) WHERE m.status = {COPY_STATUS}"
+        f"FROM former_medium m JOIN absent f USING (seq) WHERE m.status = {COPY_STATUS} {gone}"
     )
     _number(spill, "spare")
 

@@ -158,7 +158,7 @@ class Gathered:
         self._count_changes()
         self._leave_out(without)
         of_other_inputs(self._spill, self.input, whole=not damage)
-        self._keep("keep" if damage else removed)
+        self._keep("keep" if damage else removed, whole=not damage)
         of_other_tables(self._spill, self.input, self._say)
         if damage and removed != "keep" and self.counts.absent:
             self._say(REMOVALS, damage, self.counts.absent)
@@ -188,7 +188,7 @@ class Gathered:
                     f"UPDATE {table} SET {', '.join(own)} WHERE input = {quoted(self.input)}"
                 )
 
-    def _keep(self, removed: Removed) -> None:
+    def _keep(self, removed: Removed, *, whole: bool) -> None:
         spill, counts = self._spill, self.counts
         spill.run(f"CREATE TABLE absent AS FROM former ANTI JOIN post USING ({KEY})")
         its = f"input = {quoted(self.input)}"
@@ -223,7 +223,7 @@ class Gathered:
             "SEMI JOIN absent USING (seq) "
             f"WHERE status <> {quoted(OTHER_COPY)}"
         )
-        lend_absent(spill)
+        lend_absent(spill, self.input, whole=whole)
         spill.run(f"DELETE FROM copy WHERE ({KEY}) NOT IN (SELECT {KEY} FROM post)")
         for name in FORMER:
             spill.run(f"DROP TABLE {name}")

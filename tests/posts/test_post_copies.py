@@ -210,6 +210,28 @@ def test_what_stands_behind_a_posts_media_has_no_place_in_it(tmp_path: Path) -> 
     clean(own)
 
 
+def test_a_file_of_a_copy_is_nobodys_when_the_copy_is_gone(tmp_path: Path) -> None:
+    own, one, other = tmp_path / "own", tmp_path / "in/a", tmp_path / "in/b"
+    photo(one / "a.jpg")
+    photo(other / "b.jpg", "china.jpg")
+    sheet(one / "p.csv", (FIRST, "a.jpg"))
+    sheet(other / "p.csv", (FIRST, "b.jpg"))
+    bring(one, own, COLUMNS)
+    bring(other, own, COLUMNS, add_input=True)
+    both = [("matched", "b.jpg"), ("other-copy", "//a.jpg")]
+    assert rows(own, "post_media", "status", "local_path") == both
+    # A cut table may have the post all the same.
+    (one / "p.csv").write_text('id,platform,text,image\n"cut')
+    bring(one, own, COLUMNS)
+    assert rows(own, "post_media", "status", "local_path") == both
+    sheet(one / "p.csv", (SECOND, "a.jpg"))
+    bring(one, own, COLUMNS)
+    found = rows(own, "post_media", "post_id", "status", "local_path")
+    assert found == [(FIRST, "matched", "b.jpg"), (SECOND, "matched", "a.jpg")]
+    assert rows(own, "post_copies") == []
+    clean(own)
+
+
 def test_whose_a_post_is_any_copy_may_say(tmp_path: Path, imgbatch: Callable[..., Done]) -> None:
     own, one, other = tmp_path / "own", tmp_path / "in/a", tmp_path / "in/b"
     one.mkdir(parents=True)
