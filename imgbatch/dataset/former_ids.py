@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from imgbatch.dataset.post_columns import HIDDEN
 from imgbatch.dataset.spill import quoted
 
 if TYPE_CHECKING:
@@ -32,16 +31,17 @@ NAME_ROWS = pa.schema(
         ("gone", pa.bool_()),
     ]
 )
-# Of a row that no reading told today's name of: that it may have one of a former version, by which
-# some post of another input was called too. Of YouTube a medium's id is the post's.
-UNSURE = (
-    "dump IN ('4cat', 'fetched', 'gallery-dl', 'yt-dlp') AND (platform = 'telegramembed' "
-    f"OR (platform = 'reddit' AND NOT regexp_matches(post_id, '^t[0-9]_|{HIDDEN}')) "
-    "OR (platform IN ('x', 'instagram') AND dump <> 'gallery-dl' "
-    "AND (seq, post_id) IN (SELECT seq, media_key FROM former_medium)))"
-)
 # Tables that have rows of before by their numbers.
 THEIRS = ("former", "former_medium")
+# Formats and platforms of which posts had other ids in former versions.
+GAVE = (
+    "dump IN ('4cat', 'fetched', 'gallery-dl', 'yt-dlp') "
+    "AND platform IN ('instagram', 'reddit', 'telegramembed', 'x')"
+)
+BY_FORMER = (
+    "posts that this export lacks, whose ids another post may have had in a former version; they "
+    "stay until they are forgotten by hand"
+)
 
 
 def rename(spill: Spill, input_: str) -> None:
@@ -85,3 +85,25 @@ def rename(spill: Spill, input_: str) -> None:
         )
     spill.run("DROP TABLE renamed")
     spill.run("DROP TABLE further")
+
+
+def doubt(spill: Spill) -> None:
+    """Make table `unsure`: seq of rows in `absent` whose id may be what another post was called.
+
+    No reading told what such a row is called today. It was called `18abc2x` where another is
+    `t3_18abc2x`, `17` where another is `hills/17`, or as a medium that another has: forgotten by
+    that id, it would take the other with it.
+
+    Args:
+        spill: with the tables absent, former, former_medium, post and medium.
+    """
+    at = "replace(platform, 'telegramembed', 'telegram') AS at"
+    posts = f"SELECT {at}, platform, post_id, regexp_replace(post_id, '^(t[0-9]_|.*/)', '') AS had"
+    media = f"SELECT {at}, platform, post_id, media_key AS had"
+    spill.run(
+        f"CREATE TABLE unsure AS WITH other AS ({posts} FROM former UNION ALL {posts} FROM post "
+        f"UNION ALL {media} FROM former_medium UNION ALL {media} FROM medium) "
+        f"SELECT DISTINCT a.seq FROM (SELECT *, {at} FROM absent WHERE {GAVE}) a JOIN other o "
+        "ON o.at = a.at AND o.had = a.post_id "
+        "WHERE o.platform <> a.platform OR o.post_id <> a.post_id"
+    )

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from imgbatch.dataset.copies import BEARER, add_up, changed_media, lend, lend_absent
 from imgbatch.dataset.former import BARE, FILE, KEY, MEDIUM, THEN, remember
-from imgbatch.dataset.former_ids import NAME_ROWS, UNSURE, rename
+from imgbatch.dataset.former_ids import BY_FORMER, NAME_ROWS, doubt, rename
 from imgbatch.dataset.in_part import stand_behind
 from imgbatch.dataset.joining import KEYS, bring_sources, each, join
 from imgbatch.dataset.mistaken import drop_mistaken
@@ -57,12 +57,9 @@ OURS = ("unmatched-medium", "unmatched-source")
 # Columns in which a post is the same whatever file it was read from.
 PLACES = ("seq", "raw_ref", "dump", "input", "state")
 # Tables of what was before, and of what becomes of it.
-FORMER = ("absent", "former", "former_medium", "former_copy", "remarked")
+FORMER = ("absent", "former", "former_medium", "former_copy", "remarked", "unsure")
+SURE = "seq NOT IN (FROM unsure)"
 HELD = "posts that this export lacks and another input has; they stay"
-BY_FORMER = (
-    "posts that this export lacks and that have an id of a former version, which another input's "
-    "may have had; they stay until they are forgotten by hand"
-)
 Removed = Literal["keep", "mark", "forget"]
 
 
@@ -191,10 +188,11 @@ class Gathered:
     def _keep(self, removed: Removed, *, whole: bool) -> None:
         spill, counts = self._spill, self.counts
         spill.run(f"CREATE TABLE absent AS FROM former ANTI JOIN post USING ({KEY})")
+        doubt(spill)
         its = f"input = {quoted(self.input)}"
         counts.absent = self._one(f"SELECT count(*) FROM absent WHERE {its}")
         # A tombstone of a format's name alone would be one of its posts in every file.
-        told = f"AND platform NOT IN ({BARE}) AND NOT ({UNSURE})" if removed == "forget" else ""
+        told = f"AND platform NOT IN ({BARE}) AND {SURE}" if removed == "forget" else ""
         spill.run(
             f"CREATE TABLE leaving AS SELECT a.{KEY}, coalesce(stored, a.platform) AS stored, "
             "coalesce(stored_id, a.post_id) AS stored_id, seq, "
@@ -203,7 +201,7 @@ class Gathered:
             f"WHERE NOT {held_elsewhere(self.input)}"
         )
         leave = self._one("SELECT count(*) FROM leaving")
-        unsure = self._one(f"SELECT count(*) FROM absent WHERE {its} AND ({UNSURE})") if told else 0
+        unsure = self._one(f"SELECT count(*) FROM absent WHERE {its} AND NOT {SURE}") if told else 0
         if unsure:
             self._say(REMOVALS, BY_FORMER, unsure)
         if removed != "keep" and counts.absent > leave + unsure:

@@ -356,6 +356,32 @@ def test_a_row_with_an_id_of_then_takes_no_post_of_another_input_with_it(
     assert verify(Dataset.open(str(own))).problems == []
 
 
+def test_rows_of_then_that_no_other_post_was_called_as_leave_with_their_input(
+    tmp_path: Path, before: pytest.MonkeyPatch
+) -> None:
+    own, one, other = tmp_path / "own", tmp_path / "a", tmp_path / "b"
+    before.setattr(csv_4cat, "whole", lambda bare, **_: bare)
+    message(one, 17)
+    _bare(one, "abc12x", "abc13x", "abc14x")
+    submissions(other / "RS_2023-05.jsonl", "abc13x")
+    bring(one, own, FORGET)
+    bring(other, own, FORGET, add_input=True)
+    before.undo()
+    # Of these, ids of today are known; what else the first input had, it has no more.
+    (one / "chan 17.info.json").unlink()
+    _bare(one, "abc14x")
+    message(other, 17, "chat")
+    bring(other, own, FORGET)
+    summary = bring(one, own, FORGET)
+    assert ("reddit", "abc12x") not in told(own)
+    assert set(told(own)) >= {("reddit", "t3_abc14x"), ("reddit", "t3_abc13x")}
+    assert ("telegram", "chat/17") in told(own)
+    # The other input has posts that might be these.
+    assert summary.posts
+    assert summary.posts["removed"] == 1
+    assert {("reddit", "abc13x"), ("telegramembed", "17")} <= set(told(own))
+
+
 def test_removals_wait_until_all_inputs_have_the_ids_of_today(
     tmp_path: Path, before: pytest.MonkeyPatch
 ) -> None:
