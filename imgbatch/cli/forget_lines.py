@@ -102,6 +102,20 @@ def older_lines(inputs: list[str], then: str) -> list[str]:
     ]
 
 
+def key_lines(dataset: Dataset) -> list[str]:
+    """Say that names of files do not show whose they are, of a dataset of pseudonyms."""
+    from imgbatch.posts.in_names import lacks_key
+
+    if not lacks_key(dataset):
+        return []
+    said = (
+        "WARNING: without the key of these pseudonyms nobody knows which files are called after a "
+        "forgotten post: name it in IMGBATCH_PSEUDONYM_KEY_FILE, and `imgbatch verify DATASET "
+        "--forgotten` lists what is left"
+    )
+    return [said]
+
+
 def author_lines(posts: KnownPosts) -> list[str]:
     """Say which of the given authors have posts, and where nobody knows whether they do."""
     if not posts.authors:

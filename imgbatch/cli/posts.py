@@ -182,7 +182,7 @@ def retain(
 ) -> None:
     """Delete posts past their time, with the sources that no other post has, and log it."""
     from imgbatch.cli.forget import ask, tell
-    from imgbatch.cli.forget_lines import fetched_lines
+    from imgbatch.cli.forget_lines import fetched_lines, key_lines
     from imgbatch.dataset import Dataset
     from imgbatch.dataset.forget import forget
     from imgbatch.dataset.given import Given, look_up
@@ -200,6 +200,7 @@ def retain(
     shortest = now - all_days[0] * DAY
     found, timeless = older(opened, moments or shortest, ids=ids_in_names(opened))
     notes = [f"{timeless:,} posts have no time, and stay"] if timeless else []
+    notes += key_lines(opened)
     check_fetched(fetched)
     known = look_up(opened, [Given(one, one) for one in sorted(found.sources)])
     if not yes and (found.here or fetched):

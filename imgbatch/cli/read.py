@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imgbatch.cli.forget import NamedSources, SourcesFrom, named
-from imgbatch.cli.forget_lines import author_lines, doubt, older_lines
+from imgbatch.cli.forget_lines import author_lines, doubt, key_lines, older_lines
 from imgbatch.cli.posts import (
     DeletedPosts,
     LookedAtToo,
@@ -163,6 +163,7 @@ def _verify_forgotten(
         *also,
         *author_lines(authors),
         *older_lines(older, "verify once more"),
+        *key_lines(dataset),
         *(f"problem: {problem}" for problem in proof.problems),
     ]
     verified = "verified: none is left" + (" by these names" if older else "")

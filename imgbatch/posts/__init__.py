@@ -28,7 +28,7 @@ from imgbatch.posts.found import (
     refuse_other_ids,
     refuse_unknown,
 )
-from imgbatch.posts.in_names import ids_of, plain_ids_of
+from imgbatch.posts.in_names import all_ids_of, ids_of
 from imgbatch.posts.keys import exact_paths, media_keys, source_keys
 from imgbatch.posts.leaving import FORMER, REASON, begin_to_forget
 from imgbatch.posts.left_out import left_out
@@ -135,9 +135,12 @@ def bring(
         formats = sorted({name for told in inputs.values() for name in told["formats"]})
         if say:
             say("posts: joining media to sources")
-        gathered.join(media_keys(before), source_keys(before), ids_of(formats, _hidden(settings)))
+        hidden = _hidden(settings)
+        gathered.join(media_keys(before), source_keys(before), ids_of(formats, hidden))
         reason = REASON if settings.removed == "forget" else FORMER
-        begin_to_forget(dataset, gathered, before, plain_ids_of(formats), reason=reason)
+        here = posts.platforms(dataset) if hidden and posts.POSTS in posts.here(dataset) else []
+        in_names = all_ids_of(formats, hidden, here)
+        begin_to_forget(dataset, gathered, before, in_names, reason=reason)
         said = {
             "run": run,
             "version": posts.VERSION,
