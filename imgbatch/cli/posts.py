@@ -52,6 +52,7 @@ class Takedown:
         plain: what their tombstones are made of where ids are no pseudonyms.
         others: lines of the file that tell of something else, by what they call it.
         hidden: pseudonyms that were given in place of ids.
+        anywhere: those of `posts` that depend on no platform.
     """
 
     posts: list[tuple[str, str]]
@@ -60,6 +61,13 @@ class Takedown:
     plain: frozenset[str]
     others: Counter[str]
     hidden: tuple[str, ...] = ()
+    anywhere: frozenset[str] = frozenset()
+
+    def proved(self) -> list[tuple[str, str]]:
+        """Return by what each post may have a tombstone, on each platform that is here."""
+        own = [one for one in self.posts if one[1] not in self.anywhere]
+        platforms = sorted({platform for platform, _ in own if platform}) or [""]
+        return [*own, *itertools.product(platforms, self.anywhere)]
 
 
 def given_posts(
@@ -97,6 +105,7 @@ def given_posts(
     authors = [(where, own) for own in read.authors]
     plain = frozenset({mark(*one) for one in posts} | {author_mark(*one) for one in authors})
     hidden: tuple[str, ...] = ()
+    anywhere: dict[str, str] = {}
     made = kept.record(dataset) if plain and kept.here(dataset) else None
     inputs = made["inputs"].values() if made else ()
     if any(own["settings"]["pseudonyms"] for own in inputs):
@@ -116,13 +125,17 @@ def given_posts(
             theirs = [privacy.pseudonym(key, "post", there, form) for form in (own, *forms)]
             posts += [(there, one) for one in theirs]
             names |= dict.fromkeys(theirs, own)
+        # Of platforms that are not here yet too, by whatever names they come.
+        anywhere = {privacy.anywhere(key, own): own for own in ids}
+        posts += [(platform or "", one) for one in anywhere]
+        names |= anywhere
         posts += [("", own) for own in hidden]
         # Pseudonyms are of the platform by the name that the dump has for it.
         called = {where} | {p for p in here if platform_of(p) == where}
         authors = [
             (p, privacy.pseudonym(key, "author", p, own)) for p in called for own in read.authors
         ]
-    return Takedown(posts, authors, names, plain, read.others, hidden)
+    return Takedown(posts, authors, names, plain, read.others, hidden, frozenset(anywhere))
 
 
 def _is_pseudonym(text: str) -> bool:

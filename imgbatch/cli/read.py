@@ -137,7 +137,7 @@ def _verify_forgotten(
         dataset,
         sources,
         digests=digests,
-        of_posts=gone.posts,
+        of_posts=gone.proved(),
         of_authors=gone.authors,
         ids=ids_in_names(dataset),
         plain=gone.ids,

@@ -91,7 +91,7 @@ def verify_forgotten(
     # Of several forms of an id, each with its pseudonym, any will do.
     said = plain or {}
     forgotten = {(p, said.get(o, o)) for p, o in of_posts if is_forgotten(stones, p, o)}
-    unmarked = len({(p, said.get(o, o)) for p, o in of_posts} - forgotten)
+    unmarked = len({o for _, o in {(p, said.get(o, o)) for p, o in of_posts} - forgotten})
     if unmarked:
         proof.problems.append(f"{unmarked} of the given posts were never forgotten here")
     strangers = sum(not is_author_forgotten(stones, *one) for one in of_authors)

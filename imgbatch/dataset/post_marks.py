@@ -49,7 +49,7 @@ def is_forgotten(stones: Tombstones, platform: str | None, post_id: str | None) 
     """Tell whether a post has a tombstone, by either form of its id."""
     if post_id is None or not stones.hashes:
         return False
-    return any(has_stone(stones, platform, own) for own in _ids(platform, post_id))
+    return any(has_stone(stones, platform, own) for own in forms(platform, post_id))
 
 
 def was_forgotten(
@@ -125,7 +125,7 @@ def marks_of(
 
     Where one has a tombstone, `is_forgotten`, `was_forgotten` or `is_author_forgotten` says so.
     """
-    marks = {one for own in _ids(platform, post_id) for one in _post_marks(platform, own)}
+    marks = {one for own in forms(platform, post_id) for one in _post_marks(platform, own)}
     for name in former:
         marks |= _post_marks(*name, untold=_is_sure(platform, name))
     if author_id is not None:
@@ -145,7 +145,7 @@ def name_mark(input_: str, post_id: str) -> str:
 
 def called(platform: str, post_id: str) -> Iterator[tuple[str, str]]:
     """Yield by what platforms and ids a post may have been marked."""
-    return ((name, own) for name in _names(platform) for own in _ids(platform, post_id))
+    return ((name, own) for name in _names(platform) for own in forms(platform, post_id))
 
 
 def _names(platform: str | None) -> set[str]:
@@ -153,7 +153,7 @@ def _names(platform: str | None) -> set[str]:
     return {platform or "", unmarked(platform or "")}
 
 
-def _ids(platform: str | None, post_id: str) -> tuple[str, ...]:
+def forms(platform: str | None, post_id: str) -> tuple[str, ...]:
     """Return an id and its other forms; whoever asks for any platform gets the id alone."""
     return post_id, *(other_forms(post_id) if platform == REDDIT else ())
 

@@ -49,7 +49,8 @@ def all_ids_of(
     """
     if hidden is None:
         return plain_ids_of(formats)
-    known = sorted({unmarked(one) for one in platforms if one})
+    # "": as `privacy.anywhere` makes them.
+    known = sorted({"", *map(unmarked, platforms)})
     # Names of files lack what Reddit's ids begin with.
     bare = [one for one in known if one == REDDIT]
     ways = [

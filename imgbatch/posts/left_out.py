@@ -76,16 +76,22 @@ def left_out(
 def is_post_forgotten(stones: Tombstones, post: Post, input_: str | None = None) -> bool:
     """Tell whether a post has a tombstone, by what it was or is called, or its author has."""
     return (
-        is_forgotten(stones, post.platform, post.post_id)
+        _is_gone(stones, post, post.post_id)
         or is_author_forgotten(stones, post.platform, post.author_id)
         or any(was_forgotten(stones, post.platform, one, input_) for one in post.former)
     )
 
 
+def _is_gone(stones: Tombstones, post: Post, own: str | None) -> bool:
+    """Tell whether a post that a post names, or itself, has a tombstone."""
+    words = (own, *post.anywhere.get(own or "", ()))
+    return any(is_forgotten(stones, post.platform, word) for word in words)
+
+
 def _without(post: Post, stones: Tombstones, dump: Dump, then: PlacesThen | None) -> Post:
     """Return a post that names no forgotten one, and no file that was."""
     kept = {
-        name: None if is_forgotten(stones, post.platform, own) else own
+        name: None if _is_gone(stones, post, own) else own
         for name, own in (("reply_to", post.reply_to), ("repost_of", post.repost_of))
     }
     gone = _gone(post, stones, dump, then)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
 
+from imgbatch.dataset.post_marks import forms
 from imgbatch.errors import SettingsError
 from imgbatch.platforms import unmarked
 from imgbatch.settings import read_limits
@@ -98,6 +99,14 @@ def pseudonym(key: bytes, kind: Kind, platform: str, own: str) -> str:
     return hashlib.blake2b(said, digest_size=HASH_BYTES, key=key).hexdigest()
 
 
+def anywhere(key: bytes, own: str) -> str:
+    """Return what stands for the id of a post in tombstones, whatever its platform is called.
+
+    Which platforms may come into a dataset nobody knows when a list of deleted posts is applied.
+    """
+    return pseudonym(key, "post", "", own)
+
+
 def private(post: Post, settings: PostSettings, key: bytes | None) -> Post:
     """Return a post without what is not to be kept.
 
@@ -125,6 +134,7 @@ def _hidden(post: Post, key: bytes) -> Post:
     def medium(one: Media) -> Media:
         return replace(one, key=of("medium", one.key))
 
+    named = [own for own in (post.post_id, post.reply_to, post.repost_of) if own is not None]
     former = post.former
     if former:
         # As former versions made them: of the platform by its name then.
@@ -137,4 +147,10 @@ def _hidden(post: Post, key: bytes) -> Post:
         reply_to=of("post", post.reply_to),
         repost_of=of("post", post.repost_of),
         media=tuple(map(medium, post.media)),
+        anywhere={
+            pseudonym(key, "post", post.platform, own): tuple(
+                anywhere(key, form) for form in forms(post.platform, own)
+            )
+            for own in named
+        },
     )

@@ -65,7 +65,7 @@ def test_what_is_called_after_a_post_leaves_with_it_and_what_another_has_stays(
         assert (done.returncode, "key" in done.stdout) == (0, False), done.stderr
     assert names(own) == LEFT
     assert Dataset.open(str(own)).read("image").num_rows == 1
-    for words in ((), ("--post-id", FIRST)):
+    for words in ((), ("--post-id", FIRST, "--platform", "x")):
         done = imgbatch("verify", own, "--forgotten", *words)
         assert (done.returncode, "key" in done.stdout) == (0, False), done.stdout
     assert verify(Dataset.open(str(own))).problems == []

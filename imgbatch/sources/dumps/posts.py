@@ -69,6 +69,8 @@ class Post(Struct):
             whole copy of the post is there.
         former: what former versions called the post, where that was something else: platforms and
             ids. Datasets of then have it by these, and so have their tombstones.
+        anywhere: by the pseudonyms of posts that stand here, pseudonyms of theirs that depend on no
+            platform: tombstones have these, and no table does.
     """
 
     post_id: str
@@ -87,6 +89,7 @@ class Post(Struct):
     media: tuple[Media, ...] = ()
     partial: bool = False
     former: tuple[tuple[str, str], ...] = ()
+    anywhere: Mapping[str, tuple[str, ...]] = {}
 
 
 @dataclass(frozen=True, slots=True)
