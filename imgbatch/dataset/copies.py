@@ -14,6 +14,10 @@ Decision, 2026-11: each file that some copy of a post has is a row of `post_medi
 copy is there. So a takedown finds it, and it is not counted as nobody's. Drawback: of a post that
 ten exports bring with its picture there are ten rows, and whoever counts pictures leaves out nine,
 by their status.
+Decision, 2026-11: a file of a copy that is gone stays joined, by what it was joined to, unless a
+present post has it otherwise. So a takedown finds what nobody names any more, and takes nothing
+that was given to another post since. Drawback: which file of its copies a post has lost, no row
+says.
 """
 
 # ruff: noqa: S608 - statements are put together of names and words of this room; values are quoted
@@ -39,7 +43,7 @@ if TYPE_CHECKING:
     Exact = Callable[[pa.Table], pa.Table]
 
 # Of a medium: the number of its copy, that of the post which stays, where the copy was read, and
-# where it was read before, what it was joined to.
+# where it was read before, what it was joined to, and that no copy is known any more to have it.
 SPARE = pa.schema(
     [
         ("seq", pa.int64()),
@@ -48,6 +52,7 @@ SPARE = pa.schema(
         *((f.name, f.type) for f in MEDIUM),
         ("was", pa.string()),
         ("was_by", pa.string()),
+        ("gone", pa.bool_()),
     ]
 )
 NAMES = [f.name for f in MEDIUM]
@@ -61,6 +66,8 @@ SAYS = ", ".join(
 COPY_STATUS = quoted(OTHER_COPY)
 LENT = [*NAMES, "was", "was_by"]
 VAGUE = "media that several files may be, and that the newest copy lacks or has otherwise"
+# Of a medium `m` that a copy of the post `f` had: the copy's input was read without the post since.
+LOST = "m.input <> f.input AND (m.seq, m.input) NOT IN (SELECT seq, input FROM former_copy)"
 # Below the numbers of all posts, read now or before.
 BELOW = -(2**40)
 
@@ -75,7 +82,7 @@ def keep_apart(spill: Spill) -> None:
     where = "regexp_replace({0}.raw_ref, '[^/]*$', '')"
     spill.run(
         f"CREATE TABLE inexact AS SELECT m.seq, m.winner, m.raw_ref, {_of('m', NAMES)}, "
-        "NULL::VARCHAR AS was, NULL::VARCHAR AS was_by FROM "
+        "NULL::VARCHAR AS was, NULL::VARCHAR AS was_by, false AS gone FROM "
         f"(SELECT m.*, c.winner, c.raw_ref, {where.format('c')} AS folder FROM media_read m "
         "JOIN copies c USING (seq) WHERE m.status = '') m ANTI JOIN "
         f"(SELECT m.*, {where.format('p')} AS folder FROM medium m JOIN post p USING (seq) "
@@ -87,18 +94,21 @@ def keep_apart(spill: Spill) -> None:
 
 
 def lend(spill: Spill, input_: str, exact: Exact) -> None:
-    """Make table `spare` of these, and of media in `former_medium` that other inputs brought.
+    """Make table `spare` of these, and of media in `former_medium` that other copies brought.
+
+    Of this input those are gone that were not read again.
 
     Args:
         spill: where all of it lies.
         input_: that was read.
         exact: see `Exact`.
     """
+    its = f"m.input = {quoted(input_)}"
     spill.run(
-        f"CREATE TABLE lent AS SELECT p.seq AS winner, f.raw_ref, {_of('m', LENT)} "
+        f"CREATE TABLE lent AS SELECT p.seq AS winner, f.raw_ref, {_of('m', LENT)}, "
+        f"{its} OR ({LOST}) AS gone "
         "FROM former_medium m JOIN former f USING (seq) JOIN post p ON p.platform = f.platform "
-        f"AND p.post_id = f.post_id WHERE m.input <> {quoted(input_)} "
-        f"AND m.status IN ('', {COPY_STATUS})"
+        f"AND p.post_id = f.post_id WHERE m.status = {COPY_STATUS} OR (m.status = '' AND NOT {its})"
     )
     _number(spill, "inexact")
     spill.fill("spare", SPARE, each(spill.batches("FROM inexact"), exact))
@@ -106,19 +116,33 @@ def lend(spill: Spill, input_: str, exact: Exact) -> None:
 
 
 def lend_absent(spill: Spill, input_: str, *, whole: bool) -> None:
-    """Put into `spare` what copies of the posts in `absent` had; the rest is theirs.
+    """Put into `spare` what copies of the posts in `absent` had; the rest, into `medium`, is theirs.
+
+    Where the file of a copy that is gone stands in for a medium, of that no more is known than that
+    there was one; the file has to stand in for it again.
 
     Args:
         spill: where all of it lies.
         input_: that was read.
         whole: of posts that another input has, it has no copies any more where it has none now.
     """
-    its = quoted(input_)
-    gone = f"AND NOT (m.input = {its} AND f.input <> {its})" if whole else ""
+    lost = f"m.input <> f.input AND m.input = {quoted(input_)}" if whole else "false"
     spill.run(
-        f"CREATE TABLE lent AS SELECT m.seq AS winner, f.raw_ref, {_of('m', LENT)} "
-        f"FROM former_medium m JOIN absent f USING (seq) WHERE m.status = {COPY_STATUS} {gone}"
+        "CREATE TABLE kept AS SELECT m.*, f.raw_ref, f.input AS own, "
+        f"m.status IN ('', {COPY_STATUS}) AND (({lost}) OR ({LOST})) AS gone "
+        "FROM former_medium m JOIN absent f USING (seq)"
     )
+    spill.run(
+        f"INSERT INTO medium BY NAME SELECT seq, {', '.join(NAMES)} FROM kept "
+        f"WHERE NOT gone AND status <> {COPY_STATUS} UNION ALL BY NAME "
+        "SELECT seq, platform, post_id, media_idx, kind, status, own AS input FROM kept "
+        "WHERE gone AND status = ''"
+    )
+    spill.run(
+        f"CREATE TABLE lent AS SELECT seq AS winner, raw_ref, {', '.join(LENT)}, gone FROM kept "
+        f"WHERE gone OR status = {COPY_STATUS}"
+    )
+    spill.run("DROP TABLE kept")
     _number(spill, "spare")
 
 
@@ -205,8 +229,16 @@ def add_up(spill: Spill) -> None:
         "WHERE m.seq <> m.winner GROUP BY ALL"
     )
     spill.run(
+        "CREATE TABLE had AS SELECT DISTINCT sid, winner FROM found JOIN medium m USING (id) "
+        "JOIN post p ON p.seq = m.winner WHERE p.state = 'present' AND m.gone IS NOT TRUE"
+    )
+    spill.run(
         "CREATE TABLE lender AS SELECT m.*, sid FROM medium m JOIN found USING (id) "
         "WHERE m.seq <> m.winner"
+    )
+    spill.run(
+        "DELETE FROM lender WHERE gone AND EXISTS (SELECT 1 FROM had h "
+        "WHERE h.sid = lender.sid AND h.winner <> lender.winner)"
     )
     # By the platform's id of a medium; else by its place. What is forgotten has none to stand in
     # for it: nothing says which it was.
@@ -244,7 +276,7 @@ def add_up(spill: Spill) -> None:
         "CREATE OR REPLACE TABLE counted AS SELECT seq, count(*) AS n FROM medium "
         f"WHERE status <> {COPY_STATUS} GROUP BY seq"
     )
-    for name in ("lender", "stand_in", "behind", "placed", "all_media"):
+    for name in ("had", "lender", "stand_in", "behind", "placed", "all_media"):
         spill.run(f"DROP TABLE {name}")
 
 

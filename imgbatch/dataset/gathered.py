@@ -25,7 +25,7 @@ from imgbatch.dataset.former_ids import BY_FORMER, NAME_ROWS, doubt, rename
 from imgbatch.dataset.in_part import stand_behind
 from imgbatch.dataset.joining import KEYS, bring_sources, each, join
 from imgbatch.dataset.mistaken import drop_mistaken
-from imgbatch.dataset.post_columns import GAPS, OTHER_COPY, POSTS, SCHEMAS
+from imgbatch.dataset.post_columns import GAPS, POSTS, SCHEMAS
 from imgbatch.dataset.post_parts import rows_by_part
 from imgbatch.dataset.same_ids import (
     drop_nameless,
@@ -216,11 +216,6 @@ class Gathered:
         spill.run("INSERT INTO leaving BY NAME FROM gone_before")
         counts.removed += self._one("SELECT count(*) FROM gone_before")
         spill.run("INSERT INTO post BY NAME FROM absent")
-        spill.run(
-            "INSERT INTO medium BY NAME SELECT * EXCLUDE (was, was_by) FROM former_medium "
-            "SEMI JOIN absent USING (seq) "
-            f"WHERE status <> {quoted(OTHER_COPY)}"
-        )
         lend_absent(spill, self.input, whole=whole)
         spill.run(f"DELETE FROM copy WHERE ({KEY}) NOT IN (SELECT {KEY} FROM post)")
         for name in FORMER:
@@ -289,7 +284,7 @@ class Gathered:
         )
         asked = (
             "SELECT id, m.input, raw_ref, local_path, source_url FROM medium m "
-            "JOIN bearer USING (seq)"
+            "JOIN bearer USING (seq) WHERE gone IS NOT TRUE"
         )
         spill.fill("keys", KEYS, each(spill.batches(asked), keys))
         bring_sources(spill, self._dataset, named, ids)
