@@ -42,8 +42,9 @@ if TYPE_CHECKING:
     # Takes and gives rows of SPARE; their paths mean the same wherever they are said, then.
     Exact = Callable[[pa.Table], pa.Table]
 
-# Of a medium: the number of its copy, that of the post which stays, where the copy was read, and
-# where it was read before, what it was joined to, and that no copy is known any more to have it.
+# Of a medium: the number of its copy, that of the post which stays, where the copy was read, where
+# it was read before, what it was joined to, that no copy is known any more to have it, and the path
+# as it was said, if that is known.
 SPARE = pa.schema(
     [
         ("seq", pa.int64()),
@@ -53,6 +54,7 @@ SPARE = pa.schema(
         ("was", pa.string()),
         ("was_by", pa.string()),
         ("gone", pa.bool_()),
+        ("said", pa.string()),
     ]
 )
 NAMES = [f.name for f in MEDIUM]
@@ -133,7 +135,7 @@ def lend_absent(spill: Spill, input_: str, *, whole: bool) -> None:
         "FROM former_medium m JOIN absent f USING (seq)"
     )
     spill.run(
-        f"INSERT INTO medium BY NAME SELECT seq, {', '.join(NAMES)} FROM kept "
+        f"INSERT INTO medium BY NAME SELECT seq, {', '.join(NAMES)}, was_by FROM kept "
         f"WHERE NOT gone AND status <> {COPY_STATUS} UNION ALL BY NAME "
         "SELECT seq, platform, post_id, media_idx, kind, status, own AS input FROM kept "
         "WHERE gone AND status = ''"

@@ -216,6 +216,7 @@ class Gathered:
         spill.run("INSERT INTO leaving BY NAME FROM gone_before")
         counts.removed += self._one("SELECT count(*) FROM gone_before")
         spill.run("INSERT INTO post BY NAME FROM absent")
+        spill.run("ALTER TABLE medium ADD COLUMN was_by VARCHAR")
         lend_absent(spill, self.input, whole=whole)
         spill.run(f"DELETE FROM copy WHERE ({KEY}) NOT IN (SELECT {KEY} FROM post)")
         for name in FORMER:
@@ -265,7 +266,8 @@ class Gathered:
         """Join media to the sources of the manifest.
 
         Args:
-            keys: gives rows of KEYS for rows of id, input, raw_ref, local_path and source_url.
+            keys: gives rows of KEYS for rows of id, input, raw_ref, local_path, source_url, and
+                the path as it was said.
             named: gives rows of SOURCE for rows of sid, source_id, version, input, address, kind,
                 status and sha256.
             ids: gives rows of SOURCE_IDS for the same, and for the platforms that posts are of: ids
@@ -283,8 +285,8 @@ class Gathered:
             f"CREATE VIEW bearer AS SELECT {BEARER} FROM post UNION ALL SELECT {BEARER} FROM copies"
         )
         asked = (
-            "SELECT id, m.input, raw_ref, local_path, source_url FROM medium m "
-            "JOIN bearer USING (seq) WHERE gone IS NOT TRUE"
+            "SELECT id, m.input, raw_ref, local_path, source_url, coalesce(said, local_path) "
+            "FROM medium m JOIN bearer USING (seq) WHERE gone IS NOT TRUE"
         )
         spill.fill("keys", KEYS, each(spill.batches(asked), keys))
         bring_sources(spill, self._dataset, named, ids)

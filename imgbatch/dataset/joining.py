@@ -92,6 +92,8 @@ FAR = f"m.reach = {ANYWHERE}"
 NEAR = f"m.reach = {INPUT} AND m.input = s.input"
 FREE = f"(m.reach > {NOWHERE} OR s.sid NOT IN (SELECT sid FROM found))"
 ALIKE = "(m.kind = s.kind OR m.kind NOT IN ('image', 'video'))"
+# A path that was said otherwise when it was read, and was found by the name that it ends in.
+RESOLVED = "coalesce(was_by = 'basename' AND starts_with(spot, '//'), false)"
 LEVELS = (
     ("metadata", "m.name = s.name"),
     ("metadata", "m.inner = s.inner AND m.input = s.input"),
@@ -186,14 +188,22 @@ def _open(spill: Spill) -> None:
     # Of copies of a post one speaks, that which has most of them: signed addresses are others in
     # each export.
     spill.run(
-        "CREATE TABLE common AS SELECT base FROM (SELECT base, winner, seq, spot FROM keys "
+        f"CREATE TABLE spoken AS SELECT DISTINCT base, spot, {RESOLVED} AS resolved FROM "
+        "(SELECT base, winner, seq, spot, was_by FROM keys "
         "SEMI JOIN alike USING (base) JOIN medium USING (id)) SEMI JOIN (SELECT base, winner, "
         "arg_max(seq, 2 * n + (seq = winner)::INTEGER) AS seq FROM (SELECT base, winner, seq, "
         "count(DISTINCT spot) AS n FROM keys SEMI JOIN alike USING (base) JOIN medium USING (id) "
-        "GROUP BY ALL) GROUP BY ALL) USING (base, winner, seq) "
-        "GROUP BY base HAVING count(DISTINCT spot) > 1"
+        "GROUP BY ALL) GROUP BY ALL) USING (base, winner, seq)"
+    )
+    # Which folder it was said in is not known any more: it may be any address that it ends in.
+    spill.run(
+        "CREATE TABLE common AS SELECT base FROM spoken s ANTI JOIN "
+        "(FROM spoken WHERE NOT resolved) o ON s.resolved AND o.base = s.base "
+        "AND ends_with(s.spot, '/' || regexp_replace(o.spot, '^([.]{0,2}/)+', '')) "
+        "GROUP BY base HAVING count(DISTINCT CASE WHEN NOT resolved THEN spot ELSE '' END) > 1"
     )
     spill.run("DROP TABLE alike")
+    spill.run("DROP TABLE spoken")
     spill.run("CREATE TABLE counted AS SELECT seq, count(*) AS n FROM medium GROUP BY seq")
     spill.run(
         "CREATE TABLE undone AS SELECT m.id, seq, m.post_id, media_key, media_idx, kind, m.input, "

@@ -82,8 +82,12 @@ def media_keys(before: Mapping[str, str]) -> Callable[[pa.Table], pa.Table]:
 
 
 def exact_paths(rows: pa.Table) -> pa.Table:
-    """Return rows of `copies.SPARE` whose paths mean the same beside any metadata file."""
+    """Return rows of `copies.SPARE` whose paths mean the same beside any metadata file.
+
+    Given without `said`, which is what the paths were before.
+    """
     pairs = zip(rows["local_path"].to_pylist(), rows["raw_ref"].to_pylist(), strict=True)
+    rows = rows.append_column("said", rows["local_path"])
     found = [_exact(path, file_of(raw_ref)) if path else path for path, raw_ref in pairs]
     at = rows.schema.get_field_index("local_path")
     return rows.set_column(at, rows.schema.field(at), pa.array(found, pa.string()))
@@ -101,6 +105,7 @@ def _medium(
     raw_ref: str,
     path: str | None,
     url: str | None,
+    said: str | None,
 ) -> tuple[object, ...]:
     file = file_of(raw_ref)
     root = before.get(input_, f"{input_}/")
@@ -110,7 +115,7 @@ def _medium(
     base, leaf, spot = of_url(url)
     if base is None and path:
         base = plain(quote(names.base(path)))
-        leaf, spot = _without_ending(base), path
+        leaf, spot = _without_ending(base), quote((said or path).replace("\\", "/"))
     elif reach(leaf or "") is Reach.NOWHERE:
         # A name that tells something is the same file at two hosts; photo.jpg is another at each.
         spot = url
