@@ -204,7 +204,10 @@ def sheet(
     from imgbatch.report.exemplars import write_sheets
     from imgbatch.settings import read_limits
 
-    sys.stdout.write(write_sheets(Dataset.open(dataset), labels, read_limits()) + "\n")
+    written = write_sheets(Dataset.open(dataset), labels, read_limits())
+    sys.stdout.write(written.address + "\n")
+    if written.old:
+        sys.stderr.write(f"note: groups {labels}: {written.old}\n")
 
 
 def report(

@@ -3,6 +3,7 @@
 check     damage: a part that is not as committed, a row twice, rows of sources that are not
           there. Labels that are older than their tables are no damage: they are said to be stale,
           and how many of their rows are of sources that left since.
+older     that labels are older than their tables, in words.
 outdated  labels of rows that are no more.
 files     what lies beside labels that are as they were made.
 """
@@ -147,6 +148,22 @@ def _dead(dataset: Dataset, labels: pa.Table) -> int:
     place = pc.index_in(labels["source_id"], value_set=ok["source_id"])
     same = pc.equal(ok["version"].take(place), labels["version"])
     return pc.sum(pc.invert(pc.fill_null(same, fill_value=False))).as_py() or 0
+
+
+def older(dataset: Dataset, labels: pa.Table, made: Mapping[str, Any]) -> str:
+    """Return in words that labels are older than their tables, as `status` says it; "" if not.
+
+    Args:
+        dataset: they are in.
+        labels: all of them.
+        made: their record.
+    """
+    stale = groups.stale(dataset, made)
+    if not stale:
+        return ""
+    dead = _dead(dataset, labels)
+    of = f", {dead:,} of {labels.num_rows:,} rows {OF_NONE}" if dead else ""
+    return f"older than {' and '.join(stale)}{of}: group again"
 
 
 def _orphans(dataset: Dataset, table: Table, made: Mapping[str, Any] | None) -> list[str]:

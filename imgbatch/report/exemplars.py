@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from imgbatch import __version__
 from imgbatch.dataset import Dataset, groups, pages
+from imgbatch.dataset.labels import older
 from imgbatch.dataset.made import made_of
 from imgbatch.dataset.state import unlocked
 from imgbatch.errors import DatasetError
@@ -43,6 +44,7 @@ KINDS = {
 # Of each cluster, on the page that leads to them.
 FIRST = 6
 NONE = Thumbnail(reason="not in the dataset any more")
+CHANGED = Thumbnail(reason="changed since it was grouped")
 ID_DIGITS = 32
 
 
@@ -73,8 +75,21 @@ class Sheet:
     kinds: Mapping[str, tuple[Card, ...]]
 
 
-def write_sheets(dataset: Dataset, labels: str, limits: Limits) -> str:
-    """Write the contact sheets of a table of labels; return the address of the page that leads on.
+@dataclass(frozen=True, slots=True)
+class Sheets:
+    """What was written.
+
+    Attributes:
+        address: of the page that leads on.
+        old: that the labels are older than their tables, in words; "" where they are not.
+    """
+
+    address: str
+    old: str
+
+
+def write_sheets(dataset: Dataset, labels: str, limits: Limits) -> Sheets:
+    """Write the contact sheets of a table of labels.
 
     Sources are fetched and decoded cluster by cluster: no more than one sheet is in memory.
 
@@ -85,12 +100,12 @@ def write_sheets(dataset: Dataset, labels: str, limits: Limits) -> str:
     before = pages.look(dataset)
     dataset = Dataset.open(dataset.url)  # as it is from here on, whatever was opened before
     with unlocked(dataset), pages.putting(dataset, before) as put:
-        return dataset.store.address(_written(dataset, labels, limits, put))
+        return _written(dataset, labels, limits, put)
 
 
 def _written(
     dataset: Dataset, labels: str, limits: Limits, put: Callable[[str, bytes], None]
-) -> str:
+) -> Sheets:
     made = groups.record(dataset.table(groups.path_of(labels)))
     if made is None:
         there = ", ".join(groups.names(dataset)) or "none"
@@ -107,17 +122,18 @@ def _written(
     folder = f"{FOLDER}/{labels}"
     inputs = tuple(dict.fromkeys(str(run.get("input", "")) for run in dataset.runs()))
     filled = environment("imgbatch.report", inputs=inputs)
+    old = older(dataset, rows, made)
     shown: list[Sheet] = []
     for sheet in _sheets(dataset, made, rows, limits):
-        page = _page(filled, "cluster.html", dataset, labels, sheet=sheet)
+        page = _page(filled, "cluster.html", dataset, labels, sheet=sheet, old=old)
         put(f"{folder}/{sheet.name}", page)
         first = {kind: cards[:FIRST] for kind, cards in sheet.kinds.items() if kind in KINDS}
         shown.append(Sheet(sheet.cluster, sheet.name, sheet.rows, sheet.silhouette, first))
     told = groups.read_file(dataset, labels, made, "scores.json")
     scores = json.loads(told) if told else {}
-    page = _page(filled, "clusters.html", dataset, labels, sheets=shown, made=made, scores=scores)
-    put(f"{folder}/{INDEX}", page)
-    return f"{folder}/{INDEX}"
+    about = {"sheets": shown, "made": made, "scores": scores, "old": old}
+    put(f"{folder}/{INDEX}", _page(filled, "clusters.html", dataset, labels, **about))
+    return Sheets(dataset.store.address(f"{folder}/{INDEX}"), old)
 
 
 def _page(
@@ -170,14 +186,18 @@ def _cards(
     for row in rows:
         wanted[row["source_id"]].add(_frame(row))
     choices = {c.source.source_id: c for c in choices_of(dataset, dict.fromkeys(wanted, ""))}
-    made = of_frames(choices, wanted, media, limits)
+    # What a source that changed holds now is no picture of what was labelled.
+    versions = {row["source_id"]: row["version"] for row in rows}
+    same = {key: c for key, c in choices.items() if c.source.version == versions[key]}
+    found = of_frames(same, wanted, media, limits)
     return [
         Card(
             row,
-            choices[row["source_id"]].source.address if row["source_id"] in choices else "",
-            made.get(row["source_id"], {}).get(_frame(row), NONE),
+            choices[key].source.address if key in choices else "",
+            found.get(key, {}).get(_frame(row), CHANGED if key in choices else NONE),
         )
         for row in rows
+        for key in (row["source_id"],)
     ]
 
 

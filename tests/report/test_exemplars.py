@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import pytest
+from PIL import Image
 
 from imgbatch.dataset import Dataset, groups
 from imgbatch.errors import DatasetError
 from imgbatch.grouping import Wish, group
 from imgbatch.report.exemplars import write_sheets
 from imgbatch.settings import Limits
-from tests.corpus import make, run_inline
+from tests.corpus import make, many, run_inline
+from tests.test_cli import imgbatch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RECIPE = "[media]\n[analyzers.classic]\n[analyzers.hashes]\n"
 
 
 @pytest.fixture(scope="module")
 def clustered(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Photographs in two clusters, and copies among them."""
     folder = tmp_path_factory.mktemp("clustered")
-    recipe = "[media]\n[analyzers.classic]\n[analyzers.hashes]\n"
-    run_inline(make(folder / "in"), folder / "out", recipe=recipe)
+    run_inline(make(folder / "in"), folder / "out", recipe=RECIPE)
     settings = {"table": "classic", "k": 2, "exemplars": 3}
     group(Wish(str(folder / "out"), "clusters", settings), Limits(), say=str)
     group(Wish(str(folder / "out"), "duplicates"), Limits(), say=str)
@@ -59,3 +66,40 @@ def test_labels_that_are_not_there_or_have_no_exemplars_are_refused(clustered: D
         write_sheets(clustered, "others", Limits())
     with pytest.raises(DatasetError, match="duplicates have no exemplars"):
         write_sheets(clustered, "duplicates", Limits())
+
+
+def test_labels_of_what_a_source_was_before_are_shown_without_its_picture_and_said_to_be_old(
+    tmp_path: Path,
+) -> None:
+    given = many(tmp_path / "in", 8)
+    changed, gone, *_ = sorted(given.iterdir())
+    run_inline(given, tmp_path / "out", recipe=RECIPE)
+    settings = {"table": "classic", "k": 2, "exemplars": 8}
+    group(Wish(str(tmp_path / "out"), "clusters", settings), Limits(), say=str)
+    dataset = Dataset.open(str(tmp_path / "out"))
+    fresh = "".join(pages(dataset).values())
+    assert "older" not in fresh
+    assert "no picture" not in fresh
+    assert write_sheets(dataset, "clusters", Limits()).old == ""
+
+    Image.new("RGB", (600, 400), (0, 255, 0)).save(changed)
+    gone.unlink()
+    run_inline(given, tmp_path / "out", recipe=RECIPE)
+    found = pages(dataset)
+    for name, page in found.items():
+        for card in re.findall(r"<li data-source.*?</li>", page, re.DOTALL):
+            pictured = "data:image/jpeg" in card
+            assert pictured == ("no picture" not in card)
+            assert not (pictured and changed.name in card)
+            if changed.name in card:
+                assert "no picture: changed since it was grouped" in card
+        assert "older than classic" in page, name
+        assert "2 of 8 rows are of sources that are not there, or of other versions" in page
+        assert "group again" in page
+    assert changed.name in "".join(found.values())
+
+    said = imgbatch("sheet", tmp_path / "out")
+    assert said.returncode == 0
+    assert said.stdout.strip().endswith("report/sheets/clusters/index.html")
+    old = "older than classic, 2 of 8 rows are of sources that are not there, "
+    assert said.stderr == f"note: groups clusters: {old}or of other versions: group again\n"
