@@ -91,6 +91,8 @@ def like(
 ) -> Found:
     """Return the pictures that are most similar to a photo; the photo itself is left out.
 
+    So is every frame of a video that is named as a whole; of one named by a picture_id, that frame.
+
     Args:
         dataset: where to look.
         photo: a local path, the URL of an object, or a source of the dataset: its address, its
@@ -184,7 +186,7 @@ def look(
         column=space.column,
         key=space.key,
         k=k,
-        leave=[{*query.former, *filter(None, [query.own])} for query in queries],
+        leave=[{*query.others, *filter(None, [query.own])} for query in queries],
     )
     if not any(one.rows.num_rows for one in found.best):
         raise SearchError(

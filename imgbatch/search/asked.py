@@ -123,9 +123,9 @@ def _changed(
         found = _stored(space, photo, listed, rows, None)
         return _told(found, f"{said}, and cannot be analysed here ({error}): {AS_IT_WAS}")
     found = outside.see(photo, now.source, now.blob)
-    former = tuple(row[space.key] for row in rows)
+    others = tuple(row[space.key] for row in rows)
     told = f"{said}: asked with what it is now; `imgbatch run` takes it into the dataset"
-    return [replace(query, former=former) for query in _told(found, told)]
+    return [replace(query, others=others) for query in _told(found, told)]
 
 
 def _told(found: list[Query], noticed: str) -> list[Query]:
@@ -182,7 +182,10 @@ def _rows(space: Space, listed: Listed) -> list[dict[str, Any]]:
 def _stored(
     space: Space, photo: str, listed: Listed, rows: list[dict[str, Any]], frame: int | None
 ) -> list[Query]:
-    """Return the queries that a source's rows make: those of one frame."""
+    """Return the queries that a source's rows make: those of one frame, or of its first one."""
+    # Named as a whole it is left out as a whole. Another face of a photo is another person's.
+    whole = frame is None and space.grain != "region"
+    others = tuple(row[space.key] for row in rows) if whole else ()
     first = min((row["frame"] for row in rows), default=0)
     rows = [row for row in rows if row["frame"] == (first if frame is None else frame)]
     if not rows:
@@ -193,7 +196,8 @@ def _stored(
             "Give another photo.",
         )
     rows.sort(key=lambda row: row.get("region", 0))
-    return pointing([_of_row(space, row, photo) for row in rows])
+    found = pointing([_of_row(space, row, photo) for row in rows])
+    return [replace(query, others=others) for query in found]
 
 
 def _of_row(space: Space, row: dict[str, Any], text: str) -> Query:

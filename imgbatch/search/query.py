@@ -30,8 +30,8 @@ class Query:
         picture: its pixels, where they had to be decoded.
         outside: the ids that it would have as a source, of what comes from outside; a page has
             them, so that a takedown finds the page. None of a source of the dataset and for words.
-        former: the names of the rows that a source has in the space of what it was before it
-            changed; empty of what did not.
+        others: the names of further rows that are left out: all pictures of a source that was
+            named as a whole, and what one that changed was before.
         noticed: that it is not, or may not be, what a run saw, and which of both it is of; or "".
     """
 
@@ -43,7 +43,7 @@ class Query:
     region: Mapping[str, Any] | None = None
     picture: Picture | None = None
     outside: tuple[str, ...] = ()
-    former: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
     noticed: str = ""
 
 

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from imgbatch.dataset import Dataset
+from imgbatch.records import source_id_of
 from imgbatch.search import like, page
 from imgbatch.settings import Limits
 from tests import corpus
@@ -167,8 +168,8 @@ def test_the_page_shows_pictures_and_hostile_names_do_nothing(
 
 
 def test_the_frame_that_was_found_is_the_one_that_is_shown(made: Path, dataset: Dataset) -> None:
-    clip = f"file://{made / 'in' / 'clip.mp4'}"
-    found = like(dataset, clip, Limits(), k=3)
+    clip = source_id_of(f"file://{made / 'in' / 'clip.mp4'}")
+    found = like(dataset, f"{clip}-0", Limits(), k=3)
     assert len({0, *found.hits["frame"].to_pylist()}) == 4
     shown = Page(page.render(found, Limits()).decode())
     sources = shown.attributes("img", "src")
@@ -181,7 +182,8 @@ def test_the_frame_that_was_found_is_the_one_that_is_shown(made: Path, dataset: 
 def test_a_frame_far_inside_a_video_is_not_waited_for(
     made: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = like(dataset, f"file://{made / 'in' / 'clip.mp4'}", Limits(), k=3)
+    clip = source_id_of(f"file://{made / 'in' / 'clip.mp4'}")
+    found = like(dataset, f"{clip}-0", Limits(), k=3)
     last = max(found.hits["frame"].to_pylist())
     monkeypatch.setattr("imgbatch.report.thumbnails.FAR", last - 1)
     shown = Page(page.render(found, Limits()).decode())

@@ -120,6 +120,20 @@ def test_a_member_of_an_archive_and_a_frame_of_a_video_can_ask(
     assert other.hits["time"][0].as_py() in {0.8, 1.2}
 
 
+def test_a_video_that_asks_is_left_out_whole_and_of_a_frame_the_frame(
+    made: Path, dataset: Dataset
+) -> None:
+    path = made / "in" / "clip.mp4"
+    clip = source_id_of(f"file://{path}")
+    for named in (str(path), f"file://{path}", clip):
+        found = like(dataset, named, LIMITS, k=30)
+        assert found.hits.num_rows >= 10
+        assert "clip.mp4" not in names(found)
+    of_frame = like(dataset, f"{clip}-0", LIMITS, k=30).hits["picture_id"].to_pylist()
+    assert f"{clip}-0" not in of_frame
+    assert f"{clip}-1" in of_frame
+
+
 def test_the_photo_is_decoded_as_the_table_was(tmp_path: Path) -> None:
     # Another ground under what is transparent, another vector: the table's own setting decides.
     photo = Image.open(PHOTOS["coffee.png"]).convert("RGBA")
