@@ -36,6 +36,9 @@ BY_HAND = (
     "Each problem says what mends it; no `imgbatch run INPUT DATASET --repair` does it by itself."
 )
 
+# What leaves out sources of INPUT leaves out none of those that were taken in before.
+STILL = "; a changed recipe still redoes all that DATASET has."
+
 Input = Annotated[str, typer.Argument(metavar="INPUT", help="Folder, archive, file or bucket URL.")]
 DatasetUrl = Annotated[str, typer.Argument(metavar="DATASET", help="Folder or bucket URL.")]
 RecipeName = Annotated[
@@ -46,11 +49,17 @@ Workers = Annotated[
     typer.Option("--workers", min=0, help="Worker processes at most; 0: by cores, memory, GPUs."),
 ]
 Limit = Annotated[
-    int | None, typer.Option("--limit", min=1, help="Only the first N sources, by address.")
+    int | None,
+    typer.Option("--limit", min=1, help=f"Take in only the first N sources, by address{STILL}"),
 ]
 Sample = Annotated[
     float | None,
-    typer.Option("--sample", min=0.0, max=1.0, help="Only this share of sources, drawn by id."),
+    typer.Option(
+        "--sample",
+        min=0.0,
+        max=1.0,
+        help=f"Take in only this share of sources, drawn by id{STILL}",
+    ),
 ]
 MaxFailed = Annotated[
     str | None,

@@ -239,3 +239,18 @@ def test_what_a_command_loads_is_not_looked_through_for_garbage() -> None:
         assert gc.get_freeze_count() > before
     finally:
         gc.unfreeze()
+
+
+def test_a_part_of_the_input_is_what_is_taken_in_and_a_changed_recipe_still_redoes_all(
+    tmp_path: Path,
+) -> None:
+    given, recipe = corpus.many(tmp_path / "in", 3), tmp_path / "r.toml"
+    recipe.write_text("[media]\n[analyzers.pixels]\n")
+    corpus.run_inline(given, tmp_path / "d", recipe=recipe.read_text())
+    recipe.write_text("[media]\n[analyzers.pixels]\nwidth = 32\n")
+    for option in (terminal.Limit, terminal.Sample):
+        assert "a changed recipe still redoes all" in option.__metadata__[0].help
+    for part in (("--limit", "1"), ("--sample", "0.4")):
+        done = imgbatch("plan", given, tmp_path / "d", "--recipe", recipe, *part)
+        assert done.returncode == 0, done.stderr
+        assert "to read: 3 sources" in done.stdout
