@@ -184,11 +184,13 @@ class _Work:
         for folder in (sorting, scratch, files):
             folder.mkdir()
         tables = Ordered(dataset, module.READS(self._settings), sorting, spread=spread)
+        others = self._settings.model_dump(exclude_defaults=True)
         made: dict[str, Any] = {
             "run": self._run,
             "grouper": wish.grouper,
             "version": module.VERSION,
             "settings": self._settings.model_dump(mode="json"),
+            "asked": {key: value for key, value in wish.settings.items() if key in others},
             "tables": tables.read(),
             "engine": wish.engine,
             "started": datetime.now(UTC).isoformat(timespec="seconds"),

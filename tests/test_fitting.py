@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import pickle
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -31,6 +32,7 @@ from imgbatch import fitting
 from imgbatch.dataset import Dataset, groups, ordered
 from imgbatch.dataset.forget import forget
 from imgbatch.dataset.given import given, look_up
+from imgbatch.dataset.labels import check
 from imgbatch.dataset.ordered import here
 from imgbatch.errors import BusyError, DamageError, GroupError, LabelsError, SettingsError
 from imgbatch.fitting import FitWish, fit
@@ -639,6 +641,30 @@ def test_fit_and_apply_from_the_terminal(made: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     assert (told["grouper"], told["rows"]) == ("learned", 400)
+
+
+@pytest.mark.slow
+def test_labels_that_are_damaged_or_stale_come_again_as_verify_says(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "a model.skops"
+    fit(wish(made, model="bayes"), str(model), LIMITS)
+    apply(made, model, label="again")
+    where = "groups learned-again: "
+    for note in (True, False):
+        with monkeypatch.context() as patch:
+            if note:
+                patch.setattr(groups, "stale", lambda *_: ["pixels"])
+            else:
+                (part,) = Dataset.open(str(made / "d")).table("groups/learned-again").parts()
+                (made / "d/groups/learned-again" / part).unlink()
+            found = check(Dataset.open(str(made / "d")))
+        (told, *_) = [n for n in (found.notes if note else found.problems) if n.startswith(where)]
+        line = told.partition("`imgbatch ")[2].removesuffix("`")
+        assert line == f"apply DATASET '{model}' --name again" + (" --anew" if not note else "")
+        done = imgbatch(*shlex.split(line.replace("DATASET", str(made / "d"))))
+        assert done.returncode == 0, done.stderr
+    assert check(Dataset.open(str(made / "d"))).problems == []
 
 
 def test_a_seed_beyond_what_scikit_learn_takes_is_a_wrong_flag(made: Path, tmp_path: Path) -> None:

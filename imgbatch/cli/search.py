@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imgbatch.errors import InputError, SettingsError
-from imgbatch.terminal import DatasetUrl, Json, LabelName
+from imgbatch.terminal import Anew, DatasetUrl, Json, LabelName
 
 if TYPE_CHECKING:
     from imgbatch.search import Found
@@ -129,6 +129,7 @@ def classify(
         str, typer.Option(metavar="TABLE", help="Whose embeddings: of a CLIP model.")
     ] = "clip",
     name: LabelName = "",
+    anew: Anew = False,
     json: Json = False,
 ) -> None:
     """Label the pictures of DATASET by words: from stored CLIP embeddings, no picture is read."""
@@ -143,5 +144,5 @@ def classify(
         raise InputError(f"--prompts {prompts}: {error}") from error
     found = [f"{one.label}: {one.text}" for one in read_prompts(lines)]
     settings = {"prompts": found, "table": on}
-    wish = Wish(dataset, "zero_shot", settings, name, engine="inline")
+    wish = Wish(dataset, "zero_shot", settings, name, anew=anew, engine="inline")
     terminal.group(wish, here, as_json=json)

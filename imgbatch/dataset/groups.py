@@ -70,9 +70,10 @@ def record(table: Table) -> dict[str, Any] | None:
     """Return what the labels of a table were made of; None where there are none yet.
 
     Returns:
-        run, number, grouper, version, settings, tables (of each that was read its version,
-        fingerprint, rows and state), rows, groups: how many, grouped: rows that are in one, files,
-        finished, imgbatch: its version. left: how many rows a takedown took out since, if any.
+        run, number, grouper, version, settings, asked (those of them that are not the grouper's
+        own, as they were given), tables (of each that was read its version, fingerprint, rows and
+        state), rows, groups: how many, grouped: rows that are in one, files, finished, imgbatch:
+        its version. left: how many rows a takedown took out since, if any.
     """
     for commit in table.history():
         if SAID in commit:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgbatch.dataset import SOURCES, groups
+from imgbatch.dataset.again import command
 from imgbatch.dataset.damage import STRANGE
 from imgbatch.dataset.leftovers import unnamed
 from imgbatch.dataset.parts import read_part
@@ -67,7 +68,7 @@ def check(dataset: Dataset) -> Checked:
 
 def _check(dataset: Dataset, name: str, made: Mapping[str, Any], found: Checked) -> None:
     table = dataset.table(groups.path_of(name))
-    where, again = f"groups {name}", _again(name, made)
+    where, again = f"groups {name}", f"group again: `{command(name, made)}"
     # What is damaged is not taken over.
     anew = f"{again} --anew`"
     before = len(found.problems)
@@ -115,13 +116,6 @@ def _rows(dataset: Dataset, table: Table, said: str, found: Checked) -> Iterator
         if sha256 != digests.get(part.path) or read.num_rows != part.rows:
             off = f"part {part.path} is not the one that was committed"
             found.problems.append(said.format(off))
-
-
-def _again(name: str, made: Mapping[str, Any]) -> str:
-    """Return what makes labels anew, as a command whose last quote is left open."""
-    label = name.removeprefix(made["grouper"]).removeprefix("-")
-    words = f"{made['grouper']} --name {label}" if label else made["grouper"]
-    return f"group again: `imgbatch group DATASET {words}"
 
 
 def _unlike(dataset: Dataset, labels: pa.Table, made: Mapping[str, Any]) -> list[str]:

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from imgbatch.dataset import Dataset, groups
+from imgbatch.dataset.labels import check
 from imgbatch.dataset.made import made_of
 from imgbatch.dataset.ordered import here
 from imgbatch.errors import GroupError, RunError, SearchError
@@ -282,6 +283,22 @@ def test_the_commands_work_from_a_terminal(made: Made, tmp_path: Path) -> None:
     assert "&lt;b&gt;a street" in (tmp_path / "x.html").read_text("utf-8")
     done = imgbatch("verify", d)
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.slow
+def test_labels_that_are_damaged_come_again_as_verify_says(made: Made, tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("city: a street\nother: a photo of something else\n")
+    d = made.folder / "d"
+    asked = {"prompts": ["city: a street", "other: a photo of something else"]}
+    group(Wish(str(d), "zero_shot", asked, "again"), made.limits, spread=here, say=str)
+    next((d / "groups/zero_shot-again").glob("labels*")).unlink()
+    (problem, *_) = check(made.dataset).problems
+    line = problem.partition("`imgbatch ")[2].removesuffix("`")
+    assert line == "classify DATASET --prompts FILE --name again --anew"
+    done = imgbatch(*line.replace("DATASET", str(d)).replace("FILE", str(prompts)).split())
+    assert done.returncode == 0, done.stderr
+    assert check(made.dataset).problems == []
 
 
 @pytest.mark.parametrize(
