@@ -23,6 +23,8 @@ SUBMISSION, COMMENT = "t3_", "t1_"
 # As DuckDB reads it too; the group is the format.
 MARKED = rf"^({'|'.join(FORMS)})-[0-9a-f]{{8}}$"
 _MARKED = re.compile(MARKED)
+# Of posts whose dump says neither which platform they are of nor what would stand for one.
+NAMELESS = "unknown"
 
 
 def marked(form: str, address: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.audit import records
 from imgbatch.dataset.forget import complete
-from imgbatch.posts.leaving import FORMER
+from imgbatch.posts.leaving import AGAIN, FORMER
 from imgbatch.recount import recount
 from imgbatch.report import rewrite_report
 
@@ -41,6 +41,7 @@ def forget_removed(url: str, recipe: Recipe) -> dict[str, int] | None:
 
 
 def _began(dataset: Dataset) -> bool:
-    """Tell whether a run began to forget posts that were forgotten before, by other ids."""
+    """Tell whether a run began to forget what was forgotten before, by other ids or elsewhere."""
     told = records(dataset.store)
-    return any(one["status"] == "begun" and one.get("reason") == FORMER for one in told)
+    ours = (FORMER, AGAIN)
+    return any(one["status"] == "begun" and one.get("reason") in ours for one in told)

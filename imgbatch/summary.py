@@ -97,7 +97,8 @@ class Summary:
         stages: seconds by stage, summed over all threads of all workers.
         cost: hours times price; None when no price is known.
         forgot: rows that left each table, with posts that the export lacks, by the policy `forget`,
-            or that were forgotten by other ids before; None where nothing was to be done.
+            or that were forgotten before and have files here still; None where nothing was to be
+            done.
         posts: what bringing the posts of a dump came to; None where nothing was brought.
         retention: for how many days posts are kept now, and were before; None where that stays.
     """

@@ -137,8 +137,8 @@ def _left(summary: Summary) -> list[str]:
     if summary.forgot is None:
         return []
     rows = ", ".join(f"{count:,} of {name}" for name, count in summary.forgot.items())
-    whose = "that the export lacks, or that were forgotten by other ids before,"
-    return [f"posts {whose} left for good{rows and f'; rows left: {rows}'}"]
+    whose = "that the export lacks, or that were forgotten before,"
+    return [f"posts {whose} left for good with their files{rows and f'; rows left: {rows}'}"]
 
 
 def _forgotten(summary: Summary) -> list[str]:

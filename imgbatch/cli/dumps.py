@@ -91,11 +91,11 @@ def _files(found: Dump, name: str, *, json: bool) -> None:
 
 
 def _read(found: Dump, names: Sequence[str], *, json: bool) -> None:
-    from imgbatch.sources.dumps import Gap, read_all
+    from imgbatch.sources.dumps import Gap, exported, read_all
 
     posts = media = 0
     gaps: Counter[tuple[str, str, str]] = Counter()
-    for _, each in read_all(found, names):
+    for _, each in exported(read_all(found, names), found, names):
         if isinstance(each, Gap):
             detail = each.message if each.kind in ("missing-field", "bad-field") else ""
             gaps[each.kind, each.ref, detail] += each.count

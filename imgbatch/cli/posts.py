@@ -85,7 +85,7 @@ def given_posts(
     """
     from imgbatch.dataset import posts as kept
     from imgbatch.dataset.post_marks import REDDIT, author_mark, mark, other_forms, platform_of
-    from imgbatch.platforms import unmarked
+    from imgbatch.platforms import NAMELESS, unmarked
     from imgbatch.posts import privacy
     from imgbatch.posts.deletions import PLATFORM, Deletions, read_deletions
     from imgbatch.posts.found import key_of
@@ -115,7 +115,9 @@ def given_posts(
         platforms = sorted(here)
         if platform:
             wanted = platform_of(platform)
-            platforms = sorted({wanted} | {p for p in platforms if platform_of(p) == wanted})
+            # A post whose platform nobody says is that of its id on any.
+            meant = {p for p in platforms if platform_of(p) in (wanted, NAMELESS)}
+            platforms = sorted({wanted} | meant)
         # Pseudonyms themselves may be named too: whoever reads the tables sees nothing else.
         hidden = tuple(filter(_is_pseudonym, ids))
         posts = []

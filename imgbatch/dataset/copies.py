@@ -118,7 +118,7 @@ def lend(spill: Spill, input_: str, exact: Exact) -> None:
 
 
 def lend_absent(spill: Spill, input_: str, *, whole: bool) -> None:
-    """Put into `spare` what copies of the posts in `absent` had; the rest, into `medium`, is theirs.
+    """Put into `spare` what copies of the posts in `absent` had, and into `medium` what is theirs.
 
     Where the file of a copy that is gone stands in for a medium, of that no more is known than that
     there was one; the file has to stand in for it again.

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
+from imgbatch.dataset import brought_again
+from imgbatch.dataset.brought_again import GONE_ROWS
 from imgbatch.dataset.copies import BEARER, add_up, changed_media, lend, lend_absent
 from imgbatch.dataset.former import BARE, FILE, KEY, MEDIUM, THEN, remember
 from imgbatch.dataset.former_ids import BY_FORMER, NAME_ROWS, doubt, rename
@@ -39,7 +41,7 @@ from imgbatch.dataset.spill import Spill, quoted
 from imgbatch.dataset.suspects import REMOVALS, WITHHELD, Seen, Suspects, suspect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from imgbatch.dataset import Dataset
     from imgbatch.dataset.copies import Exact
@@ -51,7 +53,14 @@ POST_ROWS = pa.schema([SEQ, *THEN[POSTS]])
 READ_ROWS = pa.schema([*POST_ROWS, pa.field("partial", pa.bool_())])
 MEDIA_ROWS = pa.schema([SEQ, *MEDIUM])
 GAP_ROWS = SCHEMAS[GAPS]
-TAKEN = {"read": READ_ROWS, "media_read": MEDIA_ROWS, "gap": GAP_ROWS, "called": NAME_ROWS}
+TAKEN = {
+    "read": READ_ROWS,
+    "media_read": MEDIA_ROWS,
+    "gap": GAP_ROWS,
+    "called": NAME_ROWS,
+    "gone_read": GONE_ROWS,
+    "gone_media": MEDIA_ROWS,
+}
 # What is made anew of all inputs each time; all other gaps are what reading one came to.
 OURS = ("unmatched-medium", "unmatched-source")
 # Columns in which a post is the same whatever file it was read from.
@@ -112,9 +121,9 @@ class Gathered:
         """Remove everything."""
         self._spill.close()
 
-    def take(self, posts: pa.Table, media: pa.Table, gaps: pa.Table, names: pa.Table) -> None:
+    def take(self, taken: Iterable[pa.Table]) -> None:
         """Take rows as TAKEN has them; `seq` grows in the order of reading."""
-        for name, rows in zip(TAKEN, (posts, media, gaps, names), strict=True):
+        for name, rows in zip(TAKEN, taken, strict=True):
             if rows.num_rows:
                 self._spill.add(name, rows)
 
@@ -244,6 +253,10 @@ class Gathered:
         told = f"SELECT {KEY} FROM post SEMI JOIN ({left}) USING (post_id)"
         return _pairs(self._spill.read(told))
 
+    def again(self) -> set[str]:
+        """Return, after `join`, the sources of posts that were forgotten before, by their ids."""
+        return set(self._spill.read("FROM again")["source_id"].to_pylist())
+
     def has(self) -> Iterator[pa.RecordBatch]:
         """Yield, after `join`, what present posts have: ids of sources, and metadata files.
 
@@ -281,16 +294,16 @@ class Gathered:
             "SELECT * EXCLUDE (raw_ref) FROM spare)"
         )
         spill.run("DROP TABLE unnumbered")
-        spill.run(
-            f"CREATE VIEW bearer AS SELECT {BEARER} FROM post UNION ALL SELECT {BEARER} FROM copies"
-        )
+        brought_again.begin(spill)
+        bearers = (f"SELECT {BEARER} FROM {table}" for table in ("post", "copies", "gone_read"))
+        spill.run(f"CREATE VIEW bearer AS {' UNION ALL '.join(bearers)}")
         asked = (
             "SELECT id, m.input, raw_ref, local_path, source_url, coalesce(said, local_path) "
             "FROM medium m JOIN bearer USING (seq) WHERE gone IS NOT TRUE"
         )
         spill.fill("keys", KEYS, each(spill.batches(asked), keys))
         bring_sources(spill, self._dataset, named, ids)
-        join(spill, add_up)
+        join(spill, _settle)
         self._tell_gaps()
         self._count()
 
@@ -330,6 +343,11 @@ class Gathered:
     def rows(self) -> dict[str, Iterator[tuple[str, pa.Table]]]:
         """Return the rows of each table by part: what the part's name begins with, and its rows."""
         return rows_by_part(self._spill, self._dataset)
+
+
+def _settle(spill: Spill) -> None:
+    brought_again.take_out(spill)
+    add_up(spill)
 
 
 def _pairs(rows: pa.Table) -> list[tuple[str, str]]:

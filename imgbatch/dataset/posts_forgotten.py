@@ -38,7 +38,7 @@ from imgbatch.dataset.posts_theirs import (
     tuples_of,
 )
 from imgbatch.dataset.spill import Spill, quoted
-from imgbatch.platforms import MARKED
+from imgbatch.platforms import MARKED, NAMELESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -59,13 +59,15 @@ PLATFORM = (
 # A post's platform, and without the mark of a file or dump: who says `table` means any.
 UNMARKED = f"regexp_replace(lower(p.platform), '{MARKED}', '\\1')"
 NAMED = f"({PLATFORM}, {UNMARKED})"
-MEANT = f"(g.platform = '' OR g.platform IN {NAMED})"
+# A post whose platform nobody says is that of its id on any.
+LINKED = f"(p.platform = '{NAMELESS}' AND g.platform NOT IN ({BARE}))"
+MEANT = f"(g.platform = '' OR g.platform IN {NAMED} OR {LINKED})"
 # Until when posts of an input are old, in microseconds.
 MOMENT = pa.schema([("input", pa.string()), ("until", pa.int64())])
 # Seconds of up to 8 digits, in microseconds.
 FEW_DIGITS = 10**14
 # Of other forms of ids, see `other_forms`.
-ALSO = f"g.own = p.post_id AND p.platform = '{REDDIT}'"
+ALSO = f"g.own = p.post_id AND p.platform IN ('{REDDIT}', '{NAMELESS}')"
 
 
 def look_up(
@@ -105,7 +107,8 @@ def look_up(
             f"SELECT word FROM given g JOIN gone p ON g.own = p.post_id AND {MEANT} "
             f"UNION ALL SELECT word FROM also g JOIN gone p ON {ALSO})",
         )
-        meant = set(wanted) | (gone_in(spill) if people else set())
+        gone = gone_in(spill)
+        meant = set(wanted) | {one for one in gone if people or one[0] == NAMELESS}
         in_names = of_posts(dataset, gone_from(spill), wanted, plain)
         known = known_of(dataset, spill, meant, ids, in_names)
         marks = known.marks | {author_mark(*one) for one in people}

@@ -21,7 +21,7 @@ from imgbatch.dataset.copies import keep_apart, keep_copies, note_read
 from imgbatch.dataset.former import COPY, FILE, KEY
 from imgbatch.dataset.post_columns import DUPLICATE, HIDDEN, MEDIA, OTHER_INPUT, SCHEMAS
 from imgbatch.dataset.spill import quoted
-from imgbatch.platforms import FORMS, MARKED, marked
+from imgbatch.platforms import FORMS, MARKED, NAMELESS, marked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,6 +38,8 @@ MEDIUM = ", ".join(f.name for f in SCHEMAS[MEDIA] if f.name not in (*JOINING, "m
 LAST = "of each the one that was read last stays"
 DIFFERING = f"rows of one post that name another author or text; {LAST}"
 HAS_TOO = f"the post is in this input too; {LAST}"
+# Of files of posts, what the format says of those that its export lacks.
+LACKING = "not-exported"
 HAS_PART = "a part of the post is in this input too; what the other says stays"
 TWICE = f"posts that came more than once; {LAST}"
 # A post as gaps call it.
@@ -50,8 +52,6 @@ OTHER_TABLE = (
 NEWEST = f"CASE WHEN partial THEN seq - {2**40} ELSE seq END"
 # What pieces of one post have to agree in.
 SAYING = ("text", "author_id", "author_name")
-# Of a post of which a dump has files, and says neither platform nor anything else.
-NAMELESS = "unknown"
 # A platform without the mark of a file or a dump.
 FORM = f"regexp_replace(platform, '{MARKED}', '\\1')"
 
@@ -185,7 +185,8 @@ def drop_nameless(spill: Spill, input_: str) -> None:
     """Take posts without a platform out of `former` that came now with theirs, and their media.
 
     4CAT's zips say whose a file is by the post's id alone. Where no format read that post, or none
-    asked for its files, as before version 3, it was a post of its own: it is not removed.
+    asked for its files, as before version 3, it was a post of its own: it is not removed. Nor is
+    one that an export has not, which came since or stood beside it before version 5.
 
     Args:
         spill: where all of it lies.
@@ -203,7 +204,8 @@ def drop_nameless(spill: Spill, input_: str) -> None:
     spill.run(
         f"CREATE TABLE named AS SELECT seq FROM former f ANTI JOIN post USING ({KEY}) "
         f"WHERE {its} AND platform = {quoted(NAMELESS)} AND (post_id IN (SELECT post_id FROM "
-        f"({named})) OR (regexp_matches(post_id, '{HIDDEN}') "
+        f"({named})) OR {FILE} IN (SELECT ref FROM gap WHERE kind = {quoted(LACKING)} AND {its}) "
+        f"OR (regexp_matches(post_id, '{HIDDEN}') "
         "AND seq IN (SELECT seq FROM former_medium) AND seq NOT IN (SELECT n.seq "
         f"FROM former_medium n ANTI JOIN (FROM medium SEMI JOIN ({named}) USING (seq)) m "
         f"ON {same_file})))"

@@ -31,14 +31,14 @@ from imgbatch.posts.found import (
 from imgbatch.posts.in_names import all_ids_of, ids_of
 from imgbatch.posts.keys import exact_paths, media_keys, source_keys
 from imgbatch.posts.leaving import FORMER, REASON, begin_to_forget
-from imgbatch.posts.left_out import left_out
+from imgbatch.posts.left_out import left_out, platforms_of
 from imgbatch.posts.retention import changed as retention_changed
 from imgbatch.posts.rows import Batches
 from imgbatch.sources import dumps
 from imgbatch.sources.dumps import Gap, names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from imgbatch.dataset import Dataset
     from imgbatch.records import Source
@@ -208,7 +208,7 @@ def _read(
     gave: set[str] = set()
     with contextlib.closing(found.dump):
         noted = Noted(dumps.read_all(found.dump, found.formats, settings))
-        kept = _private(noted, settings)
+        kept = _private(noted, settings, platforms_of(stones))
         if stones:
             kept = left_out(
                 kept,
@@ -219,8 +219,9 @@ def _read(
                 say=batches.leave_out,
                 then=PlacesThen(dataset, gathered.input),
             )
+        kept = dumps.exported(kept, found.dump, found.formats)
         for rows in batches.of(kept):
-            gathered.take(*rows)
+            gathered.take(rows)
             if say:
                 say(f"posts: {batches.read:,} read")
         why = "no metadata of a dump is left" if not found.formats else noted.damage
@@ -271,7 +272,7 @@ def _not_kept(settings: PostSettings) -> tuple[str, ...]:
 
 
 def _private(
-    found: Iterable[tuple[str, Post | Gap]], settings: PostSettings
+    found: Iterable[tuple[str, Post | Gap]], settings: PostSettings, platforms: Sequence[str]
 ) -> Iterable[tuple[str, Post | Gap]]:
     """Leave out what is not to be kept, before anything of it lies on a disk."""
     if settings.text and settings.names and not settings.pseudonyms:
@@ -280,6 +281,6 @@ def _private(
 
     key = privacy.read_key() if settings.pseudonyms else None
     return (
-        (name, one if isinstance(one, Gap) else privacy.private(one, settings, key))
+        (name, one if isinstance(one, Gap) else privacy.private(one, settings, key, platforms))
         for name, one in found
     )

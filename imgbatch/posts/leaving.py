@@ -1,7 +1,8 @@
 """Posts enter that leave, and are to be forgotten; a record that says so leaves.
 
 That are those which an export lacks, by the policy `forget`; and by any policy those which were
-forgotten by their ids of today when the dataset had them by others.
+forgotten by their ids of today when the dataset had them by others, and files of posts that were
+forgotten when the dump had these files in another place.
 
 A run forgets in two steps, so that no kill leaves half of it unknown: before the tables of posts
 are committed without them, their tombstones are written and a forget is on record as begun. When
@@ -18,6 +19,7 @@ from imgbatch.dataset import posts
 from imgbatch.dataset.forget import begin
 from imgbatch.dataset.post_marks import mark, name_mark, platform_of
 from imgbatch.dataset.posts_forgotten import look_up_rows
+from imgbatch.dataset.posts_theirs import KnownPosts
 from imgbatch.records import source_id_of
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 REASON = "policy: a later export lacks them"
 # Of posts that were forgotten by the ids of today, and that the dataset had by those of before.
 FORMER = "forgotten before, by other ids"
+AGAIN = "forgotten before, and the dump has the files in another place"
 
 
 def begin_to_forget(
@@ -49,8 +52,8 @@ def begin_to_forget(
         ids: as for `look_up_rows`.
         reason: REASON where the policy is `forget`, else FORMER.
     """
-    leaving = gathered.leaving()
-    if not leaving:
+    leaving, again = gathered.leaving(), gathered.again()
+    if not (leaving or again):
         return
     stay = {(platform_of(platform), own) for platform, own in gathered.staying()}
     gone = {
@@ -58,9 +61,8 @@ def begin_to_forget(
         for was, (platform, own) in leaving.items()
         if (platform_of(platform), own) not in stay
     }
-    if not gone or posts.POSTS not in posts.here(dataset):
-        return
-    found = look_up_rows(dataset, gone, ids=ids)
+    there = gone and posts.POSTS in posts.here(dataset)
+    found = look_up_rows(dataset, gone, ids=ids) if there else KnownPosts()
     before_now = [was for was in gathered.gone_before() if was in gone]
     # By these, too: killed before its commit, the next run may read them no more.
     marks = {mark(*was) for was in before_now if was[0] == gone[was][0]}
@@ -73,8 +75,10 @@ def begin_to_forget(
         names=found.names - {name_mark(gathered.input, own) for own in numbers},
     )
     # As it was before: whoever has one of their sources since this export keeps it.
-    kept = set(found.sources) - read_again
+    kept = (set(found.sources) - read_again) | again
     for batch in gathered.has() if kept else ():
         for source_id, input_, file in zip(*(c.to_pylist() for c in batch.columns), strict=True):
             kept.discard(source_id or source_id_of(before.get(input_, f"{input_}/") + file))
-    begin(dataset, dataclasses.replace(found, sources=frozenset(kept)), reason=reason)
+    if there or kept:
+        found = dataclasses.replace(found, sources=frozenset(kept))
+        begin(dataset, found, reason=reason if there else AGAIN)

@@ -1,7 +1,11 @@
 """Posts of a dump enter; those that were forgotten, and media that were, do not leave.
 
 A dump goes on to hold what was taken out of the dataset. It is known again by its tombstones, and
-how many posts were left out is a gap.
+how many posts were left out is a gap. One whose platform nobody says is that of its id on any.
+
+Decision, 2026-11: where two platforms have one id, and one of these posts was forgotten, files that
+a zip of 4CAT says are of that id are left out. Drawback: so are those of the other one, as long as
+no export says whose they are.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from imgbatch.dataset.post_marks import (
     is_forgotten,
     was_forgotten,
 )
+from imgbatch.platforms import NAMELESS, counts_within
 from imgbatch.posts.keys import file_of
 from imgbatch.posts.rows import places, text
 from imgbatch.posts.telling import Reach, reach
@@ -53,7 +58,8 @@ def left_out(
         dump: that they are read from.
         input_: the root that is read; None: of no dataset.
         gave: takes the file of each post that does not leave: it is not empty.
-        say: told the format and each post that does not leave.
+        say: told the format and each post that does not leave, with those of its media whose
+            sources have no tombstone yet.
         then: tells what marks of former versions mean, where there may be any.
     """
     count = 0
@@ -66,7 +72,7 @@ def left_out(
             if gave is not None:
                 gave.add(file_of(one.raw_ref))
             if say is not None:
-                say(name, one)
+                say(name, _still_there(one, stones, dump))
         else:
             yield name, _without(one, stones, dump, then)
     if count:
@@ -85,7 +91,26 @@ def is_post_forgotten(stones: Tombstones, post: Post, input_: str | None = None)
 def _is_gone(stones: Tombstones, post: Post, own: str | None) -> bool:
     """Tell whether a post that a post names, or itself, has a tombstone."""
     words = (own, *post.anywhere.get(own or "", ()))
-    return any(is_forgotten(stones, post.platform, word) for word in words)
+    platforms = (
+        [post.platform, *platforms_of(stones)] if post.platform == NAMELESS else [post.platform]
+    )
+    return any(is_forgotten(stones, one, word) for one in platforms for word in words)
+
+
+def platforms_of(stones: Tombstones) -> list[str]:
+    """Return the platforms of forgotten posts that a post may be of whose platform nobody says."""
+    return sorted(one for one in stones.platforms if one and not counts_within(one))
+
+
+def _still_there(post: Post, stones: Tombstones, dump: Dump) -> Post:
+    """Return a forgotten post without the media whose files are known to be forgotten, too."""
+    file = file_of(post.raw_ref)
+    media = tuple(
+        one
+        for one in post.media
+        if not (one.path and _covered(stones, dump, names.resolve(one.path, file)))
+    )
+    return replace(post, media=media)
 
 
 def _without(post: Post, stones: Tombstones, dump: Dump, then: PlacesThen | None) -> Post:

@@ -25,11 +25,13 @@ from msgspec.structs import replace
 
 from imgbatch.dataset.post_marks import forms
 from imgbatch.errors import SettingsError
-from imgbatch.platforms import unmarked
+from imgbatch.platforms import NAMELESS, unmarked
 from imgbatch.settings import read_limits
 from imgbatch.storage.addresses import unquote
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from imgbatch.settings import PostSettings
     from imgbatch.sources.dumps import Media, Post
 
@@ -107,13 +109,16 @@ def anywhere(key: bytes, own: str) -> str:
     return pseudonym(key, "post", "", own)
 
 
-def private(post: Post, settings: PostSettings, key: bytes | None) -> Post:
+def private(
+    post: Post, settings: PostSettings, key: bytes | None, platforms: Sequence[str] = ()
+) -> Post:
     """Return a post without what is not to be kept.
 
     Args:
         post: as it was read.
         settings: what is kept.
         key: of pseudonyms; needed where the settings ask for them.
+        platforms: that a post may be of whose platform nobody says.
     """
     found = post
     if not settings.text:
@@ -123,11 +128,11 @@ def private(post: Post, settings: PostSettings, key: bytes | None) -> Post:
         found = replace(found, author_name=None, url=None)
     if settings.pseudonyms:
         assert key is not None, "whoever asks for pseudonyms has read the key"
-        found = _hidden(found, key)
+        found = _hidden(found, key, platforms if post.platform == NAMELESS else ())
     return found
 
 
-def _hidden(post: Post, key: bytes) -> Post:
+def _hidden(post: Post, key: bytes, others: Sequence[str]) -> Post:
     def of(kind: Kind, own: str | None) -> str | None:
         return None if own is None else pseudonym(key, kind, post.platform, own)
 
@@ -148,8 +153,9 @@ def _hidden(post: Post, key: bytes) -> Post:
         repost_of=of("post", post.repost_of),
         media=tuple(map(medium, post.media)),
         anywhere={
-            pseudonym(key, "post", post.platform, own): tuple(
-                anywhere(key, form) for form in forms(post.platform, own)
+            pseudonym(key, "post", post.platform, own): (
+                *(anywhere(key, form) for form in forms(post.platform, own)),
+                *(pseudonym(key, "post", p, form) for p in others for form in forms(p, own)),
             )
             for own in named
         },

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from imgbatch.dataset.brought_again import ABOVE, GONE_ROWS
 from imgbatch.dataset.former_ids import NAME_ROWS
 from imgbatch.dataset.gathered import GAP_ROWS, MEDIA_ROWS, READ_ROWS
 from imgbatch.sources.dumps import Gap
@@ -25,11 +26,14 @@ MICROSECOND = timedelta(microseconds=1)
 # What fits into the table's columns of width and height.
 LARGEST = 2**31 - 1
 
-Rows = tuple[pa.Table, pa.Table, pa.Table, pa.Table]
+# A table for each of `gathered.TAKEN`.
+Rows = tuple[pa.Table, ...]
 
 
 class Batches:
     """Turns posts and gaps into rows of READ_ROWS, MEDIA_ROWS, GAP_ROWS and NAME_ROWS.
+
+    And posts that were forgotten, into rows of GONE_ROWS and MEDIA_ROWS.
 
     Args:
         input_: the root that they are read from.
@@ -41,6 +45,7 @@ class Batches:
     def __init__(self, input_: str) -> None:
         self._input = input_
         self.read = 0
+        self._left = 0
         self._clear()
 
     def _clear(self) -> None:
@@ -48,6 +53,8 @@ class Batches:
         self._media: list[tuple[Any, ...]] = []
         self._gaps: list[tuple[Any, ...]] = []
         self._names: list[tuple[Any, ...]] = []
+        self._gone: list[tuple[Any, ...]] = []
+        self._gone_media: list[tuple[Any, ...]] = []
         self._size = 0
 
     def of(self, found: Iterable[tuple[str, Post | Gap]]) -> Iterator[Rows]:
@@ -58,14 +65,19 @@ class Batches:
                 self._gaps.append((one.kind, ref, one.line, message, one.count, self._input))
             else:
                 self._add(one, dump)
-            held = max(len(self._posts), len(self._media), len(self._gaps), len(self._names))
-            if held >= ROWS or self._size >= CHARACTERS:
+            if max(map(len, self._held())) >= ROWS or self._size >= CHARACTERS:
                 yield self._full()
         yield self._full()
 
     def leave_out(self, dump: str, post: Post) -> None:
-        """Note what former versions called a post that is forgotten, and no row of it."""
+        """Note what former versions called a forgotten post, and its media; no row of it."""
         self._name(post, dump, gone=True)
+        if post.media:
+            self._left += 1
+            seq, own = ABOVE + self._left, text(post.post_id)
+            self._gone.append((seq, post.platform, own, self._input, dump, text(post.raw_ref)))
+            for place, medium in places(post.media):
+                self._gone_media.append(self._medium(seq, post, medium, place))
 
     def _name(self, post: Post, dump: str, *, gone: bool) -> None:
         for was, had in post.former:
@@ -104,13 +116,13 @@ class Batches:
             )
         )
         for place, medium in places(post.media):
-            self._media.append(self._medium(post, medium, place))
+            self._media.append(self._medium(self.read, post, medium, place))
 
-    def _medium(self, post: Post, one: Media, place: int) -> tuple[Any, ...]:
+    def _medium(self, seq: int, post: Post, one: Media, place: int) -> tuple[Any, ...]:
         for told in (one.url, one.path, one.key, one.alt_text):
             self._size += len(told or "")
         return (
-            self.read,
+            seq,
             post.platform,
             text(post.post_id),
             place,
@@ -127,13 +139,19 @@ class Batches:
             self._input,
         )
 
-    def _full(self) -> Rows:
-        made = (
-            _table(self._posts, READ_ROWS),
-            _table(self._media, MEDIA_ROWS),
-            _table(self._gaps, GAP_ROWS),
-            _table(self._names, NAME_ROWS),
+    def _held(self) -> tuple[list[tuple[Any, ...]], ...]:
+        return (
+            self._posts,
+            self._media,
+            self._gaps,
+            self._names,
+            self._gone,
+            self._gone_media,
         )
+
+    def _full(self) -> Rows:
+        schemas = (READ_ROWS, MEDIA_ROWS, GAP_ROWS, NAME_ROWS, GONE_ROWS, MEDIA_ROWS)
+        made = tuple(map(_table, self._held(), schemas))
         self._clear()
         return made
 

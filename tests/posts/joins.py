@@ -35,7 +35,7 @@ def joined(
     gathered = Gathered(dataset, root)
     found: Sequence[tuple[str, Post | Gap]] = [(form, post) for post in posts]
     for rows in Batches(root).of(found):
-        gathered.take(*rows)
+        gathered.take(rows)
     gathered.settle("keep", listed=lambda _: None, exact=exact_paths)
     gathered.join(media_keys({}), source_keys({}), source_ids(namers or {}))
     media = pa.concat_tables([rows for _, rows in gathered.rows()["post_media"]])

@@ -12,8 +12,10 @@ from imgbatch.dataset import Dataset, posts
 from imgbatch.dataset.forgotten import verify_forgotten
 from imgbatch.dataset.verify import verify
 from imgbatch.platforms import unmarked
+from imgbatch.posts.privacy import pseudonym, read_key
 from imgbatch.sources import dumps
 from imgbatch.sources.dumps import csv_4cat
+from imgbatch.storage import open_store
 from tests.corpus import PHOTOS
 from tests.posts.made import bring, rows
 
@@ -24,9 +26,13 @@ if TYPE_CHECKING:
     from tests.posts.made import Done
 
 CODE, OTHER = "Caaaaaaaa11", "Cbbbbbbbb22"
-PICTURE = "111_222_333_n.jpg"
+PICTURE, ANOTHER = "111_222_333_n.jpg", "444_555_666_n.jpg"
 URL = f"https://scontent.cdninstagram.com/v/{PICTURE}?stp=1"
 POLICIES = ("keep", "mark", "forget")
+
+
+def url(code: str) -> str:
+    return URL.replace(PICTURE, ANOTHER) if code == OTHER else URL
 
 
 def export(folder: Path, *codes: str) -> None:
@@ -40,7 +46,7 @@ def export(folder: Path, *codes: str) -> None:
             "media_type": 1,
             "caption": {"text": f"said {code}"},
             "user": {"id": "5001", "username": "ada"},
-            "image_versions2": {"candidates": [{"url": URL}]},
+            "image_versions2": {"candidates": [{"url": url(code)}]},
         }
         line = {"source_platform": "instagram.com", "item_id": code, "data": item}
         lines.append(json.dumps(line) + "\n")
@@ -48,12 +54,13 @@ def export(folder: Path, *codes: str) -> None:
     (folder / name).write_text("".join(lines))
 
 
-def pack(folder: Path, *codes: str) -> None:
+def pack(folder: Path, *codes: str, name: str = "images-0a1b2c.zip") -> None:
     """Write the zip that 4CAT makes of one picture of these posts."""
     folder.mkdir(exist_ok=True)
-    told = {URL: {"filename": PICTURE, "success": True, "post_ids": list(codes)}}
-    with zipfile.ZipFile(folder / "images-0a1b2c.zip", "w") as packed:
-        packed.writestr(PICTURE, PHOTOS["rocket.jpg"].read_bytes())
+    picture = ANOTHER if codes[0] == OTHER else PICTURE
+    told = {url(codes[0]): {"filename": picture, "success": True, "post_ids": list(codes)}}
+    with zipfile.ZipFile(folder / name, "w") as packed:
+        packed.writestr(picture, PHOTOS["rocket.jpg"].read_bytes())
         packed.writestr(".metadata.json", json.dumps(told))
 
 
@@ -95,11 +102,130 @@ def test_a_post_of_another_collector_has_the_files_of_4cats_zip(
     assert told(tmp_path) == ([], [])
 
 
-def test_a_post_that_nobody_read_stays_with_its_files(tmp_path: Path) -> None:
+def test_files_of_a_post_that_the_export_lacks_have_none_and_are_counted(tmp_path: Path) -> None:
     export(tmp_path / "in", CODE)
+    pack(tmp_path / "in", OTHER)
+    assert read(tmp_path)["gaps"]["not-exported"] == 1
+    assert told(tmp_path)[0] == ONE[0]
+    gaps = rows(tmp_path / "own", "post_gaps", "kind", "ref")
+    assert ("unmatched-source", address(tmp_path, "images-0a1b2c.zip!/" + ANOTHER)) in gaps
+    assert ("not-exported", "images-0a1b2c.zip!/.metadata.json") in gaps
+
+
+def test_the_posts_of_a_zip_that_came_first_are_no_posts_where_the_export_lacks_them(
+    tmp_path: Path,
+) -> None:
+    """And nothing of theirs is forgotten: no export had them."""
+    said = 'removed = "forget"'
     pack(tmp_path / "in", CODE, OTHER)
-    read(tmp_path)
-    assert told(tmp_path)[0] == [*ONE[0], ("unknown", OTHER, "present")]
+    read(tmp_path, said)
+    assert told(tmp_path)[0] == [("unknown", CODE, "present"), ("unknown", OTHER, "present")]
+    export(tmp_path / "in", CODE)
+    counts = read(tmp_path, said)
+    assert told(tmp_path) == ONE
+    assert (counts["removed"], counts["absent"], "suspects" in counts) == (0, 0, False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_post_that_the_export_lost_does_not_come_back_by_the_zip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str, *, hidden: bool
+) -> None:
+    said = by(tmp_path, monkeypatch, policy, hidden=hidden)
+    export(tmp_path / "in", CODE, OTHER)
+    pack(tmp_path / "in", CODE)
+    read(tmp_path, said)
+    for again in range(2):
+        export(tmp_path / "in", OTHER, *("Cccccccccc33" for _ in range(again)))
+        read(tmp_path, said)
+        found = {state: platform for platform, _, state in told(tmp_path)[0]}
+        there = {"keep": "present", "mark": "removed"}.get(policy)
+        assert {platform for platform, _, _ in told(tmp_path)[0]} == {"instagram"}
+        assert len(told(tmp_path)[0]) == 1 + again + (policy != "forget")
+        assert there is None or there in found
+        assert has_picture(tmp_path, "images-0a1b2c.zip") is (policy != "forget")
+    dataset = Dataset.open(str(tmp_path / "own"))
+    gone = [("instagram", plain(CODE, hidden=hidden))] if policy == "forget" else []
+    assert verify_forgotten(dataset, of_posts=gone).problems == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_forgotten_post_does_not_come_back_by_a_zip_of_another_name(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    imgbatch: Callable[..., Done],
+    *,
+    hidden: bool,
+    alone: bool,
+) -> None:
+    said = by(tmp_path, monkeypatch, "keep", hidden=hidden)
+    export(tmp_path / "in", CODE, OTHER)
+    pack(tmp_path / "in", CODE)
+    read(tmp_path, said)
+    words = ("--post-id", CODE, "--platform", "instagram", "--yes")
+    assert imgbatch("forget", tmp_path / "own", *words).returncode == 0
+    assert not has_picture(tmp_path, ".zip")
+    # Where the next one comes alone, in another INPUT, it says no more than the id.
+    again = tmp_path / ("in" if not alone else "zips")
+    pack(again, CODE, name="images-3d4e5f.zip")
+    summary = bring(again, tmp_path / "own", said, add_input=True)
+    assert summary.forgot is not None
+    assert not has_picture(tmp_path, ".zip")
+    assert [platform for platform, _, _ in told(tmp_path)[0]] == ["instagram"]
+    dataset = Dataset.open(str(tmp_path / "own"))
+    assert verify(dataset).problems == []
+    gone = [("instagram", plain(CODE, hidden=hidden))]
+    assert verify_forgotten(dataset, of_posts=gone).problems == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_takedown_on_a_platform_means_what_a_zip_alone_says_is_of_the_id(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    imgbatch: Callable[..., Done],
+    *,
+    hidden: bool,
+) -> None:
+    said = by(tmp_path, monkeypatch, "keep", hidden=hidden)
+    pack(tmp_path / "in", CODE)
+    read(tmp_path, said)
+    words = ("--post-id", CODE, "--platform", "instagram", "--yes")
+    done = imgbatch("forget", tmp_path / "own", *words)
+    assert done.returncode == 0, done.stderr
+    assert told(tmp_path) == ([], [])
+    assert not has_picture(tmp_path, ".zip")
+    proof = imgbatch("verify", tmp_path / "own", "--forgotten", *words[:-1])
+    assert proof.returncode == 0, proof.stdout
+    pack(tmp_path / "in", CODE, name="images-3d4e5f.zip")
+    read(tmp_path, said)
+    assert told(tmp_path) == ([], [])
+    assert not has_picture(tmp_path, ".zip")
+
+
+def by(folder: Path, monkeypatch: pytest.MonkeyPatch, policy: str, *, hidden: bool = False) -> str:
+    """Return lines of `[posts]`; with pseudonyms there is a key."""
+    (folder / "key").write_text("0123456789abcdef" * 4)
+    monkeypatch.setenv("IMGBATCH_PSEUDONYM_KEY_FILE", str(folder / "key"))
+    return f'removed = "{policy}"\npseudonyms = {str(hidden).lower()}'
+
+
+def plain(own: str, *, hidden: bool) -> str:
+    """Return the id of a post as the dataset has it."""
+    return pseudonym(read_key(), "post", "instagram", own) if hidden else own
+
+
+def address(folder: Path, name: str) -> str:
+    return f"{open_store(str(folder / 'in')).root}/{name}"
+
+
+def has_picture(folder: Path, within: str) -> bool:
+    """Tell whether the dataset has the picture of a zip whose name ends so."""
+    found = Dataset.open(str(folder / "own")).read("sources", columns=["address"])
+    return any(one.endswith(f"{within}!/{PICTURE}") for one in found["address"].to_pylist())
 
 
 def test_a_row_of_a_table_is_not_the_post_that_a_zip_names(tmp_path: Path) -> None:
@@ -117,14 +243,13 @@ def test_a_row_of_a_table_is_not_the_post_that_a_zip_names(tmp_path: Path) -> No
 def test_a_post_that_a_former_version_had_twice_is_one_and_none_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str, *, hidden: bool
 ) -> None:
-    (tmp_path / "key").write_text("0123456789abcdef" * 4)
-    monkeypatch.setenv("IMGBATCH_PSEUDONYM_KEY_FILE", str(tmp_path / "key"))
-    said = f'removed = "{policy}"\npseudonyms = {str(hidden).lower()}'
+    said = by(tmp_path, monkeypatch, policy, hidden=hidden)
     export(tmp_path / "in", CODE)
     pack(tmp_path / "in", CODE)
     with monkeypatch.context() as former:
         former.setattr(posts, "VERSION", posts.VERSION - 1)
         former.setattr(dumps.Linked, "give", lambda *_: None)
+        former.setattr(dumps, "exported", lambda found, *_: found)
         read(tmp_path, said)
     assert [platform for platform, *_ in told(tmp_path)[0]] == ["instagram", "unknown"]
     counts = read(tmp_path, said)

@@ -13,6 +13,7 @@ A format is a module of this folder, its name with `_` for `-` (`fourcat` is 4ca
                                                  post and need not be read
     link(dump, linked) -> Iterator[Gap]          optional: notes in a `Linked` which files are of
                                                  which posts, whatever format reads these posts
+    links(dump) -> Iterator[str]                 beside it: the metadata files that say no more
     PIECES: bool                                 optional: media of posts of the same id add up
     IDS_WITHIN: "file" | "dump"                  optional: how far ids of posts go that name no
                                                  platform: the format's name stands for it then
@@ -26,6 +27,7 @@ is taken unasked. Drawback: sniffing a dump of several formats lists their files
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import closing
 from heapq import merge
 from importlib import import_module
@@ -41,7 +43,7 @@ from imgbatch.sources.dumps.tidy import tidy
 from imgbatch.sources.dumps.unread import NESTED, unread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = [
     "EMPTY",
@@ -54,6 +56,7 @@ __all__ = [
     "Plain",
     "Post",
     "choose",
+    "exported",
     "formats",
     "ids_within",
     "in_pieces",
@@ -82,6 +85,7 @@ FORMATS = {
     "fetched": "fetched",
 }
 SURE = 0.5
+NOT_EXPORTED = "posts that files are of by this file, and that no export here has: they have no row"
 
 
 class Format(Protocol):
@@ -205,6 +209,40 @@ def read_all(
         taken += [load(name).postless(dump) for name in names if hasattr(load(name), "postless")]  # type: ignore[attr-defined] # just asked for
         for gap in unread(dump, merge(*taken)):
             yield names[0], gap
+
+
+def exported(
+    found: Iterable[tuple[str, Post | Gap]], dump: Dump, names: Sequence[str]
+) -> Iterator[tuple[str, Post | Gap]]:
+    """Pass on what `read_all` yields, but no `linked` post where exports say which there are.
+
+    What a platform took down is in no export any more, and its files are in the zip still: there
+    they have no post. How many posts that are is a Gap of each file that names them.
+
+    Args:
+        found: see `read_all`.
+        dump: that it is of.
+        names: of the formats that it was read as.
+    """
+    lacking: Counter[tuple[str, str]] = Counter()
+    exports: bool | None = None
+    for name, one in found:
+        if isinstance(one, Post) and one.linked:
+            if exports is None:
+                exports = any(_exports(dump, each) for each in names)
+            if exports:
+                lacking[name, one.raw_ref.rpartition(":")[0]] += 1
+                continue
+        yield name, one
+    for (name, file), count in lacking.items():
+        yield name, Gap("not-exported", file, None, NOT_EXPORTED, count)
+
+
+def _exports(dump: Dump, name: str) -> bool:
+    """Tell whether a format reads posts here whose ids may be those that a `Linked` has."""
+    form = load(name)
+    beside = set(form.links(dump)) if hasattr(form, "links") else ()
+    return not ids_within(name) and any(file not in beside for file in form.files(dump))
 
 
 def _read(dump: Dump, name: str, asked: Asked, linked: Linked) -> Iterator[Post | Gap]:

@@ -59,11 +59,17 @@ def files(dump: Dump) -> Iterator[str]:
             yield name
 
 
+def links(dump: Dump) -> Iterator[str]:
+    """Yield the .metadata.json of zips alone."""
+    for name in dump.metadata("json"):
+        if base(name) == BESIDE and _form(dump, name):
+            yield name
+
+
 def link(dump: Dump, linked: Linked) -> Iterator[Gap]:
     """Note which files of all zips are of which posts; yield what cannot be read of it."""
-    for name in files(dump):
-        if _form(dump, name) == "beside":
-            yield from zips_4cat.link(dump, name, linked)
+    for name in links(dump):
+        yield from zips_4cat.link(dump, name, linked)
 
 
 def read(dump: Dump, asked: Asked) -> Iterator[Post | Gap]:

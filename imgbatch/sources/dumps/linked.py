@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from imgbatch.platforms import NAMELESS
 from imgbatch.sources.dumps._reddit_ids import bare
 from imgbatch.sources.dumps.names import ref
 from imgbatch.sources.dumps.posts import Media, Post
@@ -83,7 +84,8 @@ class Linked:
             "SELECT post_id, name, min(line) FROM files WHERE taken = 0 "
             "GROUP BY post_id ORDER BY post_id"
         ):
-            yield Post(post_id, "unknown", ref(name, line), media=tuple(self._of(post_id)))
+            media = tuple(self._of(post_id))
+            yield Post(post_id, NAMELESS, ref(name, line), media=media, linked=True)
 
     def close(self) -> None:
         """Let go of it."""

@@ -69,6 +69,7 @@ class Post(Struct):
             whole copy of the post is there.
         former: what former versions called the post, where that was something else: platforms and
             ids. Datasets of then have it by these, and so have their tombstones.
+        linked: known alone by what a metadata file says of media, in which no post stands.
         anywhere: by the pseudonyms of posts that stand here, pseudonyms of theirs that depend on no
             platform: tombstones have these, and no table does.
     """
@@ -89,6 +90,7 @@ class Post(Struct):
     media: tuple[Media, ...] = ()
     partial: bool = False
     former: tuple[tuple[str, str], ...] = ()
+    linked: bool = False
     anywhere: Mapping[str, tuple[str, ...]] = {}
 
 
@@ -99,8 +101,9 @@ class Gap:
     Attributes:
         kind: broken-line, cut-line, long-line, broken-json, broken-file, missing-field, bad-field,
             bad-bytes, no-posts (the file says so itself), no-id (nothing says which post or posts
-            stand here), rounded-id, re-encoded (files are not what the platform had), unread, or
-            the error class of a file that could not be read (archive.*, fetch.*).
+            stand here), rounded-id, re-encoded (files are not what the platform had), not-exported
+            (files are of posts that the export beside them lacks), unread, or the error class of a
+            file that could not be read (archive.*, fetch.*).
         ref: the metadata file, as the dump names it.
         line: line or item, from 1, the first one where there were several; None: the whole file.
         message: what is missing or wrong, by field.

@@ -1,0 +1,149 @@
+"""Posts that were forgotten, and pictures of theirs that a later export has in another place."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from imgbatch.dataset import Dataset, posts
+from imgbatch.dataset.forgotten import verify_forgotten
+from imgbatch.dataset.verify import verify
+from tests.posts.made import Tweet, bring, photo, rows, write_dump
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.posts.made import Done
+
+CHAT = 1234567890
+GONE, STAYS = "1500000000000000001", "1500000000000000002"
+POLICIES = ("keep", "mark", "forget")
+
+
+def export(folder: Path, pictures: dict[int, str]) -> None:
+    """Write what Telegram Desktop exports of messages with a picture each."""
+    messages = []
+    for number, name in pictures.items():
+        photo(folder / name, tail=str(number).encode())
+        messages.append(
+            {
+                "id": number,
+                "type": "message",
+                "date_unixtime": "1709528767",
+                "from": "Ada",
+                "from_id": "user1",
+                "text": f"said {number}",
+                "photo": name,
+            }
+        )
+    head = {"name": "c", "type": "public_channel", "id": CHAT, "messages": messages}
+    (folder / "result.json").write_text(json.dumps(head))
+
+
+def listed(folder: Path) -> set[str]:
+    """Return what the dataset has of the input, but metadata files."""
+    own = Dataset.open(str(folder / "own"))
+    found = own.read("manifest", columns=["address"])["address"].to_pylist()
+    assert set(own.read("sources", columns=["address"])["address"].to_pylist()) == set(found)
+    names = {address.partition("/in/")[2] for address in found}
+    return {name for name in names if name.endswith(".jpg")}
+
+
+def joined(folder: Path) -> list[tuple[str, str]]:
+    return rows(folder / "own", "post_media", "post_id", "status")
+
+
+def sound(folder: Path, platform: str, post_id: str) -> None:
+    own = Dataset.open(str(folder / "own"))
+    assert verify(own).problems == []
+    assert verify_forgotten(own, of_posts=[(platform, post_id)]).problems == []
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_picture_of_a_forgotten_post_leaves_again_where_an_export_has_it_anew(
+    policy: str, tmp_path: Path, imgbatch: Callable[..., Done]
+) -> None:
+    said = f'removed = "{policy}"'
+    pictures = {1: "photos/photo_1.jpg", 2: "photos/photo_2.jpg"}
+    export(tmp_path / "in/march", pictures)
+    bring(tmp_path / "in", tmp_path / "own", said)
+    gone = f"{CHAT}/1"
+    assert imgbatch("forget", tmp_path / "own", "--post-id", gone, "--yes").returncode == 0
+    assert listed(tmp_path) == {"march/photos/photo_2.jpg"}
+    export(tmp_path / "in/april", pictures)
+    summary = bring(tmp_path / "in", tmp_path / "own", said)
+    assert summary.forgot is not None
+    assert summary.forgot["image"] == 1
+    assert listed(tmp_path) == {"march/photos/photo_2.jpg", "april/photos/photo_2.jpg"}
+    assert joined(tmp_path) == [(f"{CHAT}/2", "matched"), (f"{CHAT}/2", "other-copy")]
+    sound(tmp_path, "telegram", gone)
+    # And is told but once: the next run does not even list it.
+    (tmp_path / "in/april/photos/new.jpg").write_bytes(b"")
+    assert bring(tmp_path / "in", tmp_path / "own", said).forgot is None
+
+
+def test_a_picture_that_another_post_has_too_stays(
+    tmp_path: Path, imgbatch: Callable[..., Done]
+) -> None:
+    export(tmp_path / "in/march", {1: "photos/shared.jpg", 2: "photos/own.jpg"})
+    bring(tmp_path / "in", tmp_path / "own")
+    assert imgbatch("forget", tmp_path / "own", "--post-id", f"{CHAT}/1", "--yes").returncode == 0
+    export(tmp_path / "in/april", {1: "photos/shared.jpg", 3: "photos/shared.jpg"})
+    assert bring(tmp_path / "in", tmp_path / "own").forgot is None
+    assert "april/photos/shared.jpg" in listed(tmp_path)
+    assert (f"{CHAT}/3", "matched") in joined(tmp_path)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_by_the_name_of_its_address_alone_a_picture_leaves_only_if_the_name_means_one_thing(
+    tmp_path: Path, imgbatch: Callable[..., Done], *, told: bool
+) -> None:
+    name = "FfOfFirst1.jpg" if told else "photo.jpg"
+    photo(tmp_path / "in/march" / name)
+    tweets = [Tweet(GONE, "one", [name]), Tweet(STAYS, "two")]
+    write_dump(tmp_path / "in/tweets.jsonl", tweets)
+    bring(tmp_path / "in", tmp_path / "own")
+    assert imgbatch("forget", tmp_path / "own", "--post-id", GONE, "--yes").returncode == 0
+    assert listed(tmp_path) == set()
+    photo(tmp_path / "in/april" / name, tail=b"anew")
+    left = bring(tmp_path / "in", tmp_path / "own").forgot
+    assert (left is not None) is told
+    assert listed(tmp_path) == (set() if told else {f"april/{name}"})
+    sound(tmp_path, "x", GONE)
+
+
+def test_posts_that_stay_are_joined_as_if_none_had_been_forgotten(
+    tmp_path: Path, imgbatch: Callable[..., Done]
+) -> None:
+    """Two posts name a file alike, and whose the one of that name is nobody knows."""
+    photo(tmp_path / "in/media/photo.jpg")
+    tweets = [
+        Tweet(GONE, "one", ["a/photo.jpg"]),
+        Tweet(STAYS, "two", ["b/photo.jpg"]),
+    ]
+    write_dump(tmp_path / "in/tweets.jsonl", tweets)
+    bring(tmp_path / "in", tmp_path / "own")
+    assert joined(tmp_path) == [(GONE, "ambiguous"), (STAYS, "ambiguous")]
+    assert imgbatch("forget", tmp_path / "own", "--post-id", GONE, "--yes").returncode == 0
+    write_dump(tmp_path / "in/tweets.jsonl", [*tweets, Tweet("1500000000000000003", "three")])
+    bring(tmp_path / "in", tmp_path / "own")
+    assert joined(tmp_path) == [(STAYS, "ambiguous")]
+    assert listed(tmp_path) == {"media/photo.jpg"}
+
+
+def test_a_dataset_that_had_no_posts_yet_keeps_such_pictures_out(
+    tmp_path: Path, imgbatch: Callable[..., Done]
+) -> None:
+    photo(tmp_path / "in/one.jpg")
+    bring(tmp_path / "in", tmp_path / "own")
+    assert posts.here(Dataset.open(str(tmp_path / "own"))) == []
+    words = ("--post-id", GONE, "--missing-ok", "--yes")
+    assert imgbatch("forget", tmp_path / "own", *words).returncode == 0
+    photo(tmp_path / "in/media/FfOfFirst1.jpg")
+    write_dump(tmp_path / "in/tweets.jsonl", [Tweet(GONE, "one", ["FfOfFirst1.jpg"])])
+    bring(tmp_path / "in", tmp_path / "own")
+    assert listed(tmp_path) == {"one.jpg"}
+    assert rows(tmp_path / "own", "posts", "post_id") == []
