@@ -28,6 +28,7 @@ from imgbatch.dataset.ordered import Ordered, ascends, here, in_order
 from imgbatch.dataset.scratch import scratch_folder
 from imgbatch.errors import FencedError, GroupError, ImgbatchError, SettingsError
 from imgbatch.models import weights
+from imgbatch.report.words import shown
 from imgbatch.settings import check
 from imgbatch.summary import new_run, now
 from imgbatch.tables import KEY_COLUMNS, schema
@@ -196,7 +197,13 @@ class _Work:
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "imgbatch": __version__,
         }
-        last = None if wish.anew else self._former(made)
+        there = self._there()
+        last = None if wish.anew or there is None else self._former(there, made)
+        if there is not None and (others := self._others(there, made)):
+            say(
+                f"labels in {groups.path_of(wish.name)} will be replaced by those of other "
+                f"settings: {'; '.join(others)}"
+            )
         context = groupers.Context(
             former=groups.read(dataset, wish.name) if last else None,
             folder=scratch,
@@ -207,29 +214,41 @@ class _Work:
         labels = _checked(module.group(tables, self._settings, context), module)
         return labels, made | groups.counted(labels, module.COLUMNS[0].name)
 
-    def _former(self, made: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the record of labels that are to stay as they are, if there are such.
+    def _there(self) -> dict[str, Any] | None:
+        """Return the record of the labels that will be replaced; None where there are none."""
+        table = self._dataset.table(groups.path_of(self._wish.name))
+        table.refresh()
+        return groups.record(table)
+
+    def _former(self, last: dict[str, Any], made: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the record of labels that are to stay as they are, if they are to.
 
         Raises:
             GroupError: they would move.
         """
-        table = self._dataset.table(groups.path_of(self._wish.name))
-        table.refresh()
-        last = groups.record(table)
         fitted_by = getattr(self._module, "FITTED_BY", None)
-        if last is None:
-            return None
         if fitted_by is None:
             return None if groups.differences(last, made) else last
         read = self._module.Settings.model_validate
         if differs := groups.differences(last, made, lambda told: fitted_by(read(told))):
             raise GroupError(
-                f"{table.name} holds labels that were fitted with {'; '.join(differs)}: fitted "
-                "again, they would move",
+                f"{groups.path_of(self._wish.name)} holds labels that were fitted with "
+                f"{'; '.join(differs)}: fitted again, they would move",
                 "Nothing was written. Give --anew to let them move, or --name NAME to keep the new "
                 "ones beside them.",
             )
         return last
+
+    def _others(self, last: Mapping[str, Any], made: Mapping[str, Any]) -> list[str]:
+        """Return in words which settings are not those that labels were made with."""
+        # Of a setting that came since, they had what is the default now.
+        plain = self._module.Settings().model_dump(mode="json")
+        before, now = plain | last["settings"], made["settings"]
+        return [
+            f"{name} {shown(before[name])} -> {shown(value)}"
+            for name, value in now.items()
+            if before[name] != value
+        ]
 
     def _keep(self, name: str, data: bytes) -> None:
         assert FILE.fullmatch(name), f"{name!r} is no name for a file beside labels"

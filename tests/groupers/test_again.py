@@ -118,3 +118,39 @@ def test_labels_of_models_and_words_come_again_by_their_own_commands(
 ) -> None:
     made = {"grouper": name.partition("-")[0], "settings": settings, "asked": settings}
     assert command(name, made) == f"imgbatch {words}"
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "now", "line"),
+    [
+        ("duplicates", {"distance": 0}, {}, "distance 0 -> 32"),
+        ("duplicates", {}, {"detail": 0, "distance": 9}, "distance 32 -> 9; detail 12 -> 0"),
+        ("people", {"threshold": 0.3}, {"threshold": 0.4}, "threshold 0.3 -> 0.4"),
+        ("clusters", {"k": 5}, {"k": 5, "exemplars": 3}, "exemplars 20 -> 3"),
+        ("duplicates", {"distance": 32}, {}, ""),
+    ],
+)
+def test_other_settings_than_of_the_labels_that_are_replaced_are_said_in_one_line(
+    name: str, before: dict[str, Any], now: dict[str, Any], line: str, tmp_path: Path
+) -> None:
+    made = dataset(tmp_path / "d", tables(name, 100))
+    for settings, anew, wanted in (
+        (before, False, ""),
+        (now, False, line),
+        (now, False, ""),
+        (now, True, ""),
+    ):
+        assert _said(Wish(made.url, name, settings, anew=anew)) == wanted
+    asked = Wish(made.url, name, before, anew=True)
+    assert bool(_said(asked)) is bool(line)
+    assert _said(Wish(made.url, name, now, "beside")) == ""
+
+
+def _said(wish: Wish) -> str:
+    """Group; return what was said of settings."""
+    said: list[str] = []
+    group(wish, Limits(), say=said.append)
+    start = f"labels in groups/{wish.name} will be replaced by those of other settings: "
+    found = [text.removeprefix(start) for text in said if text.startswith(start)]
+    assert len(found) < 2
+    return "".join(found)
