@@ -62,21 +62,22 @@ def left_out(
             sources have no tombstone yet.
         then: tells what marks of former versions mean, where there may be any.
     """
-    count = 0
+    # By their hashes, whose size does not depend on the ids: several files may have one post.
+    gone: set[int] = set()
     name = ""
     for name, one in found:
         if isinstance(one, Gap):
             yield name, one
         elif is_post_forgotten(stones, one, input_):
-            count += 1
+            gone.add(hash((one.platform, one.post_id)))
             if gave is not None:
                 gave.add(file_of(one.raw_ref))
             if say is not None:
                 say(name, _still_there(one, stones, dump))
         else:
             yield name, _without(one, stones, dump, then)
-    if count:
-        yield name, Gap(KIND, "", None, MESSAGE, count)
+    if gone:
+        yield name, Gap(KIND, "", None, MESSAGE, len(gone))
 
 
 def is_post_forgotten(stones: Tombstones, post: Post, input_: str | None = None) -> bool:

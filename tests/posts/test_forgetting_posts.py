@@ -88,8 +88,8 @@ def test_a_post_leaves_with_the_sources_that_are_its_own(
         assert not any(FIRST in text for text in said), path
     (audit,) = [json.loads(path.read_text()) for path in (own / "forgotten").glob("*.json")]
     assert (audit["posts"], audit["named"], audit["reason"]) == (1, 1, "ticket 7")
-    # The dump has it still: it is not brought back, and that is counted.
-    write_dump(brought / "in/more.jsonl", [Tweet("1500000000000000009", "nine")])
+    # The dump has it still, twice: it is not brought back, and that is counted as one post.
+    write_dump(brought / "in/more.jsonl", [Tweet("1500000000000000009", "nine"), Tweet(FIRST)])
     bring(brought / "in", own)
     assert [post for (post,) in rows(own, "posts", "post_id")] == [
         SECOND,
