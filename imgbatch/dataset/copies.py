@@ -30,6 +30,7 @@ import pyarrow as pa
 
 from imgbatch.dataset.former import COPY, FILE, KEY, MEDIUM
 from imgbatch.dataset.joining import each
+from imgbatch.dataset.lacked import lacked
 from imgbatch.dataset.post_columns import OTHER_COPY, VAGUE_COPY
 from imgbatch.dataset.post_marks import FORGOTTEN
 from imgbatch.dataset.spill import quoted
@@ -98,7 +99,7 @@ def keep_apart(spill: Spill) -> None:
 def lend(spill: Spill, input_: str, exact: Exact) -> None:
     """Make table `spare` of these, and of media in `former_medium` that other copies brought.
 
-    Of this input those are gone that were not read again.
+    Of this input those are gone that were not read again, and of another what it lacks by now.
 
     Args:
         spill: where all of it lies.
@@ -108,7 +109,7 @@ def lend(spill: Spill, input_: str, exact: Exact) -> None:
     its = f"m.input = {quoted(input_)}"
     spill.run(
         f"CREATE TABLE lent AS SELECT p.seq AS winner, f.raw_ref, {_of('m', LENT)}, "
-        f"{its} OR ({LOST}) AS gone "
+        f"{its} OR ({LOST}) OR (m.input = f.input AND {lacked('f.')}) AS gone "
         "FROM former_medium m JOIN former f USING (seq) JOIN post p ON p.platform = f.platform "
         f"AND p.post_id = f.post_id WHERE m.status = {COPY_STATUS} OR (m.status = '' AND NOT {its})"
     )

@@ -26,13 +26,13 @@ from imgbatch.dataset.former import BARE, FILE, KEY, MEDIUM, THEN, remember
 from imgbatch.dataset.former_ids import BY_FORMER, NAME_ROWS, doubt, rename
 from imgbatch.dataset.in_part import stand_behind
 from imgbatch.dataset.joining import KEYS, bring_sources, each, join
+from imgbatch.dataset.lacked import drop_others, held_elsewhere, lacked, note_lacked
 from imgbatch.dataset.mistaken import drop_mistaken
 from imgbatch.dataset.post_columns import GAPS, POSTS, SCHEMAS
 from imgbatch.dataset.post_parts import rows_by_part
 from imgbatch.dataset.same_ids import (
     drop_nameless,
     follow,
-    held_elsewhere,
     of_other_inputs,
     of_other_tables,
     one_of_each,
@@ -205,11 +205,12 @@ class Gathered:
         spill.run(
             f"CREATE TABLE leaving AS SELECT a.{KEY}, coalesce(stored, a.platform) AS stored, "
             "coalesce(stored_id, a.post_id) AS stored_id, seq, "
-            f"state FROM (FROM absent WHERE {its} {told}) a LEFT JOIN "
-            "(SELECT seq, stored, stored_id FROM remarked) USING (seq) "
+            f"state, input FROM (FROM absent WHERE ({its} OR {lacked(leaves=True)}) {told}) a "
+            "LEFT JOIN (SELECT seq, stored, stored_id FROM remarked) USING (seq) "
             f"WHERE NOT {held_elsewhere(self.input)}"
         )
-        leave = self._one("SELECT count(*) FROM leaving")
+        note_lacked(spill, self.input, keeps=removed == "keep", whole=whole)
+        leave = self._one(f"SELECT count(*) FROM leaving WHERE {its}")
         unsure = self._one(f"SELECT count(*) FROM absent WHERE {its} AND NOT {SURE}") if told else 0
         if unsure:
             self._say(REMOVALS, BY_FORMER, unsure)
@@ -219,12 +220,14 @@ class Gathered:
             counts.removed = self._one("SELECT count(*) FROM leaving WHERE state = 'present'")
             spill.run("UPDATE absent SET state = 'removed' WHERE seq IN (SELECT seq FROM leaving)")
         if removed == "forget":
-            counts.removed, counts.absent = leave, counts.absent - leave
+            counts.removed = self._one("SELECT count(*) FROM leaving")
+            counts.absent -= leave
             spill.run("DELETE FROM absent WHERE seq IN (SELECT seq FROM leaving)")
         # What was forgotten by its id of today, and has that of then here, leaves in any case.
         spill.run("INSERT INTO leaving BY NAME FROM gone_before")
         counts.removed += self._one("SELECT count(*) FROM gone_before")
         spill.run("INSERT INTO post BY NAME FROM absent")
+        drop_others(spill)
         spill.run("ALTER TABLE medium ADD COLUMN was_by VARCHAR")
         lend_absent(spill, self.input, whole=whole)
         spill.run(f"DELETE FROM copy WHERE ({KEY}) NOT IN (SELECT {KEY} FROM post)")

@@ -9,6 +9,8 @@ POSTS, MEDIA, COPIES, GAPS = "posts", "post_media", "post_copies", "post_gaps"
 TABLES = (GAPS, COPIES, MEDIA, POSTS)
 # The kind of gap that tells of a post that another input has too.
 OTHER_INPUT = "same-id-in-other-input"
+# Of one that its own input lacks by now, and that stays because another has it.
+ONLY_OTHER_INPUT = "only-in-other-input"
 # Of a metadata file that no format reads and that is damaged; one that says itself that it holds no
 # posts; one whose posts are rows that were read of another; one that may hold what was not read.
 BROKEN, NONE_HERE = "broken-file", "no-posts"
@@ -16,6 +18,8 @@ DUPLICATE, SUSPECT = "duplicate-posts", "suspect-file"
 # The status of a medium whose file another copy of the post names; and the kind of gap that tells
 # of such a medium that several files may be it.
 OTHER_COPY, VAGUE_COPY = "other-copy", "ambiguous-copy"
+# Kinds of gaps each of which is of one post, and names it.
+OF_ONE_POST = (OTHER_INPUT, ONLY_OTHER_INPUT, VAGUE_COPY)
 # An id as `pseudonyms = true` makes it: another one for each platform.
 HIDDEN = "^[0-9a-f]{32}$"
 TIME = pa.timestamp("us", tz="UTC")
@@ -127,6 +131,7 @@ SCHEMAS = {
                 TEXT,
                 "unmatched-medium, unmatched-source; duplicate-posts, differing-rows, "
                 "same-id-in-other-input, same-id-in-other-table: what ids came more than once; "
+                "only-in-other-input: a post that its input lacks and another has; "
                 "ambiguous-copy: media of a copy that is not the newest, each of which several "
                 "files may be; "
                 "withheld-removals: how many posts that an export lacks stay, and suspect-file: "

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from imgbatch import __version__
 from imgbatch.dataset import posts
 from imgbatch.dataset.parts import put_table, read_part
-from imgbatch.dataset.post_columns import COPIES, OTHER_COPY, OTHER_INPUT, VAGUE_COPY
+from imgbatch.dataset.post_columns import COPIES, OF_ONE_POST, OTHER_COPY
 from imgbatch.dataset.post_marks import FORGOTTEN, is_author_forgotten, is_forgotten
 from imgbatch.dataset.posts import GAPS, MEDIA, POSTS, SCHEMAS
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 UNMATCHED_MEDIUM, UNMATCHED_SOURCE = "unmatched-medium", "unmatched-source"
 # Gaps that name a post, or its medium.
-OF_POSTS = (UNMATCHED_MEDIUM, OTHER_INPUT, VAGUE_COPY)
+OF_POSTS = (UNMATCHED_MEDIUM, *OF_ONE_POST)
 # Of a medium whose source is forgotten: all that names it, or tells what it shows.
 NAMING = ("media_key", "source_url", "local_path", "sha256", "alt_text", "source_id", "version")
 REFERENCES = ("reply_to", "repost_of")

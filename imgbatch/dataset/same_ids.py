@@ -5,7 +5,7 @@
     follow(...)            posts of a table that has another name now keep their place
     drop_nameless(...)     what was a file's post by its id alone is that of a platform now
     of_other_inputs(...)   a platform's post is the same wherever it comes from: the last stays
-    held_elsewhere(...)    and what that one lacks later, another may have still
+                           (what that one lacks later, another may have still: see `lacked`)
     of_other_tables(...)   a table's post is not: all stay (see `imgbatch.platforms`)
 
 Whatever is not kept, or is kept apart, is counted as a gap.
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from imgbatch.dataset.copies import keep_apart, keep_copies, note_read
 from imgbatch.dataset.former import COPY, FILE, KEY
+from imgbatch.dataset.lacked import REF, lacked
 from imgbatch.dataset.post_columns import DUPLICATE, HIDDEN, MEDIA, OTHER_INPUT, SCHEMAS
 from imgbatch.dataset.spill import quoted
 from imgbatch.platforms import FORMS, MARKED, NAMELESS, marked
@@ -42,8 +43,6 @@ HAS_TOO = f"the post is in this input too; {LAST}"
 LACKING = "not-exported"
 HAS_PART = "a part of the post is in this input too; what the other says stays"
 TWICE = f"posts that came more than once; {LAST}"
-# A post as gaps call it.
-REF = "platform || ' ' || post_id"
 OTHER_TABLE = (
     "posts whose ids are those of posts in other tables too; all stay. A column platform says that "
     "ids count everywhere"
@@ -246,7 +245,7 @@ def of_other_inputs(spill: Spill, input_: str, *, whole: bool) -> None:
     spill.run(
         f"CREATE TABLE twice AS SELECT {KEY}, {', '.join(f'f.{n}' for n in COPY)}, "
         f"{quoted(HAS_TOO)} AS message FROM post JOIN former f USING ({KEY}) "
-        f"WHERE f.input <> {quoted(input_)} AND f.state = 'present' "
+        f"WHERE f.input <> {quoted(input_)} AND f.state = 'present' AND NOT {lacked('f.')} "
         f"UNION ALL SELECT {KEY}, {', '.join(COPY)}, {quoted(HAS_PART)} FROM behind_others"
     )
     spill.run(
@@ -266,14 +265,6 @@ def of_other_inputs(spill: Spill, input_: str, *, whole: bool) -> None:
         )
     for name in ("twice", "behind_others"):
         spill.run(f"DROP TABLE {name}")
-
-
-def held_elsewhere(input_: str) -> str:
-    """Return the condition that a post is in the export of an input other than this."""
-    return (
-        f"{REF} IN (SELECT ref FROM gaps_then WHERE kind = {quoted(OTHER_INPUT)} "
-        f"AND input <> {quoted(input_)})"
-    )
 
 
 def of_other_tables(spill: Spill, input_: str, say: Say) -> None:
