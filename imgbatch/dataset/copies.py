@@ -131,7 +131,7 @@ def lend_absent(spill: Spill, input_: str, *, whole: bool) -> None:
     """
     lost = f"m.input <> f.input AND m.input = {quoted(input_)}" if whole else "false"
     spill.run(
-        "CREATE TABLE kept AS SELECT m.*, f.raw_ref, f.input AS own, "
+        "CREATE VIEW kept AS SELECT m.*, f.raw_ref, f.input AS own, "
         f"m.status IN ('', {COPY_STATUS}) AND (({lost}) OR ({LOST})) AS gone "
         "FROM former_medium m JOIN absent f USING (seq)"
     )
@@ -145,7 +145,7 @@ def lend_absent(spill: Spill, input_: str, *, whole: bool) -> None:
         f"CREATE TABLE lent AS SELECT seq AS winner, raw_ref, {', '.join(LENT)}, gone FROM kept "
         f"WHERE gone OR status = {COPY_STATUS}"
     )
-    spill.run("DROP TABLE kept")
+    spill.run("DROP VIEW kept")
     _number(spill, "spare")
 
 
@@ -232,12 +232,13 @@ def add_up(spill: Spill) -> None:
         "WHERE m.seq <> m.winner GROUP BY ALL"
     )
     spill.run(
-        "CREATE TABLE had AS SELECT DISTINCT sid, winner FROM found JOIN medium m USING (id) "
-        "JOIN post p ON p.seq = m.winner WHERE p.state = 'present' AND m.gone IS NOT TRUE"
-    )
-    spill.run(
         "CREATE TABLE lender AS SELECT m.*, sid FROM medium m JOIN found USING (id) "
         "WHERE m.seq <> m.winner"
+    )
+    spill.run(
+        "CREATE TABLE had AS SELECT DISTINCT sid, winner FROM found "
+        "SEMI JOIN (SELECT sid FROM lender WHERE gone) USING (sid) JOIN medium m USING (id) "
+        "JOIN post p ON p.seq = m.winner WHERE p.state = 'present' AND m.gone IS NOT TRUE"
     )
     spill.run(
         "DELETE FROM lender WHERE gone AND EXISTS (SELECT 1 FROM had h "
