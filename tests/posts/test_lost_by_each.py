@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.posts.made import bring, photo, rows
+from tests.posts.test_copies_of_posts import shown
 from tests.posts.test_post_copies import COLUMNS, FIRST, SECOND, clean, sheet, there
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from tests.posts.made import Done
 
 LOST = "only-in-other-input"
+FORGET = 'removed = "forget"'
 
 
 def policy(name: str) -> str:
@@ -126,4 +128,22 @@ def test_a_file_that_its_input_gave_to_another_post_is_lent_no_more(
     assert rows(own, "post_copies") == []
     assert imgbatch("forget", own, "--post-id", SECOND, "--yes", "--json").said["sources"] == 1
     assert "a.jpg" not in there(own)
+    clean(own)
+
+
+def test_a_post_stays_while_an_input_has_a_part_of_it(tmp_path: Path) -> None:
+    own, one, other = tmp_path / "own", tmp_path / "in/a", tmp_path / "in/b"
+    name = "zeeschuimer-export-instagram.com-20240104.ndjson"
+    shown(one / name, caption={"text": "whole"}, taken_at=1704103200)
+    shown(other / name, _zs_partial=True)
+    bring(one, own, FORGET)
+    bring(other, own, FORGET, add_input=True)
+    shown(one / name, code="C2", caption={"text": "another"})
+    bring(one, own, FORGET)
+    photo(other / "more.jpg")
+    bring(other, own, FORGET)
+    assert [*rows(own, "posts", "post_id", "text")] == [("C1", "whole"), ("C2", "another")]
+    shown(other / name, code="C3", caption={"text": "a third"})
+    bring(other, own, FORGET)
+    assert rows(own, "posts", "post_id") == [("C2",), ("C3",)]
     clean(own)
