@@ -174,8 +174,7 @@ class _Work:
         self._folder = folder
         self._files: list[str] = []
         self._start = time.monotonic()
-        self._manifest = dataset.table(MANIFEST)
-        self._manifest.refresh()
+        self._manifest = dataset.refreshed(MANIFEST)
         self._looked = self._manifest.version
 
     def done(self, spread: Spread, say: Callable[[str], None]) -> tuple[pa.Table, dict[str, Any]]:
@@ -216,9 +215,7 @@ class _Work:
 
     def _there(self) -> dict[str, Any] | None:
         """Return the record of the labels that will be replaced; None where there are none."""
-        table = self._dataset.table(groups.path_of(self._wish.name))
-        table.refresh()
-        return groups.record(table)
+        return groups.record(self._dataset.refreshed(groups.path_of(self._wish.name)))
 
     def _former(self, last: dict[str, Any], made: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the record of labels that are to stay as they are, if they are to.

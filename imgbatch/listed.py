@@ -65,8 +65,8 @@ def list_input(request: Request, limits: Limits, listener: Listener, told: PostS
         StorageError: the store failed, however often it was asked.
     """
     refuse_nested(open_store(request.input).root, open_store(request.dataset).root)
-    _refuse_other_input(request)
     dataset = Dataset.find(request.dataset)
+    _refuse_other_input(request, dataset)
     known = archives(dataset) if dataset else {}
     members = Members(dataset) if dataset else None
     stones = tombstones.read(dataset.store) if dataset else tombstones.Tombstones()
@@ -137,9 +137,8 @@ def refuse_nested(root: str, inner: str) -> None:
         )
 
 
-def _refuse_other_input(request: Request) -> None:
+def _refuse_other_input(request: Request, dataset: Dataset | None) -> None:
     """Refuse an input that is not the dataset's, which is a typing error more often than a wish."""
-    dataset = Dataset.find(request.dataset)
     root = open_store(request.input).root
     if dataset is None or request.add_input:
         return

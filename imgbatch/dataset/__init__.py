@@ -175,6 +175,13 @@ class Dataset:
             self._tables[path] = Table(self.store, path)
         return self._tables[path]
 
+    def refreshed(self, path: str) -> Table:
+        """Return one table as it is now, which is how this process sees it from here on."""
+        if path not in self._tables:
+            return self.table(path)
+        self._tables[path].refresh()
+        return self._tables[path]
+
     def newest(self, path: str) -> Table:
         """Return one table as it is now, and leave what this process saw of it as it is."""
         return Table(self.store, path)

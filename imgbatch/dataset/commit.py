@@ -38,13 +38,12 @@ def take_number(dataset: Dataset, run: str) -> int:
     Raises:
         FencedError: another run took the same number at the same moment, or one after it.
     """
-    manifest = dataset.table(MANIFEST)
-    manifest.refresh()
+    manifest = dataset.refreshed(MANIFEST)
     # A manifest whose log was lost begins anew, after what the other tables remember.
     with ThreadPoolExecutor(COMMITS, "commit") as pool:
-        others = () if manifest.fence else _others(dataset)
-        fences = pool.map(lambda name: dataset.table(name).fence, others)
-        number = max(fences, default=manifest.fence) + 1
+        last = manifest.fence
+        others = () if last else _others(dataset)
+        number = max(pool.map(lambda name: dataset.table(name).fence, others), default=last) + 1
         manifest.commit([], [], fence=number, run=run)
         # Looked for again: whoever made a table since did so under an older number.
         list(pool.map(partial(_tell, dataset, number, run), _others(dataset)))
@@ -57,8 +56,7 @@ def check_ours(dataset: Dataset, number: int) -> None:
     Raises:
         FencedError: another run took a number after this one.
     """
-    manifest = dataset.table(MANIFEST)
-    manifest.refresh()
+    manifest = dataset.refreshed(MANIFEST)
     if manifest.fence != number:
         raise FencedError(f"run number {manifest.fence} took over from {number}")
 
@@ -73,9 +71,7 @@ def _others(dataset: Dataset) -> list[str]:
 
 def _tell(dataset: Dataset, number: int, run: str, name: str) -> None:
     """Tell a table that a run has this number."""
-    table = dataset.table(name)
-    table.refresh()
-    table.commit([], [], fence=number, run=run)
+    dataset.refreshed(name).commit([], [], fence=number, run=run)
 
 
 class Committer:

@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 
 # What each commit says of itself that no other one says.
 MARK = "commit"
+# So many of the newest commits are read first, for what one of them says.
+NEWEST = 8
 
 
 class Table:
@@ -174,13 +176,26 @@ class Table:
             found.update(json.loads(commit.get("digests", "{}")))
         return found
 
-    def history(self) -> list[dict[str, Any]]:
-        """Return what each commit said of itself, the newest first."""
+    def history(self, newest: int | None = None) -> list[dict[str, Any]]:
+        """Return what each commit said of itself, the newest first.
+
+        Args:
+            newest: so many of them, and those since this process last looked; all by default.
+        """
         try:
             with mapped(self._store.root, self.name):
-                return [] if self._delta is None else self._delta.history()
+                return [] if self._delta is None else self._delta.history(newest)
         except DamageError as error:
             raise unreadable_log(self._store, self.name, str(error)) from error
+
+    def said(self, word: str) -> str | None:
+        """Return what was said under a word by the newest commit that has it; None: by none."""
+        # Each commit is a file, and stays. One of the last says it, as a rule.
+        for newest in (NEWEST, None):
+            for told in self.history(newest):
+                if word in told:
+                    return str(told[word])
+        return None
 
     def dataset(self) -> pads.Dataset:
         """Return the committed rows for reading by columns and filters, in no promised order.

@@ -75,11 +75,8 @@ def record(table: Table) -> dict[str, Any] | None:
         state), rows, groups: how many, grouped: rows that are in one, files, finished, imgbatch:
         its version. left: how many rows a takedown took out since, if any.
     """
-    for commit in table.history():
-        if SAID in commit:
-            found: dict[str, Any] = json.loads(commit[SAID])
-            return found
-    return None
+    said = table.said(SAID)
+    return None if said is None else json.loads(said)
 
 
 def counted(labels: pa.Table, column: str) -> dict[str, int]:
@@ -200,8 +197,7 @@ def commit(
     parts = write(dataset, table.name, labels, made)
     # In this order: whoever takes the next number after our look finds the table and closes it.
     table.create(labels.schema, fence=number, run=run, description=f"Labels by {made['grouper']}")
-    manifest = dataset.table(MANIFEST)
-    manifest.refresh()
+    manifest = dataset.refreshed(MANIFEST)
     if manifest.fence != number:
         raise FencedError(f"run number {manifest.fence} took over from {number}")
     table.add_columns(labels.schema)

@@ -221,8 +221,7 @@ def ascends(keys: pa.ChunkedArray) -> bool:
 
 
 def _open(dataset: Dataset, name: str) -> Table:
-    table = dataset.table(f"tables/{name}")
-    table.refresh()
+    table = dataset.refreshed(f"tables/{name}")
     if not table.exists:
         raise GroupError(
             f"no table {name} in {dataset.url}; there are {', '.join(dataset.tables()) or 'none'}",

@@ -77,13 +77,7 @@ class Made:
 
 def here(dataset: Dataset) -> list[str]:
     """Return those of the four tables that the dataset has, as it is now."""
-    found = []
-    for name in TABLES:
-        table = dataset.table(name)
-        table.refresh()
-        if table.exists:
-            found.append(name)
-    return found
+    return [name for name in TABLES if dataset.refreshed(name).exists]
 
 
 def record(dataset: Dataset) -> dict[str, Any] | None:
@@ -93,11 +87,14 @@ def record(dataset: Dataset) -> dict[str, Any] | None:
         version, sources: state of that table, inputs: of each its formats, settings, the state of
         the manifest when it was read, and what stands before its names; counts, imgbatch.
     """
-    for commit_ in dataset.table(POSTS).history():
-        if SAID in commit_:
-            found: dict[str, Any] = json.loads(commit_[SAID])
-            return found
-    return None
+    said = dataset.table(POSTS).said(SAID)
+    return None if said is None else json.loads(said)
+
+
+def record_now(dataset: Dataset) -> dict[str, Any] | None:
+    """Return what `record` does of the posts as they are now; of their other tables nothing."""
+    dataset.refreshed(POSTS)
+    return record(dataset)
 
 
 def read_before(dataset: Dataset) -> list[str]:
@@ -128,9 +125,7 @@ def lessened(dataset: Dataset, input_: str, settings: PostSettings) -> list[str]
 
 def states(dataset: Dataset) -> dict[str, str]:
     """Return what the manifest and the outcomes are like now, to see whether they changed."""
-    manifest, sources = dataset.table(MANIFEST), dataset.table(f"tables/{SOURCES}")
-    manifest.refresh()
-    sources.refresh()
+    manifest, sources = dataset.refreshed(MANIFEST), dataset.refreshed(f"tables/{SOURCES}")
     return {"manifest": state(manifest), "sources": state(sources)}
 
 
@@ -236,7 +231,6 @@ def _packed(name: str, stem: str, rows: pa.Table, said: dict[str, str]) -> tuple
 
 
 def _refuse_overtaken(dataset: Dataset, number: int) -> None:
-    manifest = dataset.table(MANIFEST)
-    manifest.refresh()
+    manifest = dataset.refreshed(MANIFEST)
     if manifest.fence != number:
         raise FencedError(f"run number {manifest.fence} took over from {number}")

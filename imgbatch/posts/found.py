@@ -133,8 +133,7 @@ def find(
         DumpError: several formats would read the same file, or none is of the one that is named.
         SettingsError: see `refuse_other_ids`.
     """
-    posts.here(dataset)
-    made = posts.record(dataset)
+    made = posts.record_now(dataset)
     own = made["inputs"].get(input_) if made else None
     if settings.form == "none" or (made and own and not _is_due(dataset, made, own, settings)):
         return None

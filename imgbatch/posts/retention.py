@@ -32,8 +32,7 @@ def kept_days(dataset: Dataset) -> dict[str, int]:
     Raises:
         DamageError: the record of a run is not readable.
     """
-    posts.here(dataset)
-    made = posts.record(dataset)
+    made = posts.record_now(dataset)
     last = _last(dataset, made["inputs"] if made else None)
     found = {root: _days(record) for root, record in last.items()}
     return {root: days for root, days in sorted(found.items()) if days is not None}
@@ -52,8 +51,7 @@ def changed(dataset: Dataset, input_: str, settings: PostSettings) -> dict[str, 
     Returns:
         days, and before: what was kept so far; None is without end. None where both are the same.
     """
-    posts.here(dataset)
-    made = posts.record(dataset)
+    made = posts.record_now(dataset)
     if made and input_ not in made["inputs"]:
         return None
     try:
