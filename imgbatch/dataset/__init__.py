@@ -182,6 +182,13 @@ class Dataset:
         self._tables[path].refresh()
         return self._tables[path]
 
+    def reopened(self, path: str) -> Table:
+        """Return what `refreshed` does, also where its log was moved away and begun anew."""
+        if path not in self._tables:
+            return self.table(path)
+        self._tables[path].reopen()
+        return self._tables[path]
+
     def newest(self, path: str) -> Table:
         """Return one table as it is now, and leave what this process saw of it as it is."""
         return Table(self.store, path)

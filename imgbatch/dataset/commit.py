@@ -38,7 +38,7 @@ def take_number(dataset: Dataset, run: str) -> int:
     Raises:
         FencedError: another run took the same number at the same moment, or one after it.
     """
-    manifest = dataset.refreshed(MANIFEST)
+    manifest = dataset.reopened(MANIFEST)
     # A manifest whose log was lost begins anew, after what the other tables remember.
     with ThreadPoolExecutor(COMMITS, "commit") as pool:
         last = manifest.fence
@@ -71,7 +71,7 @@ def _others(dataset: Dataset) -> list[str]:
 
 def _tell(dataset: Dataset, number: int, run: str, name: str) -> None:
     """Tell a table that a run has this number."""
-    dataset.refreshed(name).commit([], [], fence=number, run=run)
+    dataset.reopened(name).commit([], [], fence=number, run=run)
 
 
 class Committer:

@@ -90,7 +90,23 @@ class Table:
             raise DatasetError(f"table {self.name} cannot be opened: {said}") from error
 
     def refresh(self) -> None:
-        """Look again for what others committed."""
+        """Look again for what others committed; what was read of the log is not read again.
+
+        A log that somebody moved away meanwhile may be seen as it was. Nothing is committed there:
+        `fence` reads the log itself, and whoever takes a number looks by `reopen` first.
+        """
+        keys = self._store.delta_location(self.name)[1]
+        if self._delta is None or self._asked is not None or keys != self._options:
+            self.reopen()
+            return
+        try:
+            with mapped(self._store.root, self.name):
+                self._delta.update_incremental()
+        except DamageError:
+            self.reopen()  # it may be another log by now; else this says what is off
+
+    def reopen(self) -> None:
+        """Look again at the whole log: somebody may have moved it away and begun it anew."""
         self._delta = self._open()
 
     @property
