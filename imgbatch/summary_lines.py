@@ -138,7 +138,7 @@ def _left(summary: Summary) -> list[str]:
         return []
     rows = ", ".join(f"{count:,} of {name}" for name, count in summary.forgot.items())
     whose = "that the export lacks, or that were forgotten before,"
-    return [f"posts {whose} left for good with their files{rows and f'; rows left: {rows}'}"]
+    return [f"posts {whose} left for good{rows and f'; rows left: {rows}'}"]
 
 
 def _forgotten(summary: Summary) -> list[str]:

@@ -61,6 +61,7 @@ TAKEN = {
     "gone_read": GONE_ROWS,
     "gone_media": MEDIA_ROWS,
 }
+ASKED = pa.schema([("post_id", pa.string())])
 # What is made anew of all inputs each time; all other gaps are what reading one came to.
 OURS = ("unmatched-medium", "unmatched-source")
 # Columns in which a post is the same whatever file it was read from.
@@ -197,6 +198,7 @@ class Gathered:
     def _keep(self, removed: Removed, *, whole: bool) -> None:
         spill, counts = self._spill, self.counts
         spill.run(f"CREATE TABLE absent AS FROM former ANTI JOIN post USING ({KEY})")
+        brought_again.leave_rows(spill)
         doubt(spill)
         its = f"input = {quoted(self.input)}"
         counts.absent = self._one(f"SELECT count(*) FROM absent WHERE {its}")
@@ -223,7 +225,7 @@ class Gathered:
             counts.removed = self._one("SELECT count(*) FROM leaving")
             counts.absent -= leave
             spill.run("DELETE FROM absent WHERE seq IN (SELECT seq FROM leaving)")
-        # What was forgotten by its id of today, and has that of then here, leaves in any case.
+        # What was forgotten before, and has a row still, leaves in any case.
         spill.run("INSERT INTO leaving BY NAME FROM gone_before")
         counts.removed += self._one("SELECT count(*) FROM gone_before")
         spill.run("INSERT INTO post BY NAME FROM absent")
@@ -259,6 +261,15 @@ class Gathered:
     def again(self) -> set[str]:
         """Return, after `join`, the sources of posts that were forgotten before, by their ids."""
         return set(self._spill.read("FROM again")["source_id"].to_pylist())
+
+    def present(self, ids: Iterable[str]) -> set[str]:
+        """Return those of some ids that present posts have."""
+        self._spill.fill("asked", ASKED, [pa.record_batch([sorted(ids)], schema=ASKED)])
+        found = self._spill.read(
+            "SELECT DISTINCT post_id FROM post SEMI JOIN asked USING (post_id) "
+            "WHERE state = 'present'"
+        )
+        return set(found["post_id"].to_pylist())
 
     def has(self) -> Iterator[pa.RecordBatch]:
         """Yield, after `join`, what present posts have: ids of sources, and metadata files.

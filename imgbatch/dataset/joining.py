@@ -118,7 +118,7 @@ def bring_sources(
     """Make tables `source` and `source_ids` of a manifest and its outcomes.
 
     Args:
-        spill: where they are made.
+        spill: where they are made; with posts in the tables `post` and `gone_read`.
         dataset: whose sources.
         named: see `Gathered.join`.
         ids: the same, of such rows and of the platforms that posts are of.
@@ -133,7 +133,8 @@ def bring_sources(
     spill.run("DROP TABLE outcome")
     spill.fill("source", SOURCE, each(spill.batches("FROM known"), named))
     media = "FROM known WHERE status = 'ok' OR (status = 'failed' AND kind IN ('image', 'video'))"
-    told = spill.read("SELECT DISTINCT platform FROM post")["platform"].to_pylist()
+    posts = "SELECT platform FROM post UNION SELECT platform FROM gone_read"
+    told = spill.read(posts)["platform"].to_pylist()
     # A pseudonym is the same whatever file its id counts within.
     platforms = sorted(set(map(unmarked, told)))
     spill.fill("source_ids", SOURCE_IDS, each(spill.batches(media), lambda t: ids(t, platforms)))

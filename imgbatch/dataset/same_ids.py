@@ -50,6 +50,8 @@ OTHER_TABLE = (
 # A part of a post comes before each whole copy, whenever it was read.
 NEWEST = f"CASE WHEN partial THEN seq - {2**40} ELSE seq END"
 # What pieces of one post have to agree in.
+# Where posts stood that are known by what 4CAT's zips say of their files.
+BY_LINK = r"(^|/)\.metadata\.json:[0-9]+$"
 SAYING = ("text", "author_id", "author_name")
 # A platform without the mark of a file or a dump.
 FORM = f"regexp_replace(platform, '{MARKED}', '\\1')"
@@ -203,7 +205,8 @@ def drop_nameless(spill: Spill, input_: str) -> None:
     spill.run(
         f"CREATE TABLE named AS SELECT seq FROM former f ANTI JOIN post USING ({KEY}) "
         f"WHERE {its} AND platform = {quoted(NAMELESS)} AND (post_id IN (SELECT post_id FROM "
-        f"({named})) OR {FILE} IN (SELECT ref FROM gap WHERE kind = {quoted(LACKING)} AND {its}) "
+        f"({named})) OR (regexp_matches(raw_ref, '{BY_LINK}') AND (EXISTS ({named}) "
+        f"OR EXISTS (FROM gap WHERE kind = {quoted(LACKING)} AND {its}))) "
         f"OR (regexp_matches(post_id, '{HIDDEN}') "
         "AND seq IN (SELECT seq FROM former_medium) AND seq NOT IN (SELECT n.seq "
         f"FROM former_medium n ANTI JOIN (FROM medium SEMI JOIN ({named}) USING (seq)) m "

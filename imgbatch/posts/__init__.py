@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from imgbatch.dataset import Dataset
+    from imgbatch.dataset.tombstones import Tombstones
     from imgbatch.records import Source
     from imgbatch.settings import Limits, PostSettings
     from imgbatch.sources.dumps import Dump, Post
@@ -120,8 +121,9 @@ def bring(
     states = posts.states(dataset)
     posts.here(dataset)
     made = posts.record(dataset)
+    stones = tombstones.read(dataset.store)
     with contextlib.closing(Gathered(dataset, input_)) as gathered:
-        _read(gathered, found, settings, dataset, made=made, say=say)
+        _read(gathered, found, settings, dataset, stones, made=made, say=say)
         own = {
             "formats": list(found.formats),
             "settings": lasting(settings),
@@ -129,6 +131,8 @@ def bring(
             "manifest": states["manifest"],
             "before": found.dump.address(""),
             "version": posts.VERSION,
+            # Those of now: what is forgotten by this run may be in the dump by another name.
+            "stones": len(stones),
         }
         inputs = {**(made["inputs"] if made else {}), input_: own}
         before = {name: told["before"] for name, told in inputs.items()}
@@ -139,8 +143,8 @@ def bring(
         gathered.join(media_keys(before), source_keys(before), ids_of(formats, hidden))
         reason = REASON if settings.removed == "forget" else FORMER
         here = posts.platforms(dataset) if hidden and posts.POSTS in posts.here(dataset) else []
-        in_names = all_ids_of(formats, hidden, here)
-        begin_to_forget(dataset, gathered, before, in_names, reason=reason)
+        in_names = all_ids_of(formats, hidden, stones.platforms.union(here))
+        begin_to_forget(dataset, gathered, before, in_names, stones, reason=reason)
         said = {
             "run": run,
             "version": posts.VERSION,
@@ -179,7 +183,8 @@ def ahead(
         return None
     refuse_other_ids(dataset, settings)
     with contextlib.closing(Gathered(dataset, input_)) as gathered:
-        read = _read(gathered, found, settings, dataset, made=made)
+        stones = tombstones.read(dataset.store)
+        read = _read(gathered, found, settings, dataset, stones, made=made)
         got = gathered.counts
         return Ahead(found.formats, read, got.new, got.changed, got.removed, got.absent)
 
@@ -198,13 +203,13 @@ def _read(
     found: Found,
     settings: PostSettings,
     dataset: Dataset,
+    stones: Tombstones,
     *,
     made: Mapping[str, Any] | None,
     say: Callable[[str], None] | None = None,
 ) -> int:
     """Read all posts and settle them with those of before; return how many were read."""
-    batches = Batches(gathered.input)
-    stones = tombstones.read(dataset.store)
+    batches = Batches(gathered.input, gathered.take)
     gave: set[str] = set()
     with contextlib.closing(found.dump):
         noted = Noted(dumps.read_all(found.dump, found.formats, settings))

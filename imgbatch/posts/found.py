@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from imgbatch.dataset import counts, posts
+from imgbatch.dataset import counts, posts, tombstones
 from imgbatch.dataset.shards import of_input
 from imgbatch.errors import SettingsError, StorageError
 from imgbatch.sources import dumps
@@ -154,6 +154,8 @@ def _is_due(
         or made["sources"] != now["sources"]
         or own.get("version") != posts.VERSION
         or own["settings"] != lasting(settings)
+        # The dump may have files of what was forgotten since, or say of others that they are.
+        or own["stones"] != len(tombstones.read(dataset.store))
         # Whoever was to delete what former versions held was killed before.
         or (settings.removed == "forget" and posts.strays(dataset))
     )

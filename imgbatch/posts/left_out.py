@@ -58,8 +58,7 @@ def left_out(
         dump: that they are read from.
         input_: the root that is read; None: of no dataset.
         gave: takes the file of each post that does not leave: it is not empty.
-        say: told the format and each post that does not leave, with those of its media whose
-            sources have no tombstone yet.
+        say: told the format and each post that does not leave.
         then: tells what marks of former versions mean, where there may be any.
     """
     # By their hashes, whose size does not depend on the ids: several files may have one post.
@@ -73,7 +72,7 @@ def left_out(
             if gave is not None:
                 gave.add(file_of(one.raw_ref))
             if say is not None:
-                say(name, _still_there(one, stones, dump))
+                say(name, one)
         else:
             yield name, _without(one, stones, dump, then)
     if gone:
@@ -101,17 +100,6 @@ def _is_gone(stones: Tombstones, post: Post, own: str | None) -> bool:
 def platforms_of(stones: Tombstones) -> list[str]:
     """Return the platforms of forgotten posts that a post may be of whose platform nobody says."""
     return sorted(one for one in stones.platforms if one and not counts_within(one))
-
-
-def _still_there(post: Post, stones: Tombstones, dump: Dump) -> Post:
-    """Return a forgotten post without the media whose files are known to be forgotten, too."""
-    file = file_of(post.raw_ref)
-    media = tuple(
-        one
-        for one in post.media
-        if not (one.path and _covered(stones, dump, names.resolve(one.path, file)))
-    )
-    return replace(post, media=media)
 
 
 def _without(post: Post, stones: Tombstones, dump: Dump, then: PlacesThen | None) -> Post:

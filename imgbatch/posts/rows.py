@@ -14,7 +14,7 @@ from imgbatch.dataset.gathered import GAP_ROWS, MEDIA_ROWS, READ_ROWS
 from imgbatch.sources.dumps import Gap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from imgbatch.sources.dumps import Media, Post
 
@@ -37,13 +37,15 @@ class Batches:
 
     Args:
         input_: the root that they are read from.
+        take: takes rows of forgotten posts, whenever they are many.
 
     Attributes:
         read: how many posts there were.
     """
 
-    def __init__(self, input_: str) -> None:
+    def __init__(self, input_: str, take: Callable[[Rows], object] = lambda _: None) -> None:
         self._input = input_
+        self._take = take
         self.read = 0
         self._left = 0
         self._clear()
@@ -65,19 +67,21 @@ class Batches:
                 self._gaps.append((one.kind, ref, one.line, message, one.count, self._input))
             else:
                 self._add(one, dump)
-            if max(map(len, self._held())) >= ROWS or self._size >= CHARACTERS:
+            if self._is_full():
                 yield self._full()
         yield self._full()
 
     def leave_out(self, dump: str, post: Post) -> None:
         """Note what former versions called a forgotten post, and its media; no row of it."""
         self._name(post, dump, gone=True)
-        if post.media:
-            self._left += 1
-            seq, own = ABOVE + self._left, text(post.post_id)
-            self._gone.append((seq, post.platform, own, self._input, dump, text(post.raw_ref)))
-            for place, medium in places(post.media):
-                self._gone_media.append(self._medium(seq, post, medium, place))
+        self._left += 1
+        seq, own = ABOVE + self._left, text(post.post_id)
+        self._gone.append((seq, post.platform, own, self._input, dump, text(post.raw_ref)))
+        for place, medium in places(post.media):
+            self._gone_media.append(self._medium(seq, post, medium, place))
+        # There may be a million before the next post that stays.
+        if self._is_full():
+            self._take(self._full())
 
     def _name(self, post: Post, dump: str, *, gone: bool) -> None:
         for was, had in post.former:
@@ -138,6 +142,9 @@ class Batches:
             one.status,
             self._input,
         )
+
+    def _is_full(self) -> bool:
+        return max(map(len, self._held())) >= ROWS or self._size >= CHARACTERS
 
     def _held(self) -> tuple[list[tuple[Any, ...]], ...]:
         return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,9 @@ import pytest
 from imgbatch.dataset import Dataset, posts
 from imgbatch.dataset.forgotten import verify_forgotten
 from imgbatch.dataset.verify import verify
+from imgbatch.posts.rows import ROWS, Batches
+from imgbatch.sources.dumps import Post
+from tests.corpus import PHOTOS
 from tests.posts.made import Tweet, bring, photo, rows, write_dump
 
 if TYPE_CHECKING:
@@ -80,9 +84,10 @@ def test_a_picture_of_a_forgotten_post_leaves_again_where_an_export_has_it_anew(
     assert listed(tmp_path) == {"march/photos/photo_2.jpg", "april/photos/photo_2.jpg"}
     assert joined(tmp_path) == [(f"{CHAT}/2", "matched"), (f"{CHAT}/2", "other-copy")]
     sound(tmp_path, "telegram", gone)
-    # And is told but once: the next run does not even list it.
+    # And is told but once: the next runs do not even list it, and come to rest.
     (tmp_path / "in/april/photos/new.jpg").write_bytes(b"")
     assert bring(tmp_path / "in", tmp_path / "own", said).forgot is None
+    assert bring(tmp_path / "in", tmp_path / "own", said).posts is None
 
 
 def test_a_picture_that_another_post_has_too_stays(
@@ -147,3 +152,83 @@ def test_a_dataset_that_had_no_posts_yet_keeps_such_pictures_out(
     bring(tmp_path / "in", tmp_path / "own")
     assert listed(tmp_path) == {"one.jpg"}
     assert rows(tmp_path / "own", "posts", "post_id") == []
+
+
+def test_the_same_path_in_another_archive_is_another_picture(
+    tmp_path: Path, imgbatch: Callable[..., Done]
+) -> None:
+    said = 'dump = "table"\nmedia_column = "image"'
+    own = tmp_path / "own"
+    week(tmp_path / "in", "week1", GONE, STAYS)
+    bring(tmp_path / "in", own, said)
+    assert imgbatch("forget", own, "--post-id", GONE, "--yes").returncode == 0
+    # Its pictures come a run before its posts.
+    week(tmp_path / "in", "week2", "1500000000000000011")
+    (tmp_path / "in/week2.csv").rename(tmp_path / "later.csv")
+    assert bring(tmp_path / "in", own, said).forgot is None
+    (tmp_path / "later.csv").rename(tmp_path / "in/week2.csv")
+    bring(tmp_path / "in", own, said)
+    assert ("1500000000000000011", "matched") in joined(tmp_path)
+
+
+def week(folder: Path, name: str, *ids: str) -> None:
+    """Write a table of posts, and a zip of their pictures, which are numbered."""
+    folder.mkdir(exist_ok=True)
+    with zipfile.ZipFile(folder / f"{name}.zip", "w") as packed:
+        for number in range(len(ids)):
+            picture = PHOTOS["rocket.jpg"].read_bytes()
+            packed.writestr(f"{number}.jpg", picture + f"{name} {number}".encode())
+    lines = (f"{own},x,{number}.jpg\n" for number, own in enumerate(ids))
+    (folder / f"{name}.csv").write_text("id,platform,image\n" + "".join(lines))
+
+
+def test_of_several_copies_all_leave_at_once(tmp_path: Path, imgbatch: Callable[..., Done]) -> None:
+    name = "FfOfFirst1.jpg"
+    photo(tmp_path / "in/march" / name)
+    write_dump(tmp_path / "in/tweets.jsonl", [Tweet(GONE, "one", [name]), Tweet(STAYS, "two")])
+    bring(tmp_path / "in", tmp_path / "own")
+    assert imgbatch("forget", tmp_path / "own", "--post-id", GONE, "--yes").returncode == 0
+    for month in ("april", "may", "june"):
+        photo(tmp_path / "in" / month / name)
+    bring(tmp_path / "in", tmp_path / "own")
+    assert listed(tmp_path) == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("other", [False, True])
+def test_what_is_called_after_it_leaves_as_well(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    imgbatch: Callable[..., Done],
+    *,
+    hidden: bool,
+    other: bool,
+) -> None:
+    """Be it a picture that no export names, or a file beside one; and none of a post that stays."""
+    (tmp_path / "key").write_text("a secret that is long enough")
+    monkeypatch.setenv("IMGBATCH_PSEUDONYM_KEY_FILE", str(tmp_path / "key"))
+    said = f"pseudonyms = {str(hidden).lower()}"
+    tweets = [Tweet(GONE, "one"), *([Tweet(STAYS, "two")] if other else [])]
+    write_dump(tmp_path / "in-tweets.jsonl", tweets)
+    for month in ("march", "april"):
+        for own in (GONE, STAYS):
+            photo(tmp_path / "in" / month / f"{own}_1.jpg", tail=month.encode())
+            (tmp_path / "in" / month / f"{own}_1.jpg.txt").write_text("beside")
+        if month == "march":
+            (tmp_path / "in-tweets.jsonl").rename(tmp_path / "in/tweets.jsonl")
+            bring(tmp_path / "in", tmp_path / "own", said)
+            words = ("--post-id", GONE, "--yes")
+            assert imgbatch("forget", tmp_path / "own", *words).returncode == 0
+    bring(tmp_path / "in", tmp_path / "own", said)
+    assert listed(tmp_path) == {f"{month}/{STAYS}_1.jpg" for month in ("march", "april")}
+    proof = imgbatch("verify", tmp_path / "own", "--forgotten", "--post-id", GONE)
+    assert proof.returncode == 0, proof.stdout
+
+
+def test_so_many_forgotten_posts_do_not_wait_in_memory() -> None:
+    taken: list[int] = []
+    batches = Batches("in", lambda tables: taken.append(tables[4].num_rows))
+    for number in range(2 * ROWS):
+        batches.leave_out("twarc2", Post(str(number), "x", f"in:{number}"))
+    assert taken == [ROWS, ROWS]

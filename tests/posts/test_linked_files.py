@@ -126,6 +126,64 @@ def test_the_posts_of_a_zip_that_came_first_are_no_posts_where_the_export_lacks_
     assert (counts["removed"], counts["absent"], "suspects" in counts) == (0, 0, False)
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+def test_so_they_are_where_the_zip_got_another_name_meanwhile(tmp_path: Path, policy: str) -> None:
+    said = f'removed = "{policy}"'
+    pack(tmp_path / "in", OTHER)
+    read(tmp_path, said)
+    (tmp_path / "in/images-0a1b2c.zip").rename(tmp_path / "in/images-3d4e5f.zip")
+    export(tmp_path / "in", CODE)
+    assert read(tmp_path, said)["removed"] == 0
+    assert told(tmp_path)[0] == ONE[0]
+    export(tmp_path / "in", CODE, OTHER)
+    read(tmp_path, said)
+    assert told(tmp_path)[0] == [*ONE[0], ("instagram", OTHER, "present")]
+    assert has_picture(tmp_path, "images-3d4e5f.zip", ANOTHER)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("hidden", [False, True])
+def test_what_another_zip_says_is_of_a_forgotten_post_leaves_with_its_next_run(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    policy: str,
+    *,
+    hidden: bool,
+) -> None:
+    said = by(tmp_path, monkeypatch, "forget", hidden=hidden)
+    export(tmp_path / "in", CODE, OTHER)
+    read(tmp_path, said)
+    theirs = by(tmp_path, monkeypatch, policy, hidden=hidden)
+    pack(tmp_path / "zips", CODE)
+    bring(tmp_path / "zips", tmp_path / "own", theirs, add_input=True)
+    export(tmp_path / "in", OTHER)
+    bring(tmp_path / "in", tmp_path / "own", said, add_input=True)
+    assert {platform for platform, _, _ in told(tmp_path)[0]} == {"instagram", "unknown"}
+    bring(tmp_path / "zips", tmp_path / "own", theirs, add_input=True)
+    assert [platform for platform, _, _ in told(tmp_path)[0]] == ["instagram"]
+    assert not has_picture(tmp_path, ".zip")
+    # And it comes to rest.
+    for name, its in (("in", said), ("zips", theirs), ("in", said), ("zips", theirs)):
+        last = bring(tmp_path / name, tmp_path / "own", its, add_input=True)
+        assert last.forgot is None
+    assert last.posts is None
+
+
+def test_a_picture_that_only_the_zip_says_is_of_a_post_leaves_with_the_next_run(
+    tmp_path: Path, imgbatch: Callable[..., Done]
+) -> None:
+    export(tmp_path / "in", CODE)
+    pack(tmp_path / "in", OTHER)
+    read(tmp_path)
+    (tmp_path / "deleted.txt").write_text(OTHER)
+    words = ("--deleted-posts", tmp_path / "deleted.txt", "--platform", "instagram", "--yes")
+    assert imgbatch("forget", tmp_path / "own", *words).returncode == 0
+    assert has_picture(tmp_path, ".zip", ANOTHER)
+    read(tmp_path)
+    assert not has_picture(tmp_path, ".zip", ANOTHER)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("hidden", [False, True])
 @pytest.mark.parametrize("policy", POLICIES)
@@ -183,24 +241,35 @@ def test_a_forgotten_post_does_not_come_back_by_a_zip_of_another_name(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize(
+    ("code", "listed", "platform"),
+    [(CODE, CODE, "instagram"), ("1abcde", "t3_1abcde", "reddit"), ("1abcde", "1abcde", "Reddit")],
+)
 def test_a_takedown_on_a_platform_means_what_a_zip_alone_says_is_of_the_id(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     imgbatch: Callable[..., Done],
+    code: str,
+    listed: str,
+    platform: str,
     *,
     hidden: bool,
 ) -> None:
     said = by(tmp_path, monkeypatch, "keep", hidden=hidden)
-    pack(tmp_path / "in", CODE)
+    pack(tmp_path / "in", code)
     read(tmp_path, said)
-    words = ("--post-id", CODE, "--platform", "instagram", "--yes")
+    # A row of a table is another post, whatever its number.
+    foreign = ("--post-id", listed, "--platform", "table", "--missing-ok", "--yes")
+    assert imgbatch("forget", tmp_path / "own", *foreign).returncode == 0
+    assert len(told(tmp_path)[0]) == 1
+    words = ("--post-id", listed, "--platform", platform, "--yes")
     done = imgbatch("forget", tmp_path / "own", *words)
     assert done.returncode == 0, done.stderr
     assert told(tmp_path) == ([], [])
     assert not has_picture(tmp_path, ".zip")
     proof = imgbatch("verify", tmp_path / "own", "--forgotten", *words[:-1])
     assert proof.returncode == 0, proof.stdout
-    pack(tmp_path / "in", CODE, name="images-3d4e5f.zip")
+    pack(tmp_path / "in", code, name="images-3d4e5f.zip")
     read(tmp_path, said)
     assert told(tmp_path) == ([], [])
     assert not has_picture(tmp_path, ".zip")
@@ -222,10 +291,10 @@ def address(folder: Path, name: str) -> str:
     return f"{open_store(str(folder / 'in')).root}/{name}"
 
 
-def has_picture(folder: Path, within: str) -> bool:
-    """Tell whether the dataset has the picture of a zip whose name ends so."""
+def has_picture(folder: Path, within: str, picture: str = PICTURE) -> bool:
+    """Tell whether the dataset has a picture of a zip whose name ends so."""
     found = Dataset.open(str(folder / "own")).read("sources", columns=["address"])
-    return any(one.endswith(f"{within}!/{PICTURE}") for one in found["address"].to_pylist())
+    return any(one.endswith(f"{within}!/{picture}") for one in found["address"].to_pylist())
 
 
 def test_a_row_of_a_table_is_not_the_post_that_a_zip_names(tmp_path: Path) -> None:
