@@ -39,6 +39,7 @@ from imgbatch.dataset.same_ids import (
 )
 from imgbatch.dataset.spill import Spill, quoted
 from imgbatch.dataset.suspects import REMOVALS, WITHHELD, Seen, Suspects, suspect
+from imgbatch.platforms import NAMELESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -261,6 +262,11 @@ class Gathered:
     def again(self) -> set[str]:
         """Return, after `join`, the sources of posts that were forgotten before, by their ids."""
         return set(self._spill.read("FROM again")["source_id"].to_pylist())
+
+    def has_untold(self) -> bool:
+        """Tell whether it has posts whose platform nobody says."""
+        untold = f"input = {quoted(self.input)} AND platform = {quoted(NAMELESS)}"
+        return self._spill.first(f"SELECT 1 FROM post WHERE {untold} LIMIT 1") is not None
 
     def present(self, ids: Iterable[str]) -> set[str]:
         """Return those of some ids that present posts have."""

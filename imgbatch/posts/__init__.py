@@ -124,14 +124,13 @@ def bring(
     stones = tombstones.read(dataset.store)
     with contextlib.closing(Gathered(dataset, input_)) as gathered:
         _read(gathered, found, settings, dataset, stones, made=made, say=say)
-        own = {
+        own: dict[str, Any] = {
             "formats": list(found.formats),
             "settings": lasting(settings),
             "key": key_mark(settings),
             "manifest": states["manifest"],
             "before": found.dump.address(""),
             "version": posts.VERSION,
-            # Those of now: what is forgotten by this run may be in the dump by another name.
             "stones": len(stones),
         }
         inputs = {**(made["inputs"] if made else {}), input_: own}
@@ -145,6 +144,9 @@ def bring(
         here = posts.platforms(dataset) if hidden and posts.POSTS in posts.here(dataset) else []
         in_names = all_ids_of(formats, hidden, stones.platforms.union(here))
         begin_to_forget(dataset, gathered, before, in_names, stones, reason=reason)
+        # Else what leaves now may be here by another name: it is read once more.
+        if not gathered.has_untold():
+            own["stones"] = len(tombstones.read(dataset.store))
         said = {
             "run": run,
             "version": posts.VERSION,

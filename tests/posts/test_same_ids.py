@@ -337,7 +337,8 @@ def test_pseudonyms_in_names_are_made_once_however_many_tables_there_are(tmp_pat
     dataset = Dataset.open(str(tmp_path / "own"))
     with contextlib.closing(Spill()) as spill:
         platforms = {"platform": [one for (one,) in rows(tmp_path / "own", "posts", "platform")]}
-        spill.add("post", pa.table(platforms))
+        for name in ("post", "gone_read"):
+            spill.add(name, pa.table(platforms))
 
         def ids(_: pa.Table, platforms: Sequence[str]) -> pa.Table:
             asked.append(platforms)
