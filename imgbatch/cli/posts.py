@@ -85,7 +85,7 @@ def given_posts(
     """
     from imgbatch.dataset import posts as kept
     from imgbatch.dataset.post_marks import REDDIT, author_mark, mark, other_forms, platform_of
-    from imgbatch.platforms import NAMELESS, counts_within, unmarked
+    from imgbatch.platforms import unmarked
     from imgbatch.posts import privacy
     from imgbatch.posts.deletions import PLATFORM, Deletions, read_deletions
     from imgbatch.posts.found import key_of
@@ -115,16 +115,13 @@ def given_posts(
         platforms = sorted(here)
         if platform:
             wanted = platform_of(platform)
-            # A post whose platform nobody says is that of its id on any.
-            untold = {NAMELESS} & here if not counts_within(wanted) else set()
-            meant = {p for p in platforms if platform_of(p) == wanted}
-            platforms = sorted({wanted} | meant | untold)
+            platforms = sorted({wanted} | {p for p in platforms if platform_of(p) == wanted})
         # Pseudonyms themselves may be named too: whoever reads the tables sees nothing else.
         hidden = tuple(filter(_is_pseudonym, ids))
         posts = []
         for there, own in itertools.product(platforms, ids):
             # What a pseudonym is of does not show: it is looked for in each form of the id.
-            forms = other_forms(own) if platform_of(there) in (REDDIT, NAMELESS) else ()
+            forms = other_forms(own) if platform_of(there) == REDDIT else ()
             theirs = [privacy.pseudonym(key, "post", there, form) for form in (own, *forms)]
             posts += [(there, one) for one in theirs]
             names |= dict.fromkeys(theirs, own)

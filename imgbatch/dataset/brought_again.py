@@ -8,10 +8,10 @@ then, but the dump does. So such posts are joined like all others (`joining`), a
     begin(...)       their media among all media, before the join
     take_out(...)    a table `again` of the sources that are theirs, after its levels
 
-Decision, 2026-11: a file is theirs by what means one thing anywhere: the very path that is said,
-its place beside the post's own metadata file, the name of its address, the post's id; and so are
-files of that name with the same content. Drawback: what a name like `photo.jpg` alone tells of, or
-the same path in another archive, stays and counts as a file without a post.
+Decision, 2026-11: a file is theirs by the very path that is said, or by its place beside the post's
+own metadata file. Drawback: what the name of an address tells of, an id, or the same path in
+another archive stays, and counts as a file without a post: names that seem to mean one thing, such
+as `ProfilePicture.jpg`, may be a stranger's file.
 """
 
 # ruff: noqa: S608 - statements are put together of the words of this module
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from imgbatch.dataset.joining import ANYWHERE
+from imgbatch.dataset.former import BY_LINK
 
 if TYPE_CHECKING:
     from imgbatch.dataset.spill import Spill
@@ -37,14 +37,15 @@ ABOVE = 2**41
 def leave_rows(spill: Spill) -> None:
     """Move rows of them out of `absent` into `gone_before`.
 
-    A post whose platform nobody says may be one that was forgotten on another platform since.
+    What a zip of 4CAT says is of an id may be of one that was forgotten on some platform since.
 
     Args:
         spill: with these tables and `gone_read`.
     """
     spill.run(
         "INSERT INTO gone_before BY NAME SELECT seq, platform AS stored, post_id AS stored_id, "
-        "platform, post_id, state FROM absent SEMI JOIN gone_read USING (platform, post_id)"
+        "platform, post_id, state FROM absent SEMI JOIN gone_read USING (platform, post_id) "
+        f"WHERE regexp_matches(raw_ref, '{BY_LINK}')"
     )
     spill.run("DELETE FROM absent WHERE seq IN (SELECT seq FROM gone_before)")
 
@@ -57,7 +58,9 @@ def begin(spill: Spill) -> None:
     """
     spill.run(
         "INSERT INTO medium BY NAME SELECT (SELECT coalesce(max(id), 0) FROM medium) "
-        "+ row_number() OVER () AS id, seq AS winner, * FROM gone_media"
+        "+ row_number() OVER () AS id, "
+        # Of copies of a post one speaks.
+        "min(seq) OVER (PARTITION BY platform, post_id) AS winner, * FROM gone_media"
     )
 
 
@@ -67,17 +70,11 @@ def take_out(spill: Spill) -> None:
     Args:
         spill: as `joining.join` has it before it settles.
     """
-    told = (
-        "SELECT 1 FROM source_ids i WHERE i.sid = f.sid AND i.post_id = m.post_id "
-        f"AND i.reach = {ANYWHERE} AND i.dump IS NULL"
-    )
-    named = f"(level = 'basename' AND k.reach = {ANYWHERE}) OR (level = 'id' AND EXISTS ({told}))"
     spill.run(
-        "CREATE TABLE again AS SELECT DISTINCT o.source_id "
+        "CREATE TABLE again AS SELECT DISTINCT source_id "
         "FROM found f JOIN medium m USING (id) SEMI JOIN gone_read USING (seq) "
-        "JOIN keys k USING (id) JOIN source s USING (sid) JOIN source o ON o.sid = s.sid "
-        f"OR (({named}) AND o.base = s.base AND o.sha256 = s.sha256) "
-        f"WHERE level = 'stem' OR (level = 'metadata' AND k.name = s.name) OR {named}"
+        "JOIN keys k USING (id) JOIN source s USING (sid) "
+        "WHERE level = 'stem' OR (level = 'metadata' AND k.name = s.name)"
     )
     spill.run("CREATE TABLE theirs AS SELECT id FROM medium SEMI JOIN gone_read USING (seq)")
     for table in ("found", "vague", "undone", "medium"):

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 KEY = "platform, post_id"
 FILE = "regexp_replace(raw_ref, ':[0-9]+$', '')"
 BARE = ", ".join(map(quoted, FORMS))
+# Where posts stand that are known by what 4CAT's zips say of their files, and by no more.
+BY_LINK = r"(^|/)\.metadata\.json:[0-9]+$"
 # Of a medium, what the join says; any other status is what the dump said.
 JOINED = ("matched", "missing", "linked", "ambiguous")
 MEDIUM = [f for f in SCHEMAS[MEDIA] if f.name not in ("joined_by", "source_id", "version")]

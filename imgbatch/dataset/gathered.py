@@ -62,7 +62,6 @@ TAKEN = {
     "gone_read": GONE_ROWS,
     "gone_media": MEDIA_ROWS,
 }
-ASKED = pa.schema([("post_id", pa.string())])
 # What is made anew of all inputs each time; all other gaps are what reading one came to.
 OURS = ("unmatched-medium", "unmatched-source")
 # Columns in which a post is the same whatever file it was read from.
@@ -116,6 +115,7 @@ class Gathered:
         self._spill = Spill()
         self.counts = Counts()
         self.suspects = Suspects()
+        self._damaged = False
         for name, schema in TAKEN.items():
             self._spill.fill(name, schema, [])
 
@@ -163,6 +163,7 @@ class Gathered:
         lend(self._spill, self.input, exact)
         self.suspects = suspect(self._spill, self.input, seen or Seen())
         damage = damage or (WITHHELD if self.suspects.count else "")
+        self._damaged = bool(damage)
         self._count_changes()
         self._leave_out(without)
         of_other_inputs(self._spill, self.input, whole=not damage)
@@ -260,22 +261,18 @@ class Gathered:
         return _pairs(self._spill.read(told))
 
     def again(self) -> set[str]:
-        """Return, after `join`, the sources of posts that were forgotten before, by their ids."""
-        return set(self._spill.read("FROM again")["source_id"].to_pylist())
+        """Return, after `join`, the sources of posts that were forgotten before, by their ids.
+
+        None of them where the dump is damaged: who else has them is not known then.
+        """
+        return (
+            set() if self._damaged else set(self._spill.read("FROM again")["source_id"].to_pylist())
+        )
 
     def has_untold(self) -> bool:
         """Tell whether it has posts whose platform nobody says."""
         untold = f"input = {quoted(self.input)} AND platform = {quoted(NAMELESS)}"
         return self._spill.first(f"SELECT 1 FROM post WHERE {untold} LIMIT 1") is not None
-
-    def present(self, ids: Iterable[str]) -> set[str]:
-        """Return those of some ids that present posts have."""
-        self._spill.fill("asked", ASKED, [pa.record_batch([sorted(ids)], schema=ASKED)])
-        found = self._spill.read(
-            "SELECT DISTINCT post_id FROM post SEMI JOIN asked USING (post_id) "
-            "WHERE state = 'present'"
-        )
-        return set(found["post_id"].to_pylist())
 
     def has(self) -> Iterator[pa.RecordBatch]:
         """Yield, after `join`, what present posts have: ids of sources, and metadata files.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from imgbatch.dataset import posts
-from imgbatch.dataset.former import BARE, KEY
+from imgbatch.dataset.former import BARE, BY_LINK, KEY
 from imgbatch.dataset.post_marks import (
     REDDIT,
     SAME,
@@ -59,15 +59,18 @@ PLATFORM = (
 # A post's platform, and without the mark of a file or dump: who says `table` means any.
 UNMARKED = f"regexp_replace(lower(p.platform), '{MARKED}', '\\1')"
 NAMED = f"({PLATFORM}, {UNMARKED})"
-# A post whose platform nobody says is that of its id on any.
-LINKED = f"(p.platform = '{NAMELESS}' AND g.platform NOT IN ({BARE}))"
+# What a zip of 4CAT alone says is of an id is of that id on any platform.
+LINKED = (
+    f"(p.platform = '{NAMELESS}' AND regexp_matches(p.raw_ref, '{BY_LINK}') "
+    f"AND g.platform NOT IN ({BARE}))"
+)
 MEANT = f"(g.platform = '' OR g.platform IN {NAMED} OR {LINKED})"
 # Until when posts of an input are old, in microseconds.
 MOMENT = pa.schema([("input", pa.string()), ("until", pa.int64())])
 # Seconds of up to 8 digits, in microseconds.
 FEW_DIGITS = 10**14
 # Of other forms of ids, see `other_forms`.
-ALSO = f"g.own = p.post_id AND p.platform IN ('{REDDIT}', '{NAMELESS}')"
+ALSO = f"g.own = p.post_id AND (p.platform = '{REDDIT}' OR {LINKED})"
 
 
 def look_up(
@@ -101,11 +104,12 @@ def look_up(
             "UNION SELECT p.platform, p.post_id FROM reading p "
             f"JOIN people a ON a.own = p.author_id AND a.platform IN {NAMED}"
         )
+        found = "(FROM post SEMI JOIN gone USING (platform, post_id))"
         unknown = count_of(
             spill,
             "SELECT count(DISTINCT word) FROM given WHERE word NOT IN ("
-            f"SELECT word FROM given g JOIN gone p ON g.own = p.post_id AND {MEANT} "
-            f"UNION ALL SELECT word FROM also g JOIN gone p ON {ALSO})",
+            f"SELECT word FROM given g JOIN {found} p ON g.own = p.post_id AND {MEANT} "
+            f"UNION ALL SELECT word FROM also g JOIN {found} p ON {ALSO})",
         )
         gone = gone_in(spill)
         meant = set(wanted) | {one for one in gone if people or one[0] == NAMELESS}

@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imgbatch.dataset.copies import keep_apart, keep_copies, note_read
-from imgbatch.dataset.former import COPY, FILE, KEY
+from imgbatch.dataset.former import BY_LINK, COPY, FILE, KEY
 from imgbatch.dataset.lacked import REF, lacked
 from imgbatch.dataset.post_columns import DUPLICATE, HIDDEN, MEDIA, OTHER_INPUT, SCHEMAS
 from imgbatch.dataset.spill import quoted
@@ -50,8 +50,6 @@ OTHER_TABLE = (
 # A part of a post comes before each whole copy, whenever it was read.
 NEWEST = f"CASE WHEN partial THEN seq - {2**40} ELSE seq END"
 # What pieces of one post have to agree in.
-# Where posts stood that are known by what 4CAT's zips say of their files.
-BY_LINK = r"(^|/)\.metadata\.json:[0-9]+$"
 SAYING = ("text", "author_id", "author_name")
 # A platform without the mark of a file or a dump.
 FORM = f"regexp_replace(platform, '{MARKED}', '\\1')"

@@ -143,7 +143,7 @@ def bring(
         reason = REASON if settings.removed == "forget" else FORMER
         here = posts.platforms(dataset) if hidden and posts.POSTS in posts.here(dataset) else []
         in_names = all_ids_of(formats, hidden, stones.platforms.union(here))
-        begin_to_forget(dataset, gathered, before, in_names, stones, reason=reason)
+        begin_to_forget(dataset, gathered, before, in_names, reason=reason)
         # Else what leaves now may be here by another name: it is read once more.
         if not gathered.has_untold():
             own["stones"] = len(tombstones.read(dataset.store))
@@ -226,7 +226,7 @@ def _read(
                 say=batches.leave_out,
                 then=PlacesThen(dataset, gathered.input),
             )
-        kept = dumps.exported(kept, found.dump, found.formats)
+        kept = dumps.exported(kept, found.dump, found.formats, gave)
         for rows in batches.of(kept):
             gathered.take(rows)
             if say:

@@ -13,17 +13,12 @@ or by whichever comes next.
 from __future__ import annotations
 
 import dataclasses
-from collections import defaultdict
 from typing import TYPE_CHECKING
-
-import pyarrow as pa
 
 from imgbatch.dataset import posts
 from imgbatch.dataset.forget import begin
-from imgbatch.dataset.post_marks import is_forgotten, mark, name_mark, platform_of
+from imgbatch.dataset.post_marks import mark, name_mark, platform_of
 from imgbatch.dataset.posts_forgotten import look_up_rows
-from imgbatch.dataset.posts_meant import of_forgotten
-from imgbatch.dataset.posts_named import named_sources
 from imgbatch.dataset.posts_theirs import KnownPosts
 from imgbatch.records import source_id_of
 
@@ -33,12 +28,10 @@ if TYPE_CHECKING:
     from imgbatch.dataset import Dataset
     from imgbatch.dataset.gathered import Gathered
     from imgbatch.dataset.posts_named import IdsInNames
-    from imgbatch.dataset.tombstones import Tombstones
 
 REASON = "policy: a later export lacks them"
 # Of posts that were forgotten by the ids of today, and that the dataset had by those of before.
 FORMER = "forgotten before, by other ids"
-ADDRESSES = pa.schema([("sid", pa.int64()), ("address", pa.string())])
 AGAIN = "forgotten before, and the dump has the files in another place"
 
 
@@ -47,7 +40,6 @@ def begin_to_forget(
     gathered: Gathered,
     before: Mapping[str, str],
     ids: IdsInNames,
-    stones: Tombstones,
     *,
     reason: str = REASON,
 ) -> None:
@@ -58,11 +50,10 @@ def begin_to_forget(
         gathered: settled, and joined.
         before: what stands before the names of each input.
         ids: as for `look_up_rows`.
-        stones: of the dataset.
         reason: REASON where the policy is `forget`, else FORMER.
     """
     leaving = gathered.leaving()
-    again = gathered.again() | _called(dataset, gathered, ids, stones)
+    again = gathered.again()
     stay = {(platform_of(platform), own) for platform, own in gathered.staying()}
     gone = {
         was: (platform, own)
@@ -90,29 +81,3 @@ def begin_to_forget(
     if there or kept:
         found = dataclasses.replace(found, sources=frozenset(kept))
         begin(dataset, found, reason=reason if there else AGAIN)
-
-
-def _called(dataset: Dataset, gathered: Gathered, ids: IdsInNames, stones: Tombstones) -> set[str]:
-    """Return the sources that are called after forgotten posts alone, by ids that mean one thing.
-
-    Such as the metadata file of one post that a later export has in another folder.
-    """
-    if not stones.platforms:
-        return set()
-    far = of_forgotten(stones, stones.platforms)
-    found, _ = named_sources(
-        dataset,
-        ids,
-        meant=dataclasses.replace(far, near=lambda *_: False),
-        stays=lambda platform, own: not is_forgotten(stones, platform, own),
-    )
-    if not found:
-        return set()
-    # Whom the dataset does not know yet has a say, too.
-    columns = [list(range(len(found))), list(found.values())]
-    names = ids(pa.table(columns, schema=ADDRESSES))
-    words = defaultdict(set)
-    for sid, word in zip(names["sid"].to_pylist(), names["post_id"].to_pylist(), strict=True):
-        words[sid].add(word)
-    present = gathered.present({word for own in words.values() for word in own})
-    return {one for sid, one in enumerate(found) if not words[sid] & present}

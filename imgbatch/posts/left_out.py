@@ -23,7 +23,7 @@ from imgbatch.dataset.post_marks import (
     is_forgotten,
     was_forgotten,
 )
-from imgbatch.platforms import NAMELESS, counts_within
+from imgbatch.platforms import counts_within
 from imgbatch.posts.keys import file_of
 from imgbatch.posts.rows import places, text
 from imgbatch.posts.telling import Reach, reach
@@ -91,9 +91,7 @@ def is_post_forgotten(stones: Tombstones, post: Post, input_: str | None = None)
 def _is_gone(stones: Tombstones, post: Post, own: str | None) -> bool:
     """Tell whether a post that a post names, or itself, has a tombstone."""
     words = (own, *post.anywhere.get(own or "", ()))
-    platforms = (
-        [post.platform, *platforms_of(stones)] if post.platform == NAMELESS else [post.platform]
-    )
+    platforms = [post.platform, *platforms_of(stones)] if post.linked else [post.platform]
     return any(is_forgotten(stones, one, word) for one in platforms for word in words)
 
 

@@ -25,7 +25,7 @@ from msgspec.structs import replace
 
 from imgbatch.dataset.post_marks import forms
 from imgbatch.errors import SettingsError
-from imgbatch.platforms import NAMELESS, unmarked
+from imgbatch.platforms import unmarked
 from imgbatch.settings import read_limits
 from imgbatch.storage.addresses import unquote
 
@@ -128,7 +128,7 @@ def private(
         found = replace(found, author_name=None, url=None)
     if settings.pseudonyms:
         assert key is not None, "whoever asks for pseudonyms has read the key"
-        found = _hidden(found, key, platforms if post.platform == NAMELESS else ())
+        found = _hidden(found, key, platforms if post.linked else ())
     return found
 
 

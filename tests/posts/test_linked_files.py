@@ -240,10 +240,14 @@ def test_a_forgotten_post_does_not_come_back_by_a_zip_of_another_name(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("hidden", [False, True])
 @pytest.mark.parametrize(
-    ("code", "listed", "platform"),
-    [(CODE, CODE, "instagram"), ("1abcde", "t3_1abcde", "reddit"), ("1abcde", "1abcde", "Reddit")],
+    ("code", "listed", "platform", "hidden"),
+    [
+        (CODE, CODE, "instagram", False),
+        (CODE, CODE, "instagram", True),
+        ("1abcde", "t3_1abcde", "reddit", False),
+        ("1abcde", "1abcde", "Reddit", False),
+    ],
 )
 def test_a_takedown_on_a_platform_means_what_a_zip_alone_says_is_of_the_id(
     tmp_path: Path,
@@ -252,8 +256,7 @@ def test_a_takedown_on_a_platform_means_what_a_zip_alone_says_is_of_the_id(
     code: str,
     listed: str,
     platform: str,
-    *,
-    hidden: bool,
+    hidden: bool,  # noqa: FBT001 - one of the values of a case
 ) -> None:
     said = by(tmp_path, monkeypatch, "keep", hidden=hidden)
     pack(tmp_path / "in", code)
@@ -262,7 +265,8 @@ def test_a_takedown_on_a_platform_means_what_a_zip_alone_says_is_of_the_id(
     foreign = ("--post-id", listed, "--platform", "table", "--missing-ok", "--yes")
     assert imgbatch("forget", tmp_path / "own", *foreign).returncode == 0
     assert len(told(tmp_path)[0]) == 1
-    words = ("--post-id", listed, "--platform", platform, "--yes")
+    # With pseudonyms a row does not show that it is of the same id.
+    words = ("--post-id", listed, *(() if hidden else ("--platform", platform)), "--yes")
     done = imgbatch("forget", tmp_path / "own", *words)
     assert done.returncode == 0, done.stderr
     assert told(tmp_path) == ([], [])

@@ -212,7 +212,10 @@ def read_all(
 
 
 def exported(
-    found: Iterable[tuple[str, Post | Gap]], dump: Dump, names: Sequence[str]
+    found: Iterable[tuple[str, Post | Gap]],
+    dump: Dump,
+    names: Sequence[str],
+    gave: set[str] | None = None,
 ) -> Iterator[tuple[str, Post | Gap]]:
     """Pass on what `read_all` yields, but no `linked` post where exports say which there are.
 
@@ -223,6 +226,7 @@ def exported(
         found: see `read_all`.
         dump: that it is of.
         names: of the formats that it was read as.
+        gave: takes the files that say so: they are not empty.
     """
     lacking: Counter[tuple[str, str]] = Counter()
     exports: bool | None = None
@@ -235,6 +239,8 @@ def exported(
                 continue
         yield name, one
     for (name, file), count in lacking.items():
+        if gave is not None:
+            gave.add(file)
         yield name, Gap("not-exported", file, None, NOT_EXPORTED, count)
 
 
