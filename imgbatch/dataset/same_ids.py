@@ -39,8 +39,6 @@ MEDIUM = ", ".join(f.name for f in SCHEMAS[MEDIA] if f.name not in (*JOINING, "m
 LAST = "of each the one that was read last stays"
 DIFFERING = f"rows of one post that name another author or text; {LAST}"
 HAS_TOO = f"the post is in this input too; {LAST}"
-# Of files of posts, what the format says of those that its export lacks.
-LACKING = "not-exported"
 HAS_PART = "a part of the post is in this input too; what the other says stays"
 TWICE = f"posts that came more than once; {LAST}"
 OTHER_TABLE = (
@@ -51,6 +49,8 @@ OTHER_TABLE = (
 NEWEST = f"CASE WHEN partial THEN seq - {2**40} ELSE seq END"
 # What pieces of one post have to agree in.
 SAYING = ("text", "author_id", "author_name")
+# The kind of gap by which 4CAT's zips tell of posts that the export beside them lacks.
+LACKING = "not-exported"
 # A platform without the mark of a file or a dump.
 FORM = f"regexp_replace(platform, '{MARKED}', '\\1')"
 

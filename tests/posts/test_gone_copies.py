@@ -53,15 +53,20 @@ def test_a_file_that_an_input_has_still_leaves_with_the_post_that_it_lost(
     clean(own)
 
 
-def test_a_weeks_file_leaves_with_its_post_when_the_week_is_gone(
-    tmp_path: Path, imgbatch: Callable[..., Done]
-) -> None:
-    own, one = tmp_path / "own", tmp_path / "in"
+def second_week(one: Path, own: Path) -> None:
+    """Bring two weeks of one post with a picture each, and take the first week's table away."""
     for week, picture in (("w1", "china.jpg"), ("w2", "flower.jpg")):
         photo(one / f"{week}.jpg", picture)
         sheet(one / f"{week}.csv", (FIRST, f"{week}.jpg"))
     bring(one, own, COLUMNS)
     (one / "w1.csv").unlink()
+
+
+def test_a_weeks_file_leaves_with_its_post_when_the_week_is_gone(
+    tmp_path: Path, imgbatch: Callable[..., Done]
+) -> None:
+    own, one = tmp_path / "own", tmp_path / "in"
+    second_week(one, own)
     for name in ("more.jpg", "another.jpg"):
         bring(one, own, COLUMNS)
         assert media(own) == [(FIRST, "matched", "w2.jpg"), (FIRST, "other-copy", "//w1.jpg")]
@@ -75,11 +80,7 @@ def test_a_weeks_file_is_another_posts_that_names_it_now(
     tmp_path: Path, imgbatch: Callable[..., Done]
 ) -> None:
     own, one = tmp_path / "own", tmp_path / "in"
-    for week, picture in (("w1", "china.jpg"), ("w2", "flower.jpg")):
-        photo(one / f"{week}.jpg", picture)
-        sheet(one / f"{week}.csv", (FIRST, f"{week}.jpg"))
-    bring(one, own, COLUMNS)
-    (one / "w1.csv").unlink()
+    second_week(one, own)
     bring(one, own, COLUMNS)
     # By its address alone: no file that is another's is taken so.
     sheet(one / "w3.csv", (SECOND, "https://cdn.example/m/w1.jpg"))
