@@ -143,7 +143,7 @@ def bring(
         reason = REASON if settings.removed == "forget" else FORMER
         here = posts.platforms(dataset) if hidden and posts.POSTS in posts.here(dataset) else []
         in_names = all_ids_of(formats, hidden, stones.platforms.union(here))
-        begin_to_forget(dataset, gathered, before, in_names, reason=reason)
+        begin_to_forget(dataset, gathered, before, in_names, number=number, reason=reason)
         # Else what leaves now may be here by another name: it is read once more.
         if not gathered.has_untold():
             own["stones"] = len(tombstones.read(dataset.store))

@@ -16,6 +16,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from imgbatch.dataset import posts
+from imgbatch.dataset.commit import check_ours
 from imgbatch.dataset.forget import begin
 from imgbatch.dataset.post_marks import mark, name_mark, platform_of
 from imgbatch.dataset.posts_forgotten import look_up_rows
@@ -41,6 +42,7 @@ def begin_to_forget(
     before: Mapping[str, str],
     ids: IdsInNames,
     *,
+    number: int,
     reason: str = REASON,
 ) -> None:
     """Put on record that posts which leave are forgotten, with what only they have.
@@ -50,7 +52,11 @@ def begin_to_forget(
         gathered: settled, and joined.
         before: what stands before the names of each input.
         ids: as for `look_up_rows`.
+        number: of the run.
         reason: REASON where the policy is `forget`, else FORMER.
+
+    Raises:
+        FencedError: another run took the dataset over; nothing is on record.
     """
     leaving = gathered.leaving()
     again = gathered.again()
@@ -80,4 +86,6 @@ def begin_to_forget(
             kept.discard(source_id or source_id_of(before.get(input_, f"{input_}/") + file))
     if there or kept:
         found = dataclasses.replace(found, sources=frozenset(kept))
+        # What is on record is done, whoever commits the posts: the other run may know better.
+        check_ours(dataset, number)
         begin(dataset, found, reason=reason if there else AGAIN)

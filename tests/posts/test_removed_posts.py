@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from imgbatch import removed
-from imgbatch.dataset import Dataset, posts
+from imgbatch.dataset import Dataset, posts, tombstones
 from imgbatch.dataset.audit import records
+from imgbatch.dataset.commit import take_number
 from imgbatch.dataset.forgotten import verify_forgotten
 from imgbatch.dataset.needles import texts
 from imgbatch.dataset.verify import verify
-from imgbatch.errors import BusyError
+from imgbatch.errors import BusyError, FencedError
+from imgbatch.posts import leaving
 from imgbatch.posts.in_names import ids_in_names
 from imgbatch.report import write_report
 from tests.posts.made import Tweet, bring, photo, rows, write_dump
@@ -269,3 +271,22 @@ def test_where_nobody_knows_what_another_input_has_nothing_is_removed(
     assert told is not None
     assert told["removed"] == 1
     assert rows(own, "posts", "post_id") == [(FIRST,), (THIRD,)]
+
+
+def test_a_run_that_another_took_over_from_forgets_nothing(
+    dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one may have seen the export whole."""
+    own, store = tmp_path / "own", Dataset.open(str(tmp_path / "own")).store
+    before, look_up = tombstones.read(store), leaving.look_up_rows
+
+    def overtaken(*args: Any, **named: Any) -> Any:
+        take_number(Dataset.open(str(own)), "other")
+        return look_up(*args, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(leaving, "look_up_rows", overtaken)
+        with pytest.raises(FencedError):
+            bring(dump, own, FORGET)
+    assert tombstones.read(store) == before
+    assert records(store) == []
