@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from imgbatch.dataset.former import BY_LINK
+from imgbatch.dataset.former import by_link
 
 if TYPE_CHECKING:
     from imgbatch.dataset.spill import Spill
@@ -45,7 +45,7 @@ def leave_rows(spill: Spill) -> None:
     spill.run(
         "INSERT INTO gone_before BY NAME SELECT seq, platform AS stored, post_id AS stored_id, "
         "platform, post_id, state FROM absent SEMI JOIN gone_read USING (platform, post_id) "
-        f"WHERE regexp_matches(raw_ref, '{BY_LINK}')"
+        f"WHERE {by_link('absent')}"
     )
     spill.run("DELETE FROM absent WHERE seq IN (SELECT seq FROM gone_before)")
 

@@ -23,7 +23,7 @@ import pyarrow as pa
 from imgbatch.dataset import posts
 from imgbatch.dataset.post_columns import COPIES, GAPS, MEDIA, POSTS, SCHEMAS, TIME
 from imgbatch.dataset.spill import quoted
-from imgbatch.platforms import FORMS, marked
+from imgbatch.platforms import FORMS, NAMELESS, marked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,12 +35,19 @@ KEY = "platform, post_id"
 FILE = "regexp_replace(raw_ref, ':[0-9]+$', '')"
 BARE = ", ".join(map(quoted, FORMS))
 # Where posts stand that are known by what 4CAT's zips say of their files, and by no more.
-BY_LINK = r"(^|/)\.metadata\.json:[0-9]+$"
+LINK = r"(^|/)\.metadata\.json:[0-9]+$"
 # Of a medium, what the join says; any other status is what the dump said.
 JOINED = ("matched", "missing", "linked", "ambiguous")
 MEDIUM = [f for f in SCHEMAS[MEDIA] if f.name not in ("joined_by", "source_id", "version")]
 # Of a copy of a post, besides whose it is.
 COPY = [f.name for f in SCHEMAS[COPIES] if f.name not in ("platform", "post_id")]
+
+
+def by_link(post: str) -> str:
+    """Return the condition that such a post stands there, or came from there by way of a fetch."""
+    bare = f"{post}.dump = 'fetched' AND {post}.author_id IS NULL AND {post}.created_at IS NULL"
+    told = f"regexp_matches({post}.raw_ref, '{LINK}') OR ({bare})"
+    return f"({post}.platform = {quoted(NAMELESS)} AND ({told}))"
 
 
 def _numbers(schema: pa.Schema) -> pa.Schema:

@@ -45,6 +45,15 @@ def mark(platform: str, post_id: str) -> str:
     return f"post {platform_of(platform)} {post_id}"
 
 
+def posts_in(marks: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield platform and id of the posts that tombstones are made of; authors have others."""
+    for one in marks:
+        kind, _, named = one.partition(" ")
+        if kind == "post":
+            platform, _, post_id = named.partition(" ")
+            yield platform, post_id
+
+
 def is_forgotten(stones: Tombstones, platform: str | None, post_id: str | None) -> bool:
     """Tell whether a post has a tombstone, by either form of its id."""
     if post_id is None or not stones.hashes:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from imgbatch.dataset import posts
-from imgbatch.dataset.former import BARE, BY_LINK, KEY
+from imgbatch.dataset.former import BARE, KEY, by_link
 from imgbatch.dataset.post_marks import (
     REDDIT,
     SAME,
@@ -60,10 +60,7 @@ PLATFORM = (
 UNMARKED = f"regexp_replace(lower(p.platform), '{MARKED}', '\\1')"
 NAMED = f"({PLATFORM}, {UNMARKED})"
 # What a zip of 4CAT alone says is of an id is of that id on any platform.
-LINKED = (
-    f"(p.platform = '{NAMELESS}' AND regexp_matches(p.raw_ref, '{BY_LINK}') "
-    f"AND g.platform NOT IN ({BARE}))"
-)
+LINKED = f"({by_link('p')} AND g.platform NOT IN ({BARE}))"
 MEANT = f"(g.platform = '' OR g.platform IN {NAMED} OR {LINKED})"
 # Until when posts of an input are old, in microseconds.
 MOMENT = pa.schema([("input", pa.string()), ("until", pa.int64())])

@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imgbatch.dataset.copies import keep_apart, keep_copies, note_read
-from imgbatch.dataset.former import BY_LINK, COPY, FILE, KEY
+from imgbatch.dataset.former import COPY, FILE, KEY, LINK
 from imgbatch.dataset.lacked import REF, lacked
 from imgbatch.dataset.post_columns import DUPLICATE, HIDDEN, MEDIA, OTHER_INPUT, SCHEMAS
 from imgbatch.dataset.spill import quoted
@@ -203,7 +203,7 @@ def drop_nameless(spill: Spill, input_: str) -> None:
     spill.run(
         f"CREATE TABLE named AS SELECT seq FROM former f ANTI JOIN post USING ({KEY}) "
         f"WHERE {its} AND platform = {quoted(NAMELESS)} AND (post_id IN (SELECT post_id FROM "
-        f"({named})) OR (regexp_matches(raw_ref, '{BY_LINK}') AND (EXISTS ({named}) "
+        f"({named})) OR (regexp_matches(raw_ref, '{LINK}') AND (EXISTS ({named}) "
         f"OR EXISTS (FROM gap WHERE kind = {quoted(LACKING)} AND {its}))) "
         f"OR (regexp_matches(post_id, '{HIDDEN}') "
         "AND seq IN (SELECT seq FROM former_medium) AND seq NOT IN (SELECT n.seq "

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imgbatch.dataset import tombstones
-from imgbatch.dataset.post_marks import marks_of
+from imgbatch.dataset.post_marks import mark, marks_of, posts_in
 from imgbatch.dataset.tombstones import HASH_BYTES, Tombstones
 from imgbatch.errors import DamageError, DatasetError
 from imgbatch.fetching import kept
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 TABLE = f"{kept.FOLDER}/owners.parquet"
 SCHEMA = pa.schema([("url", pa.binary(16)), ("marks", pa.binary()), ("created", pa.float64())])
+# Stands for any platform in marks of posts that zips of 4CAT alone name.
+LINKED = "linked"
 LOST = "table: whatever no post links to is then taken out with the next post that is."
 # The hash of a text that is no mark: whether the key is the one that the table was made with.
 SAMPLE, SAMPLE_OF = b"imgbatch.sample", "sample"
@@ -54,15 +56,34 @@ def hashes(stones: Tombstones, post: Any) -> bytes:
         stones: their key.
         post: a `Post`, or a line of posts.jsonl.
     """
-    names = ("platform", "post_id", "author_id")
+    names = ("post_id", "author_id")
     if isinstance(post, dict):
-        platform, own, author = (post.get(name) for name in names)
+        own, author = (post.get(name) for name in names)
         former = former_of(post)
     else:
-        platform, own, author = (getattr(post, name) for name in names)
+        own, author = (getattr(post, name) for name in names)
         former = post.former
-    marks = marks_of(platform, str(own), author, former)
-    return b"".join(stones.hash(one) for one in marks)
+    marks = {one for where in platforms(post) for one in marks_of(where, str(own), author, former)}
+    return b"".join(stones.hash(one) for one in sorted(marks))
+
+
+def platforms(post: Any) -> list[str | None]:
+    """Return by what platforms tombstones may mean a post: a `Post`, or a line of posts.jsonl."""
+    if isinstance(post, dict):
+        where, linked = post.get("platform"), post.get("linked") is True
+    else:
+        where, linked = post.platform, post.linked
+    return [where, LINKED] if linked else [where]
+
+
+def with_given(stones: Tombstones, marks: frozenset[str]) -> Tombstones:
+    """Return tombstones as they are where posts and authors of these marks have theirs.
+
+    What a zip of 4CAT alone says is of an id is of that id on any platform.
+    """
+    linked = {mark(LINKED, own) for _, own in posts_in(marks)}
+    given = {stones.hash(one) for one in marks | linked}
+    return dataclasses.replace(stones, hashes=stones.hashes | given)
 
 
 def of_line(stones: Tombstones, one: dict[str, Any]) -> Iterator[Owner]:

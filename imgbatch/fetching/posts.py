@@ -20,7 +20,7 @@ from imgbatch.fetching.kept import POSTS, put_changed
 from imgbatch.fetching.urls import canonical
 from imgbatch.posts.keys import file_of
 from imgbatch.posts.left_out import left_out
-from imgbatch.sources.dumps import Counted, Gap, Post, ids_within, in_pieces, read_all
+from imgbatch.sources.dumps import Counted, Gap, Post, exported, ids_within, in_pieces, read_all
 from imgbatch.sources.dumps.names import folder, resolve
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ IN_DUMP, NOT_FETCHED = "in-dump", "not-fetched"
 
 
 def told(dump: Dump, names: Sequence[str], asked: Asked | None, stones: Tombstones) -> Told:
-    """Return what a dump tells, without posts that were taken out of OUT."""
+    """Return what a dump tells, without posts that were taken out of OUT or are not exported."""
     found = read_all(dump, names, asked)
-    return left_out(found, stones, dump) if stones else found
+    return exported(left_out(found, stones, dump) if stones else found, dump, names)
 
 
 def linked(dump: Dump, post: Post, kinds: Sequence[str]) -> Iterator[tuple[str, bool]]:

@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from imgbatch.dataset import tombstones
 from imgbatch.dataset.lock import RunLock
-from imgbatch.dataset.post_marks import is_author_forgotten, is_forgotten, mark, was_forgotten
+from imgbatch.dataset.post_marks import (
+    is_author_forgotten,
+    is_forgotten,
+    mark,
+    posts_in,
+    was_forgotten,
+)
 from imgbatch.errors import DatasetError
 from imgbatch.fetching import kept, owners
 from imgbatch.fetching.links import Links
@@ -93,14 +99,16 @@ def take_out(out: str, marks: frozenset[str], *, before: float | None = None) ->
     lock = RunLock.take(inner, "forget", expires=read_limits().lock_seconds)
     try:
         owners.with_key(store)
+        platforms = {platform for platform, _ in posts_in(marks)}
         old = {
             mark(one["platform"], one["post_id"])
             for one in written(store)
             if _is_old(owners.created(one), before)
         }
-        stones = tombstones.add(inner, uuid.uuid4().hex, marks | old)
+        stones = tombstones.add(inner, uuid.uuid4().hex, marks | old, platforms)
         with contextlib.closing(Links()) as links:
-            return _take_out(store, stones, links, every=bool(marks), before=before)
+            given = owners.with_given(stones, marks)
+            return _take_out(store, given, links, every=bool(marks), before=before)
     finally:
         lock.release()
 
@@ -148,7 +156,7 @@ def is_gone(stones: Tombstones, one: dict[str, Any]) -> bool:
     """Tell whether a line of posts.jsonl is of a post that is forgotten."""
     where = one.get("platform")
     return (
-        is_forgotten(stones, where, one.get("post_id"))
+        any(is_forgotten(stones, name, one.get("post_id")) for name in owners.platforms(one))
         or is_author_forgotten(stones, where, one.get("author_id"))
         or any(was_forgotten(stones, where or "", name, None) for name in former_of(one))
     )

@@ -7,7 +7,6 @@ media, and former versions of these where the store keeps them.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -64,8 +63,7 @@ def traces(out: str, marks: frozenset[str] = frozenset()) -> Traces:
     found = Traces(store.root, len(stones))
     if strangers := sum(one not in stones for one in marks):
         found.problems.append(f"{strangers} of the given posts and authors were never forgotten")
-    given = stones.hashes | {stones.hash(one) for one in marks}
-    stones = dataclasses.replace(stones, hashes=given)
+    stones = owners.with_given(stones, marks)
     with contextlib.closing(Links()) as links:
         _look_at_posts(store, stones, links, found)
         _look_at_media(stones, links, found)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +16,7 @@ from imgbatch.dataset.post_marks import author_mark, mark
 from imgbatch.errors import DatasetError
 from imgbatch.fetching import kept
 from imgbatch.fetching.takedown import check_out, take_out
+from imgbatch.fetching.traces import traces
 from imgbatch.storage import open_store
 from tests.fetching import given
 from tests.posts.made import bring, rows
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FIRST, SECOND, THIRD = (str(10**18 + number) for number in range(3))
+CODE = "Caaaaaaaa11"
 
 
 @pytest.fixture
@@ -120,3 +124,69 @@ def test_forget_and_retain_reach_what_was_fetched_too(fetched: Path, tmp_path: P
     again = call("retain", str(own), "--days", "365")
     assert (again["posts"], again["fetched"][0]["posts"]) == (0, 0)
     assert list(open_store(str(fetched)).former()) == []
+
+
+@pytest.fixture
+def zipped(server: Misbehaving, tmp_path: Path) -> Path:
+    """OUT of a zip of 4CAT alone, which says of a picture that it did not get whose it is."""
+    pack(tmp_path / "zips", f"{server.url}/ok/1.png", CODE)
+    given.fetch(tmp_path / "zips", tmp_path / "out")
+    return tmp_path / "out"
+
+
+def pack(folder: Path, url: str, code: str) -> None:
+    folder.mkdir(exist_ok=True)
+    told = {"filename": "1.png", "success": False, "post_ids": [code]}
+    with zipfile.ZipFile(folder / "images-0a1b2c.zip", "w") as packed:
+        packed.writestr(".metadata.json", json.dumps({url: told}))
+
+
+def test_a_post_that_only_a_zip_names_is_of_any_platform(zipped: Path) -> None:
+    marks = frozenset({mark("instagram", CODE)})
+    assert (ids(zipped), len(files(zipped))) == ([CODE], 1)
+    assert len(traces(str(zipped), marks).problems) == 3
+    left = take_out(str(zipped), marks)
+    assert (left.posts, left.urls, left.files) == (1, 1, 1)
+    assert (ids(zipped), files(zipped)) == ([], set())
+    assert traces(str(zipped), marks).problems == []
+    given.fetch(zipped.parent / "zips", zipped)
+    assert (ids(zipped), files(zipped)) == ([], set())
+
+
+def test_so_is_one_that_an_earlier_zip_named(zipped: Path, server: Misbehaving) -> None:
+    dump, marks = zipped.parent / "zips", frozenset({mark("instagram", CODE)})
+    pack(dump, f"{server.url}/ok/2.png", "Cbbbbbbbb22")
+    given.fetch(dump, zipped)
+    assert (ids(zipped), len(files(zipped))) == (["Cbbbbbbbb22"], 2)
+    left = take_out(str(zipped), marks)
+    assert (left.posts, left.urls, left.files) == (0, 1, 1)
+    pack(dump, f"{server.url}/ok/1.png", CODE)
+    given.fetch(dump, zipped, removed="forget")
+    assert (ids(zipped), files(zipped)) == ([], set())
+
+
+@pytest.mark.slow
+def test_a_dataset_of_it_forgets_it_by_any_platform_too(zipped: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    bring(zipped, own)
+    assert rows(own, "posts", "platform", "post_id") == [("unknown", CODE)]
+    words = ("--post-id", CODE, "--platform", "instagram", "--fetched", str(zipped))
+    done = CliRunner().invoke(app, ["forget", str(own), *words, "--yes"])
+    assert done.exit_code == 0, done.output
+    assert (rows(own, "posts"), ids(zipped), files(zipped)) == ([], [], set())
+    done = CliRunner().invoke(app, ["verify", str(own), "--forgotten", *words])
+    assert done.exit_code == 0, done.output
+    # OUT as it was before: it is kept out of the dataset.
+    shutil.rmtree(zipped)
+    given.fetch(tmp_path / "zips", zipped)
+    assert ids(zipped) == [CODE]
+    bring(zipped, own)
+    assert rows(own, "posts") == []
+
+
+def test_what_an_export_beside_the_zip_lacks_is_no_post(zipped: Path, server: Misbehaving) -> None:
+    given.dump(zipped.parent / "zips", [[f"{server.url}/ok/2.png"]])
+    given.fetch(zipped.parent / "zips", zipped)
+    assert ids(zipped) == [FIRST]
+    gaps = [one["gap"] for one in given.posts(zipped) if "gap" in one]
+    assert [(gap["kind"], gap["count"]) for gap in gaps] == [("not-exported", 1)]

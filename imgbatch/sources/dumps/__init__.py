@@ -231,7 +231,8 @@ def exported(
     lacking: Counter[tuple[str, str]] = Counter()
     exports: bool | None = None
     for name, one in found:
-        if isinstance(one, Post) and one.linked:
+        # What a fetch wrote has them only where no export was.
+        if isinstance(one, Post) and one.linked and hasattr(load(name), "link"):
             if exports is None:
                 exports = any(_exports(dump, each) for each in names)
             if exports:

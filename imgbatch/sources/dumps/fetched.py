@@ -111,6 +111,7 @@ def _post(item: dict[str, Any], name: str, line: int, counted: Counted) -> Post 
         media=tuple(_medium(index, m) for index, m in enumerate(objects(item.get("media")))),
         partial=item.get("partial") is True,
         former=former_of(item),
+        linked=item.get("linked") is True,
     )
 
 
