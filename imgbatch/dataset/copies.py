@@ -204,12 +204,16 @@ def changed_media() -> str:
     A file of a copy changes nothing: neither where it stands in for a medium, nor behind them.
     """
     own = ", ".join(name for name in NAMES if name != "input")
-    same = " AND ".join(f"s.{n} IS NOT DISTINCT FROM f.{n}" for n in SAYS.split(", "))
+    same, alike = (
+        " AND ".join(f"s.{n} IS NOT DISTINCT FROM {of}.{n}" for n in SAYS.split(", ")) for of in "fa"
+    )
     lent = f"spare s ON s.platform = f.platform AND s.post_id = f.post_id AND {same}"
     return (
         f"SELECT {KEY} FROM (SELECT {own} FROM medium EXCEPT SELECT {own} FROM former_medium) a "
         f"ANTI JOIN (SELECT {_of('f', [*KEY.split(', '), 'media_idx'])} FROM former_medium f "
         f"SEMI JOIN {lent} WHERE f.status <> {COPY_STATUS}) b USING ({KEY}, media_idx) "
+        f"ANTI JOIN (FROM former_medium WHERE status = {COPY_STATUS}) s ON s.platform = a.platform "
+        f"AND s.post_id = a.post_id AND {alike} "
         f"UNION SELECT {KEY} FROM (SELECT {_of('f', own.split(', '))} FROM former_medium f "
         f"ANTI JOIN {lent} WHERE f.status <> {COPY_STATUS} EXCEPT SELECT {own} FROM medium) "
         f"SEMI JOIN post USING ({KEY})"

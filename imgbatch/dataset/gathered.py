@@ -22,6 +22,7 @@ import pyarrow as pa
 from imgbatch.dataset import brought_again
 from imgbatch.dataset.brought_again import GONE_ROWS
 from imgbatch.dataset.copies import BEARER, add_up, changed_media, lend, lend_absent
+from imgbatch.dataset.equal_media import keep_one
 from imgbatch.dataset.former import BARE, FILE, KEY, MEDIUM, THEN, remember
 from imgbatch.dataset.former_ids import BY_FORMER, NAME_ROWS, doubt, rename
 from imgbatch.dataset.in_part import stand_behind
@@ -365,6 +366,7 @@ class Gathered:
 def _settle(spill: Spill) -> None:
     brought_again.take_out(spill)
     add_up(spill)
+    keep_one(spill)
 
 
 def _pairs(rows: pa.Table) -> list[tuple[str, str]]:

@@ -6,7 +6,9 @@ export of another collector that 4CAT was given. So whatever format reads a post
 
 from __future__ import annotations
 
+import re
 import sqlite3
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -17,7 +19,7 @@ from imgbatch.sources.dumps.names import ref
 from imgbatch.sources.dumps.posts import Media, Post
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 class Linked:
@@ -51,7 +53,8 @@ class Linked:
     def give(self, post: Post) -> None:
         """Give a post the files that are its own: by URL where it has none, else as further media.
 
-        The same post may come several times, and has them each time.
+        The same post may come several times, and has them each time. What a zip could not get, and
+        the post has by now, is no medium of its own.
         """
         if self._empty:
             return
@@ -63,18 +66,18 @@ class Linked:
         if not files:
             return
         self._files.execute("UPDATE files SET taken = 1 WHERE post_id = ?", (own,))
-        by_url = {medium.url: medium for medium in files if medium.url}
-        named = [None if one.path else by_url.get(one.url or "") for one in post.media]
+        named = _named(post.media, files)
         media = [
             medium if file is None else replace(medium, path=file.path, status=file.status)
             for medium, file in zip(post.media, named, strict=True)
         ]
-        had = {medium.url for medium in post.media if medium.path}
+        had = {_path(medium.url) for medium in media if medium.url and medium.path}
         # Covers and frames, and what a row does not show of a video with several files.
         media += [
             medium
             for medium in files
-            if all(medium is not file for file in named) and (medium.path or medium.url not in had)
+            if all(medium is not file for file in named)
+            and (medium.path or _path(medium.url or "") not in had)
         ]
         post.media = tuple(replace(medium, index=index) for index, medium in enumerate(media))
 
@@ -101,3 +104,38 @@ class Linked:
             Media(index, kind, url=url, path=path, status=status, sha256=sha256)
             for index, (kind, url, path, status, sha256) in enumerate(found)
         ]
+
+
+def _named(media: Sequence[Media], files: Sequence[Media]) -> list[Media | None]:
+    """Return for each medium the file of its address; None: it has its own, or there is none.
+
+    Addresses are signed anew for each export, and then the name that they end in tells.
+    """
+    by: dict[str, Media] = {}
+    paths: defaultdict[str, set[str]] = defaultdict(set)
+    for file in files:
+        if file.url:
+            paths[_last(file.url)].add(_path(file.url))
+            for name in (file.url, _last(file.url)):
+                # The newest zip comes last; it may have failed where another did not.
+                if name not in by or file.path or not by[name].path:
+                    by[name] = file
+    once = Counter(_last(one.url) for one in media if one.url)
+    found: list[Media | None] = []
+    for one in media:
+        file = by.get(one.url or "") if not one.path else None
+        last = _last(one.url or "")
+        if file is None and not one.path and once[last] == 1 and len(paths[last]) == 1:
+            file = by[last]
+        found.append(file)
+    return found
+
+
+def _path(url: str) -> str:
+    """Return the path of an address: what is before it and behind it differs from time to time."""
+    return re.split("[?#]", url, maxsplit=1)[0].partition("://")[2].partition("/")[2]
+
+
+def _last(url: str) -> str:
+    """Return the last part of an address; all of it where it ends in none."""
+    return _path(url).rpartition("/")[2] or url
