@@ -1,6 +1,7 @@
 """The sources of all shards enter, one after another; what is off with all of them leaves.
 
-No source lies in two shards, and the report shows living ones only.
+No source lies in two shards. A report that shows sources which left since is older than the
+dataset, and no damage: what is forgotten leaves it at once.
 """
 
 from __future__ import annotations
@@ -45,12 +46,13 @@ class Seen:
         if twice := np.unique(ids[1:][ids[1:] == ids[:-1]]).tolist():
             named = ", ".join(value.to_bytes(8, sys.byteorder).hex() + "..." for value in twice[:5])
             problems.append(f"{len(twice)} sources lie in more than one shard: {named}")
-        if dead := self._shown - self._living:
-            problems.append(
-                f"{REPORT} shows {len(dead)} sources that are no longer in the dataset: run "
-                "`imgbatch report` again"
-            )
         return problems
+
+    def notes(self) -> list[str]:
+        """Return what is old."""
+        dead = self._shown - self._living
+        told = f"{REPORT} shows {len(dead)} sources that are no longer in the dataset"
+        return [f"{told}: run `imgbatch report` again"] if dead else []
 
 
 def shown(dataset: Dataset) -> set[str]:

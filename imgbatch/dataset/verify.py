@@ -64,18 +64,18 @@ class Verified:
 def verify(dataset: Dataset) -> Verified:
     """Read every committed part and check it against the manifest and its commit.
 
-    Checked: each part's file has the size and SHA-256 of its commit, its pages their checksums,
-    its columns the table's; each shard has one outcome per source, with the same versions, and in
-    every table that the last run filled one row per picture, or per ok source, and no row is
-    double; a table of regions has as many rows of each picture as its main table says; no source
-    lies in two shards; the report shows living sources only; labels are as committed, and of
-    sources that are there; posts have their media, and media their sources, or a gap. Of a table
-    that only former recipes fill, each part is checked by itself: readers still read it. So is each
-    part of all tables where the manifest's log cannot be read.
+    Checked: each part's file has the size and SHA-256 of its commit, its pages their checksums, its
+    columns the table's; each shard has one outcome per source, with the same versions, and in every
+    table that the last run filled one row per picture, or per ok source, and no row is double; a
+    table of regions has as many rows of each picture as its main table says; no source lies in two
+    shards; labels are as committed, and of sources that are there; posts have their media, and
+    media their sources, or a gap. Of a table that only former recipes fill, each part is checked by
+    itself: readers still read it. So is each part of all tables where the manifest's log cannot be
+    read.
 
-    Labels of sources that left in a run since are no problem: they are stale, and a note says so
-    and counts them, until they are grouped again. Of forgotten sources there are none: `forget`
-    takes them out of labels too, and `verify_forgotten` proves it.
+    Labels of sources that left in a run since are no problem, nor is a report that shows these:
+    they are stale, and a note says so and counts them, until they are made again. Of forgotten
+    sources there are none: `forget` takes them out of labels too, and `verify_forgotten` proves it.
     """
     found = Verified()
     names = _expected(dataset, found)
@@ -176,6 +176,7 @@ def _check_shards(
     for name, left in by_shard.items():
         found.problems += [f"table {name}: part {p.path} is of no shard" for p in left.values()]
     found.problems += seen.problems()
+    found.notes += seen.notes()
 
 
 def _expected(dataset: Dataset, found: Verified) -> list[str]:
