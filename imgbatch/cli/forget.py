@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +27,7 @@ from imgbatch.cli.posts import (
     check_fetched,
     given_posts,
     leave_fetched,
+    nobodys,
 )
 from imgbatch.errors import InputError, SettingsError
 from imgbatch.terminal import INTERRUPTED, DatasetUrl, Json, say
@@ -107,6 +107,8 @@ def forget(
     if not yes:
         ask(opened, known, found, fetched, former=former, as_json=json)
     left = leave_fetched(fetched, gone.plain)
+    if deleted := nobodys(opened, left):
+        known = look_up(opened, [*all_named, *theirs, *deleted], same_bytes=same_bytes)
     audit = take_out(opened, known, of_posts=found, former=former, reason=reason, recount=recount)
     rewrite_report(opened, audit.report)
     others = gone.others
@@ -256,7 +258,7 @@ def tell(
         "versions": audit.versions,
         "lines": audit.lines,
         "report": audit.report,
-        "fetched": [dataclasses.asdict(one) for one in left],
+        "fetched": [one.record() for one in left],
         "input_files": files,
         **told,
         **(more if posts.marks else {}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections import Counter
 
     from imgbatch.dataset import Dataset
+    from imgbatch.dataset.given import Given
     from imgbatch.fetching.takedown import TakenOut
     from imgbatch.fetching.traces import Traces
 
@@ -169,6 +170,17 @@ def leave_fetched(
     return [take_out(out, marks, before=before) for out in fetched or ()]
 
 
+def nobodys(dataset: Dataset, left: list[TakenOut]) -> list[Given]:
+    """Return the sources whose files left with posts, and which no post of a dataset has.
+
+    What a post had before it was edited: its rows do not say so any more, and OUT did.
+    """
+    from imgbatch.dataset.given import of_no_post
+
+    deleted = {address for one in left for address in one.addresses}
+    return of_no_post(dataset, deleted) if deleted else []
+
+
 def looked_at(fetched: list[str] | None, marks: frozenset[str]) -> list[Traces]:
     """Look for forgotten posts in what fetches wrote, for those of these marks and all others."""
     if not fetched:
@@ -225,11 +237,13 @@ def retain(
         for out in fetched or ()
         for one in leave_fetched([out], marks, moments.get(open_store(out).root, shortest))
     ]
+    if deleted := nobodys(opened, left):
+        known = look_up(opened, [*(Given(one, one) for one in sorted(found.sources)), *deleted])
     told = {"days": all_days[0], "inputs": by_input} if by_input else {"days": days}
-    if not found.here:
+    if not (found.here or deleted):
         said = f"nothing to do: no post is older than {' or '.join(map(str, all_days))} days"
         record: dict[str, Any] = {"posts": 0, **told, "timeless": timeless}
-        record["fetched"] = [asdict(one) for one in left]
+        record["fetched"] = [one.record() for one in left]
         say(json, "retained", record, [said, *notes, *fetched_lines(left)])
         return
     reasons = (f"{kept} days, before {_day(now - kept * DAY)}" for kept in all_days)

@@ -204,8 +204,9 @@ def changed_media() -> str:
     A file of a copy changes nothing: neither where it stands in for a medium, nor behind them.
     """
     own = ", ".join(name for name in NAMES if name != "input")
+    said = SAYS.split(", ")
     same, alike = (
-        " AND ".join(f"s.{n} IS NOT DISTINCT FROM {of}.{n}" for n in SAYS.split(", ")) for of in "fa"
+        " AND ".join(f"s.{n} IS NOT DISTINCT FROM {of}.{n}" for n in said) for of in ("f", "a")
     )
     lent = f"spare s ON s.platform = f.platform AND s.post_id = f.post_id AND {same}"
     return (

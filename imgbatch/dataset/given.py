@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imgbatch.dataset import MANIFEST, SOURCES
+from imgbatch.dataset import MANIFEST, SOURCES, posts
+from imgbatch.dataset.post_columns import MEDIA
 from imgbatch.errors import SettingsError
 from imgbatch.records import source_id_of
 from imgbatch.storage import open_store
@@ -142,6 +143,16 @@ def look_up(dataset: Dataset, named: Sequence[Given], *, same_bytes: bool = Fals
         unknown=tuple(one for one in named if one.source_id not in ours),
         twins=tuple(sorted(set(twins.values()))),
     )
+
+
+def of_no_post(dataset: Dataset, addresses: Collection[str]) -> list[Given]:
+    """Return those of some sources that the dataset holds, and no post of it has."""
+    wanted = {source_id_of(address): address for address in addresses}
+    ours = {own for batch in _listed(dataset) for own, _ in _pairs(batch) if own in wanted}
+    if ours and MEDIA in posts.here(dataset):
+        for batch in dataset.table(MEDIA).batches(["source_id"]):
+            ours.difference_update(batch["source_id"].to_pylist())
+    return [Given(wanted[own], own, wanted[own]) for own in sorted(ours)]
 
 
 def _listed(dataset: Dataset) -> Iterator[pa.RecordBatch]:

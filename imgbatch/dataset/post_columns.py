@@ -98,9 +98,8 @@ SCHEMAS = {
                 TEXT,
                 "matched: a source holds it; missing: the file that the dump names is not there; "
                 "linked: there is an address only; ambiguous: several files may be it; other-copy: "
-                "a source holds it, and another copy of the post names it, not the newest, or the post "
-                "names an equal file of that name before it; else "
-                "why the dump has no file",
+                "a source holds it, and another copy of the post names it, not the newest, or the "
+                "post names an equal file of that name before it; else why the dump has no file",
             ),
             _field("joined_by", TEXT, "metadata, stem, basename, id or hash; empty if unmatched"),
             _field("source_id", TEXT, "the source, as in every table", "if unmatched"),

@@ -177,7 +177,7 @@ def _fetch(
         asked=progress.asked,
         bytes=progress.bytes,
         adopted=adopted,
-        deleted=deleted,
+        deleted=len(deleted),
         withdrawn=progress.withdrawn,
         kept=links.kept(),
         unlinked=links.unlinked(),

@@ -250,13 +250,17 @@ def tidy_partial(store: Store) -> None:
         store.erase(found)
 
 
-def tidy(store: Store, links: Links) -> int:
-    """Delete what the tables now make needless: files that no outcome names, and the journal."""
+def tidy(store: Store, links: Links) -> list[str]:
+    """Delete what the tables now make needless: the journal, and files that no outcome names.
+
+    Returns:
+        the names of these files.
+    """
     links.found(files(store))
     unused = list(links.unused())
     for name in [*unused, *journal(store)]:
         store.delete(name)
-    return len(unused)
+    return unused
 
 
 def put_changed(store: Store, name: str, file: BinaryIO) -> None:

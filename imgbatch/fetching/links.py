@@ -90,17 +90,22 @@ class Links:
         )
 
     def disown(self, is_gone: Callable[[bytes, float | None], bool]) -> None:
-        """Take the posts off URLs that are gone: these leave with `take_out`.
+        """Take the posts off URLs that are gone: what nobody has then leaves with `take_out`.
 
         Args:
             is_gone: tells by the hashes of a post's marks and its date.
         """
         self._base.create_function("is_gone", 2, is_gone)
         self._base.execute(
-            "INSERT OR IGNORE INTO leaving "
-            "SELECT DISTINCT key FROM owners WHERE is_gone(marks, created)"
+            "CREATE TABLE lost AS SELECT DISTINCT key FROM owners WHERE is_gone(marks, created)"
         )
         self._base.execute("DELETE FROM owners WHERE is_gone(marks, created)")
+        # A post that the dump has no more is there by the policy `keep`, and so is what it has.
+        self._base.execute(
+            "INSERT OR IGNORE INTO leaving "
+            "SELECT key FROM lost WHERE key NOT IN (SELECT key FROM owners)"
+        )
+        self._base.execute("DROP TABLE lost")
 
     def nobodys(self) -> Iterator[tuple[str, Row]]:
         """Yield (key, outcome) where no post links to a URL, and nobody knows which one did."""

@@ -11,7 +11,7 @@ import contextlib
 import json
 import tempfile
 import uuid
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -51,6 +51,7 @@ class TakenOut:
         nobodys: of the URLs, those of which nobody knows whose they were: no post of the last
             export links to them, and what was fetched before `owners` were kept names no other.
         versions: former versions of objects, where the store keeps them.
+        addresses: of the files.
     """
 
     out: str
@@ -59,6 +60,11 @@ class TakenOut:
     files: int
     nobodys: int
     versions: int
+    addresses: tuple[str, ...] = field(default=(), repr=False)
+
+    def record(self) -> dict[str, Any]:
+        """Return what `--json` says of it."""
+        return {name: told for name, told in asdict(self).items() if name != "addresses"}
 
 
 def check_out(out: str) -> None:
@@ -140,7 +146,15 @@ def _take_out(
         kept.put_changed(store, kept.POSTS, cast("BinaryIO", file))
     former = list(store.former())
     store.erase(former)
-    return TakenOut(store.root, gone, urls_gone, files, len(nobodys), len(former))
+    return TakenOut(
+        out=store.root,
+        posts=gone,
+        urls=urls_gone,
+        files=len(files),
+        nobodys=len(nobodys),
+        versions=len(former),
+        addresses=tuple(map(store.address, files)),
+    )
 
 
 def _at(row: Row) -> float | None:

@@ -51,6 +51,25 @@ def files(out: Path) -> set[str]:
 
 
 @pytest.fixture
+def shared(server: Misbehaving, tmp_path: Path) -> tuple[Path, str]:
+    """OUT of a dump whose second post is gone; the address of the picture that both had."""
+    both, other = (f"{server.url}/ok/{number}.png" for number in range(2))
+    out = tmp_path / "out"
+    given.fetch(export(tmp_path / "dump", {FIRST: [both], SECOND: [both, other]}), out)
+    given.fetch(export(tmp_path / "dump", {FIRST: [both]}), out)
+    return out, both
+
+
+def test_what_a_former_post_has_too_stays_until_that_is_named(shared: tuple[Path, str]) -> None:
+    out, both = shared
+    file = given.rows(out)[both]["file"]
+    first = frozenset({mark("x", FIRST)})
+    assert (take_out(str(out), first).files, file in files(out)) == (0, True)
+    assert traces(str(out), first).problems == []
+    assert (take_out(str(out), frozenset({mark("x", SECOND)})).files, files(out)) == (2, set())
+
+
+@pytest.fixture
 def removed(server: Misbehaving, tmp_path: Path) -> tuple[Path, str, str]:
     """OUT of a dump whose first post is gone; the addresses of its picture and of the other's."""
     theirs, other = (f"{server.url}/ok/{number}.png" for number in range(2))

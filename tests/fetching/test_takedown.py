@@ -126,6 +126,26 @@ def test_forget_and_retain_reach_what_was_fetched_too(fetched: Path, tmp_path: P
     assert list(open_store(str(fetched)).former()) == []
 
 
+@pytest.mark.slow
+def test_what_an_edited_post_had_leaves_the_dataset_with_its_file(
+    fetched: Path, server: Misbehaving, tmp_path: Path
+) -> None:
+    """No row of the dataset says any more whose it was; OUT knows."""
+    own, urls = tmp_path / "own", [f"{server.url}/ok/{number}.png" for number in (0, 1, 2)]
+    bring(fetched, own)
+    given.dump(tmp_path / "dump", [[urls[1]], [urls[1]], [urls[2]]])
+    given.fetch(tmp_path / "dump", fetched)
+    bring(fetched, own)
+    words = ("--post-id", FIRST, "--fetched", str(fetched), "--yes", "--json")
+    done = CliRunner().invoke(app, ["forget", str(own), *words])
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.output)
+    assert (said["sources"], said["fetched"][0]["files"]) == (1, 1)
+    sources = Dataset.open(str(own)).read("sources", columns=["address"])["address"].to_pylist()
+    there = {f"{fetched.as_uri()}/{name}" for name in files(fetched)}
+    assert {one for one in sources if "/media/" in one} == there
+
+
 @pytest.fixture
 def zipped(server: Misbehaving, tmp_path: Path) -> Path:
     """OUT of a zip of 4CAT alone, which says of a picture that it did not get whose it is."""

@@ -123,11 +123,10 @@ def _named(media: Sequence[Media], files: Sequence[Media]) -> list[Media | None]
     once = Counter(_last(one.url) for one in media if one.url)
     found: list[Media | None] = []
     for one in media:
-        file = by.get(one.url or "") if not one.path else None
-        last = _last(one.url or "")
-        if file is None and not one.path and once[last] == 1 and len(paths[last]) == 1:
-            file = by[last]
-        found.append(file)
+        url = "" if one.path else one.url or ""
+        last = _last(url)
+        sure = once[last] == 1 and len(paths[last]) == 1
+        found.append(by.get(url) or (by[last] if sure else None))
     return found
 
 
