@@ -181,6 +181,7 @@ class Driver:
         left, todo = self._plan()
         if todo:
             self._ready()
+            self._check_dump()
         if (left or todo) and self._overtaken():
             left, todo = self._plan()
         if left:
@@ -218,6 +219,12 @@ class Driver:
             return None
         root = open_store(self._request.input).root
         return posts.find(self.dataset, root, self._recipe.posts, self._limits)
+
+    def _check_dump(self) -> None:
+        """Refuse settings of posts that cannot be, before pictures are analysed."""
+        if self._request.whole:
+            root = open_store(self._request.input).root
+            posts.check(self.dataset, root, self._recipe.posts, self._limits)
 
     def _retention(self) -> dict[str, int | None] | None:
         """Return what the recipe changes of how long posts are kept; see `posts.retention`."""

@@ -21,6 +21,7 @@ from imgbatch.dataset.suspects import Seen, Suspects
 from imgbatch.posts.damage import Noted
 from imgbatch.posts.found import (
     Found,
+    check,
     find,
     key_mark,
     lasting,
@@ -52,6 +53,7 @@ __all__ = [
     "Found",
     "ahead",
     "bring",
+    "check",
     "find",
     "refuse_other_ids",
     "refuse_unknown",

@@ -130,7 +130,8 @@ def find(
         limits: how long a store is asked again.
 
     Raises:
-        DumpError: several formats would read the same file, or none is of the one that is named.
+        DumpError: several formats would read the same file, or none is of the one that is named, or
+            no table has a column that is.
         SettingsError: see `refuse_other_ids`.
     """
     made = posts.record_now(dataset)
@@ -143,6 +144,27 @@ def find(
     if found:
         refuse_other_ids(dataset, settings)
     return found
+
+
+def check(
+    dataset: Dataset, input_: str, settings: PostSettings, limits: Limits | None = None
+) -> None:
+    """Refuse before anything is analysed what `find` would refuse when all is.
+
+    What is no dump by then is known only when its sources have their outcomes.
+
+    Raises:
+        DumpError, SettingsError: as for `find`.
+    """
+    made = posts.record_now(dataset)
+    was = bool(made and input_ in made["inputs"])
+    if settings.form == "none" or not (was or settings.form != "auto"):
+        return
+    refuse_other_ids(dataset, settings)
+    if settings.form != "auto":
+        found = look(input_, of_input(dataset, input_), settings, limits, was=was)
+        if found:
+            found.dump.close()
 
 
 def _is_due(
@@ -201,6 +223,7 @@ def look(
     dump = Dump(input_, sources, limits)
     try:
         formats = tuple(dumps.choose(dump, settings.form))
+        dumps.refuse(dump, formats, settings)
     except BaseException:
         dump.close()
         raise

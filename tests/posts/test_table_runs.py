@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from PIL import Image
 
 from imgbatch.dataset import Dataset
 from imgbatch.errors import DumpError, SettingsError
@@ -120,3 +121,39 @@ def test_formats_say_whether_posts_come_in_pieces_and_how_far_ids_go() -> None:
     assert [name for name in known if dumps.in_pieces(name)] == pieces
     # Platforms know marks of these alone.
     assert {name for name in known if dumps.ids_within(name)} == set(FORMS)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_column_of_ids_that_no_table_has_is_refused_before_anything_is_analysed(
+    folder: Path, tmp_path: Path, *, whole: bool
+) -> None:
+    said = 'media_column = "Image Path"\ndump = "table"\nid_column = "Post ID"\n'
+    with pytest.raises(DumpError, match="no table has a column 'Post ID'"):
+        run_inline(
+            folder if whole else folder / "posts.csv",
+            tmp_path / "own",
+            recipe=f"[posts]\n{said}[analyzers.image]\n",
+        )
+    # A table that is the INPUT is looked at when it is listed, a folder when its manifest is made.
+    assert (tmp_path / "own").exists() == whole
+    if whole:
+        assert not Dataset.open(str(tmp_path / "own")).table("tables/sources").exists
+
+
+def test_so_are_pseudonyms_in_a_dataset_of_plain_ids(
+    folder: Path, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder.parent / "key").write_text("0" * 32)
+    monkeypatch.setenv("IMGBATCH_PSEUDONYM_KEY_FILE", str(folder.parent / "key"))
+    Image.new("RGB", (8, 8)).save(folder / "new.png")
+    before = Dataset.open(str(own)).table("tables/sources").version
+    with pytest.raises(SettingsError, match="by plain ids"):
+        run_inline(
+            folder / "posts.csv",
+            own,
+            recipe=RECIPE.replace(
+                "[analyzers", "pseudonyms = true\n[analyzers.hashes]\n[analyzers"
+            ),
+        )
+    assert Dataset.open(str(own)).table("tables/sources").version == before
+    assert not Dataset.open(str(own)).table("tables/hashes").exists

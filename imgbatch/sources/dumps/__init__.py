@@ -8,6 +8,8 @@ A format is a module of this folder, its name with `_` for `-` (`fourcat` is 4ca
     recognise(dump) -> float                     0 to 1; looks at names and a few heads, no more
     files(dump) -> Iterator[str]                 the metadata files that `read` reads, sorted
     read(dump, asked) -> Iterator[Post | Gap]    streams; a missing field is counted, never raised
+    refuse(dump, asked)                          optional: raises DumpError where what is asked for
+                                                 is nowhere in it
     posts_of(name) -> str | None                 optional: the post's id in a media file's name
     postless(dump) -> Iterator[str]              optional: metadata files of the format that hold no
                                                  post and need not be read
@@ -173,6 +175,17 @@ def choose(dump: Dump, asked: str = "auto") -> list[str]:
     sure = [name for name, score in sniff(dump) if score > SURE]
     _apart(dump, sure)
     return sure
+
+
+def refuse(dump: Dump, names: Sequence[str], asked: Asked) -> None:
+    """Refuse to read a dump as these formats where what is asked for is nowhere in it.
+
+    Raises:
+        DumpError: so it is.
+    """
+    for name in names:
+        if hasattr(load(name), "refuse"):
+            load(name).refuse(dump, asked)  # type: ignore[attr-defined] # just asked for
 
 
 def closed(dump: Dump) -> str:

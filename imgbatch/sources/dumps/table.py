@@ -12,6 +12,7 @@ digits in a spreadsheet (1.5E+18) is none. A time is what `_usual.moment` takes 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imgbatch.errors import DumpError, SourceError
@@ -77,13 +78,29 @@ def files(dump: Dump) -> Iterator[str]:
     yield from dump.metadata(*_rows.ENDINGS)
 
 
+def refuse(dump: Dump, asked: Asked) -> None:
+    """Refuse a column of ids that no table has: rows would be known by their numbers instead.
+
+    Raises:
+        DumpError: so it is; near ones are told.
+    """
+    wanted = asked.id_column
+    seen: list[str] = []
+    for name in files(dump) if wanted else ():
+        with suppress(SourceError):
+            seen += _rows.columns(dump, name)
+    if wanted and seen and not _first(seen, [wanted]):
+        raise _lacking(dump, seen, wanted)
+
+
 def named(dump: Dump, asked: Asked) -> Iterator[tuple[str, str]]:
     """Yield (the table's name, path or URL) of all media that the tables of a dump name.
 
     Raises:
-        DumpError: no table has the column that is asked for; near ones are told.
+        DumpError: no table has a column that is asked for; near ones are told.
         SourceError: a table cannot be had.
     """
+    refuse(dump, asked)
     seen: list[str] = []
     for name in files(dump):
         fields = _rows.columns(dump, name)
@@ -131,6 +148,10 @@ def _no_column(dump: Dump, seen: list[str], asked: Asked) -> DumpError:
             f"{dump.root}: no column is called as media usually are",
             f"Name one with --media-column; there are {', '.join(seen) or 'none'}.",
         )
+    return _lacking(dump, seen, wanted)
+
+
+def _lacking(dump: Dump, seen: list[str], wanted: str) -> DumpError:
     return DumpError(
         f"{dump.root}: no table has a column {wanted!r}{nearest(wanted, seen)}",
         "Give the name as it stands in the table's first row.",
