@@ -74,7 +74,8 @@ class PostSettings(Settings):
         media_column: of a table of posts, the column of paths or URLs of media.
         id_column: of a table of posts, the column of post ids.
         text: keep what posts say.
-        names: keep the names of authors; their ids are kept in any case.
+        names: keep the names of authors; their ids are kept in any case, but for names that
+            stand for ids.
         pseudonyms: put keyed hashes in place of the ids of authors and posts.
         removed: what becomes of a post that a later export does not hold any more: `keep` it as it
             was, `mark` it as removed, or `forget` it, as `imgbatch forget` does: with its sources

@@ -191,6 +191,16 @@ class Gathered:
         )
 
     def _leave_out(self, columns: Sequence[str]) -> None:
+        if "author_name" in columns:
+            # So is a name that stands for an id, which is known by being both.
+            self._spill.run(
+                "UPDATE former_copy c SET author_id = NULL FROM former f WHERE f.seq = c.seq "
+                f"AND c.author_id = f.author_name AND c.input = {quoted(self.input)}"
+            )
+            self._spill.run(
+                "UPDATE former SET author_id = NULL WHERE author_id = author_name "
+                f"AND input = {quoted(self.input)}"
+            )
         for table, schema in (("former", POST_ROWS), ("former_medium", MEDIA_ROWS)):
             own = [f"{name} = NULL" for name in columns if name in schema.names]
             if own:

@@ -57,8 +57,9 @@ SCHEMAS = {
             _field(
                 "author_id",
                 TEXT,
-                "the platform's id of the author, or a pseudonym",
-                _UNTOLD,
+                "the platform's id of the author, else a handle where its rows have no other; or a "
+                "pseudonym",
+                "when the dump does not say, or it is a handle that is left out",
                 _OF_PEOPLE,
             ),
             _field(

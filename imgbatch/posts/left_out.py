@@ -83,7 +83,7 @@ def is_post_forgotten(stones: Tombstones, post: Post, input_: str | None = None)
     """Tell whether a post has a tombstone, by what it was or is called, or its author has."""
     return (
         _is_gone(stones, post, post.post_id)
-        or is_author_forgotten(stones, post.platform, post.author_id)
+        or is_author_forgotten(stones, post.platform, post.author_id or post.handle)
         or any(was_forgotten(stones, post.platform, one, input_) for one in post.former)
     )
 

@@ -3,7 +3,8 @@
 What is left out or replaced, by the settings of the recipe's table `[posts]`:
 
     text = false         what posts say, and the descriptions of their media
-    names = false        names of authors, and the post's address, which has them too
+    names = false        names of authors, also where a platform's rows have nothing else for an id,
+                         and the post's address, which has them too
     pseudonyms = true    ids of authors and posts become keyed hashes, also where a post answers or
                          shares another; names and the post's address are left out
 
@@ -126,6 +127,8 @@ def private(
         found = replace(found, text=None, media=media)
     if not settings.names or settings.pseudonyms:
         found = replace(found, author_name=None, url=None)
+        if not settings.pseudonyms and post.author_id == post.author_name:
+            found = replace(found, author_id=None, handle=post.author_id)
     if settings.pseudonyms:
         assert key is not None, "whoever asks for pseudonyms has read the key"
         found = _hidden(found, key, platforms if post.linked else ())

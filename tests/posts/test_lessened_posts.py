@@ -79,6 +79,21 @@ def test_posts_that_are_read_no_more_are_kept_with_less_too(place: Path) -> None
     assert rows(place / "own", "posts", "text", "author_name") == [("said so", None), (None, None)]
 
 
+def test_so_are_names_that_stand_for_ids(tmp_path: Path) -> None:
+    folder, own = tmp_path / "in", tmp_path / "own"
+    folder.mkdir()
+    header = "id,timestamp,author,body,thread_id,image_url,unix_timestamp\n"
+    row = "{0},2024-01-01 00:00:00,ada,b,{0},https://example.org/{0}.jpg,1704067200\n"
+    (folder / "a.csv").write_text(header + row.format(11) + row.format(12))
+    (folder / "b.csv").write_text(header + row.format(11))
+    bring(folder, own, 'dump = "4cat"')
+    assert rows(own, "posts", "author_id") == [("ada",), ("ada",)]
+    (folder / "a.csv").write_text(header + row.format(11))
+    bring(folder, own, 'dump = "4cat"\nnames = false')
+    assert rows(own, "posts", "author_id", "author_name") == [(None, None), (None, None)]
+    assert rows(own, "post_copies", "author_id") == [(None,)]
+
+
 def test_a_run_that_keeps_more_of_posts_or_as_much_says_nothing(place: Path) -> None:
     same = bring(place / "in", place / "own", 'removed = "mark"')
     assert (same.posts is not None, said(same)) == (True, [])

@@ -6,12 +6,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 from PIL.ExifTags import GPS, IFD
 
 from imgbatch.dataset import Dataset
 from imgbatch.dataset.needles import texts
+from imgbatch.dataset.post_marks import author_mark
+from imgbatch.dataset.tombstones import Tombstones
 from imgbatch.errors import SettingsError
+from imgbatch.posts.left_out import is_post_forgotten
 from imgbatch.posts.privacy import private, pseudonym, read_key
 from imgbatch.report import write_report
 from imgbatch.settings import PostSettings
@@ -50,6 +54,21 @@ def test_texts_are_left_out_with_what_describes_media() -> None:
 def test_names_are_left_out_with_the_address_that_has_them_too() -> None:
     kept = private(POST, PostSettings(names=False), None)
     assert (kept.author_name, kept.url, kept.author_id, kept.text) == (None, None, "7", POST.text)
+
+
+def test_a_name_that_stands_for_an_id_is_left_out_too() -> None:
+    """Rows of 4CAT may have no other; a takedown of that author means the post all the same."""
+    post = replace(POST, author_id="ada")
+    kept = private(post, PostSettings(names=False), None)
+    assert (kept.author_name, kept.author_id) == (None, None)
+    stone = Tombstones(KEY).hash(author_mark("x", "ada"))
+    assert is_post_forgotten(Tombstones(KEY, frozenset({stone})), kept)
+    assert not is_post_forgotten(
+        Tombstones(KEY, frozenset({stone})), private(POST, PostSettings(names=False), None)
+    )
+    assert private(post, PostSettings(), None) == post
+    hidden = private(post, PostSettings(names=False, pseudonyms=True), KEY)
+    assert hidden.author_id == pseudonym(KEY, "author", "x", "ada")
 
 
 def test_pseudonyms_hide_every_id_and_join_what_belonged_together() -> None:

@@ -72,6 +72,7 @@ class Post(Struct):
         linked: known alone by what a metadata file says of media, in which no post stands.
         anywhere: by the pseudonyms of posts that stand here, pseudonyms of theirs that depend on no
             platform: tombstones have these, and no table does.
+        handle: the author's name where it stood for an id and is not kept: takedowns mean it.
     """
 
     post_id: str
@@ -92,6 +93,7 @@ class Post(Struct):
     former: tuple[tuple[str, str], ...] = ()
     linked: bool = False
     anywhere: Mapping[str, tuple[str, ...]] = {}
+    handle: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
