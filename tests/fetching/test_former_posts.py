@@ -231,6 +231,26 @@ def test_a_fetch_may_let_go_of_what_no_post_links_to_and_tells_of_it_else(
     assert found.lost == 1
 
 
+def test_a_fetch_of_a_table_that_is_cut_lets_go_of_nothing(
+    server: Misbehaving, tmp_path: Path
+) -> None:
+    out, source = tmp_path / "out", tmp_path / "dump"
+    source.mkdir()
+    head = "thread_id,id,timestamp,author,image_urls,body\n"
+    lines = [
+        f"{own},{own},2024-03-04 05:06:07,ada,{server.url}/ok/{number}.png,what {own} said\n"
+        for number, own in enumerate((FIRST, SECOND))
+    ]
+    (source / "twitter-x.csv").write_text(head + "".join(lines))
+    given.fetch(source, out, removed="forget")
+    (source / "twitter-x.csv").write_text(head + lines[0][:-3])
+    found = given.fetch(source, out, removed="forget")
+    assert (found.gaps, found.unlinked, len(files(out))) == (1, 1, 2)
+    (source / "twitter-x.csv").write_text(head + lines[0])
+    found = given.fetch(source, out, removed="forget")
+    assert (found.gaps, found.deleted, len(files(out))) == (0, 1, 1)
+
+
 def test_how_many_posts_are_gone_from_out_is_told(
     removed: tuple[Path, str, str], server: Misbehaving
 ) -> None:

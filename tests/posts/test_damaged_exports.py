@@ -175,6 +175,28 @@ def test_nul_bytes_in_the_place_of_rows_forget_none(tmp_path: Path, form: str) -
     assert len(posts(tmp_path / "own")) == 100
 
 
+def test_a_table_that_is_cut_inside_its_last_field_forgets_none(tmp_path: Path) -> None:
+    file, own = tmp_path / "in/posts.csv", tmp_path / "own"
+    file.parent.mkdir()
+    lines = [f"{own},x,this is what {own} said\n" for own in (FIRST, SECOND, THIRD)]
+    file.write_text("id,platform,text\n" + "".join(lines))
+    said = f'dump = "table"\n{FORGET}'
+    bring(tmp_path / "in", own, said)
+    file.write_text("id,platform,text\n" + lines[0] + lines[1][:-6])
+    summary = bring(tmp_path / "in", own, said)
+    assert summary.posts
+    assert (summary.posts["removed"], summary.posts["absent"]) == (0, 1)
+    assert summary.posts["gaps"]["withheld-removals"] == 1
+    found = rows(own, "post_gaps", "kind", "ref", "line", "count")
+    assert [gap for gap in found if gap[0] == "cut-line"] == [("cut-line", "posts.csv", 3, 1)]
+    # The row that is cut is read.
+    assert len(posts(own)) == 3
+    assert rows(own, "posts", "text")[1] == (f"this is what {SECOND}",)
+    file.write_text("id,platform,text\n" + lines[0] + lines[1])
+    bring(tmp_path / "in", own, said)
+    assert {own for _, own in posts(own)} == {FIRST, SECOND}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("said", [b"", b"\0" * 400, b'{"data": [{"id'])
 def test_a_later_file_of_another_name_that_is_damaged_forgets_none(

@@ -1,8 +1,9 @@
 """Enters: a CSV or TSV file of a dump. Leaves: its header, its rows with their lines, its Gaps.
 
 A row is a list of as many texts as the header has names; one of more or fewer fields is a Gap, and
-the rows after it are read. NUL bytes are passed over, bytes that are no text become U+FFFD: both
-are counted.
+the rows after it are read. A last line without an end is read, and is a Gap as well: a file that
+was cut inside its last field looks the same. NUL bytes are passed over, bytes that are no text
+become U+FFFD: both are counted.
 
 Decision, 2026-11: the standard library's reader: pyarrow and DuckDB guess types and end at the
 first broken row, or hide it; here every value stays text and every broken row is told. It gets its
@@ -40,6 +41,9 @@ NUL = "\0"
 # What no file holds, as NUL bytes are passed over.
 END = f'{NUL}"'
 OPEN = "a quotation mark that never ends: nothing from here on could be read"
+UNENDED = (
+    "the last line has no end: rows may have been cut off; where the file is whole, end that line"
+)
 BAD = {
     "\0": "NUL bytes are passed over",
     "\ufffd": "U+FFFD: bytes that are no text, here or before it was written",
@@ -111,12 +115,14 @@ class _Table:
         end = END + delimiter * self._width
         lines = chain(chain.from_iterable(self._blocks()), [end])
         self._reader = csv.reader(lines, delimiter=delimiter)
+        # Where other lines end with \r\n, a \r is half an end.
+        self._old = b"\r\n" not in head
         # The last line is being read, and has no end.
         self._cut = False
 
     def rows(self) -> Iterator[Row | Gap]:
         """Yield the rows behind the header."""
-        reader, width, told = self._reader, self._width, 0
+        reader, width, told, cut = self._reader, self._width, 0, False
         if _is_open(_first(reader)):
             yield Gap("cut-line", self._name, 1, OPEN)
         while True:
@@ -131,6 +137,7 @@ class _Table:
                 else:
                     return
                 if fields[0] == END:
+                    yield from self._unended(line - 1, told=cut)
                     return
                 cut = self._cut or _is_open(fields)
                 why = OPEN if _is_open(fields) else f"{len(fields)} of {width} columns"
@@ -146,6 +153,11 @@ class _Table:
                 note = f"further rows after the first {TOLD}"
                 self._counted.note(kind, note, self._name, line)
 
+    def _unended(self, line: int, *, told: bool) -> Iterator[Gap]:
+        """Yield the Gap of a last line without an end, unless its row was told as one."""
+        if self._cut and not told:
+            yield Gap("cut-line", self._name, line, UNENDED)
+
     def _blocks(self) -> Iterator[Iterable[str]]:
         """Yield the lines of the file, those of a block together."""
         decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
@@ -160,7 +172,7 @@ class _Table:
                 yield self._lines(kept[:end])
                 kept = kept[end:]
         kept += decoder.decode(b"", final=True)
-        self._cut = kept != "" and not kept.endswith("\r")
+        self._cut = kept.strip("\0") != "" and not (self._old and kept.endswith("\r"))
         yield self._lines(kept)
 
     def _lines(self, text: str) -> Iterable[str]:
