@@ -22,6 +22,7 @@ from imgbatch.posts.keys import file_of
 from imgbatch.posts.left_out import left_out
 from imgbatch.sources.dumps import Counted, Gap, Post, exported, ids_within, in_pieces, read_all
 from imgbatch.sources.dumps.names import folder, resolve
+from imgbatch.sources.dumps.values import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -159,7 +160,8 @@ class _Pieces:
 
 
 def _encoded(line: dict[str, Any]) -> bytes:
-    return json.dumps(line, ensure_ascii=False).encode() + b"\n"
+    # A name of a metric, or what is told of a gap, may have half a surrogate pair.
+    return clean(json.dumps(line, ensure_ascii=False)).encode() + b"\n"
 
 
 def _line(name: str, post: Post, dump: Dump, links: Links) -> dict[str, Any]:

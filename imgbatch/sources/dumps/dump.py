@@ -130,7 +130,11 @@ class Dump:
 
     def has(self, name: str) -> bool:
         """Tell whether there is a file of this name."""
-        return next(self._ask("WHERE name = ?", name), None) is not None
+        try:
+            return next(self._ask("WHERE name = ?", name), None) is not None
+        except UnicodeEncodeError:
+            # Half a surrogate pair, as JSON can say it: no file is called so.
+            return False
 
     def address(self, name: str) -> str:
         """Return the address of the source of this name."""

@@ -2,6 +2,9 @@
 
 4CAT's zips of media say so, and not where the posts stand: in a dataset of its own, or in the
 export of another collector that 4CAT was given. So whatever format reads a post, it is asked here.
+
+What a zip says is held as it says it, half surrogate pairs too, in bytes as SQLite takes no such
+text: it meets posts before their texts are tidied, and two ids that differ in these alone are two.
 """
 
 from __future__ import annotations
@@ -39,12 +42,12 @@ class Linked:
         self._files.execute(
             "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",
             (
-                post_id,
+                _held(post_id),
                 medium.kind,
-                medium.url,
-                medium.path,
+                _held(medium.url),
+                _held(medium.path),
                 medium.status,
-                medium.sha256,
+                _held(medium.sha256),
                 name,
                 line,
             ),
@@ -65,7 +68,7 @@ class Linked:
             files = self._of(own)
         if not files:
             return
-        self._files.execute("UPDATE files SET taken = 1 WHERE post_id = ?", (own,))
+        self._files.execute("UPDATE files SET taken = 1 WHERE post_id = ?", (_held(own),))
         named = _named(post.media, files)
         media = [
             medium if file is None else replace(medium, path=file.path, status=file.status)
@@ -83,10 +86,12 @@ class Linked:
 
     def left(self) -> Iterator[Post]:
         """Yield the posts that nobody read, with nothing but their files."""
-        for post_id, name, line in self._files.execute(
+        for held, name, line in self._files.execute(
             "SELECT post_id, name, min(line) FROM files WHERE taken = 0 "
             "GROUP BY post_id ORDER BY post_id"
         ):
+            post_id = _said(held)
+            assert post_id is not None, "files are of posts"
             media = tuple(self._of(post_id))
             yield Post(post_id, NAMELESS, ref(name, line), media=media, linked=True)
 
@@ -98,10 +103,17 @@ class Linked:
         """Return the files of a post, in the order in which they were noted."""
         found = self._files.execute(
             "SELECT kind, url, path, status, sha256 FROM files WHERE post_id = ? ORDER BY rowid",
-            (post_id,),
+            (_held(post_id),),
         )
         return [
-            Media(index, kind, url=url, path=path, status=status, sha256=sha256)
+            Media(
+                index,
+                kind,
+                url=_said(url),
+                path=_said(path),
+                status=status,
+                sha256=_said(sha256),
+            )
             for index, (kind, url, path, status, sha256) in enumerate(found)
         ]
 
@@ -138,3 +150,11 @@ def _path(url: str) -> str:
 def _last(url: str) -> str:
     """Return the last part of an address; all of it where it ends in none."""
     return _path(url).rpartition("/")[2] or url
+
+
+def _held(text: str | None) -> bytes | None:
+    return None if text is None else text.encode("utf-8", "surrogatepass")
+
+
+def _said(held: bytes | None) -> str | None:
+    return None if held is None else held.decode("utf-8", "surrogatepass")

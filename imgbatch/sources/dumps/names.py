@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from imgbatch.sources.dumps.values import clean
 from imgbatch.sources.names import SQUEEZED
 from imgbatch.storage.addresses import quote
 
@@ -82,7 +83,7 @@ def resolve(path: str, beside: str) -> str | None:
         beside: the name of the metadata file.
     """
     if path.startswith(EXACT):
-        return path[len(EXACT) :]
+        return clean(path[len(EXACT) :])
     path = path.replace("\\", "/")
     if not path or "\0" in path or URL.match(path) or DRIVE.match(path):
         return None

@@ -26,7 +26,7 @@ def tidy(post: Post) -> None:
     for _, own in post.former:
         texts.append(own)
     for medium in post.media:
-        texts += (medium.url, medium.path, medium.key, medium.alt_text)
+        texts += (medium.url, medium.path, medium.key, medium.alt_text, medium.sha256)
     said = "".join(filter(None, texts))
     if "\0" not in said and (said.isascii() or _is_utf8(said)):
         return
@@ -47,6 +47,6 @@ def _is_utf8(text: str) -> bool:
 
 
 def _clean(medium: Media) -> Media:
-    texts = (medium.url, medium.path, medium.key, medium.alt_text)
-    url, path, key, alt_text = [None if value is None else clean(value) for value in texts]
-    return replace(medium, url=url, path=path, key=key, alt_text=alt_text)
+    texts = (medium.url, medium.path, medium.key, medium.alt_text, medium.sha256)
+    url, path, key, alt_text, sha256 = [value and clean(value) for value in texts]
+    return replace(medium, url=url, path=path, key=key, alt_text=alt_text, sha256=sha256)
