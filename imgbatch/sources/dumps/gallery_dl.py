@@ -124,7 +124,7 @@ def _records(dump: Dump, counted: Counted) -> Iterator[Record | Gap]:
     for name in files(dump):
         if name.endswith(".json"):
             try:
-                item = documents.whole(dump, name)
+                item = documents.whole(dump, name, counted)
             except SourceError as error:
                 yield Gap(error.code, name, None, str(error)[:400])
                 continue

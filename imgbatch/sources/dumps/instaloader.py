@@ -74,7 +74,7 @@ def read(dump: Dump, asked: Asked) -> Iterator[Post | Gap]:
     counted = Counted()
     for name in files(dump):
         try:
-            item = documents.whole(dump, name)
+            item = documents.whole(dump, name, counted)
         except SourceError as error:
             yield Gap(error.code, name, None, str(error)[:400])
             continue

@@ -292,3 +292,13 @@ def test_a_media_number_in_instagrams_base_64(number: int, code: str | None) -> 
 def test_json_without_category_and_subcategory_is_not_recognised(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"category": "holiday", "id": 1}')
     assert recognise(Dump.at(str(tmp_path))) == 0.0
+
+
+def test_bytes_that_are_no_utf_8_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "1_1.jpg.json"
+    saved(path, {"category": "twitter", "tweet_id": 1654773000000000021, "content": "caf."})
+    path.write_bytes(path.read_bytes().replace(b"caf.", b"caf\xe9"))
+    posts, gaps = read(tmp_path)
+    assert [post.text for post in posts.values()] == ["caf\ufffd"]
+    bad = [(gap.ref, gap.count) for gap in gaps if gap.kind == "bad-bytes"]
+    assert bad == [("a/*.json", 1)]

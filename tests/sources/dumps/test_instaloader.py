@@ -172,3 +172,15 @@ def test_json_of_other_tools_is_not_recognised(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"tweet_id": 1, "category": "twitter"}')
     (tmp_path / "b.json").write_text("[]")
     assert recognise(Dump.at(str(tmp_path))) == 0.0
+
+
+def test_bytes_that_are_no_utf_8_are_counted(tmp_path: Path) -> None:
+    for stem in ("2023-05-06_09-08-07_UTC", "2023-05-07_09-08-07_UTC", "2023-05-08_09-08-07_UTC"):
+        saved(tmp_path, stem, {"shortcode": f"C{stem}", "caption": "caf."})
+        if "06" not in stem:
+            path = tmp_path / f"{stem}.json"
+            path.write_bytes(path.read_bytes().replace(b"caf.", b"caf\xe9"))
+    posts, gaps = read(tmp_path)
+    assert sorted(post.text or "" for post in posts.values()) == ["caf.", "caf\ufffd", "caf\ufffd"]
+    bad = [(gap.ref, gap.count) for gap in gaps if gap.kind == "bad-bytes"]
+    assert bad == [("*.json", 2)]
