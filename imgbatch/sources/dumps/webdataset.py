@@ -24,10 +24,11 @@ from imgbatch.sources.dumps._usual import moment, numbers, usual, words
 from imgbatch.sources.dumps.names import MEMBER, exact, ref
 from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
 from imgbatch.sources.dumps.values import clean, count, number, text, text_id
+from imgbatch.sources.members import Addresses
 from imgbatch.sources.names import IMAGES, TAR_NAMES, VIDEOS, archive_form
 from imgbatch.sources.streams import open_tape
-from imgbatch.sources.tars import REGULAR, walk
-from imgbatch.storage.addresses import quote, unquote
+from imgbatch.sources.tars import REGULAR, is_folder, walk
+from imgbatch.storage.addresses import unquote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +62,7 @@ class Sample:
 
     Attributes:
         key: their name up to the first dot.
-        media: names of members and their kinds, in the order of the tar.
+        media: names in the dump of members and their kinds, in the order of the tar.
         told: contents of the others, by suffix.
         others: suffixes that are neither.
     """
@@ -107,8 +108,13 @@ def samples(dump: Dump, name: str, counted: Counted) -> Iterator[Sample]:
         SourceError: it cannot be had, or is damaged; the samples before that came.
     """
     held: Sample | None = None
+    # Two samples may have one key, and a medium each: as listed, each of these has its own name.
+    addresses = Addresses(name)
     with _tar(dump, name) as tape:
         for header in walk(tape):
+            if is_folder(header):
+                continue
+            address = addresses.take(header.name)
             parts = PARTS.match(header.name)
             if header.type not in REGULAR or META.match(header.name) or parts is None:
                 continue
@@ -119,7 +125,7 @@ def samples(dump: Dump, name: str, counted: Counted) -> Iterator[Sample]:
                 held = Sample(key)
             kind = _kind(suffix)
             if kind is not None:
-                held.media.append((header.name, kind))
+                held.media.append((address, kind))
             elif suffix not in TOLD:
                 held.others.append(suffix)
             elif header.size > LARGEST:
@@ -208,7 +214,7 @@ def _post(sample: Sample, asked: Asked, name: str, line: int, counted: Counted) 
         reply_to=words(row, named.reply_to),
         repost_of=words(row, named.repost_of),
         metrics=numbers(row, named.metrics) | _label(sample),
-        media=_media(sample, row, name),
+        media=_media(sample, row),
     )
 
 
@@ -225,7 +231,7 @@ def _label(sample: Sample) -> dict[str, int]:
     return {} if found is None else {"cls": found}
 
 
-def _media(sample: Sample, row: dict[str, Any], name: str) -> tuple[Media, ...]:
+def _media(sample: Sample, row: dict[str, Any]) -> tuple[Media, ...]:
     # What a JSON says of one medium says nothing of several.
     row = row if len(sample.media) == 1 else {}
     return tuple(
@@ -233,7 +239,7 @@ def _media(sample: Sample, row: dict[str, Any], name: str) -> tuple[Media, ...]:
             index,
             kind,
             url=text(row.get("url")),
-            path=exact(name + MEMBER + quote(member)),
+            path=exact(member),
             key=sample.key,
             width=count(row.get("original_width", row.get("width"))),
             height=count(row.get("original_height", row.get("height"))),

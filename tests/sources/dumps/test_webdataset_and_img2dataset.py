@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 from typing import TYPE_CHECKING
@@ -72,6 +73,26 @@ def test_members_of_hostile_names_stay_inside_their_tar(tmp_path: Path) -> None:
     assert len(paths) == len(names)
     resolved = [resolve(path, "a.tar") for path in paths]
     assert all(name is not None and name.startswith("a.tar!/") for name in resolved), resolved
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_sample_has_its_own_medium_where_another_has_its_key(
+    tmp_path: Path, *, packed: bool
+) -> None:
+    (tmp_path / "dump").mkdir()
+    tar = tmp_path / "dump/a.tar"
+    # A folder of that name has no address, and a member may be called as a repeated one is.
+    told = [("k.jpg/", b""), ("k.jpg#2", b""), ("k.jpg", b"1"), ("k.json", b'{"id": "7"}')]
+    told += [("z.jpg", b"zz"), ("z.txt", b"said"), ("k.jpg", b"two"), ("k.json", b'{"id": "8"}')]
+    members(tar, *told)
+    if packed:
+        (tmp_path / "dump/a.tar.gz").write_bytes(gzip.compress(tar.read_bytes()))
+        tar.unlink()
+    dump = Dump.at(str(tmp_path / "dump"))
+    posts, _ = read("webdataset", tmp_path / "dump")
+    found = {post.post_id: post.media[0].path or "" for post in posts}
+    sizes = {own: dump.size(resolve(path, "") or "") for own, path in found.items()}
+    assert sizes == {"7": 1, "a/z": 2, "8": 3}
 
 
 def test_a_parquet_that_is_cut_is_told_and_the_other_shards_are_read(tmp_path: Path) -> None:
