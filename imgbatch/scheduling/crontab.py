@@ -10,6 +10,7 @@ starts for 0.3 s to see that nothing is due.
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 import shlex
 import subprocess
@@ -122,25 +123,29 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _read() -> str:
-    done = _crontab("-l", None)
-    if done.returncode and "no crontab for" not in done.stderr:
-        raise ScheduleError(f"crontab -l: {done.stderr.strip()}")
-    return "" if done.returncode else done.stdout
+    done = _crontab("-l", b"")
+    if done.returncode and b"no crontab for" not in done.stderr:
+        raise ScheduleError(f"crontab -l: {_said(done)}")
+    # Its bytes come back as they were: a user's own lines are in whatever encoding.
+    return "" if done.returncode else os.fsdecode(done.stdout)
 
 
 def _write(table: str) -> None:
-    done = _crontab("-", table)
+    done = _crontab("-", os.fsencode(table))
     if done.returncode:
-        raise ScheduleError(f"crontab: {done.stderr.strip()}", "Add it with --timer loop.")
+        raise ScheduleError(f"crontab: {_said(done)}", "Add it with --timer loop.")
 
 
-def _crontab(word: str, table: str | None) -> subprocess.CompletedProcess[str]:
+def _said(done: subprocess.CompletedProcess[bytes]) -> str:
+    return done.stderr.decode("utf-8", "replace").strip()
+
+
+def _crontab(word: str, table: bytes) -> subprocess.CompletedProcess[bytes]:
     try:
         return subprocess.run(  # noqa: S603 - cron's own program, no shell
             ["crontab", word],  # noqa: S607 - wherever the system has it
-            input=table or "",
+            input=table,
             capture_output=True,
-            text=True,
             timeout=SECONDS,
             check=False,
         )

@@ -245,11 +245,14 @@ def _command(schedule: Schedule, log: Path, lock: IO[bytes], *, shown: bool) -> 
 
 def _watched(child: subprocess.Popen[bytes], out: IO[bytes]) -> int:
     """Wait for a command; what it prints into a pipe goes on to a log and the terminal."""
+    encoding = sys.stdout.encoding or "utf-8"
     while True:
         try:
             for line in child.stdout or ():
                 out.write(line)
-                sys.stdout.write(line.decode("utf-8", "replace"))
+                # Not every terminal has the sign that replaces what is no text.
+                said = line.decode(encoding, "replace").encode(encoding, "replace")
+                sys.stdout.write(said.decode(encoding))
                 sys.stdout.flush()
             return child.wait()
         except KeyboardInterrupt:

@@ -83,8 +83,7 @@ def _command(command: str, text: str) -> str | None:
         done = subprocess.run(  # noqa: S602 - the user's own words, on their own machine
             command,
             shell=True,
-            input=text,
-            text=True,
+            input=text.encode(),
             capture_output=True,
             timeout=SECONDS,
             check=False,
@@ -94,10 +93,11 @@ def _command(command: str, text: str) -> str | None:
         return f"--notify-command took longer than {SECONDS} s"
     except OSError as error:
         return f"--notify-command: {error.strerror or type(error).__name__}"
-    except subprocess.SubprocessError as error:
+    except (subprocess.SubprocessError, ValueError) as error:
         return f"--notify-command: {type(error).__name__}"
     if done.returncode:
-        said = done.stderr.strip().splitlines()
+        # What a program prints is not always UTF-8: `replace`, for its failure is to be told.
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         return f"--notify-command ended with {done.returncode}: {said[-1] if said else ''}"
     return None
 
@@ -114,7 +114,8 @@ def _post(url: str, text: str) -> str | None:
                 timeout=SECONDS / TRIES,
                 allow_redirects=False,
             )
-        except requests.RequestException as error:
+        # A host's name that is too long is a ValueError of a library below.
+        except (requests.RequestException, ValueError) as error:
             problem = f"--notify-url: {type(error).__name__}"
             continue
         if answer.status_code < 300:  # noqa: PLR2004 - the classes of HTTP's answers

@@ -238,7 +238,12 @@ def _asked(*words: str) -> str:
 def _run(command: list[str]) -> subprocess.CompletedProcess[str] | None:
     try:
         return subprocess.run(  # noqa: S603 - words of our own, no shell
-            command, capture_output=True, text=True, timeout=SECONDS, check=False
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=SECONDS,
+            check=False,
         )
     except (OSError, subprocess.SubprocessError):
         return None
