@@ -177,7 +177,9 @@ def _listens(port: int) -> bool:
 
 
 def _run(*words: str) -> None:
-    done = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603 - as above
+    done = subprocess.run(  # noqa: S603 - as above
+        words, capture_output=True, text=True, errors="replace", check=False
+    )
     if done.returncode:
         raise CloudError(
             f"JupyterLab cannot be installed on the head: {done.stderr.strip()[-400:]}"

@@ -76,7 +76,8 @@ class Terraform:
             env=self._environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
         )
         if done.returncode != 0:
@@ -100,7 +101,8 @@ class Terraform:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                text=True,
+                encoding="utf-8",
+                errors="replace",
             ) as process
         ):
             assert process.stdout is not None, "it is a pipe"
@@ -173,7 +175,12 @@ def version(program: str) -> Version:
     words = [program, "version", "-json"]
     with contextlib.suppress(OSError, KeyError, ValueError, TypeError, InvalidVersion):
         done = subprocess.run(  # noqa: S603 - a program that was looked up
-            words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+            words,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
         # A configuration file that is missing is told first.
         return Version(json.loads(done.stdout[done.stdout.index("{") :])["terraform_version"])

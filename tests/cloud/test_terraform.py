@@ -100,6 +100,14 @@ def test_a_failure_is_told_in_its_own_words(
         terraform.Terraform(str(program), tmp_path, tmp_path / "data").run("init")
 
 
+def test_what_is_no_utf8_hides_no_failure(stand_in: Callable[[str], Path], tmp_path: Path) -> None:
+    program = stand_in("printf 'Error: caf\\351\\n'; exit 1")
+    one = terraform.Terraform(str(program), tmp_path, tmp_path)
+    for ask in (one.run, one.stream):
+        with pytest.raises(TerraformError, match="caf\ufffd"):
+            ask("plan")
+
+
 def test_a_held_lock_names_who_holds_it_and_how_it_is_taken_away() -> None:
     error = terraform.error_of("plan", terraform._complaints(LOCKED))
     assert isinstance(error, terraform.LockedError)

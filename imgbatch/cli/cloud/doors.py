@@ -159,7 +159,9 @@ def _answer(words: list[str]) -> str:
     Raises:
         CloudError: it fails.
     """
-    done = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603 - as above
+    done = subprocess.run(  # noqa: S603 - as above
+        words, capture_output=True, text=True, errors="replace", check=False
+    )
     if done.returncode:
         raise CloudError(f"`{shlex.join(words[:3])}` failed: {done.stderr.strip()}")
     return done.stdout.strip()
