@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -36,12 +37,18 @@ def shown(folder: Path, found: list[Schedule | Damaged]) -> tuple[list[dict[str,
 
 def record(folder: Path, schedule: Schedule, now: float) -> dict[str, Any]:
     """Return a schedule, when it comes next, what came of it last, and what is wrong with it."""
+    last, problem = None, timers.problem(folder, schedule)
+    try:
+        last = _last(folder, schedule.name)
+        problem = problem or _late(folder, schedule, now)
+    except OSError as error:
+        problem = f"what came of it cannot be read: {error}"
     return {
         # A webhook's address is often all that it takes to write there; variables are the user's.
         **schedule.model_dump(exclude=HIDDEN),
         "next": schedule.next(now),
-        "last": _last(folder, schedule.name),
-        "problem": timers.problem(folder, schedule) or _late(folder, schedule, now),
+        "last": last,
+        "problem": problem,
     }
 
 
@@ -69,13 +76,16 @@ def came(name: str, told: dict[str, Any]) -> list[str]:
     log = f"; log: {told['log']}" if told.get("log") else ""
     front = f"schedule {name}: " if name else ""
     untold = [f"nobody was told of it: {text}" for text in told.get("notice_failed") or ()]
-    return [f"{front}{told['state']}{when}{took}{why}{log}", *untold]
+    state = told.get("state") or told["event"]
+    return [f"{front}{state}{when}{took}{why}{log}", *untold]
 
 
 def _damaged(folder: Path, one: Damaged) -> dict[str, Any]:
     """Return what is known of a schedule whose file is damaged, the rest as nulls."""
     unknown = dict.fromkeys([*(kept.Schedule.model_fields.keys() - HIDDEN), "next"])
-    last = _last(folder, one.name)
+    last = None
+    with contextlib.suppress(OSError):
+        last = _last(folder, one.name)
     return {**unknown, "name": one.name, "last": last, "problem": one.problem}
 
 

@@ -205,7 +205,7 @@ def _tell_cut_off(own: Path, schedule: Schedule, told: list[dict[str, Any]]) -> 
         "dataset": schedule.dataset,
         "words": schedule.words,
         "host": platform.node(),
-        "began": former["at"],
+        "began": former.get("at"),
         "state": journal.CUT_OFF,
         "error": "it was cut off before its end, by a reboot or a kill",
     }

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FILE = "journal.jsonl"
 # It only grows, by some 600 bytes at each tick; what is due is in its last lines.
 TAIL = 2**17
-BEGAN, ENDED, SKIPPED, TOLD = "began", "ended", "skipped", "told"
+BEGAN, ENDED, SKIPPED, TOLD = EVENTS = "began", "ended", "skipped", "told"
 CUT_OFF = "cut off"
 # A tick whose command was cut off, by a reboot say, is begun once more, and not again and again:
 # it may be what brought the machine down.
@@ -30,6 +30,10 @@ ATTEMPTS = 2
 # Clocks are set back by a little now and then. One that is further behind the moment at which a
 # schedule was added shows that it was ahead then.
 SLACK = 60.0
+# Of what lines say, what is read back: whoever reads it relies on its kind.
+MOMENTS, TEXTS = ("tick", "at", "began"), ("state", "error", "log")
+# Seconds since 1970 that every calendar still has.
+LATEST = 1e11
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +78,9 @@ def size(own: Path) -> int:
 def lines(own: Path) -> list[dict[str, Any]]:
     """Return the journal's last lines, oldest first, without one that was cut by a power failure.
 
-    What such a line said counts as not done: its tick is done again. The last that tells of more
-    than a skipped tick is among them, however long ago it was.
+    What such a line said counts as not done: its tick is done again. So it is with a line that
+    somebody changed into one that is none of ours. The last that tells of more than a skipped tick
+    is among them, however long ago it was.
     """
     read = TAIL
     while True:
@@ -100,11 +105,30 @@ def _last(own: Path, read: int) -> tuple[list[dict[str, Any]], bool]:
     for text in data.decode("utf-8", "replace").splitlines():
         try:
             line = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if isinstance(line, dict) and "event" in line:
+        if isinstance(line, dict) and _ours(line):
             found.append(line)
     return found, not start
+
+
+def _ours(line: dict[str, Any]) -> bool:
+    """Return whether a line's values are of the kinds that are written; most may lack."""
+    untold = line.get("notice_failed") or []
+    return (
+        line.get("event") in EVENTS
+        and all(_number(line.get(key), least=0) for key in MOMENTS)
+        and _number(line.get("seconds"), least=-LATEST)  # of a clock that was set back
+        and all(isinstance(line.get(key), str | None) for key in TEXTS)
+        and isinstance(untold, list)
+        and all(isinstance(text, str) for text in untold)
+    )
+
+
+def _number(value: object, *, least: float) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value is None
+    return least <= value < LATEST
 
 
 def due(schedule: Schedule, told: list[dict[str, Any]], now: float) -> Due | None:

@@ -153,7 +153,7 @@ def get(folder: Path, name: str) -> Schedule:
     except FileNotFoundError as error:
         known = nearest(name, names(folder))
         raise ScheduleError(f"no schedule {name!r} in {folder}{known}") from error
-    except (ValueError, SettingsError) as error:
+    except (ValueError, RecursionError, SettingsError) as error:
         raise ScheduleError(
             f"{path} is damaged: {error}", f"`imgbatch schedule remove {name}`, and add it anew."
         ) from error
