@@ -106,7 +106,8 @@ class Robots:
         if status == TOO_MANY or status >= SERVER_ERRORS:
             raise LinkError("link.server", f"robots.txt answers {status}")
         ok = 200 <= status < 300  # noqa: PLR2004 - HTTP's own
-        return Protego.parse(text.decode("utf-8", "replace") if ok else "")
+        # With a byte order mark before it, the first group would be nobody's.
+        return Protego.parse(text.decode("utf-8-sig", "replace") if ok else "")
 
 
 def forbids_ai(tags: Iterable[str]) -> str | None:

@@ -86,6 +86,13 @@ def test_what_robots_and_noai_forbade_is_asked_once_they_are_ignored(
     assert given.fetch(source, out, ignore_robots=True).outcomes == {"ok": 2}
 
 
+def test_a_byte_order_mark_hides_no_rule_of_robots(server: Misbehaving, tmp_path: Path) -> None:
+    server.robots = (200, b"\xef\xbb\xbfUser-agent: *\r\nDisallow: /\r\n")
+    source, out = given.dump(tmp_path / "dump", [[f"{server.url}/ok/1.png"]]), tmp_path / "out"
+    assert given.fetch(source, out).outcomes == {"link.robots": 1}
+    assert server.asked.keys() == {"/robots.txt"}
+
+
 def test_how_what_failed_is_asked_again_is_told(server: Misbehaving, tmp_path: Path) -> None:
     urls = [f"{server.url}{path}" for path in ("/ok/1.png", "/gone")]
     source = given.dump(tmp_path / "dump", [urls])
