@@ -93,8 +93,11 @@ class Damaged:
 
 
 def home() -> Path:
-    """Return the folder of this machine's schedules, from IMGBATCH_SCHEDULE_FOLDER."""
-    return Path(read_limits().schedule_folder).expanduser()
+    """Return the folder of this machine's schedules, from IMGBATCH_SCHEDULE_FOLDER.
+
+    Absolute: what wakes a schedule begins in a folder of its own.
+    """
+    return Path(read_limits().schedule_folder).expanduser().absolute()
 
 
 def environment() -> dict[str, str]:

@@ -323,6 +323,25 @@ def test_one_name_in_two_folders_is_two_timers(
     assert (list(units.iterdir()), stamp.exists()) == ([], False)
 
 
+def test_a_folder_that_is_relative_is_found_from_wherever_it_is_woken(
+    tmp_path: Path,
+    imgbatch: Callable[..., Done],
+    systemctl: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert systemctl.exists()
+    monkeypatch.setenv("IMGBATCH_SCHEDULE_FOLDER", "mine")
+    words = ["--every", "hourly", "--timer", "systemd", "--", "report", "own"]
+    done = imgbatch("schedule", "add", "hourly", *words)
+    assert done.returncode == 0, done.stderr
+    (service,) = (tmp_path / "config/systemd/user").glob("*.service")
+    assert f"IMGBATCH_SCHEDULE_FOLDER={tmp_path / 'mine'}" in service.read_text()
+    monkeypatch.setenv("IMGBATCH_SCHEDULE_FOLDER", str(tmp_path / "mine"))
+    monkeypatch.chdir("/")
+    assert imgbatch("schedule", "remove", "hourly").returncode == 0
+    assert not service.exists()
+
+
 def test_a_tick_that_passed_and_did_not_begin_is_a_problem(
     tmp_path: Path, imgbatch: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:
