@@ -20,6 +20,7 @@ LINE_SECONDS = 5.0
 AGAIN = "--retry 'link.*'"
 WITHDRAWN = "their hosts say now that nobody is to have them, or not for this"
 LOST = "posts.jsonl has them no more"
+SILENT = "as long as they do, nothing counts as removed (kind suspect-file in posts.jsonl)"
 UNLINKED = "no post links to any more; --removed forget deletes them"
 
 
@@ -157,6 +158,11 @@ def _lines(found: Fetched) -> list[str]:
         *(
             [f"{found.lost:,} posts that OUT had are not in this dump: {LOST}"]
             if found.lost
+            else []
+        ),
+        *(
+            [f"{found.silent:,} metadata files gave posts and give none now: {SILENT}"]
+            if found.silent
             else []
         ),
         *([f"{found.unlinked:,} files are kept that {UNLINKED}"] if found.unlinked else []),

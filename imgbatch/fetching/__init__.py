@@ -14,9 +14,11 @@ import contextlib
 import time
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from imgbatch.dataset.lock import RunLock
+from imgbatch.dataset.post_columns import BROKEN, NONE_HERE, SUSPECT
 from imgbatch.errors import DatasetError, DumpError, LinkError, SettingsError
 from imgbatch.fetching import kept, owners, posts
 from imgbatch.fetching.asked import FetchSettings
@@ -26,9 +28,9 @@ from imgbatch.fetching.task import UNWANTED, Task, failed
 from imgbatch.fetching.urls import key_of
 from imgbatch.fetching.web import backend_of
 from imgbatch.posts.damage import DAMAGE
+from imgbatch.posts.keys import file_of
 from imgbatch.settings import read_limits
 from imgbatch.sources.dumps import Dump, Gap, choose
-from imgbatch.sources.dumps.unread import BROKEN
 from imgbatch.storage import open_store
 from imgbatch.storage.addresses import lies_in
 
@@ -78,6 +80,7 @@ class Fetched:
         kept: files that could not be had again, and are kept as they were, by error class.
         unlinked: files of OUT that no post of the dump links to.
         lost: posts that OUT had and the dump does not have.
+        silent: metadata files that gave posts and give none now, nor say that there are none.
     """
 
     out: str
@@ -92,6 +95,7 @@ class Fetched:
     kept: dict[str, int]
     unlinked: int
     lost: int
+    silent: int
     outcomes: dict[str, int]
     seconds: float
 
@@ -151,10 +155,14 @@ def _fetch(
     links.remember(kept.outcomes(store))
     links.found(kept.files(store))
     _had(store, stones, links)
-    whole = _collect(dump, told(), stones, wish, links)
+    left: set[str] = set()
+    whole = _collect(dump, told(gave=left), stones, wish, links)
+    for file in left:
+        links.gives(file)
+    silent = sum(1 for _ in posts.silent(dump, links))
     # Before anything comes: of what a killed fetch leaves it is known whose it is.
     owners.write(store, stones, links.owners())
-    if wish.settings.removed == "forget" and whole:
+    if wish.settings.removed == "forget" and whole and not silent:
         links.leave_unlinked()
     # Whoever was killed taking posts out may have left media of theirs.
     links.disown(lambda marks, _: owners.is_gone(stones, marks))
@@ -166,7 +174,9 @@ def _fetch(
         backend = backend or backend_of(settings)
         Loop(store, links, progress, settings, backend, wish.max_failed).go(tell)
     kept.write_tables(store, links.outcomes())
-    n_posts, n_gaps = posts.write_posts(store, dump, told(), links)
+    # Which files are silent stands there too: the next fetch knows them by that.
+    lines = chain(told(), (("", gap) for gap in posts.silent(dump, links)))
+    n_posts, n_gaps = posts.write_posts(store, dump, lines, links)
     deleted = kept.tidy(store, links)
     owners.write(store, stones, links.owners())
     return Fetched(
@@ -182,6 +192,7 @@ def _fetch(
         kept=links.kept(),
         unlinked=links.unlinked(),
         lost=links.lost(),
+        silent=silent,
         outcomes=links.counts(),
         seconds=time.monotonic() - started,
     )
@@ -200,6 +211,7 @@ def _had(store: Store, stones: Tombstones, links: Links) -> None:
     # It is written again: where it is damaged, or not there yet, it tells what it can.
     with contextlib.suppress(FileNotFoundError, DatasetError):
         for one in posts.written(store):
+            links.gave(posts.gave(one))
             if "gap" not in one:
                 links.had([owners.hashes(stones, one)])
                 links.own(owners.of_line(stones, one))
@@ -210,8 +222,11 @@ def _collect(dump: Dump, told: Told, stones: Tombstones, wish: Wish, links: Link
     whole = True
     for _, post in told:
         if isinstance(post, Gap):
-            whole &= not post.kind.startswith((*DAMAGE, BROKEN))
+            whole &= not post.kind.startswith((*DAMAGE, BROKEN, SUSPECT))
+            if post.kind == NONE_HERE:
+                links.gives(post.ref)
             continue
+        links.gives(file_of(post.raw_ref))
         marks, created = owners.hashes(stones, post), owners.created(post)
         links.has(marks)
         for text, wanted in posts.linked(dump, post, wish.settings.kinds):

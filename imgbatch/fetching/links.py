@@ -34,6 +34,7 @@ SCHEMA = """
     CREATE TABLE owners (key TEXT, marks BLOB, created REAL, PRIMARY KEY (key, marks))
         WITHOUT ROWID;
     CREATE TABLE had (post BLOB PRIMARY KEY) WITHOUT ROWID;
+    CREATE TABLE gave (file TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 # `state`: todo (to be asked), taken (being asked), known (has its outcome), left (by a limit).
 AT_ONCE = 100
@@ -141,6 +142,19 @@ class Links:
     def lost(self) -> int:
         """Return how many posts OUT has that the dump does not have."""
         return int(self._base.execute("SELECT count(*) FROM had").fetchone()[0])
+
+    def gave(self, file: str) -> None:
+        """Take note of a metadata file that posts were read of before; "" is none."""
+        self._base.execute("INSERT OR IGNORE INTO gave SELECT ? WHERE ? <> ''", (file, file))
+
+    def gives(self, file: str) -> None:
+        """Take note of one that gives posts now, or says that it has none."""
+        self._base.execute("DELETE FROM gave WHERE file = ?", (file,))
+
+    def silent(self) -> Iterator[str]:
+        """Yield the files that posts were read of before, and now neither."""
+        for (file,) in self._base.execute("SELECT file FROM gave ORDER BY file"):
+            yield file
 
     def take_out(self) -> int:
         """Let go of the outcomes of those that leave and no post links to; return how many."""

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from msgspec import structs
 
+from imgbatch.dataset.post_columns import SUSPECT
 from imgbatch.dataset.same_ids import DIFFERING, SAYING
+from imgbatch.dataset.suspects import SILENT
 from imgbatch.errors import DatasetError, LinkError
 from imgbatch.fetching.kept import POSTS, put_changed
 from imgbatch.fetching.urls import canonical
+from imgbatch.posts.damage import there
 from imgbatch.posts.keys import file_of
 from imgbatch.posts.left_out import left_out
 from imgbatch.sources.dumps import Counted, Gap, Post, exported, ids_within, in_pieces, read_all
@@ -38,10 +41,43 @@ if TYPE_CHECKING:
 IN_DUMP, NOT_FETCHED = "in-dump", "not-fetched"
 
 
-def told(dump: Dump, names: Sequence[str], asked: Asked | None, stones: Tombstones) -> Told:
-    """Return what a dump tells, without posts that were taken out of OUT or are not exported."""
+def told(
+    dump: Dump,
+    names: Sequence[str],
+    asked: Asked | None,
+    stones: Tombstones,
+    gave: set[str] | None = None,
+) -> Told:
+    """Return what a dump tells, without posts that were taken out of OUT or are not exported.
+
+    Args:
+        dump: to read.
+        names: of its formats.
+        asked: which columns hold what, for tables.
+        stones: of what was taken out.
+        gave: takes the files of posts that are left out: they are not empty.
+    """
     found = read_all(dump, names, asked)
-    return exported(left_out(found, stones, dump) if stones else found, dump, names)
+    kept = left_out(found, stones, dump, gave=gave) if stones else found
+    return exported(kept, dump, names, gave)
+
+
+def silent(dump: Dump, links: Links) -> Iterator[Gap]:
+    """Yield a gap for each file of a dump that gave posts and gives none now, nor says so.
+
+    What it held is not known to be gone, as in a run of a dataset (`dataset.suspects`).
+    """
+    for file in links.silent():
+        if there(dump, file):
+            yield Gap(SUSPECT, file, None, SILENT)
+
+
+def gave(one: dict[str, Any]) -> str:
+    """Return of which file a line of posts.jsonl tells that it gave posts; "": of none."""
+    gap = one.get("gap")
+    if gap is None:
+        return file_of(one.get("raw_ref") or "")
+    return gap["ref"] if (gap["kind"], gap["message"]) == (SUSPECT, SILENT) else ""
 
 
 def linked(dump: Dump, post: Post, kinds: Sequence[str]) -> Iterator[tuple[str, bool]]:

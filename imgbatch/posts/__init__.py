@@ -18,7 +18,7 @@ from imgbatch.dataset import posts, tombstones
 from imgbatch.dataset.gathered import Counts, Gathered
 from imgbatch.dataset.places_then import PlacesThen
 from imgbatch.dataset.suspects import Seen, Suspects
-from imgbatch.posts.damage import Noted
+from imgbatch.posts.damage import Noted, there
 from imgbatch.posts.found import (
     Found,
     check,
@@ -36,7 +36,7 @@ from imgbatch.posts.left_out import left_out, platforms_of
 from imgbatch.posts.retention import changed as retention_changed
 from imgbatch.posts.rows import Batches
 from imgbatch.sources import dumps
-from imgbatch.sources.dumps import Gap, names
+from imgbatch.sources.dumps import Gap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -241,7 +241,7 @@ def _read(
             exact=exact_paths,
             damage=why or _unknown(made, gathered.input),
             seen=Seen(
-                there=partial(_there, found.dump),
+                there=partial(there, found.dump),
                 gave=gave,
                 asked=() if settings.form == "auto" else found.formats,
                 first=not made or gathered.input not in made["inputs"],
@@ -255,15 +255,6 @@ def _read(
 def _listed(dump: Dump, name: str, *, whole: bool) -> str | None:
     """Return the address of a file that is in a dump, or may be where not `whole` is listed."""
     return dump.address(name) if not name or not whole or dump.has(name) else None
-
-
-def _there(dump: Dump, name: str) -> bool:
-    """Tell whether a file is listed, or else the archive that it was in, and nothing of that."""
-    if dump.has(name):
-        return True
-    inside = names.archive(name)
-    archive = inside.removesuffix(names.MEMBER)
-    return bool(archive) and dump.has(archive) and next(dump.starting(inside), None) is None
 
 
 def _unknown(made: Mapping[str, Any] | None, input_: str) -> str:

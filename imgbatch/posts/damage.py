@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imgbatch.sources.dumps import Gap
+from imgbatch.sources.dumps import Gap, names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from imgbatch.sources.dumps import Post
+    from imgbatch.sources.dumps import Dump, Post
 
 DAMAGE = (
     "broken-line", "cut-line", "long-line", "broken-json", "no-id", "rounded-id", "archive.",
@@ -44,3 +44,12 @@ class Noted:
                 self.damage = f"the dump is damaged ({one.kind}), so none counts as removed"
                 self.listed &= not one.kind.startswith(UNLISTED)
             yield name, one
+
+
+def there(dump: Dump, name: str) -> bool:
+    """Tell whether a file is listed, or else the archive that it was in, and nothing of that."""
+    if dump.has(name):
+        return True
+    inside = names.archive(name)
+    archive = inside.removesuffix(names.MEMBER)
+    return bool(archive) and dump.has(archive) and next(dump.starting(inside), None) is None
