@@ -100,11 +100,14 @@ def written(store: Store) -> Iterator[dict[str, Any]]:
     with store.open(POSTS) as file:
         for number, line in enumerate(file, 1):
             try:
-                yield json.loads(line)
-            except ValueError as error:
+                one = json.loads(line)
+                if not isinstance(one, dict):
+                    raise ValueError("neither a post nor a gap")  # noqa: TRY004, TRY301 - as of no JSON
+            except (ValueError, RecursionError) as error:
                 raise DatasetError(
                     f"{store.root}/{POSTS}, line {number}: {error}", "Fetch again first."
                 ) from error
+            yield one
 
 
 def _is_here(dump: Dump, post: Post, medium: Media) -> bool:

@@ -47,6 +47,20 @@ def fetched(server: Misbehaving, tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
+@pytest.mark.parametrize("line", [b"[1]", b"null", b"5", b"[" * 100_000])
+def test_a_line_that_is_neither_a_post_nor_a_gap_is_told_and_mended_by_a_fetch(
+    fetched: Path, line: bytes
+) -> None:
+    with (fetched / kept.POSTS).open("ab") as file:
+        file.write(line + b"\n")
+    gone = frozenset({mark("x", FIRST)})
+    for look in (take_out, traces):
+        with pytest.raises(DatasetError, match=r"posts\.jsonl, line 4"):
+            look(str(fetched), gone)
+    given.fetch(fetched.parent / "dump", fetched)
+    assert traces(str(fetched)).problems == []
+
+
 def ids(out: Path) -> list[str]:
     return [post["post_id"] for post in given.posts(out) if "post_id" in post]
 
