@@ -142,6 +142,9 @@ def _fire(
         code = _command(schedule, log, lock, shown=tick is None)
     with _told(own, schedule, f"its command ended with {code}, and its journal cannot be kept"):
         error = _error_in(log) if code else None
+        state = _state(code, tick)
+        waits = state == journal.WAITING
+        told = state == "failed" or (waits and journal.waits_long(journal.lines(own), time.time()))
         record = {
             "schedule": schedule.name,
             "dataset": schedule.dataset,
@@ -151,14 +154,15 @@ def _fire(
             "began": began,
             "seconds": round(time.time() - began, 1),
             "code": code,
-            "state": _state(code),
+            "state": state,
             "error": error,
-            "log": str(log),
+            "log": None if waits else str(log),
         }
-        problems = notice.notify(schedule, record) if record["state"] == "failed" else []
-        record["notice_failed"] = problems
+        record["notice_failed"] = notice.notify(schedule, record) if told else []
         _note_passed(own, schedule, tick)
-        journal.note(own, journal.ENDED, at=time.time(), **record)
+        journal.note(own, journal.ENDED, at=time.time(), told=told, **record)
+        if waits:
+            log.unlink()  # its error is on record, and the many tries would push all others out
         _tidy(own / LOGS)
     return record
 
@@ -214,9 +218,11 @@ def _tell_cut_off(own: Path, schedule: Schedule, told: list[dict[str, Any]]) -> 
     notice.settled(own, CUT_OFF)
 
 
-def _state(code: int) -> str:
-    if code == BusyError.exit_code:
-        return "skipped"  # another run is at work on the dataset; it brings it up to date
+def _state(code: int, tick: float | None) -> str:
+    # Whatever another does to the dataset, it is not known to be what this command would do. One
+    # that was begun by hand is tried again by hand.
+    if code == BusyError.exit_code and tick is not None:
+        return journal.WAITING
     return "failed" if code else "ok"
 
 

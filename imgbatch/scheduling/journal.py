@@ -27,6 +27,9 @@ CUT_OFF = "cut off"
 # A tick whose command was cut off, by a reboot say, is begun once more, and not again and again:
 # it may be what brought the machine down.
 ATTEMPTS = 2
+# A tick whose command found another at work on the dataset is begun again, however often, and
+# whoever is to know of failures is told if that goes on for long.
+WAITING, AGAIN_AFTER, TELL_AFTER = "waiting", 600.0, 12 * 3600.0
 # Clocks are set back by a little now and then. One that is further behind the moment at which a
 # schedule was added shows that it was ahead then.
 SLACK = 60.0
@@ -42,7 +45,7 @@ class Due:
 
     Attributes:
         tick: seconds since 1970.
-        again: its command was begun before, and cut off.
+        again: its command was begun before, and cut off, or it waits for another's end.
     """
 
     tick: float
@@ -150,10 +153,26 @@ def due(schedule: Schedule, told: list[dict[str, Any]], now: float) -> Due | Non
     # Ticks that were skipped while it was at work do not end it.
     begun = [line["tick"] for line in told if line["event"] == BEGAN and line.get("tick")]
     newest = next((tick for tick in reversed(begun) if tick <= now), None)
-    own = [line["event"] for line in told if newest and line.get("tick") == newest]
-    if newest is None or ENDED in own or SKIPPED in own or own.count(BEGAN) >= ATTEMPTS:
+    own = [line for line in told if newest and line.get("tick") == newest]
+    waits = [place for place, line in enumerate(own, 1) if line.get("state") == WAITING]
+    if waits[-1:] == [len(own)] and abs(now - own[-1].get("at", 0.0)) < AGAIN_AFTER:
+        return None
+    # Only what came since its last wait tells whether it is done.
+    events = [line["event"] for line in own[max(waits, default=0) :]]
+    if newest is None or ENDED in events or SKIPPED in events or events.count(BEGAN) >= ATTEMPTS:
         return None
     return Due(newest, again=True)
+
+
+def waits_long(told: list[dict[str, Any]], now: float) -> bool:
+    """Return whether all that ended for long was a wait, and nobody was told of it."""
+    since = now
+    for line in reversed(told):
+        if line["event"] == ENDED:
+            if line.get("state") != WAITING or line.get("told"):
+                break
+            since = line.get("at", since)
+    return now - since >= TELL_AFTER
 
 
 def began(told: list[dict[str, Any]], tick: float) -> bool:
@@ -171,7 +190,7 @@ def unended(told: list[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def last(told: list[dict[str, Any]], *, at_work: bool) -> dict[str, Any] | None:
-    """Return what came last: `state` is ok, failed, skipped, at work, or cut off.
+    """Return what came last: `state` is ok, failed, waiting, skipped, at work, or cut off.
 
     Args:
         told: the journal's lines.

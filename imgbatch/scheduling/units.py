@@ -4,9 +4,10 @@ The timer has the schedule's own times, so `systemctl --user list-timers` tells 
 persistent: what passed while the machine was off comes when it is up. It fires once after each
 start of the user's systemd too, for a command that was cut off.
 
-Decision, 2026-11: it fires each quarter of an hour besides, in all zones but UTC. Systemd knows no
-time in the hour that clocks skip in spring, and only the first of those that they repeat in autumn;
-the journal has a tick for both. Drawback: as with cron, Python starts to see that nothing is due.
+Decision, 2026-11: it fires each quarter of an hour besides. A command that found another at work
+on its dataset is tried again then. And systemd knows no time in the hour that clocks skip in
+spring, and only the first of those that they repeat in autumn; the journal has a tick for both.
+Drawback: as with cron, Python starts to see that nothing is due.
 """
 
 from __future__ import annotations
@@ -149,7 +150,7 @@ def timer(schedule: Schedule) -> str:
             "",
             "[Timer]",
             *(f"OnCalendar={text}" for text in calendars(schedule.cron, schedule.timezone)),
-            *([] if schedule.timezone == "UTC" else [f"OnCalendar={QUARTERS}"]),
+            f"OnCalendar={QUARTERS}",
             "OnStartupSec=60",
             "Persistent=true",
             "AccuracySec=1s",

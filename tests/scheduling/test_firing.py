@@ -12,11 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from imgbatch.dataset.lock import RunLock
 from imgbatch.errors import ScheduleError, SettingsError, StorageError
 from imgbatch.scheduling import firing, journal, kept, notice
-from imgbatch.storage import open_store
-from tests import corpus
 from tests.scheduling import made
 from tests.scheduling.made import full, hour_ago
 
@@ -236,23 +233,6 @@ def test_a_line_that_a_power_failure_cut_hides_none_after_it(tmp_path: Path) -> 
     assert firing.run_due(tmp_path, schedule, now=now) is not None
     assert events(tmp_path) == ["began", "ended"]
     assert firing.run_due(tmp_path, schedule, now=now) is None
-
-
-def test_another_run_on_the_dataset_makes_a_tick_harmless(tmp_path: Path) -> None:
-    corpus.many(tmp_path / "in", 1)
-    corpus.run_inline(tmp_path / "in", tmp_path / "own", recipe="[analyzers.image]\n")
-    words = ["run", "in", "own", "--engine", "inline"]
-    told = tmp_path / "told"
-    schedule = made.schedule(tmp_path, words=words, notify_command=f"cat > {told}")
-    lock = RunLock.take(open_store(str(tmp_path / "own")), "by-hand", expires=60)
-    try:
-        record = firing.run_due(tmp_path, schedule, now=time.time())
-    finally:
-        lock.release()
-    assert record is not None
-    assert (record["state"], record["code"]) == ("skipped", 19)
-    assert "by-hand is at work" in record["error"]
-    assert not told.exists()
 
 
 def test_a_failure_is_told_by_command_and_webhook(

@@ -91,8 +91,10 @@ def within(cron: str, zone: str, begin: datetime, end: datetime) -> Iterator[dat
     return itertools.takewhile(lambda tick: tick < end, ticks(cron, zone, begin.timestamp()))
 
 
-def test_a_schedule_in_utc_wakes_at_its_own_times_only(tmp_path: Path) -> None:
-    assert units.timer(made.schedule(tmp_path)).count("OnCalendar=") == 1
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
+def test_what_waits_for_another_run_is_woken_soon_in_any_zone(tmp_path: Path, zone: str) -> None:
+    text = units.timer(made.schedule(tmp_path, timezone=zone))
+    assert f"OnCalendar={units.QUARTERS}" in text.splitlines()
 
 
 @needs_analyze
