@@ -132,7 +132,7 @@ def write_posts(store: Store, dump: Dump, told: Told, links: Links) -> tuple[int
             else:
                 line = _line(name, found, dump, links)
                 if in_pieces(name):
-                    pieces.add(_whose(name, found), line)
+                    pieces.add(_whose(name, found), line, _known_by(name, found))
                     continue
             counts[type(found)] += 1
             file.write(_encoded(line))
@@ -153,6 +153,16 @@ def _whose(name: str, post: Post) -> str:
     return json.dumps([post.platform, post.post_id, place])
 
 
+def _known_by(name: str, post: Post) -> list[tuple[str | None, ...]]:
+    """Return of each medium of a piece what tells it from others of its post.
+
+    As `dataset.same_ids` tells them apart: by what the dump says of them, for what lies in the dump
+    has none of that in OUT.
+    """
+    by_folder = not ids_within(name)
+    return [(m.key, m.path, None if by_folder and m.path else m.url) for m in post.media]
+
+
 class _Pieces:
     """Lines of posts that come in pieces, in a temporary database as `links` has one.
 
@@ -164,25 +174,27 @@ class _Pieces:
         self.differing = Counted()
         self._base = sqlite3.connect("", isolation_level=None)
         self._base.executescript(
-            "CREATE TABLE pieces (id INTEGER PRIMARY KEY, post TEXT, line TEXT);"
+            "CREATE TABLE pieces (id INTEGER PRIMARY KEY, post TEXT, line TEXT, media TEXT);"
             "CREATE INDEX by_post ON pieces (post, id); BEGIN;"
         )
 
-    def add(self, post: str, line: dict[str, Any]) -> None:
-        """Take a piece of a post, whatever that is known by."""
+    def add(self, post: str, line: dict[str, Any], media: list[tuple[str | None, ...]]) -> None:
+        """Take a piece of a post, and what that and each of its media are known by."""
         self._base.execute(
-            "INSERT INTO pieces (post, line) VALUES (?, ?)", (post, json.dumps(line))
+            "INSERT INTO pieces (post, line, media) VALUES (?, ?, ?)",
+            (post, json.dumps(line), json.dumps(media)),
         )
 
     def whole(self) -> Iterator[dict[str, Any]]:
         """Yield one line per post, by id: its last piece, with the media of all, each once."""
-        rows = self._base.execute("SELECT post, line FROM pieces ORDER BY post, id")
-        for _, lines in itertools.groupby(rows, key=lambda row: row[0]):
-            *others, last = [json.loads(line) for _, line in lines]
-            media: dict[tuple[Any, ...], dict[str, Any]] = {}
-            for piece in (*others, last):
-                for medium in piece["media"]:
-                    media.setdefault((medium["url"], medium["path"], medium["key"]), medium)
+        rows = self._base.execute("SELECT post, line, media FROM pieces ORDER BY post, id")
+        for _, its in itertools.groupby(rows, key=lambda row: row[0]):
+            pieces = [(json.loads(line), json.loads(known)) for _, line, known in its]
+            media: dict[tuple[str | None, ...], dict[str, Any]] = {}
+            for piece, known in pieces:
+                for medium, by in zip(piece["media"], known, strict=True):
+                    media.setdefault(tuple(by), medium)
+            *others, last = [piece for piece, _ in pieces]
             for other in others:
                 self._compare(other, last)
             last["media"] = [{**m, "index": n} for n, m in enumerate(media.values())]
