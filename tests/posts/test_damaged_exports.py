@@ -198,6 +198,23 @@ def test_a_table_that_is_cut_inside_its_last_field_forgets_none(tmp_path: Path) 
 
 
 @pytest.mark.slow
+def test_a_table_of_4cat_whose_ids_a_spreadsheet_rounded_forgets_none(tmp_path: Path) -> None:
+    table, own = tmp_path / "in/twitter-search-1.csv", tmp_path / "own"
+    table.parent.mkdir()
+    header = "id,thread_id,timestamp,author,body\n"
+    right = "".join(f"{n},{n},2024-03-04 05:06:07,ada,said\n" for n in (FIRST, SECOND, THIRD))
+    table.write_text(header + right)
+    bring(table.parent, own, FORGET)
+    table.write_text(header + right.replace(FIRST, "1.5E+18").replace(SECOND, "1.5E+18"))
+    summary = bring(table.parent, own, FORGET)
+    assert summary.posts
+    assert (summary.posts["absent"], summary.posts["gaps"]["rounded-id"]) == (2, 2)
+    table.write_text(header + right)
+    bring(table.parent, own, FORGET)
+    assert posts(own) == {("x", one) for one in (FIRST, SECOND, THIRD)}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("said", [b"", b"\0" * 400, b'{"data": [{"id'])
 def test_a_later_file_of_another_name_that_is_damaged_forgets_none(
     tmp_path: Path, said: bytes

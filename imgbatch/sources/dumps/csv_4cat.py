@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from imgbatch.sources.dumps._reddit_ids import before, whole
 from imgbatch.sources.dumps.names import base, ref
 from imgbatch.sources.dumps.posts import Gap, Media, Post
-from imgbatch.sources.dumps.values import count, iso_time, number, unix_time
+from imgbatch.sources.dumps.values import count, is_rounded, iso_time, number, unix_time
 from imgbatch.sources.dumps.web import platform_of
 
 if TYPE_CHECKING:
@@ -76,12 +76,15 @@ class Rows:
         word, dash, _ = base(name).partition("-")
         self._platform = platform_of(word) if dash else "unknown"
 
-    def post(self, line: int, row: list[str]) -> Post | Gap:
-        """Return the post of a row."""
+    def post(self, line: int, row: list[str]) -> Post | Gap | None:
+        """Return the post of a row; None where its id has lost its digits, which is counted."""
         row.append("")
         post_id = row[self._id].strip()
         if not post_id:
             return Gap("no-id", self._name, line, "a row without id")
+        if is_rounded(post_id):
+            self._counted.rounded("id", self._name, line)
+            return None
         url = _first(row, self._links)
         post = Post(post_id, self._platform_of(row, url), ref(self._name, line))
         if post.platform == "reddit":
@@ -92,6 +95,9 @@ class Rows:
         post.author_id = _first(row, self._authors)
         if post.author_id is None:
             self._counted.missing("author", self._name, line)
+        elif is_rounded(post.author_id):
+            post.author_id = None
+            self._counted.bad("author_id", self._name, line)
         post.author_name = row[self._author] or None
         post.created_at, post.time_source = self._time(row, line)
         post.text = row[self._body] or None

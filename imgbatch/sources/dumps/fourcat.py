@@ -110,7 +110,9 @@ def _is_item(item: Item) -> bool:
 def _table(dump: Dump, name: str, counted: Counted) -> Iterator[Post | Gap]:
     table = Rows(name, separated.header(dump, name), counted)
     for found in separated.rows(dump, name):
-        yield found if isinstance(found, Gap) else table.post(*found)
+        made = found if isinstance(found, Gap) else table.post(*found)
+        if made is not None:
+            yield made
 
 
 def _items(dump: Dump, name: str, counted: Counted) -> Iterator[Post | Gap]:

@@ -156,6 +156,11 @@ class Counted:
         """Note that a field is there and holds something else than it should."""
         self.note("bad-field", field_name, ref, line)
 
+    def rounded(self, field_name: str, ref: str, line: int | None = None) -> None:
+        """Note that the id of a post is a number that has lost its digits."""
+        words = "digits are lost, as where a spreadsheet saved it"
+        self.note("rounded-id", f"{field_name}: {words}", ref, line)
+
     def no_id(self, why: str, ref: str, line: int | None = None) -> None:
         """Note that it is not known which post stands here, or which posts."""
         self.note("no-id", why, ref, line)

@@ -267,8 +267,7 @@ class _Reader:
     def _no_id(self, told: Any, line: int) -> None:
         column = self._columns[0][:200]
         if is_rounded(told):
-            message = f"{column}: digits are lost, as where a spreadsheet saved it"
-            self._counted.note("rounded-id", message, self._name, line)
+            self._counted.rounded(column, self._name, line)
         else:
             self._counted.note("no-id", column, self._name, line)
 

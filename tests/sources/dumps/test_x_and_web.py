@@ -281,6 +281,26 @@ def test_4cat_takes_what_fills_a_column_for_no_medium(tmp_path: Path, filler: st
     assert {(f"image: {filler} is no URL", 1), (f"video: {filler} is no URL", 2)} <= told
 
 
+@pytest.mark.parametrize(
+    ("mark", "rounded", "author"),
+    [(",", "1.70000E+18", "1.2E+18"), (";", "1,70000E+18", "1,2E+18"), (",", "1.7e+18", "2E+18")],
+)
+def test_4cat_takes_no_id_that_a_spreadsheet_rounded(
+    tmp_path: Path, mark: str, rounded: str, author: str
+) -> None:
+    rows = [
+        ["id", "thread_id", "author_id", "author", "body", "timestamp"],
+        *([rounded, rounded, author, "ada", f"said {n}", "2021-03-04 05:06:07"] for n in range(3)),
+        ["1700000000000000001", "1", author, "ada", "said", "2021-03-04 05:06:07"],
+    ]
+    (tmp_path / "x-search-1.csv").write_text("".join(mark.join(row) + "\n" for row in rows))
+    found = [each for _, each in dumps.read_all(Dump.at(str(tmp_path)), ["4cat"])]
+    posts = [(p.post_id, p.author_id, p.author_name) for p in found if isinstance(p, Post)]
+    assert posts == [("1700000000000000001", None, "ada")]
+    told = {(gap.kind, gap.line, gap.count) for gap in found if isinstance(gap, Gap)}
+    assert told == {("rounded-id", 2, 3), ("bad-field", 5, 1)}
+
+
 def test_twarc2_reads_a_file_that_begins_with_an_empty_page(tmp_path: Path) -> None:
     empty = {"meta": {"result_count": 0}, "__twarc": {"version": "2"}}
     page = {"data": [{"id": "1", "text": "said"}], "__twarc": {"version": "2"}}
