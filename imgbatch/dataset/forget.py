@@ -24,6 +24,7 @@ from imgbatch.dataset import (
     medium_marks,
     posts,
     posts_leaving,
+    rows_leaving,
     scrub,
     tombstones,
 )
@@ -41,7 +42,6 @@ from imgbatch.dataset.lock import RunLock
 from imgbatch.dataset.needles import Needles
 from imgbatch.dataset.post_ids import PostIds
 from imgbatch.dataset.posts_theirs import KnownPosts
-from imgbatch.dataset.rows_leaving import leave_manifest, leave_table
 from imgbatch.errors import SettingsError
 from imgbatch.settings import Limits
 
@@ -66,8 +66,7 @@ def forget(
 ) -> Audit:
     """Take sources and posts out of a dataset for good, and complete what was interrupted.
 
-    Nothing but tombstones and the record is written when the dataset holds none of them and never
-    did.
+    Nothing but tombstones and the record is written where nothing of them is left to take out.
 
     Args:
         dataset: which they leave.
@@ -166,20 +165,42 @@ def _forget(
     # Whoever killed a forget after it deleted the report is to have it back all the same.
     kinds = {record["report"] for record in begun} | {report_kind(store)}
     audit.report = next(kind for kind in ("pictures", "plain", "none") if kind in kinds)
-    former = tombstones.read(store)
     ids = known.ids | told.marks
     media = medium_marks.media_marks(dataset, known.ids)
     stones = tombstones.add(store, audit.run, ids | media | told.names, told.platforms)
     audit.write(store)
     needles = _all_needles(known, PostIds(stones, platforms_of(before) | stones.platforms))
-    here = known.addresses or told.here or all(one in former for one in ids)
-    # What a run took out, as INPUT lacks it, has labels and former rows still.
-    if begun or audit.former or here or scrub.traced(dataset, needles):
+    here = known.addresses or told.here
+    if begun or audit.former or here or _is_left(dataset, needles):
         _take_out(dataset, needles, audit, recount, alone=_of_nobody(begun, known, told))
     else:
         # A photo that a search was asked with is on its page, and no source of the dataset.
         audit.files += scrub.pages(store, needles)
+        if report_kind(store) != "none":
+            audit.report = "none"  # it stays as it is
     finish(store, audit, begun)
+
+
+def _is_left(dataset: Dataset, needles: Needles) -> bool:
+    """Tell whether something is there to be taken out, wherever the proof would find it.
+
+    What a run took out, as INPUT lacks it, has labels and former rows still; a post that is none
+    here may be answered or shared by one that is; and a forget may have been killed before it was
+    on record.
+    """
+    stones = needles.stones
+    shards = {part.shard: part for part in dataset.table(MANIFEST).parts().values()}
+    return (
+        rows_leaving.is_listed(dataset, stones)
+        or any(
+            rows_leaving.is_left(dataset, folder, shards, stones)
+            for folder in scrub.all_tables(dataset)
+            if folder.startswith("tables/")
+        )
+        or posts_leaving.is_left(dataset, stones)
+        or scrub.traced(dataset, needles)
+        or scrub.kept(dataset.store, needles)
+    )
 
 
 def files_kept(dataset: Dataset, known: Known, told: KnownPosts) -> set[str]:
@@ -223,7 +244,7 @@ def _take_out(
     audit.lines += scrub.texts(store, needles)
     audit.files += scrub.aside(store, needles)
     scrub.report(store)
-    audit.rows[MANIFEST] += leave_manifest(dataset, stones, audit.run, number)
+    audit.rows[MANIFEST] += rows_leaving.leave_manifest(dataset, stones, audit.run, number)
     shards = {part.shard: part for part in dataset.table(MANIFEST).parts().values()}
     # Before the tables of sources: a post must not point at rows that are gone.
     audit.rows.update(posts_leaving.leave(dataset, stones, run=audit.run, number=number))
@@ -235,7 +256,7 @@ def _take_out(
                 dataset, name, stones, recount, run=audit.run, number=number
             )
         else:
-            gone = leave_table(dataset, folder, shards, stones, (audit.run, number))
+            gone = rows_leaving.leave_table(dataset, folder, shards, stones, (audit.run, number))
         audit.rows[folder.rpartition("/")[2]] += gone
         audit.write(store)
     if audit.former:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from imgbatch.dataset import Dataset, Part
     from imgbatch.dataset.tombstones import Tombstones
 
+    # Rows, tombstones and where new gaps are listed enter; the rows that stay leave.
+    Without = Callable[[pa.Table, Tombstones, list[dict[str, Any]]], pa.Table]
+
 UNMATCHED_MEDIUM, UNMATCHED_SOURCE = "unmatched-medium", "unmatched-source"
 # Gaps that name a post, or its medium.
 OF_POSTS = (UNMATCHED_MEDIUM, *OF_ONE_POST)
@@ -51,14 +54,7 @@ def leave(dataset: Dataset, stones: Tombstones, *, run: str, number: int) -> dic
     here = posts.here(dataset)
     # None: bringing posts was interrupted, and what is there of them is cut all the same.
     made = posts.record(dataset) if here else None
-    before = {name: own["before"] for name, own in made["inputs"].items()} if made else {}
-    without: dict[str, Callable[[pa.Table, Tombstones, list[dict[str, Any]]], pa.Table]]
-    without = {
-        POSTS: _posts,
-        MEDIA: _media,
-        COPIES: partial(_copies, before=before),
-        GAPS: partial(_gaps, before=before),
-    }
+    without = _without(made)
     gone: dict[str, int] = {}
     listed: list[dict[str, Any]] = []
     changed = False
@@ -73,6 +69,17 @@ def leave(dataset: Dataset, stones: Tombstones, *, run: str, number: int) -> dic
         if cut.adds or cut.removes or (told and changed):
             dataset.table(name).commit(cut.adds, cut.removes, fence=number, run=run, said=told)
     return gone
+
+
+def is_left(dataset: Dataset, stones: Tombstones) -> bool:
+    """Tell whether `leave` would change a row."""
+    here = posts.here(dataset)
+    without = _without(posts.record(dataset) if here else None)
+    return any(
+        not without[name](rows, stones, []).equals(rows)
+        for name in here
+        for rows in (_rows(dataset, part) for part in dataset.table(name).parts().values())
+    )
 
 
 def is_of_posts(rows: pa.Table) -> bool:
@@ -103,6 +110,21 @@ class _Cut:
     removes: list[Part]
     gone: int
     counted: Counter[str]
+
+
+def _without(made: Mapping[str, Any] | None) -> dict[str, Without]:
+    """Return by table what takes the forgotten out of its rows; `made` is their record."""
+    before = {name: own["before"] for name, own in made["inputs"].items()} if made else {}
+    return {
+        POSTS: _posts,
+        MEDIA: _media,
+        COPIES: partial(_copies, before=before),
+        GAPS: partial(_gaps, before=before),
+    }
+
+
+def _rows(dataset: Dataset, part: Part) -> pa.Table:
+    return read_part(dataset.store, part)[0].replace_schema_metadata(None)
 
 
 def _pairs(rows: pa.Table | pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
@@ -139,7 +161,7 @@ def _of_forgotten(stones: Tombstones, kind: str, ref: str | None) -> bool:
 def _cut(
     dataset: Dataset,
     name: str,
-    without: Callable[[pa.Table, Tombstones, list[dict[str, Any]]], pa.Table],
+    without: Without,
     stones: Tombstones,
     listed: list[dict[str, Any]],
 ) -> _Cut:
@@ -154,7 +176,7 @@ def _cut(
             cut.adds.append(put_table(dataset.store, name, stem, whole, told))
 
     for part in dataset.table(name).parts().values():
-        rows = read_part(dataset.store, part)[0].replace_schema_metadata(None)
+        rows = _rows(dataset, part)
         stem = part.path.partition("-")[0]
         kept = without(rows, stones, listed)
         cut.gone += rows.num_rows - kept.num_rows

@@ -41,6 +41,23 @@ def leave_manifest(dataset: Dataset, stones: Tombstones, run: str, number: int) 
     return int(gone.num_rows)
 
 
+def is_listed(dataset: Dataset, stones: Tombstones) -> bool:
+    """Tell whether the manifest holds a forgotten source."""
+    batches = dataset.batches(MANIFEST, columns=["source_id"])
+    return any(
+        pc.any(stones.among(pa.chunked_array([batch["source_id"]]))).as_py() for batch in batches
+    )
+
+
+def is_left(dataset: Dataset, folder: str, shards: Mapping[str, Part], stones: Tombstones) -> bool:
+    """Tell whether a table holds rows of forgotten sources that the manifest lacks."""
+    return any(
+        pc.any(stones.of_rows(read_part(dataset.store, part)[0])).as_py()
+        for part in dataset.table(folder).parts().values()
+        if not _in_step(part, shards)
+    )
+
+
 def leave_table(
     dataset: Dataset,
     folder: str,
@@ -53,8 +70,8 @@ def leave_table(
 
     def leave(part: Part) -> tuple[int, Part | None, Part]:
         own = shards.get(part.shard)
-        if own is not None and own.label == part.label:
-            return 0, part, part  # it holds exactly the sources that the manifest has
+        if _in_step(part, shards):
+            return 0, part, part
         rows, _ = read_part(dataset.store, part)
         gone = stones.of_rows(rows)
         count = int(pc.sum(gone).as_py() or 0)
@@ -75,6 +92,12 @@ def leave_table(
         run, number = fence
         table.commit(adds, removes, fence=number, run=run)
     return sum(count for count, _, _ in left)
+
+
+def _in_step(part: Part, shards: Mapping[str, Part]) -> bool:
+    """Tell whether a part holds exactly the sources that the manifest has in its shard."""
+    own = shards.get(part.shard)
+    return own is not None and own.label == part.label
 
 
 def _is_whole(part: Part, listed: pa.Table) -> bool:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from imgbatch.dataset import Dataset
     from imgbatch.dataset.needles import Needles
-    from imgbatch.storage import Store
+    from imgbatch.storage import Former, Store
 
 REPORT = "report"
 TEXTS = ("logs", "runs")
@@ -77,6 +77,15 @@ def traced(dataset: Dataset, needles: Needles) -> bool:
 
     with ThreadPoolExecutor(READERS) as pool:
         return any(pool.map(look, rows))
+
+
+def kept(store: Store, needles: Needles) -> bool:
+    """Tell whether a replaced or deleted object that the store still keeps names one."""
+    return any(
+        _names(needles, former.name, store.recall(former))
+        for former in _former(store)
+        if not former.marker
+    )
 
 
 def vacuum(dataset: Dataset, kept: Collection[str] = ()) -> int:
@@ -179,6 +188,11 @@ def former_versions(store: Store) -> int:
     Raises:
         StorageError: it may not be listed or deleted.
     """
-    former = [kept for folder in (*TABLES, *TEXTS, REPORT, ASIDE) for kept in store.former(folder)]
+    former = list(_former(store))
     store.erase(former)
     return len(former)
+
+
+def _former(store: Store) -> Iterator[Former]:
+    for folder in (*TABLES, *TEXTS, REPORT, ASIDE):
+        yield from store.former(folder)
