@@ -40,8 +40,9 @@ class Audit:
         posts, authors: how many posts were, and how many authors with all posts of theirs.
         platforms: of these posts; "": somebody named one without saying where it is from.
         rows: how many left each table. One that was killed in between may have taken out more.
-        files, versions, lines: deleted files that no snapshot holds, those that were put aside
-            among them; deleted former versions of objects; log lines and values of records.
+        files, versions, lines: deleted files that no snapshot holds, those that were put aside and
+            those of the report among them; deleted former versions of objects; log lines and
+            values of records.
         report: what was deleted: nothing, a page, or a page with pictures in it.
         status: `begun` until all is done; the next forget completes it.
         former: whether all that stood behind former states was to leave.

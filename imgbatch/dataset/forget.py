@@ -243,7 +243,7 @@ def _take_out(
     # Texts go before rows: after a kill, nobody could say what addresses to look for in them.
     audit.lines += scrub.texts(store, needles)
     audit.files += scrub.aside(store, needles)
-    scrub.report(store)
+    audit.files += scrub.report(store)
     audit.rows[MANIFEST] += rows_leaving.leave_manifest(dataset, stones, audit.run, number)
     shards = {part.shard: part for part in dataset.table(MANIFEST).parts().values()}
     # Before the tables of sources: a post must not point at rows that are gone.

@@ -176,10 +176,16 @@ def pages(store: Store, needles: Needles) -> int:
     return len(gone)
 
 
-def report(store: Store) -> None:
-    """Delete the report: its page holds names and small copies of pictures."""
-    for name in names_below(store, REPORT):
+def report(store: Store) -> int:
+    """Delete the report: its pages hold names and small copies of pictures.
+
+    Returns:
+        how many files.
+    """
+    gone = names_below(store, REPORT)
+    for name in gone:
         store.delete(name)
+    return len(gone)
 
 
 def former_versions(store: Store) -> int:

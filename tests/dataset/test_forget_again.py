@@ -57,6 +57,14 @@ def kept(place: Path) -> dict[str, bytes]:
     return {name: store.get(name) for name in names}
 
 
+def test_files_of_the_report_that_go_are_counted(place: Path) -> None:
+    pages = len(list((place / "own/report").rglob("*.*")))
+    assert pages > 3
+    audit = take_down(place, "00001.jpg")
+    assert not list((place / "own/report").rglob("*.html"))
+    assert (audit.files >= pages, audit.report) == (True, "pictures")
+
+
 @pytest.mark.parametrize("named", [["00001.jpg"], ["00001.jpg", "never.jpg"], []])
 def test_where_nothing_is_left_nothing_changes(place: Path, named: list[str]) -> None:
     take_down(place, *named)
