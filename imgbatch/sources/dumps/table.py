@@ -13,6 +13,7 @@ digits in a spreadsheet (1.5E+18) is none. A time is what `_usual.moment` takes 
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imgbatch.errors import DumpError, SourceError
@@ -64,11 +65,12 @@ class Columns(NamedTuple):
 
 def recognise(dump: Dump) -> float:
     """Tell how sure it is: never sure, because any table may name files for any reason."""
-    for looked, name in enumerate(files(dump)):
-        if looked == TABLES_LOOKED_AT:
-            break
-        found = usual(_rows.columns(dump, name))
-        if found.post_id and _medium_column(_rows.columns(dump, name)):
+    for name in islice(files(dump), TABLES_LOOKED_AT):
+        try:
+            fields = _rows.columns(dump, name)
+        except SourceError:
+            continue
+        if usual(fields).post_id and _medium_column(fields):
             return MAYBE
     return 0.0
 

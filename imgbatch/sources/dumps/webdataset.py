@@ -52,7 +52,7 @@ FOREIGN = ("instaloader", "subcategory", "extractor_key", "extractor")
 # A larger JSON or text is none of one sample.
 LARGEST = 2**24
 TARS = ("tar", "tgz", "tzst", "tbz", "tbz2", "txz")
-TARS_LOOKED_AT = 3
+TARS_TRIED, TARS_LOOKED_AT = 20, 3
 MEMBERS_LOOKED_AT = 200
 
 
@@ -74,9 +74,11 @@ class Sample:
 
 
 def recognise(dump: Dump) -> float:
-    """Tell how sure it is: by the first members of the first tars."""
-    tars = list(islice(files(dump), TARS_LOOKED_AT))
-    return 0.85 if tars and all(_is_ours(dump, name) for name in tars) else 0.0
+    """Tell how sure it is: by the first members of the first tars that have any."""
+    listed = (name for name in files(dump) if next(dump.starting(name + MEMBER), None))
+    looked = (_is_ours(dump, name) for name in islice(listed, TARS_TRIED))
+    told = list(islice((ours for ours in looked if ours is not None), TARS_LOOKED_AT))
+    return 0.85 if told and all(told) else 0.0
 
 
 def files(dump: Dump) -> Iterator[str]:
@@ -146,9 +148,16 @@ def _stats(name: str) -> str:
     return name.rpartition(".")[0] + "_stats.json"
 
 
-def _is_ours(dump: Dump, name: str) -> bool:
-    """Tell whether at least half of the first samples are a medium and what describes it."""
-    looked = list(islice(samples(dump, name, Counted()), MEMBERS_LOOKED_AT))
+def _is_ours(dump: Dump, name: str) -> bool | None:
+    """Tell whether at least half of the first samples are a medium and what describes it.
+
+    Of a damaged tar by those before the damage; None: it has no sample that could say so.
+    """
+    looked: list[Sample] = []
+    with contextlib.suppress(SourceError):
+        looked.extend(islice(samples(dump, name, Counted()), MEMBERS_LOOKED_AT))
+    if not looked:
+        return None
     whole = [
         found
         for found in looked

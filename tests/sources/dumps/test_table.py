@@ -1,4 +1,4 @@
-"""Tables: ids that are not the post's own, which have lost their digits."""
+"""Tables: ids that are not the post's own and have lost their digits; one that cannot be had."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from imgbatch.errors import FetchError
 from imgbatch.sources import dumps
 from imgbatch.sources.dumps import Dump, Gap, Plain, Post
 
@@ -74,3 +75,19 @@ def test_an_author_who_is_not_there_is_missing(tmp_path: Path) -> None:
     post, gaps = read(tmp_path)
     assert (post.author_id, post.reply_to) == (None, None)
     assert ("missing-field", "user_id", 1) in gaps
+
+
+def test_a_table_behind_one_that_cannot_be_had_may_be_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.csv").write_text("id,image\n")
+    (tmp_path / "b.csv").write_text("id,image\n1,a.jpg\n")
+    dump, opened = Dump.at(str(tmp_path)), Dump.open
+
+    def refused(self: Dump, name: str) -> object:
+        if name == "a.csv":
+            raise FetchError("fetch.denied", "not ours")
+        return opened(self, name)
+
+    monkeypatch.setattr(Dump, "open", refused)
+    assert [name for name, _ in dumps.sniff(dump)] == ["table"]

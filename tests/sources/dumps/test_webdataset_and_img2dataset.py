@@ -28,11 +28,22 @@ def read(name: str, folder: Path) -> tuple[list[Post], list[Gap]]:
 
 
 def members(path: Path, *told: tuple[str, bytes]) -> None:
-    with tarfile.open(path, "w") as tar:
+    path.write_bytes(shard(*told))
+
+
+def shard(*told: tuple[str, bytes]) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as tar:
         for name, data in told:
             info = tarfile.TarInfo(name)
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
+    return file.getvalue()
+
+
+PAIR = (("1.jpg", b"j"), ("1.json", b'{"caption": "c"}'))
+SECOND = (("2.jpg", b"j"), ("2.txt", b"said" * 600))
+CUT = [b"", shard(), shard(*PAIR)[:700], shard(*PAIR, *SECOND)[:4000]]
 
 
 @pytest.mark.parametrize("tar", ["train-000000.tar", "train-000001.tar.gz"])
@@ -127,3 +138,23 @@ def test_a_shard_says_once_that_its_files_are_not_the_originals(tmp_path: Path) 
     told = [(gap.ref, gap.message, gap.count) for gap in gaps if gap.kind == "re-encoded"]
     said = "resized and encoded anew by img2dataset, to 256 px at most"
     assert told == [("00000.parquet", said, 3), ("00001.parquet", said, 1)]
+
+
+@pytest.mark.parametrize("damaged", CUT)
+def test_a_damaged_shard_among_the_first_is_its_gap_and_the_others_are_read(
+    tmp_path: Path, damaged: bytes
+) -> None:
+    (tmp_path / "s-0.tar").write_bytes(damaged)
+    members(tmp_path / "s-1.tar", *PAIR)
+    dump = Dump.at(str(tmp_path))
+    assert dumps.choose(dump) == ["webdataset"]
+    found = [one for _, one in dumps.read_all(dump, ["webdataset"])]
+    assert "s-1/1" in [one.post_id for one in found if not isinstance(one, Gap)]
+    told = [one.ref for one in found if isinstance(one, Gap) and one.kind.startswith("archive.")]
+    assert told == ([] if damaged == shard() else ["s-0.tar"])
+
+
+def test_a_shard_of_other_things_among_the_first_still_counts(tmp_path: Path) -> None:
+    members(tmp_path / "s-0.tar", ("1.jpg", b"j"), ("2.jpg", b"j"))
+    members(tmp_path / "s-1.tar", *PAIR)
+    assert dumps.choose(Dump.at(str(tmp_path))) == []
