@@ -59,10 +59,14 @@ class Dump:
         root: URL of INPUT: a folder, prefix, archive or single file.
         sources: its listing, in any order.
         limits: how long a store is asked again.
+
+    Attributes:
+        drawn: what `few` drew of the names of an ending, of those that a format may read.
     """
 
     def __init__(self, root: str, sources: Iterable[Source], limits: Limits | None = None) -> None:
         self.root = open_store(root).root
+        self.drawn: dict[tuple[str, object], list[str]] = {}
         self._limits = limits or Limits()
         self._before = ""
         # "": a temporary file that nobody else sees.

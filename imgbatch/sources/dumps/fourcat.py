@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from imgbatch.errors import SourceError
 from imgbatch.sources.dumps import lines, separated, zips_4cat
 from imgbatch.sources.dumps.csv_4cat import Rows, host_of
+from imgbatch.sources.dumps.few import few
 from imgbatch.sources.dumps.names import base, ending
 from imgbatch.sources.dumps.posts import Counted, Gap, Post
 from imgbatch.sources.dumps.values import at, text, text_id
@@ -34,7 +35,6 @@ YIELDS = (
 
 ENDINGS = ("csv", "ndjson", "jsonl", "json")
 BESIDE = ".metadata.json"
-LOOKED_AT = 20
 HEAD = 2**16
 WANTED = {"id", "thread_id", "body"}
 TIMES = {"timestamp", "unix_timestamp", "created_at"}
@@ -43,10 +43,8 @@ Item = dict[str, Any]
 
 
 def recognise(dump: Dump) -> float:
-    """Tell how sure it is: by the columns, first object or first bytes of the first files."""
-    for looked, name in enumerate(dump.metadata(*ENDINGS)):
-        if looked == LOOKED_AT:
-            break
+    """Tell how sure it is: by the columns, first object or first bytes of a few files."""
+    for name in few(dump, *ENDINGS):
         if _form(dump, name):
             return 0.9
     return 0.0

@@ -18,13 +18,14 @@ parts in several folders the last one stays, as does a post that was downloaded 
 from __future__ import annotations
 
 import re
-from itertools import groupby, islice
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.errors import SourceError
 from imgbatch.sources.dumps import documents, lines
 from imgbatch.sources.dumps._gallery_dl_post import Record, id_of, post_of, posts_of
 from imgbatch.sources.dumps.beside import beside, together
+from imgbatch.sources.dumps.few import few
 from imgbatch.sources.dumps.names import base, folder
 from imgbatch.sources.dumps.posts import Counted, Gap
 from imgbatch.sources.dumps.values import text, text_id
@@ -54,14 +55,13 @@ HEAD = 2**18
 # Sites whose ids are known to stand in each record.
 WITH_IDS = ("twitter", "instagram", "reddit", "tiktok")
 NO_ID = "no key of this site holds an id"
-LOOKED_AT = 20
 KEYS = (re.compile(rb'"category"\s*:\s*"'), re.compile(rb'"subcategory"\s*:\s*"'))
 Item = dict[str, Any]
 
 
 def recognise(dump: Dump) -> float:
-    """Tell how sure it is: by the heads of the first JSON files."""
-    for name in islice(dump.metadata("json", "jsonl"), LOOKED_AT):
+    """Tell how sure it is: by the heads of a few JSON files."""
+    for name in few(dump, "json", "jsonl"):
         if _is_ours(dump, name):
             return 0.9
     return 0.0

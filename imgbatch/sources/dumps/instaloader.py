@@ -12,12 +12,12 @@ user's choice, so only the metadata file's own stem is relied on.
 from __future__ import annotations
 
 import re
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.errors import SourceError
 from imgbatch.sources.dumps import documents
 from imgbatch.sources.dumps.beside import Beside, beside, together
+from imgbatch.sources.dumps.few import few
 from imgbatch.sources.dumps.names import ref
 from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
 from imgbatch.sources.dumps.values import at, count, number, objects, text, text_id, unix_time
@@ -36,7 +36,6 @@ YIELDS = (
 )
 
 HEAD = 2**13
-LOOKED_AT = 20
 NAMED = re.compile(r"(\.json\.xz|_UTC\.json)$")
 OURS = re.compile(rb'^(\xef\xbb\xbf)?\s*\{\s*"(node|instaloader)"\s*:\s*\{')
 # Version 3 wrote the bare node.
@@ -54,8 +53,8 @@ Where = tuple[str, str, Counted]
 
 
 def recognise(dump: Dump) -> float:
-    """Tell how sure it is: by the heads of the first JSON files."""
-    for name in islice(_candidates(dump), LOOKED_AT):
+    """Tell how sure it is: by the heads of a few JSON files."""
+    for name in few(dump, "json", own=_may_be_ours):
         if _is_ours(dump, name):
             return 0.95
     return 0.0
@@ -83,7 +82,11 @@ def read(dump: Dump, asked: Asked) -> Iterator[Post | Gap]:
 
 
 def _candidates(dump: Dump) -> Iterator[str]:
-    return (name for name in dump.metadata("json") if not COMMENTS.search(name))
+    return filter(_may_be_ours, dump.metadata("json"))
+
+
+def _may_be_ours(name: str) -> bool:
+    return not COMMENTS.search(name)
 
 
 def _is_ours(dump: Dump, name: str) -> bool:

@@ -21,6 +21,7 @@ from imgbatch.platforms import SUBMISSION
 from imgbatch.sources.dumps import lines
 from imgbatch.sources.dumps._reddit_ids import is_comment, whole
 from imgbatch.sources.dumps._reddit_media import media_of
+from imgbatch.sources.dumps.few import few
 from imgbatch.sources.dumps.names import base, ref, stem
 from imgbatch.sources.dumps.posts import Counted, Gap, Post
 from imgbatch.sources.dumps.values import at, counts, text, text_id, unix_time
@@ -43,7 +44,6 @@ ENDINGS = ("jsonl", "ndjson", "json", "zst", "xz", "bz2", "gz", "")
 # A month's file; without extension when it was unpacked.
 MONTH = re.compile(r"^R[SC]_(v2_)?\d{4}-\d{2}(\.|$)")
 SITE = "https://www.reddit.com"
-LOOKED_AT = 20
 METRICS = ("score", "ups", "downs", "num_comments", "num_crossposts", "gilded", "controversiality")
 NOBODY = "[deleted]"
 # Of a submission's and a comment's own fields at least so many.
@@ -60,10 +60,8 @@ Row = dict[str, Any]
 
 
 def recognise(dump: Dump) -> float:
-    """Tell how sure it is: by the first object of the first files."""
-    for looked, name in enumerate(_candidates(dump)):
-        if looked == LOOKED_AT:
-            break
+    """Tell how sure it is: by the first object of a few files."""
+    for name in few(dump, *ENDINGS, own=_may_be_ours):
         if _is_ours(lines.first(dump, name)):
             return 0.95
     return 0.0
@@ -96,9 +94,11 @@ def posts_of(name: str) -> str | None:
 
 
 def _candidates(dump: Dump) -> Iterator[str]:
-    for name in dump.metadata(*ENDINGS):
-        if "." in base(name) or MONTH.match(base(name)):
-            yield name
+    return filter(_may_be_ours, dump.metadata(*ENDINGS))
+
+
+def _may_be_ours(name: str) -> bool:
+    return "." in base(name) or MONTH.match(base(name)) is not None
 
 
 def _is_ours(item: Row | None) -> bool:

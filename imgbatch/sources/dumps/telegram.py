@@ -13,7 +13,6 @@ their own here too. A forward names its origin without an id: it is counted in `
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from imgbatch.errors import SourceError
@@ -26,6 +25,7 @@ from imgbatch.sources.dumps._telegram_message import (
     text_of,
     together,
 )
+from imgbatch.sources.dumps.few import few
 from imgbatch.sources.dumps.names import base, ref
 from imgbatch.sources.dumps.posts import Counted, Gap, Post
 from imgbatch.sources.dumps.values import iso_time as local_time
@@ -48,7 +48,6 @@ YIELDS = (
 )
 
 HEAD = 2**16
-LOOKED_AT = 20
 MESSAGES = ("messages", STEP)
 # Lists of an account that hold files and are no messages.
 BESIDE = (("profile_pictures",), ("stories",))
@@ -60,19 +59,20 @@ CHAT_WORDS = ("name", "type", "id")
 
 
 def recognise(dump: Dump) -> float:
-    """Tell how sure it is: by the heads of files called result.json, else of the first JSON."""
-    return 0.95 if next(files(dump), None) is not None else 0.0
+    """Tell how sure it is: by the heads of files called result.json, else of a few JSON."""
+    if next(_named(dump), None) is not None:
+        return 0.95
+    return 0.95 if any(_is_ours(dump, name) for name in few(dump, "json")) else 0.0
 
 
 def files(dump: Dump) -> Iterator[str]:
     """Yield the exports: every result.json; where there is none, exports that were renamed."""
     named = False
-    for name in dump.metadata("json"):
-        if base(name) == "result.json" and _is_ours(dump, name):
-            named = True
-            yield name
+    for name in _named(dump):
+        named = True
+        yield name
     if not named:
-        for name in islice(dump.metadata("json"), LOOKED_AT):
+        for name in dump.metadata("json"):
             if _is_ours(dump, name):
                 yield name
 
@@ -85,6 +85,12 @@ def read(dump: Dump, asked: Asked) -> Iterator[Post | Gap]:
     for name in names:
         yield from _file(dump, name, counted, ambiguous)
         yield from counted.gaps()
+
+
+def _named(dump: Dump) -> Iterator[str]:
+    for name in dump.metadata("json"):
+        if base(name) == "result.json" and _is_ours(dump, name):
+            yield name
 
 
 def _is_ours(dump: Dump, name: str) -> bool:

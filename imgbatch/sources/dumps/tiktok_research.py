@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from imgbatch.errors import SourceError
 from imgbatch.sources.dumps import lines
+from imgbatch.sources.dumps.few import few
 from imgbatch.sources.dumps.names import ending, ref, stem
 from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
 from imgbatch.sources.dumps.values import at, counts, number, text, text_id, unix_time
@@ -37,7 +38,6 @@ RECOGNISED = (
 YIELDS = "videos as posts; no file and no URL is in them: media are found by the id in their names"
 
 ENDINGS = ("json", "jsonl", "ndjson")
-LOOKED_AT = 20
 HEAD = 2**16
 # A longer first line of a `.json` is a document of many answers.
 ANSWER = 2**18
@@ -65,10 +65,8 @@ Found = tuple[int, Any]
 
 
 def recognise(dump: Dump) -> float:
-    """Tell how sure it is: by the heads of the first files."""
-    for looked, name in enumerate(dump.metadata(*ENDINGS)):
-        if looked == LOOKED_AT:
-            break
+    """Tell how sure it is: by the heads of a few files."""
+    for name in few(dump, *ENDINGS):
         if _is_ours(dump, name):
             return 0.9
     return 0.0

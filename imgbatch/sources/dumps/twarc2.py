@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.sources.dumps import lines
+from imgbatch.sources.dumps.few import few
 from imgbatch.sources.dumps.names import ref
 from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
 from imgbatch.sources.dumps.values import (
@@ -46,16 +47,13 @@ FLAT_LEAST = 3
 # What only posts have, and what users, lists, jobs, spaces and counts have and posts never.
 POSTED = ("text", "author_id", "conversation_id", "edit_history_tweet_ids", "referenced_tweets")
 OTHER = ("username", "name", "tweet_count", "host_ids", "state")
-LOOKED_AT = 20
 
 Tweet = dict[str, Any]
 
 
 def recognise(dump: Dump) -> float:
-    """Tell how sure it is: by the first object of the first files."""
-    for looked, name in enumerate(dump.metadata(*ENDINGS)):
-        if looked == LOOKED_AT:
-            break
+    """Tell how sure it is: by the first object of a few files."""
+    for name in few(dump, *ENDINGS):
         if _is_ours(lines.first(dump, name)):
             return 0.9
     return 0.0

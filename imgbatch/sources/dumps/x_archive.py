@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.errors import SourceError
+from imgbatch.sources.dumps.few import few
 from imgbatch.sources.dumps.names import base, folder, ref, resolve
 from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
 from imgbatch.sources.dumps.values import at, counts, text, text_id, x_time
@@ -32,27 +33,26 @@ YIELDS = "the account's posts, with the files of data/tweets_media; of reposts w
 TWEETS = re.compile(r"^tweets?(-part\d+)?\.js$")
 FOLDERS = ("tweets_media", "tweet_media")
 OWN = re.compile(r"^(\d{1,20})-.")
-LOOKED_AT = 5
 HEAD = 200
 
 Item = dict[str, Any]
 
 
 def recognise(dump: Dump) -> float:
-    """Tell how sure it is: by the names of the scripts and how the first of them begin."""
-    for looked, name in enumerate(files(dump)):
-        if looked == LOOKED_AT:
-            break
-        if b"window.YTD.tweet" in dump.head(name, HEAD):
+    """Tell how sure it is: by the names of the scripts and how a few of them begin."""
+    for name in few(dump, "js", own=_is_named):
+        try:
+            head = dump.head(name, HEAD)
+        except SourceError:
+            continue
+        if b"window.YTD.tweet" in head:
             return 0.95
     return 0.0
 
 
 def files(dump: Dump) -> Iterator[str]:
     """Yield the scripts that hold posts."""
-    for name in dump.metadata("js"):
-        if TWEETS.match(base(name)):
-            yield name
+    yield from filter(_is_named, dump.metadata("js"))
 
 
 def posts_of(name: str) -> str | None:
@@ -70,6 +70,10 @@ def read(dump: Dump, asked: Asked) -> Iterator[Post | Gap]:
         for found in items(dump, name, (STEP,)):
             yield found if isinstance(found, Gap) else script.post(*found)
         yield from counted.gaps()
+
+
+def _is_named(name: str) -> bool:
+    return TWEETS.match(base(name)) is not None
 
 
 def _author(dump: Dump, name: str, counted: Counted) -> tuple[str | None, str | None]:

@@ -16,12 +16,12 @@ Comments and an uncleaned playlist's entries are walked, so however many, they t
 from __future__ import annotations
 
 import re
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.errors import SourceError
 from imgbatch.sources.dumps._yt_dlp_ids import author_of, former_of, platform_of, post_id_of
 from imgbatch.sources.dumps.beside import Beside, beside, together
+from imgbatch.sources.dumps.few import few
 from imgbatch.sources.dumps.names import base, folder, ref
 from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
 from imgbatch.sources.dumps.values import (
@@ -54,7 +54,6 @@ PIECES = True
 
 ENDING = ".info.json"
 HEAD = 2**13
-LOOKED_AT = 20
 OURS = re.compile(
     rb'"(extractor|extractor_key|webpage_url|_version|_type|formats|thumbnails|uploader)"\s*:'
     rb'|^(\xef\xbb\xbf)?\s*\{\s*"id"\s*:'
@@ -77,8 +76,8 @@ Where = tuple[str, int, str, Counted]
 
 
 def recognise(dump: Dump) -> float:
-    """Tell how sure it is: by the heads of the first files named *.info.json."""
-    for name in islice(files(dump), LOOKED_AT):
+    """Tell how sure it is: by the heads of a few files named *.info.json."""
+    for name in few(dump, "json", own=_is_named):
         try:
             head = dump.head(name, HEAD)
         except SourceError:
@@ -90,9 +89,7 @@ def recognise(dump: Dump) -> float:
 
 def files(dump: Dump) -> Iterator[str]:
     """Yield the files named *.info.json."""
-    for name in dump.metadata("json"):
-        if name.endswith(ENDING):
-            yield name
+    yield from filter(_is_named, dump.metadata("json"))
 
 
 def read(dump: Dump, asked: Asked) -> Iterator[Post | Gap]:
@@ -109,6 +106,10 @@ def posts_of(name: str) -> str | None:
     stem = FORMAT.sub("", base(name).rpartition(".")[0])
     found = BRACKETED.search(stem) or DASHED.search(stem)
     return found[1] if found else None
+
+
+def _is_named(name: str) -> bool:
+    return name.endswith(ENDING)
 
 
 def _whole(path: Path) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from imgbatch.sources.dumps import lines
+from imgbatch.sources.dumps.few import few
 from imgbatch.sources.dumps.names import ref
 from imgbatch.sources.dumps.posts import Counted, Gap, Post
 from imgbatch.sources.dumps.values import text, text_id
@@ -30,16 +31,13 @@ YIELDS = (
 )
 
 ENDINGS = ("ndjson", "jsonl", "json")
-LOOKED_AT = 20
 
 Item = dict[str, Any]
 
 
 def recognise(dump: Dump) -> float:
-    """Tell how sure it is: by the first object of the first files."""
-    for looked, name in enumerate(dump.metadata(*ENDINGS)):
-        if looked == LOOKED_AT:
-            break
+    """Tell how sure it is: by the first object of a few files."""
+    for name in few(dump, *ENDINGS):
         if _is_ours(lines.first(dump, name)):
             return 0.95
     return 0.0
