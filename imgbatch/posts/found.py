@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from imgbatch.records import Source
     from imgbatch.settings import Limits, PostSettings
 
-# Sources of these classes are no metadata; whatever else is filtered may be.
+# Sources of these classes are no metadata; whatever else is filtered may be, and so may what could
+# not be had: it was not looked into.
 NO_METADATA = ("archive", "link")
+NOT_HAD = ("archive.", "fetch.")
 NEW_DATASET = "Use a new DATASET: rows of both kinds would never find each other."
 
 
@@ -196,7 +198,9 @@ def _may_hold_metadata(dataset: Dataset) -> bool:
     except (OSError, StorageError):
         return True  # they are derived: where they cannot be read, the input itself is looked at
     return any(
-        status == "filtered" and error_class not in NO_METADATA for status, error_class in told
+        (status == "filtered" and error_class not in NO_METADATA)
+        or (status == "failed" and str(error_class).startswith(NOT_HAD))
+        for status, error_class in told
     )
 
 
