@@ -128,8 +128,13 @@ def read(store: Store) -> Tombstones:
             table = pq.read_table(io.BytesIO(data), schema=SCHEMA)
             told = (pq.read_schema(io.BytesIO(data)).metadata or {}).get(PLATFORMS, b"[]")
             platforms.update(json.loads(told))
-        except (pa.ArrowException, ValueError) as error:
-            raise DamageError(f"{name}: {error}") from error
+        # Bits that flipped show as an OSError of Arrow's own, though nothing is read here.
+        except (pa.ArrowException, OSError, ValueError, TypeError) as error:
+            raise DamageError(
+                f"{store.root}/{name}: {error}",
+                "Bring it back from a copy; without one delete it, and before any run name all "
+                "that it was made of to `forget` once more.",
+            ) from error
         hashes.update(table["tombstone"].to_pylist())
     return Tombstones(_key(store), frozenset(hashes), frozenset(platforms))
 

@@ -18,7 +18,7 @@ from imgbatch.dataset.export import export
 from imgbatch.dataset.forget import forget
 from imgbatch.dataset.given import given, look_up
 from imgbatch.dataset.repair import ASIDE
-from imgbatch.dataset.tombstones import FOLDER
+from imgbatch.dataset.tombstones import FOLDER, add, read
 from imgbatch.dataset.verify import verify
 from imgbatch.errors import DamageError, DatasetError
 from imgbatch.grouping import Wish, group
@@ -27,6 +27,7 @@ from imgbatch.observe.status import status
 from imgbatch.planned import plan
 from imgbatch.report import write_report
 from imgbatch.settings import Limits
+from imgbatch.storage import open_store
 from imgbatch.summary import Request
 from imgbatch.summary_lines import run_lines
 from tests.corpus import Silent, many, run_inline
@@ -270,3 +271,20 @@ def test_a_marker_alone_that_is_damaged_is_no_damage_of_a_dataset(tmp_path: Path
     with pytest.raises(DatasetError) as caught:
         Dataset.open(str(tmp_path))
     assert not isinstance(caught.value, DamageError)
+
+
+def test_tombstones_with_any_bits_flipped_are_damage_and_no_error_of_a_library(
+    tmp_path: Path,
+) -> None:
+    store = open_store(str(tmp_path))
+    add(store, "a-run", ["one", "two"], ["x"])
+    (file,) = tmp_path.glob(f"{FOLDER}/*.parquet")
+    whole, told = file.read_bytes(), set[str]()
+    for place in range(0, len(whole), 3):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 0x41]) + whole[place + 1 :])
+        try:
+            read(store)
+        except DamageError as error:
+            told.add(type(error.__cause__).__name__)
+            assert str(file) in str(error)  # noqa: PT017 - not each of them shows
+    assert told >= {"OSError", "ArrowInvalid"}
