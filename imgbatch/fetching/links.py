@@ -164,10 +164,15 @@ class Links:
         return done.rowcount
 
     def unwanted(self) -> Iterator[str]:
-        """Yield the URLs that no post wants and that have no outcome."""
-        statement = "SELECT url FROM links WHERE linked = 1 AND wanted = 0 AND row IS NULL"
-        for (url,) in self._base.execute(statement).fetchall():
-            yield url
+        """Yield the URLs that no post wants and have no outcome, which each may get meanwhile."""
+        statement = (
+            "SELECT id, url FROM links WHERE id > ? AND linked = 1 AND wanted = 0 AND row IS NULL "
+            "ORDER BY id LIMIT ?"
+        )
+        last = 0
+        while rows := self._base.execute(statement, (last, AT_ONCE)).fetchall():
+            last = rows[-1][0]
+            yield from (url for _, url in rows)
 
     def strays(self) -> Iterator[tuple[str, str, str]]:
         """Yield (key, URL, file) where OUT has a file and no outcome: its fetch was killed."""
