@@ -218,7 +218,8 @@ class Driver:
         if not self._request.whole:
             return None
         root = open_store(self._request.input).root
-        return posts.find(self.dataset, root, self._recipe.posts, self._limits)
+        unread = self.summary.unread
+        return posts.find(self.dataset, root, self._recipe.posts, self._limits, unread=unread)
 
     def _check_dump(self) -> None:
         """Refuse settings of posts that cannot be, before pictures are analysed."""

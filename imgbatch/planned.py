@@ -62,7 +62,7 @@ class Plan:
         weights: from where the analyzers' weights would be had, or what keeps them from it.
         pace: how fast the last runs here were; None when there were none.
         posts: what bringing the posts of a dump would do; None where nothing would be brought.
-        retention: as in the run's own summary.
+        unread, retention: as in the run's own summary.
     """
 
     listed: int
@@ -80,6 +80,7 @@ class Plan:
     weights: list[Lying] = field(default_factory=list)
     pace: Pace | None = None
     posts: posts.Ahead | None = None
+    unread: dict[str, int] = field(default_factory=dict)
     retention: dict[str, int | None] | None = None
 
     @property
@@ -99,7 +100,7 @@ class Plan:
     def record(self) -> dict[str, Any]:
         """Return all of it, as `--json` says it."""
         own = {item.name: getattr(self, item.name) for item in fields(self)}
-        brought, retention = own.pop("posts"), own.pop("retention")
+        brought, unread, retention = (own.pop(each) for each in ("posts", "unread", "retention"))
         told = asdict(self.pace) if self.pace else None
         weights = [asdict(each) for each in self.weights]
         return {
@@ -109,6 +110,7 @@ class Plan:
             "seconds": self.seconds,
             "nothing": self.nothing,
             **({"posts": asdict(brought)} if brought else {}),
+            **({"unread": unread} if unread else {}),
             **({"retention": retention} if retention else {}),
         }
 
@@ -202,7 +204,7 @@ def plan_listed(
     if request.whole:
         work = not found.nothing
         found.posts = _posts(
-            dataset, root, listed if read_posts else None, recipe, limits, work=work
+            dataset, root, listed if read_posts else None, recipe, limits, found.unread, work=work
         )
         found.retention = posts.retention_changed(dataset, root, recipe.posts)
     found.pace = pace(dataset.runs(), [spec.name for spec in specs if found.tables[spec.name]])
@@ -215,6 +217,7 @@ def _posts(
     listed: Listed | None,
     recipe: Recipe,
     limits: Limits,
+    unread: dict[str, int],
     *,
     work: bool,
 ) -> posts.Ahead | None:
@@ -223,7 +226,7 @@ def _posts(
     Without the listing nothing is read, and it only tells that there is something to do.
     """
     if not work:
-        found = posts.find(dataset, root, recipe.posts, limits)
+        found = posts.find(dataset, root, recipe.posts, limits, unread=unread)
         if found is None:
             return None
         found.dump.close()
@@ -233,7 +236,7 @@ def _posts(
         return None
     batches = listed.sources.batches()
     sources = (source_of(row) for batch in batches for row in batch.to_pylist())
-    return posts.ahead(dataset, root, sources, recipe.posts, limits)
+    return posts.ahead(dataset, root, sources, recipe.posts, limits, unread=unread)
 
 
 def _add_work(

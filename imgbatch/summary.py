@@ -100,6 +100,7 @@ class Summary:
             or that were forgotten before and have files here still; None where nothing was to be
             done.
         posts: what bringing the posts of a dump came to; None where nothing was brought.
+        unread: how many files may hold posts, by ending, where no format of a dump is recognised.
         retention: for how many days posts are kept now, and were before; None where that stays.
     """
 
@@ -128,6 +129,7 @@ class Summary:
     cost: float | None = None
     forgot: dict[str, int] | None = None
     posts: dict[str, Any] | None = None
+    unread: dict[str, int] = field(default_factory=dict)
     retention: dict[str, int | None] | None = None
 
     def add(self, finished: Finished) -> None:
@@ -146,8 +148,8 @@ class Summary:
             "outcomes": dict(self.outcomes),
             "stages": {name: round(seconds, 3) for name, seconds in self.stages.items()},
         }
-        for name in ("posts", "forgot", "by_hand", "lessened", "retention"):
-            if told[name] in (None, []):
+        for name in ("posts", "forgot", "by_hand", "lessened", "unread", "retention"):
+            if told[name] in (None, [], {}):
                 del told[name]
         return told
 

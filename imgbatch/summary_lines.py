@@ -25,6 +25,7 @@ def run_lines(summary: Summary) -> list[str]:
     """Return what a run came to."""
     brought = [
         *(_posts(summary.posts) if summary.posts else []),
+        *unread_lines(summary.unread),
         *retention_lines(summary.retention),
         *_left(summary),
     ]
@@ -119,6 +120,17 @@ def _suspects(brought: Mapping[str, Any]) -> list[str]:
         "             no post counts as removed until they are whole or gone (suspect-file):",
         *(f"             {address}" for address in named),
         *([f"             and {more:,} more: see post_gaps"] if more else []),
+    ]
+
+
+def unread_lines(unread: Mapping[str, int]) -> list[str]:
+    """Return what may hold posts and is of no format that is recognised, as lines."""
+    if not unread:
+        return []
+    files = ", ".join(f"{count:,} {form}" for form, count in unread.items())
+    return [
+        f"posts: none, as no dump is recognised; files that may hold some: {files}",
+        "  `imgbatch dumps` lists the formats: --dump FORMAT reads it as one, --dump none as none",
     ]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from imgbatch.dataset.causes import CAUSES
 from imgbatch.ready import PACKAGE
 from imgbatch.report.words import counted, data_size, duration
-from imgbatch.summary_lines import retention_lines
+from imgbatch.summary_lines import retention_lines, unread_lines
 from imgbatch.terminal import aligned
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def lines(found: Plan) -> list[str]:
         told.append("nothing to do: all are up to date")
     else:
         told += ["", *_table(found), *_why(found), "", *_cost(found), *_weights(found)]
-    told += [*_posts(found), *retention_lines(found.retention)]
+    told += [*_posts(found), *unread_lines(found.unread), *retention_lines(found.retention)]
     return [*told, *_failed(found)]
 
 

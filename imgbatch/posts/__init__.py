@@ -172,8 +172,12 @@ def ahead(
     sources: Iterable[Source],
     settings: PostSettings,
     limits: Limits | None = None,
+    *,
+    unread: dict[str, int] | None = None,
 ) -> Ahead | None:
     """Return what the step would do with an input of these sources; None where it is no dump.
+
+    `unread` takes what may hold posts, by ending, where no format is recognised.
 
     Raises:
         DumpError, SettingsError: as for `find`.
@@ -182,7 +186,8 @@ def ahead(
         return None
     posts.here(dataset)
     made = posts.record(dataset)
-    found = look(input_, sources, settings, limits, was=bool(made and input_ in made["inputs"]))
+    was = bool(made and input_ in made["inputs"])
+    found = look(input_, sources, settings, limits, was=was, unread=unread)
     if found is None:
         return None
     refuse_other_ids(dataset, settings)

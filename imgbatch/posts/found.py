@@ -121,7 +121,12 @@ def refuse_other_ids(dataset: Dataset, settings: PostSettings) -> None:
 
 
 def find(
-    dataset: Dataset, input_: str, settings: PostSettings, limits: Limits | None = None
+    dataset: Dataset,
+    input_: str,
+    settings: PostSettings,
+    limits: Limits | None = None,
+    *,
+    unread: dict[str, int] | None = None,
 ) -> Found | None:
     """Return the dump that an input is, if it is one and its posts are not up to date.
 
@@ -130,6 +135,7 @@ def find(
         input_: the root of the input.
         settings: `dump` says what to look for.
         limits: how long a store is asked again.
+        unread: see `look`.
 
     Raises:
         DumpError: several formats would read the same file, or none is of the one that is named, or
@@ -142,7 +148,9 @@ def find(
         return None
     if own is None and settings.form == "auto" and not _may_hold_metadata(dataset):
         return None
-    found = look(input_, of_input(dataset, input_), settings, limits, was=own is not None)
+    found = look(
+        input_, of_input(dataset, input_), settings, limits, was=own is not None, unread=unread
+    )
     if found:
         refuse_other_ids(dataset, settings)
     return found
@@ -211,6 +219,7 @@ def look(
     limits: Limits | None,
     *,
     was: bool,
+    unread: dict[str, int] | None = None,
 ) -> Found | None:
     """Return the dump that an input of these sources is, open; None where it is none.
 
@@ -220,6 +229,7 @@ def look(
         settings: `form` says what to look for.
         limits: how long a store is asked again.
         was: whether it was a dump before: then it is one, of which nothing may be left.
+        unread: takes how many files may hold posts, by ending, where no format is recognised.
 
     Raises:
         DumpError: as for `find`.
@@ -231,6 +241,8 @@ def look(
     except BaseException:
         dump.close()
         raise
+    if not formats and unread is not None:
+        unread.update(dumps.untaken(dump))
     if formats or was:
         return Found(dump, formats)
     dump.close()

@@ -42,7 +42,7 @@ from imgbatch.sources.dumps.dump import Dump
 from imgbatch.sources.dumps.linked import Linked
 from imgbatch.sources.dumps.posts import EMPTY, Asked, Counted, Gap, Media, Plain, Post
 from imgbatch.sources.dumps.tidy import tidy
-from imgbatch.sources.dumps.unread import NESTED, unread
+from imgbatch.sources.dumps.unread import NESTED, unread, untaken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -66,6 +66,7 @@ __all__ = [
     "posts_of",
     "read_all",
     "sniff",
+    "untaken",
 ]
 
 # Name to module, in the order in which they are told.

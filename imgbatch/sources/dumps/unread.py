@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from imgbatch.errors import SourceError
 from imgbatch.sources.dumps import lines, names
 from imgbatch.sources.dumps._seekable import seekable
+from imgbatch.sources.dumps.dump import TOLD as FORMS
 from imgbatch.sources.dumps.names import ending
 from imgbatch.sources.dumps.posts import HOLE, Counted, Gap
 from imgbatch.sources.dumps.walk import values
@@ -75,6 +76,17 @@ def unread(dump: Dump, taken: Iterator[str]) -> Iterator[Gap]:
         pass  # noted below the last file, too
     yield from _archived(dump, archives)
     yield from counted.gaps()
+
+
+def untaken(dump: Dump) -> dict[str, int]:
+    """Return how many files may hold posts where no format is recognised, by ending.
+
+    They are what some format reads by its ending, and archives whose members are not known.
+    """
+    found = {form: sum(1 for _ in dump.metadata(form)) for form in FORMS if form}
+    found["damaged archive"] = sum(1 for _ in dump.damaged())
+    found["archive in an archive"] = sum(1 for _ in dump.nested())
+    return {form: count for form, count in found.items() if count}
 
 
 def _archived(dump: Dump, own: set[str]) -> Iterator[Gap]:
