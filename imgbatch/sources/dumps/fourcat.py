@@ -97,8 +97,7 @@ def _looked_at(dump: Dump, name: str) -> str:
     if ending(name) == "csv":
         names = set(separated.header(dump, name))
         return "csv" if names >= WANTED and names & TIMES else ""
-    first = lines.first(dump, name)
-    return "json" if first is not None and _is_item(first) else ""
+    return "json" if any(map(_is_item, lines.first(dump, name))) else ""
 
 
 def _is_item(item: Item) -> bool:

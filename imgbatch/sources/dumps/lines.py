@@ -7,6 +7,7 @@ are passed over, bytes that are no UTF-8 become U+FFFD and are counted.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from imgbatch.errors import SourceError
 from imgbatch.sources.dumps.posts import HOLE, Counted, Gap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from io import BufferedReader
 
     from imgbatch.sources.dumps.dump import Dump
@@ -27,10 +28,13 @@ LINE = 2**26
 TOLD = 1000
 BLOCK = 2**16
 BOM = b"\xef\xbb\xbf"
-# How many lines `first` looks at.
-TRIED = 5
+# How many lines `first` looks at, and in about so many bytes where one of them holds an object.
+TRIED = 20
+HEAD = 2**16
 
 Row = tuple[int, dict[str, Any]]
+# Lines, and whether they have an end.
+Block = tuple[list[bytes], bool]
 
 
 def objects(dump: Dump, name: str) -> Iterator[Row | Gap]:
@@ -42,21 +46,33 @@ def objects(dump: Dump, name: str) -> Iterator[Row | Gap]:
     counted = Counted()
     try:
         with dump.open(name) as file:
-            yield from _objects(file, name, counted)
+            yield from _objects(_blocks(file), name, counted)
     except SourceError as error:
         yield Gap(error.code, name, None, str(error))
     yield from counted.gaps()
 
 
-def first(dump: Dump, name: str) -> dict[str, Any] | None:
-    """Return the first object of an NDJSON file, None where its first lines hold none."""
-    tried = islice(objects(dump, name), TRIED)
-    return next((found[1] for found in tried if not isinstance(found, Gap)), None)
+def first(dump: Dump, name: str) -> list[dict[str, Any]]:
+    """Return the first objects of an NDJSON file: what the very first line holds may be foreign.
+
+    None behind them is waited for, so where lines are long there is one.
+    """
+    found: list[dict[str, Any]] = []
+    tried = size = 0
+    with suppress(SourceError), dump.open(name) as file:
+        for block in _blocks(file):
+            rows = list(islice(_objects([block], name, Counted()), TRIED - tried))
+            found += [row[1] for row in rows if not isinstance(row, Gap)]
+            tried += len(rows)
+            size += sum(map(len, block[0]))
+            if tried == TRIED or (found and size >= HEAD):
+                break
+    return found
 
 
-def _objects(file: BufferedReader, name: str, counted: Counted) -> Iterator[Row | Gap]:
+def _objects(blocks: Iterable[Block], name: str, counted: Counted) -> Iterator[Row | Gap]:
     number = told = 0
-    for block, whole in _blocks(file):
+    for block, whole in blocks:
         for line in block:
             number += 1
             try:
@@ -76,7 +92,7 @@ def _objects(file: BufferedReader, name: str, counted: Counted) -> Iterator[Row 
                 counted.note(gap.kind, f"further lines after the first {TOLD}", name, number)
 
 
-def _blocks(file: BufferedReader) -> Iterator[tuple[list[bytes], bool]]:
+def _blocks(file: BufferedReader) -> Iterator[Block]:
     """Yield the lines of a file, many at once, and whether they have an end: the last may not.
 
     Of a line that is too long so much comes that it shows.

@@ -68,7 +68,7 @@ def recognise(dump: Dump) -> float:
 
 
 def files(dump: Dump) -> Iterator[str]:
-    """Yield the files whose first object is a submission or a comment."""
+    """Yield the files of whose first objects one is a submission or a comment."""
     for name in _candidates(dump):
         if _is_ours(lines.first(dump, name)):
             yield name
@@ -101,8 +101,12 @@ def _may_be_ours(name: str) -> bool:
     return "." in base(name) or MONTH.match(base(name)) is not None
 
 
-def _is_ours(item: Row | None) -> bool:
-    if item is None or "subcategory" in item:
+def _is_ours(first: list[Row]) -> bool:
+    return any(map(_is_row, first))
+
+
+def _is_row(item: Row) -> bool:
+    if "subcategory" in item:
         return False  # gallery-dl writes Reddit's fields and a subcategory
     somewhere = "subreddit" in item or "subreddit_id" in item
     return somewhere and sum(field in item for field in OWN) >= OWN_LEAST

@@ -60,7 +60,7 @@ def recognise(dump: Dump) -> float:
 
 
 def files(dump: Dump) -> Iterator[str]:
-    """Yield the files whose first object is a page or a flattened post."""
+    """Yield the files of whose first objects one is a page or a flattened post."""
     for name in dump.metadata(*ENDINGS):
         if _is_ours(lines.first(dump, name)):
             yield name
@@ -87,9 +87,11 @@ def read(dump: Dump, asked: Asked) -> Iterator[Post | Gap]:
         yield from counted.gaps()
 
 
-def _is_ours(item: Tweet | None) -> bool:
-    if item is None:
-        return False
+def _is_ours(first: list[Tweet]) -> bool:
+    return any(map(_is_page, first))
+
+
+def _is_page(item: Tweet) -> bool:
     if "__twarc" in item and any(key in item for key in ("data", "errors", "id", "meta")):
         return not any(map(_is_other, (_tweets(item) or [])[:1]))
     if "data" in item and ("includes" in item or at(item, "meta", "newest_id") is not None):

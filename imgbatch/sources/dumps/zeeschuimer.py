@@ -44,7 +44,7 @@ def recognise(dump: Dump) -> float:
 
 
 def files(dump: Dump) -> Iterator[str]:
-    """Yield the files whose first object is an item of Zeeschuimer's."""
+    """Yield the files of whose first objects one is an item of Zeeschuimer's."""
     for name in dump.metadata(*ENDINGS):
         if _is_ours(lines.first(dump, name)):
             yield name
@@ -63,8 +63,8 @@ def read(dump: Dump, asked: Asked) -> Iterator[Post | Gap]:
         yield from counted.gaps()
 
 
-def _is_ours(item: Item | None) -> bool:
-    return item is not None and "source_platform" in item and "data" in item
+def _is_ours(first: list[Item]) -> bool:
+    return any("source_platform" in item and "data" in item for item in first)
 
 
 def _post(item: Item, name: str, line: int, counted: Counted) -> Post | Gap:
