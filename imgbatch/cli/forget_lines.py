@@ -20,6 +20,7 @@ def record_of(posts: KnownPosts) -> dict[str, Any]:
         "unknown_posts": posts.unknown,
         "sources_by_name": posts.named,
         "ambiguous_media": posts.vague,
+        "shared_by": list(posts.shared_by),
         "authors": posts.authors,
         "authors_here": posts.authors_here,
         "posts_of_no_platform": posts.untold,
@@ -73,11 +74,17 @@ def post_lines(posts: KnownPosts) -> list[str]:
         lines.append(f"{posts.unknown:,} more posts are not here, and are kept out from now on")
     if posts.shared:
         lines.append(f"{posts.shared:,} sources of theirs stay: other present posts have them")
-    if posts.shares:
-        lines.append(
-            f"{posts.shares:,} posts that share one of them stay, and no longer name it: what they "
-            "repeat of it is theirs; name them too if it is to go"
+    if posts.shared_by:
+        count = len(posts.shared_by)
+        said = (
+            f"{count:,} posts that share one of them stay, and no longer name it: what they repeat "
+            "of it is theirs; name them too if it is to go:"
         )
+        lines += [
+            said,
+            *(f"  {own}" for own in posts.shared_by[:SHOWN]),
+            *([f"  and {count - SHOWN:,} more; --json lists all"] if count > SHOWN else []),
+        ]
     return lines
 
 

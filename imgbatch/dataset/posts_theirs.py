@@ -21,6 +21,8 @@ from imgbatch.dataset.joining import BY_KEY
 from imgbatch.dataset.post_columns import COPIES, GAPS, VAGUE_COPY
 from imgbatch.dataset.post_marks import (
     mark,
+    marks_of,
+    other_forms,
     platform_of,
 )
 from imgbatch.dataset.posts import MEDIA, POSTS, SCHEMAS
@@ -52,6 +54,7 @@ FORMS_BY_KEY = ", ".join(f"'{form}'" for form in BY_KEY)
 # Of a copy or piece of a post, as of the post itself.
 COPIES_NOW = ("platform", "post_id", "author_id", "created_at", "raw_ref", "dump", "input")
 VAGUE_COPIES = "FROM vague JOIN gone ON ref = gone.platform || ' ' || gone.post_id"
+NAMED = pa.schema([("own", pa.string())])
 VAGUE_NOW = pa.schema([("ref", pa.string()), ("count", pa.int64())])
 
 
@@ -69,7 +72,7 @@ class KnownPosts:
         files_gone: how many are their metadata files, by the names of media beside them.
         vague: how many media of theirs could be several files, and may be left in one of these.
         shared: how many of their sources another present post has; these stay.
-        shares: how many posts that stay share one of them.
+        shared_by: ids of posts that stay and share one of them, of unknown ones too.
         authors: how many authors were given, all of whose posts are meant.
         authors_here: how many of them have posts here.
         untold: how many posts here do not say which platform they are from, by what stands there.
@@ -87,7 +90,7 @@ class KnownPosts:
     files_gone: int = 0
     vague: int = 0
     shared: int = 0
-    shares: int = 0
+    shared_by: tuple[str, ...] = ()
     authors: int = 0
     authors_here: int = 0
     untold: dict[str, int] = field(default_factory=dict)
@@ -173,23 +176,47 @@ def known_of(
     spill.run(f"CREATE TABLE others {sources} {others} USING ({key})")
     own = spill.read("FROM theirs ANTI JOIN others USING (source_id)")["source_id"].to_pylist()
     here = count_of(spill, "SELECT count(*) FROM gone")
-    shares = (
-        f"SELECT count(*) FROM (FROM post ANTI JOIN gone USING ({key})) p "
-        "JOIN gone g ON g.platform = p.platform AND g.post_id = p.repost_of"
-    )
+    marks = frozenset(mark(*one) for one in meant)
     known = KnownPosts(
-        marks=frozenset(mark(*one) for one in meant),
+        marks=marks,
         names=names_of(gone_from(spill)),
         here=here,
         sources=frozenset(own),
         vague=count_of(spill, f"SELECT count(*) FROM {theirs} WHERE status = 'ambiguous'")
         + count_of(spill, f"SELECT coalesce(sum(count), 0) {VAGUE_COPIES}"),
         shared=count_of(spill, "SELECT count(*) FROM theirs") - len(own),
-        shares=count_of(spill, shares),
+        shared_by=_shared_by(spill, meant, marks),
         files=_files(dataset, spill),
         platforms=frozenset(platform_of(platform) for platform, _ in meant),
     )
     return _with_named(known, dataset, spill, ids, in_names) if ids and meant else known
+
+
+def _shared_by(
+    spill: Spill, meant: Collection[tuple[str, str]], marks: frozenset[str]
+) -> tuple[str, ...]:
+    """Return the ids of posts that stay and name one of those that go as what they share.
+
+    Many exports hold what a post shares with the post alone, so most of these are no rows here.
+
+    Args:
+        spill: with the tables of posts.
+        meant: posts that get tombstones, by platform ("": any) and id.
+        marks: what these are made of.
+    """
+    gone = gone_in(spill)
+    ids = sorted({form for _, own in (*gone, *meant) for form in (own, *other_forms(own))})
+    spill.fill("named", NAMED, pa.table([ids], schema=NAMED).to_batches())
+    staying = "FROM post ANTI JOIN gone USING (platform, post_id)"
+    asked = f"SELECT post_id, platform, repost_of {staying} WHERE repost_of IN (FROM named)"
+    return tuple(
+        sorted(
+            own
+            for batch in spill.batches(asked)
+            for own, *shared in tuples_of(batch)
+            if tuple(shared) in gone or not marks.isdisjoint(marks_of(*shared, None))
+        )
+    )
 
 
 def _with_named(

@@ -63,5 +63,44 @@ def test_who_answers_or_shares_them_names_them_no_more(
     assert (again.said["files"], again.said["rows"]) == (0, {})
 
 
+def test_who_shares_them_is_told_once_and_what_it_repeats_goes_by_its_own_id(
+    own: Path, notices: Path, imgbatch: Callable[..., Done]
+) -> None:
+    done = imgbatch("forget", own, "--deleted-posts", notices, "--yes")
+    said = "1 posts that share one of them stay, and no longer name it"
+    assert said in done.stdout
+    (share,) = [post for post, text in rows(own, "posts", "post_id", "text") if "shared" in text]
+    assert f"\n  {share}\n" in done.stdout
+    assert said not in imgbatch("forget", own, "--deleted-posts", notices, "--yes").stdout
+    assert imgbatch("forget", own, "--post-id", share, "--yes").returncode == 0
+    assert [text for (text,) in rows(own, "posts", "text")] == ["answered"]
+    assert rows(own, "post_media") == []
+
+
+@pytest.mark.slow
+def test_who_shares_a_post_of_an_author_is_told_where_the_post_is_here(
+    own: Path, tmp_path: Path, imgbatch: Callable[..., Done]
+) -> None:
+    write_dump(tmp_path / "in/more.jsonl", [Tweet(ORIGINAL, "shared", author="7")])
+    hidden = rows(own, "posts", "post_id")[0] not in [(SHARE,), (ANSWER,)]
+    bring(tmp_path / "in", own, f"pseudonyms = {str(hidden).lower()}")
+    notices = tmp_path / "author.jsonl"
+    notices.write_text(json.dumps({"user_delete": {"id": "7"}}))
+    done = imgbatch("forget", own, "--deleted-posts", notices, "--yes", "--json")
+    assert (done.returncode, done.said["posts"]) == (0, 1), done.stderr
+    assert len(done.said["shared_by"]) == 1
+    assert named(own) == [None] * 4
+    assert imgbatch("verify", own, "--forgotten", "--deleted-posts", notices).returncode == 0
+
+
+def test_a_post_of_another_platform_is_shared_by_nobody_here(
+    own: Path, imgbatch: Callable[..., Done]
+) -> None:
+    words = ("--post-id", ORIGINAL, "--platform", "tiktok", "--missing-ok", "--yes", "--json")
+    done = imgbatch("forget", own, *words)
+    assert (done.returncode, done.said["shared_by"]) == (0, []), done.stderr
+    assert sum(one is not None for one in named(own)) == 2
+
+
 def named(own: Path) -> list[str | None]:
     return [one for pair in rows(own, "posts", "reply_to", "repost_of") for one in pair]
