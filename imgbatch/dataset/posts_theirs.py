@@ -213,8 +213,8 @@ def _shared_by(
         sorted(
             own
             for batch in spill.batches(asked)
-            for own, *shared in tuples_of(batch)
-            if tuple(shared) in gone or not marks.isdisjoint(marks_of(*shared, None))
+            for own, platform, shared in tuples_of(batch)
+            if (platform, shared) in gone or not marks.isdisjoint(marks_of(platform, shared, None))
         )
     )
 

@@ -256,9 +256,10 @@ def test_another_run_that_took_over_is_left_its_parts(
     run(place, PLAIN)
     report = scrub.report
 
-    def overtaken(store: object) -> None:
-        report(store)  # type: ignore[arg-type] # what it was given
+    def overtaken(store: object) -> int:
+        count = report(store)  # type: ignore[arg-type] # what it was given
         take_number(opened(place), "another")
+        return count
 
     monkeypatch.setattr(scrub, "report", overtaken)
     with pytest.raises(FencedError):
