@@ -312,10 +312,14 @@ def test_a_format_that_there_is_not_ends_the_run_before_anything_is_made(tmp_pat
     assert not (tmp_path / "own").exists()
 
 
-def test_a_named_format_that_is_not_there_loses_no_analysis(tmp_path: Path) -> None:
+def test_a_named_format_that_is_not_there_is_refused_before_anything_is_analysed(
+    tmp_path: Path,
+) -> None:
     photo(tmp_path / "in/a.jpg")
     with pytest.raises(DumpError, match="no file of the format twarc2"):
         bring(tmp_path / "in", tmp_path / "own", dump="twarc2")
+    assert verify(Dataset.open(str(tmp_path / "own"))).ok == 0
+    bring(tmp_path / "in", tmp_path / "own")
     assert verify(Dataset.open(str(tmp_path / "own"))).ok == 1
 
 
