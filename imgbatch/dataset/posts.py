@@ -52,7 +52,7 @@ __all__ = [
 # What the commit of posts says of them, beside its run and digests.
 SAID = "posts"
 # Grows when the same dump would give other rows.
-VERSION = 6
+VERSION = 7
 # The version that reads days and years of tables first as such, and not as seconds of 1970.
 DAYS_SINCE = 3
 # A part has about so many rows: as many hexadecimal digits tell them apart as that takes.

@@ -75,7 +75,7 @@ def test_a_picture_of_a_forgotten_post_leaves_again_where_an_export_has_it_anew(
     pictures = {1: "photos/photo_1.jpg", 2: "photos/photo_2.jpg"}
     export(tmp_path / "in/march", pictures)
     bring(tmp_path / "in", tmp_path / "own", said)
-    gone = f"{CHAT}/1"
+    gone = f"channel{CHAT}/1"
     assert imgbatch("forget", tmp_path / "own", "--post-id", gone, "--yes").returncode == 0
     assert listed(tmp_path) == {"march/photos/photo_2.jpg"}
     export(tmp_path / "in/april", pictures)
@@ -83,7 +83,7 @@ def test_a_picture_of_a_forgotten_post_leaves_again_where_an_export_has_it_anew(
     assert summary.forgot is not None
     assert summary.forgot["image"] == 1
     assert listed(tmp_path) == {"march/photos/photo_2.jpg", "april/photos/photo_2.jpg"}
-    assert joined(tmp_path) == [(f"{CHAT}/2", "matched"), (f"{CHAT}/2", "other-copy")]
+    assert joined(tmp_path) == [(f"channel{CHAT}/2", "matched"), (f"channel{CHAT}/2", "other-copy")]
     sound(tmp_path, "telegram", gone)
     # And is told but once: the next runs do not even list it, and come to rest.
     (tmp_path / "in/april/photos/new.jpg").write_bytes(b"")
@@ -96,11 +96,14 @@ def test_a_picture_that_another_post_has_too_stays(
 ) -> None:
     export(tmp_path / "in/march", {1: "photos/shared.jpg", 2: "photos/own.jpg"})
     bring(tmp_path / "in", tmp_path / "own")
-    assert imgbatch("forget", tmp_path / "own", "--post-id", f"{CHAT}/1", "--yes").returncode == 0
+    assert (
+        imgbatch("forget", tmp_path / "own", "--post-id", f"channel{CHAT}/1", "--yes").returncode
+        == 0
+    )
     export(tmp_path / "in/april", {1: "photos/shared.jpg", 3: "photos/shared.jpg"})
     assert bring(tmp_path / "in", tmp_path / "own").forgot is None
     assert "april/photos/shared.jpg" in listed(tmp_path)
-    assert (f"{CHAT}/3", "matched") in joined(tmp_path)
+    assert (f"channel{CHAT}/3", "matched") in joined(tmp_path)
 
 
 def test_by_a_name_alone_no_picture_leaves(tmp_path: Path, imgbatch: Callable[..., Done]) -> None:

@@ -57,7 +57,7 @@ def two(tmp_path: Path) -> Path:
 
 def test_a_copy_without_a_file_does_not_displace_one_that_has_it(two: Path) -> None:
     own = two / "own"
-    assert dict(rows(own, "posts", "post_id", "text"))["1234567890/2"] == "edited"
+    assert dict(rows(own, "posts", "post_id", "text"))["channel1234567890/2"] == "edited"
     assert media(own) == [(0, "matched", True)]
     assert not [kind for (kind,) in rows(own, "post_gaps", "kind") if kind == "unmatched-source"]
     assert verify(Dataset.open(str(own))).problems == []
@@ -67,7 +67,7 @@ def test_a_takedown_reaches_the_files_of_every_copy(
     two: Path, imgbatch: Callable[..., Done]
 ) -> None:
     own = two / "own"
-    words = ("--post-id", "1234567890/2", "--platform", "telegram")
+    words = ("--post-id", "channel1234567890/2", "--platform", "telegram")
     done = imgbatch("forget", own, *words, "--yes", "--json")
     assert done.returncode == 0, done.stderr
     assert (done.said["posts"], done.said["sources"]) == (1, 1)
@@ -75,7 +75,7 @@ def test_a_takedown_reaches_the_files_of_every_copy(
         assert f"{export_}/result.json" in done.stdout
     assert f"{JANUARY}/{PICTURE}" not in sources(own)
     assert verify(Dataset.open(str(own))).problems == []
-    assert rows(own, "post_copies", "post_id") == [("1234567890/1",)]
+    assert rows(own, "post_copies", "post_id") == [("channel1234567890/1",)]
 
 
 def with_another_picture(two: Path) -> Path:
@@ -93,7 +93,7 @@ def test_the_files_that_two_copies_have_both_go_with_the_post(
     own = with_another_picture(two)
     assert media(own) == [(0, "matched", True), (1, "other-copy", True)]
     assert verify(Dataset.open(str(own))).problems == []
-    done = imgbatch("forget", own, "--post-id", "1234567890/2", "--yes", "--json")
+    done = imgbatch("forget", own, "--post-id", "channel1234567890/2", "--yes", "--json")
     assert (done.said["posts"], done.said["sources"]) == (1, 2)
     assert not [name for name in sources(own) if name.endswith(".jpg")]
     assert verify(Dataset.open(str(own))).problems == []
@@ -174,7 +174,7 @@ def test_a_post_keeps_the_files_that_another_input_has(
     shutil.rmtree(tmp_path / "in/b" / FEBRUARY)
     bring(tmp_path / "in/b", own)
     assert media(own) == [(0, "matched", True)]
-    done = imgbatch("forget", own, "--post-id", "1234567890/2", "--yes", "--json")
+    done = imgbatch("forget", own, "--post-id", "channel1234567890/2", "--yes", "--json")
     assert (done.said["posts"], done.said["sources"]) == (1, 1)
     assert f"{JANUARY}/result.json" in done.stdout
 

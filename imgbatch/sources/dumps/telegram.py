@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imgbatch.errors import SourceError
-from imgbatch.sources.dumps._telegram_chats import called, is_export, of_peer, shared, space_of
+from imgbatch.sources.dumps._telegram_chats import called, is_export
 from imgbatch.sources.dumps._telegram_message import (
     Message,
     alone,
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 TITLE = "Telegram Desktop export"
 RECOGNISED = "a result.json of one chat (name, type, id, messages) or of an account (about, chats)"
 YIELDS = (
-    "messages, their photos, files and thumbnails by path, reactions and forwards counted; why a "
-    "file was not exported"
+    "messages (user7/1, chat7/1 or channel7/1 by the kind of their chat), their photos, files and "
+    "thumbnails by path, reactions and forwards counted; why a file was not exported"
 )
 
 HEAD = 2**16
@@ -80,10 +80,9 @@ def files(dump: Dump) -> Iterator[str]:
 def read(dump: Dump, asked: Asked) -> Iterator[Post | Gap]:
     """Yield the messages of all exports, in order."""
     del asked  # nothing to choose
-    counted, names = Counted(), list(files(dump))
-    ambiguous = shared(dump, names)
-    for name in names:
-        yield from _file(dump, name, counted, ambiguous)
+    counted = Counted()
+    for name in files(dump):
+        yield from _file(dump, name, counted)
         yield from counted.gaps()
 
 
@@ -111,16 +110,16 @@ class _Export:
         came: whether there was any message.
     """
 
-    def __init__(self, name: str, counted: Counted, ambiguous: frozenset[str]) -> None:
+    def __init__(self, name: str, counted: Counted) -> None:
         self._name = name
         self._counted = counted
-        self._ambiguous = ambiguous
         self._seen: set[Path] = set()
         self._listed = False
         self._empty = False
         self.came = False
         self._type: str | None = None
         self._chat: str | None = None
+        self._number: str | None = None
 
     def message(self, found: Found) -> Post | Gap | None:
         """Return the post that a message is."""
@@ -138,9 +137,12 @@ class _Export:
         plain = message.type == "message" and None not in (author, name, moment, said)
         if not plain and not self._is_post(message, line):
             return None
+        former: tuple[tuple[str, str], ...] = ()
         if self._chat is None:
             self._counted.no_id("id of the chat", self._name, line)
         else:
+            if self._number is not None:
+                former = (("telegram", f"{self._number}/{message_id}"),)
             message_id = f"{self._chat}/{message_id}"
         created, source = unix_time(moment), "date_unixtime"
         if created is None:
@@ -162,6 +164,7 @@ class _Export:
             reply_to=self._reply(message),
             metrics=metrics_of(message),
             media=media,
+            former=former,
         )
 
     def other(self, found: Found) -> None:
@@ -174,7 +177,7 @@ class _Export:
             if path[-1] == "type":
                 self._type = text(found.value)
             elif path[-1] == "id" and (number := text_id(found.value)) is not None:
-                self._chat = called(space_of(self._type), number, self._ambiguous)
+                self._chat_is(number, found.line)
         elif path[-1:] == ("messages",) and found.value == []:
             self._listed = self._empty = True
         elif path in LISTS and found.value != []:
@@ -213,7 +216,7 @@ class _Export:
             return None
         target = text_id(message.reply_to_message_id)
         peer = text_id(message.reply_to_peer_id)
-        inside = of_peer(peer, self._ambiguous) if peer else self._chat
+        inside = peer or self._chat
         return f"{inside}/{target}" if target and inside else target
 
     def _local(self, message: Message, line: int) -> tuple[datetime | None, str]:
@@ -225,16 +228,21 @@ class _Export:
             self._counted.bad("date", self._name, line)
         return created, "date: no zone, taken as UTC" if created else ""
 
+    def _chat_is(self, number: str, line: int) -> None:
+        self._chat = called(self._type, number)
+        self._number = None if self._chat == number else number
+        if self._type is None:
+            self._counted.missing("type", self._name, line)
+
     def _chat_ends(self, line: int | None) -> None:
         if self._chat is not None and not self._listed:
             self._counted.no_id("messages", self._name, line)
-        self._type, self._chat, self._listed = None, None, False
+        self._type = self._chat = self._number = None
+        self._listed = False
 
 
-def _file(
-    dump: Dump, name: str, counted: Counted, ambiguous: frozenset[str]
-) -> Iterator[Post | Gap]:
-    export = _Export(name, counted, ambiguous)
+def _file(dump: Dump, name: str, counted: Counted) -> Iterator[Post | Gap]:
+    export = _Export(name, counted)
     messages: Path = MESSAGES  # all messages of a chat have the same path
     for found in values(dump, name, _whole, together):
         if isinstance(found, Gap):

@@ -40,7 +40,7 @@ def channel() -> dict[str, Post]:
 
 
 def test_a_photo_has_its_path_size_text_author_and_utc_time(channel: dict[str, Post]) -> None:
-    post = channel["1000000001/2"]
+    post = channel["channel1000000001/2"]
     assert post.platform == "telegram"
     assert post.raw_ref == "channel/result.json:18"
     assert (post.author_id, post.author_name) == ("channel1000000001", "A made-up channel")
@@ -57,17 +57,17 @@ def test_a_photo_has_its_path_size_text_author_and_utc_time(channel: dict[str, P
 
 
 def test_reactions_are_summed_and_counted_by_sign(channel: dict[str, Post]) -> None:
-    assert channel["1000000001/2"].metrics == {
+    assert channel["channel1000000001/2"].metrics == {
         "reactions": 6,
         "reactions \U0001f44d": 3,
         "reactions custom_emoji": 2,
         "reactions paid": 1,
     }
-    assert channel["1000000001/13"].metrics == {"voters": 40}
+    assert channel["channel1000000001/13"].metrics == {"voters": 40}
 
 
 def test_a_forward_is_counted_and_its_text_is_joined_of_its_parts(channel: dict[str, Post]) -> None:
-    post = channel["1000000001/3"]
+    post = channel["channel1000000001/3"]
     assert post.text == "forwarded: https://example.org/a and bold"
     assert post.metrics == {"forwarded": 1}
     assert post.repost_of is None  # the export names the origin without an id
@@ -93,13 +93,13 @@ def test_a_name_that_is_no_unicode_loses_no_message(tmp_path: Path) -> None:
 
 
 def test_an_album_is_one_post_a_picture_with_one_time(channel: dict[str, Post]) -> None:
-    first, second = channel["1000000001/4"], channel["1000000001/5"]
+    first, second = channel["channel1000000001/4"], channel["channel1000000001/5"]
     assert first.created_at == second.created_at
     assert [len(post.media) for post in (first, second)] == [1, 1]
 
 
 def test_a_video_comes_with_its_thumbnail_after_it(channel: dict[str, Post]) -> None:
-    video, thumbnail = channel["1000000001/6"].media
+    video, thumbnail = channel["channel1000000001/6"].media
     assert (video.kind, video.path, video.key) == ("video", "video_files/clip.mp4", "clip.mp4")
     assert (video.width, video.height, video.duration) == (640, 360, 12.0)
     assert (thumbnail.kind, thumbnail.path, thumbnail.key) == (
@@ -116,14 +116,16 @@ def test_a_video_comes_with_its_thumbnail_after_it(channel: dict[str, Post]) -> 
 def test_a_sentence_in_the_place_of_a_file_is_a_status_and_no_path(
     channel: dict[str, Post], post_id: str, status: str
 ) -> None:
-    (medium,) = channel[f"1000000001/{post_id}"].media
+    (medium,) = channel[f"channel1000000001/{post_id}"].media
     assert (medium.path, medium.status) == (None, status)
 
 
 def test_what_a_file_is_comes_from_its_media_type_mime_type_or_name(
     channel: dict[str, Post], tmp_path: Path
 ) -> None:
-    kinds = {number: channel[f"1000000001/{number}"].media[0].kind for number in (10, 11, 12, 9)}
+    kinds = {
+        number: channel[f"channel1000000001/{number}"].media[0].kind for number in (10, 11, 12, 9)
+    }
     assert kinds == {10: "image", 11: "image", 12: "audio", 9: "other"}
     posts, _ = read(
         chat(
@@ -145,15 +147,15 @@ def test_what_a_file_is_comes_from_its_media_type_mime_type_or_name(
 
 
 def test_a_reply_may_point_into_another_chat(channel: dict[str, Post]) -> None:
-    assert channel["1000000001/10"].reply_to == "1000000001/2"
-    assert channel["1000000001/11"].reply_to == "1000000002/77"
+    assert channel["channel1000000001/10"].reply_to == "channel1000000001/2"
+    assert channel["channel1000000001/11"].reply_to == "channel1000000002/77"
 
 
 def test_all_chats_of_an_account_are_read_the_left_ones_too(channel: dict[str, Post]) -> None:
-    assert channel["11/1"].text == "a note to self"
-    assert channel["12/1"].text == "the same number in another chat"
-    assert channel["12/2"].author_name is None
-    assert channel["1000000009/5"].media[0].path == "chats/chat_003/photos/photo_9.jpg"
+    assert channel["user11/1"].text == "a note to self"
+    assert channel["user12/1"].text == "the same number in another chat"
+    assert channel["user12/2"].author_name is None
+    assert channel["channel1000000009/5"].media[0].path == "chats/chat_003/photos/photo_9.jpg"
 
 
 def account(folder: Path, *chats: tuple[str, int, list[dict[str, Any]]]) -> Path:
@@ -182,7 +184,7 @@ def test_a_user_a_group_and_a_channel_of_one_number_are_three_chats(tmp_path: Pa
     }
     assert posts["user777/2"].reply_to == "user777/1"
     assert posts["channel777/2"].reply_to == "chat777/1"
-    assert "778/1" in posts
+    assert "channel778/1" in posts
     # Chats come by their last message: a later export has them in another order.
     assert read(account(tmp_path, *reversed(chats)))[0].keys() == posts.keys()
 
@@ -195,15 +197,15 @@ def test_chats_of_one_number_are_told_apart_wherever_they_were_exported(tmp_path
     chat(tmp_path / "one", message(1), chat_id=6)
     chat(tmp_path / "two", message(1), chat_id=5, kind="bot_chat")
     posts, _ = read(tmp_path)
-    assert set(posts) == {"user6/1", "chat6/1", *(f"5/{number}" for number in range(2000))}
+    assert set(posts) == {"user6/1", "chat6/1", *(f"user5/{number}" for number in range(2000))}
 
 
 def test_service_messages_are_counted_and_a_changed_photo_is_a_post(
     channel: dict[str, Post],
 ) -> None:
     _, gaps = read(FIXTURE)
-    assert "1000000001/1" not in channel
-    assert channel["1000000001/14"].author_id == "user11"
+    assert "channel1000000001/1" not in channel
+    assert channel["channel1000000001/14"].author_id == "user11"
     told = {gap.message: gap.count for gap in gaps if gap.kind == "unread"}
     assert told == {
         "service messages (joins, pins, calls) are no posts": 1,
@@ -219,8 +221,8 @@ def test_the_oldest_exports_have_only_a_time_without_zone_and_the_source_says_so
     old = message(1, date="2019-03-04T05:06:07")
     del old["date_unixtime"]
     posts, gaps = read(chat(tmp_path, old))
-    assert posts["5/1"].created_at == datetime(2019, 3, 4, 5, 6, 7, tzinfo=UTC)
-    assert posts["5/1"].time_source == "date: no zone, taken as UTC"
+    assert posts["chat5/1"].created_at == datetime(2019, 3, 4, 5, 6, 7, tzinfo=UTC)
+    assert posts["chat5/1"].time_source == "date: no zone, taken as UTC"
     assert [(gap.kind, gap.message) for gap in gaps] == [("missing-field", "date_unixtime")]
 
 
@@ -239,7 +241,7 @@ def test_a_broken_message_is_a_gap_with_its_line_and_the_others_are_read(tmp_pat
     text = path.read_text().replace('"here"', '"here')
     path.write_text(text)
     posts, gaps = read(folder)
-    assert list(posts) == ["5/1", "5/3"]
+    assert list(posts) == ["chat5/1", "chat5/3"]
     line = text.splitlines().index('   "id": 2,')
     assert [(gap.kind, gap.line) for gap in gaps] == [("broken-line", line)]
 
@@ -264,7 +266,7 @@ def test_a_chat_whose_messages_are_gone_is_a_gap_though_others_were_read(tmp_pat
     del account["chats"]["list"][0]["messages"]
     (tmp_path / "result.json").write_text(json.dumps(account))
     posts, gaps = read(tmp_path)
-    assert list(posts) == ["12/1", "12/2", "1000000009/5"]
+    assert list(posts) == ["user12/1", "user12/2", "channel1000000009/5"]
     assert ("no-id", "messages") in {(gap.kind, gap.message) for gap in gaps}
 
 
@@ -274,7 +276,7 @@ def test_an_export_under_another_name_is_found_where_there_is_no_result_json(
     chat(tmp_path, message(1))
     (tmp_path / "result.json").rename(tmp_path / "channel of mine.json")
     assert recognise(Dump.at(str(tmp_path))) > 0.5
-    assert list(read(tmp_path)[0]) == ["5/1"]
+    assert list(read(tmp_path)[0]) == ["chat5/1"]
 
 
 def test_a_result_json_of_another_tool_is_no_export(tmp_path: Path) -> None:
