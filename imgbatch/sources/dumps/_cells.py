@@ -33,6 +33,7 @@ KINDS: dict[str, MediaKind] = {
 }
 # Without any of these a text is one path or URL.
 PARTED = re.compile(r"[,;|\s\[]")
+MANY = (list, tuple)
 PICTURED = ("image", "img", "photo", "pic", "thumb")
 
 
@@ -47,8 +48,8 @@ def media_in(cell: Any) -> list[str]:
         if len(text) < SHORTEST and text.lower() in NOTHING:
             return []
         return list(_of_text(text)) if PARTED.search(text) else [text]
-    if isinstance(cell, list | tuple):
-        return list(_of_list(cell))
+    if isinstance(cell, MANY):
+        return _of_list(cell)
     if isinstance(cell, dict):
         return [cell[name] for name in HELD if isinstance(cell.get(name), str) and cell[name]][:1]
     return []
@@ -56,10 +57,7 @@ def media_in(cell: Any) -> list[str]:
 
 def kind_of(medium: str, otherwise: MediaKind) -> MediaKind:
     """Return what a path or URL promises, else what its column does."""
-    kind = KINDS.get(medium.rpartition(".")[2]) or KINDS.get(
-        base(medium).rpartition(".")[2].lower()
-    )
-    return kind or otherwise
+    return KINDS.get(base(medium).rpartition(".")[2].lower(), otherwise)
 
 
 def kind_of_column(column: str) -> MediaKind:
@@ -69,15 +67,17 @@ def kind_of_column(column: str) -> MediaKind:
     return "video" if "video" in column.lower() else "other"
 
 
-def _of_list(cell: list[Any] | tuple[Any, ...]) -> Iterator[str]:
-    """Yield what a list holds, however deep lists lie in it: JSON's may lie a thousand deep."""
+def _of_list(cell: list[Any] | tuple[Any, ...]) -> list[str]:
+    """Return what a list holds, however deep lists lie in it: JSON's may lie a thousand deep."""
+    found: list[str] = []
     left: list[Any] = [cell]
     while left:
         one = left.pop()
-        if isinstance(one, list | tuple):
+        if isinstance(one, MANY):
             left += reversed(one)
         else:
-            yield from media_in(one)
+            found += media_in(one)
+    return found
 
 
 def _of_text(text: str) -> Iterator[str]:

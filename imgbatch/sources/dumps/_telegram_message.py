@@ -109,7 +109,8 @@ def media_of(message: Message) -> tuple[Media, ...]:
     found: list[Media] = []
     if photo := text(message.photo):
         found.append(_medium(message, photo, 0, "image"))
-    if file := text(message.file):
+    # What most messages lack is not looked at: they may be a million.
+    if message.file is not None and (file := text(message.file)):
         found.append(_medium(message, file, len(found), _kind(message, file)))
     if message.thumbnail is not None:
         thumbnail = text(message.thumbnail)
@@ -120,14 +121,15 @@ def media_of(message: Message) -> tuple[Media, ...]:
 
 def _medium(message: Message, value: str, index: int, kind: MediaKind) -> Media:
     status = _status(value) if value[-1] == ")" else ""
+    name, duration = message.file_name, message.duration_seconds
     return Media(
         index,
         kind,
         path=None if status else value,
-        key=text(message.file_name),
+        key=None if name is None else text(name),
         width=count(message.width),
         height=count(message.height),
-        duration=number(message.duration_seconds),
+        duration=None if duration is None else number(duration),
         status=status,
     )
 

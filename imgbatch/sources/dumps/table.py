@@ -20,7 +20,7 @@ from imgbatch.errors import DumpError, SourceError
 from imgbatch.settings import nearest
 from imgbatch.sources.blobs import LOCAL_SCHEME
 from imgbatch.sources.dumps import _rows
-from imgbatch.sources.dumps._cells import kind_of, kind_of_column, media_in
+from imgbatch.sources.dumps._cells import KINDS, kind_of, kind_of_column, media_in
 from imgbatch.sources.dumps._usual import Usual, moment, plain, usual, word
 from imgbatch.sources.dumps.names import URL, folder, ref
 from imgbatch.sources.dumps.posts import Counted, Gap, Media, Post
@@ -52,6 +52,8 @@ TEXTS = ("author_id", "author_name", "text", "lang", "url", "reply_to", "repost_
 # Ids that are not the post's own: the post stays where they have lost their digits.
 OTHERS = ("author_id", "reply_to", "repost_of")
 TABLES_LOOKED_AT = 5
+# A path of this machine begins so, or a URL of one.
+FULL = ("/", "f")
 MAYBE = 0.3
 
 
@@ -186,7 +188,7 @@ def _columns(fields: list[str], asked: Asked) -> Columns:
 
 def _inside(medium: str, own: str) -> str:
     """Return a path of this machine that begins with the table's folder as relative to it."""
-    if not own or medium[:1] not in "/f":
+    if not own:
         return medium
     path = medium.removeprefix(LOCAL_SCHEME)
     if path.startswith(own):
@@ -290,11 +292,12 @@ class _Reader:
         alt_text = None if self._alt_text is None else word(row[self._alt_text])
         found: list[Media] = []
         for said in media_in(cell):
-            kind = kind_of(said, self._kind)
+            # As `kind_of` looks first, without a call for every medium.
+            kind = KINDS.get(said.rpartition(".")[2]) or kind_of(said, self._kind)
             if "://" in said and URL.match(said) and not said.startswith(LOCAL_SCHEME):
                 medium = Media(len(found), kind, url=said, alt_text=alt_text)
             else:
-                path = _inside(said, self._own)
+                path = _inside(said, self._own) if said[:1] in FULL else said
                 medium = Media(len(found), kind, path=path, alt_text=alt_text)
             found.append(medium)
         return tuple(found)

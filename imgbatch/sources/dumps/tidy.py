@@ -18,7 +18,7 @@ TEXTS = (
 
 
 def tidy(post: Post) -> None:
-    """Clean every text of a post in place; all at once are looked at first, as few need it."""
+    """Clean every text of a post in place; all are looked at first, as few need it."""
     texts = [
         post.post_id, post.platform, post.author_id, post.author_name, post.text, post.lang,
         post.url, post.reply_to, post.repost_of,
@@ -27,8 +27,11 @@ def tidy(post: Post) -> None:
         texts.append(own)
     for medium in post.media:
         texts += (medium.url, medium.path, medium.key, medium.alt_text, medium.sha256)
-    said = "".join(filter(None, texts))
-    if "\0" not in said and (said.isascii() or _is_utf8(said)):
+    # No call but of methods: this is done for every post there is.
+    for told in texts:
+        if told and ("\0" in told or not (told.isascii() or _is_utf8(told))):
+            break
+    else:
         return
     for name in TEXTS:
         value = getattr(post, name)

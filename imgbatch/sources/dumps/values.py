@@ -34,7 +34,8 @@ def text_id(value: Any) -> str | None:
         return str(value)
     if type(value) is str:
         found = value.strip("\0 \t\r\n")
-        return None if not found or is_rounded(found) else found
+        # The sign alone tells of almost all that they are not, without a call.
+        return None if not found or ("+" in found and is_rounded(found)) else found
     if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
         return str(int(value))
     return None
