@@ -292,7 +292,7 @@ class _Reader:
         alt_text = None if self._alt_text is None else word(row[self._alt_text])
         found: list[Media] = []
         for said in media_in(cell):
-            # As `kind_of` looks first, without a call for every medium.
+            # By its ending as it stands, which tells almost all without a call.
             kind = KINDS.get(said.rpartition(".")[2]) or kind_of(said, self._kind)
             if "://" in said and URL.match(said) and not said.startswith(LOCAL_SCHEME):
                 medium = Media(len(found), kind, url=said, alt_text=alt_text)
